@@ -1,0 +1,51 @@
+# `make evaluate` and `make test` are all a newcomer needs; both set up what they run in.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+PROTOS := $(wildcard protos/deid/*/v1/*.proto)
+
+.PHONY: evaluate test setup lint protos protos-check lock clean
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: setup lint protos-check
+	$(BIN)/pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/buf lint protos
+
+# Stubs are written beside the .proto files.
+STUBS = $(BIN)/python -m grpc_tools.protoc --proto_path=protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc
+
+protos: setup
+	$(STUBS) --python_out=protos --grpc_python_out=protos --mypy_out=protos --mypy_grpc_out=protos $(PROTOS)
+
+protos-check: setup
+	@rm -rf build/stubs && mkdir -p build/stubs
+	@$(STUBS) --python_out=build/stubs --grpc_python_out=build/stubs --mypy_out=build/stubs --mypy_grpc_out=build/stubs $(PROTOS)
+	@diff -r --exclude='*.proto' --exclude='*.yaml' --exclude='__pycache__' build/stubs protos || \
+		{ echo "the checked-in stubs are not those of the .proto files: run 'make protos'"; exit 1; }
+
+# Needs uv. Hashes of every package and no index address, for every platform.
+lock:
+	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --all-extras \
+		pyproject.toml --output-file requirements.lock
+
+clean:
+	rm -rf $(VENV) build

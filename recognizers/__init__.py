@@ -1,0 +1,1 @@
+"""Face recognizers: architectures, checkpoints, label sets and face extraction."""

@@ -1,0 +1,109 @@
+"""Face extraction: the one rule by which protector and invader find and crop a face.
+
+Every constant is a choice of the protocol document where the paper is silent, and stands in a run's manifest.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from facenet_pytorch import MTCNN
+from numpy.typing import NDArray
+from PIL import Image
+
+THRESHOLDS = (0.6, 0.7, 0.7)
+LEAST_PROBABILITY = 0.9
+SMALLEST_FACE = 20  # pixels
+FACES_ACROSS = 5  # a face smaller than a fifth of the photo's shorter side is not looked for
+SQUARE_SCALE = 1.3  # VGGFace2's own crop (Cao et al. 2018)
+
+
+@dataclass(frozen=True)
+class Face:
+    """A detected face: its box in pixels, which may hang over the photo's edge, and the detector's probability."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    probability: float
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def height(self) -> float:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True)
+class Square:
+    """Where to crop, in whole pixels: rows top..bottom - 1, columns left..right - 1."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+class FaceDetector(Protocol):
+    """Finds faces in an RGB photo (H, W, 3), uint8."""
+
+    def detect(self, photo: NDArray[np.uint8]) -> Sequence[Face]:
+        """All faces found, in any order; none is an empty sequence."""
+        ...
+
+
+class MtcnnDetector:
+    """MTCNN (Zhang et al. 2016), as facenet-pytorch ships it with its weights. Not thread-safe."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._mtcnn = MTCNN(thresholds=list(THRESHOLDS), keep_all=True, device=device)
+
+    def detect(self, photo: NDArray[np.uint8]) -> Sequence[Face]:
+        """See `FaceDetector.detect`."""
+        # Sized to the photo: small faces in large photos cost most of the time and are never the subject.
+        self._mtcnn.min_face_size = max(SMALLEST_FACE, min(photo.shape[:2]) / FACES_ACROSS)
+        boxes, probabilities = self._mtcnn.detect(Image.fromarray(photo))
+        if boxes is None:
+            return ()
+        return [Face(*map(float, box), float(p)) for box, p in zip(boxes, probabilities, strict=True)]
+
+
+def extract_face(photo: NDArray[np.uint8], detector: FaceDetector) -> Square | None:
+    """Where the face of an RGB photo (H, W, 3) is to be cropped; None where no face is found."""
+    face = choose_face(detector.detect(photo))
+    height, width = photo.shape[:2]
+    return None if face is None else face_square(face, width=width, height=height)
+
+
+def choose_face(faces: Sequence[Face]) -> Face | None:
+    """The largest face of those with probability >= 0.9, ties by probability; None where there is none."""
+    certain = [face for face in faces if face.probability >= LEAST_PROBABILITY]
+    return max(certain, key=lambda face: (face.width * face.height, face.probability), default=None)
+
+
+def face_square(face: Face, *, width: int, height: int) -> Square:
+    """The square of 1.3 times the box's longer side around its centre, within a photo of `width` x `height` pixels.
+
+    Its side is limited to the photo's shorter side, and it is shifted inside the photo rather than clipped. Corners are
+    rounded half up.
+    """
+    side = min(SQUARE_SCALE * max(face.width, face.height), width, height)
+    left = min(max((face.left + face.right - side) / 2, 0), width - side)
+    top = min(max((face.top + face.bottom - side) / 2, 0), height - side)
+    return Square(_round(left), _round(top), _round(left + side), _round(top + side))
+
+
+def _round(coordinate: float) -> int:
+    return math.floor(coordinate + 0.5)
+
+
+def crop(photo: NDArray[np.uint8], square: Square, *, side: int) -> NDArray[np.uint8]:
+    """Crops and resizes bilinearly (Pillow, antialiased) to (side, side, 3), uint8."""
+    region = Image.fromarray(photo).crop((square.left, square.top, square.right, square.bottom))
+    return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR))
