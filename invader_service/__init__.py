@@ -1,0 +1,1 @@
+"""The invader: names faces by several recognizers and discloses ranked identities only."""

@@ -1,0 +1,1 @@
+"""The orchestrator: queries protector and invader as an oracle attack does, and computes PSR."""

@@ -1,0 +1,1 @@
+"""The protector: crafts cloaks with a source recognizer."""

@@ -71,7 +71,10 @@ class MtcnnDetector:
         boxes, probabilities = self._mtcnn.detect(Image.fromarray(photo))
         if boxes is None:
             return ()
-        return [Face(*map(float, box), float(p)) for box, p in zip(boxes, probabilities, strict=True)]
+        return [
+            Face(float(left), float(top), float(right), float(bottom), float(probability))
+            for (left, top, right, bottom), probability in zip(boxes, probabilities, strict=True)
+        ]
 
 
 def extract_face(photo: NDArray[np.uint8], detector: FaceDetector) -> Square | None:

@@ -81,8 +81,8 @@ def build_recognizer(checkpoint: Checkpoint, label_set: LabelSet) -> NeuralRecog
     return NeuralRecognizer(network, head)
 
 
-def load_folder(folder: Path) -> CheckpointFolder:
-    """Loads every checkpoint of a folder; a file that is refused does not keep the others from loading.
+def load_folder(folder: Path, device: torch.device) -> CheckpointFolder:
+    """Loads every checkpoint of a folder to a device; a file that is refused does not keep the others from loading.
 
     Raises:
         CheckpointError: the folder cannot be listed, or none of its checkpoints can be used.
@@ -93,6 +93,7 @@ def load_folder(folder: Path) -> CheckpointFolder:
     for path in _checkpoint_files(folder):
         try:
             candidate = load_recognizer(path)
+            candidate.recognizer.to(device).to(memory_format=torch.channels_last)
         except RecognizerError as error:
             refused.append(str(error))
             continue

@@ -8,7 +8,7 @@ from torchvision.models.resnet import Bottleneck, ResNet
 from recognizers.caffe import CaffeNetwork
 
 
-class CaffeBottleneck(Bottleneck):
+class CaffeBottleneck(Bottleneck):  # type: ignore[misc]  # torchvision is untyped
     """Downsamples in the first 1x1 convolution; torchvision's does so in the 3x3. The parameters' names and shapes agree."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -69,9 +69,7 @@ def file_sha256(path: Path) -> str:
 def _recognise(named: Mapping[str, Tensor]) -> tuple[Layout, dict[str, Tensor]]:
     # DataParallel prefixes every name; the step counters of BatchNorm are not weights.
     tensors = {
-        name.removeprefix("module."): tensor
-        for name, tensor in named.items()
-        if not name.endswith(".num_batches_tracked")
+        name.removeprefix("module."): tensor for name, tensor in named.items() if not name.endswith(".num_batches_tracked")
     }
     layout = next((layout for layout in LAYOUTS if layout.matches(tensors)), None)
     if layout is None:
@@ -88,12 +86,11 @@ def _recognise(named: Mapping[str, Tensor]) -> tuple[Layout, dict[str, Tensor]]:
 def _expected(layout: Layout) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
         network = ARCHITECTURES[layout.architecture]()
-    shapes = {
+    return {
         name: tuple(tensor.shape)
         for name, tensor in network.backbone.state_dict().items()
         if not name.endswith(".num_batches_tracked")
     }
-    return shapes
 
 
 def _check_names(layout: Layout, tensors: Mapping[str, Tensor]) -> None:

@@ -1,0 +1,67 @@
+"""`invader-service`: wires the invader and serves it. No reflection: it tells nothing that a client need not know."""
+
+import asyncio
+import logging
+import sys
+
+import torch
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+
+from invader_service.classifier import Classifier
+from invader_service.config import InvaderSettings
+from invader_service.servicer import InvaderServicer
+from recognizers.device import prepare_device
+from recognizers.errors import RecognizerError
+from recognizers.extraction import MtcnnDetector
+from recognizers.loading import load_folder
+from recognizers.recognizer import Recognizer
+from rpc.errors import BUSY, IDENTITIES_NOT_LISTED, INVALID_ARGUMENT, NOT_FOUND, RpcError
+from rpc.logs import configure_logging
+from rpc.server import Server
+from rpc.settings import read_settings
+from rpc.worker import Worker
+
+PROGRAM = "invader-service"
+SERVICE = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
+DISCLOSED = frozenset({INVALID_ARGUMENT, NOT_FOUND, BUSY, IDENTITIES_NOT_LISTED})
+
+logger = logging.getLogger(PROGRAM)
+
+
+async def serve(settings: InvaderSettings) -> None:
+    """Loads the target models and serves until a signal comes."""
+    server = Server(address=f"{settings.host}:{settings.port}", limits=settings.image_limits, disclosed=DISCLOSED)
+    device = prepare_device(settings.device, threads=settings.threads)
+    worker = Worker(most_waiting=settings.most_waiting)
+    servicer = InvaderServicer(
+        classifier=Classifier(load_target_models(settings, device), MtcnnDetector(device), device=device),
+        worker=worker,
+        limits=settings.image_limits,
+        most_candidates=settings.most_candidates,
+        list_identities=settings.list_identities,
+    )
+    invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
+    await server.serve([SERVICE], drain_seconds=settings.drain_seconds)
+    worker.close()
+
+
+def load_target_models(settings: InvaderSettings, device: torch.device) -> dict[str, Recognizer]:
+    """Loads the checkpoint folder; refused files are logged, the others served."""
+    folder = load_folder(settings.checkpoints)
+    for reason in folder.refused:
+        logger.error("checkpoint refused", extra={"reason": reason})
+    return {name: loaded.recognizer.to(device, memory_format=torch.channels_last) for name, loaded in folder.loaded.items()}
+
+
+def main() -> None:
+    """Runs the service; a failed start is one line and exit status 2."""
+    settings = read_settings(InvaderSettings, program=PROGRAM, arguments=sys.argv[1:])
+    configure_logging(settings.log_level)
+    try:
+        asyncio.run(serve(settings))
+    except (RecognizerError, RpcError) as error:
+        sys.exit(f"{PROGRAM}: {error}")
+
+
+if __name__ == "__main__":
+    main()

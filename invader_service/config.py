@@ -1,0 +1,15 @@
+"""What the invader can be told."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from rpc.settings import ServiceSettings
+
+
+class InvaderSettings(ServiceSettings):
+    """Names faces by the recognizers of a checkpoint folder, and discloses ranked identities only."""
+
+    model_config = SettingsConfigDict(env_prefix="DEID_INVADER_")
+
+    most_candidates: int = Field(50, ge=1, description="The most candidates that a classification returns.")
+    list_identities: bool = Field(True, description="Whether clients may list the label sets.")

@@ -1,0 +1,37 @@
+"""From logits to the ranked candidates that may leave the invader."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recognizers.label_set import LabelSet
+
+PROBABILITY_DECIMALS = 4
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An identity and its softmax probability, rounded to 4 decimal places."""
+
+    identity: str
+    probability: float
+
+
+def ranked(logits: Tensor, label_set: LabelSet, *, k: int) -> list[Candidate]:
+    """The k most probable identities, the most probable first.
+
+    Ordered by probability before any rounding, ties by class index. Softmax in float64, where fewer improbable classes
+    tie at zero.
+
+    Args:
+        logits: (C,), C being the size of the label set.
+        label_set: the identities, in class order.
+        k: at most C.
+    """
+    probabilities = logits.double().softmax(0)
+    order = torch.argsort(probabilities, descending=True, stable=True)[:k]
+    return [
+        Candidate(label_set.identities[place], round(float(probabilities[place]), PROBABILITY_DECIMALS))
+        for place in order.tolist()
+    ]

@@ -1,0 +1,66 @@
+"""What a method is: it declares its rows, and an engine steps them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import ClassVar
+
+from torch import Tensor
+
+ALPHA = 1  # levels: Kurakin et al. 2017, section 2.2, so that every iterate is a whole number of levels
+
+
+def iterations(epsilon: int) -> int:
+    """Number of steps for a budget in levels: floor(min(epsilon + 4, 1.25 epsilon)), Kurakin et al. 2017, section 2.2."""
+    return min(epsilon + 4, 5 * epsilon // 4)
+
+
+def clip(x: Tensor, probe: Tensor, epsilon: int) -> Tensor:
+    """Clip_eps of Ghafourian et al., Eqs. 4 and 5: min(255, x_0 + eps, max(0, x_0 - eps, x)), in levels."""
+    lowest, highest = (probe - epsilon).clamp(min=0), (probe + epsilon).clamp(max=255)
+    return x.clamp(lowest, highest)
+
+
+class Method(ABC):
+    """A way to craft cloaks, by name."""
+
+    name: ClassVar[str]
+    description: ClassVar[str]
+
+    def budgets(self, epsilons: Sequence[int]) -> tuple[int, ...]:
+        """The budgets crafted when these are asked for, ascending."""
+        return tuple(sorted(epsilons))
+
+
+class Control(Method):
+    """A method that asks no network: what a protector's photo meets without its protection."""
+
+    @abstractmethod
+    def cloak(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
+        """The cloak of a probe; both (3, S, S), whole levels 0..255, of one floating-point type."""
+
+
+class GradientMethod(Method):
+    """A method that follows the sign of the loss gradient with respect to the image, J being the cross-entropy.
+
+    `shares_trajectory` promises that the first epsilon steps do not depend on epsilon, so that one trajectory serves every
+    budget: whole-number pixels, alpha of one level, no random start, a label fixed at the start, and at least epsilon
+    steps for a budget of epsilon.
+    """
+
+    shares_trajectory: ClassVar[bool] = True
+
+    def n_iter(self, epsilon: int) -> int:
+        """Steps taken for a budget in levels."""
+        return iterations(epsilon)
+
+    def start(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
+        """x_0 of Eqs. 4 and 5, (3, S, S) in levels: the probe itself."""
+        return probe
+
+    @abstractmethod
+    def label(self, clean_logits: Tensor, y_true: int) -> int:
+        """The class whose loss is followed, from the logits (C,) of the clean probe. Fixed for the whole trajectory."""
+
+    @abstractmethod
+    def step(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """One unclipped step from x along the gradient of J; both (3, S, S)."""

@@ -1,0 +1,73 @@
+"""Checks a Craft request before anything is computed for it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from deid.protector.v1 import protector_pb2
+from numpy.typing import NDArray
+
+from protector_service.methods.method import Control, Method
+from rpc.errors import invalid_argument, not_found
+from rpc.images import encode_jpeg, encode_png
+
+MOST_EPSILON = 255  # levels
+
+Encoder = Callable[[NDArray[np.uint8]], bytes]
+
+
+@dataclass(frozen=True)
+class CraftOrder:
+    """A Craft request, understood."""
+
+    methods: tuple[Method, ...]
+    epsilons: tuple[int, ...]
+    encode: Encoder
+    seed: int
+
+
+def understand(request: protector_pb2.CraftRequest, *, methods: Mapping[str, Method]) -> CraftOrder:
+    """Checks methods, epsilons and storage.
+
+    Raises:
+        ServiceError: INVALID_ARGUMENT or NOT_FOUND, with the field at fault.
+    """
+    chosen = tuple(_method(place, name, methods) for place, name in enumerate(request.methods))
+    if not chosen:
+        raise invalid_argument("methods", expected="at least one method", actual="none")
+    _check_distinct("methods", request.methods)
+    epsilons = tuple(request.epsilons)
+    for place, epsilon in enumerate(epsilons):
+        if not 0 <= epsilon <= MOST_EPSILON:
+            raise invalid_argument(f"epsilons[{place}]", expected=f"0..{MOST_EPSILON} levels", actual=str(epsilon))
+    _check_distinct("epsilons", epsilons)
+    if not epsilons and not all(isinstance(method, Control) and method.budgets(()) for method in chosen):
+        raise invalid_argument("epsilons", expected="at least one budget", actual="none")
+    return CraftOrder(chosen, epsilons, _encoder(request.storage), request.seed)
+
+
+def _method(place: int, name: str, methods: Mapping[str, Method]) -> Method:
+    try:
+        return methods[name]
+    except KeyError:
+        raise not_found(f"methods[{place}]", name, known=methods) from None
+
+
+def _check_distinct(field: str, values: Sequence[object]) -> None:
+    seen: set[object] = set()
+    for value in values:
+        if value in seen:
+            raise invalid_argument(field, expected="no repetition", actual=f"{value} twice")
+        seen.add(value)
+
+
+def _encoder(storage: protector_pb2.Storage) -> Encoder:
+    chosen = storage.WhichOneof("format")
+    if chosen == "png":
+        return encode_png
+    if chosen == "jpeg":
+        quality = storage.jpeg.quality
+        if not 1 <= quality <= 100:
+            raise invalid_argument("storage.jpeg.quality", expected="1..100", actual=str(quality))
+        return lambda pixels: encode_jpeg(pixels, quality=quality)
+    raise invalid_argument("storage", expected="jpeg or png", actual="neither")

@@ -1,0 +1,160 @@
+"""Translates between the wire and the engine."""
+
+import hashlib
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+import grpc
+import numpy as np
+from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+from numpy.typing import NDArray
+
+from protector_service.engine import Cloak
+from protector_service.methods.method import Control, Method
+from protector_service.request import CraftOrder, understand
+from protector_service.source_model import SourceModel
+from recognizers.errors import UnknownIdentityError
+from recognizers.extraction import FaceDetector, crop, extract_face
+from rpc.errors import NO_FACE, invalid_argument, not_found, shorten
+from rpc.images import ImageLimits, decode_image
+from rpc.paging import page_of
+from rpc.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
+    """deid.protector.v1.ProtectorService."""
+
+    def __init__(
+        self,
+        *,
+        source_models: Mapping[str, SourceModel],
+        methods: Mapping[str, Method],
+        detector: FaceDetector,
+        worker: Worker,
+        limits: ImageLimits,
+    ) -> None:
+        self._source_models = source_models
+        self._methods = methods
+        self._detector = detector
+        self._worker = worker
+        self._limits = limits
+
+    async def Craft(  # noqa: N802
+        self,
+        request: protector_pb2.CraftRequest,
+        context: Context,
+    ) -> AsyncIterator[protector_pb2.CraftResponse]:
+        """See the schema."""
+        order = understand(request, methods=self._methods)
+        source_model = self._source_model(request.source_model)
+        try:
+            y_true = source_model.recognizer.label_set.index(request.identity)
+        except UnknownIdentityError:
+            raise not_found("identity", request.identity) from None
+
+        def craft(cancelled: Callable[[], bool]) -> Iterator[protector_pb2.CraftResponse]:
+            return self._craft(request.photo, source_model, y_true, order, cancelled)
+
+        started = time.monotonic()
+        cloaks = self._worker.stream(craft)
+        try:
+            async for response in cloaks:
+                yield response
+        finally:
+            await cloaks.aclose()
+        logger.info("crafted", extra={"source_model": request.source_model, "seconds": time.monotonic() - started})
+
+    def _craft(
+        self,
+        encoded: bytes,
+        source_model: SourceModel,
+        y_true: int,
+        order: CraftOrder,
+        cancelled: Callable[[], bool],
+    ) -> Iterator[protector_pb2.CraftResponse]:
+        probe = self._probe(encoded, side=source_model.recognizer.input_size)
+        probe_sha256 = hashlib.sha256(probe.tobytes()).hexdigest()
+        for cloak in source_model.engine.craft(
+            probe,
+            y_true=y_true,
+            methods=order.methods,
+            epsilons=order.epsilons,
+            seed=order.seed,
+            cancelled=cancelled,
+        ):
+            yield _response(cloak, order.encode(cloak.pixels), probe_sha256)
+
+    def _probe(self, encoded: bytes, *, side: int) -> NDArray[np.uint8]:
+        photo = decode_image(encoded, field="photo", limits=self._limits)
+        square = extract_face(photo, self._detector)
+        if square is None:
+            raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
+        return crop(photo, square, side=side)
+
+    async def ListSourceModels(  # noqa: N802
+        self,
+        request: protector_pb2.ListSourceModelsRequest,
+        context: Context,
+    ) -> protector_pb2.ListSourceModelsResponse:
+        """See the schema."""
+        return protector_pb2.ListSourceModelsResponse(
+            source_models=[
+                protector_pb2.SourceModel(
+                    name=name,
+                    input_size=model.recognizer.input_size,
+                    identities=len(model.recognizer.label_set),
+                    label_set_sha256=model.recognizer.label_set.sha256,
+                    checkpoint_sha256=model.checkpoint_sha256,
+                )
+                for name, model in sorted(self._source_models.items())
+            ]
+        )
+
+    async def ListMethods(  # noqa: N802
+        self,
+        request: protector_pb2.ListMethodsRequest,
+        context: Context,
+    ) -> protector_pb2.ListMethodsResponse:
+        """See the schema."""
+        return protector_pb2.ListMethodsResponse(
+            methods=[
+                protector_pb2.Method(name=name, description=method.description, control=isinstance(method, Control))
+                for name, method in sorted(self._methods.items())
+            ]
+        )
+
+    async def ListIdentities(  # noqa: N802
+        self,
+        request: protector_pb2.ListIdentitiesRequest,
+        context: Context,
+    ) -> protector_pb2.ListIdentitiesResponse:
+        """See the schema."""
+        label_set = self._source_model(request.source_model).recognizer.label_set
+        page = page_of(label_set.identities, page_size=request.page_size, page_token=request.page_token)
+        return protector_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
+
+    def _source_model(self, name: str) -> SourceModel:
+        try:
+            return self._source_models[name]
+        except KeyError:
+            raise not_found("source_model", shorten(name), known=self._source_models) from None
+
+
+def _response(cloak: Cloak, encoded: bytes, probe_sha256: str) -> protector_pb2.CraftResponse:
+    return protector_pb2.CraftResponse(
+        method=cloak.method,
+        epsilon=cloak.epsilon,
+        n_iter=cloak.n_iter,
+        largest_change=cloak.largest_change,
+        zero_gradient_share=cloak.zero_gradient_share,
+        cloak=encoded,
+        cloak_sha256=hashlib.sha256(encoded).hexdigest(),
+        probe_sha256=probe_sha256,
+        side=cloak.pixels.shape[0],
+    )

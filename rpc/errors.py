@@ -1,0 +1,83 @@
+"""The errors that a service may tell its client. Code raises them; one interceptor turns them into a status."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import grpc
+
+INVALID_ARGUMENT = "INVALID_ARGUMENT"
+NO_FACE = "NO_FACE"
+NOT_FOUND = "NOT_FOUND"
+BUSY = "BUSY"
+IDENTITIES_NOT_LISTED = "IDENTITIES_NOT_LISTED"
+
+_NAMES_SHOWN = 10
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """A request field that is not as expected; `actual` repeats what came, shortened."""
+
+    field: str
+    expected: str
+    actual: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: expected {self.expected}, got {self.actual}"
+
+
+class RpcError(Exception):
+    """Root of this package's errors."""
+
+
+class AddressInUseError(RpcError):
+    """The address to listen on cannot be had."""
+
+
+class ServiceError(RpcError):
+    """A failure that is the client's to know. Its message reaches the client word for word."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: grpc.StatusCode,
+        reason: str,
+        violation: FieldViolation | None = None,
+        retry_after_ms: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code = code
+        self.reason = reason
+        self.violation = violation
+        self.retry_after_ms = retry_after_ms
+
+
+def invalid_argument(field: str, *, expected: str, actual: str, reason: str = INVALID_ARGUMENT) -> ServiceError:
+    """The request's field is not as expected."""
+    violation = FieldViolation(field, expected, actual)
+    return ServiceError(str(violation), code=grpc.StatusCode.INVALID_ARGUMENT, reason=reason, violation=violation)
+
+
+def not_found(field: str, name: str, *, known: Collection[str] = ()) -> ServiceError:
+    """The request names something that the service does not have; a few known names show the way out."""
+    listed = sorted(known)
+    expected = f"one of {', '.join(listed)}" if 0 < len(listed) <= _NAMES_SHOWN else "a name that the service lists"
+    violation = FieldViolation(field, expected, shorten(repr(name)))
+    return ServiceError(str(violation), code=grpc.StatusCode.NOT_FOUND, reason=NOT_FOUND, violation=violation)
+
+
+def busy(*, waiting: int, retry_after_ms: int) -> ServiceError:
+    """The service's queue is full."""
+    return ServiceError(
+        f"busy: {waiting} requests are waiting already; try again later",
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason=BUSY,
+        retry_after_ms=retry_after_ms,
+    )
+
+
+def shorten(text: str, *, most: int = 120) -> str:
+    """At most `most` characters of a text, an ellipsis where something is missing."""
+    return text if len(text) <= most else text[: most - 1] + "…"

@@ -1,0 +1,31 @@
+"""Pages of a label set."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rpc.errors import invalid_argument, shorten
+
+MOST_PER_PAGE = 10_000
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some identities, and the token of the page after (empty on the last)."""
+
+    identities: Sequence[str]
+    next_page_token: str
+
+
+def page_of(identities: Sequence[str], *, page_size: int, page_token: str) -> Page:
+    """The page that a ListIdentities request asks for.
+
+    Raises:
+        ServiceError: INVALID_ARGUMENT: page_size is not 0..10000, or the token is not one that this service gave.
+    """
+    if not 0 <= page_size <= MOST_PER_PAGE:
+        raise invalid_argument("page_size", expected=f"0..{MOST_PER_PAGE}", actual=str(page_size))
+    if page_token and not (page_token.isascii() and page_token.isdigit() and int(page_token) < len(identities)):
+        raise invalid_argument("page_token", expected="a next_page_token of this list", actual=shorten(repr(page_token)))
+    start = int(page_token or 0)
+    end = start + (page_size or MOST_PER_PAGE)
+    return Page(identities[start:end], str(end) if end < len(identities) else "")

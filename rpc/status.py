@@ -1,0 +1,63 @@
+"""Service errors on the wire: google.rpc.Status with BadRequest and ErrorInfo (grpc-status)."""
+
+from dataclasses import dataclass
+
+import grpc
+from google.protobuf.any_pb2 import Any
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_status import rpc_status
+
+from rpc.errors import ServiceError
+
+STATUS_KEY = "grpc-status-details-bin"
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+DOMAIN = "deid"
+
+
+def trailers_of(error: ServiceError) -> tuple[tuple[str, str | bytes], ...]:
+    """The trailing metadata that carries an error's details."""
+    status = Status(code=error.code.value[0], message=error.message)
+    details = [ErrorInfo(reason=error.reason, domain=DOMAIN)]
+    packed = [Any() for _ in details]
+    for target, detail in zip(packed, details, strict=True):
+        target.Pack(detail)
+    if error.violation is not None:
+        violation = BadRequest.FieldViolation(
+            field=error.violation.field,
+            description=f"expected {error.violation.expected}, got {error.violation.actual}",
+        )
+        bad_request = Any()
+        bad_request.Pack(BadRequest(field_violations=[violation]))
+        packed.append(bad_request)
+    status.details.extend(packed)
+    trailers: list[tuple[str, str | bytes]] = [(STATUS_KEY, status.SerializeToString())]
+    if error.retry_after_ms is not None:
+        trailers.append((PUSHBACK_KEY, str(error.retry_after_ms)))
+    return tuple(trailers)
+
+
+@dataclass(frozen=True)
+class ReceivedError:
+    """What a client learns from a failed call."""
+
+    code: grpc.StatusCode
+    reason: str | None
+    message: str
+
+
+def received(error: grpc.aio.AioRpcError) -> ReceivedError:
+    """Reads a failed call; details that are missing or malformed leave `reason` None."""
+    return ReceivedError(error.code(), _reason(error), error.details() or "no message")
+
+
+def _reason(error: grpc.aio.AioRpcError) -> str | None:
+    try:
+        status = rpc_status.from_call(error)  # type: ignore[arg-type]
+    except ValueError:
+        return None
+    for detail in status.details if status else ():
+        info = ErrorInfo()
+        if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info):
+            return str(info.reason)
+    return None

@@ -1,0 +1,84 @@
+"""One thread for one device, with a bounded queue before it: computation never runs on the event loop."""
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from rpc.errors import busy
+
+T = TypeVar("T")
+
+_RETRY_AFTER_MS = 500
+
+
+class Worker:
+    """Runs jobs one after another in a thread of its own; at most `most_waiting` jobs wait.
+
+    A bound here, and not gRPC's on concurrent calls, because that one would refuse health checks too.
+    """
+
+    def __init__(self, *, most_waiting: int) -> None:
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
+        self._most_waiting = most_waiting
+        self._jobs = 0  # running or waiting
+
+    async def run(self, job: Callable[[], T]) -> T:
+        """Runs a job and returns its result.
+
+        Raises:
+            ServiceError: RESOURCE_EXHAUSTED: the queue is full.
+        """
+        self._admit()
+        try:
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._executor, contextvars.copy_context().run, job)
+        finally:
+            self._jobs -= 1
+
+    async def stream(self, job: Callable[[Callable[[], bool]], Iterable[T]]) -> AsyncGenerator[T, None]:
+        """Runs a job that yields, and yields its results as they come.
+
+        The job is handed a function that says whether its results are still wanted: once the consumer has gone, it says no.
+
+        Raises:
+            ServiceError: RESOURCE_EXHAUSTED: the queue is full.
+        """
+        loop = asyncio.get_running_loop()
+        results: asyncio.Queue[T | BaseException | None] = asyncio.Queue()
+        abandoned = threading.Event()
+
+        def work() -> None:
+            outcome: BaseException | None = None
+            try:
+                if not abandoned.is_set():
+                    for result in job(abandoned.is_set):
+                        loop.call_soon_threadsafe(results.put_nowait, result)
+            except BaseException as error:  # noqa: BLE001 - handed to the consumer, where it is raised
+                outcome = error
+            loop.call_soon_threadsafe(results.put_nowait, outcome)
+
+        self._admit()
+        running = loop.run_in_executor(self._executor, contextvars.copy_context().run, work)
+        running.add_done_callback(lambda _: self._leave())
+        try:
+            while (result := await results.get()) is not None:
+                if isinstance(result, BaseException):
+                    raise result
+                yield result
+        finally:
+            abandoned.set()
+
+    def close(self) -> None:
+        """Waits for the running job, drops the waiting ones."""
+        self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def _admit(self) -> None:
+        if self._jobs > self._most_waiting:
+            raise busy(waiting=self._jobs - 1, retry_after_ms=_RETRY_AFTER_MS)
+        self._jobs += 1
+
+    def _leave(self) -> None:
+        self._jobs -= 1
