@@ -47,10 +47,10 @@ async def serve(settings: InvaderSettings) -> None:
 
 def load_target_models(settings: InvaderSettings, device: torch.device) -> dict[str, Recognizer]:
     """Loads the checkpoint folder; refused files are logged, the others served."""
-    folder = load_folder(settings.checkpoints)
+    folder = load_folder(settings.checkpoints, device)
     for reason in folder.refused:
         logger.error("checkpoint refused", extra={"reason": reason})
-    return {name: loaded.recognizer.to(device, memory_format=torch.channels_last) for name, loaded in folder.loaded.items()}
+    return {name: loaded.recognizer for name, loaded in folder.loaded.items()}
 
 
 def main() -> None:

@@ -1,5 +1,7 @@
 """Turns what servicers raise into statuses; nothing else of an exception ever leaves the process."""
 
+from __future__ import annotations  # some of gRPC's generic types are generic in their stubs only
+
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
