@@ -41,7 +41,7 @@ async def serve(settings: InvaderSettings) -> None:
         list_identities=settings.list_identities,
     )
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
-    await server.serve([SERVICE], drain_seconds=settings.drain_seconds)
+    await server.serve([SERVICE], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
     worker.close()
 
 

@@ -43,7 +43,7 @@ async def serve(settings: ProtectorSettings) -> None:
     )
     protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
     reflection.enable_server_reflection((SERVICE, reflection.SERVICE_NAME), server.grpc)
-    await server.serve([SERVICE], drain_seconds=settings.drain_seconds)
+    await server.serve([SERVICE], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
     worker.close()
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import signal
+import sys
+import threading
 from collections.abc import Sequence
 
 import grpc
@@ -53,10 +55,16 @@ class Server:
         for name in ("", *service_names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
-    async def serve(self, service_names: Sequence[str], *, drain_seconds: float) -> None:
-        """Serves until SIGTERM or SIGINT; then reports NOT_SERVING, lets calls finish for a while, and stops."""
+    async def serve(self, service_names: Sequence[str], *, drain_seconds: float, stop_with_stdin: bool) -> None:
+        """Serves until SIGTERM or SIGINT; then reports NOT_SERVING, lets calls finish for a while, and stops.
+
+        With `stop_with_stdin`, the end of standard input stops it too.
+        """
         stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
+        if stop_with_stdin:
+            # A daemon thread: nothing portable can interrupt a blocking read of standard input.
+            threading.Thread(target=_wait_for_end_of_stdin, args=(loop, stopped), daemon=True).start()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         await self.start(service_names)
@@ -68,3 +76,8 @@ class Server:
         logger.info("draining", extra={"seconds": drain_seconds})
         await self.grpc.stop(drain_seconds)
         logger.info("stopped")
+
+
+def _wait_for_end_of_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
+    sys.stdin.buffer.read()
+    loop.call_soon_threadsafe(stopped.set)

@@ -25,6 +25,9 @@ class ServiceSettings(BaseSettings):
     most_bytes: int = Field(ImageLimits.most_bytes, ge=1, description="Largest image taken, in bytes.")
     most_pixels: int = Field(ImageLimits.most_pixels, ge=1, description="Largest image taken, in pixels.")
     drain_seconds: float = Field(10, ge=0, description="Time that running calls get to finish when the service stops.")
+    stop_with_stdin: bool = Field(
+        False, description="Stop when standard input closes: a parent that dies takes the service with it."
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
 
     @property

@@ -1,0 +1,260 @@
+"""The two services as the run sees them; statuses become this package's errors."""
+
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import NoReturn, TypeVar
+
+import grpc
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+
+from orchestrator.errors import CallError, InputError, NoFaceError, UnusableServiceError
+from orchestrator.protocol import CloakKey, Storage
+from rpc.channel import open_channel
+from rpc.errors import IDENTITIES_NOT_LISTED, NO_FACE
+from rpc.status import received
+
+Answer = TypeVar("Answer")
+
+LIST_SECONDS = 30.0
+CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
+CLASSIFY_SECONDS = 300.0
+
+# Statuses that the same question will meet again.
+_FINAL = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+    }
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A source or target model as its service lists it."""
+
+    name: str
+    identities: int
+    label_set_sha256: str
+    most_candidates: int | None  # target models only
+    card: Mapping[str, str | int]  # all that the service discloses, for the manifest
+
+
+@dataclass(frozen=True)
+class Cloak:
+    """A stored cloak, as the protector sent it."""
+
+    key: CloakKey
+    n_iter: int
+    largest_change: int  # levels, before storage
+    zero_gradient_share: float
+    probe_sha256: str
+    sha256: str
+    encoded: bytes
+
+
+class ProtectorClient:
+    """A protector at an address."""
+
+    def __init__(self, address: str) -> None:
+        self.name = f"protector at {address}"
+        self._channel = open_channel(address)
+        self._stub = protector_pb2_grpc.ProtectorServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._channel.close()
+
+    async def source_models(self) -> dict[str, Model]:
+        """The source models by name."""
+        listed = await self._call(self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=LIST_SECONDS))
+        return {
+            model.name: Model(
+                name=model.name,
+                identities=model.identities,
+                label_set_sha256=model.label_set_sha256,
+                most_candidates=None,
+                card={
+                    "input_size": model.input_size,
+                    "identities": model.identities,
+                    "label_set_sha256": model.label_set_sha256,
+                    "checkpoint_sha256": model.checkpoint_sha256,
+                },
+            )
+            for model in listed.source_models
+        }
+
+    async def methods(self) -> set[str]:
+        """The names of the methods."""
+        listed = await self._call(self._stub.ListMethods(protector_pb2.ListMethodsRequest(), timeout=LIST_SECONDS))
+        return {method.name for method in listed.methods}
+
+    async def identities(self, source_model: str) -> tuple[str, ...]:
+        """The label set of a source model, in class order."""
+        identities: list[str] = []
+        token = ""
+        while True:
+            request = protector_pb2.ListIdentitiesRequest(source_model=source_model, page_token=token)
+            page = await self._call(self._stub.ListIdentities(request, timeout=LIST_SECONDS))
+            identities += page.identities
+            token = page.next_page_token
+            if not token:
+                return tuple(identities)
+
+    async def craft(
+        self,
+        photo: bytes,
+        *,
+        identity: str,
+        source_model: str,
+        methods: Sequence[str],
+        epsilons: Sequence[int],
+        storage: Storage,
+        seed: int,
+    ) -> AsyncGenerator[Cloak, None]:
+        """The cloaks of a photo as they are finished.
+
+        Raises:
+            NoFaceError: the protector finds no face.
+            CallError: the call failed; the cloaks yielded so far are good.
+            UnusableServiceError: the service does not answer, or an answer contradicts itself.
+        """
+        request = protector_pb2.CraftRequest(
+            photo=photo,
+            identity=identity,
+            source_model=source_model,
+            methods=methods,
+            epsilons=epsilons,
+            storage=_storage(storage),
+            seed=seed,
+        )
+        try:
+            async for response in self._stub.Craft(request, timeout=CRAFT_SECONDS):
+                yield self._checked(response, source_model)
+        except grpc.aio.AioRpcError as error:
+            _raise(self.name, error)
+
+    def _checked(self, response: protector_pb2.CraftResponse, source_model: str) -> Cloak:
+        key = CloakKey(source_model, response.method, response.epsilon)
+        if sha256(response.cloak).hexdigest() != response.cloak_sha256:
+            raise UnusableServiceError(f"{self.name}: the cloak {key} does not have the digest that was sent with it")
+        if response.largest_change > response.epsilon:
+            raise UnusableServiceError(
+                f"{self.name}: the cloak {key} changes pixels by {response.largest_change} levels, over its budget"
+            )
+        return Cloak(
+            key=key,
+            n_iter=response.n_iter,
+            largest_change=response.largest_change,
+            zero_gradient_share=response.zero_gradient_share,
+            probe_sha256=response.probe_sha256,
+            sha256=response.cloak_sha256,
+            encoded=response.cloak,
+        )
+
+    async def _call(self, call: Awaitable[Answer]) -> Answer:
+        return await _answer(self.name, call)
+
+
+class InvaderClient:
+    """An invader at an address."""
+
+    def __init__(self, address: str) -> None:
+        self.name = f"invader at {address}"
+        self._channel = open_channel(address)
+        self._stub = invader_pb2_grpc.InvaderServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self._channel.close()
+
+    async def target_models(self) -> dict[str, Model]:
+        """The target models by name."""
+        listed = await self._call(self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=LIST_SECONDS))
+        return {
+            model.name: Model(
+                name=model.name,
+                identities=model.identities,
+                label_set_sha256=model.label_set_sha256,
+                most_candidates=model.most_candidates,
+                card={
+                    "identities": model.identities,
+                    "label_set_sha256": model.label_set_sha256,
+                    "most_candidates": model.most_candidates,
+                },
+            )
+            for model in listed.target_models
+        }
+
+    async def identities(self, target_model: str) -> tuple[str, ...] | None:
+        """The label set of a target model, in class order; None where the invader does not list it."""
+        identities: list[str] = []
+        token = ""
+        while True:
+            request = invader_pb2.ListIdentitiesRequest(target_model=target_model, page_token=token)
+            try:
+                page = await self._stub.ListIdentities(request, timeout=LIST_SECONDS)
+            except grpc.aio.AioRpcError as error:
+                if received(error).reason == IDENTITIES_NOT_LISTED:
+                    return None
+                _raise(self.name, error)
+            identities += page.identities
+            token = page.next_page_token
+            if not token:
+                return tuple(identities)
+
+    async def classify(self, image: bytes, *, target_models: Sequence[str], k: int) -> dict[str, list[str]] | None:
+        """The ranked identities by target model; None where the invader finds no face.
+
+        Raises:
+            CallError: the call failed.
+            UnusableServiceError: the service does not answer, or not to what was asked.
+        """
+        request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k)
+        response = await self._call(self._stub.Classify(request, timeout=CLASSIFY_SECONDS))
+        if not response.face_found:
+            return None
+        answers = {
+            answer.target_model: [candidate.identity for candidate in answer.candidates]
+            for answer in response.classifications
+        }
+        for name in target_models:
+            candidates = answers.get(name, [])
+            if len(candidates) != k or len(set(candidates)) != k:
+                raise UnusableServiceError(
+                    f"{self.name}: expected {k} distinct candidates of {name}, got {len(candidates)}, "
+                    f"{len(set(candidates))} of them distinct"
+                )
+        return answers
+
+    async def _call(self, call: Awaitable[Answer]) -> Answer:
+        return await _answer(self.name, call)
+
+
+async def _answer(service: str, call: Awaitable[Answer]) -> Answer:
+    try:
+        return await call
+    except grpc.aio.AioRpcError as error:
+        _raise(service, error)
+
+
+def _raise(service: str, error: grpc.aio.AioRpcError) -> NoReturn:
+    told = received(error)
+    if told.reason == NO_FACE:
+        raise NoFaceError(told.message) from error
+    if told.code is grpc.StatusCode.UNAVAILABLE:
+        raise UnusableServiceError(f"the {service} does not answer: {told.message}") from error
+    if told.code is grpc.StatusCode.UNIMPLEMENTED:
+        raise InputError(f"the {service} does not speak the schema: {told.message}") from error
+    raise CallError(f"{service}: {told.code.name}: {told.message}", passing=told.code not in _FINAL) from error
+
+
+def _storage(storage: Storage) -> protector_pb2.Storage:
+    if storage.jpeg_quality is None:
+        return protector_pb2.Storage(png=protector_pb2.PngStorage())
+    return protector_pb2.Storage(jpeg=protector_pb2.JpegStorage(quality=storage.jpeg_quality))

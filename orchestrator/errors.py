@@ -1,0 +1,29 @@
+"""What can go wrong with an evaluation."""
+
+
+class OrchestratorError(Exception):
+    """Root of this package's errors. The message is meant for the person who runs the program."""
+
+
+class InputError(OrchestratorError):
+    """What was asked for cannot be done; the message names the option, what was expected and what came."""
+
+
+class UnusableServiceError(OrchestratorError):
+    """A service does not answer, or not as the service that the run began with."""
+
+
+class CallError(OrchestratorError):
+    """One call failed; nothing was observed. `passing` says whether asking again can help."""
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+class NoFaceError(OrchestratorError):
+    """The protector finds no face in a photo."""
+
+
+class MetricError(OrchestratorError):
+    """A metric is not defined for these observations."""

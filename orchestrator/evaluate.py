@@ -1,0 +1,200 @@
+"""`orchestrator evaluate`: from a data set and two services to PSR."""
+
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orchestrator.clients import InvaderClient, ProtectorClient
+from orchestrator.errors import InputError
+from orchestrator.metrics.observation import Observation
+from orchestrator.metrics.psr import results
+from orchestrator.planning import Planned, Wish, make_plan
+from orchestrator.progress import RunProgress
+from orchestrator.psr_csv import psr_csv
+from orchestrator.run_folder import RunFolder
+from orchestrator.runner import Runner, Tally
+from orchestrator.services import child_service
+from orchestrator.store import Fate, Store
+from orchestrator.tables import psr_tables
+
+NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ServiceChoice:
+    """Where a service is (`host:port`), or what to start it with."""
+
+    kind: str  # "protector" or "invader"
+    address: str | None
+    checkpoints: Path | None
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a run."""
+
+    complete: bool  # every cell has the N that was asked for
+    folder: Path
+
+
+async def evaluate(
+    wish: Wish,
+    *,
+    protector: ServiceChoice,
+    invader: ServiceChoice,
+    folder: RunFolder,
+    keep_cloaks: bool,
+    subjects_in_flight: int,
+    console: Console,
+) -> Finished:
+    """Runs the grid, or what is left of it, and writes and prints the results.
+
+    Raises:
+        OrchestratorError: it cannot go on; what was observed stays in the run folder.
+    """
+    started = time.monotonic()
+    folder.create()
+    async with AsyncExitStack() as stack:
+        protector_address = await stack.enter_async_context(_address(protector, folder, console))
+        invader_address = await stack.enter_async_context(_address(invader, folder, console))
+        protector_client, invader_client = ProtectorClient(protector_address), InvaderClient(invader_address)
+        stack.push_async_callback(protector_client.close)
+        stack.push_async_callback(invader_client.close)
+        planned = await make_plan(wish, protector_client, invader_client)
+        plan = planned.plan
+        folder.bind(plan)
+        _announce(planned, folder, console)
+        store = Store(folder.observations, run=plan.digest())
+        stack.callback(store.close)
+        total = plan.subjects * plan.grid.observations_per_probe
+        with RunProgress(console, subjects=plan.subjects, observations=total) as progress:
+            runner = Runner(
+                planned,
+                protector=protector_client,
+                invader=invader_client,
+                store=store,
+                folder=folder,
+                progress=progress,
+                keep_cloaks=keep_cloaks,
+                subjects_in_flight=subjects_in_flight,
+            )
+            await runner.run()
+        return _conclude(planned, store, folder, runner.tally, console, seconds=time.monotonic() - started)
+
+
+@asynccontextmanager
+async def _address(choice: ServiceChoice, folder: RunFolder, console: Console) -> AsyncIterator[str]:
+    if choice.address is not None:
+        yield choice.address
+        return
+    arguments = ("--checkpoints", str(choice.checkpoints), *choice.arguments)
+    log = folder.logs / f"{choice.kind}.log"
+    with console.status(f"starting the {choice.kind}"):
+        starting = child_service(f"{choice.kind}_service", arguments=arguments, log=log)
+        service = await starting.__aenter__()
+    try:
+        for complaint in service.complaints:
+            console.print(f"{choice.kind}: {complaint}", style="yellow", markup=False, highlight=False)
+        yield service.address
+    finally:
+        await starting.__aexit__(None, None, None)
+
+
+def _announce(planned: Planned, folder: RunFolder, console: Console) -> None:
+    plan = planned.plan
+    lines = [
+        f"run folder     {folder.root}",
+        f"subjects       {plan.subjects} of {len(planned.eligible)} identities that every model knows",
+        f"grid           {', '.join(plan.grid.source_models)} by {', '.join(plan.grid.methods)} at "
+        f"{', '.join(map(str, plan.grid.epsilons))}, read by {', '.join(plan.grid.target_models)}: "
+        f"{plan.grid.observations_per_probe} observations a probe",
+        f"storage        {plan.storage}",
+    ]
+    if planned.excluded:
+        lines.append(
+            f"excluded       {len(planned.excluded)} identities that some model does not know: {_some(planned.excluded)}"
+        )
+    if plan.faces.skipped:
+        lines.append(f"skipped        {len(plan.faces.skipped)} files that are not JPEG or PNG: {_some(plan.faces.skipped)}")
+    lines += [f"missing        {sentence}" for sentence in planned.missing]
+    console.print("\n".join(lines), markup=False, highlight=False)
+
+
+def _conclude(
+    planned: Planned, store: Store, folder: RunFolder, tally: Tally, console: Console, *, seconds: float
+) -> Finished:
+    plan = planned.plan
+    observations = subject_observations(store)
+    cell_results = list(results(observations, ks=plan.grid.ks))
+    folder.write_psr(psr_csv(cell_results, subjects=plan.subjects))
+    for table in psr_tables(cell_results, plan.grid, subjects=plan.subjects):
+        console.print(table)
+    short = _short_cells(planned, observations)
+    outcome = _outcome(planned, store, tally, seconds)
+    folder.write_manifest((folder.manifest() or {}) | {"outcome": outcome})
+    for failure in store.failures():
+        console.print(f"failed: {failure.probe}: {failure.what}: {failure.message}", style="yellow", markup=False)
+    if short:
+        console.print(
+            f"INCOMPLETE: {len(short)} cells have fewer than {plan.subjects} observations; their N stands beside them. "
+            f"The same command with --run {folder.root} asks again for what is missing",
+            style="bold red",
+            markup=False,
+        )
+    console.print(
+        f"{len(observations)} observations in {seconds:.0f} s; results in {folder.root}", markup=False, highlight=False
+    )
+    return Finished(complete=not short, folder=folder.root)
+
+
+def subject_observations(store: Store) -> list[Observation]:
+    """The observations of the run's subjects; those of an identity that was replaced after all do not count."""
+    photos = {subject.photo for subject in store.subjects() if subject.fate is Fate.SUBJECT}
+    return [observation for observation in store.observations() if observation.probe in photos]
+
+
+def _short_cells(planned: Planned, observations: list[Observation]) -> list[Any]:
+    counts = Counter(observation.cell for observation in observations)
+    return [cell for cell in planned.plan.grid.cells() if counts[cell] < planned.plan.subjects]
+
+
+def _outcome(planned: Planned, store: Store, tally: Tally, seconds: float) -> dict[str, Any]:
+    drawn = store.subjects()
+    return {
+        "subjects": [subject.photo for subject in drawn if subject.fate is Fate.SUBJECT],
+        "replaced": {subject.identity: subject.fate.value for subject in drawn if subject.fate is not Fate.SUBJECT},
+        "photos": {subject.photo: subject.photo_sha256 for subject in drawn if subject.photo},
+        "excluded": list(planned.excluded),
+        "missing_models": list(planned.missing),
+        "skipped_files": list(planned.plan.faces.skipped),
+        "unreadable_photos": tally.unreadable_photos,
+        "failed_calls": len(store.failures()),
+        "last_session": {
+            "craft_calls": tally.craft_calls,
+            "classify_calls": tally.classify_calls,
+            "seconds": round(seconds, 1),
+        },
+    }
+
+
+def _some(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+
+
+def check_choice(choice: ServiceChoice) -> None:
+    """Makes sure that a service is either at an address or can be started.
+
+    Raises:
+        InputError: neither or both were given.
+    """
+    option = f"--{choice.kind}"
+    if (choice.address is None) == (choice.checkpoints is None):
+        given = "neither" if choice.address is None else "both"
+        raise InputError(f"{option}, {option}-checkpoints: expected one of the two, got {given}")

@@ -1,0 +1,113 @@
+"""The manifest of a run: all that its figures depend on."""
+
+import hashlib
+import json
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from orchestrator.clients import Model
+from orchestrator.errors import InputError
+from orchestrator.faces import FaceFolder
+from orchestrator.protocol import NO_FACE_IS_PROTECTED, Grid, Storage
+
+FORMAT = 1
+
+# What the protocol fixes or chooses for extraction and crafting. The services hold these; a run states them.
+EXTRACTION = {
+    "detector": "MTCNN",
+    "thresholds": [0.6, 0.7, 0.7],
+    "min_face_size": "max(20, min(height, width) / 5)",
+    "least_probability": 0.9,
+    "face": "largest box, ties by probability",
+    "square_scale": 1.3,
+    "resize": "bilinear, antialiased",
+}
+CRAFTING = {"alpha": 1, "n_iter": "floor(min(epsilon + 4, 1.25 epsilon))", "random_start": False}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run does; two runs with equal plans ask the same questions."""
+
+    grid: Grid
+    storage: Storage
+    subjects: int
+    seed: int
+    faces: FaceFolder
+    source_models: Mapping[str, Model]
+    target_models: Mapping[str, Model]
+
+    def binding(self) -> dict[str, Any]:
+        """The part of the manifest that a run is bound to."""
+        return {
+            "format": FORMAT,
+            "protocol": {
+                "grid": _plain(asdict(self.grid)),
+                "subjects": self.subjects,
+                "seed": self.seed,
+                "storage": str(self.storage),
+                "extraction": EXTRACTION,
+                "crafting": CRAFTING,
+                "no_face_is_protected": NO_FACE_IS_PROTECTED,
+            },
+            "data_set": {"photos_sha256": self.faces.sha256(), "identities": len(self.faces.identities)},
+            "source_models": {name: dict(model.card) for name, model in self.source_models.items()},
+            "target_models": {name: dict(model.card) for name, model in self.target_models.items()},
+        }
+
+    def digest(self) -> str:
+        """SHA-256 of the binding part: the run's identity."""
+        return digest_of(self.binding())
+
+
+def digest_of(binding: Mapping[str, Any]) -> str:
+    """SHA-256 of the binding part of a manifest."""
+    return hashlib.sha256(json.dumps(binding, sort_keys=True).encode()).hexdigest()
+
+
+def software() -> dict[str, str]:
+    """Versions of what this process runs on, and the commit where the project is a checkout."""
+    packages = ("face-deid-bench", "grpcio", "numpy", "pillow", "protobuf", "sqlalchemy")
+    versions = {package: version(package) for package in packages}
+    return versions | {"python": platform.python_version(), "machine": platform.platform(), "commit": _commit()}
+
+
+def _commit() -> str:
+    try:
+        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def check_same_plan(found: Mapping[str, Any], plan: Plan, *, folder: Path) -> None:
+    """Makes sure that a run goes on as it began.
+
+    Raises:
+        InputError: the plan differs from the manifest that was found; the message names what.
+    """
+    binding = _plain(plan.binding())
+    differing = [
+        f"{path}: {old!r} then, {new!r} now"
+        for path, old, new in _differences({key: found.get(key) for key in binding}, binding, "")
+    ]
+    if differing:
+        raise InputError(f"--run: {folder} holds another run; what differs: {'; '.join(differing)}")
+
+
+def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield path, old, new
+
+
+def _plain(value: Any) -> Any:
+    """The value as it comes back from JSON."""
+    return json.loads(json.dumps(value))

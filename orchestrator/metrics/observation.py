@@ -1,0 +1,47 @@
+"""What was observed; metrics are made of these."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orchestrator.errors import MetricError
+from orchestrator.protocol import Cell
+
+
+class Outcome(StrEnum):
+    """What a target model did with a stored cloak. A failed call is none of these: it is not an observation."""
+
+    RANKED = "ranked"  # the true identity is among the candidates
+    BEYOND = "beyond"  # it is not among the candidates asked for
+    NO_FACE = "no_face"  # the invader found no face
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One answer of one target model about one stored cloak.
+
+    Raises:
+        MetricError: outcome and rank contradict each other.
+    """
+
+    probe: str  # the photo, as IDENTITY/FILE
+    cell: Cell
+    outcome: Outcome
+    rank: int | None  # 1-based place of the true identity; None unless ranked
+    candidates: int  # candidates asked for
+
+    def __post_init__(self) -> None:
+        ranked = self.outcome is Outcome.RANKED
+        if ranked != (self.rank is not None) or (self.rank is not None and not 1 <= self.rank <= self.candidates):
+            raise MetricError(
+                f"{self.probe}: outcome {self.outcome} and rank {self.rank} of {self.candidates} contradict each other"
+            )
+
+    def protected(self, k: int) -> bool:
+        """Whether the true identity is not among the first k candidates. No face counts as protected (a choice).
+
+        Raises:
+            MetricError: fewer than k candidates were asked for.
+        """
+        if not 1 <= k <= self.candidates:
+            raise MetricError(f"k = {k}: expected 1..{self.candidates}, the candidates that were asked for")
+        return self.rank is None or self.rank > k

@@ -1,0 +1,128 @@
+"""From what was asked for and what the services offer to a plan."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from orchestrator.clients import InvaderClient, Model, ProtectorClient
+from orchestrator.errors import InputError, UnusableServiceError
+from orchestrator.faces import FaceFolder
+from orchestrator.manifest import Plan
+from orchestrator.protocol import MODELS, Grid, Storage
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for; None for models means those of the paper that the service has."""
+
+    faces: FaceFolder
+    source_models: tuple[str, ...] | None
+    target_models: tuple[str, ...] | None
+    methods: tuple[str, ...]
+    epsilons: tuple[int, ...]
+    ks: tuple[int, ...]
+    storage: Storage
+    subjects: int
+    seed: int
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and what it leaves out."""
+
+    plan: Plan
+    eligible: frozenset[str]  # identities that every model knows
+    excluded: tuple[str, ...]  # identities of the data set that some model does not know
+    missing: tuple[str, ...]  # models of the paper that a service does not have, a sentence each
+    label_sets: Mapping[str, frozenset[str]]  # by target model
+
+
+async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClient) -> Planned:
+    """Fits the wish to the services.
+
+    Raises:
+        InputError: the wish cannot be had; the message names the option.
+    """
+    offered_sources, offered_targets = await protector.source_models(), await invader.target_models()
+    sources = _chosen("--source-models", wish.source_models, offered_sources, protector.name)
+    targets = _chosen("--target-models", wish.target_models, offered_targets, invader.name)
+    _check_methods(wish.methods, await protector.methods(), protector.name)
+    _check_ks(wish.ks, targets)
+    missing = [
+        f"{kind} model {name}: the {service} does not have it"
+        for kind, chosen, service in (("source", sources, protector.name), ("target", targets, invader.name))
+        for name in MODELS
+        if name not in chosen and (wish.source_models if kind == "source" else wish.target_models) is None
+    ]
+    label_sets = _LabelSets(protector, invader)
+    known = [frozenset(await label_sets.of_source(model)) for model in sources.values()]
+    known_to_targets = {name: frozenset(await label_sets.of_target(model)) for name, model in targets.items()}
+    eligible = wish.faces.identities.intersection(*known, *known_to_targets.values())
+    if wish.subjects > len(eligible):
+        raise InputError(
+            f"--subjects: expected at most {len(eligible)} (identities of --faces that every model knows, "
+            f"of {len(wish.faces.identities)} there), got {wish.subjects}"
+        )
+    grid = Grid(tuple(sources), tuple(targets), wish.methods, wish.epsilons, wish.ks)
+    return Planned(
+        plan=Plan(grid, wish.storage, wish.subjects, wish.seed, wish.faces, sources, targets),
+        eligible=eligible,
+        excluded=tuple(sorted(wish.faces.identities - eligible)),
+        missing=tuple(missing),
+        label_sets=known_to_targets,
+    )
+
+
+class _LabelSets:
+    """Label sets by digest; each is fetched once, whoever lists it."""
+
+    def __init__(self, protector: ProtectorClient, invader: InvaderClient) -> None:
+        self._protector = protector
+        self._invader = invader
+        self._by_digest: dict[str, tuple[str, ...]] = {}
+
+    async def of_source(self, model: Model) -> tuple[str, ...]:
+        if model.label_set_sha256 not in self._by_digest:
+            self._keep(model, await self._protector.identities(model.name), self._protector.name)
+        return self._by_digest[model.label_set_sha256]
+
+    async def of_target(self, model: Model) -> tuple[str, ...]:
+        if model.label_set_sha256 not in self._by_digest:
+            identities = await self._invader.identities(model.name)
+            if identities is None:
+                raise InputError(
+                    f"the {self._invader.name} does not list the identities of {model.name}, and its label set is none "
+                    f"of the protector's: which subjects it can name is not known"
+                )
+            self._keep(model, identities, self._invader.name)
+        return self._by_digest[model.label_set_sha256]
+
+    def _keep(self, model: Model, identities: tuple[str, ...], service: str) -> None:
+        if sha256("\n".join(identities).encode()).hexdigest() != model.label_set_sha256:
+            raise UnusableServiceError(f"{service}: the identities of {model.name} do not have the digest it states")
+        self._by_digest[model.label_set_sha256] = identities
+
+
+def _chosen(option: str, wanted: Sequence[str] | None, offered: Mapping[str, Model], service: str) -> dict[str, Model]:
+    unknown = [name for name in wanted or () if name not in offered]
+    if unknown:
+        raise InputError(f"{option}: expected models that the {service} has ({', '.join(offered)}), got {unknown[0]}")
+    chosen = {name: offered[name] for name in wanted or MODELS if name in offered}
+    if not chosen:
+        raise InputError(f"{option}: the {service} has none of {', '.join(MODELS)}; it has {', '.join(offered) or 'none'}")
+    return chosen
+
+
+def _check_methods(methods: Sequence[str], offered: set[str], service: str) -> None:
+    for method in methods:
+        if method not in offered:
+            raise InputError(f"--methods: expected methods of the {service} ({', '.join(sorted(offered))}), got {method}")
+
+
+def _check_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> None:
+    for model in targets.values():
+        if model.most_candidates is not None and max(ks) > model.most_candidates:
+            raise InputError(
+                f"--k: expected at most {model.most_candidates}, the candidates that {model.name} returns "
+                f"(its label set has {model.identities}), got {max(ks)}"
+            )

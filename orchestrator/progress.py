@@ -1,0 +1,59 @@
+"""How far a run is: a bar on a terminal, a line for every subject elsewhere."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class RunProgress:
+    """Shows a run's observations and the time left."""
+
+    def __init__(self, console: Console, *, subjects: int, observations: int) -> None:
+        self._console = console
+        self._subjects = subjects
+        self._done = 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("observations"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+            speed_estimate_period=600,
+        )
+        self._task = self._bar.add_task(self._description(), total=observations)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def observed(self, count: int) -> None:
+        """See `runner.Progress`."""
+        self._bar.advance(self._task, count)
+
+    def subject_done(self, identity: str) -> None:
+        """See `runner.Progress`."""
+        self._done += 1
+        self._bar.update(self._task, description=self._description())
+        if not self._console.is_terminal:
+            task = self._bar.tasks[0]
+            remaining = task.time_remaining
+            left = "" if remaining is None else f", about {remaining / 60:.0f} min left"
+            self._console.print(f"{self._description()}: {task.completed:.0f} of {task.total:.0f} observations{left}")
+
+    def note(self, message: str) -> None:
+        """See `runner.Progress`."""
+        self._console.print(message, style="yellow", markup=False, highlight=False)
+
+    def _description(self) -> str:
+        return f"subject {self._done} of {self._subjects}"

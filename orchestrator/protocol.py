@@ -1,0 +1,84 @@
+"""The experiment of Ghafourian et al. as data: the grid, and the choices made where the paper is silent."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+MODELS = ("facenet", "resnet50", "senet50")
+METHODS = ("bim", "illc")
+EPSILONS = (4, 8, 16, 32, 64, 128)  # levels
+KS = (1, 5, 10, 25, 50)
+CONTROL = "none"
+NOISE = "noise"
+
+JPEG_QUALITY = 95  # a choice: the paper says JPEG only
+NO_FACE_IS_PROTECTED = True  # a choice
+
+
+@dataclass(frozen=True, order=True)
+class CloakKey:
+    """One cloak of one probe."""
+
+    source_model: str
+    method: str
+    epsilon: int  # levels; 0 for the control
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One condition of the experiment: cloaks of one kind, read by one target model."""
+
+    source_model: str
+    method: str
+    epsilon: int  # levels; 0 for the control
+    target_model: str
+
+    @property
+    def cloak(self) -> CloakKey:
+        return CloakKey(self.source_model, self.method, self.epsilon)
+
+
+@dataclass(frozen=True)
+class Storage:
+    """How cloaks are stored; `jpeg_quality` None means PNG."""
+
+    jpeg_quality: int | None = JPEG_QUALITY
+
+    @property
+    def suffix(self) -> str:
+        return ".png" if self.jpeg_quality is None else ".jpg"
+
+    def __str__(self) -> str:
+        return "png" if self.jpeg_quality is None else f"jpeg, quality {self.jpeg_quality}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The cells of a run: every source model by every method, budget and target model, with both controls."""
+
+    source_models: tuple[str, ...] = MODELS
+    target_models: tuple[str, ...] = MODELS
+    methods: tuple[str, ...] = METHODS
+    epsilons: tuple[int, ...] = EPSILONS
+    ks: tuple[int, ...] = KS
+
+    @property
+    def all_methods(self) -> tuple[str, ...]:
+        """The methods with the control and the noise control before them."""
+        return (CONTROL, NOISE, *self.methods)
+
+    def cloaks(self, source_model: str) -> Iterator[CloakKey]:
+        """The cloaks of one probe that one source model crafts."""
+        for method in self.all_methods:
+            for epsilon in (0,) if method == CONTROL else self.epsilons:
+                yield CloakKey(source_model, method, epsilon)
+
+    def cells(self) -> Iterator[Cell]:
+        """All cells."""
+        for source_model in self.source_models:
+            for cloak in self.cloaks(source_model):
+                for target_model in self.target_models:
+                    yield Cell(cloak.source_model, cloak.method, cloak.epsilon, target_model)
+
+    @property
+    def observations_per_probe(self) -> int:
+        return sum(1 for _ in self.cells())

@@ -1,0 +1,99 @@
+"""The folder of a run. Face photographs are biometric data: only the owner may read it."""
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.manifest import Plan, check_same_plan, software
+
+
+class RunFolder:
+    """`manifest.json`, `observations.sqlite`, `psr.csv`, `cloaks/` and `logs/` of one run."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.observations = root / "observations.sqlite"
+        self._psr_csv = root / "psr.csv"
+        self.logs = root / "logs"
+        self._manifest = root / "manifest.json"
+        self._cloaks = root / "cloaks"
+
+    def create(self) -> None:
+        """Makes the folder where it is not yet, readable by its owner only.
+
+        Raises:
+            OrchestratorError: it cannot be made or written.
+        """
+        try:
+            for folder in (self.root, self._cloaks, self.logs):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise OrchestratorError(f"--run: {self.root} cannot be made: {error.strerror or error}") from error
+
+    def bind(self, plan: Plan) -> None:
+        """Writes the plan's manifest, or makes sure that the one found is the plan's.
+
+        Raises:
+            InputError: the folder holds another run.
+        """
+        found = self.manifest()
+        if found is None:
+            self.write_manifest(plan.binding() | {"digest": plan.digest(), "software": software()})
+        else:
+            check_same_plan(found, plan, folder=self.root)
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest, or None where there is none yet.
+
+        Raises:
+            InputError: there is one that cannot be read.
+        """
+        try:
+            found = json.loads(self._manifest.read_text())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise InputError(f"--run: {self._manifest} cannot be read: {error}") from error
+        if not isinstance(found, dict):
+            raise InputError(f"--run: {self._manifest}: expected an object, got {type(found).__name__}")
+        return found
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replaces the manifest, whole or not at all."""
+        self._write(self._manifest, (json.dumps(manifest, indent=2) + "\n").encode())
+
+    def write_psr(self, csv: str) -> None:
+        """Replaces `psr.csv`, whole or not at all."""
+        self._write(self._psr_csv, csv.encode())
+
+    def keep_cloak(self, sha256: str, suffix: str, encoded: bytes) -> None:
+        """Keeps a cloak, whole or not at all."""
+        path = self._cloak(sha256, suffix)
+        if not path.exists():
+            self._write(path, encoded)
+
+    def kept_cloak(self, sha256: str, suffix: str) -> bytes | None:
+        """A cloak that was kept; None where it was not, or is not what it was."""
+        try:
+            encoded = self._cloak(sha256, suffix).read_bytes()
+        except OSError:
+            return None
+        return encoded if hashlib.sha256(encoded).hexdigest() == sha256 else None
+
+    def _cloak(self, sha256: str, suffix: str) -> Path:
+        return self._cloaks / sha256[:2] / f"{sha256}{suffix}"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        try:
+            path.parent.mkdir(mode=0o700, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            Path(temporary).replace(path)
+        except OSError as error:
+            raise OrchestratorError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,227 @@
+"""The observations of runs, in SQL. Writing the same thing twice changes nothing."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Column, Connection, Engine, Float, Integer, MetaData, String, Table, create_engine, event, select
+from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.exc import DBAPIError
+
+from orchestrator.clients import Cloak
+from orchestrator.errors import OrchestratorError
+from orchestrator.metrics.observation import Observation, Outcome
+from orchestrator.protocol import Cell, CloakKey
+
+_schema = MetaData()
+
+_cloak_key = ("run", "probe", "source_model", "method", "epsilon")
+
+
+def _keys(*names: str) -> list[Column[Any]]:
+    return [Column(name, Integer if name == "epsilon" else String, primary_key=True) for name in names]
+
+
+_subjects = Table(
+    "subjects",
+    _schema,
+    *_keys("run", "identity"),
+    Column("photo", String),  # IDENTITY/FILE; empty where no photo of the identity could be read
+    Column("photo_sha256", String),
+    Column("fate", String, nullable=False),
+)
+_cloaks = Table(
+    "cloaks",
+    _schema,
+    *_keys(*_cloak_key),
+    Column("n_iter", Integer, nullable=False),
+    Column("largest_change", Integer, nullable=False),  # levels, before storage
+    Column("zero_gradient_share", Float, nullable=False),  # 0..1
+    Column("probe_sha256", String, nullable=False),
+    Column("cloak_sha256", String, nullable=False),
+)
+_observations = Table(
+    "observations",
+    _schema,
+    *_keys(*_cloak_key, "target_model"),
+    Column("outcome", String, nullable=False),
+    Column("rank", Integer),  # 1-based; null unless ranked
+    Column("candidates", Integer, nullable=False),  # asked for
+    Column("cloak_sha256", String, nullable=False),
+)
+_failures = Table(
+    "failures",
+    _schema,
+    Column("number", Integer, primary_key=True),
+    Column("run", String, nullable=False),
+    Column("probe", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("message", String, nullable=False),
+)
+
+
+class StoreError(OrchestratorError):
+    """The store cannot be read or written."""
+
+
+class Fate(StrEnum):
+    """What became of an identity that was drawn."""
+
+    SUBJECT = "subject"
+    NO_FACE = "no_face"  # the protector finds no face: replaced by the next
+    UNREADABLE = "unreadable"  # none of its photos can be read: replaced by the next
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An identity that was drawn, and its photo."""
+
+    identity: str
+    photo: str  # IDENTITY/FILE
+    photo_sha256: str
+    fate: Fate
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A call that failed for good; no observation came of it."""
+
+    probe: str
+    what: str
+    message: str
+
+
+class Store:
+    """What one run observed, in a SQLite file (write-ahead log)."""
+
+    def __init__(self, path: Path, *, run: str) -> None:
+        self._run = run
+        self._engine = _open(path)
+        with self._translated(), self._engine.begin() as connection:
+            _schema.create_all(connection)
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._engine.dispose()
+
+    def add_subject(self, subject: Subject) -> None:
+        """Records an identity that was drawn and what became of it."""
+        self._insert(
+            _subjects,
+            [
+                {
+                    "identity": subject.identity,
+                    "photo": subject.photo,
+                    "photo_sha256": subject.photo_sha256,
+                    "fate": subject.fate.value,
+                }
+            ],
+        )
+
+    def add_cloak(self, probe: str, cloak: Cloak) -> None:
+        """Records a crafted cloak."""
+        self._insert(
+            _cloaks,
+            [
+                _cloak_columns(probe, cloak.key)
+                | {
+                    "n_iter": cloak.n_iter,
+                    "largest_change": cloak.largest_change,
+                    "zero_gradient_share": cloak.zero_gradient_share,
+                    "probe_sha256": cloak.probe_sha256,
+                    "cloak_sha256": cloak.sha256,
+                }
+            ],
+        )
+
+    def add_observations(self, observations: Iterable[Observation], *, cloak_sha256: str) -> None:
+        """Records what the target models answered about one cloak, all or nothing."""
+        self._insert(
+            _observations,
+            [
+                _cloak_columns(observation.probe, observation.cell.cloak)
+                | {
+                    "target_model": observation.cell.target_model,
+                    "outcome": observation.outcome.value,
+                    "rank": observation.rank,
+                    "candidates": observation.candidates,
+                    "cloak_sha256": cloak_sha256,
+                }
+                for observation in observations
+            ],
+        )
+
+    def add_failure(self, failure: Failure) -> None:
+        """Records a call that failed for good."""
+        self._insert(_failures, [{"probe": failure.probe, "what": failure.what, "message": failure.message}])
+
+    def observations(self, *, probe: str | None = None) -> list[Observation]:
+        """All observations, or those of one probe."""
+        table = _observations.c
+        query = select(_observations).where(table.run == self._run)
+        if probe is not None:
+            query = query.where(table.probe == probe)
+        with self._translated(), self._engine.connect() as connection:
+            return [
+                Observation(
+                    probe=row.probe,
+                    cell=Cell(row.source_model, row.method, row.epsilon, row.target_model),
+                    outcome=Outcome(row.outcome),
+                    rank=row.rank,
+                    candidates=row.candidates,
+                )
+                for row in connection.execute(query)
+            ]
+
+    def cloaks(self, *, probe: str) -> list[tuple[CloakKey, str]]:
+        """The cloaks of a probe that were crafted before, with their digests."""
+        table = _cloaks.c
+        query = select(_cloaks).where(table.run == self._run, table.probe == probe)
+        with self._translated(), self._engine.connect() as connection:
+            return [
+                (CloakKey(row.source_model, row.method, row.epsilon), row.cloak_sha256) for row in connection.execute(query)
+            ]
+
+    def subjects(self) -> list[Subject]:
+        """Every identity that was drawn, sorted by name."""
+        query = select(_subjects).where(_subjects.c.run == self._run).order_by(_subjects.c.identity)
+        with self._translated(), self._engine.connect() as connection:
+            return [Subject(row.identity, row.photo, row.photo_sha256, Fate(row.fate)) for row in connection.execute(query)]
+
+    def failures(self) -> list[Failure]:
+        """The calls that failed for good, in their order."""
+        query = select(_failures).where(_failures.c.run == self._run).order_by(_failures.c.number)
+        with self._translated(), self._engine.connect() as connection:
+            return [Failure(row.probe, row.what, row.message) for row in connection.execute(query)]
+
+    def _insert(self, table: Table, rows: Sequence[dict[str, object]]) -> None:
+        if not rows:
+            return
+        statement = insert(table).on_conflict_do_nothing()
+        with self._translated(), self._engine.begin() as connection:
+            connection.execute(statement, [{"run": self._run} | row for row in rows])
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise StoreError(f"{self._engine.url.database}: {error.orig}") from error
+
+
+def _cloak_columns(probe: str, key: CloakKey) -> dict[str, object]:
+    return {"probe": probe, "source_model": key.source_model, "method": key.method, "epsilon": key.epsilon}
+
+
+def _open(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}")
+
+    @event.listens_for(engine, "connect")
+    def _use_write_ahead_log(connection: Connection, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[call-overload]
+        connection.execute("PRAGMA synchronous=NORMAL")  # type: ignore[call-overload]
+
+    return engine
