@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import click
 from rich.console import Console
@@ -16,16 +16,14 @@ from orchestrator.planning import Wish
 from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, Storage
 from orchestrator.run_folder import RunFolder
 
-Value = TypeVar("Value", int, str)
-
 INCOMPLETE = 3
 PLAIN_WIDTH = 160  # columns of output that goes to a file
 
 
-class CommaList(click.ParamType):
+class CommaList(click.ParamType[Any]):
     """Comma-separated values, each at most once."""
 
-    def __init__(self, value: Callable[[str], Value], *, name: str, low: int = 0, high: int | None = None) -> None:
+    def __init__(self, value: Callable[[str], int | str], *, name: str, low: int = 0, high: int | None = None) -> None:
         self.name = name
         self._value = value
         self._low = low
@@ -72,14 +70,12 @@ def cli() -> None:
     "--epsilons",
     type=CommaList(int, name="epsilon", low=1, high=255),
     default=",".join(map(str, EPSILONS)),
-    help="In levels.",
+    help="Budgets.",
 )
 @click.option("--k", "ks", type=CommaList(int, name="k", low=1), default=",".join(map(str, KS)), help="PSR@k.")
 @click.option("--storage", type=click.Choice(["jpeg", "png"]), default="jpeg", help="How cloaks are stored.")
 @click.option("--jpeg-quality", type=click.IntRange(1, 100), default=JPEG_QUALITY, help="Of stored cloaks.")
-@click.option(
-    "--run", type=click.Path(path_type=Path), help="Run folder; one that exists is gone on with.  [default: runs/TIME]"
-)
+@click.option("--run", type=click.Path(path_type=Path), help="Run folder, new or to go on with.  [default: runs/TIME]")
 @click.option("--discard-cloaks", is_flag=True, help="Keep no cloaks in the run folder.")
 @click.option("--in-flight", type=click.IntRange(1, 64), default=2, help="Subjects that are worked on at a time.")
 def evaluate_command(

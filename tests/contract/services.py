@@ -1,0 +1,100 @@
+"""Our own servicers in this process, on a real port, around small recognizers and a detector that knows its answer."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import grpc
+import numpy as np
+import torch
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+from numpy.typing import NDArray
+
+from invader_service.classifier import Classifier
+from invader_service.servicer import InvaderServicer
+from protector_service.engine import Engine
+from protector_service.methods import METHODS
+from protector_service.servicer import ProtectorServicer
+from protector_service.source_model import SourceModel
+from recognizers.extraction import Face
+from recognizers.recognizer import Recognizer
+from rpc.images import ImageLimits
+from rpc.server import Server
+from rpc.worker import Worker
+from tests.networks import SmallRecognizer
+
+LIMITS = ImageLimits(most_bytes=200_000, most_pixels=1_000_000)
+PROTECTOR = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
+INVADER = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
+
+
+class CentreDetector:
+    """Finds one face in the middle of any photo that is not all of one colour."""
+
+    def detect(self, photo: NDArray[np.uint8]) -> Sequence[Face]:
+        height, width = photo.shape[:2]
+        if photo.min() == photo.max():
+            return ()
+        return [Face(width * 0.25, height * 0.25, width * 0.75, height * 0.75, 0.99)]
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A service that answers at an address."""
+
+    address: str
+    channel: grpc.aio.Channel
+
+
+def small_recognizer(**parameters: int) -> SmallRecognizer:
+    """A small recognizer in float32, as the services run theirs."""
+    return SmallRecognizer(dtype=torch.float32, **parameters)
+
+
+@asynccontextmanager
+async def serving_protector(recognizer: Recognizer | None = None, *, most_waiting: int = 4) -> AsyncIterator[Serving]:
+    """A protector with one source model, "small"."""
+    source_model = recognizer or small_recognizer()
+    worker = Worker(most_waiting=most_waiting)
+    servicer = ProtectorServicer(
+        source_models={"small": SourceModel(source_model, Engine(source_model, batch_rows=2), "c" * 64)},
+        methods=METHODS,
+        detector=CentreDetector(),
+        worker=worker,
+        limits=LIMITS,
+    )
+    server = Server(address="127.0.0.1:0", limits=LIMITS)
+    protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
+    async with _serving(server, PROTECTOR) as service:
+        yield service
+    worker.close()
+
+
+@asynccontextmanager
+async def serving_invader(
+    recognizers: Mapping[str, Recognizer] | None = None, *, most_candidates: int = 5, list_identities: bool = True
+) -> AsyncIterator[Serving]:
+    """An invader, by default with two target models, "small" and "large"."""
+    worker = Worker(most_waiting=16)
+    targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
+    servicer = InvaderServicer(
+        classifier=Classifier(targets, CentreDetector()),
+        worker=worker,
+        limits=LIMITS,
+        most_candidates=most_candidates,
+        list_identities=list_identities,
+    )
+    server = Server(address="127.0.0.1:0", limits=LIMITS)
+    invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
+    async with _serving(server, INVADER) as service:
+        yield service
+    worker.close()
+
+
+@asynccontextmanager
+async def _serving(server: Server, name: str) -> AsyncIterator[Serving]:
+    await server.start([name])
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        yield Serving(server.address, channel)
+    await server.grpc.stop(None)

@@ -1,0 +1,217 @@
+"""The invader over a real channel: what it answers, and that nothing else leaves it."""
+
+import re
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import torch
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from torch import Tensor
+
+from invader_service.ranking import ranked
+from rpc.status import received
+from tests.contract.services import Serving, serving_invader, serving_protector, small_recognizer
+from tests.drawn_faces import jpeg
+from tests.networks import SmallRecognizer, decoded, probe
+
+BAD = "INVALID_ARGUMENT"
+IMAGE = jpeg(probe(side=64))
+BLANK = jpeg(np.full((64, 64, 3), 90, dtype=np.uint8))
+
+ALLOWED_FIELDS = {
+    "ClassifyRequest": {"image", "target_models", "k"},
+    "ClassifyResponse": {"face_found", "classifications"},
+    "Classification": {"target_model", "candidates"},
+    "Candidate": {"identity", "probability"},
+    "ListTargetModelsRequest": set(),
+    "ListTargetModelsResponse": {"target_models"},
+    "TargetModel": {"name", "identities", "label_set_sha256", "most_candidates"},
+    "ListIdentitiesRequest": {"target_model", "page_size", "page_token"},
+    "ListIdentitiesResponse": {"identities", "next_page_token"},
+}
+METHODS = {"Classify", "ListTargetModels", "ListIdentities"}
+
+
+async def classify(service: Serving, **changes: Any) -> invader_pb2.ClassifyResponse:
+    fields: dict[str, Any] = {"image": IMAGE, "target_models": ["small", "large"], "k": 3}
+    stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
+    return await stub.Classify(invader_pb2.ClassifyRequest(**(fields | changes)), timeout=60)
+
+
+def test_the_descriptors_have_no_field_beyond_the_allowed_ones() -> None:
+    messages: dict[str, Descriptor] = dict(invader_pb2.DESCRIPTOR.message_types_by_name)
+    assert {name: {field.name for field in message.fields} for name, message in messages.items()} == ALLOWED_FIELDS
+    (service,) = invader_pb2.DESCRIPTOR.services_by_name.values()
+    assert {method.name for method in service.methods} == METHODS
+    bytes_fields = [
+        field.full_name
+        for message in messages.values()
+        for field in message.fields
+        if field.type == FieldDescriptor.TYPE_BYTES
+    ]
+    assert bytes_fields == ["deid.invader.v1.ClassifyRequest.image"], "nothing opaque leaves"
+
+
+async def test_candidates_are_ranked_distinct_and_as_many_as_asked_for() -> None:
+    async with serving_invader() as service:
+        response = await classify(service, target_models=["large", "small"], k=5)
+    assert response.face_found
+    assert [answer.target_model for answer in response.classifications] == ["large", "small"]
+    for answer in response.classifications:
+        probabilities = [candidate.probability for candidate in answer.candidates]
+        assert probabilities == sorted(probabilities, reverse=True)
+        assert all(0 <= p <= 1 and round(p, 4) == p for p in probabilities)
+        assert len({candidate.identity for candidate in answer.candidates}) == 5
+
+
+async def test_no_face_is_an_outcome_and_not_an_error() -> None:
+    async with serving_invader() as service:
+        assert await classify(service, image=BLANK) == invader_pb2.ClassifyResponse(face_found=False)
+
+
+async def test_the_list_says_how_many_candidates_can_be_had() -> None:
+    async with serving_invader(most_candidates=50) as service:
+        stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
+        listed = (await stub.ListTargetModels(invader_pb2.ListTargetModelsRequest())).target_models
+    expected = invader_pb2.TargetModel(identities=7, most_candidates=7, label_set_sha256=small_recognizer().label_set.sha256)
+    for model in listed:
+        expected.name = model.name
+        assert model == expected
+    assert [model.name for model in listed] == ["large", "small"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "message"),
+    [
+        ({"image": b"nothing"}, BAD, "image: expected a JPEG or PNG image, got 7 other bytes"),
+        ({"image": IMAGE[:300]}, BAD, "image: expected a whole image, got a truncated or damaged one"),
+        ({"k": 0}, BAD, "k: expected 1..5 candidates of small, got 0"),
+        ({"k": 6}, BAD, "k: expected 1..5 candidates of small, got 6"),
+        ({"target_models": []}, BAD, "target_models: expected at least one target model, got none"),
+        (
+            {"target_models": ["small", "small"]},
+            "INVALID_ARGUMENT",
+            "target_models: expected no repetition, got small, small",
+        ),
+        ({"target_models": ["vgg"]}, "NOT_FOUND", "target_models[0]: expected one of large, small, got 'vgg'"),
+    ],
+)
+async def test_bad_input_is_refused_by_field_and_the_next_request_is_served(
+    changes: dict[str, Any], code: str, message: str
+) -> None:
+    async with serving_invader() as service:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await classify(service, **changes)
+        assert (await classify(service)).face_found
+    assert failure.value.code().name == code
+    assert received(failure.value).message == message
+
+
+async def test_identities_are_listed_unless_switched_off() -> None:
+    request = invader_pb2.ListIdentitiesRequest(target_model="small")
+    async with serving_invader() as service:
+        page = await invader_pb2_grpc.InvaderServiceStub(service.channel).ListIdentities(request)
+    assert tuple(page.identities) == small_recognizer().label_set.identities
+    async with serving_invader(list_identities=False) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await invader_pb2_grpc.InvaderServiceStub(service.channel).ListIdentities(request)
+    assert failure.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert received(failure.value).reason == "IDENTITIES_NOT_LISTED"
+
+
+class BrokenRecognizer(SmallRecognizer):
+    """Fails with all that must not leave the invader in its message."""
+
+    def logits(self, images: Tensor) -> Tensor:
+        raise RuntimeError("/srv/weights/senet50.pkl: conv1.weight is 0.7071, embedding [0.1, 0.2]")
+
+
+async def test_a_bug_tells_an_incident_id_and_nothing_else() -> None:
+    async with serving_invader({"small": BrokenRecognizer(dtype=torch.float32)}) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await classify(service, target_models=["small"])
+    error = failure.value
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert re.fullmatch(r"internal error, incident [0-9a-f]{16}", error.details() or "")
+    assert not any(key.startswith("grpc-status-details") for key, _ in error.trailing_metadata() or ())
+
+
+async def test_no_error_text_holds_a_path_an_exception_s_name_or_a_model_s_internals() -> None:
+    bad_requests: list[dict[str, Any]] = [
+        {"image": b""},
+        {"image": b"x" * 50},
+        {"image": IMAGE[:-200]},
+        {"image": b"\x89PNG\r\n\x1a\n" + b"\x00" * 40},
+        {"image": bytes(300_000)},
+        {"k": -1},
+        {"k": 10**6},
+        {"target_models": ["../../etc/passwd"]},
+        {"target_models": ["small"] * 20},
+        {"target_models": ["x" * 5000]},
+    ]
+    told = []
+    async with serving_invader() as service:
+        for bad in bad_requests:
+            with pytest.raises(grpc.aio.AioRpcError) as failure:
+                await classify(service, **bad)
+            told += [failure.value.details() or "", *disclosed(failure.value)]
+    sent = "../../etc/passwd"
+    for text in told:
+        assert len(text) < 500
+        assert not re.search(r"Traceback|Error\b|Exception|\.py|0x[0-9a-f]{6}|weight|tensor|torch|PIL", text), text
+        assert "/" not in text.replace(sent, ""), text
+
+
+def disclosed(error: grpc.aio.AioRpcError) -> list[str]:
+    """Every text in an error's trailers."""
+    texts: list[str] = []
+    for key, value in error.trailing_metadata() or ():
+        assert key in {"grpc-status-details-bin", "grpc-retry-pushback-ms"}
+        if key == "grpc-status-details-bin":
+            status = Status.FromString(value if isinstance(value, bytes) else value.encode())
+            texts.append(status.message)
+            for detail in status.details:
+                info, bad_request = ErrorInfo(), BadRequest()
+                if detail.Unpack(info):
+                    texts += [info.reason, info.domain, *info.metadata.values()]
+                elif detail.Unpack(bad_request):
+                    texts += [text for fault in bad_request.field_violations for text in (fault.field, fault.description)]
+                else:
+                    pytest.fail(f"an unexpected detail: {detail.type_url}")
+    return texts
+
+
+async def test_reflection_is_off_at_the_invader() -> None:
+    async with serving_invader() as service:
+        stub: Any = reflection_pb2_grpc.ServerReflectionStub(service.channel)  # type: ignore[arg-type]
+        call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            _ = [answer async for answer in call]
+    assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_protector_and_invader_extract_the_same_face() -> None:
+    """Shown the photo itself, the invader answers as the source model does about the protector's probe."""
+    recognizer = small_recognizer(input_size=32)
+    photo = jpeg(probe(side=100))
+    request = protector_pb2.CraftRequest(
+        photo=photo,
+        identity="identity_0",
+        source_model="small",
+        methods=["none"],
+        storage=protector_pb2.Storage(png=protector_pb2.PngStorage()),
+    )
+    async with serving_protector(recognizer) as protector, serving_invader({"small": recognizer}) as invader:
+        stub = protector_pb2_grpc.ProtectorServiceStub(protector.channel)
+        (control,) = [response async for response in stub.Craft(request)]
+        named = await classify(invader, image=photo, target_models=["small"], k=5)
+    logits = recognizer.logits(torch.from_numpy(decoded(control.cloak)).permute(2, 0, 1).float()[None])[0]
+    expected = [candidate.identity for candidate in ranked(logits, recognizer.label_set, k=5)]
+    assert [candidate.identity for candidate in named.classifications[0].candidates] == expected

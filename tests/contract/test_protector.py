@@ -1,0 +1,207 @@
+"""The protector over a real channel."""
+
+import asyncio
+import hashlib
+import threading
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import torch
+from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from torch import Tensor
+
+from rpc.status import received
+from tests.contract.services import PROTECTOR, Serving, serving_protector, small_recognizer
+from tests.drawn_faces import jpeg
+from tests.networks import SmallRecognizer, decoded, probe
+
+BAD = "INVALID_ARGUMENT"
+PHOTO = jpeg(probe(side=64))
+BLANK = jpeg(np.full((64, 64, 3), 90, dtype=np.uint8))
+PNG = protector_pb2.Storage(png=protector_pb2.PngStorage())
+JPEG = protector_pb2.Storage(jpeg=protector_pb2.JpegStorage(quality=95))
+
+
+def request(**changes: Any) -> protector_pb2.CraftRequest:
+    fields: dict[str, Any] = {
+        "photo": PHOTO,
+        "identity": "identity_2",
+        "source_model": "small",
+        "methods": ["none", "noise", "bim", "illc"],
+        "epsilons": [4, 8, 16],
+        "storage": PNG,
+    }
+    return protector_pb2.CraftRequest(**(fields | changes))
+
+
+async def craft(service: Serving, **changes: Any) -> list[protector_pb2.CraftResponse]:
+    stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
+    return [response async for response in stub.Craft(request(**changes), timeout=60)]
+
+
+async def test_a_photo_s_whole_row_comes_from_one_call_smallest_budgets_first() -> None:
+    async with serving_protector() as service:
+        responses = await craft(service)
+    crafted = {(response.method, response.epsilon): response for response in responses}
+    assert set(crafted) == {("none", 0), *((m, e) for m in ("noise", "bim", "illc") for e in (4, 8, 16))}
+    control = decoded(crafted["none", 0].cloak)
+    for (method, epsilon), response in crafted.items():
+        change = np.abs(decoded(response.cloak) - control).max()
+        assert change == response.largest_change <= epsilon
+        assert response.n_iter == (0 if method in ("none", "noise") else {4: 5, 8: 10, 16: 20}[epsilon])
+        assert response.cloak_sha256 == hashlib.sha256(response.cloak).hexdigest()
+        assert response.probe_sha256 == hashlib.sha256(control.astype(np.uint8).tobytes()).hexdigest()
+        assert response.side == 8
+    for method in ("noise", "bim", "illc"):
+        assert [response.epsilon for response in responses if response.method == method] == [4, 8, 16]
+
+
+async def test_the_same_request_gives_the_same_bytes_and_another_seed_other_noise() -> None:
+    async with serving_protector() as service:
+        first, second, reseeded = await craft(service), await craft(service), await craft(service, seed=1)
+    assert [response.cloak for response in first] == [response.cloak for response in second]
+    for before, after in zip(first, reseeded, strict=True):
+        assert (before.cloak == after.cloak) == (before.method != "noise")
+
+
+async def test_jpeg_storage_uses_the_quality_asked_for() -> None:
+    async with serving_protector() as service:
+        (best,) = await craft(service, methods=["none"], storage=JPEG)
+        low = protector_pb2.Storage(jpeg=protector_pb2.JpegStorage(quality=10))
+        (worst,) = await craft(service, methods=["none"], storage=low)
+    assert best.cloak[:3] == worst.cloak[:3] == b"\xff\xd8\xff"
+    assert best.cloak != worst.cloak
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "reason", "message"),
+    [
+        ({"photo": b""}, BAD, BAD, "photo: expected a JPEG or PNG image, got nothing"),
+        (
+            {"photo": b"GIF89a"},
+            BAD,
+            BAD,
+            "photo: expected a JPEG or PNG image, got 6 other bytes",
+        ),
+        ({"photo": PHOTO[:400]}, BAD, BAD, "photo: expected a whole image, got a truncated"),
+        (
+            {"photo": bytes(200_001)},
+            BAD,
+            BAD,
+            "photo: expected at most 200000 bytes, got 200001",
+        ),
+        ({"photo": BLANK}, BAD, "NO_FACE", "photo: expected a face that MTCNN finds, got none"),
+        ({"epsilons": [256]}, BAD, BAD, "epsilons[0]: expected 0..255 levels, got 256"),
+        ({"epsilons": [4, -1]}, BAD, BAD, "epsilons[1]: expected 0..255 levels, got -1"),
+        ({"epsilons": [4, 8, 4]}, BAD, BAD, "epsilons: expected no repetition, got 4 twice"),
+        ({"epsilons": []}, BAD, BAD, "epsilons: expected at least one budget, got none"),
+        ({"methods": []}, BAD, BAD, "methods: expected at least one method, got none"),
+        (
+            {"methods": ["bim", "bim"]},
+            BAD,
+            BAD,
+            "methods: expected no repetition, got bim twice",
+        ),
+        ({"methods": ["fgsm"]}, "NOT_FOUND", "NOT_FOUND", "methods[0]: expected one of bim, illc, noise, none, got 'fgsm'"),
+        ({"source_model": "vgg"}, "NOT_FOUND", "NOT_FOUND", "source_model: expected one of small, got 'vgg'"),
+        ({"identity": "nobody"}, "NOT_FOUND", "NOT_FOUND", "identity: expected a name that the service lists, got 'nobody'"),
+        ({"storage": None}, BAD, BAD, "storage: expected jpeg or png, got neither"),
+        (
+            {"storage": protector_pb2.Storage(jpeg=protector_pb2.JpegStorage(quality=101))},
+            BAD,
+            BAD,
+            "storage.jpeg.quality: expected 1..100, got 101",
+        ),
+    ],
+)
+async def test_bad_input_is_refused_by_field_and_the_next_request_is_served(
+    changes: dict[str, Any], code: str, reason: str, message: str
+) -> None:
+    async with serving_protector() as service:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await craft(service, **changes)
+        assert await craft(service, methods=["none"], epsilons=[])
+    told = received(failure.value)
+    assert (told.code.name, told.reason) == (code, reason)
+    assert told.message.startswith(message)
+
+
+class HeldRecognizer(SmallRecognizer):
+    """Waits in its third batch until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__(dtype=torch.float32)
+        self.held, self.go = threading.Event(), threading.Event()
+        self.calls = 0
+
+    def logits(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        if self.calls == 3:
+            self.held.set()
+            assert self.go.wait(30)
+        return super().logits(images)
+
+
+async def until_set(event: threading.Event) -> None:
+    assert await asyncio.to_thread(event.wait, 30)
+
+
+async def test_health_answers_while_a_crafting_call_is_running() -> None:
+    recognizer = HeldRecognizer()
+    async with serving_protector(recognizer) as service:
+        crafting = asyncio.create_task(craft(service, methods=["bim"]))
+        await until_set(recognizer.held)
+        health = health_pb2_grpc.HealthStub(service.channel)
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=PROTECTOR), timeout=10)  # type: ignore[attr-defined]
+        assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        assert not crafting.done()
+        recognizer.go.set()
+        assert len(await crafting) == 3
+
+
+async def test_a_cancelled_call_costs_no_further_step() -> None:
+    recognizer = HeldRecognizer()
+    async with serving_protector(recognizer) as service:
+        crafting = asyncio.create_task(craft(service, methods=["bim"], epsilons=[255]))
+        await until_set(recognizer.held)
+        crafting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await crafting
+        stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
+        await stub.ListMethods(protector_pb2.ListMethodsRequest())  # by then the cancellation has arrived, in order
+        recognizer.go.set()
+        await craft(service, methods=["none"], epsilons=[])  # waits for the worker
+    assert recognizer.calls <= 4, "the step under way and at most the one begun before the cancellation arrived"
+
+
+async def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
+    recognizer = HeldRecognizer()
+    async with serving_protector(recognizer, most_waiting=0) as service:
+        crafting = asyncio.create_task(craft(service, methods=["bim"]))
+        await until_set(recognizer.held)
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await craft(service, methods=["none"])
+        recognizer.go.set()
+        await crafting
+    assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert dict(failure.value.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "500"
+
+
+async def test_it_lists_models_methods_and_identities() -> None:
+    recognizer = small_recognizer()
+    async with serving_protector(recognizer) as service:
+        stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
+        (model,) = (await stub.ListSourceModels(protector_pb2.ListSourceModelsRequest())).source_models
+        methods = (await stub.ListMethods(protector_pb2.ListMethodsRequest())).methods
+        first = await stub.ListIdentities(protector_pb2.ListIdentitiesRequest(source_model="small", page_size=4))
+        second = await stub.ListIdentities(
+            protector_pb2.ListIdentitiesRequest(source_model="small", page_size=4, page_token=first.next_page_token)
+        )
+    assert (model.name, model.input_size, model.identities) == ("small", 8, 7)
+    assert model.label_set_sha256 == hashlib.sha256("\n".join(recognizer.label_set.identities).encode()).hexdigest()
+    assert {method.name: method.control for method in methods} == {"bim": False, "illc": False, "noise": True, "none": True}
+    assert (*first.identities, *second.identities) == recognizer.label_set.identities
+    assert second.next_page_token == ""
