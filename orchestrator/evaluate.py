@@ -1,5 +1,6 @@
 """`orchestrator evaluate`: from a data set and two services to PSR."""
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -33,7 +34,6 @@ class ServiceChoice:
     kind: str  # "protector" or "invader"
     address: str | None
     checkpoints: Path | None
-    arguments: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,10 @@ async def evaluate(
     started = time.monotonic()
     folder.create()
     async with AsyncExitStack() as stack:
-        protector_address = await stack.enter_async_context(_address(protector, folder, console))
-        invader_address = await stack.enter_async_context(_address(invader, folder, console))
+        with console.status("starting the services"):
+            protector_address, invader_address = await asyncio.gather(
+                *(stack.enter_async_context(_address(choice, folder, console)) for choice in (protector, invader))
+            )
         protector_client, invader_client = ProtectorClient(protector_address), InvaderClient(invader_address)
         stack.push_async_callback(protector_client.close)
         stack.push_async_callback(invader_client.close)
@@ -94,17 +96,11 @@ async def _address(choice: ServiceChoice, folder: RunFolder, console: Console) -
     if choice.address is not None:
         yield choice.address
         return
-    arguments = ("--checkpoints", str(choice.checkpoints), *choice.arguments)
-    log = folder.logs / f"{choice.kind}.log"
-    with console.status(f"starting the {choice.kind}"):
-        starting = child_service(f"{choice.kind}_service", arguments=arguments, log=log)
-        service = await starting.__aenter__()
-    try:
+    arguments = ("--checkpoints", str(choice.checkpoints))
+    async with child_service(f"{choice.kind}_service", arguments=arguments, log=folder.log(choice.kind)) as service:
         for complaint in service.complaints:
             console.print(f"{choice.kind}: {complaint}", style="yellow", markup=False, highlight=False)
         yield service.address
-    finally:
-        await starting.__aexit__(None, None, None)
 
 
 def _announce(planned: Planned, folder: RunFolder, console: Console) -> None:

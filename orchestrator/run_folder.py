@@ -27,13 +27,28 @@ class RunFolder:
         """Makes the folder where it is not yet, readable by its owner only.
 
         Raises:
+            InputError: it exists and holds something other than a run.
             OrchestratorError: it cannot be made or written.
         """
         try:
+            if self.root.is_dir() and not self._manifest.exists():
+                self._check_nothing_else()
             for folder in (self.root, self._cloaks, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for file in (self.observations, self.log("protector"), self.log("invader")):
+                file.touch(mode=0o600)
         except OSError as error:
             raise OrchestratorError(f"--run: {self.root} cannot be made: {error.strerror or error}") from error
+
+    def _check_nothing_else(self) -> None:
+        own = {self.observations.name, self.logs.name, self._cloaks.name}
+        others = sorted(path.name for path in self.root.iterdir() if path.name not in own)
+        if others:
+            raise InputError(f"--run: expected a new folder or one that holds a run, got {self.root} with {others[0]}")
+
+    def log(self, service: str) -> Path:
+        """Where what a service logs goes."""
+        return self.logs / f"{service}.log"
 
     def bind(self, plan: Plan) -> None:
         """Writes the plan's manifest, or makes sure that the one found is the plan's.

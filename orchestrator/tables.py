@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from rich.console import Group, RenderableType
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -75,4 +76,4 @@ def _percent(rate: Rate) -> str:
 
 def title(name: str) -> str:
     """How a model or method is printed."""
-    return TITLES.get(name, name)
+    return TITLES.get(name, escape(name))
