@@ -9,7 +9,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.evaluate import ServiceChoice, check_choice, evaluate
 from orchestrator.faces import read_face_folder
 from orchestrator.planning import Wish
@@ -17,6 +17,7 @@ from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, 
 from orchestrator.run_folder import RunFolder
 
 INCOMPLETE = 3
+INTERRUPTED = 130
 PLAIN_WIDTH = 160  # columns of output that goes to a file
 
 
@@ -135,10 +136,16 @@ def evaluate_command(
             )
         )
     except KeyboardInterrupt:
-        console.print(f"interrupted; the same command with --run {folder.root} goes on", markup=False, highlight=False)
-        raise SystemExit(130) from None
+        console.print(f"interrupted; {_way_on(folder)}", markup=False, highlight=False)
+        raise SystemExit(INTERRUPTED) from None
+    except UnusableServiceError as error:
+        raise UnusableServiceError(f"{error}; {_way_on(folder)}") from error
     if not finished.complete:
         raise SystemExit(INCOMPLETE)
+
+
+def _way_on(folder: RunFolder) -> str:
+    return f"what was observed is kept, and the same command with --run {folder.root} goes on"
 
 
 def _check_methods(methods: Sequence[str]) -> None:

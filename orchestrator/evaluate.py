@@ -133,7 +133,7 @@ def _conclude(
     short = _short_cells(planned, observations)
     outcome = _outcome(planned, store, tally, seconds)
     folder.write_manifest((folder.manifest() or {}) | {"outcome": outcome})
-    for failure in store.failures():
+    for failure in tally.failures:
         console.print(f"failed: {failure.probe}: {failure.what}: {failure.message}", style="yellow", markup=False)
     if short:
         console.print(

@@ -41,11 +41,12 @@ class Progress(Protocol):
 
 @dataclass
 class Tally:
-    """What the run did, beside its observations."""
+    """What this session did, beside the observations it made."""
 
     craft_calls: int = 0
     classify_calls: int = 0
     unreadable_photos: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -257,10 +258,11 @@ class Runner:
         passing = isinstance(error, UnusableServiceError) or error.passing
         if passing and attempts < ATTEMPTS:
             return True
-        self._store.add_failure(Failure(photo.name, what, str(error)))
+        failure = Failure(photo.name, what, str(error))
+        self.tally.failures.append(failure)
+        self._store.add_failure(failure)
         if isinstance(error, UnusableServiceError):
             raise error
-        self._progress.note(f"{photo.name}: {what}: {error}; not observed")
         return False
 
 

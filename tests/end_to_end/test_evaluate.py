@@ -163,7 +163,7 @@ def test_ctrl_c_leaves_what_was_observed_and_the_run_goes_on_to_the_same_answers
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=120)
     assert process.returncode == 130
-    assert "interrupted; the same command with --run" in " ".join(output.split())
+    assert "interrupted; what was observed is kept, and the same command with --run" in " ".join(output.split())
     assert "Traceback" not in errors
     observed = answers(run)
     assert len(observed) >= 14
