@@ -66,6 +66,8 @@ class MtcnnDetector:
 
     def detect(self, photo: NDArray[np.uint8]) -> Sequence[Face]:
         """See `FaceDetector.detect`."""
+        if min(photo.shape[:2]) < SMALLEST_FACE:
+            return ()  # MTCNN fails where not even the smallest face has room
         # Sized to the photo: small faces in large photos cost most of the time and are never the subject.
         self._mtcnn.min_face_size = max(SMALLEST_FACE, min(photo.shape[:2]) / FACES_ACROSS)
         boxes, probabilities = self._mtcnn.detect(Image.fromarray(photo))

@@ -2,7 +2,7 @@
 
 import csv
 import hashlib
-from collections.abc import Sequence
+import io
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -82,19 +82,20 @@ def read_labels(path: Path) -> LabelSet:
         LabelSetError: the file cannot be read or is neither; the message names the line.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise LabelSetError(f"{path}: cannot be read as UTF-8 text: {error}") from error
     try:
-        if lines and lines[0].replace(" ", "").startswith("Class_ID,"):
-            return LabelSet(_training_identities(lines))
-        return LabelSet(tuple(line.strip() for line in lines))
-    except LabelSetError as error:
+        if text.replace(" ", "").startswith("Class_ID,"):
+            return LabelSet(_training_identities(text))
+        # Not splitlines(), which would also break identities at rarer separators.
+        return LabelSet(tuple(line.strip() for line in text.removesuffix("\n").split("\n")) if text else ())
+    except (LabelSetError, csv.Error) as error:
         raise LabelSetError(f"{path}: {error}") from error
 
 
-def _training_identities(lines: Sequence[str]) -> tuple[str, ...]:
-    header, *rows = csv.reader(lines, skipinitialspace=True)
+def _training_identities(text: str) -> tuple[str, ...]:
+    header, *rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
     columns = [name.strip() for name in header]
     if "Flag" not in columns:
         raise LabelSetError(f"expected the columns Class_ID and Flag of VGGFace2's metadata, got {', '.join(columns)}")

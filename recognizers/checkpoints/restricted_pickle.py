@@ -1,15 +1,16 @@
 """Reads pickles of numeric numpy arrays, and nothing else: no code of the file's choosing runs.
 
 The VGGFace2-pytorch files are pickles that Python 2 wrote. Unpickling calls whatever the file names and hands it whatever
-state the file holds, so every name that resolves here is one of the few stand-ins below. Not even numpy's own
-constructors are reached: the state of a numpy dtype can declare numbers to be object pointers.
+state the file holds. Here every name that resolves is one of the few stand-ins below, and state reaches only them. Not even
+numpy's own constructors are reached: the state of a numpy dtype can declare numbers to be object pointers.
 """
 
+import math
 import pickle
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from recognizers.errors import CheckpointError
 
 Array = NDArray[np.generic]
 NUMERIC_KINDS = frozenset("biuf")
+BYTE_ORDERS = frozenset("<>=|")
 
 
 class _ForbiddenError(pickle.UnpicklingError):
@@ -33,70 +35,99 @@ class _PickledDtype:
             raise _ForbiddenError(f"an array of dtype {dtype}")
         self.dtype = dtype
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def build(self, state: Any) -> None:
+        """What `numpy.dtype.__setstate__` does, for numbers."""
         _version, byte_order, subarray, names, fields, *_sizes_and_flags = state
         if (subarray, names, fields) != (None, None, None):
             raise _ForbiddenError("a structured dtype")
-        self.dtype = self.dtype.newbyteorder(byte_order)
+        order: Any = byte_order.decode("latin1") if isinstance(byte_order, bytes) else byte_order
+        if order not in BYTE_ORDERS:
+            raise _ForbiddenError("a dtype of an unknown byte order")
+        if order != "|":
+            self.dtype = self.dtype.newbyteorder(order)
 
 
 class _PickledArray:
     """Stands in for `numpy.ndarray`: its state is a shape, a number type, a memory order and the raw bytes."""
 
-    value: Array
+    value: Array | None = None
 
-    @classmethod
-    def reconstruct(cls, subtype: type, _shape: object, _typecode: object) -> "_PickledArray":
-        """Stands in for numpy's `_reconstruct`: an empty array that the state then fills."""
-        if subtype is not cls:
-            raise _ForbiddenError(f"an array of class {subtype!r}")
-        return cls()
-
-    @classmethod
-    def from_buffer(cls, buffer: Any, dtype: Any, shape: Any, order: str) -> "_PickledArray":
-        """Stands in for numpy's `_frombuffer`, which pickle protocol 5 uses."""
-        array = cls()
-        array.__setstate__((1, shape, dtype, order == "F", bytes(buffer)))
-        return array
-
-    @classmethod
-    def scalar(cls, dtype: Any, raw: Any) -> "_PickledArray":
-        """Stands in for numpy's `scalar`: an array without dimensions."""
-        array = cls()
-        array.__setstate__((1, (), dtype, False, raw))
-        return array
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
+    def build(self, state: Any) -> None:
+        """What `numpy.ndarray.__setstate__` does, for numbers."""
         _version, shape, dtype, is_fortran, raw = state
-        if not isinstance(dtype, _PickledDtype) or not isinstance(raw, bytes | str):
+        if type(dtype) is not _PickledDtype or not isinstance(raw, bytes | bytearray | str):
             raise _ForbiddenError("an array of something other than numbers")
-        buffer = raw.encode("latin1") if isinstance(raw, str) else raw
+        buffer = raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
+        extents = tuple(shape)
+        if not all(type(extent) is int and extent >= 0 for extent in extents):
+            raise _ForbiddenError("an array without a shape")
+        if math.prod(extents) * dtype.dtype.itemsize != len(buffer):
+            raise _ForbiddenError("an array whose shape is not that of its bytes")
         flat: Array = np.frombuffer(buffer, dtype=dtype.dtype)
-        self.value = flat.reshape(shape, order="F" if is_fortran else "C")
+        self.value = flat.reshape(extents, order="F" if is_fortran else "C")
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    if encoding not in ("latin1", "latin-1"):
-        raise _ForbiddenError(f"text in the encoding {encoding!r}")
+def _reconstruct(subtype: object, _shape: object, _typecode: object) -> _PickledArray:
+    """Stands in for numpy's `_reconstruct`: an empty array that a state then fills."""
+    if subtype is not _PickledArray:
+        raise _ForbiddenError("an array of a class of its own")
+    return _PickledArray()
+
+
+def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, axis_order: Any = None) -> _PickledArray:
+    """Stands in for numpy's `_frombuffer`, which pickle protocol 5 uses."""
+    array = _PickledArray()
+    array.build((1, shape, dtype, order == "F", bytes(buffer)))
+    if order == "K" and axis_order is not None and array.value is not None:
+        array.value = array.value.transpose(axis_order)
+    return array
+
+
+def _scalar(dtype: Any, raw: Any) -> _PickledArray:
+    """Stands in for numpy's `scalar`: an array without dimensions."""
+    array = _PickledArray()
+    array.build((1, (), dtype, False, raw))
+    return array
+
+
+def _encode(text: Any, encoding: Any) -> bytes:
+    """Stands in for `_codecs.encode`, by which Python 3 writes bytes in Python 2's protocols."""
+    if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
+        raise _ForbiddenError("text in another encoding than latin1")
     return text.encode("latin1")
+
+
+def _no_bytes() -> bytes:
+    """Stands in for `bytes`, by which Python 3 writes empty bytes in Python 2's protocols."""
+    return b""
 
 
 # The published files name numpy.core.multiarray, those of newer numpys numpy._core.multiarray.
 _STAND_INS: Mapping[tuple[str, str], Callable[..., Any]] = {
     ("numpy", "dtype"): _PickledDtype,
     ("numpy", "ndarray"): _PickledArray,
-    ("numpy.core.multiarray", "_reconstruct"): _PickledArray.reconstruct,
-    ("numpy._core.multiarray", "_reconstruct"): _PickledArray.reconstruct,
-    ("numpy.core.multiarray", "scalar"): _PickledArray.scalar,
-    ("numpy._core.multiarray", "scalar"): _PickledArray.scalar,
-    ("numpy.core.numeric", "_frombuffer"): _PickledArray.from_buffer,
-    ("numpy._core.numeric", "_frombuffer"): _PickledArray.from_buffer,
+    ("numpy.core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy._core.multiarray", "_reconstruct"): _reconstruct,
+    ("numpy.core.multiarray", "scalar"): _scalar,
+    ("numpy._core.multiarray", "scalar"): _scalar,
+    ("numpy.core.numeric", "_frombuffer"): _frombuffer,
+    ("numpy._core.numeric", "_frombuffer"): _frombuffer,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
     ("collections", "OrderedDict"): OrderedDict,
 }
 
 
-class _NumericUnpickler(pickle.Unpickler):
+class _NumericUnpickler(pickle._Unpickler):
+    """The standard library's unpickler in Python: unlike the one in C, it can be told whom state may reach.
+
+    Through the C one a file may set attributes of functions, and claim gigabytes for its memo.
+    """
+
+    dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
+    readline: Callable[[], bytes]
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _STAND_INS[module, name]
@@ -105,6 +136,22 @@ class _NumericUnpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> Any:
         raise _ForbiddenError("an object stored outside the file")
+
+    def load_global(self) -> None:
+        module, name = self.readline(), self.readline()
+        if not (module.endswith(b"\n") and name.endswith(b"\n")):
+            raise EOFError("it ends within a name")
+        self.stack.append(self.find_class(module[:-1].decode(), name[:-1].decode()))
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        target = self.stack[-1]
+        if type(target) not in (_PickledDtype, _PickledArray):
+            raise _ForbiddenError("state for something other than an array")
+        target.build(state)
+
+    dispatch[pickle.GLOBAL[0]] = load_global
+    dispatch[pickle.BUILD[0]] = load_build
 
 
 def read_numeric_pickle(path: Path) -> dict[str, Array]:
@@ -132,7 +179,9 @@ def _named_arrays(content: object) -> dict[str, Array]:
         raise CheckpointError(f"expected a dict of name -> array, got {type(content).__name__}")
     arrays: dict[str, Array] = {}
     for name, array in content.items():
-        if not isinstance(name, str) or not isinstance(array, _PickledArray) or not hasattr(array, "value"):
-            raise CheckpointError(f"expected a dict of name -> numeric array, got {name!r} -> {type(array).__name__}")
+        if not isinstance(name, str):
+            raise CheckpointError(f"expected a dict of name -> array, got a {type(name).__name__} as a name")
+        if not isinstance(array, _PickledArray) or array.value is None:
+            raise CheckpointError(f"expected a dict of name -> array, got {name!r} -> {type(array).__name__}")
         arrays[name] = array.value
     return arrays
