@@ -1,5 +1,6 @@
 """What kind of file a checkpoint is, told from its first bytes, and how to read tensors out of it safely."""
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ def read_container(path: Path) -> Container:
     if kind == SAFETENSORS:
         return Container(kind, _read_safetensors(path))
     if kind in (TORCH_ZIP, TORCH_LEGACY):
-        return Container(kind, _read_torch(path))
+        return Container(kind, _read_torch(path, kind))
     arrays = read_numeric_pickle(path)
     native = {name: np.array(array, dtype=array.dtype.newbyteorder("=")) for name, array in arrays.items()}
     return Container(kind, {name: torch.from_numpy(array) for name, array in native.items()})
@@ -61,7 +62,7 @@ def container_kind(path: Path) -> str:
         raise CheckpointError(f"cannot be read: {error.strerror or error}") from error
     if not start:
         raise CheckpointError("the file is empty")
-    if start.lstrip().lower().startswith(_MARKUP):
+    if start.removeprefix(codecs.BOM_UTF8).lstrip().lower().startswith(_MARKUP):
         raise CheckpointError(
             "this is a web page, not a checkpoint: the download saved a page about the file; fetch the file itself"
         )
@@ -81,17 +82,22 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"the safetensors file is truncated or damaged: {error}") from error
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
+def _read_torch(path: Path, kind: str) -> dict[str, Tensor]:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        # A file and not its path: given a path, torch goes by the ending.
+        with path.open("rb") as file:
+            content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError, ... for the same damage
         reason = str(error)
         if "Unsupported" in reason or "WeightsUnpickler" in reason or "weights_only" in reason:
+            # A name cut short looks like a name that is not allowed; only the zip format can tell that it is whole.
+            doubt = "" if kind == TORCH_ZIP else ", or is truncated or damaged"
             raise CheckpointError(
-                "the file holds Python objects other than tensors; refused, nothing of it was executed. "
+                f"the file holds Python objects other than tensors{doubt}; refused, nothing of it was executed. "
                 "Save the network's state_dict() instead of the network"
             ) from error
-        raise CheckpointError(f"the PyTorch file is truncated or damaged: {reason.splitlines()[0]}") from error
+        first_line = (reason.splitlines() or [type(error).__name__])[0]
+        raise CheckpointError(f"the PyTorch file is truncated or damaged: {first_line}") from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):
@@ -99,4 +105,6 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     for name, value in content.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise CheckpointError(f"expected a state dict of name -> tensor, got {name!r} -> {type(value).__name__}")
+        if value.layout is not torch.strided or value.is_meta or value.is_quantized:
+            raise CheckpointError(f"{name}: expected plain numbers, got a sparse, quantised or empty tensor")
     return dict(content)

@@ -19,6 +19,7 @@ from recognizers.errors import CheckpointError
 
 Array = NDArray[np.generic]
 NUMERIC_KINDS = frozenset("biuf")
+WIDEST_NUMBER = 8  # bytes: PyTorch has none wider
 BYTE_ORDERS = frozenset("<>=|")
 
 
@@ -31,7 +32,7 @@ class _PickledDtype:
 
     def __init__(self, code: object, *_align_and_copy: object) -> None:
         dtype = np.dtype(code.decode("latin1") if isinstance(code, bytes) else str(code))
-        if dtype.kind not in NUMERIC_KINDS or dtype.subdtype is not None:
+        if dtype.kind not in NUMERIC_KINDS or dtype.itemsize > WIDEST_NUMBER or dtype.subdtype is not None:
             raise _ForbiddenError(f"an array of dtype {dtype}")
         self.dtype = dtype
 
@@ -135,7 +136,7 @@ class _NumericUnpickler(pickle._Unpickler):
             raise _ForbiddenError(f"{module}.{name}") from None
 
     def persistent_load(self, pid: Any) -> Any:
-        raise _ForbiddenError("an object stored outside the file")
+        raise pickle.UnpicklingError("it refers to something outside the file")
 
     def load_global(self) -> None:
         module, name = self.readline(), self.readline()

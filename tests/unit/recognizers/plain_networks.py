@@ -170,7 +170,8 @@ def _draw(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tens
     return drawn * input_scale * sqrt(2 / drawn[0].numel())
 
 
-def shapes(architecture: str, *, classes: int) -> dict[str, tuple[int, ...]]:
+@cache
+def shapes(architecture: str, *, classes: int) -> Mapping[str, tuple[int, ...]]:
     """The shapes of a network's weights, by the plain networks' names."""
     with torch.device("meta"):
         network = ARCHITECTURES[architecture]()
@@ -181,8 +182,8 @@ def shapes(architecture: str, *, classes: int) -> dict[str, tuple[int, ...]]:
     }
     plain |= {f"{network.head_name}.weight": (classes, network.feature_size), f"{network.head_name}.bias": (classes,)}
     if architecture == "senet50":
-        return {_plain_name(name): shape for name, shape in plain.items()}
-    return plain
+        return MappingProxyType({_plain_name(name): shape for name, shape in plain.items()})
+    return MappingProxyType(plain)
 
 
 def library_weights(architecture: str, weights: Weights) -> dict[str, Tensor]:
@@ -199,10 +200,11 @@ def _plain_name(timm_name: str) -> str:
     return re.sub(r"se_module\.fc([12])", lambda match: f"conv{int(match[1]) + 3}", name)
 
 
-def _timm_names() -> list[str]:
+@cache
+def _timm_names() -> tuple[str, ...]:
     with torch.device("meta"):
         network = ARCHITECTURES["senet50"]()
-    return [*network.backbone.state_dict(), "last_linear.weight", "last_linear.bias"]
+    return (*network.backbone.state_dict(), "last_linear.weight", "last_linear.bias")
 
 
 def sample_images(side: int) -> Tensor:
