@@ -37,13 +37,13 @@ class CommaList(click.ParamType[Any]):
         items = [item.strip() for item in value.split(",") if item.strip()]
         if not items:
             self.fail(f"expected at least one {self.name}, got none", param, ctx)
-        if len(set(items)) < len(items):
-            repeated = next(item for item in items if items.count(item) > 1)
-            self.fail(f"expected no repetition, got {repeated} twice", param, ctx)
         try:
             values = [self._value(item) for item in items]
         except ValueError:
             self.fail(f"expected whole numbers, got {value!r}", param, ctx)
+        if len(set(values)) < len(values):
+            repeated = next(item for item in values if values.count(item) > 1)
+            self.fail(f"expected no repetition, got {repeated} twice", param, ctx)
         for item in values:
             if isinstance(item, int) and (item < self._low or (self._high is not None and item > self._high)):
                 bounds = f"{self._low}..{self._high}" if self._high is not None else f"{self._low} or more"

@@ -88,9 +88,8 @@ class RunFolder:
 
     def keep_cloak(self, sha256: str, suffix: str, encoded: bytes) -> None:
         """Keeps a cloak, whole or not at all."""
-        path = self._cloak(sha256, suffix)
-        if not path.exists():
-            self._write(path, encoded)
+        if self.kept_cloak(sha256, suffix) is None:
+            self._write(self._cloak(sha256, suffix), encoded)
 
     def kept_cloak(self, sha256: str, suffix: str) -> bytes | None:
         """A cloak that was kept; None where it was not, or is not what it was."""
@@ -107,8 +106,12 @@ class RunFolder:
         try:
             path.parent.mkdir(mode=0o700, exist_ok=True)
             descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            Path(temporary).replace(path)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(content)
+                Path(temporary).replace(path)
+            except OSError:
+                Path(temporary).unlink(missing_ok=True)
+                raise
         except OSError as error:
             raise OrchestratorError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -15,7 +15,10 @@ FORMATS = ("JPEG", "PNG")
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """The largest encoded image taken, in bytes, and the largest decoded one, in pixels."""
+    """The largest encoded image taken, in bytes, and the largest decoded one, in pixels.
+
+    `most_pixels` cannot be set above Pillow's own limit (89 megapixels), beyond which it takes an image for a bomb.
+    """
 
     most_bytes: int = 16 * 2**20
     most_pixels: int = 50_000_000
@@ -38,6 +41,8 @@ def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[
         try:
             with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
                 _check_header(image, field=field, limits=limits)
+                if image.format == "PNG":
+                    _check_png_is_whole(encoded)
                 image.load()
                 return _to_rgb(image)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -58,6 +63,12 @@ def _check_header(image: Image.Image, *, field: str, limits: ImageLimits) -> Non
         raise invalid_argument(field, expected="a still image", actual="an animated one")
 
 
+def _check_png_is_whole(encoded: bytes) -> None:
+    """Pillow decodes a PNG that ends early where its pixels happen to be complete; verify() reads to the end."""
+    with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
+        image.verify()
+
+
 def _too_many_pixels(field: str, actual: str, limits: ImageLimits) -> ServiceError:
     return invalid_argument(field, expected=f"at most {limits.most_pixels} pixels", actual=actual)
 
@@ -65,8 +76,10 @@ def _too_many_pixels(field: str, actual: str, limits: ImageLimits) -> ServiceErr
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip
-        high_bytes = np.asarray(upright, dtype=np.int64) >> 8
-        upright = Image.fromarray(high_bytes.clip(0, 255).astype(np.uint8))
+        levels = np.asarray(upright, dtype=np.int64)
+        transparent = levels == upright.info.get("transparency", -1)
+        high_bytes = np.where(transparent, 255, (levels >> 8).clip(0, 255))
+        upright = Image.fromarray(high_bytes.astype(np.uint8))
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)

@@ -3,12 +3,15 @@
 import os
 import sys
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, NoReturn, TypeVar
 
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from rpc.images import ImageLimits
+
+PILLOW_LIMIT = 89_478_485  # pixels: Image.MAX_IMAGE_PIXELS
 
 
 class ServiceSettings(BaseSettings):
@@ -23,7 +26,7 @@ class ServiceSettings(BaseSettings):
     threads: int = Field(0, ge=0, description="Processor threads for the networks; 0 takes one per core.")
     most_waiting: int = Field(16, ge=0, description="Requests that may wait for the device; more are told to come back.")
     most_bytes: int = Field(ImageLimits.most_bytes, ge=1, description="Largest image taken, in bytes.")
-    most_pixels: int = Field(ImageLimits.most_pixels, ge=1, description="Largest image taken, in pixels.")
+    most_pixels: int = Field(ImageLimits.most_pixels, ge=1, le=PILLOW_LIMIT, description="Largest image taken, in pixels.")
     drain_seconds: float = Field(10, ge=0, description="Time that running calls get to finish when the service stops.")
     stop_with_stdin: bool = Field(
         False, description="Stop when standard input closes: a parent that dies takes the service with it."
@@ -45,13 +48,21 @@ def read_settings(settings: type[Settings], *, program: str, arguments: list[str
     known = {f"{prefix}{name}".upper() for name in settings.model_fields}
     unknown = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
     if unknown:
-        sys.exit(f"{program}: unknown environment variable {unknown[0]}; known: {', '.join(sorted(known))}")
+        _stop(f"{program}: unknown environment variable {unknown[0]}; known: {', '.join(sorted(known))}")
     try:
         return settings(_cli_parse_args=arguments, _cli_prog_name=program)
     except SettingsError as error:
-        sys.exit(f"{program}: {error}")
+        _stop(f"{program}: {error}")
     except ValidationError as error:
-        for fault in error.errors():
-            flag = "--" + "-".join(map(str, fault["loc"])).replace("_", "-")
-            print(f"{program}: {flag}: {fault['msg']}, got {fault['input']!r}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)
+        _stop(*(f"{program}: {_fault(fault)}" for fault in error.errors()))
+
+
+def _fault(fault: ErrorDetails) -> str:
+    flag = "--" + "-".join(map(str, fault["loc"])).replace("_", "-")
+    # For a setting that is missing, pydantic's input is all the others.
+    return f"{flag}: it is needed" if fault["type"] == "missing" else f"{flag}: {fault['msg']}, got {fault['input']!r}"
+
+
+def _stop(*reasons: str) -> NoReturn:
+    print(*reasons, sep="\n", file=sys.stderr)  # noqa: T201
+    sys.exit(2)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import grpc
 from google.protobuf.any_pb2 import Any
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
@@ -54,10 +55,10 @@ def received(error: grpc.aio.AioRpcError) -> ReceivedError:
 def _reason(error: grpc.aio.AioRpcError) -> str | None:
     try:
         status = rpc_status.from_call(error)  # type: ignore[arg-type]
-    except ValueError:
+        for detail in status.details if status else ():
+            info = ErrorInfo()
+            if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info):
+                return str(info.reason)
+    except (ValueError, DecodeError):  # whatever the other side sent, the call has failed all the same
         return None
-    for detail in status.details if status else ():
-        info = ErrorInfo()
-        if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info):
-            return str(info.reason)
     return None

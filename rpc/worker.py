@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 from rpc.errors import busy
@@ -23,7 +23,8 @@ class Worker:
     def __init__(self, *, most_waiting: int) -> None:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
         self._most_waiting = most_waiting
-        self._jobs = 0  # running or waiting
+        self._jobs = 0  # running or waiting, whether or not anyone still wants their result
+        self._counting = threading.Lock()
 
     async def run(self, job: Callable[[], T]) -> T:
         """Runs a job and returns its result.
@@ -31,12 +32,7 @@ class Worker:
         Raises:
             ServiceError: RESOURCE_EXHAUSTED: the queue is full.
         """
-        self._admit()
-        try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._executor, contextvars.copy_context().run, job)
-        finally:
-            self._jobs -= 1
+        return await asyncio.wrap_future(self._submit(job))
 
     async def stream(self, job: Callable[[Callable[[], bool]], Iterable[T]]) -> AsyncGenerator[T, None]:
         """Runs a job that yields, and yields its results as they come.
@@ -60,9 +56,7 @@ class Worker:
                 outcome = error
             loop.call_soon_threadsafe(results.put_nowait, outcome)
 
-        self._admit()
-        running = loop.run_in_executor(self._executor, contextvars.copy_context().run, work)
-        running.add_done_callback(lambda _: self._leave())
+        self._submit(work)
         try:
             while (result := await results.get()) is not None:
                 if isinstance(result, BaseException):
@@ -75,10 +69,15 @@ class Worker:
         """Waits for the running job, drops the waiting ones."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def _admit(self) -> None:
-        if self._jobs > self._most_waiting:
-            raise busy(waiting=self._jobs - 1, retry_after_ms=_RETRY_AFTER_MS)
-        self._jobs += 1
+    def _submit(self, job: Callable[[], T]) -> Future[T]:
+        with self._counting:
+            if self._jobs > self._most_waiting:
+                raise busy(waiting=self._jobs - 1, retry_after_ms=_RETRY_AFTER_MS)
+            self._jobs += 1
+        future = self._executor.submit(contextvars.copy_context().run, job)
+        future.add_done_callback(self._leave)
+        return future
 
-    def _leave(self) -> None:
-        self._jobs -= 1
+    def _leave(self, _: Future[T]) -> None:
+        with self._counting:
+            self._jobs -= 1
