@@ -60,7 +60,7 @@ def read_settings(settings: type[Settings], *, program: str, arguments: list[str
 def _fault(fault: ErrorDetails) -> str:
     flag = "--" + "-".join(map(str, fault["loc"])).replace("_", "-")
     # For a setting that is missing, pydantic's input is all the others.
-    return f"{flag}: it is needed" if fault["type"] == "missing" else f"{flag}: {fault['msg']}, got {fault['input']!r}"
+    return f"{flag}: required, but not given" if fault["type"] == "missing" else f"{flag}: {fault['msg']}, got {fault['input']!r}"
 
 
 def _stop(*reasons: str) -> NoReturn:
