@@ -12,7 +12,7 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from orchestrator.errors import CallError, InputError, NoFaceError, UnusableServiceError
 from orchestrator.protocol import CloakKey, Storage
 from rpc.channel import open_channel
-from rpc.errors import IDENTITIES_NOT_LISTED, NO_FACE
+from rpc.errors import NO_FACE
 from rpc.status import received
 
 Answer = TypeVar("Answer")
@@ -200,7 +200,7 @@ class InvaderClient:
             try:
                 page = await self._stub.ListIdentities(request, timeout=LIST_SECONDS)
             except grpc.aio.AioRpcError as error:
-                if received(error).reason == IDENTITIES_NOT_LISTED:
+                if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED):
                     return None
                 _raise(self.name, error)
             identities += page.identities

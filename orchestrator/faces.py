@@ -21,7 +21,7 @@ class Photo:
     @property
     def name(self) -> str:
         """IDENTITY/FILE: how the photo is referred to in a run."""
-        return f"{self.identity}/{self.path.name}"
+        return printable(f"{self.identity}/{self.path.name}")
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,12 @@ def read_face_folder(root: Path) -> FaceFolder:
             f"--faces: expected a folder of identity folders with {', '.join(sorted(PHOTO_SUFFIXES))} files, "
             f"got {root} with none"
         )
-    return FaceFolder(root, photos, tuple(skipped))
+    return FaceFolder(root, photos, tuple(map(printable, skipped)))
+
+
+def printable(name: str) -> str:
+    """A file name as text that can be stored and printed: bytes that are not UTF-8 are escaped."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def drawn_identities(identities: frozenset[str], *, seed: int) -> list[str]:

@@ -6,7 +6,7 @@ from hashlib import sha256
 
 from orchestrator.clients import InvaderClient, Model, ProtectorClient
 from orchestrator.errors import InputError, UnusableServiceError
-from orchestrator.faces import FaceFolder
+from orchestrator.faces import FaceFolder, printable
 from orchestrator.manifest import Plan
 from orchestrator.protocol import MODELS, Grid, Storage
 
@@ -67,7 +67,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     return Planned(
         plan=Plan(grid, wish.storage, wish.subjects, wish.seed, wish.faces, sources, targets),
         eligible=eligible,
-        excluded=tuple(sorted(wish.faces.identities - eligible)),
+        excluded=tuple(sorted(map(printable, wish.faces.identities - eligible))),
         missing=tuple(missing),
         label_sets=known_to_targets,
     )

@@ -3,12 +3,12 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Protocol
 
 from orchestrator.clients import Cloak, InvaderClient, ProtectorClient
-from orchestrator.errors import CallError, NoFaceError, UnusableServiceError
+from orchestrator.errors import CallError, InputError, NoFaceError, UnusableServiceError
 from orchestrator.faces import Photo, drawn_identities, drawn_photos
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.planning import Planned
@@ -83,7 +83,7 @@ class Runner:
         self._keep_cloaks = keep_cloaks
         self._subjects_in_flight = subjects_in_flight
         self._classifying = asyncio.Semaphore(CLASSIFICATIONS_IN_FLIGHT)
-        self._fates = {subject.identity: subject.fate for subject in store.subjects()}
+        self._drawn_before = {subject.identity: subject for subject in store.subjects()}
         self.tally = Tally()
 
     async def run(self) -> None:
@@ -113,14 +113,19 @@ class Runner:
 
     async def _observe_identity(self, identity: str) -> bool:
         """Observes what is not yet observed of an identity; False where it is no subject and the next takes its place."""
-        if self._fates.get(identity, Fate.SUBJECT) is not Fate.SUBJECT:
+        before = self._drawn_before.get(identity)
+        if before is not None and before.fate in (Fate.NO_FACE, Fate.UNREADABLE):
             return False
         chosen = self._readable_photo(identity)
         if chosen is None:
-            self._store.add_subject(Subject(identity, "", "", Fate.UNREADABLE))
+            self._store.put_subject(Subject(identity, "", "", Fate.UNREADABLE))
             self._progress.note(f"{identity}: none of its photos can be read; replaced by the next")
             return False
         photo, encoded = chosen
+        subject = Subject(identity, photo.name, sha256(encoded).hexdigest(), Fate.BEGUN)
+        if before is not None and (before.photo, before.photo_sha256) != (subject.photo, subject.photo_sha256):
+            raise InputError(f"--faces: {photo.name} is not the photo that the run began with, {before.photo}")
+        self._store.put_subject(subject)
         fate = Fate.SUBJECT
         async with asyncio.TaskGroup() as classifications:
             try:
@@ -129,7 +134,7 @@ class Runner:
             except NoFaceError:
                 fate = Fate.NO_FACE
                 self._progress.note(f"{photo.name}: the protector finds no face; replaced by the next")
-        self._store.add_subject(Subject(identity, photo.name, sha256(encoded).hexdigest(), fate))
+        self._store.put_subject(replace(subject, fate=fate))
         if fate is Fate.SUBJECT:
             self._progress.subject_done(identity)
         return fate is Fate.SUBJECT

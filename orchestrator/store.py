@@ -70,6 +70,7 @@ class StoreError(OrchestratorError):
 class Fate(StrEnum):
     """What became of an identity that was drawn."""
 
+    BEGUN = "begun"  # not all that can be observed about it is
     SUBJECT = "subject"
     NO_FACE = "no_face"  # the protector finds no face: replaced by the next
     UNREADABLE = "unreadable"  # none of its photos can be read: replaced by the next
@@ -107,19 +108,12 @@ class Store:
         """Closes the file."""
         self._engine.dispose()
 
-    def add_subject(self, subject: Subject) -> None:
-        """Records an identity that was drawn and what became of it."""
-        self._insert(
-            _subjects,
-            [
-                {
-                    "identity": subject.identity,
-                    "photo": subject.photo,
-                    "photo_sha256": subject.photo_sha256,
-                    "fate": subject.fate.value,
-                }
-            ],
-        )
+    def put_subject(self, subject: Subject) -> None:
+        """Records an identity that was drawn, or what became of it since."""
+        facts = {"photo": subject.photo, "photo_sha256": subject.photo_sha256, "fate": subject.fate.value}
+        statement = insert(_subjects).values(run=self._run, identity=subject.identity, **facts)
+        with self._translated(), self._engine.begin() as connection:
+            connection.execute(statement.on_conflict_do_update(index_elements=["run", "identity"], set_=facts))
 
     def add_cloak(self, probe: str, cloak: Cloak) -> None:
         """Records a crafted cloak."""

@@ -59,8 +59,9 @@ def read_settings(settings: type[Settings], *, program: str, arguments: list[str
 
 def _fault(fault: ErrorDetails) -> str:
     flag = "--" + "-".join(map(str, fault["loc"])).replace("_", "-")
-    # For a setting that is missing, pydantic's input is all the others.
-    return f"{flag}: required, but not given" if fault["type"] == "missing" else f"{flag}: {fault['msg']}, got {fault['input']!r}"
+    if fault["type"] == "missing":  # pydantic's input is then all the other settings
+        return f"{flag}: required, but not given"
+    return f"{flag}: {fault['msg']}, got {fault['input']!r}"
 
 
 def _stop(*reasons: str) -> NoReturn:

@@ -23,9 +23,11 @@ from torch import Tensor, nn
 from recognizers.checkpoints.checkpoint import read_checkpoint
 from recognizers.checkpoints.container import read_container
 from recognizers.errors import CheckpointError, LabelSetError
-from recognizers.loading import load_folder, load_recognizer
+from recognizers.label_set import LabelSet
+from recognizers.loading import build_recognizer, load_folder, load_recognizer
 from tests.unit.recognizers.plain_networks import (
     CLASSES,
+    PLAIN_NETWORKS,
     Weights,
     library_weights,
     plain_logits,
@@ -151,7 +153,7 @@ FORMATS = [
     *(Format("senet50", kind, timm, "timm") for kind in (torch_zip, torch_legacy, safetensors_file)),
 ]
 
-# Each naming once, and each container.
+# Each naming once, and each container; in float32 and with random weights.
 FORMATS_TO_RUN = [
     Format("facenet", torch_legacy, as_they_are, "facenet-pytorch"),
     Format("resnet50", pickle_of_python_2, as_they_are, "VGGFace2-pytorch"),
@@ -190,6 +192,15 @@ def write_labels(path: Path, *, classes: int = CLASSES) -> Path:
     return path
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Thousands of small operations: where the cores are busy, two threads mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Removed at once: a full-size checkpoint has a hundred megabytes."""
@@ -213,8 +224,15 @@ def refusal_of(path: Path, content: bytes) -> str:
     return refusal(path)
 
 
-@pytest.mark.parametrize("precision", [torch.float16, torch.float32])
-@pytest.mark.parametrize("case", FORMATS, ids=str)
+@pytest.mark.parametrize(
+    ("case", "precision"),
+    [
+        *((case, torch.float16) for case in FORMATS),
+        # The large float32 files are among those that are run, below.
+        *((case, torch.float32) for case in FORMATS if case.container in (torch_zip, torch_legacy)),
+    ],
+    ids=str,
+)
 def test_a_format_is_recognised_by_its_content(folder: Path, case: Format, precision: torch.dtype) -> None:
     weights = marked_weights(case.architecture, precision)
     path = case.write(folder / "weights", weights)
@@ -224,6 +242,7 @@ def test_a_format_is_recognised_by_its_content(folder: Path, case: Format, preci
     assert checkpoint.file_format == f"{CONTAINERS[case.container]}, {case.naming_called} names"
     assert checkpoint.classes == CLASSES
     assert checkpoint.precision == str(precision).removeprefix("torch.")
+    assert checkpoint.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
     assert checkpoint.published_as is None
     expected = library_weights(case.architecture, weights)
     assert checkpoint.tensors.keys() == expected.keys()
@@ -235,14 +254,26 @@ def test_a_format_is_recognised_by_its_content(folder: Path, case: Format, preci
 @pytest.mark.parametrize("case", FORMATS_TO_RUN, ids=str)
 def test_the_recognised_weights_give_the_logits_of_the_network_they_came_from(folder: Path, case: Format) -> None:
     path = case.write(folder / "checkpoint.pth", random_weights(case.architecture))
+    checkpoint = read_checkpoint(path)
+    assert checkpoint.precision == "float32"
+    assert checkpoint.file_format == f"{CONTAINERS[case.container]}, {case.naming_called} names"
+    recognizer = build_recognizer(checkpoint, LabelSet(tuple(f"identity_{place}" for place in range(CLASSES))))
+    with torch.no_grad():
+        logits = recognizer.logits(sample_images(recognizer.input_size))
+    assert relative_difference(logits, plain_logits(case.architecture)) < 1e-4
+
+
+def test_half_precision_weights_are_run_in_single_precision(folder: Path) -> None:
+    weights = {name: tensor.half() for name, tensor in random_weights("facenet").items()}
+    (folder / "checkpoint.pt").write_bytes(torch_zip(weights))
     write_labels(folder / "labels.txt")
-    loaded = load_recognizer(path)
-    images = sample_images(loaded.recognizer.input_size)
+    loaded = load_recognizer(folder / "checkpoint.pt")
+    images = sample_images(160)
     with torch.no_grad():
         logits = loaded.recognizer.logits(images)
-    assert relative_difference(logits, plain_logits(case.architecture)) < 1e-4
-    assert loaded.recognizer.label_set.identities == tuple(f"identity_{place}" for place in range(CLASSES))
-    assert loaded.checkpoint_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+        expected = PLAIN_NETWORKS["facenet"]({name: tensor.float() for name, tensor in weights.items()}, images)
+    assert relative_difference(logits, expected) < 1e-4
+    assert relative_difference(logits, plain_logits("facenet")) > 1e-4, "half precision makes no difference"
 
 
 @pytest.mark.parametrize(
@@ -271,12 +302,11 @@ def data_parallel_with_step_counters(weights: Weights) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("container", [torch_zip, torch_legacy], ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("dress", [data_parallel, with_step_counters, data_parallel_with_step_counters])
 def test_a_data_parallel_prefix_and_step_counters_make_no_difference(
-    folder: Path, architecture: str, container: Container, dress: Callable[[Weights], dict[str, Tensor]]
+    folder: Path, architecture: str, dress: Callable[[Weights], dict[str, Tensor]]
 ) -> None:
-    check_marked(folder, container(dress(marked_weights(architecture))), architecture)
+    check_marked(folder, torch_zip(dress(marked_weights(architecture))), architecture)
 
 
 @pytest.mark.parametrize("container", [safetensors_file, pickle_of_python_2], ids=lambda kind: kind.__name__)
@@ -312,7 +342,7 @@ def test_a_wrapped_pickle_is_unwrapped(folder: Path) -> None:
     check_marked(folder, pickle.dumps({"state_dict": arrays(marked_weights("resnet50"))}, 2), "resnet50")
 
 
-@pytest.mark.parametrize("classes", [1, 2, 8631])
+@pytest.mark.parametrize("classes", [1, 8631])
 @pytest.mark.parametrize("case", [FORMATS_TO_RUN[0], *FORMATS_TO_RUN[3:]], ids=str)
 def test_any_number_of_classes_will_do(folder: Path, case: Format, classes: int) -> None:
     weights = hollow_weights(case.architecture, classes=classes)
@@ -433,8 +463,9 @@ def test_a_classifier_of_another_shape_is_refused_with_what_was_expected(
     assert f"got {weight} and {bias}" in reason
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-@pytest.mark.parametrize("precision", [torch.float16, torch.float32])
+@pytest.mark.parametrize(
+    ("value", "precision"), [(float("nan"), torch.float32), (float("inf"), torch.float16), (float("-inf"), torch.float32)]
+)
 def test_values_that_are_not_finite_are_refused(folder: Path, value: float, precision: torch.dtype) -> None:
     weights = hollow_weights("facenet")
     spoilt = torch.zeros(weights["last_bn.running_mean"].shape, dtype=precision)
@@ -443,7 +474,7 @@ def test_values_that_are_not_finite_are_refused(folder: Path, value: float, prec
     assert reason == "last_bn.running_mean: holds values that are not finite numbers"
 
 
-@pytest.mark.parametrize("number_type", [torch.int32, torch.uint8, torch.bool, torch.complex64])
+@pytest.mark.parametrize("number_type", [torch.int32, torch.complex64])
 def test_numbers_other_than_floating_point_are_refused(folder: Path, number_type: torch.dtype) -> None:
     weights = hollow_weights("facenet")
     weights["last_bn.weight"] = weights["last_bn.weight"].to(number_type)
@@ -505,7 +536,7 @@ def test_a_saved_web_page_is_called_one(folder: Path, page: str) -> None:
     assert refusal_of(folder / "resnet50_ft_weight.pkl", page.encode()).startswith("this is a web page")
 
 
-@pytest.mark.parametrize("content", [b"\x00" * 600, b"not a checkpoint at all", b"PK\x05\x06"])
+@pytest.mark.parametrize("content", [b"\x00" * 600, b"not a checkpoint at all"])
 def test_other_files_are_no_pickles_either(folder: Path, content: bytes) -> None:
     assert refusal_of(folder / "checkpoint.pth", content).startswith("not a pickle")
 
@@ -546,7 +577,8 @@ def test_a_pytorch_file_that_would_run_code_is_refused_and_runs_none(folder: Pat
     canary, path = folder / "canary", folder / "checkpoint.pt"
     torch.save(content(canary), path, _use_new_zipfile_serialization=not legacy)
     reason = refusal(path)
-    assert "Python objects other than tensors; refused, nothing of it was executed" in reason
+    assert "Python objects other than tensors" in reason
+    assert "refused, nothing of it was executed" in reason
     assert not canary.exists()
     torch.load(path, weights_only=False)
     assert canary.exists(), "the file is harmless, so the test proves nothing"
@@ -588,7 +620,9 @@ def test_the_labels_named_after_the_checkpoint_win(folder: Path) -> None:
     path = hollow_checkpoint(folder / "facenet.pt", classes=2)
     write_labels(folder / "labels.txt", classes=9)
     (folder / "facenet.labels.txt").write_text("zoe\nanna\n")
-    assert load_recognizer(path).recognizer.label_set.identities == ("zoe", "anna")
+    loaded = load_recognizer(path)
+    assert loaded.recognizer.label_set.identities == ("zoe", "anna")
+    assert loaded.checkpoint_sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_a_folder_gives_a_recognizer_per_checkpoint(folder: Path) -> None:

@@ -1,0 +1,280 @@
+"""A protector and an invader of the real schema with no network inside: they answer as a test tells them to.
+
+A fake cloak is a text that says what it is a cloak of, so that the fake invader knows what it is shown.
+"""
+
+import asyncio
+import json
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from hashlib import sha256
+from typing import Any, NoReturn
+
+import grpc
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+Context = grpc.aio.ServicerContext[Any, Any]
+LabelSets = Mapping[str, Sequence[str]]  # by model
+
+NAMES_PER_PAGE = 3  # few, so that label sets come in pages
+NEVER_AGAIN = -1  # as a pushback: the channel does not ask again by itself
+
+
+@dataclass(frozen=True, order=True)
+class Shown:
+    """What a cloak is of; the fakes' cloaks are this, written down."""
+
+    identity: str
+    source_model: str
+    method: str
+    epsilon: int  # levels
+
+    def encoded(self) -> bytes:
+        """The cloak."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def read(cls, cloak: bytes) -> "Shown":
+        """What a cloak is of."""
+        return cls(**json.loads(cloak))
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A failed call, or a stream that breaks."""
+
+    code: grpc.StatusCode = grpc.StatusCode.INTERNAL
+    message: str = "as the test told"
+    reason: str | None = None
+    after: int = 0  # responses that come before, of a stream
+
+    async def abort(self, context: Context) -> NoReturn:
+        """Ends a call with this fault."""
+        trailers: list[tuple[str, str | bytes]] = [("grpc-retry-pushback-ms", str(NEVER_AGAIN))]
+        if self.reason is not None:
+            detail = AnyMessage()
+            detail.Pack(ErrorInfo(reason=self.reason, domain="fake"))
+            status = Status(code=self.code.value[0], message=self.message, details=[detail])
+            trailers.append(("grpc-status-details-bin", status.SerializeToString()))
+        await context.abort(self.code, self.message, tuple(trailers))
+        raise AssertionError("abort raises")
+
+
+def label_set_sha256(identities: Sequence[str]) -> str:
+    """The digest of a label set, as the schema defines it."""
+    return sha256("\n".join(identities).encode()).hexdigest()
+
+
+class _Fake:
+    """A server on a free port, which can also die while it is asked."""
+
+    def __init__(self) -> None:
+        self._server: grpc.aio.Server | None = None
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """Adds the service to a server."""
+        raise NotImplementedError
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        """Serves, on a new port each time, and gives the address."""
+        server = self._server = grpc.aio.server()
+        self.register(server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            await server.stop(None)
+
+    def die(self) -> asyncio.Task[None]:
+        """Stops at once, whatever is being asked."""
+        assert self._server is not None
+        return asyncio.create_task(self._server.stop(None))
+
+
+@dataclass
+class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
+    """deid.protector.v1.ProtectorService."""
+
+    label_sets: LabelSets
+    methods: Sequence[str] = ("bim", "illc", "noise", "none")
+    faceless: set[str] = field(default_factory=set)  # identities in whose photos it finds no face
+    faults: deque[Fault | None] = field(default_factory=deque)  # of the next Craft calls, one each
+    alter: Callable[[protector_pb2.CraftResponse], None] = lambda response: None
+    requests: list[protector_pb2.CraftRequest] = field(default_factory=list)
+    asked: Counter[Shown] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """See `_Fake`."""
+        protector_pb2_grpc.add_ProtectorServiceServicer_to_server(self, server)
+
+    async def Craft(  # noqa: N802
+        self, request: protector_pb2.CraftRequest, context: Context
+    ) -> AsyncIterator[protector_pb2.CraftResponse]:
+        """See the schema."""
+        self.requests.append(request)
+        fault = self.faults.popleft() if self.faults else None
+        if request.identity in self.faceless:
+            await Fault(grpc.StatusCode.INVALID_ARGUMENT, "photo: expected a face, got none", "NO_FACE").abort(context)
+        row = [
+            Shown(request.identity, request.source_model, method, epsilon)
+            for method in request.methods
+            for epsilon in ((0,) if method == "none" else request.epsilons)
+        ]
+        self.asked.update(row)
+        for sent, shown in enumerate(row):
+            if fault is not None and sent == fault.after:
+                await fault.abort(context)
+            yield self._response(shown, photo=request.photo)
+
+    def _response(self, shown: Shown, *, photo: bytes) -> protector_pb2.CraftResponse:
+        cloak = shown.encoded()
+        response = protector_pb2.CraftResponse(
+            method=shown.method,
+            epsilon=shown.epsilon,
+            n_iter=shown.epsilon + 1,
+            largest_change=shown.epsilon,
+            zero_gradient_share=0.25,
+            cloak=cloak,
+            cloak_sha256=sha256(cloak).hexdigest(),
+            probe_sha256=sha256(photo).hexdigest(),
+            side=160,
+        )
+        self.alter(response)
+        return response
+
+    async def ListSourceModels(  # noqa: N802
+        self, request: protector_pb2.ListSourceModelsRequest, context: Context
+    ) -> protector_pb2.ListSourceModelsResponse:
+        """See the schema."""
+        return protector_pb2.ListSourceModelsResponse(
+            source_models=[
+                protector_pb2.SourceModel(
+                    name=name,
+                    input_size=160,
+                    identities=len(identities),
+                    label_set_sha256=label_set_sha256(identities),
+                    checkpoint_sha256="c" * 64,
+                )
+                for name, identities in sorted(self.label_sets.items())
+            ]
+        )
+
+    async def ListMethods(  # noqa: N802
+        self, request: protector_pb2.ListMethodsRequest, context: Context
+    ) -> protector_pb2.ListMethodsResponse:
+        """See the schema."""
+        return protector_pb2.ListMethodsResponse(methods=[protector_pb2.Method(name=name) for name in self.methods])
+
+    async def ListIdentities(  # noqa: N802
+        self, request: protector_pb2.ListIdentitiesRequest, context: Context
+    ) -> protector_pb2.ListIdentitiesResponse:
+        """See the schema."""
+        names, token = _page(self.label_sets[request.source_model], request.page_token)
+        return protector_pb2.ListIdentitiesResponse(identities=names, next_page_token=token)
+
+
+@dataclass
+class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
+    """deid.invader.v1.InvaderService."""
+
+    label_sets: LabelSets
+    rank: Callable[[Shown, str], int | None] = lambda shown, target_model: 1  # None: beyond the candidates
+    face_found: Callable[[Shown], bool] = lambda shown: True
+    fault: Callable[[Shown, int], Fault | None] = lambda shown, time: None  # by how often it was asked
+    alter: Callable[[invader_pb2.ClassifyResponse], None] = lambda response: None
+    hold: Callable[[Shown], bool] = lambda shown: False  # whether to keep the caller waiting for ever
+    refusal: Fault | None = None  # of ListIdentities
+    most_candidates: int = 6
+    asked: Counter[Shown] = field(default_factory=Counter)
+    answered: Counter[tuple[Shown, str]] = field(default_factory=Counter)  # by target model
+    lists_asked: int = 0
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.held = asyncio.Event()
+
+    def register(self, server: grpc.aio.Server) -> None:
+        """See `_Fake`."""
+        invader_pb2_grpc.add_InvaderServiceServicer_to_server(self, server)
+
+    async def Classify(  # noqa: N802
+        self, request: invader_pb2.ClassifyRequest, context: Context
+    ) -> invader_pb2.ClassifyResponse:
+        """See the schema."""
+        shown = Shown.read(request.image)
+        self.asked[shown] += 1
+        if self.hold(shown):
+            self.held.set()
+            await asyncio.Event().wait()
+        fault = self.fault(shown, self.asked[shown])
+        if fault is not None:
+            await fault.abort(context)
+        self.answered.update((shown, name) for name in request.target_models)
+        if not self.face_found(shown):
+            return invader_pb2.ClassifyResponse(face_found=False)
+        response = invader_pb2.ClassifyResponse(
+            face_found=True,
+            classifications=[
+                invader_pb2.Classification(
+                    target_model=name,
+                    candidates=[
+                        invader_pb2.Candidate(identity=identity, probability=round(1 / (2 + place), 4))
+                        for place, identity in enumerate(self._candidates(shown, name, request.k))
+                    ],
+                )
+                for name in request.target_models
+            ],
+        )
+        self.alter(response)
+        return response
+
+    def _candidates(self, shown: Shown, target_model: str, k: int) -> list[str]:
+        others = [identity for identity in self.label_sets[target_model] if identity != shown.identity]
+        rank = self.rank(shown, target_model)
+        if rank is not None:
+            others.insert(rank - 1, shown.identity)
+        assert len(others) >= k, "the label set is too small for a true identity beyond the candidates"
+        return others[:k]
+
+    async def ListTargetModels(  # noqa: N802
+        self, request: invader_pb2.ListTargetModelsRequest, context: Context
+    ) -> invader_pb2.ListTargetModelsResponse:
+        """See the schema."""
+        return invader_pb2.ListTargetModelsResponse(
+            target_models=[
+                invader_pb2.TargetModel(
+                    name=name,
+                    identities=len(identities),
+                    label_set_sha256=label_set_sha256(identities),
+                    most_candidates=self.most_candidates,
+                )
+                for name, identities in sorted(self.label_sets.items())
+            ]
+        )
+
+    async def ListIdentities(  # noqa: N802
+        self, request: invader_pb2.ListIdentitiesRequest, context: Context
+    ) -> invader_pb2.ListIdentitiesResponse:
+        """See the schema."""
+        self.lists_asked += 1
+        if self.refusal is not None:
+            await self.refusal.abort(context)
+        names, token = _page(self.label_sets[request.target_model], request.page_token)
+        return invader_pb2.ListIdentitiesResponse(identities=names, next_page_token=token)
+
+
+def _page(identities: Sequence[str], token: str) -> tuple[Sequence[str], str]:
+    start = int(token.removeprefix("from ") or 0)
+    end = start + NAMES_PER_PAGE
+    return identities[start:end], f"from {end}" if end < len(identities) else ""

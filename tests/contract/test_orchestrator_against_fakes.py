@@ -1,0 +1,944 @@
+"""Whole evaluations over real channels, against services that answer, break and lie as they are told to."""
+
+import asyncio
+import csv
+import io
+import json
+import os
+import signal
+import sqlite3
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from deid.invader.v1 import invader_pb2
+from deid.protector.v1 import protector_pb2
+from PIL import Image
+from rich.console import Console
+
+from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
+from orchestrator.evaluate import Finished, ServiceChoice, evaluate
+from orchestrator.faces import read_face_folder
+from orchestrator.planning import Wish
+from orchestrator.protocol import Storage
+from orchestrator.run_folder import RunFolder
+from tests.contract.fakes import FakeInvader, FakeProtector, Fault, Shown, label_set_sha256
+
+IDENTITIES = ("a", "b", "c", "d", "e", "f", "g", "h")
+NO_FACE = 0
+TARGETS = ("facenet", "resnet50")
+CLOAKS = (("none", 0), ("noise", 4), ("noise", 8), ("bim", 4), ("bim", 8))
+
+# The rank of the true identity for subjects a, b, c and d; 5 candidates are asked for.
+RANKS: dict[tuple[str, int, str], tuple[int | None, ...]] = {
+    ("none", 0, "facenet"): (1, 1, 1, 1),
+    ("none", 0, "resnet50"): (1, 1, 2, 1),
+    ("noise", 4, "facenet"): (1, 1, 1, 1),
+    ("noise", 4, "resnet50"): (1, 1, 2, 1),
+    ("noise", 8, "facenet"): (1, 1, 1, 2),
+    ("noise", 8, "resnet50"): (1, 2, 2, 1),
+    ("bim", 4, "facenet"): (2, 1, 6, None),
+    ("bim", 4, "resnet50"): (1, 1, 3, 1),
+    ("bim", 8, "facenet"): (3, 6, None, NO_FACE),
+    ("bim", 8, "resnet50"): (1, 6, 2, NO_FACE),
+}
+
+# PSR in percent at k = 1 and 5, worked by hand from the above.
+PSR: dict[tuple[str, int, str], tuple[float, float]] = {
+    ("none", 0, "facenet"): (0, 0),
+    ("none", 0, "resnet50"): (25, 0),
+    ("noise", 4, "facenet"): (0, 0),
+    ("noise", 4, "resnet50"): (25, 0),
+    ("noise", 8, "facenet"): (25, 0),
+    ("noise", 8, "resnet50"): (50, 0),
+    ("bim", 4, "facenet"): (75, 50),
+    ("bim", 4, "resnet50"): (25, 0),
+    ("bim", 8, "facenet"): (100, 75),
+    ("bim", 8, "resnet50"): (75, 50),
+}
+
+
+def rank(shown: Shown, target_model: str) -> int | None:
+    """The true identity's rank by the table; e to h answer as a does."""
+    place = IDENTITIES.index(shown.identity)
+    return RANKS[shown.method, shown.epsilon, target_model][place if place < 4 else 0]
+
+
+def face_found(shown: Shown) -> bool:
+    return rank(shown, "facenet") != NO_FACE
+
+
+def draw(identities: Sequence[str], *, seed: int = 0) -> list[str]:
+    """The order in which subjects are drawn, by the protocol."""
+    return sorted(identities, key=lambda identity: sha256(f"{seed}\n{identity}".encode()).digest())
+
+
+def write_photo(path: Path, *, level: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (level, 100, 255 - level)).save(path, "JPEG")
+
+
+@dataclass
+class Evaluated:
+    """What became of an evaluation, as a user can see it."""
+
+    finished: Finished
+    printed: str
+
+    @property
+    def csv(self) -> str:
+        return (self.finished.folder / "psr.csv").read_text()
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        return manifest(self.finished.folder)["outcome"]  # type: ignore[no-any-return]
+
+    def rows(self) -> dict[tuple[str, int, str, int], dict[str, str]]:
+        rows = csv.DictReader(io.StringIO(self.csv))
+        return {(row["method"], int(row["epsilon"]), row["target_model"], int(row["k"])): row for row in rows}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    read: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return read
+
+
+def observed(folder: Path) -> set[tuple[str, str, str, int, str]]:
+    """What a run folder's store holds, read as plain SQL: identity, source model, method, epsilon, target model."""
+    with sqlite3.connect(folder / "observations.sqlite") as connection:
+        found = connection.execute("SELECT probe, source_model, method, epsilon, target_model FROM observations")
+        return {(probe.partition("/")[0], *key) for probe, *key in found}
+
+
+def recorded_cloaks(folder: Path) -> set[Shown]:
+    with sqlite3.connect(folder / "observations.sqlite") as connection:
+        found = connection.execute("SELECT probe, source_model, method, epsilon FROM cloaks")
+        return {Shown(probe.partition("/")[0], *key) for probe, *key in found}
+
+
+@dataclass
+class Bench:
+    """A data set of subjects a to d, services that know a to h, and a small grid."""
+
+    root: Path
+    protector: FakeProtector = field(default_factory=lambda: FakeProtector({"facenet": IDENTITIES}))
+    invader: FakeInvader = field(default_factory=lambda: FakeInvader(dict.fromkeys(TARGETS, IDENTITIES), rank, face_found))
+
+    def __post_init__(self) -> None:
+        self.add(*"abcd")
+
+    @property
+    def faces(self) -> Path:
+        return self.root / "faces"
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "run"
+
+    def add(self, *identities: str) -> None:
+        for identity in identities:
+            write_photo(self.faces / identity / "0.jpg", level=ord(identity[0]))
+
+    def add_file(self, name: bytes) -> None:
+        Path(os.fsdecode(os.fsencode(self.faces) + b"/" + name)).write_bytes(b"not a photo")
+
+    def wish(self, **changes: Any) -> Wish:
+        fields: dict[str, Any] = {
+            "faces": read_face_folder(self.faces),
+            "source_models": ("facenet",),
+            "target_models": TARGETS,
+            "methods": ("bim",),
+            "epsilons": (4, 8),
+            "ks": (1, 5),
+            "storage": Storage(),
+            "subjects": 4,
+            "seed": 0,
+        }
+        return Wish(**(fields | changes))
+
+    async def evaluate(
+        self, *, folder: Path | None = None, keep_cloaks: bool = True, in_flight: int = 1, **changes: Any
+    ) -> Evaluated:
+        async with self.protector.serving() as protector, self.invader.serving() as invader:
+            return await self.evaluate_at(
+                protector, invader, folder=folder, keep_cloaks=keep_cloaks, in_flight=in_flight, **changes
+            )
+
+    async def evaluate_at(
+        self,
+        protector: str,
+        invader: str,
+        *,
+        folder: Path | None = None,
+        keep_cloaks: bool = True,
+        in_flight: int = 1,
+        **changes: Any,
+    ) -> Evaluated:
+        text = io.StringIO()
+        finished = await evaluate(
+            self.wish(**changes),
+            protector=ServiceChoice("protector", protector, None),
+            invader=ServiceChoice("invader", invader, None),
+            folder=RunFolder(folder or self.folder),
+            keep_cloaks=keep_cloaks,
+            subjects_in_flight=in_flight,
+            console=Console(file=text, width=500),
+        )
+        return Evaluated(finished, text.getvalue())
+
+    async def fails(self, kind: type[OrchestratorError], **changes: Any) -> str:
+        with pytest.raises(kind) as failure:
+            await self.evaluate(**changes)
+        assert "\n" not in str(failure.value)
+        return str(failure.value)
+
+    async def undisturbed(self) -> str:
+        """The results of the same evaluation with services of which nothing is amiss."""
+        fresh = Bench(self.root / "undisturbed")
+        evaluated = await fresh.evaluate()
+        assert evaluated.finished.complete
+        return evaluated.csv
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+# Undisturbed
+
+
+async def test_a_run_gives_the_psr_that_was_worked_by_hand(bench: Bench) -> None:
+    evaluated = await bench.evaluate()
+    assert evaluated.finished.complete
+    rows = evaluated.rows()
+    assert {(*cell, k): float(rows[*cell, k]["psr"]) for cell in PSR for k in (1, 5)} == {
+        (*cell, k): percent for cell, percents in PSR.items() for k, percent in zip((1, 5), percents, strict=True)
+    }
+    assert len(rows) == 20
+    assert {row["n"] for row in rows.values()} == {"4"}
+
+
+async def test_what_stands_beside_psr_was_worked_by_hand_too(bench: Bench) -> None:
+    rows = (await bench.evaluate()).rows()
+    assert {cell: float(row["detection_rate"]) for cell, row in rows.items() if float(row["detection_rate"]) != 100} == {
+        ("bim", 8, target, k): 75 for target in TARGETS for k in (1, 5)
+    }
+    assert rows["bim", 8, "facenet", 5]["psr_of_detected"] == "66.6667"
+    assert rows["bim", 8, "resnet50", 5]["psr_of_detected"] == "33.3333"
+    assert rows["bim", 8, "resnet50", 1]["minus_control"] == "50.0000"
+    assert rows["bim", 8, "resnet50", 1]["minus_noise"] == "25.0000"
+    assert rows["bim", 4, "facenet", 1]["minus_control"] == "75.0000"
+
+
+async def test_every_cloak_is_crafted_once_and_shown_once_to_every_target_model(bench: Bench) -> None:
+    evaluated = await bench.evaluate()
+    cloaks = [Shown(identity, "facenet", *cloak) for identity in "abcd" for cloak in CLOAKS]
+    assert bench.protector.asked == Counter(cloaks)
+    assert bench.invader.asked == Counter(cloaks)
+    assert bench.invader.answered == Counter((shown, target) for shown in cloaks for target in TARGETS)
+    assert evaluated.outcome["last_session"] | {"seconds": 0} == {"craft_calls": 4, "classify_calls": 20, "seconds": 0}
+
+
+async def test_the_order_of_the_answers_changes_nothing(bench: Bench) -> None:
+    evaluated = await bench.evaluate(in_flight=4)
+    assert evaluated.csv == await bench.undisturbed()
+
+
+async def test_a_craft_request_carries_the_photo_its_identity_and_the_choices_of_the_run(bench: Bench) -> None:
+    await bench.evaluate(storage=Storage(None), seed=2**63 - 1)
+    assert {request.identity: request.photo for request in bench.protector.requests} == {
+        identity: (bench.faces / identity / "0.jpg").read_bytes() for identity in "abcd"
+    }
+    for request in bench.protector.requests:
+        assert request.source_model == "facenet"
+        assert list(request.methods) == ["none", "noise", "bim"]
+        assert list(request.epsilons) == [4, 8]
+        assert request.storage.WhichOneof("format") == "png"
+        assert request.seed == 2**63 - 1
+
+
+async def test_the_quality_of_stored_jpegs_is_the_one_asked_for(bench: Bench) -> None:
+    await bench.evaluate(storage=Storage(71))
+    assert {request.storage.jpeg.quality for request in bench.protector.requests} == {71}
+
+
+async def test_cloaks_are_kept_by_their_digest_or_not_at_all(bench: Bench) -> None:
+    await bench.evaluate()
+    kept = {path.stem: path.read_bytes() for path in (bench.folder / "cloaks").rglob("*.jpg")}
+    assert len(kept) == 20
+    assert all(sha256(encoded).hexdigest() == digest for digest, encoded in kept.items())
+    await bench.evaluate(folder=bench.root / "discarding", keep_cloaks=False)
+    assert list((bench.root / "discarding" / "cloaks").iterdir()) == []
+
+
+async def test_the_tables_and_what_was_run_are_printed(bench: Bench) -> None:
+    (bench.faces / "notes.txt").write_text("not a photo")
+    printed = (await bench.evaluate()).printed
+    assert "PSR in %, crafted with FaceNet by BIM" in printed
+    assert "100.0 [51–100]" in printed
+    assert "4 of 4 identities that every model knows" in printed
+    assert "skipped        1 files that are not JPEG or PNG: notes.txt" in printed
+    assert "INCOMPLETE" not in printed
+
+
+# Subjects
+
+
+async def test_a_subject_without_a_face_is_replaced_by_the_next_of_the_draw_and_recorded(bench: Bench) -> None:
+    bench.add("e")
+    order = draw("abcde")
+    bench.protector.faceless = {order[0], order[2]}
+    evaluated = await bench.evaluate(subjects=2)
+    assert evaluated.finished.complete
+    assert evaluated.outcome["subjects"] == sorted(f"{identity}/0.jpg" for identity in (order[1], order[3]))
+    assert evaluated.outcome["replaced"] == {order[0]: "no_face", order[2]: "no_face"}
+    assert {identity for identity, *_ in observed(bench.folder)} == {order[1], order[3]}
+    assert f"{order[0]}/0.jpg: the protector finds no face; replaced by the next" in evaluated.printed
+
+
+@pytest.mark.parametrize("in_flight", [1, 3, 8])
+async def test_the_subjects_are_the_first_of_the_draw_whoever_is_answered_first(bench: Bench, in_flight: int) -> None:
+    bench.add("e", "f", "g", "h")
+    order = draw(IDENTITIES, seed=5)
+    bench.protector.faceless = set(order[1:3])
+    evaluated = await bench.evaluate(subjects=3, seed=5, in_flight=in_flight)
+    assert evaluated.outcome["subjects"] == sorted(f"{order[place]}/0.jpg" for place in (0, 3, 4))
+
+
+async def test_a_replaced_subject_is_not_asked_again_on_going_on(bench: Bench) -> None:
+    order = draw("abcd")
+    bench.protector.faceless = {order[0]}
+    await bench.evaluate(subjects=2)
+    bench.protector.requests.clear()
+    bench.protector.faceless = set()
+    evaluated = await bench.evaluate(subjects=2)
+    assert bench.protector.requests == []
+    assert evaluated.outcome["replaced"] == {order[0]: "no_face"}
+
+
+async def test_where_the_draw_runs_out_the_run_is_short_and_says_so(bench: Bench) -> None:
+    bench.protector.faceless = {"a", "b", "c"}
+    evaluated = await bench.evaluate()
+    assert not evaluated.finished.complete
+    assert evaluated.outcome["subjects"] == ["d/0.jpg"]
+    assert {row["n"] for row in evaluated.rows().values()} == {"1"}
+    assert "INCOMPLETE: 10 cells have fewer than 4 observations" in evaluated.printed
+
+
+async def test_where_no_photo_has_a_face_there_are_no_results_and_no_number(bench: Bench) -> None:
+    bench.protector.faceless = set("abcd")
+    evaluated = await bench.evaluate()
+    assert not evaluated.finished.complete
+    assert evaluated.rows() == {}
+    assert "–" in evaluated.printed
+
+
+async def test_a_photo_that_cannot_be_read_gives_way_to_another_of_the_same_identity(bench: Bench) -> None:
+    for name in ("1.jpg", "2.jpg"):
+        write_photo(bench.faces / "a" / name, level=1)
+    first, second, _ = sorted(("0.jpg", "1.jpg", "2.jpg"), key=lambda name: sha256(f"0\na/{name}".encode()).digest())
+    (bench.faces / "a" / first).write_bytes(b"not a photo")
+    evaluated = await bench.evaluate()
+    assert f"a/{second}" in evaluated.outcome["subjects"]
+    assert evaluated.outcome["unreadable_photos"] == [f"a/{first}"]
+    assert f"skipped: a/{first}: expected a JPEG or PNG image, got 11 other bytes" in evaluated.printed
+
+
+async def test_an_identity_without_a_photo_that_can_be_read_is_replaced_and_recorded(bench: Bench) -> None:
+    order = draw("abcd")
+    (bench.faces / order[0] / "0.jpg").write_bytes(b"")
+    evaluated = await bench.evaluate(subjects=3)
+    assert evaluated.finished.complete
+    assert evaluated.outcome["replaced"] == {order[0]: "unreadable"}
+    assert evaluated.outcome["subjects"] == sorted(f"{identity}/0.jpg" for identity in order[1:])
+
+
+async def test_a_photo_whose_name_is_not_utf_8_does_not_stop_the_run(bench: Bench) -> None:
+    ordinary = sha256(b"0\na/0.jpg").digest()
+    latin = next(name for name in (b"caf\xe9%d.jpg" % n for n in range(99)) if sha256(b"0\na/" + name).digest() < ordinary)
+    photo = os.fsdecode(os.fsencode(bench.faces / "a") + b"/" + latin)
+    write_photo(Path(photo), level=1)
+    evaluated = await bench.evaluate()
+    assert evaluated.finished.complete
+    assert {subject.partition("/")[0] for subject in evaluated.outcome["subjects"]} == set("abcd")
+
+
+async def test_a_skipped_file_whose_name_is_not_utf_8_does_not_stop_the_run(bench: Bench) -> None:
+    bench.add_file(b"caf\xe9.txt")
+    text = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    async with bench.protector.serving() as protector, bench.invader.serving() as invader:
+        finished = await evaluate(
+            bench.wish(),
+            protector=ServiceChoice("protector", protector, None),
+            invader=ServiceChoice("invader", invader, None),
+            folder=RunFolder(bench.folder),
+            keep_cloaks=True,
+            subjects_in_flight=1,
+            console=Console(file=text, width=500),
+        )
+    assert finished.complete
+
+
+# Identities that a model does not know
+
+
+async def test_identities_that_some_model_does_not_know_are_excluded_and_named_and_never_protected(bench: Bench) -> None:
+    bench.add("stranger")
+    bench.invader.label_sets = {"facenet": IDENTITIES, "resnet50": tuple("abcefgh")}
+    evaluated = await bench.evaluate(subjects=3)
+    assert evaluated.finished.complete
+    assert evaluated.outcome["excluded"] == ["d", "stranger"]
+    assert {identity for identity, *_ in observed(bench.folder)} == set("abc")
+    assert {request.identity for request in bench.protector.requests} == set("abc")
+    assert "excluded       2 identities unknown to some model: d, stranger" in evaluated.printed
+
+
+async def test_identities_that_a_source_model_does_not_know_are_excluded_too(bench: Bench) -> None:
+    bench.protector.label_sets = {"facenet": tuple("abdefgh")}
+    assert (await bench.evaluate(subjects=3)).outcome["excluded"] == ["c"]
+
+
+async def test_more_subjects_than_there_are_are_refused_with_their_number(bench: Bench) -> None:
+    bench.add("stranger")
+    assert await bench.fails(InputError, subjects=5) == (
+        "--subjects: expected at most 4 (identities of --faces that every model knows, of 5 there), got 5"
+    )
+    assert bench.protector.requests == []
+
+
+HIDDEN = Fault(grpc.StatusCode.PERMISSION_DENIED, "this service does not list its identities", "IDENTITIES_NOT_LISTED")
+
+
+async def test_an_invader_that_does_not_list_its_identities_works_with_the_protector_s_label_set(bench: Bench) -> None:
+    bench.invader.refusal = HIDDEN
+    evaluated = await bench.evaluate()
+    assert evaluated.finished.complete
+    assert evaluated.csv == await bench.undisturbed()
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(HIDDEN, id="ours"),
+        pytest.param(Fault(grpc.StatusCode.PERMISSION_DENIED, "no"), id="of another invader, without a reason"),
+    ],
+)
+async def test_an_invader_that_does_not_list_another_label_set_is_refused(bench: Bench, refusal: Fault) -> None:
+    bench.invader.refusal = refusal
+    bench.invader.label_sets = {"facenet": IDENTITIES, "resnet50": tuple(reversed(IDENTITIES))}
+    message = await bench.fails(InputError)
+    assert "does not list the identities of resnet50, and its label set is none of the protector's" in message
+
+
+async def test_a_label_set_that_two_models_share_is_fetched_once(bench: Bench) -> None:
+    bench.protector.label_sets = {"facenet": tuple(reversed(IDENTITIES))}
+    await bench.evaluate()
+    assert bench.invader.lists_asked == 3, "the three pages of one label set"
+
+
+async def test_a_label_set_that_is_not_the_one_stated_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.contract.fakes.label_set_sha256", lambda identities: "0" * 64)
+    message = await bench.fails(UnusableServiceError)
+    assert "the identities of facenet do not have the digest it states" in message
+
+
+# What a service does not have
+
+
+async def test_models_of_the_paper_that_are_missing_are_reported_and_the_others_run(bench: Bench) -> None:
+    bench.protector.label_sets = {"facenet": IDENTITIES, "senet50": IDENTITIES}
+    evaluated = await bench.evaluate(source_models=None, target_models=None)
+    assert evaluated.finished.complete
+    missing = evaluated.outcome["missing_models"]
+    assert [sentence.partition(" at ")[0] for sentence in missing] == [
+        "source model resnet50: the protector",
+        "target model senet50: the invader",
+    ]
+    assert all(f"missing        {sentence}" in evaluated.printed for sentence in missing)
+    assert {key[1] for key in observed(bench.folder)} == {"facenet", "senet50"}
+    assert {key[4] for key in observed(bench.folder)} == set(TARGETS)
+    assert manifest(bench.folder)["protocol"]["grid"]["source_models"] == ["facenet", "senet50"]
+
+
+async def test_models_that_were_not_asked_for_are_not_missing(bench: Bench) -> None:
+    evaluated = await bench.evaluate(target_models=("resnet50",))
+    assert evaluated.outcome["missing_models"] == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"source_models": ("vgg",)},
+            r"--source-models: expected models that the protector at \S+ has \(facenet\), got vgg",
+        ),
+        (
+            {"target_models": ("facenet", "senet50")},
+            r"--target-models: expected models that the invader at \S+ has \(facenet, resnet50\), got senet50",
+        ),
+        (
+            {"methods": ("bim", "deepfool")},
+            r"--methods: expected methods of the protector at \S+ \(bim, illc, noise, none\), got deepfool",
+        ),
+        ({"ks": (1, 7)}, r"--k: expected at most 6, the candidates that facenet returns \(its label set has 8\), got 7"),
+    ],
+)
+async def test_what_a_service_does_not_have_is_refused_by_option(
+    bench: Bench, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(InputError, match=f"^{message}$"):
+        await bench.evaluate(**changes)
+    assert bench.protector.requests == []
+
+
+async def test_a_service_with_none_of_the_paper_s_models_says_what_it_has(bench: Bench) -> None:
+    bench.invader.label_sets = {"mine": IDENTITIES}
+    message = await bench.fails(InputError, target_models=None)
+    assert message.startswith("--target-models: the invader at ")
+    assert message.endswith(" has none of facenet, resnet50, senet50; it has mine")
+
+
+async def test_a_service_of_the_other_kind_is_refused(bench: Bench) -> None:
+    async with bench.invader.serving() as invader:
+        with pytest.raises(InputError, match=rf"^the protector at {invader} does not speak the schema: "):
+            await bench.evaluate_at(invader, invader)
+
+
+# Calls that fail
+
+
+async def test_a_stream_that_breaks_is_asked_again_for_the_missing_budgets_only(bench: Bench) -> None:
+    bench.protector.faults = deque([Fault(after=4)])
+    evaluated = await bench.evaluate()
+    broken, again, *_ = bench.protector.requests
+    assert (list(broken.methods), list(broken.epsilons)) == (["none", "noise", "bim"], [4, 8])
+    assert again.identity == broken.identity
+    assert (list(again.methods), list(again.epsilons)) == (["bim"], [8])
+    assert evaluated.finished.complete
+    assert evaluated.csv == await bench.undisturbed()
+    assert evaluated.outcome["failed_calls"] == 0
+
+
+async def test_a_cloak_that_comes_again_beside_the_missing_ones_is_not_shown_again(bench: Bench) -> None:
+    bench.protector.faults = deque([Fault(after=2), Fault(grpc.StatusCode.UNAVAILABLE, after=1)])
+    evaluated = await bench.evaluate()
+    assert max(bench.protector.asked.values()) > 1
+    assert set(bench.invader.asked.values()) == {1}
+    assert evaluated.csv == await bench.undisturbed()
+
+
+async def test_a_stream_that_ends_early_without_a_failure_is_asked_again(bench: Bench) -> None:
+    dropped: list[int] = []
+
+    def drop_the_first(response: protector_pb2.CraftResponse) -> None:
+        if response.method == "bim" and not dropped:
+            dropped.append(response.epsilon)
+            response.method = "of no one"
+
+    bench.protector.alter = drop_the_first
+    evaluated = await bench.evaluate()
+    again = bench.protector.requests[1]
+    assert (list(again.methods), list(again.epsilons)) == (["bim"], dropped)
+    assert evaluated.csv == await bench.undisturbed()
+
+
+async def test_a_craft_that_fails_for_good_leaves_its_cells_short_and_the_others_whole(bench: Bench) -> None:
+    bench.protector.label_sets = {"facenet": IDENTITIES, "senet50": IDENTITIES}
+    bench.protector.faults = deque([Fault(message="out of memory")] * 3)
+    evaluated = await bench.evaluate(source_models=("facenet", "senet50"))
+    first = draw("abcd")[0]
+    assert not evaluated.finished.complete
+    assert {key for key in observed(bench.folder) if key[0] == first} == {
+        (first, "senet50", *cloak, target) for cloak in CLOAKS for target in TARGETS
+    }
+    assert [request.identity for request in bench.protector.requests].count(first) == 4
+    assert f"failed: {first}/0.jpg: craft with facenet: protector at " in evaluated.printed
+    assert "INTERNAL: out of memory" in evaluated.printed
+
+
+async def test_a_call_that_will_never_succeed_is_made_once(bench: Bench) -> None:
+    bench.protector.faults = deque([Fault(grpc.StatusCode.NOT_FOUND, "identity: expected a name")])
+    evaluated = await bench.evaluate()
+    assert not evaluated.finished.complete
+    assert len(bench.protector.requests) == 4
+    assert evaluated.outcome["failed_calls"] == 1
+
+
+FAILING = Shown("b", "facenet", "bim", 8)
+
+
+def failing(times: int, fault: Fault | None = None) -> Callable[[Shown, int], Fault | None]:
+    return lambda shown, time: (fault or Fault()) if shown == FAILING and time <= times else None
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED])
+async def test_a_failed_classification_is_asked_again(bench: Bench, code: grpc.StatusCode) -> None:
+    bench.invader.fault = failing(2, Fault(code))
+    evaluated = await bench.evaluate()
+    assert bench.invader.asked[FAILING] == 3
+    assert evaluated.finished.complete
+    assert evaluated.csv == await bench.undisturbed()
+
+
+async def test_a_classification_that_fails_for_good_leaves_its_cells_short_and_is_never_protected(bench: Bench) -> None:
+    bench.invader.fault = failing(1000)
+    evaluated = await bench.evaluate()
+    assert not evaluated.finished.complete
+    assert bench.invader.asked[FAILING] == 3
+    rows = evaluated.rows()
+    assert {cell for cell, row in rows.items() if row["n"] != "4"} == {
+        ("bim", 8, target, k) for target in TARGETS for k in (1, 5)
+    }
+    # Without b: ranks 3, beyond, no face by FaceNet; 1, 2, no face by ResNet-50.
+    short = {(target, k): rows["bim", 8, target, k] for target in TARGETS for k in (1, 5)}
+    assert {row["n"] for row in short.values()} == {"3"}
+    assert {cell: float(row["psr"]) for cell, row in short.items()} == {
+        ("facenet", 1): 100,
+        ("facenet", 5): 66.6667,
+        ("resnet50", 1): 66.6667,
+        ("resnet50", 5): 33.3333,
+    }
+    assert evaluated.outcome["failed_calls"] == 1
+    assert "INCOMPLETE: 2 cells have fewer than 4 observations" in evaluated.printed
+    assert "(N=3)" in evaluated.printed
+    assert "failed: b/0.jpg: classify " in evaluated.printed
+
+
+async def test_what_failed_for_good_is_asked_again_on_going_on_and_nothing_else(bench: Bench) -> None:
+    bench.invader.fault = failing(3)
+    assert not (await bench.evaluate()).finished.complete
+    bench.protector.requests.clear()
+    bench.invader.asked.clear()
+    bench.invader.fault = failing(0)
+    evaluated = await bench.evaluate()
+    assert evaluated.finished.complete
+    assert bench.protector.requests == [], "the cloak was kept"
+    assert bench.invader.asked == {FAILING: 1}
+    assert evaluated.csv == await bench.undisturbed()
+
+
+async def test_without_kept_cloaks_only_the_missing_one_is_crafted_again(bench: Bench) -> None:
+    bench.invader.fault = failing(3)
+    await bench.evaluate(keep_cloaks=False)
+    bench.protector.asked.clear()
+    bench.invader.asked.clear()
+    bench.invader.fault = failing(0)
+    evaluated = await bench.evaluate(keep_cloaks=False)
+    assert bench.protector.asked == {FAILING: 1}
+    assert bench.invader.asked == {FAILING: 1}
+    assert evaluated.finished.complete
+    assert evaluated.csv == await bench.undisturbed()
+
+
+# Services that are gone
+
+
+@pytest.mark.parametrize("gone", ["protector", "invader"])
+async def test_a_service_that_is_not_there_is_one_clear_line(bench: Bench, gone: str) -> None:
+    nowhere = "127.0.0.1:1"
+    async with bench.protector.serving() as protector, bench.invader.serving() as invader:
+        addresses = {"protector": protector, "invader": invader} | {gone: nowhere}
+        with pytest.raises(UnusableServiceError) as failure:
+            await bench.evaluate_at(addresses["protector"], addresses["invader"])
+    assert str(failure.value).startswith(f"the {gone} at {nowhere} does not answer: ")
+    assert "\n" not in str(failure.value)
+
+
+async def test_an_invader_that_dies_leaves_what_was_observed_and_a_new_one_goes_on(bench: Bench) -> None:
+    last = Shown(draw("abcd")[1], "facenet", "bim", 8)
+    dying: list[asyncio.Task[None]] = []
+
+    def die(shown: Shown, time: int) -> Fault | None:
+        if shown == last and not dying:
+            dying.append(bench.invader.die())
+        return None
+
+    bench.invader.fault = die
+    message = await bench.fails(UnusableServiceError)
+    await asyncio.gather(*dying)
+    assert message.startswith("the invader at 127.0.0.1:")
+    assert "does not answer" in message
+    before = observed(bench.folder)
+    assert {key for key in before if key[0] == draw("abcd")[0]} == {
+        (draw("abcd")[0], "facenet", *cloak, target) for cloak in CLOAKS for target in TARGETS
+    }
+    bench.invader.fault = failing(0)
+    bench.invader.answered.clear()
+    evaluated = await bench.evaluate()
+    again = {
+        (shown.identity, shown.source_model, shown.method, shown.epsilon, target) for shown, target in bench.invader.answered
+    }
+    assert not again & before
+    assert evaluated.csv == await bench.undisturbed()
+
+
+async def test_a_protector_that_stops_answering_leaves_what_was_observed(bench: Bench) -> None:
+    first, second = draw("abcd")[:2]
+    bench.protector.faults = deque([None, *(Fault(grpc.StatusCode.UNAVAILABLE, "gone", after=sent) for sent in (2, 0, 0))])
+    message = await bench.fails(UnusableServiceError)
+    assert message.startswith("the protector at 127.0.0.1:")
+    assert message.endswith("does not answer: gone")
+    assert len({key for key in observed(bench.folder) if key[0] == first}) == 10
+    assert {key[0] for key in observed(bench.folder)} <= {first, second}
+
+
+# Services that lie
+
+
+@pytest.fixture
+def lying(bench: Bench) -> Bench:
+    """Its invader finds every face and ranks it first, unless it is told to lie."""
+    bench.invader.face_found = lambda shown: True
+    bench.invader.rank = lambda shown, target_model: 1
+    return bench
+
+
+async def test_an_answer_outside_the_label_set_stops_the_run(lying: Bench) -> None:
+    def name_a_stranger(response: invader_pb2.ClassifyResponse) -> None:
+        response.classifications[1].candidates[4].identity = "stranger"
+
+    lying.invader.alter = name_a_stranger
+    message = await lying.fails(UnusableServiceError)
+    assert "resnet50 answered 'stranger', which is not in the label set that it listed" in message
+    assert observed(lying.folder) == set()
+
+
+@pytest.mark.parametrize(
+    ("alter", "message"),
+    [
+        (
+            lambda response: response.classifications[0].candidates.pop(),
+            "expected 5 distinct candidates of facenet, got 4, 4 of them distinct",
+        ),
+        (
+            lambda response: response.classifications[1].candidates[0].CopyFrom(response.classifications[1].candidates[1]),
+            "expected 5 distinct candidates of resnet50, got 5, 4 of them distinct",
+        ),
+        (lambda response: response.classifications.pop(), "expected 5 distinct candidates of resnet50, got 0, 0 of them"),
+        (lambda response: response.ClearField("classifications"), "expected 5 distinct candidates of facenet, got 0"),
+    ],
+)
+async def test_an_answer_that_is_not_what_was_asked_for_stops_the_run(
+    lying: Bench, alter: Callable[[invader_pb2.ClassifyResponse], None], message: str
+) -> None:
+    lying.invader.alter = alter
+    assert message in await lying.fails(UnusableServiceError)
+    assert observed(lying.folder) == set()
+
+
+def over_budget(response: protector_pb2.CraftResponse) -> None:
+    response.largest_change = response.epsilon + 1
+
+
+def wrong_digest(response: protector_pb2.CraftResponse) -> None:
+    response.cloak += b" "
+
+
+@pytest.mark.parametrize(
+    ("alter", "message"),
+    [
+        (over_budget, "changes pixels by 1 levels, over its budget"),
+        (wrong_digest, "does not have the digest that was sent with it"),
+    ],
+)
+async def test_a_cloak_that_is_not_what_it_is_said_to_be_stops_the_run(
+    bench: Bench, alter: Callable[[protector_pb2.CraftResponse], None], message: str
+) -> None:
+    bench.protector.alter = alter
+    assert message in await bench.fails(UnusableServiceError)
+    assert bench.invader.asked == Counter(), "it is shown to no one"
+
+
+# Going on
+
+
+async def test_a_finished_run_is_gone_on_with_without_a_question(bench: Bench) -> None:
+    first = await bench.evaluate()
+    bench.protector.requests.clear()
+    bench.invader.asked.clear()
+    again = await bench.evaluate()
+    assert bench.protector.requests == []
+    assert bench.invader.asked == Counter()
+    assert again.csv == first.csv
+    assert again.finished.complete
+    assert again.outcome["subjects"] == [f"{identity}/0.jpg" for identity in "abcd"]
+
+
+@pytest.mark.parametrize("in_flight", [1, 2])
+async def test_an_interrupted_run_keeps_what_was_observed_and_goes_on_to_the_same_results(
+    bench: Bench, in_flight: int
+) -> None:
+    third = draw("abcd")[2]
+    bench.invader.hold = lambda shown: shown == Shown(third, "facenet", "noise", 8)
+    running = asyncio.create_task(bench.evaluate(in_flight=in_flight))
+    await bench.invader.held.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    before, kept = observed(bench.folder), recorded_cloaks(bench.folder)
+    assert before, "something was observed"
+    if in_flight == 1:
+        done = {
+            (identity, "facenet", *cloak, target) for identity in draw("abcd")[:2] for cloak in CLOAKS for target in TARGETS
+        }
+        assert before >= done
+    bench.protector.asked.clear()
+    bench.invader.answered.clear()
+    bench.invader.hold = lambda shown: False
+    evaluated = await bench.evaluate(in_flight=in_flight)
+    assert evaluated.finished.complete
+    assert evaluated.csv == await bench.undisturbed()
+    answered = {
+        (shown.identity, shown.source_model, shown.method, shown.epsilon, target) for shown, target in bench.invader.answered
+    }
+    assert not answered & before, "nothing that was observed is asked again"
+    assert set(bench.invader.answered.values()) == {1}
+    crafted_before = {shown for shown in kept if all((*shown_key(shown), target) in before for target in TARGETS)}
+    assert not bench.protector.asked.keys() & crafted_before
+
+
+def shown_key(shown: Shown) -> tuple[str, str, str, int]:
+    return shown.identity, shown.source_model, shown.method, shown.epsilon
+
+
+async def test_a_target_model_with_another_label_set_is_refused_on_going_on(bench: Bench) -> None:
+    await bench.evaluate()
+    csv_before, bench.invader.asked = (bench.folder / "psr.csv").read_text(), Counter()
+    retrained = (*IDENTITIES, "i")
+    bench.invader.label_sets = {"facenet": IDENTITIES, "resnet50": retrained}
+    message = await bench.fails(InputError)
+    assert message.startswith(f"--run: {bench.folder} holds another run; what differs: ")
+    digests = f"'{label_set_sha256(IDENTITIES)}' then, '{label_set_sha256(retrained)}' now"
+    assert f"target_models.resnet50.label_set_sha256: {digests}" in message
+    assert "facenet" not in message
+    assert bench.invader.asked == Counter()
+    assert (bench.folder / "psr.csv").read_text() == csv_before
+
+
+@pytest.mark.parametrize(
+    ("changes", "difference"),
+    [
+        ({"seed": 1}, "protocol.seed: 0 then, 1 now"),
+        ({"subjects": 3}, "protocol.subjects: 4 then, 3 now"),
+        ({"epsilons": (4,)}, "protocol.grid.epsilons: [4, 8] then, [4] now"),
+        ({"storage": Storage(None)}, "protocol.storage: 'jpeg, quality 95' then, 'png' now"),
+    ],
+)
+async def test_another_protocol_is_refused_on_going_on(bench: Bench, changes: dict[str, Any], difference: str) -> None:
+    await bench.evaluate()
+    assert (await bench.fails(InputError, **changes)).endswith(f"what differs: {difference}")
+
+
+async def test_a_photo_that_was_exchanged_meanwhile_is_refused_by_name(bench: Bench) -> None:
+    bench.invader.fault = failing(3)
+    await bench.evaluate()
+    before = observed(bench.folder)
+    write_photo(bench.faces / "b" / "0.jpg", level=255)
+    assert "b/0.jpg" in await bench.fails(InputError)
+    assert observed(bench.folder) == before
+
+
+async def test_a_photo_that_was_exchanged_while_its_subject_was_begun_is_refused_by_name(bench: Bench) -> None:
+    last = draw("abcd")[3]
+    bench.invader.hold = lambda shown: shown == Shown(last, "facenet", "bim", 8)
+    running = asyncio.create_task(bench.evaluate())
+    await bench.invader.held.wait()
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    write_photo(bench.faces / last / "0.jpg", level=255)
+    assert f"{last}/0.jpg" in await bench.fails(InputError)
+
+
+async def test_a_subject_whose_photo_was_damaged_meanwhile_is_not_replaced_by_another(bench: Bench) -> None:
+    order = draw("abcd")
+    first = await bench.evaluate(subjects=3)
+    (bench.faces / order[0] / "0.jpg").write_bytes(b"damaged")
+    assert order[0] in await bench.fails(InputError, subjects=3)
+    assert order[3] not in {identity for identity, *_ in observed(bench.folder)}
+    assert (bench.folder / "psr.csv").read_text() == first.csv
+
+
+async def test_a_kept_cloak_that_was_damaged_is_crafted_again(bench: Bench) -> None:
+    bench.invader.fault = failing(3)
+    await bench.evaluate()
+    digest = sha256(FAILING.encoded()).hexdigest()
+    (bench.folder / "cloaks" / digest[:2] / f"{digest}.jpg").write_bytes(b"damaged")
+    bench.protector.asked.clear()
+    evaluated = await bench.evaluate()
+    assert bench.protector.asked == {FAILING: 1}
+    assert evaluated.csv == await bench.undisturbed()
+
+
+# The program
+
+
+@dataclass
+class Program:
+    """`python -m orchestrator evaluate`, run to its end."""
+
+    status: int | None
+    output: str
+    errors: str
+
+
+async def start(bench: Bench, protector: str, invader: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "orchestrator", "evaluate", "--faces", str(bench.faces), "--run", str(bench.folder)),
+        *("--protector", protector, "--invader", invader, "--subjects", "4", "--epsilons", "8,4", "--k", "5,1"),
+        *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--methods", "bim", "--in-flight", "1"),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def finish(process: asyncio.subprocess.Process) -> Program:
+    output, errors = await process.communicate()
+    assert b"Traceback" not in errors, errors.decode()
+    return Program(process.returncode, output.decode(), errors.decode())
+
+
+async def run_program(bench: Bench) -> Program:
+    async with bench.protector.serving() as protector, bench.invader.serving() as invader:
+        return await finish(await start(bench, protector, invader))
+
+
+async def test_a_complete_run_exits_with_0_and_gives_the_same_results(bench: Bench) -> None:
+    program = await run_program(bench)
+    assert (program.status, program.errors) == (0, "")
+    assert (bench.folder / "psr.csv").read_text() == await bench.undisturbed()
+
+
+async def test_a_short_run_exits_with_3(bench: Bench) -> None:
+    bench.invader.fault = failing(1000)
+    program = await run_program(bench)
+    assert (program.status, program.errors) == (3, "")
+    assert "INCOMPLETE: 2 cells" in program.output
+
+
+async def test_a_service_that_is_gone_exits_with_1_and_one_line_that_says_how_to_go_on(bench: Bench) -> None:
+    bench.protector.faults = deque([Fault(grpc.StatusCode.UNAVAILABLE, "gone")] * 3)
+    program = await run_program(bench)
+    assert program.status == 1
+    (line,) = program.errors.splitlines()
+    assert line.startswith("error: the protector at 127.0.0.1:")
+    assert line.endswith(f"the same command with --run {bench.folder} goes on")
+
+
+async def test_ctrl_c_exits_with_130_and_says_how_to_go_on(bench: Bench) -> None:
+    bench.invader.hold = lambda shown: shown == Shown(draw("abcd")[1], "facenet", "bim", 8)
+    async with bench.protector.serving() as protector, bench.invader.serving() as invader:
+        process = await start(bench, protector, invader)
+        await bench.invader.held.wait()
+        process.send_signal(signal.SIGINT)
+        program = await finish(process)
+    assert (program.status, program.errors) == (130, "")
+    assert f"--run {bench.folder} goes on" in " ".join(program.output.split())
+    assert observed(bench.folder)

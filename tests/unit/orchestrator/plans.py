@@ -1,0 +1,35 @@
+"""Plans of runs that need no service."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from orchestrator.clients import Model
+from orchestrator.faces import FaceFolder
+from orchestrator.manifest import Plan
+from orchestrator.protocol import Grid, Storage
+
+FACES = FaceFolder(Path("faces"), {"alice": ("a.jpg", "b.jpg"), "bob": ("c.png",)}, ())
+GRID = Grid(("facenet",), ("resnet50",), ("bim",), (4, 8), (1, 5))
+
+
+def model(name: str, *, label_set_sha256: str = "a" * 64, **card: str | int) -> Model:
+    """A model as a service lists it."""
+    disclosed: dict[str, str | int] = {"identities": 7, "label_set_sha256": label_set_sha256}
+    return Model(name, 7, label_set_sha256, 5, disclosed | card)
+
+
+PLAN = Plan(
+    grid=GRID,
+    storage=Storage(),
+    subjects=2,
+    seed=3,
+    faces=FACES,
+    source_models={"facenet": model("facenet", checkpoint_sha256="c" * 64)},
+    target_models={"resnet50": model("resnet50")},
+)
+
+
+def plan(**changes: Any) -> Plan:
+    """The plan above with some of its fields changed."""
+    return replace(PLAN, **changes)

@@ -1,0 +1,153 @@
+"""What the command line refuses: one line that names the option, what was expected and what came."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.__main__ import main
+
+Output = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A data set of one photo; the working folder is empty."""
+    photo = tmp_path / "faces" / "alice" / "a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"never opened here")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path / "faces"
+
+
+def refused(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: Output) -> str:
+    """Runs the program, which is expected to refuse with exit status 2, and returns the line that says why."""
+    monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    captured = capsys.readouterr()
+    assert stopped.value.code == 2, captured
+    assert captured.out == ""
+    assert "Traceback" not in captured.err
+    *usage, reason = captured.err.strip().splitlines()
+    assert all(line.startswith(("Usage: ", "Try ")) for line in usage if line), captured.err
+    assert reason.lower().startswith("error: ")
+    return reason
+
+
+def both_services(faces: Path) -> list[str]:
+    return ["evaluate", "--faces", str(faces), "--protector", "localhost:1", "--invader", "localhost:2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "expected", "got"),
+    [
+        (["--epsilons", "256"], "--epsilons", "expected 1..255", "got 256"),
+        (["--epsilons", "4,999999999999"], "--epsilons", "expected 1..255", "got 999999999999"),
+        (["--epsilons", "-4"], "--epsilons", "expected 1..255", "got -4"),
+        (["--epsilons", "0"], "--epsilons", "expected 1..255", "got 0"),
+        (["--epsilons", "4,8,4"], "--epsilons", "expected no repetition", "got 4 twice"),
+        (["--epsilons", "4,8,04"], "--epsilons", "expected no repetition", "got 4 twice"),
+        (["--epsilons", "none"], "--epsilons", "expected whole numbers", "got 'none'"),
+        (["--epsilons", "4.5"], "--epsilons", "expected whole numbers", "got '4.5'"),
+        (["--epsilons", ""], "--epsilons", "expected at least one epsilon", "got none"),
+        (["--epsilons", " , "], "--epsilons", "expected at least one epsilon", "got none"),
+        (["--k", "0"], "--k", "expected 1 or more", "got 0"),
+        (["--k", "-1"], "--k", "expected 1 or more", "got -1"),
+        (["--k", "5,1,5"], "--k", "expected no repetition", "got 5 twice"),
+        (["--k", ""], "--k", "expected at least one k", "got none"),
+        (["--methods", ""], "--methods", "expected at least one method", "got none"),
+        (["--methods", "bim,bim"], "--methods", "expected no repetition", "got bim twice"),
+        (["--methods", "none"], "--methods", "expected methods beside the controls", "got none"),
+        (["--methods", "bim,noise"], "--methods", "expected methods beside the controls", "got noise"),
+        (["--source-models", ""], "--source-models", "expected at least one model", "got none"),
+        (["--target-models", "facenet,facenet"], "--target-models", "expected no repetition", "got facenet twice"),
+        (["--storage", "webp"], "--storage", "'jpeg', 'png'", "'webp'"),
+        (["--jpeg-quality", "101"], "--jpeg-quality", "1<=x<=100", "101"),
+        (["--jpeg-quality", "0"], "--jpeg-quality", "1<=x<=100", "0"),
+        (["--subjects", "0"], "--subjects", "x>=1", "0"),
+        (["--subjects", "many"], "--subjects", "integer", "'many'"),
+        (["--seed", "-1"], "--seed", "0<=x<=", "-1"),
+        (["--seed", str(2**63)], "--seed", f"0<=x<={2**63 - 1}", str(2**63)),
+        (["--in-flight", "0"], "--in-flight", "1<=x<=64", "0"),
+    ],
+)
+def test_a_bad_value_is_refused_by_its_option(
+    faces: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Output,
+    arguments: list[str],
+    option: str,
+    expected: str,
+    got: str,
+) -> None:
+    reason = refused([*both_services(faces), *arguments], monkeypatch, capsys)
+    assert option in reason
+    assert expected in reason
+    assert got in reason
+    assert list(Path.cwd().iterdir()) == [], "what is refused leaves nothing behind"
+
+
+@pytest.mark.parametrize(
+    ("protector", "got"),
+    [
+        ([], "got neither"),
+        (["--protector", "localhost:1", "--protector-checkpoints", "weights"], "got both"),
+    ],
+)
+def test_a_protector_is_either_running_or_started(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, protector: list[str], got: str
+) -> None:
+    arguments = ["evaluate", "--faces", str(faces), "--invader", "localhost:2", *protector]
+    reason = refused(arguments, monkeypatch, capsys)
+    assert reason == f"error: --protector, --protector-checkpoints: expected one of the two, {got}"
+
+
+@pytest.mark.parametrize(
+    ("invader", "got"),
+    [([], "got neither"), (["--invader", "localhost:2", "--invader-checkpoints", "weights"], "got both")],
+)
+def test_an_invader_is_either_running_or_started(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, invader: list[str], got: str
+) -> None:
+    arguments = ["evaluate", "--faces", str(faces), "--protector", "localhost:1", *invader]
+    reason = refused(arguments, monkeypatch, capsys)
+    assert reason == f"error: --invader, --invader-checkpoints: expected one of the two, {got}"
+
+
+def test_a_data_set_must_be_named(faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    arguments = ["evaluate", "--protector", "localhost:1", "--invader", "localhost:2"]
+    assert "'--faces'" in refused(arguments, monkeypatch, capsys)
+
+
+def test_a_missing_data_set_is_refused_by_its_path(faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    reason = refused(both_services(faces / "absent"), monkeypatch, capsys)
+    assert reason.startswith("error: --faces: ")
+    assert str(faces / "absent") in reason
+
+
+def test_a_data_set_without_photos_is_refused(faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    reason = refused(both_services(faces / "alice"), monkeypatch, capsys)
+    expected = "a folder of identity folders with .jpeg, .jpg, .png files"
+    assert reason == f"error: --faces: expected {expected}, got {faces / 'alice'} with none"
+
+
+def test_a_run_folder_that_holds_something_else_is_refused(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output
+) -> None:
+    reason = refused([*both_services(faces), "--run", str(faces)], monkeypatch, capsys)
+    assert reason == f"error: --run: expected a new folder or one that holds a run, got {faces} with alice"
+
+
+def test_an_unknown_option_is_refused(faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    assert "--epsilon-list" in refused([*both_services(faces), "--epsilon-list", "4"], monkeypatch, capsys)
+
+
+def test_a_run_folder_that_cannot_be_made_is_one_line(faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    run = faces / "alice" / "a.jpg" / "run"
+    monkeypatch.setattr(sys, "argv", ["orchestrator", *both_services(faces), "--run", str(run)])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code in {1, 2}
+    assert capsys.readouterr().err == f"error: --run: {run} cannot be made: Not a directory\n"

@@ -1,0 +1,280 @@
+"""A run folder is its owner's alone, and goes on only as the run it began as."""
+
+import json
+import stat
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.manifest import Plan
+from orchestrator.protocol import Grid, Storage
+from orchestrator.run_folder import RunFolder
+from orchestrator.store import Fate, Store, Subject
+from tests.unit.orchestrator.plans import FACES, PLAN, model, plan
+
+ENCODED = b"a cloak"
+DIGEST = sha256(ENCODED).hexdigest()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> RunFolder:
+    folder = RunFolder(tmp_path / "runs" / "one")
+    folder.create()
+    return folder
+
+
+def modes(root: Path) -> dict[str, int]:
+    return {str(path.relative_to(root)): stat.S_IMODE(path.stat().st_mode) for path in [root, *root.rglob("*")]}
+
+
+def test_folders_and_files_are_readable_by_their_owner_only(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    folder.write_psr("source_model\n")
+    folder.keep_cloak(DIGEST, ".jpg", ENCODED)
+    assert modes(folder.root) == {
+        ".": 0o700,
+        "cloaks": 0o700,
+        f"cloaks/{DIGEST[:2]}": 0o700,
+        f"cloaks/{DIGEST[:2]}/{DIGEST}.jpg": 0o600,
+        "logs": 0o700,
+        "logs/invader.log": 0o600,
+        "logs/protector.log": 0o600,
+        "manifest.json": 0o600,
+        "observations.sqlite": 0o600,
+        "psr.csv": 0o600,
+    }
+
+
+def test_the_observations_stay_their_owner_s_while_they_are_written(folder: RunFolder) -> None:
+    store = Store(folder.observations, run="r")
+    store.put_subject(Subject("alice", "alice/a.jpg", "d" * 64, Fate.SUBJECT))
+    written = {name: mode for name, mode in modes(folder.root).items() if "sqlite" in name}
+    store.close()
+    assert {"observations.sqlite", "observations.sqlite-wal"} <= written.keys()
+    assert written == dict.fromkeys(written, 0o600)
+
+
+def test_what_is_put_into_a_folder_that_others_can_read_is_still_the_owner_s(tmp_path: Path) -> None:
+    root = tmp_path / "open"
+    root.mkdir(mode=0o755)
+    folder = RunFolder(root)
+    folder.create()
+    folder.bind(PLAN)
+    inside = {name: mode for name, mode in modes(root).items() if name != "."}
+    assert inside.keys() > {"cloaks", "logs", "manifest.json", "observations.sqlite"}
+    assert {mode & 0o077 for mode in inside.values()} == {0}
+
+
+@pytest.mark.parametrize("name", ["holiday.jpg", "notes", ".git"])
+def test_a_folder_that_holds_something_else_is_refused_and_left_alone(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"not a run's")
+    with pytest.raises(InputError) as refused:
+        RunFolder(tmp_path).create()
+    assert str(refused.value) == f"--run: expected a new folder or one that holds a run, got {tmp_path} with {name}"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_folder_in_which_a_run_only_just_began_is_taken(folder: RunFolder) -> None:
+    RunFolder(folder.root).create()
+    RunFolder(folder.root).bind(PLAN)
+    assert folder.manifest() is not None
+
+
+def test_making_a_folder_twice_leaves_what_is_in_it(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    folder.create()
+    assert folder.manifest() is not None
+
+
+def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    manifest = folder.manifest()
+    assert manifest is not None
+    protocol = manifest["protocol"]
+    assert protocol["grid"] == {
+        "source_models": ["facenet"],
+        "target_models": ["resnet50"],
+        "methods": ["bim"],
+        "epsilons": [4, 8],
+        "ks": [1, 5],
+    }
+    assert (protocol["subjects"], protocol["seed"], protocol["storage"]) == (2, 3, "jpeg, quality 95")
+    assert protocol["no_face_is_protected"] is True
+    assert protocol["extraction"]["square_scale"] == 1.3
+    assert manifest["data_set"]["photos_sha256"] == sha256(b"alice/a.jpg\nalice/b.jpg\nbob/c.png\n").hexdigest()
+    assert manifest["source_models"]["facenet"]["checkpoint_sha256"] == "c" * 64
+    assert manifest["digest"] == PLAN.digest()
+    assert {"grpcio", "python", "commit"} <= manifest["software"].keys()
+
+
+def test_the_same_plan_goes_on(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    before = folder.manifest()
+    RunFolder(folder.root).bind(plan())
+    assert folder.manifest() == before
+
+
+def test_an_outcome_beside_the_plan_does_not_keep_it_from_going_on(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    folder.write_manifest((folder.manifest() or {}) | {"outcome": {"failed_calls": 3}})
+    folder.bind(PLAN)
+    assert (folder.manifest() or {})["outcome"] == {"failed_calls": 3}
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        pytest.param(plan(seed=4), "protocol.seed: 3 then, 4 now", id="seed"),
+        pytest.param(plan(subjects=1), "protocol.subjects: 2 then, 1 now", id="subjects"),
+        pytest.param(
+            plan(grid=Grid(("facenet",), ("resnet50",), ("bim",), (4, 16), (1, 5))),
+            "protocol.grid.epsilons: [4, 8] then, [4, 16] now",
+            id="epsilons",
+        ),
+        pytest.param(
+            plan(grid=Grid(("facenet",), ("resnet50",), ("bim", "illc"), (4, 8), (1, 5))),
+            "protocol.grid.methods: ['bim'] then, ['bim', 'illc'] now",
+            id="methods",
+        ),
+        pytest.param(
+            plan(grid=Grid(("facenet",), ("resnet50",), ("bim",), (4, 8), (1,))),
+            "protocol.grid.ks: [1, 5] then, [1] now",
+            id="ks",
+        ),
+        pytest.param(plan(storage=Storage(None)), "protocol.storage: 'jpeg, quality 95' then, 'png' now", id="storage"),
+        pytest.param(
+            plan(storage=Storage(94)), "protocol.storage: 'jpeg, quality 95' then, 'jpeg, quality 94' now", id="quality"
+        ),
+        pytest.param(
+            plan(target_models={"resnet50": model("resnet50", label_set_sha256="b" * 64)}),
+            f"target_models.resnet50.label_set_sha256: '{'a' * 64}' then, '{'b' * 64}' now",
+            id="label set",
+        ),
+        pytest.param(
+            plan(source_models={"facenet": model("facenet", checkpoint_sha256="e" * 64)}),
+            f"source_models.facenet.checkpoint_sha256: '{'c' * 64}' then, '{'e' * 64}' now",
+            id="checkpoint",
+        ),
+    ],
+)
+def test_another_plan_is_refused_by_what_differs_and_by_nothing_else(
+    folder: RunFolder, other: Plan, difference: str
+) -> None:
+    folder.bind(PLAN)
+    before = folder.manifest()
+    with pytest.raises(InputError) as refused:
+        folder.bind(other)
+    assert str(refused.value) == f"--run: {folder.root} holds another run; what differs: {difference}"
+    assert folder.manifest() == before
+    assert other.digest() != PLAN.digest()
+
+
+def test_another_data_set_is_refused(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    fewer = type(FACES)(FACES.root, {"alice": ("a.jpg", "b.jpg")}, ())
+    with pytest.raises(InputError, match=r"data_set\.identities: 2 then, 1 now; data_set\.photos_sha256: "):
+        folder.bind(plan(faces=fewer))
+
+
+def test_everything_that_differs_is_named(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    with pytest.raises(InputError, match=r"protocol\.seed: 3 then, 0 now; protocol\.storage: .* now$"):
+        folder.bind(plan(seed=0, storage=Storage(None)))
+
+
+def test_a_data_set_that_was_moved_is_the_same(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    folder.bind(plan(faces=type(FACES)(Path("/elsewhere"), FACES.photos, ("readme.md",))))
+    assert (folder.manifest() or {})["digest"] == PLAN.digest()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"format": 1, "protocol": {"gri', id="half-written"),
+        pytest.param("", id="empty"),
+        pytest.param("[1, 2]", id="a list"),
+        pytest.param('"a run"', id="a string"),
+        pytest.param("\x00\x01\x02", id="not text"),
+    ],
+)
+def test_a_manifest_that_is_none_is_refused_by_its_path(folder: RunFolder, text: str) -> None:
+    path = folder.root / "manifest.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as refused:
+        folder.bind(PLAN)
+    assert str(refused.value).startswith(f"--run: {path}")
+    assert "\n" not in str(refused.value)
+    assert path.read_text() == text, "what is not ours is not overwritten"
+
+
+def test_a_manifest_in_another_encoding_is_refused(folder: RunFolder) -> None:
+    (folder.root / "manifest.json").write_bytes(b'{"name": "\xff\xfe"}')
+    with pytest.raises(InputError, match=r"^--run: .*manifest\.json cannot be read"):
+        folder.bind(PLAN)
+
+
+@pytest.mark.parametrize("foreign", [{}, {"name": "an-app", "version": "1.0"}, {"format": 2}])
+def test_the_manifest_of_something_else_is_refused(folder: RunFolder, foreign: dict[str, object]) -> None:
+    (folder.root / "manifest.json").write_text(json.dumps(foreign))
+    with pytest.raises(InputError, match=r"holds another run; what differs: .*format: .* then, 1 now"):
+        folder.bind(PLAN)
+    assert folder.manifest() == foreign
+
+
+def test_a_run_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(OrchestratorError, match=f"^--run: {tmp_path}/file/run cannot be made: Not a directory$"):
+        RunFolder(tmp_path / "file" / "run").create()
+    with pytest.raises(OrchestratorError, match=f"^--run: {tmp_path}/file cannot be made: File exists$"):
+        RunFolder(tmp_path / "file").create()
+
+
+WRITES: dict[str, Callable[[RunFolder], None]] = {
+    "psr.csv": lambda folder: folder.write_psr("source_model\n"),
+    "manifest.json": lambda folder: folder.write_manifest({}),
+    f"cloaks/{DIGEST[:2]}": lambda folder: folder.keep_cloak(DIGEST, ".jpg", ENCODED),
+}
+
+
+@pytest.mark.parametrize("name", ["psr.csv", "manifest.json"])
+def test_a_file_that_cannot_be_written_is_an_error_of_one_line_and_leaves_nothing_behind(
+    folder: RunFolder, name: str
+) -> None:
+    (folder.root / name / "in the way").mkdir(parents=True)
+    before = modes(folder.root)
+    with pytest.raises(OrchestratorError, match=rf"{name}: cannot be written: Is a directory$"):
+        WRITES[name](folder)
+    assert modes(folder.root) == before
+
+
+def test_a_cloak_that_cannot_be_written_is_an_error_of_one_line(folder: RunFolder) -> None:
+    (folder.root / "cloaks" / DIGEST[:2]).write_bytes(b"in the way")
+    with pytest.raises(OrchestratorError, match=rf"{DIGEST}\.jpg: cannot be written: "):
+        folder.keep_cloak(DIGEST, ".jpg", ENCODED)
+
+
+def test_a_kept_cloak_comes_back(folder: RunFolder) -> None:
+    folder.keep_cloak(DIGEST, ".png", ENCODED)
+    folder.keep_cloak(DIGEST, ".png", ENCODED)
+    assert folder.kept_cloak(DIGEST, ".png") == ENCODED
+    assert folder.kept_cloak(DIGEST, ".jpg") is None
+    assert folder.kept_cloak("0" * 64, ".png") is None
+
+
+def test_a_kept_cloak_that_is_no_longer_what_it_was_does_not_come_back(folder: RunFolder) -> None:
+    folder.keep_cloak(DIGEST, ".png", ENCODED)
+    (path,) = folder.root.rglob("*.png")
+    path.write_bytes(ENCODED[:3])
+    assert folder.kept_cloak(DIGEST, ".png") is None
+
+
+def test_a_damaged_cloak_is_replaced_by_the_one_that_is_crafted_again(folder: RunFolder) -> None:
+    folder.keep_cloak(DIGEST, ".png", ENCODED)
+    (path,) = folder.root.rglob("*.png")
+    path.write_bytes(ENCODED[:3])
+    folder.keep_cloak(DIGEST, ".png", ENCODED)
+    assert folder.kept_cloak(DIGEST, ".png") == ENCODED

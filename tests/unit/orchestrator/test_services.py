@@ -1,0 +1,90 @@
+"""Child processes that stand in for services: how they are started, what is told of them, and that they are stopped."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.services import child_service
+
+REFUSED = json.dumps({"level": "error", "event": "checkpoint refused", "reason": "senet50.pkl: a web page"})
+LOADED = json.dumps({"level": "info", "event": "loaded", "reason": "never told"})
+
+
+StandIn = Callable[..., None]
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """Writes the module that child processes can run as `stand_in`, from its statements."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def write(*statements: str) -> None:
+        (tmp_path / "stand_in.py").write_text("\n".join(("import signal, sys", *statements, "")))
+
+    return write
+
+
+WAIT = "signal.sigwait({signal.SIGTERM})"
+BLOCK = "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})"
+LISTEN = "print('listening on 127.0.0.1:4321', flush=True)"
+
+
+async def test_a_service_is_known_by_the_address_that_it_prints_and_stopped_at_the_end(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    stopped = tmp_path / "stopped"
+    stand_in(BLOCK, LISTEN, WAIT, f"open({str(stopped)!r}, 'w').write('in order')")
+    async with child_service("stand_in", arguments=(), log=tmp_path / "log") as service:
+        assert service.address == "127.0.0.1:4321"
+        assert not stopped.exists()
+    assert stopped.read_text() == "in order"
+
+
+async def test_a_service_is_told_to_take_a_free_port_and_to_stop_with_its_parent(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in(BLOCK, "print(*sys.argv[1:], file=sys.stderr, flush=True)", LISTEN, WAIT)
+    async with child_service("stand_in", arguments=("--checkpoints", "weights"), log=tmp_path / "log"):
+        pass
+    assert (tmp_path / "log").read_text() == "--port 0 --stop-with-stdin true --checkpoints weights\n"
+
+
+async def test_what_a_service_complained_of_while_it_started_is_told(stand_in: StandIn, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text(json.dumps({"level": "error", "event": "of another session", "reason": "old"}) + "\n")
+    said = f"print({REFUSED!r}, {LOADED!r}, 'plain text', '[1]', sep='\\n', file=sys.stderr, flush=True)"
+    stand_in(BLOCK, said, LISTEN, WAIT)
+    async with child_service("stand_in", arguments=(), log=log) as service:
+        assert service.complaints == ["checkpoint refused: senet50.pkl: a web page"]
+
+
+async def test_a_service_that_does_not_start_is_an_error_with_its_last_line(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in("print('loading', file=sys.stderr)", "sys.exit('no usable checkpoint in weights')")
+    with pytest.raises(OrchestratorError) as failure:
+        async with child_service("stand_in", arguments=(), log=tmp_path / "log"):
+            pytest.fail("it never started")
+    assert str(failure.value) == "stand_in did not start (exit status 1): no usable checkpoint in weights"
+
+
+async def test_a_service_that_dies_in_silence_is_an_error_that_names_its_log(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in("sys.exit(7)")
+    with pytest.raises(OrchestratorError) as failure:
+        async with child_service("stand_in", arguments=(), log=tmp_path / "log"):
+            pytest.fail("it never started")
+    assert str(failure.value) == f"stand_in did not start (exit status 7): it said nothing; see {tmp_path / 'log'}"
+
+
+async def test_a_service_is_stopped_when_the_run_fails(stand_in: StandIn, tmp_path: Path) -> None:
+    stopped = tmp_path / "stopped"
+    stand_in(BLOCK, LISTEN, WAIT, f"open({str(stopped)!r}, 'w').close()")
+    with pytest.raises(OrchestratorError, match="the run failed"):
+        async with child_service("stand_in", arguments=(), log=tmp_path / "log"):
+            raise OrchestratorError("the run failed")
+    assert stopped.exists()
+
+
+async def test_a_service_that_died_meanwhile_does_not_keep_the_run_from_ending(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in(LISTEN, "sys.exit(3)")
+    async with child_service("stand_in", arguments=(), log=tmp_path / "log") as service:
+        assert service.address == "127.0.0.1:4321"

@@ -1,0 +1,231 @@
+"""`python -m recognizers`: what it reports, what it writes, and how it refuses."""
+
+import hashlib
+import runpy
+import sys
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import safetensors
+import torch
+from torch import Tensor
+
+from recognizers.__main__ import main, report
+from recognizers.checkpoints.checkpoint import read_checkpoint
+from recognizers.label_set import LabelSet
+from recognizers.loading import load_recognizer
+from tests.unit.recognizers.plain_networks import (
+    CLASSES,
+    plain_logits,
+    random_weights,
+    relative_difference,
+    sample_images,
+)
+from tests.unit.recognizers.test_checkpoints import (
+    folder,  # noqa: F401  # a fixture
+    hollow_checkpoint,
+    hollow_weights,
+    matconvnet,
+    one_thread,  # noqa: F401  # a fixture
+    torch_zip,
+    write_labels,
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run of the program left on the terminal."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The report's lines by their first word."""
+        return {name: fact.strip() for name, fact in (line.split(":", 1) for line in self.out.splitlines())}
+
+
+Run = Callable[..., Answer]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    def runner(*arguments: str | Path, program: Callable[[], object] = main) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["recognizers", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            program()
+        captured = capsys.readouterr()
+        assert isinstance(left.value.code, int)
+        return Answer(left.value.code, captured.out, captured.err)
+
+    return runner
+
+
+def check_refused_in_a_line(answer: Answer, *expected: str) -> None:
+    assert answer.status == 2
+    assert answer.out == ""
+    (line,) = answer.err.splitlines()
+    assert line.startswith("error: ")
+    for words in expected:
+        assert words in line
+
+
+def test_inspect_reports_what_a_checkpoint_is(run: Run, folder: Path) -> None:  # noqa: F811
+    path = hollow_checkpoint(folder / "weights.dat", "resnet50")
+    labels_file = write_labels(folder / "labels.txt")
+    answer = run("inspect", path)
+    assert answer.status == 0
+    assert answer.err == ""
+    labels = LabelSet(tuple(f"identity_{place}" for place in range(CLASSES)))
+    facts = answer.facts
+    assert "torchvision" in facts.pop("note")
+    assert facts == {
+        "file": str(path),
+        "format": "PyTorch file, VGGFace2-pytorch names",
+        "architecture": "resnet50",
+        "classes": str(CLASSES),
+        "precision": "float32",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "published": "no: not one of the known published files",
+        "labels": f"{labels_file}, sha256 {labels.sha256}",
+    }
+
+
+@pytest.mark.parametrize(("labels", "expected"), [(None, "no labels file beside it"), (3, "names 3 identities")])
+def test_inspect_reports_a_checkpoint_whose_labels_are_unusable(
+    run: Run,
+    folder: Path,  # noqa: F811
+    labels: int | None,
+    expected: str,
+) -> None:
+    path = hollow_checkpoint(folder / "facenet.pt")
+    if labels:
+        write_labels(folder / "labels.txt", classes=labels)
+    answer = run("inspect", path)
+    assert answer.status == 0
+    assert answer.facts["labels"].startswith("unusable: ")
+    assert expected in answer.facts["labels"]
+    assert "note" not in answer.facts
+
+
+def test_a_published_file_is_reported_as_such(folder: Path) -> None:  # noqa: F811
+    checkpoint = read_checkpoint(hollow_checkpoint(folder / "weights.pkl", "resnet50"))
+    published = replace(checkpoint, sha256="9a954e4046df21aea62b46c032de4b56f7230dfc3705b6b1bda348983e0eb26e")
+    assert "published:    resnet50_ft_weight.pkl of VGGFace2-pytorch" in report(published).splitlines()
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "cannot be read"),
+        (b"", "the file is empty"),
+        (b"<!DOCTYPE html>", "this is a web page"),
+        (torch_zip({"weight": torch.zeros(3)}), "wrong architecture"),
+        (torch_zip(hollow_weights("facenet") | {"extra": torch.zeros(3)}), "1 unexpected (extra)"),
+        (torch_zip({"weight": torch.zeros(3)})[:-10], "truncated or damaged"),
+    ],
+    ids=["missing", "empty", "web page", "wrong architecture", "unexpected key", "truncated"],
+)
+@pytest.mark.parametrize("command", ["inspect", "convert"])
+def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(
+    run: Run,
+    folder: Path,  # noqa: F811
+    command: str,
+    content: bytes | None,
+    reason: str,
+) -> None:
+    path, out = folder / "checkpoint.pt", folder / "out.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    answer = run(command, path, *([out] if command == "convert" else []))
+    check_refused_in_a_line(answer, str(path), reason)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("precision", [torch.float16, torch.float32])
+def test_convert_writes_a_file_that_answers_the_same(run: Run, folder: Path, precision: torch.dtype) -> None:  # noqa: F811
+    weights = {name: tensor.to(precision) for name, tensor in matconvnet(random_weights("resnet50")).items()}
+    path, out = folder / "resnet50_ft_dag.pth", folder / "resnet50.safetensors"
+    path.write_bytes(torch_zip(weights))
+    write_labels(folder / "labels.txt")
+    answer = run("convert", path, out)
+    assert answer.status == 0
+    assert answer.err == ""
+    assert answer.facts["file"] == str(out)
+    assert answer.facts["format"] == "safetensors, VGGFace2-pytorch names"
+    assert answer.facts["architecture"] == "resnet50"
+    assert answer.facts["classes"] == str(CLASSES)
+    assert answer.facts["precision"] == str(precision).removeprefix("torch.")
+    assert answer.facts["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    before, after = logits(path), logits(out)
+    assert torch.equal(before, after)
+    if precision == torch.float32:
+        assert relative_difference(after, plain_logits("resnet50")) < 1e-4
+
+
+def logits(path: Path) -> Tensor:
+    recognizer = load_recognizer(path).recognizer
+    with torch.no_grad():
+        return recognizer.logits(sample_images(recognizer.input_size))
+
+
+def test_a_converted_file_says_what_it_was_converted_from(run: Run, folder: Path) -> None:  # noqa: F811
+    path, out = hollow_checkpoint(folder / "senet50.pth", "senet50"), folder / "senet50.safetensors"
+    assert run("convert", path, out).status == 0
+    with safetensors.safe_open(out, framework="pt") as file:
+        metadata = file.metadata()
+    assert metadata == {"architecture": "senet50", "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def test_tensors_that_share_memory_are_converted(run: Run, folder: Path) -> None:  # noqa: F811
+    path, out = folder / "facenet.pt", folder / "facenet.safetensors"
+    ones = torch.ones(32)
+    shared = {"conv2d_1a.bn.weight": ones, "conv2d_2a.bn.weight": ones}
+    path.write_bytes(torch_zip(hollow_weights("facenet") | shared))
+    assert run("convert", path, out).status == 0
+    assert torch.equal(read_checkpoint(out).tensors["conv2d_2a.bn.weight"], ones)
+
+
+def test_convert_overwrites_nothing(run: Run, folder: Path) -> None:  # noqa: F811
+    path, out = hollow_checkpoint(folder / "facenet.pt"), folder / "facenet.safetensors"
+    out.write_text("precious")
+    answer = run("convert", path, out)
+    assert answer.status == 2
+    assert f"{out} exists; it is not overwritten" in answer.err.splitlines()[-1]
+    assert "Traceback" not in answer.err
+    assert out.read_text() == "precious"
+
+
+def test_convert_writes_safetensors_only(run: Run, folder: Path) -> None:  # noqa: F811
+    answer = run("convert", hollow_checkpoint(folder / "facenet.pt"), folder / "out.pt")
+    assert answer.status == 2
+    assert "ends in .safetensors, got out.pt" in answer.err.splitlines()[-1]
+    assert not (folder / "out.pt").exists()
+
+
+def test_a_place_that_cannot_be_written_to_is_reported_in_one_line(run: Run, folder: Path) -> None:  # noqa: F811
+    out = folder / "absent" / "facenet.safetensors"
+    answer = run("convert", hollow_checkpoint(folder / "facenet.pt"), out)
+    assert answer.status != 0
+    (line,) = answer.err.splitlines()
+    assert f"{out}: cannot be written: " in line
+
+
+def test_the_package_runs_as_a_program(run: Run, folder: Path) -> None:  # noqa: F811
+    def program() -> object:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that the module is imported already
+            return runpy.run_module("recognizers", run_name="__main__")
+
+    check_refused_in_a_line(run("inspect", folder / "absent.pt", program=program), "absent.pt: cannot be read")
+
+
+@pytest.mark.parametrize("arguments", [["inspect"], ["convert", "in.pt"], ["explain"]])
+def test_a_command_that_makes_no_sense_is_a_usage_error(run: Run, arguments: list[str]) -> None:
+    answer = run(*arguments)
+    assert answer.status == 2
+    assert answer.err.startswith("Usage: ")

@@ -1,0 +1,36 @@
+"""Encoded images that Pillow does not write, made byte by byte; headers cost nothing, whatever size they state."""
+
+import struct
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # PNG's colour types
+
+
+def chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def png(width: int, height: int, *, depth: int, colour: int, rows: bytes, before_data: bytes = b"") -> bytes:
+    """A PNG of raw rows, each after its filter byte; `before_data` holds further chunks."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), before_data, chunk(b"IDAT", zlib.compress(rows)), chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def png_of(levels: NDArray[np.uint8] | NDArray[np.uint16], *, colour: int, before_data: bytes = b"") -> bytes:
+    """A PNG of (H, W, channels), 8 or 16 bits a channel by the array's type."""
+    height, width, _ = levels.shape
+    content = levels.astype(levels.dtype.newbyteorder(">"))
+    rows = b"".join(b"\0" + row.tobytes() for row in content)
+    return png(width, height, depth=8 * levels.dtype.itemsize, colour=colour, rows=rows, before_data=before_data)
+
+
+def jpeg_header(width: int, height: int) -> bytes:
+    """The beginning of a JPEG of three channels, up to and with its frame header."""
+    components = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
+    frame = struct.pack(">HBHHB", 8 + len(components), 8, height, width, 3) + components
+    return b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xc0" + frame + b"\xff\xda\x00\x02"

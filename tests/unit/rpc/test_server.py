@@ -1,0 +1,180 @@
+"""The life of a server, from binding to the end of its drain."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import grpc
+import pytest
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from rpc.errors import AddressInUseError, invalid_argument
+from rpc.images import ImageLimits
+from rpc.server import Server
+from tests.unit.rpc.serving import Classify, Context, add_handlers, ask
+
+NAME = "deid.invader.v1.InvaderService"
+LIMITS = ImageLimits(most_bytes=100_000)
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+SECONDS = 30.0  # until a test that hangs fails
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    server = Server(address="127.0.0.1:0", limits=LIMITS)
+    yield server
+    await server.grpc.stop(None)
+
+
+@asynccontextmanager
+async def health_of(server: Server) -> AsyncIterator[Any]:
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        yield health_pb2_grpc.HealthStub(channel)
+
+
+async def check(server: Server, name: str) -> int:
+    async with health_of(server) as health:
+        answer = await health.Check(health_pb2.HealthCheckRequest(service=name), timeout=SECONDS)
+    return int(answer.status)
+
+
+async def test_a_started_server_is_serving_as_a_whole_and_by_its_service_s_name(server: Server) -> None:
+    await server.start([NAME])
+    assert await check(server, "") == SERVING
+    assert await check(server, NAME) == SERVING
+
+
+async def test_a_service_that_was_not_started_is_not_known_to_health(server: Server) -> None:
+    await server.start([])
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await check(server, NAME)
+    assert failure.value.code() is grpc.StatusCode.NOT_FOUND
+
+
+async def test_port_0_takes_a_free_port_and_the_address_says_which(server: Server) -> None:
+    assert server.port > 0
+    assert server.address == f"127.0.0.1:{server.port}"
+
+
+async def test_a_port_that_is_taken_is_an_error_that_names_it(server: Server) -> None:
+    await server.start([])
+    with pytest.raises(AddressInUseError, match=f"cannot listen on {server.address}: the port is taken"):
+        Server(address=server.address, limits=LIMITS)
+
+
+async def test_a_host_that_is_not_this_machine_s_is_an_error_that_names_it() -> None:
+    with pytest.raises(AddressInUseError, match=r"cannot listen on 203\.0\.113\.1:0"):
+        Server(address="203.0.113.1:0", limits=LIMITS)
+
+
+async def test_errors_are_turned_into_statuses(server: Server) -> None:
+    async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        raise invalid_argument("k", expected="1", actual="0")
+
+    add_handlers(server.grpc, classify=classify)
+    await server.start([NAME])
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError, match="k: expected 1, got 0"):
+            await ask(channel)
+
+
+async def test_a_message_may_hold_the_largest_image_and_an_envelope_and_no_more(server: Server) -> None:
+    sizes: list[int] = []
+
+    async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        sizes.append(len(request.image))
+        return invader_pb2.ClassifyResponse()
+
+    add_handlers(server.grpc, classify=classify)
+    await server.start([NAME])
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        stub = invader_pb2_grpc.InvaderServiceStub(channel)
+        await stub.Classify(invader_pb2.ClassifyRequest(image=bytes(LIMITS.most_bytes)), timeout=SECONDS)
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Classify(invader_pb2.ClassifyRequest(image=bytes(LIMITS.most_bytes + 2**20)), timeout=SECONDS)
+    assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert sizes == [LIMITS.most_bytes]
+
+
+class Slow:
+    """Answers once it is let."""
+
+    def __init__(self) -> None:
+        self.entered, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        self.entered.set()
+        await self.opened.wait()
+        return invader_pb2.ClassifyResponse(face_found=True)
+
+
+def with_invader(classify: Classify) -> Server:
+    server = Server(address="127.0.0.1:0", limits=LIMITS)
+    add_handlers(server.grpc, classify=classify)
+    return server
+
+
+async def statuses(server: Server) -> AsyncIterator[int]:
+    """What health says of the service, from the time that it serves."""
+    async with health_of(server) as health:
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=NAME), wait_for_ready=True, timeout=SECONDS)
+        async for answer in watch:
+            if answer.status in (SERVING, NOT_SERVING):
+                yield int(answer.status)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_reports_not_serving_lets_running_calls_finish_and_stops(
+    number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = Slow()
+    server = with_invader(slow)
+    serve = asyncio.create_task(server.serve([NAME], drain_seconds=SECONDS, stop_with_stdin=False))
+    health = statuses(server)
+    assert await anext(health) == SERVING
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        running = asyncio.create_task(ask(channel))
+        await slow.entered.wait()
+        os.kill(os.getpid(), number)
+        assert await anext(health) == NOT_SERVING
+        await health.aclose()  # type: ignore[attr-defined]
+        assert not serve.done()
+        slow.opened.set()
+        assert (await running).face_found
+        await asyncio.wait_for(serve, SECONDS)
+    assert capsys.readouterr().out == f"listening on {server.address}\n"
+
+
+async def test_a_call_that_outlasts_the_drain_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Slow()
+    server = with_invader(slow)
+    serve = asyncio.create_task(server.serve([NAME], drain_seconds=0, stop_with_stdin=False))
+    health = statuses(server)
+    assert await anext(health) == SERVING
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        running = asyncio.create_task(ask(channel))
+        await slow.entered.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serve, SECONDS)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running
+    await health.aclose()  # type: ignore[attr-defined]
+
+
+async def test_the_end_of_standard_input_stops_it_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    read_end, write_end = os.pipe()
+    with os.fdopen(read_end) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        server = Server(address="127.0.0.1:0", limits=LIMITS)
+        serve = asyncio.create_task(server.serve([NAME], drain_seconds=SECONDS, stop_with_stdin=True))
+        health = statuses(server)
+        assert await anext(health) == SERVING
+        await health.aclose()  # type: ignore[attr-defined]
+        assert not serve.done()
+        os.close(write_end)
+        await asyncio.wait_for(serve, SECONDS)

@@ -1,0 +1,157 @@
+"""Settings: command line over environment over default; what is not understood stops the start with its name."""
+
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from rpc.images import ImageLimits
+from rpc.settings import PILLOW_LIMIT, ServiceSettings, read_settings
+
+PROGRAM = "lamp-service"
+
+
+class LampSettings(ServiceSettings):
+    """A service of no other kind."""
+
+    model_config = SettingsConfigDict(env_prefix="DEID_LAMP_")
+
+    lumens: int = Field(800, ge=1, description="How bright.")
+    flicker: bool = Field(False, description="Whether it flickers.")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.upper().startswith("DEID_LAMP")]:
+        monkeypatch.delenv(name)
+
+
+def read(*arguments: str) -> LampSettings:
+    return read_settings(LampSettings, program=PROGRAM, arguments=["--checkpoints", "weights", *arguments])
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What is said of arguments that stop the start with exit status 2."""
+    with pytest.raises(SystemExit) as stopped:
+        read_settings(LampSettings, program=PROGRAM, arguments=list(arguments))
+    said = capsys.readouterr()
+    # `sys.exit` with a text prints it and exits with 1, but only once the interpreter handles it.
+    text = said.err + (stopped.value.code if isinstance(stopped.value.code, str) else "")
+    assert "Traceback" not in text
+    assert said.out == ""
+    assert (stopped.value.code, text) == (2, text)
+    return text
+
+
+def test_defaults_hold_where_nothing_is_said() -> None:
+    settings = read()
+    assert (settings.host, settings.port, settings.checkpoints) == ("127.0.0.1", 0, Path("weights"))
+    assert settings.lumens == 800
+    assert settings.stop_with_stdin is False
+    assert settings.image_limits == ImageLimits()
+
+
+def test_the_environment_goes_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEID_LAMP_LUMENS", "5")
+    monkeypatch.setenv("DEID_LAMP_MOST_WAITING", "3")
+    settings = read()
+    assert (settings.lumens, settings.most_waiting) == (5, 3)
+
+
+def test_the_command_line_goes_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEID_LAMP_LUMENS", "5")
+    monkeypatch.setenv("DEID_LAMP_PORT", "6")
+    settings = read("--lumens", "7")
+    assert (settings.lumens, settings.port) == (7, 6)
+
+
+def test_a_required_setting_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEID_LAMP_CHECKPOINTS", "elsewhere")
+    assert read_settings(LampSettings, program=PROGRAM, arguments=[]).checkpoints == Path("elsewhere")
+
+
+def test_flags_have_hyphens_and_truth_values_are_spelled_out() -> None:
+    settings = read("--most-waiting", "2", "--stop-with-stdin", "true", "--log-level", "error")
+    assert (settings.most_waiting, settings.stop_with_stdin, settings.log_level) == (2, True, "error")
+
+
+def test_limits_on_images_are_those_that_were_set() -> None:
+    assert read("--most-bytes", "10", "--most-pixels", "20").image_limits == ImageLimits(most_bytes=10, most_pixels=20)
+
+
+def test_more_pixels_than_pillow_takes_cannot_be_promised() -> None:
+    assert Image.MAX_IMAGE_PIXELS == PILLOW_LIMIT
+    assert read("--most-pixels", str(PILLOW_LIMIT)).most_pixels == PILLOW_LIMIT
+
+
+def test_another_service_s_environment_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DEID_LANTERN_LUMENS", "5")
+    monkeypatch.setenv("LUMENS", "6")
+    assert read().lumens == 800
+
+
+def test_an_unknown_environment_variable_of_this_service_stops_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DEID_LAMP_LUMEN", "5")
+    text = refusal(capsys, "--checkpoints", "weights")
+    assert text.startswith("lamp-service: unknown environment variable DEID_LAMP_LUMEN; known: DEID_LAMP_CHECKPOINTS, ")
+    assert "DEID_LAMP_LUMENS" in text
+
+
+def test_an_unknown_flag_stops_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--lumen-count" in refusal(capsys, "--checkpoints", "weights", "--lumen-count", "5")
+
+
+def test_an_abbreviated_flag_is_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--most-wait" in refusal(capsys, "--checkpoints", "weights", "--most-wait", "5")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("--port", "65536"),
+        ("--port", "-1"),
+        ("--port", "http"),
+        ("--lumens", "0"),
+        ("--drain-seconds", "-0.5"),
+        ("--drain-seconds", "nan"),
+        ("--log-level", "loud"),
+        ("--most-pixels", "0"),
+        ("--most-pixels", str(PILLOW_LIMIT + 1)),
+        ("--stop-with-stdin", "maybe"),
+    ],
+)
+def test_a_bad_value_stops_the_start_with_its_flag_and_what_came(
+    capsys: pytest.CaptureFixture[str], flag: str, value: str
+) -> None:
+    text = refusal(capsys, "--checkpoints", "weights", f"{flag}={value}")
+    assert f"lamp-service: {flag}: " in text
+    assert text.rstrip().endswith(f"got {value!r}")
+
+
+def test_a_bad_value_from_the_environment_stops_the_start_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DEID_LAMP_MOST_WAITING", "few")
+    text = refusal(capsys, "--checkpoints", "weights")
+    assert "most" in text
+    assert "waiting" in text.lower()
+    assert "got 'few'" in text
+
+
+def test_every_bad_value_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    text = refusal(capsys, "--checkpoints", "weights", "--port", "x", "--lumens", "y")
+    assert [line.split(": ")[1] for line in text.splitlines()] == ["--port", "--lumens"]
+
+
+def test_a_missing_setting_stops_the_start_with_its_flag_and_nothing_of_the_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = refusal(capsys, "--lumens", "12345")
+    assert text.startswith("lamp-service: --checkpoints: ")
+    assert "required" in text.lower()
+    assert "12345" not in text
