@@ -60,7 +60,8 @@ def main() -> None:
     try:
         asyncio.run(serve(settings))
     except (RecognizerError, RpcError) as error:
-        sys.exit(f"{PROGRAM}: {error}")
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 if __name__ == "__main__":

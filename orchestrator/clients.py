@@ -1,9 +1,9 @@
 """The two services as the run sees them; statuses become this package's errors."""
 
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Protocol, TypeVar
 
 import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
@@ -94,17 +94,14 @@ class ProtectorClient:
         listed = await self._call(self._stub.ListMethods(protector_pb2.ListMethodsRequest(), timeout=LIST_SECONDS))
         return {method.name for method in listed.methods}
 
-    async def identities(self, source_model: str) -> tuple[str, ...]:
+    async def identities(self, model: Model) -> tuple[str, ...]:
         """The label set of a source model, in class order."""
-        identities: list[str] = []
-        token = ""
-        while True:
-            request = protector_pb2.ListIdentitiesRequest(source_model=source_model, page_token=token)
-            page = await self._call(self._stub.ListIdentities(request, timeout=LIST_SECONDS))
-            identities += page.identities
-            token = page.next_page_token
-            if not token:
-                return tuple(identities)
+
+        def page(token: str) -> Awaitable[protector_pb2.ListIdentitiesResponse]:
+            request = protector_pb2.ListIdentitiesRequest(source_model=model.name, page_token=token)
+            return self._call(self._stub.ListIdentities(request, timeout=LIST_SECONDS))
+
+        return await _all_identities(self.name, model, page)
 
     async def craft(
         self,
@@ -191,22 +188,19 @@ class InvaderClient:
             for model in listed.target_models
         }
 
-    async def identities(self, target_model: str) -> tuple[str, ...] | None:
+    async def identities(self, model: Model) -> tuple[str, ...] | None:
         """The label set of a target model, in class order; None where the invader does not list it."""
-        identities: list[str] = []
-        token = ""
-        while True:
-            request = invader_pb2.ListIdentitiesRequest(target_model=target_model, page_token=token)
-            try:
-                page = await self._stub.ListIdentities(request, timeout=LIST_SECONDS)
-            except grpc.aio.AioRpcError as error:
-                if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED):
-                    return None
-                _raise(self.name, error)
-            identities += page.identities
-            token = page.next_page_token
-            if not token:
-                return tuple(identities)
+
+        def page(token: str) -> Awaitable[invader_pb2.ListIdentitiesResponse]:
+            request = invader_pb2.ListIdentitiesRequest(target_model=model.name, page_token=token)
+            return self._stub.ListIdentities(request, timeout=LIST_SECONDS)
+
+        try:
+            return await _all_identities(self.name, model, page)
+        except grpc.aio.AioRpcError as error:
+            if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED):
+                return None
+            _raise(self.name, error)
 
     async def classify(self, image: bytes, *, target_models: Sequence[str], k: int) -> dict[str, list[str]] | None:
         """The ranked identities by target model; None where the invader finds no face.
@@ -234,6 +228,30 @@ class InvaderClient:
 
     async def _call(self, call: Awaitable[Answer]) -> Answer:
         return await _answer(self.name, call)
+
+
+class _Page(Protocol):
+    @property
+    def identities(self) -> Iterable[str]: ...
+
+    @property
+    def next_page_token(self) -> str: ...
+
+
+async def _all_identities(service: str, model: Model, page: Callable[[str], Awaitable[_Page]]) -> tuple[str, ...]:
+    identities: list[str] = []
+    token = ""
+    while True:
+        answer = await page(token)
+        known = len(identities)
+        identities += answer.identities
+        token = answer.next_page_token
+        if len(identities) > model.identities or (token and len(identities) == known):
+            raise UnusableServiceError(
+                f"{service}: lists identities of {model.name} without end; it states {model.identities}"
+            )
+        if not token:
+            return tuple(identities)
 
 
 async def _answer(service: str, call: Awaitable[Answer]) -> Answer:

@@ -64,7 +64,7 @@ def read_face_folder(root: Path) -> FaceFolder:
             if found:
                 photos[entry.name] = found
     except OSError as error:
-        raise InputError(f"--faces: cannot be read: {error}") from error
+        raise InputError(f"--faces: {error.filename}: cannot be read: {error.strerror or error}") from error
     if not photos:
         raise InputError(
             f"--faces: expected a folder of identity folders with {', '.join(sorted(PHOTO_SUFFIXES))} files, "

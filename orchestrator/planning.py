@@ -83,12 +83,12 @@ class _LabelSets:
 
     async def of_source(self, model: Model) -> tuple[str, ...]:
         if model.label_set_sha256 not in self._by_digest:
-            self._keep(model, await self._protector.identities(model.name), self._protector.name)
+            self._keep(model, await self._protector.identities(model), self._protector.name)
         return self._by_digest[model.label_set_sha256]
 
     async def of_target(self, model: Model) -> tuple[str, ...]:
         if model.label_set_sha256 not in self._by_digest:
-            identities = await self._invader.identities(model.name)
+            identities = await self._invader.identities(model)
             if identities is None:
                 raise InputError(
                     f"the {self._invader.name} does not list the identities of {model.name}, and its label set is none "

@@ -117,6 +117,8 @@ class Runner:
         if before is not None and before.fate in (Fate.NO_FACE, Fate.UNREADABLE):
             return False
         chosen = self._readable_photo(identity)
+        if chosen is None and before is not None:
+            raise InputError(f"--faces: {before.photo} can no longer be read; the run began with it")
         if chosen is None:
             self._store.put_subject(Subject(identity, "", "", Fate.UNREADABLE))
             self._progress.note(f"{identity}: none of its photos can be read; replaced by the next")
@@ -162,9 +164,9 @@ class Runner:
         unseen = self._unseen_cloaks(photo, source_model)
         for cloak in self._kept_cloaks(photo, unseen):
             classifications.create_task(self._classify(photo, cloak, unseen.pop(cloak.key)))
-        attempts = 0
+        failures = 0  # in a row, without a cloak between them
         while unseen:
-            attempts += 1
+            asked = len(unseen)
             try:
                 async with aclosing(self._craft(photo, encoded, source_model, list(unseen))) as cloaks:
                     async for crafted in cloaks:
@@ -174,7 +176,8 @@ class Runner:
                             classifications.create_task(self._classify(photo, crafted, targets))
                 self._check_complete(source_model, unseen)
             except (CallError, UnusableServiceError) as error:
-                if not self._may_ask_again(photo, f"craft with {source_model}", error, attempts):
+                failures = failures + 1 if len(unseen) == asked else 1
+                if not self._may_ask_again(photo, f"craft with {source_model}", error, failures):
                     return
 
     def _check_complete(self, source_model: str, unseen: dict[CloakKey, list[str]]) -> None:
@@ -222,16 +225,16 @@ class Runner:
 
     async def _classify(self, photo: Photo, cloak: KeptCloak | Cloak, targets: list[str]) -> None:
         k = max(self._plan.grid.ks)
-        attempts = 0
+        failures = 0
         while True:
-            attempts += 1
             try:
                 async with self._classifying:
                     self.tally.classify_calls += 1
                     answers = await self._invader.classify(cloak.encoded, target_models=targets, k=k)
                 break
             except (CallError, UnusableServiceError) as error:
-                if not self._may_ask_again(photo, f"classify {cloak.key}", error, attempts):
+                failures += 1
+                if not self._may_ask_again(photo, f"classify {cloak.key}", error, failures):
                     return
         observations = [
             self._observation(photo, cloak.key, target, k, None if answers is None else answers[target])
@@ -254,14 +257,14 @@ class Runner:
             return Observation(photo.name, cell, Outcome.BEYOND, None, k)
         return Observation(photo.name, cell, Outcome.RANKED, candidates.index(photo.identity) + 1, k)
 
-    def _may_ask_again(self, photo: Photo, what: str, error: CallError | UnusableServiceError, attempts: int) -> bool:
+    def _may_ask_again(self, photo: Photo, what: str, error: CallError | UnusableServiceError, failures: int) -> bool:
         """Whether a failed call is worth another attempt; where not, it is recorded.
 
         Raises:
             UnusableServiceError: it is the service that failed, and not for the first time.
         """
         passing = isinstance(error, UnusableServiceError) or error.passing
-        if passing and attempts < ATTEMPTS:
+        if passing and failures < ATTEMPTS:
             return True
         failure = Failure(photo.name, what, str(error))
         self.tally.failures.append(failure)

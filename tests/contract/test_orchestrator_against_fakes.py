@@ -323,6 +323,16 @@ async def test_a_replaced_subject_is_not_asked_again_on_going_on(bench: Bench) -
     assert evaluated.outcome["replaced"] == {order[0]: "no_face"}
 
 
+async def test_what_was_observed_of_an_identity_that_was_replaced_after_all_does_not_count(bench: Bench) -> None:
+    bench.protector.label_sets = {"facenet": IDENTITIES, "senet50": IDENTITIES}
+    bench.protector.faults = deque([None, Fault(grpc.StatusCode.INVALID_ARGUMENT, "photo: no face", "NO_FACE")])
+    evaluated = await bench.evaluate(subjects=2, source_models=("facenet", "senet50"))
+    first = draw("abcd")[0]
+    assert evaluated.outcome["replaced"] == {first: "no_face"}
+    assert first in {identity for identity, *_ in observed(bench.folder)}
+    assert {row["n"] for row in csv.DictReader(io.StringIO(evaluated.csv))} == {"2"}
+
+
 async def test_where_the_draw_runs_out_the_run_is_short_and_says_so(bench: Bench) -> None:
     bench.protector.faceless = {"a", "b", "c"}
     evaluated = await bench.evaluate()
@@ -861,7 +871,7 @@ async def test_a_subject_whose_photo_was_damaged_meanwhile_is_not_replaced_by_an
     order = draw("abcd")
     first = await bench.evaluate(subjects=3)
     (bench.faces / order[0] / "0.jpg").write_bytes(b"damaged")
-    assert order[0] in await bench.fails(InputError, subjects=3)
+    assert f"{order[0]}/0.jpg" in await bench.fails(InputError, subjects=3)
     assert order[3] not in {identity for identity, *_ in observed(bench.folder)}
     assert (bench.folder / "psr.csv").read_text() == first.csv
 

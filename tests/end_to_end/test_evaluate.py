@@ -193,6 +193,6 @@ def test_a_checkpoint_folder_without_checkpoints_stops_the_start_with_its_reason
         timeout=300,
     )
     assert failed.returncode == 1
-    assert "protector_service did not start (exit status 1)" in failed.stderr
+    assert "protector_service did not start (exit status 2)" in failed.stderr
     assert "no usable checkpoint" in failed.stderr
     assert "Traceback" not in failed.stderr

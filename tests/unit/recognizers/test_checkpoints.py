@@ -5,7 +5,6 @@ import io
 import os
 import pickle
 import re
-import shutil
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +19,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from recognizers.checkpoints.checkpoint import read_checkpoint
+from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.container import read_container
 from recognizers.errors import CheckpointError, LabelSetError
 from recognizers.label_set import LabelSet
@@ -147,19 +146,22 @@ class Format:
 FORMATS = [
     *(Format("facenet", kind, as_they_are, "facenet-pytorch") for kind in (torch_zip, torch_legacy, safetensors_file)),
     *(Format("resnet50", kind, as_they_are, "VGGFace2-pytorch") for kind in CONTAINERS),
-    *(Format("senet50", kind, as_they_are, "VGGFace2-pytorch") for kind in CONTAINERS),
+    *(
+        Format("senet50", kind, as_they_are, "VGGFace2-pytorch")
+        for kind in (torch_zip, pickle_of_python_2, pickle_protocol_2, pickle_protocol_5)
+    ),
     *(Format("resnet50", kind, matconvnet, "MatConvNet export") for kind in (torch_zip, torch_legacy)),
     *(Format("senet50", kind, matconvnet, "MatConvNet export") for kind in (torch_zip, torch_legacy)),
-    *(Format("senet50", kind, timm, "timm") for kind in (torch_zip, torch_legacy, safetensors_file)),
+    *(Format("senet50", kind, timm, "timm") for kind in (torch_zip, safetensors_file)),
 ]
 
-# Each naming once, and each container; in float32 and with random weights.
+# Each naming once, and nearly each container; in float32 and with random weights.
 FORMATS_TO_RUN = [
     Format("facenet", torch_legacy, as_they_are, "facenet-pytorch"),
     Format("resnet50", pickle_of_python_2, as_they_are, "VGGFace2-pytorch"),
     Format("senet50", pickle_protocol_5, as_they_are, "VGGFace2-pytorch"),
     Format("resnet50", torch_zip, matconvnet, "MatConvNet export"),
-    Format("senet50", pickle_protocol_2, matconvnet, "MatConvNet export"),
+    Format("senet50", torch_legacy, matconvnet, "MatConvNet export"),
     Format("senet50", safetensors_file, timm, "timm"),
 ]
 
@@ -192,21 +194,11 @@ def write_labels(path: Path, *, classes: int = CLASSES) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """Thousands of small operations: where the cores are busy, two threads mostly wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Removed at once: a full-size checkpoint has a hundred megabytes."""
-    path = Path(tempfile.mkdtemp())
-    yield path
-    shutil.rmtree(path)
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
 
 
 def refusal(path: Path) -> str:
@@ -228,8 +220,8 @@ def refusal_of(path: Path, content: bytes) -> str:
     ("case", "precision"),
     [
         *((case, torch.float16) for case in FORMATS),
-        # The large float32 files are among those that are run, below.
-        *((case, torch.float32) for case in FORMATS if case.container in (torch_zip, torch_legacy)),
+        # More in float32 are run, below.
+        *((case, torch.float32) for case in FORMATS if case.container is torch_zip),
     ],
     ids=str,
 )
@@ -276,9 +268,7 @@ def test_half_precision_weights_are_run_in_single_precision(folder: Path) -> Non
     assert relative_difference(logits, plain_logits("facenet")) > 1e-4, "half precision makes no difference"
 
 
-@pytest.mark.parametrize(
-    "name", ["facenet.pkl", "weights.safetensors", "resnet50.pth", "page.html", "no_ending", "labels.txt"]
-)
+@pytest.mark.parametrize("name", ["facenet.pkl", "weights.safetensors", "page.html", "no_ending"])
 def test_the_name_of_a_file_does_not_matter(folder: Path, name: str) -> None:
     assert read_checkpoint(hollow_checkpoint(folder / name, "senet50")).architecture == "senet50"
 
@@ -301,8 +291,14 @@ def data_parallel_with_step_counters(weights: Weights) -> dict[str, Tensor]:
     return data_parallel(with_step_counters(weights))
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize("dress", [data_parallel, with_step_counters, data_parallel_with_step_counters])
+@pytest.mark.parametrize(
+    ("architecture", "dress"),
+    [
+        ("resnet50", data_parallel),
+        ("resnet50", with_step_counters),
+        *((architecture, data_parallel_with_step_counters) for architecture in ARCHITECTURES),
+    ],
+)
 def test_a_data_parallel_prefix_and_step_counters_make_no_difference(
     folder: Path, architecture: str, dress: Callable[[Weights], dict[str, Tensor]]
 ) -> None:
@@ -325,8 +321,7 @@ def check_marked(folder: Path, content: bytes, architecture: str) -> None:
     assert all(torch.equal(tensor, expected[name]) for name, tensor in checkpoint.tensors.items())
 
 
-@pytest.mark.parametrize("legacy", [False, True])
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(("architecture", "legacy"), [("facenet", False), ("resnet50", True), ("senet50", False)])
 def test_a_wrapped_state_dict_is_unwrapped(folder: Path, architecture: str, legacy: bool) -> None:
     state_dict = data_parallel(marked_weights(architecture))
     buffer = io.BytesIO()
@@ -343,7 +338,7 @@ def test_a_wrapped_pickle_is_unwrapped(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("classes", [1, 8631])
-@pytest.mark.parametrize("case", [FORMATS_TO_RUN[0], *FORMATS_TO_RUN[3:]], ids=str)
+@pytest.mark.parametrize("case", [FORMATS_TO_RUN[0], FORMATS_TO_RUN[3]], ids=str)
 def test_any_number_of_classes_will_do(folder: Path, case: Format, classes: int) -> None:
     weights = hollow_weights(case.architecture, classes=classes)
     (folder / "checkpoint").write_bytes(torch_zip(case.naming(weights)))
@@ -366,9 +361,10 @@ def test_mixed_precision_is_reported(folder: Path) -> None:
         ("ad98acb4475df0949cc4357c971f68d0eb944f8323ecef387a0be5b10a2dbca0", "senet50_ft_weight.pkl"),
     ],
 )
-def test_the_published_files_are_known_by_their_digest(folder: Path, sha256: str, file: str) -> None:
-    checkpoint = replace(read_checkpoint(hollow_checkpoint(folder / file)), sha256=sha256)
+def test_the_published_files_are_known_by_their_digest(sha256: str, file: str) -> None:
+    checkpoint = Checkpoint(Path("weights"), sha256, "pickle", "resnet50", 8631, "float32", note=None, tensors={})
     assert file in (checkpoint.published_as or "")
+    assert replace(checkpoint, sha256=sha256[::-1]).published_as is None
 
 
 def test_resnet50_comes_with_the_warning_that_torchvisions_weights_look_the_same(folder: Path) -> None:
@@ -452,7 +448,7 @@ def test_a_checkpoint_without_its_classifier_is_refused(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("weight", "bias"),
-    [((5, 511), (5,)), ((5, 512), (4,)), ((5, 512, 1), (5,)), ((0, 512), (0,)), ((5, 512), ()), ((), ()), ((512,), (5,))],
+    [((5, 511), (5,)), ((5, 512), (4,)), ((0, 512), (0,)), ((), ())],
 )
 def test_a_classifier_of_another_shape_is_refused_with_what_was_expected(
     folder: Path, weight: tuple[int, ...], bias: tuple[int, ...]
@@ -501,7 +497,7 @@ def test_a_file_cut_short_anywhere_is_called_truncated(folder: Path, container: 
     path, content = folder / "checkpoint", container(SMALL_STATE)
     path.write_bytes(content)
     assert read_container(path).tensors.keys() == SMALL_STATE.keys()
-    for length in range(1, len(content)):
+    for length in range(1, len(content), 1 if len(content) < 1000 else 5):
         assert "truncated or damaged" in refusal_of(path, content[:length]), length
 
 
@@ -558,7 +554,7 @@ class Trap(nn.Module):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Path(state["canary"]).touch()
-        super().__setstate__(state)
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
 
 
 class Shell:

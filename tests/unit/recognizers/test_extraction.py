@@ -6,7 +6,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -83,6 +83,7 @@ def boxes_in_photos(draw: st.DrawFn) -> tuple[Face, int, int]:
     )
 
 
+@settings(deadline=None)
 @given(boxes_in_photos())
 def test_the_square_lies_inside_the_photo_and_is_square_up_to_rounding(case: tuple[Face, int, int]) -> None:
     box, width, height = case
@@ -94,6 +95,7 @@ def test_the_square_lies_inside_the_photo_and_is_square_up_to_rounding(case: tup
     assert square.bottom - square.top == pytest.approx(side, abs=1)
 
 
+@settings(deadline=None)
 @given(boxes_in_photos())
 def test_the_square_leaves_the_faces_centre_only_at_the_photos_edge(case: tuple[Face, int, int]) -> None:
     box, width, height = case

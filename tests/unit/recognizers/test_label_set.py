@@ -7,7 +7,7 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from recognizers.errors import LabelSetError, UnknownIdentityError
 from recognizers.label_set import LabelSet, find_labels_file, read_labels
@@ -51,6 +51,7 @@ def is_identity(text: str) -> bool:
 identities = st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_size=1, max_size=6).filter(is_identity)
 
 
+@settings(deadline=None)
 @given(st.lists(identities, min_size=1, max_size=5, unique=True))
 def test_only_line_ends_separate_identities(folder: Path, names: list[str]) -> None:
     assert read_labels(labels_file(folder, "\n".join(names) + "\n")).identities == tuple(names)
@@ -100,6 +101,7 @@ def test_the_columns_of_the_metadata_may_stand_in_another_order(folder: Path) ->
     assert read_labels(path).identities == ("n000002",)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\n"), max_size=6), min_size=1, max_size=4))
 def test_the_names_in_the_metadata_do_not_matter(folder: Path, names: list[str]) -> None:
     rows = io.StringIO()

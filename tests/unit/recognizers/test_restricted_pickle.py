@@ -15,7 +15,7 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from numpy.typing import NDArray
 
 from recognizers.checkpoints.restricted_pickle import read_numeric_pickle
@@ -420,8 +420,11 @@ def test_a_few_bytes_do_not_claim_much_memory(folder: Path, value: bytes) -> Non
     assert peak < 2**22
 
 
-VALID = {"conv1.weight": np.arange(6, dtype=np.float32).reshape(2, 3), "bn1.bias": np.arange(2, dtype=np.float64)}
-VALID_PICKLES = [python2_pickle(VALID), *(pickle.dumps(VALID, protocol) for protocol in (0, 2, 4, 5))]
+VALID: Mapping[str, Array] = {
+    "conv1.weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "bn1.bias": np.arange(2, dtype=np.float64),
+}
+VALID_PICKLES = [python2_pickle(VALID), *(pickle.dumps(dict(VALID), protocol) for protocol in (0, 2, 4, 5))]
 
 
 def check_numbers_or_refusal(folder: Path, content: bytes) -> None:
@@ -443,6 +446,7 @@ def test_the_pickles_that_are_mutated_below_are_valid(folder: Path, content: byt
     assert all(same(arrays[name], array) for name, array in VALID.items())
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 @example(b"")
 @example(b"\x80\x02")
@@ -451,6 +455,7 @@ def test_random_bytes_give_numbers_or_a_refusal(folder: Path, content: bytes) ->
     check_numbers_or_refusal(folder, content)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(VALID_PICKLES),
     st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), min_size=1, max_size=4),
