@@ -4,10 +4,12 @@ import sys
 from pathlib import Path
 
 import click
+import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from recognizers.errors import LabelSetError, RecognizerError
+from recognizers.errors import CheckpointError, LabelSetError, RecognizerError
 from recognizers.label_set import find_labels_file
 from recognizers.loading import labels_of
 
@@ -36,12 +38,13 @@ def convert(file: Path, out: Path) -> None:
     if out.exists():
         raise click.BadParameter(f"{out} exists; it is not overwritten", param_hint="OUT")
     checkpoint = read_checkpoint(file)
-    tensors = {name: tensor.contiguous() for name, tensor in checkpoint.tensors.items()}
+    # Clones: safetensors refuses tensors that share memory.
+    tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in checkpoint.tensors.items()}
     metadata = {"architecture": checkpoint.architecture, "source_sha256": checkpoint.sha256}
     try:
         save_file(tensors, out, metadata=metadata)
-    except OSError as error:
-        raise click.ClickException(f"{out}: cannot be written: {error}") from error
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{out}: cannot be written: {error}") from error
     click.echo(report(read_checkpoint(out)))
 
 

@@ -5,6 +5,7 @@ state the file holds. Here every name that resolves is one of the few stand-ins 
 numpy's own constructors are reached: the state of a numpy dtype can declare numbers to be object pointers.
 """
 
+import io
 import math
 import pickle
 from collections import OrderedDict
@@ -127,6 +128,7 @@ class _NumericUnpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
     stack: list[Any]
+    read: Callable[[int], bytes]
     readline: Callable[[], bytes]
 
     def find_class(self, module: str, name: str) -> Any:
@@ -151,7 +153,11 @@ class _NumericUnpickler(pickle._Unpickler):
             raise _ForbiddenError("state for something other than an array")
         target.build(state)
 
+    def load_bytearray8(self) -> None:
+        self.stack.append(self.read(int.from_bytes(self.read(8), "little")))
+
     dispatch[pickle.GLOBAL[0]] = load_global
+    dispatch[pickle.BYTEARRAY8[0]] = load_bytearray8
     dispatch[pickle.BUILD[0]] = load_build
 
 
@@ -162,8 +168,8 @@ def read_numeric_pickle(path: Path) -> dict[str, Array]:
         CheckpointError: the pickle is cut short, holds anything but numeric arrays, or is not a dict of them.
     """
     try:
-        with path.open("rb") as file:
-            content = _NumericUnpickler(file, encoding="latin1").load()
+        # From memory: reading cannot give more than the file holds, whatever length it declares.
+        content = _NumericUnpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except _ForbiddenError as error:
         raise CheckpointError(
             f"the pickle holds something other than numeric arrays ({error}); refused, nothing of it was executed"

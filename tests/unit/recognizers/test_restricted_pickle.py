@@ -233,6 +233,7 @@ def test_the_opcodes_that_the_refusals_below_vary_are_a_valid_array(folder: Path
     assert same(pickle.loads(named(array_of_three()), encoding="latin1")["a"], THREE_NUMBERS)
 
 
+NUMBER_FIELD = b"}" + byte_string(b"x") + FLOATS + b"K\x00\x86s"
 OBJECT_FIELD = b"}" + byte_string(b"x") + dtype_opcodes("O8", "|") + b"K\x00\x86s"
 
 
@@ -243,8 +244,10 @@ OBJECT_FIELD = b"}" + byte_string(b"x") + dtype_opcodes("O8", "|") + b"K\x00\x86
         array_of_three(dtype=dtype_opcodes("O", "|", flags=63)),
         array_of_three(dtype=dtype_opcodes("V4", "|", names=byte_string(b"x") + b"\x85", fields=OBJECT_FIELD)),
         array_of_three(dtype=dtype_opcodes("f4", "<", names=byte_string(b"x") + b"\x85", fields=OBJECT_FIELD)),
-        array_of_three(dtype=dtype_opcodes("f4", "<", fields=OBJECT_FIELD)),
+        array_of_three(dtype=dtype_opcodes("f4", "<", names=byte_string(b"x") + b"\x85", fields=NUMBER_FIELD)),
+        array_of_three(dtype=dtype_opcodes("f4", "<", fields=NUMBER_FIELD)),
         array_of_three(dtype=dtype_opcodes("f4", "<", subarray=dtype_opcodes("O8", "|") + b"K\x01\x85\x86")),
+        array_of_three(dtype=dtype_opcodes("f4", "<", subarray=FLOATS + b"K\x01\x85\x86")),
         array_of_three(dtype=dtype_opcodes("f4", "sideways")),
         array_of_three(dtype=dtype_opcodes("f4,O", "<")),
         array_of_three(dtype=dtype_opcodes("3f4", "<")),
@@ -260,8 +263,10 @@ OBJECT_FIELD = b"}" + byte_string(b"x") + dtype_opcodes("O8", "|") + b"K\x00\x86
         "objects by flags",
         "a structure of objects",
         "numbers with fields of objects",
+        "numbers with fields of numbers",
         "fields without names",
         "a subarray of objects",
+        "a subarray of numbers",
         "an unknown byte order",
         "a structure by its code",
         "a subarray by its code",
