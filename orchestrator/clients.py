@@ -84,6 +84,7 @@ class ProtectorClient:
                     "identities": model.identities,
                     "label_set_sha256": model.label_set_sha256,
                     "checkpoint_sha256": model.checkpoint_sha256,
+                    "batch_rows": model.batch_rows,
                 },
             )
             for model in listed.source_models

@@ -42,7 +42,7 @@ class Engine:
         dtype: torch.dtype = torch.float32,
     ) -> None:
         self._recognizer = recognizer
-        self._batch_rows = batch_rows
+        self.batch_rows = batch_rows
         self._device = device or torch.device("cpu")
         self._dtype = dtype
         self.gradients = 0  # image gradients computed so far, padding not counted
@@ -100,9 +100,9 @@ class Engine:
 
     def _gradients(self, rows: Sequence[Row]) -> Iterator[Tensor]:
         """The gradient (3, S, S) of each row's loss at its x."""
-        for start in range(0, len(rows), self._batch_rows):
-            batch = rows[start : start + self._batch_rows]
-            padded = [*batch, *[batch[-1]] * (self._batch_rows - len(batch))]
+        for start in range(0, len(rows), self.batch_rows):
+            batch = rows[start : start + self.batch_rows]
+            padded = [*batch, *[batch[-1]] * (self.batch_rows - len(batch))]
             images = torch.stack([row.x for row in padded])
             labels = torch.tensor([row.label for row in padded], device=self._device)
             self.gradients += len(batch)
@@ -110,7 +110,7 @@ class Engine:
 
     def _clean_logits(self, x_0: Tensor) -> Tensor:
         with torch.no_grad():
-            return self._recognizer.logits(x_0.expand(self._batch_rows, -1, -1, -1).contiguous())[0]
+            return self._recognizer.logits(x_0.expand(self.batch_rows, -1, -1, -1).contiguous())[0]
 
 
 def input_gradient(recognizer: Recognizer, images: Tensor, labels: Tensor) -> Tensor:

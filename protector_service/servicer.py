@@ -111,6 +111,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
                     identities=len(model.recognizer.label_set),
                     label_set_sha256=model.recognizer.label_set.sha256,
                     checkpoint_sha256=model.checkpoint_sha256,
+                    batch_rows=model.engine.batch_rows,
                 )
                 for name, model in sorted(self._source_models.items())
             ]

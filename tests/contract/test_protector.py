@@ -200,7 +200,7 @@ async def test_it_lists_models_methods_and_identities() -> None:
         second = await stub.ListIdentities(
             protector_pb2.ListIdentitiesRequest(source_model="small", page_size=4, page_token=first.next_page_token)
         )
-    assert (model.name, model.input_size, model.identities) == ("small", 8, 7)
+    assert (model.name, model.input_size, model.identities, model.batch_rows) == ("small", 8, 7, 2)
     assert model.label_set_sha256 == hashlib.sha256("\n".join(recognizer.label_set.identities).encode()).hexdigest()
     assert {method.name: method.control for method in methods} == {"bim": False, "illc": False, "noise": True, "none": True}
     assert (*first.identities, *second.identities) == recognizer.label_set.identities

@@ -131,6 +131,7 @@ def test_the_manifest_says_what_was_run(undisturbed: Undisturbed) -> None:
         "identities",
         "label_set_sha256",
         "checkpoint_sha256",
+        "batch_rows",
     }
 
 

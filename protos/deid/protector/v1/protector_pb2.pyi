@@ -249,6 +249,7 @@ class SourceModel(_message.Message):
     IDENTITIES_FIELD_NUMBER: _builtins.int
     LABEL_SET_SHA256_FIELD_NUMBER: _builtins.int
     CHECKPOINT_SHA256_FIELD_NUMBER: _builtins.int
+    BATCH_ROWS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name by which requests refer to it, such as "facenet"."""
     input_size: _builtins.int
@@ -259,6 +260,10 @@ class SourceModel(_message.Message):
     """SHA-256, lower-case hexadecimal, of the label set: the identities in class order, UTF-8, joined by line feeds."""
     checkpoint_sha256: _builtins.str
     """SHA-256, lower-case hexadecimal, of the checkpoint file."""
+    batch_rows: _builtins.int
+    """Rows of every batch that cloaks are crafted in. Networks round differently at another batch shape, so that this is part
+    of what makes a cloak repeatable. 0 where a service does not batch.
+    """
     def __init__(
         self,
         *,
@@ -267,10 +272,11 @@ class SourceModel(_message.Message):
         identities: _builtins.int = ...,
         label_set_sha256: _builtins.str = ...,
         checkpoint_sha256: _builtins.str = ...,
+        batch_rows: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["checkpoint_sha256", b"checkpoint_sha256", "identities", b"identities", "input_size", b"input_size", "label_set_sha256", b"label_set_sha256", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "checkpoint_sha256", b"checkpoint_sha256", "identities", b"identities", "input_size", b"input_size", "label_set_sha256", b"label_set_sha256", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
