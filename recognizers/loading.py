@@ -13,7 +13,8 @@ from recognizers.head import LinearHead
 from recognizers.label_set import LabelSet, find_labels_file, read_labels
 from recognizers.recognizer import NeuralRecognizer
 
-CHECKPOINT_SUFFIXES = frozenset({".pt", ".pth", ".pkl", ".pickle", ".safetensors", ".bin", ".ckpt"})
+# What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.
+OTHER_SUFFIXES = frozenset({".txt", ".csv", ".md", ".json"})
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def load_folder(folder: Path, device: torch.device) -> CheckpointFolder:
             raise CheckpointError(f"{folder}: two checkpoints of {name}: {sources[name].name} and {path.name}; keep one")
         loaded[name], sources[name] = candidate, path
     if not loaded:
-        reasons = "; ".join(refused) or f"no file ends in one of {', '.join(sorted(CHECKPOINT_SUFFIXES))}"
+        reasons = "; ".join(refused) or "it holds no file that could be one"
         raise CheckpointError(f"{folder}: no usable checkpoint: {reasons}")
     return CheckpointFolder(loaded, tuple(refused))
 
@@ -112,4 +113,8 @@ def _checkpoint_files(folder: Path) -> list[Path]:
         entries = sorted(folder.iterdir())
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot be listed: {error.strerror or error}") from error
-    return [path for path in entries if path.is_file() and path.suffix.lower() in CHECKPOINT_SUFFIXES]
+    return [
+        path
+        for path in entries
+        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in OTHER_SUFFIXES
+    ]

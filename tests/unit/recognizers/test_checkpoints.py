@@ -656,11 +656,9 @@ def test_two_checkpoints_of_one_network_are_refused(folder: Path) -> None:
         load_folder(folder, torch.device("cpu"))
 
 
-def test_an_empty_folder_is_refused_with_the_endings_looked_for(folder: Path) -> None:
+def test_an_empty_folder_is_refused(folder: Path) -> None:
     write_labels(folder / "labels.txt")
-    with pytest.raises(
-        CheckpointError, match=r"no usable checkpoint: no file ends in one of .*\.pkl, .*\.pth, .*\.safetensors"
-    ):
+    with pytest.raises(CheckpointError, match=r"no usable checkpoint: it holds no file that could be one"):
         load_folder(folder, torch.device("cpu"))
 
 
@@ -678,3 +676,13 @@ def test_a_folder_that_cannot_be_listed_is_refused(folder: Path, name: str) -> N
     (folder / "file").touch()
     with pytest.raises(CheckpointError, match="cannot be listed"):
         load_folder(folder / name, torch.device("cpu"))
+
+
+def test_a_folder_s_checkpoints_are_found_whatever_they_are_called(tmp_path: Path) -> None:
+    for name in ("facenet", "weights.model", "net.pt"):
+        (tmp_path / name).write_bytes(b"<html></html>")
+    for name in ("labels.txt", "identity_meta.csv", "README.md", ".DS_Store"):
+        (tmp_path / name).write_bytes(b"not a checkpoint")
+    with pytest.raises(CheckpointError) as refused:
+        load_folder(tmp_path, torch.device("cpu"))
+    assert str(refused.value).count("this is a web page, not a checkpoint") == 3
