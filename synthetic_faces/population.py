@@ -1,0 +1,85 @@
+"""A population: people by number, photographs of them by number."""
+
+import io
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from synthetic_faces.draws import Draws
+from synthetic_faces.errors import SyntheticFacesError
+from synthetic_faces.identity import Identity, draw_identity
+from synthetic_faces.render import render
+from synthetic_faces.setting import draw_setting
+
+SIDE = 256  # pixels of a photograph
+MOST_IDENTITIES = 9999
+MOST_PHOTOGRAPHS = 9999
+MOST_SEED = 2**31 - 1
+JPEG_QUALITY = 95
+RENDERER = 1  # rises when the same seed gives other people or photographs
+
+_PERSON, _MOMENT, _SENSOR = range(3)  # what a stream of numbers is for
+
+
+@dataclass(frozen=True)
+class Population:
+    """People 1..identities of a seed; more identities of the same seed are the same people and others.
+
+    Raises:
+        SyntheticFacesError: a number is out of range.
+    """
+
+    identities: int
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check("seed", self.seed, 0, MOST_SEED)
+        _check("identities", self.identities, 1, MOST_IDENTITIES)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The identities' names, in order of their numbers; no two seeds share one."""
+        return tuple(self.name(number) for number in range(1, self.identities + 1))
+
+    def name(self, number: int) -> str:
+        """The name of a person, such as `synthetic0-0017`."""
+        return f"synthetic{self.seed}-{number:04d}"
+
+    def photograph(self, identity: int, photograph: int) -> NDArray[np.uint8]:
+        """A photograph (256, 256, 3), RGB levels.
+
+        Args:
+            identity: number of the person, from 1.
+            photograph: number of the photograph, from 1.
+
+        Raises:
+            SyntheticFacesError: a number is out of range.
+        """
+        _check("identity", identity, 1, self.identities)
+        _check("photograph", photograph, 1, MOST_PHOTOGRAPHS)
+        setting = draw_setting(Draws(self.seed, identity, _MOMENT, photograph))
+        return render(_person(self.seed, identity), setting, Draws(self.seed, identity, _SENSOR, photograph), side=SIDE)
+
+    def jpeg(self, identity: int, photograph: int) -> bytes:
+        """A photograph as the file that it would be; see `photograph`."""
+        file = io.BytesIO()
+        Image.fromarray(self.photograph(identity, photograph)).save(file, format="JPEG", quality=JPEG_QUALITY)
+        return file.getvalue()
+
+
+def photograph_name(number: int) -> str:
+    """The file name of a photograph in a data set: its number, and that of the face in it, as VGGFace2 counts."""
+    return f"{number:04d}_01.jpg"
+
+
+@lru_cache(maxsize=256)
+def _person(seed: int, identity: int) -> Identity:
+    return draw_identity(Draws(seed, identity, _PERSON))
+
+
+def _check(name: str, value: int, low: int, high: int) -> None:
+    if not low <= value <= high:
+        raise SyntheticFacesError(f"{name}: expected {low}..{high}, got {value}")
