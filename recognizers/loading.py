@@ -11,6 +11,7 @@ from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError
 from recognizers.head import LinearHead
 from recognizers.label_set import LabelSet, find_labels_file, read_labels
+from recognizers.model_card import check_against_card
 from recognizers.recognizer import NeuralRecognizer
 
 # What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.
@@ -37,11 +38,12 @@ def load_recognizer(path: Path) -> LoadedRecognizer:
     """Loads one checkpoint, with the labels file beside it.
 
     Raises:
-        CheckpointError: see `read_checkpoint`.
+        CheckpointError: see `read_checkpoint`; or the file is not the one that its model card describes.
         LabelSetError: there is no labels file, it cannot be read, or it names another number of identities than the
             checkpoint has classes.
     """
     checkpoint = read_checkpoint(path)
+    check_against_card(path, sha256=checkpoint.sha256)
     return LoadedRecognizer(build_recognizer(checkpoint, labels_of(checkpoint)), checkpoint.sha256)
 
 

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from recognizers.compact import CompactFaceNet, CompactResNet, CompactSENet
 from recognizers.facenet import FaceNet
 from recognizers.resnet50 import ResNet50
 from recognizers.senet50 import SENet50
@@ -16,7 +17,7 @@ class Layout(ABC):
     """One naming of one architecture's tensors."""
 
     name: ClassVar[str]
-    architecture: ClassVar[str]
+    architecture: str
     note: ClassVar[str | None] = None
 
     @abstractmethod
@@ -143,6 +144,19 @@ class MatConvNetSENet(_MatConvNet):
         return "conv2_1_1x1_down.weight" in names
 
 
+class Compact(Layout):
+    """A compact network as this project's training saves it."""
+
+    name = "compact"
+
+    def __init__(self, architecture: str, *, known_by: str) -> None:
+        self.architecture = architecture
+        self._known_by = known_by
+
+    def matches(self, names: Collection[str]) -> bool:
+        return self._known_by in names
+
+
 LAYOUTS: tuple[Layout, ...] = (
     FacenetPytorch(),
     Vggface2ResNet(),
@@ -150,4 +164,8 @@ LAYOUTS: tuple[Layout, ...] = (
     TimmSENet(),
     MatConvNetResNet(),
     MatConvNetSENet(),
+    Compact(CompactFaceNet.name, known_by="blocks_35.0.project.weight"),
+    # The SENet has the ResNet's names and more.
+    Compact(CompactSENet.name, known_by="stage1.0.excite.fc1.weight"),
+    Compact(CompactResNet.name, known_by="stage1.0.convolutions.0.weight"),
 )

@@ -1,0 +1,65 @@
+"""A trained recognizer as files: weights in half precision, and the model card beside them."""
+
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+from recognizers.checkpoints.checkpoint import file_sha256
+from recognizers.model_card import card_path
+from recognizers.training.held_out import Accuracy
+from recognizers.training.loop import Classifier, EpochResult, Schedule
+
+
+def save_weights(model: Classifier, path: Path) -> None:
+    """Writes the weights as float16, under the names that `read_checkpoint` knows."""
+    network = model.network
+    head = {f"{network.head_name}.{name}": tensor for name, tensor in model.head.linear.state_dict().items()}
+    tensors = {
+        name: tensor.to(torch.float16).contiguous()
+        for name, tensor in (network.backbone.state_dict() | head).items()
+        if not name.endswith(".num_batches_tracked")
+    }
+    save_file(tensors, path, metadata={"architecture": network.name})
+
+
+def write_card(
+    weights: Path,
+    model: Classifier,
+    schedule: Schedule,
+    curve: Sequence[EpochResult],
+    held_out: Mapping[int, Accuracy],
+    *,
+    data: Mapping[str, Any],
+) -> Path:
+    """Writes the model card; `held_out` is by the side of the probe, in pixels."""
+    card = {
+        "architecture": model.network.name,
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "classes": len(model.head.label_set),
+        "label_set_sha256": model.head.label_set.sha256,
+        "trained_on": dict(data),
+        "seed": schedule.seed,
+        "epochs": schedule.epochs,
+        "training_seconds": round(curve[-1].seconds),
+        "training_machine": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
+        "held_out": {
+            f"probe of {side} pixels": {
+                "photographs": found.probes,
+                "faces_found": found.faces_found,
+                "top_1_percent": round(found.top_1_percent, 2),
+                "top_5_percent": round(found.top_5_percent, 2),
+            }
+            for side, found in held_out.items()
+        },
+        "learning_curve": [{name: round(value, 4) for name, value in asdict(result).items()} for result in curve],
+        "sha256": file_sha256(weights),
+    }
+    path = card_path(weights)
+    path.write_text(json.dumps(card, indent=2) + "\n")
+    return path

@@ -1,0 +1,153 @@
+"""Training one recognizer: seeded, and resumed from the last whole epoch."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
+
+from recognizers.errors import RecognizerError
+from recognizers.head import LinearHead
+from recognizers.label_set import LabelSet
+from recognizers.network import Network
+from recognizers.training.augmentation import AugmentedFaces
+from recognizers.training.photographs import FacePhotograph
+
+BATCH = 48
+LEARNING_RATE = 4e-3  # the highest of the one cycle (Smith and Topin 2019)
+WEIGHT_DECAY = 0.02
+LABEL_SMOOTHING = 0.1  # keeps the softmax from saturating, where its gradient would vanish
+DROPOUT = 0.2
+WORKERS = 2
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a training depends on besides the photographs."""
+
+    seed: int
+    epochs: int
+
+
+@dataclass(frozen=True)
+class EpochResult:
+    """A point of the learning curve; percentages on the augmented views that were trained on."""
+
+    epoch: int
+    loss: float
+    training_top_1: float
+    seconds: float  # since the training began, interruptions not counted
+
+
+class Classifier(nn.Module):
+    """A network, dropout and the linear head, as they are trained."""
+
+    def __init__(self, network: Network, label_set: LabelSet) -> None:
+        super().__init__()
+        self.network = network
+        self.dropout = nn.Dropout(DROPOUT)
+        self.head = LinearHead(network.feature_size, label_set)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.head(self.dropout(self.network(images)))
+        return logits
+
+
+def train(
+    architecture: type[Network],
+    label_set: LabelSet,
+    photographs: Sequence[FacePhotograph],
+    schedule: Schedule,
+    *,
+    state: Path,
+    on_batch: Callable[[int, float], None],
+    on_epoch: Callable[[EpochResult], None],
+) -> tuple[Classifier, list[EpochResult]]:
+    """Trains from nothing, or goes on from `state`, which is written after every epoch.
+
+    Args:
+        architecture: the network to train.
+        label_set: its identities, in class order.
+        photographs: what it is trained on.
+        schedule: seed and epochs.
+        state: file of how far the training is.
+        on_batch: called with the number of views seen since the training began, and the batch's loss.
+        on_epoch: called with each epoch's result, those of earlier sessions first.
+
+    Raises:
+        RecognizerError: `state` is of another training.
+    """
+    torch.manual_seed(schedule.seed)
+    model = Classifier(architecture(), label_set).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(_parameter_groups(model), lr=LEARNING_RATE)
+    faces = AugmentedFaces(photographs, input_size=architecture.input_size, seed=schedule.seed)
+    steps = -(-len(faces) // BATCH)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps * schedule.epochs, pct_start=0.2)
+    identity = {"architecture": architecture.name, "photographs": len(faces), "labels": label_set.sha256, **asdict(schedule)}
+    curve = _resume(state, identity, model, optimizer, cycle)
+    for result in curve:
+        on_epoch(result)
+    begun = time.monotonic() - (curve[-1].seconds if curve else 0.0)
+    seen = len(faces) * len(curve)
+    for epoch in range(len(curve) + 1, schedule.epochs + 1):
+        faces.epoch = epoch
+        order = torch.Generator().manual_seed(schedule.seed * 1000 + epoch)
+        torch.manual_seed(schedule.seed * 1000 + epoch)  # dropout
+        losses, hits = 0.0, 0
+        for images, labels in DataLoader(
+            faces, BATCH, shuffle=True, generator=order, num_workers=WORKERS, multiprocessing_context="fork"
+        ):
+            logits = model.train()(images.float().contiguous(memory_format=torch.channels_last))
+            loss = cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            cycle.step()
+            seen += len(labels)
+            losses += float(loss.detach()) * len(labels)
+            hits += int((logits.argmax(dim=1) == labels).sum())
+            on_batch(seen, float(loss.detach()))
+        seconds = time.monotonic() - begun
+        curve.append(EpochResult(epoch, losses / len(faces), 100.0 * hits / len(faces), seconds))
+        _keep(state, identity, model, optimizer, cycle, curve)
+        on_epoch(curve[-1])
+    return model.eval(), curve
+
+
+def _parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
+    """Weights decay; biases and BatchNorm's scales do not."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
+    return [{"params": weights, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+
+
+def _keep(
+    state: Path, identity: dict[str, Any], model: nn.Module, optimizer: Any, cycle: Any, curve: list[EpochResult]
+) -> None:
+    content = {
+        "identity": identity,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "cycle": cycle.state_dict(),
+        "curve": [asdict(result) for result in curve],
+    }
+    partial = state.with_suffix(".partial")
+    torch.save(content, partial)
+    partial.replace(state)
+
+
+def _resume(state: Path, identity: dict[str, Any], model: nn.Module, optimizer: Any, cycle: Any) -> list[EpochResult]:
+    if not state.exists():
+        return []
+    content = torch.load(state, weights_only=True)
+    if content["identity"] != identity:
+        raise RecognizerError(f"{state}: is of another training ({content['identity']}), expected {identity}; move it away")
+    model.load_state_dict(content["model"])
+    optimizer.load_state_dict(content["optimizer"])
+    cycle.load_state_dict(content["cycle"])
+    return [EpochResult(**result) for result in content["curve"]]
