@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 PROTOS := $(wildcard protos/deid/*/v1/*.proto)
 
-.PHONY: evaluate evaluate-needs test setup lint protos protos-check lock clean
+.PHONY: evaluate test setup lint protos protos-check lock clean
 
 setup: $(READY)
 
@@ -19,19 +19,15 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# The faces and checkpoints to evaluate with, for example: make evaluate FACES=~/vggface2/train CHECKPOINTS=~/checkpoints
+# Without these, synthetic faces and the embedded recognizers. With them, your own:
+# make evaluate FACES=~/vggface2/train CHECKPOINTS=~/checkpoints ARGS='--subjects 12'
 FACES ?=
 CHECKPOINTS ?=
 ARGS ?=
 
-evaluate: $(if $(and $(FACES),$(CHECKPOINTS)),setup,evaluate-needs)
-	$(BIN)/orchestrator evaluate --faces "$(FACES)" --protector-checkpoints "$(CHECKPOINTS)" \
-		--invader-checkpoints "$(CHECKPOINTS)" $(ARGS)
-
-evaluate-needs:
-	@echo "make evaluate needs a data set and recognizers: make evaluate FACES=DIR CHECKPOINTS=DIR [ARGS='--subjects 12']" >&2
-	@echo "FACES: a folder of identity folders; CHECKPOINTS: FaceNet, ResNet-50, SENet-50 and a labels.txt (README.md)" >&2
-	@exit 2
+evaluate: setup
+	$(BIN)/orchestrator evaluate $(if $(FACES),--faces "$(FACES)") \
+		$(if $(CHECKPOINTS),--protector-checkpoints "$(CHECKPOINTS)" --invader-checkpoints "$(CHECKPOINTS)") $(ARGS)
 
 test: setup lint protos-check
 	$(BIN)/pytest

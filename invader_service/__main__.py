@@ -10,6 +10,7 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from invader_service.classifier import Classifier
 from invader_service.config import InvaderSettings
 from invader_service.servicer import InvaderServicer
+from recognizers import embedded
 from recognizers.device import prepare_device
 from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
@@ -47,7 +48,7 @@ async def serve(settings: InvaderSettings) -> None:
 
 def load_target_models(settings: InvaderSettings, device: torch.device) -> dict[str, Recognizer]:
     """Loads the checkpoint folder; refused files are logged, the others served."""
-    folder = load_folder(settings.checkpoints, device)
+    folder = load_folder(settings.checkpoints or embedded.FOLDER, device)
     for reason in folder.refused:
         logger.error("checkpoint refused", extra={"reason": reason})
     return {name: loaded.recognizer for name, loaded in folder.loaded.items()}

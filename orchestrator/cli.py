@@ -11,10 +11,11 @@ from rich.console import Console
 
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.evaluate import ServiceChoice, check_choice, evaluate
-from orchestrator.faces import read_face_folder
+from orchestrator.face_folder import read_face_folder
 from orchestrator.planning import Wish
 from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, Storage
 from orchestrator.run_folder import RunFolder
+from orchestrator.synthetic import PREFIX, read_synthetic_faces
 
 INCOMPLETE = 3
 INTERRUPTED = 130
@@ -57,15 +58,35 @@ def cli() -> None:
 
 
 @cli.command(name="evaluate")
-@click.option("--faces", type=click.Path(path_type=Path), required=True, help="Data set: a folder of identity folders.")
+@click.option(
+    "--faces",
+    default=PREFIX,
+    help="Data set: a folder of identity folders, or synthetic people: synthetic:identities=300,photographs=4,seed=0.",
+)
 @click.option("--protector", help="A running protector, host:port.")
-@click.option("--protector-checkpoints", type=click.Path(path_type=Path), help="Start a protector with this folder.")
+@click.option(
+    "--protector-checkpoints",
+    type=click.Path(path_type=Path),
+    help="Start a protector with this folder.  [default: the embedded recognizers]",
+)
 @click.option("--invader", help="A running invader, host:port.")
-@click.option("--invader-checkpoints", type=click.Path(path_type=Path), help="Start an invader with this folder.")
+@click.option(
+    "--invader-checkpoints",
+    type=click.Path(path_type=Path),
+    help="Start an invader with this folder.  [default: the embedded recognizers]",
+)
 @click.option("--subjects", type=click.IntRange(1), default=16, help="Number of subjects, N; one photo each.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of the draw of subjects and the noise control.")
-@click.option("--source-models", type=CommaList(str, name="model"), help="Crafted with.  [default: the paper's three]")
-@click.option("--target-models", type=CommaList(str, name="model"), help="Classified by.  [default: the paper's three]")
+@click.option(
+    "--source-models",
+    type=CommaList(str, name="model"),
+    help="Crafted with.  [default: the paper's three, or the embedded three]",
+)
+@click.option(
+    "--target-models",
+    type=CommaList(str, name="model"),
+    help="Classified by.  [default: the paper's three, or the embedded three]",
+)
 @click.option("--methods", type=CommaList(str, name="method"), default=",".join(METHODS), help="Beside both controls.")
 @click.option(
     "--epsilons",
@@ -81,7 +102,7 @@ def cli() -> None:
 @click.option("--in-flight", type=click.IntRange(1, 64), default=2, help="Subjects that are worked on at a time.")
 def evaluate_command(
     *,
-    faces: Path,
+    faces: str,
     protector: str | None,
     protector_checkpoints: Path | None,
     invader: str | None,
@@ -111,7 +132,7 @@ def evaluate_command(
     for choice in choices:
         check_choice(choice)
     wish = Wish(
-        faces=read_face_folder(faces),
+        faces=read_synthetic_faces(faces) if faces.startswith(PREFIX) else read_face_folder(Path(faces)),
         source_models=source_models,
         target_models=target_models,
         methods=methods,

@@ -29,7 +29,7 @@ NAMES_SHOWN = 5
 
 @dataclass(frozen=True)
 class ServiceChoice:
-    """Where a service is (`host:port`), or what to start it with."""
+    """Where a service is (`host:port`), or what to start it with: a folder, or else the embedded recognizers."""
 
     kind: str  # "protector" or "invader"
     address: str | None
@@ -96,7 +96,7 @@ async def _address(choice: ServiceChoice, folder: RunFolder, console: Console) -
     if choice.address is not None:
         yield choice.address
         return
-    arguments = ("--checkpoints", str(choice.checkpoints))
+    arguments = () if choice.checkpoints is None else ("--checkpoints", str(choice.checkpoints))
     async with child_service(f"{choice.kind}_service", arguments=arguments, log=folder.log(choice.kind)) as service:
         for complaint in service.complaints:
             console.print(f"{choice.kind}: {complaint}", style="yellow", markup=False, highlight=False)
@@ -118,6 +118,8 @@ def _announce(planned: Planned, folder: RunFolder, console: Console) -> None:
     if plan.faces.skipped:
         lines.append(f"skipped        {len(plan.faces.skipped)} files that are not JPEG or PNG: {_some(plan.faces.skipped)}")
     lines += [f"missing        {sentence}" for sentence in planned.missing]
+    if plan.caveat:
+        lines.append(f"take care      {plan.caveat}")
     console.print("\n".join(lines), markup=False, highlight=False)
 
 
@@ -127,8 +129,8 @@ def _conclude(
     plan = planned.plan
     observations = subject_observations(store)
     cell_results = list(results(observations, ks=plan.grid.ks))
-    folder.write_psr(psr_csv(cell_results, subjects=plan.subjects))
-    for table in psr_tables(cell_results, plan.grid, subjects=plan.subjects):
+    folder.write_psr(psr_csv(cell_results, subjects=plan.subjects, caveat=plan.caveat))
+    for table in psr_tables(cell_results, plan.grid, subjects=plan.subjects, caveat=plan.caveat):
         console.print(table)
     short = _short_cells(planned, observations)
     outcome = _outcome(planned, store, tally, seconds)
@@ -167,6 +169,7 @@ def _outcome(planned: Planned, store: Store, tally: Tally, seconds: float) -> di
         "photos": {subject.photo: subject.photo_sha256 for subject in drawn if subject.photo},
         "excluded": list(planned.excluded),
         "missing_models": list(planned.missing),
+        "caveat": planned.plan.caveat,
         "skipped_files": list(planned.plan.faces.skipped),
         "unreadable_photos": tally.unreadable_photos,
         "failed_calls": len(store.failures()),
@@ -183,12 +186,11 @@ def _some(names: tuple[str, ...]) -> str:
 
 
 def check_choice(choice: ServiceChoice) -> None:
-    """Makes sure that a service is either at an address or can be started.
+    """Makes sure that a service is not asked to be in two places.
 
     Raises:
-        InputError: neither or both were given.
+        InputError: both an address and checkpoints were given.
     """
     option = f"--{choice.kind}"
-    if (choice.address is None) == (choice.checkpoints is None):
-        given = "neither" if choice.address is None else "both"
-        raise InputError(f"{option}, {option}-checkpoints: expected one of the two, got {given}")
+    if choice.address is not None and choice.checkpoints is not None:
+        raise InputError(f"{option}, {option}-checkpoints: expected at most one of the two, got both")

@@ -1,76 +1,63 @@
-"""Data sets of faces: a folder of identity folders, VGGFace2's layout."""
+"""Data sets of faces, and how subjects and their photos are drawn from them."""
 
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-from orchestrator.errors import InputError
-
-PHOTO_SUFFIXES = frozenset({".jpg", ".jpeg", ".png"})
+from typing import Any, Protocol
 
 
-@dataclass(frozen=True)
-class Photo:
+class Photo(Protocol):
     """One photo of one identity."""
 
-    identity: str
-    path: Path
+    @property
+    def identity(self) -> str:
+        """Who it shows."""
+        ...
 
     @property
     def name(self) -> str:
-        """IDENTITY/FILE: how the photo is referred to in a run."""
-        return printable(f"{self.identity}/{self.path.name}")
+        """IDENTITY/FILE, printable: how the photo is referred to in a run."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """IDENTITY/FILE as the data set has it: what the draw goes by."""
+        ...
+
+    def read(self) -> bytes:
+        """The encoded photo.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        ...
 
 
-@dataclass(frozen=True)
-class FaceFolder:
-    """The photos of a data set by identity, and the files that are not photos."""
-
-    root: Path
-    photos: Mapping[str, Sequence[str]]  # identity -> file names, sorted bytewise
-    skipped: tuple[str, ...]  # files that are not photos by their ending, relative to the root
+class DataSet(Protocol):
+    """Photos by identity."""
 
     @property
     def identities(self) -> frozenset[str]:
-        return frozenset(self.photos)
+        """Everyone in it."""
+        ...
 
-    def sha256(self) -> str:
-        """Digest of the data set's photo names: what a draw depends on."""
-        digest = hashlib.sha256()
-        for identity, names in self.photos.items():
-            for name in names:
-                digest.update(os.fsencode(f"{identity}/{name}\n"))
-        return digest.hexdigest()
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """Files that are not photos."""
+        ...
 
+    @property
+    def synthetic(self) -> bool:
+        """Whether the people in it do not exist."""
+        ...
 
-def read_face_folder(root: Path) -> FaceFolder:
-    """Lists a data set; no photo is opened.
+    def photos(self, identity: str) -> Sequence[Photo]:
+        """An identity's photos."""
+        ...
 
-    Raises:
-        InputError: the folder cannot be read, or holds no identity folder with a photo.
-    """
-    photos: dict[str, list[str]] = {}
-    skipped: list[str] = []
-    try:
-        for entry in sorted(os.scandir(root), key=lambda entry: os.fsencode(entry.name)):
-            if not entry.is_dir():
-                skipped.append(entry.name)
-                continue
-            names = sorted((file.name for file in Path(entry.path).iterdir()), key=os.fsencode)
-            found = [name for name in names if Path(name).suffix.lower() in PHOTO_SUFFIXES]
-            skipped += [f"{entry.name}/{name}" for name in names if name not in set(found)]
-            if found:
-                photos[entry.name] = found
-    except OSError as error:
-        raise InputError(f"--faces: {error.filename}: cannot be read: {error.strerror or error}") from error
-    if not photos:
-        raise InputError(
-            f"--faces: expected a folder of identity folders with {', '.join(sorted(PHOTO_SUFFIXES))} files, "
-            f"got {root} with none"
-        )
-    return FaceFolder(root, photos, tuple(map(printable, skipped)))
+    def card(self) -> Mapping[str, Any]:
+        """What a manifest says of it: all that a draw depends on."""
+        ...
 
 
 def printable(name: str) -> str:
@@ -83,10 +70,9 @@ def drawn_identities(identities: frozenset[str], *, seed: int) -> list[str]:
     return sorted(identities, key=lambda identity: _draw(seed, identity))
 
 
-def drawn_photos(faces: FaceFolder, identity: str, *, seed: int) -> Iterator[Photo]:
+def drawn_photos(faces: DataSet, identity: str, *, seed: int) -> Iterator[Photo]:
     """An identity's photos in the order in which one is drawn: by SHA-256 of seed, identity and file name."""
-    for name in sorted(faces.photos[identity], key=lambda name: _draw(seed, f"{identity}/{name}")):
-        yield Photo(identity, faces.root / identity / name)
+    yield from sorted(faces.photos(identity), key=lambda photo: _draw(seed, photo.key))
 
 
 def _draw(seed: int, name: str) -> bytes:

@@ -12,8 +12,8 @@ from typing import Any
 
 from orchestrator.clients import Model
 from orchestrator.errors import InputError
-from orchestrator.faces import FaceFolder
-from orchestrator.protocol import NO_FACE_IS_PROTECTED, Grid, Storage
+from orchestrator.faces import DataSet
+from orchestrator.protocol import EMBEDDED_MODELS, NO_FACE_IS_PROTECTED, Grid, Storage
 
 FORMAT = 1
 
@@ -38,7 +38,7 @@ class Plan:
     storage: Storage
     subjects: int
     seed: int
-    faces: FaceFolder
+    faces: DataSet
     source_models: Mapping[str, Model]
     target_models: Mapping[str, Model]
 
@@ -55,10 +55,19 @@ class Plan:
                 "crafting": CRAFTING,
                 "no_face_is_protected": NO_FACE_IS_PROTECTED,
             },
-            "data_set": {"photos_sha256": self.faces.sha256(), "identities": len(self.faces.identities)},
+            "data_set": dict(self.faces.card()),
             "source_models": {name: dict(model.card) for name, model in self.source_models.items()},
             "target_models": {name: dict(model.card) for name, model in self.target_models.items()},
         }
+
+    @property
+    def caveat(self) -> str:
+        """What every table of figures that are not the paper's says; empty where nothing is embedded or synthetic."""
+        embedded = not {*self.source_models, *self.target_models}.isdisjoint(EMBEDDED_MODELS)
+        if not embedded and not self.faces.synthetic:
+            return ""
+        recognizers = "embedded recognizers" if embedded else "recognizers"
+        return f"{recognizers} on {'synthetic faces' if self.faces.synthetic else 'faces'}: not the paper's figures"
 
     def digest(self) -> str:
         """SHA-256 of the binding part: the run's identity."""

@@ -1,21 +1,21 @@
 """From what was asked for and what the services offer to a plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 
 from orchestrator.clients import InvaderClient, Model, ProtectorClient
 from orchestrator.errors import InputError, UnusableServiceError
-from orchestrator.faces import FaceFolder, printable
+from orchestrator.faces import DataSet, printable
 from orchestrator.manifest import Plan
-from orchestrator.protocol import MODELS, Grid, Storage
+from orchestrator.protocol import EMBEDDED_MODELS, MODELS, Grid, Storage
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked for; None for models means those of the paper that the service has."""
+    """What the user asked for; None for models means the paper's, or the embedded ones where a service has none of these."""
 
-    faces: FaceFolder
+    faces: DataSet
     source_models: tuple[str, ...] | None
     target_models: tuple[str, ...] | None
     methods: tuple[str, ...]
@@ -51,13 +51,14 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     missing = [
         f"{kind} model {name}: the {service} does not have it"
         for kind, chosen, service in (("source", sources, protector.name), ("target", targets, invader.name))
-        for name in MODELS
+        for name in _default_models(chosen)
         if name not in chosen and (wish.source_models if kind == "source" else wish.target_models) is None
     ]
     label_sets = _LabelSets(protector, invader)
     known = [frozenset(await label_sets.of_source(model)) for model in sources.values()]
     known_to_targets = {name: frozenset(await label_sets.of_target(model)) for name, model in targets.items()}
     eligible = wish.faces.identities.intersection(*known, *known_to_targets.values())
+    _check_known(wish.faces, eligible)
     if wish.subjects > len(eligible):
         raise InputError(
             f"--subjects: expected at most {len(eligible)} (identities of --faces that every model knows, "
@@ -107,10 +108,29 @@ def _chosen(option: str, wanted: Sequence[str] | None, offered: Mapping[str, Mod
     unknown = [name for name in wanted or () if name not in offered]
     if unknown:
         raise InputError(f"{option}: expected models that the {service} has ({', '.join(offered)}), got {unknown[0]}")
-    chosen = {name: offered[name] for name in wanted or MODELS if name in offered}
+    chosen = {name: offered[name] for name in wanted or _default_models(offered) if name in offered}
     if not chosen:
         raise InputError(f"{option}: the {service} has none of {', '.join(MODELS)}; it has {', '.join(offered) or 'none'}")
     return chosen
+
+
+def _default_models(offered: Collection[str]) -> tuple[str, ...]:
+    return EMBEDDED_MODELS if set(MODELS).isdisjoint(offered) and not set(EMBEDDED_MODELS).isdisjoint(offered) else MODELS
+
+
+def _check_known(faces: DataSet, eligible: frozenset[str]) -> None:
+    unknown = sorted(faces.identities - eligible)
+    if not eligible:
+        raise InputError(
+            f"--faces: expected identities that every model knows, got {len(unknown)} ({printable(unknown[0])}, ...) that "
+            f"some model does not know. The embedded recognizers know the people of synthetic: only; your own come "
+            f"with --protector-checkpoints and --invader-checkpoints"
+        )
+    if faces.synthetic and unknown:
+        raise InputError(
+            f"--faces: expected at most {len(eligible)} synthetic identities, as many as every model knows, "
+            f"got {len(faces.identities)}"
+        )
 
 
 def _check_methods(methods: Sequence[str], offered: set[str], service: str) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 MODELS = ("facenet", "resnet50", "senet50")
+EMBEDDED_MODELS = ("compact-facenet", "compact-resnet", "compact-senet")  # of the same families
 METHODS = ("bim", "illc")
 EPSILONS = (4, 8, 16, 32, 64, 128)  # levels
 KS = (1, 5, 10, 25, 50)

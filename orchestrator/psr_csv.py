@@ -28,10 +28,11 @@ COLUMNS = (
     "minus_noise",
     "minus_noise_low",
     "minus_noise_high",
+    "caveat",  # why these are not the paper's figures; empty where they can be compared with them
 )
 
 
-def psr_csv(results: Iterable[CellResult], *, subjects: int) -> str:
+def psr_csv(results: Iterable[CellResult], *, subjects: int, caveat: str = "") -> str:
     """The table as CSV text; what is not defined stays empty."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -46,6 +47,7 @@ def psr_csv(results: Iterable[CellResult], *, subjects: int) -> str:
                 _number(result.psr_of_detected.percent) if result.psr_of_detected else "",
                 *_difference(result.minus_control),
                 *_difference(result.minus_noise),
+                caveat,
             ]
         )
     return text.getvalue()

@@ -144,7 +144,7 @@ class Runner:
     def _readable_photo(self, identity: str) -> tuple[Photo, bytes] | None:
         for photo in drawn_photos(self._plan.faces, identity, seed=self._plan.seed):
             try:
-                encoded = photo.path.read_bytes()
+                encoded = photo.read()
                 decode_image(encoded, field=photo.name, limits=ImageLimits())
             except (OSError, ServiceError) as error:
                 self.tally.unreadable_photos.append(photo.name)

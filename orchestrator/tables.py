@@ -10,25 +10,41 @@ from rich.text import Text
 from orchestrator.metrics.psr import CellResult, Rate
 from orchestrator.protocol import CONTROL, NOISE, Cell, Grid
 
-TITLES = {"facenet": "FaceNet", "resnet50": "ResNet-50", "senet50": "SENet-50", "bim": "BIM", "illc": "ILLC"}
+TITLES = {
+    "facenet": "FaceNet",
+    "resnet50": "ResNet-50",
+    "senet50": "SENet-50",
+    "compact-facenet": "compact FaceNet",
+    "compact-resnet": "compact ResNet",
+    "compact-senet": "compact SENet",
+    "bim": "BIM",
+    "illc": "ILLC",
+}
 
 ByCell = Mapping[tuple[Cell, int], CellResult]
 
 
-def psr_tables(results: Sequence[CellResult], grid: Grid, *, subjects: int) -> list[RenderableType]:
-    """The tables of a run; a cell that no probe was observed in shows a dash."""
+def psr_tables(results: Sequence[CellResult], grid: Grid, *, subjects: int, caveat: str = "") -> list[RenderableType]:
+    """The tables of a run; a cell that no probe was observed in shows a dash.
+
+    Args:
+        results: of the cells.
+        grid: the run's.
+        subjects: the N that was asked for.
+        caveat: why these are not the paper's figures; stands under every table.
+    """
     by_cell = {(result.cell, result.k): result for result in results}
     return [
-        Group(_table(by_cell, grid, source_model, method, subjects), Text())
+        Group(_table(by_cell, grid, source_model, method, subjects, caveat), Text())
         for source_model in grid.source_models
         for method in grid.methods
     ]
 
 
-def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects: int) -> Table:
+def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects: int, caveat: str) -> Table:
     table = Table(
         title=f"PSR in %, crafted with {title(source_model)} by {title(method)} [95 % interval]",
-        caption=f"N = {subjects} in every cell, unless it says otherwise",
+        caption=f"N = {subjects} in every cell, unless it says otherwise" + (f"; {caveat}" if caveat else ""),
         title_justify="left",
         caption_justify="left",
     )

@@ -13,6 +13,7 @@ from protector_service.engine import Engine
 from protector_service.methods import METHODS
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
+from recognizers import embedded
 from recognizers.device import prepare_device
 from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
@@ -49,7 +50,7 @@ async def serve(settings: ProtectorSettings) -> None:
 
 def load_source_models(settings: ProtectorSettings, device: torch.device) -> dict[str, SourceModel]:
     """Loads the checkpoint folder; refused files are logged, the others served."""
-    folder = load_folder(settings.checkpoints, device)
+    folder = load_folder(settings.checkpoints or embedded.FOLDER, device)
     for reason in folder.refused:
         logger.error("checkpoint refused", extra={"reason": reason})
     models = {}

@@ -21,7 +21,9 @@ class ServiceSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
-    checkpoints: Path = Field(description="Folder of checkpoint files, with their labels file.")
+    checkpoints: Path | None = Field(
+        None, description="Folder of checkpoint files, with their labels file; the embedded recognizers where none is given."
+    )
     device: str = Field("auto", description="Where networks run: auto, cpu, cuda or cuda:N.")
     threads: int = Field(0, ge=0, description="Processor threads for the networks; 0 takes one per core.")
     most_waiting: int = Field(16, ge=0, description="Requests that may wait for the device; more are told to come back.")

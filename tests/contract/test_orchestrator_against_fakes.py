@@ -24,7 +24,7 @@ from rich.console import Console
 
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
 from orchestrator.evaluate import Finished, ServiceChoice, evaluate
-from orchestrator.faces import read_face_folder
+from orchestrator.face_folder import read_face_folder
 from orchestrator.planning import Wish
 from orchestrator.protocol import Storage
 from orchestrator.run_folder import RunFolder

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.clients import Model
-from orchestrator.faces import FaceFolder
+from orchestrator.face_folder import FaceFolder
 from orchestrator.manifest import Plan
 from orchestrator.protocol import Grid, Storage
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.faces import drawn_identities, drawn_photos, read_face_folder
+from orchestrator.face_folder import PhotoFile, read_face_folder
+from orchestrator.faces import drawn_identities, drawn_photos
 
 
 def write(root: Path, *names: str) -> Path:
@@ -28,7 +29,9 @@ def test_a_subject_s_photo_is_drawn_in_the_order_of_digests_too(tmp_path: Path) 
     folder = read_face_folder(write(tmp_path, "alice/a.jpg", "alice/b.jpg", "alice/c.png"))
     photos = list(drawn_photos(folder, "alice", seed=7))
     assert [photo.name for photo in photos] == ["alice/b.jpg", "alice/c.png", "alice/a.jpg"]
-    assert [photo.path for photo in photos] == [tmp_path / "alice" / name for name in ("b.jpg", "c.png", "a.jpg")]
+    assert [photo.path for photo in photos if isinstance(photo, PhotoFile)] == [
+        tmp_path / "alice" / name for name in ("b.jpg", "c.png", "a.jpg")
+    ]
 
 
 def test_another_seed_draws_in_another_order() -> None:
@@ -73,7 +76,7 @@ def test_what_is_read_does_not_depend_on_the_order_in_which_the_file_system_list
     monkeypatch.setattr(Path, "iterdir", lambda path: iter(sorted(iterdir(path), reverse=True)))
     again = read_face_folder(tmp_path)
     assert again == folder
-    assert list(again.photos) == sorted(again.photos)
+    assert list(again.names) == sorted(again.names)
     assert again.sha256() == folder.sha256()
 
 
@@ -86,19 +89,19 @@ def test_the_digest_of_a_data_set_changes_with_any_photo_s_name(tmp_path: Path) 
 def test_other_files_are_skipped_and_named(tmp_path: Path) -> None:
     write(tmp_path, "alice/a.jpg", "alice/notes.txt", "alice/b.webp", "readme.md", "portrait.jpg", "bob/only.gif")
     folder = read_face_folder(tmp_path)
-    assert dict(folder.photos) == {"alice": ["a.jpg"]}
+    assert dict(folder.names) == {"alice": ["a.jpg"]}
     assert folder.skipped == ("alice/b.webp", "alice/notes.txt", "bob/only.gif", "portrait.jpg", "readme.md")
 
 
 def test_endings_count_in_capitals_too(tmp_path: Path) -> None:
     folder = read_face_folder(write(tmp_path, "alice/A.JPG", "alice/b.Jpeg", "alice/c.PNG"))
-    assert list(folder.photos["alice"]) == ["A.JPG", "b.Jpeg", "c.PNG"]
+    assert list(folder.names["alice"]) == ["A.JPG", "b.Jpeg", "c.PNG"]
     assert folder.skipped == ()
 
 
 def test_folders_inside_an_identity_s_folder_are_skipped_and_named(tmp_path: Path) -> None:
     folder = read_face_folder(write(tmp_path, "alice/a.jpg", "alice/more/b.jpg"))
-    assert dict(folder.photos) == {"alice": ["a.jpg"]}
+    assert dict(folder.names) == {"alice": ["a.jpg"]}
     assert folder.skipped == ("alice/more",)
 
 
@@ -111,7 +114,7 @@ def test_identity_folders_that_are_links_count(tmp_path: Path) -> None:
     write(tmp_path / "elsewhere", "a.jpg")
     (tmp_path / "faces").mkdir()
     (tmp_path / "faces" / "alice").symlink_to(tmp_path / "elsewhere")
-    assert dict(read_face_folder(tmp_path / "faces").photos) == {"alice": ["a.jpg"]}
+    assert dict(read_face_folder(tmp_path / "faces").names) == {"alice": ["a.jpg"]}
 
 
 @pytest.mark.parametrize("names", [(), ("portrait.jpg",), ("alice/notes.txt",)])

@@ -187,7 +187,7 @@ def test_everything_that_differs_is_named(folder: RunFolder) -> None:
 
 def test_a_data_set_that_was_moved_is_the_same(folder: RunFolder) -> None:
     folder.bind(PLAN)
-    folder.bind(plan(faces=type(FACES)(Path("/elsewhere"), FACES.photos, ("readme.md",))))
+    folder.bind(plan(faces=type(FACES)(Path("/elsewhere"), FACES.names, ("readme.md",))))
     assert (folder.manifest() or {})["digest"] == PLAN.digest()
 
 
