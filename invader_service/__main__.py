@@ -32,8 +32,9 @@ logger = logging.getLogger(PROGRAM)
 async def serve(settings: InvaderSettings) -> None:
     """Loads the target models and serves until a signal comes."""
     server = Server(address=f"{settings.host}:{settings.port}", limits=settings.image_limits, disclosed=DISCLOSED)
-    device = prepare_device(settings.device, threads=settings.threads)
-    worker = Worker(most_waiting=settings.most_waiting)
+    prepared = prepare_device(settings.device, lanes=settings.lanes, threads=settings.threads)
+    device = prepared.device
+    worker = Worker(most_waiting=settings.most_waiting, lanes=prepared.lanes)
     servicer = InvaderServicer(
         classifier=Classifier(load_target_models(settings, device), MtcnnDetector(device), device=device),
         worker=worker,

@@ -12,7 +12,7 @@ from recognizers.recognizer import Recognizer
 
 
 class Classifier:
-    """The target models and the face detector before them. Not thread-safe."""
+    """The target models and the face detector before them. Several threads may classify at a time."""
 
     def __init__(
         self, target_models: Mapping[str, Recognizer], detector: FaceDetector, *, device: torch.device | None = None

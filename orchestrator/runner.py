@@ -131,9 +131,10 @@ class Runner:
         fate = Fate.SUBJECT
         async with asyncio.TaskGroup() as classifications:
             try:
-                for source_model in self._plan.grid.source_models:
-                    await self._observe_source_model(photo, encoded, source_model, classifications)
-            except NoFaceError:
+                async with asyncio.TaskGroup() as source_models:  # together: the protector works on several at a time
+                    for name in self._plan.grid.source_models:
+                        source_models.create_task(self._observe_source_model(photo, encoded, name, classifications))
+            except* NoFaceError:
                 fate = Fate.NO_FACE
                 self._progress.note(f"{photo.name}: the protector finds no face; replaced by the next")
         self._store.put_subject(replace(subject, fate=fate))

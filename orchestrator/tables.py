@@ -35,16 +35,16 @@ def psr_tables(results: Sequence[CellResult], grid: Grid, *, subjects: int, cave
     """
     by_cell = {(result.cell, result.k): result for result in results}
     return [
-        Group(_table(by_cell, grid, source_model, method, subjects, caveat), Text())
+        Group(_table(by_cell, grid, source_model, method, subjects), Text(caveat + "\n" if caveat else "", style="italic"))
         for source_model in grid.source_models
         for method in grid.methods
     ]
 
 
-def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects: int, caveat: str) -> Table:
+def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects: int) -> Table:
     table = Table(
         title=f"PSR in %, crafted with {title(source_model)} by {title(method)} [95 % interval]",
-        caption=f"N = {subjects} in every cell, unless it says otherwise" + (f"; {caveat}" if caveat else ""),
+        caption=f"N = {subjects} in every cell, unless it says otherwise",
         title_justify="left",
         caption_justify="left",
     )

@@ -33,8 +33,9 @@ logger = logging.getLogger(PROGRAM)
 async def serve(settings: ProtectorSettings) -> None:
     """Loads the source models and serves until a signal comes."""
     server = Server(address=f"{settings.host}:{settings.port}", limits=settings.image_limits)
-    device = prepare_device(settings.device, threads=settings.threads)
-    worker = Worker(most_waiting=settings.most_waiting)
+    prepared = prepare_device(settings.device, lanes=settings.lanes, threads=settings.threads)
+    device = prepared.device
+    worker = Worker(most_waiting=settings.most_waiting, lanes=prepared.lanes)
     servicer = ProtectorServicer(
         source_models=load_source_models(settings, device),
         methods=METHODS,

@@ -1,5 +1,6 @@
 """Crafts the cloaks of one probe: all its rows in batches of one fixed shape, finished budgets first."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class Engine:
     """Steps rows with one source model.
 
     A batch always has `batch_rows` rows, the unused ones padded, so that which rows share a batch cannot change a cloak:
-    convolutions round differently at another batch size.
+    convolutions round differently at another batch size. Several threads may craft at a time.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Engine:
         self._device = device or torch.device("cpu")
         self._dtype = dtype
         self.gradients = 0  # image gradients computed so far, padding not counted
+        self._counting = threading.Lock()
 
     def craft(
         self,
@@ -105,7 +107,8 @@ class Engine:
             padded = [*batch, *[batch[-1]] * (self.batch_rows - len(batch))]
             images = torch.stack([row.x for row in padded])
             labels = torch.tensor([row.label for row in padded], device=self._device)
-            self.gradients += len(batch)
+            with self._counting:
+                self.gradients += len(batch)
             yield from input_gradient(self._recognizer, images, labels)[: len(batch)]
 
     def _clean_logits(self, x_0: Tensor) -> Tensor:

@@ -1,16 +1,29 @@
 """Where networks run, and that they answer the same each time."""
 
+from dataclasses import dataclass
+
 import torch
 
 from recognizers.errors import RecognizerError
 
+CPU_LANES = 2  # small batches leave cores idle; two at a time fill them (docs/embedded-default.md has figures)
 
-def prepare_device(name: str, *, threads: int) -> torch.device:
+
+@dataclass(frozen=True)
+class PreparedDevice:
+    """A device, and how many threads of this process should use it at a time."""
+
+    device: torch.device
+    lanes: int
+
+
+def prepare_device(name: str, *, lanes: int, threads: int) -> PreparedDevice:
     """The device of a name ("auto", "cpu", "cuda", "cuda:N"), set up for repeatable arithmetic.
 
     Args:
         name: "auto" takes a GPU where there is one.
-        threads: processor threads for this process; 0 leaves torch's own choice.
+        lanes: threads that will use it at a time; 0 takes 2 on a CPU with several cores, else 1.
+        threads: processor threads for each of them; 0 shares the cores out.
 
     Raises:
         RecognizerError: there is no such device.
@@ -22,10 +35,11 @@ def prepare_device(name: str, *, threads: int) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise RecognizerError(f"device: expected auto, cpu or an available cuda device, got {name!r}") from error
-    if threads:
-        torch.set_num_threads(threads)
+    cores = torch.get_num_threads()
+    lanes = lanes or (min(CPU_LANES, cores) if device.type == "cpu" else 1)
+    torch.set_num_threads(threads or max(1, cores // lanes))
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    return device
+    return PreparedDevice(device, lanes)

@@ -4,9 +4,10 @@ Every constant is a choice of the protocol document where the paper is silent, a
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -59,24 +60,32 @@ class FaceDetector(Protocol):
 
 
 class MtcnnDetector:
-    """MTCNN (Zhang et al. 2016), as facenet-pytorch ships it with its weights. Not thread-safe."""
+    """MTCNN (Zhang et al. 2016), as facenet-pytorch ships it with its weights."""
 
     def __init__(self, device: torch.device) -> None:
-        self._mtcnn = MTCNN(thresholds=list(THRESHOLDS), keep_all=True, device=device)
+        self._device = device
+        # One a thread: how small a face may be is kept in the detector.
+        self._of_thread = threading.local()
 
     def detect(self, photo: NDArray[np.uint8]) -> Sequence[Face]:
         """See `FaceDetector.detect`."""
         if min(photo.shape[:2]) < SMALLEST_FACE:
             return ()  # MTCNN fails where not even the smallest face has room
+        mtcnn = self._mtcnn()
         # Sized to the photo: small faces in large photos cost most of the time and are never the subject.
-        self._mtcnn.min_face_size = max(SMALLEST_FACE, min(photo.shape[:2]) / FACES_ACROSS)
-        boxes, probabilities = self._mtcnn.detect(Image.fromarray(photo))
+        mtcnn.min_face_size = max(SMALLEST_FACE, min(photo.shape[:2]) / FACES_ACROSS)
+        boxes, probabilities = mtcnn.detect(Image.fromarray(photo))
         if boxes is None:
             return ()
         return [
             Face(float(left), float(top), float(right), float(bottom), float(probability))
             for (left, top, right, bottom), probability in zip(boxes, probabilities, strict=True)
         ]
+
+    def _mtcnn(self) -> Any:
+        if not hasattr(self._of_thread, "mtcnn"):
+            self._of_thread.mtcnn = MTCNN(thresholds=list(THRESHOLDS), keep_all=True, device=self._device)
+        return self._of_thread.mtcnn
 
 
 def extract_face(photo: NDArray[np.uint8], detector: FaceDetector) -> Square | None:

@@ -35,7 +35,7 @@ INTERRUPTED = 130
 @click.option("--identities", type=click.IntRange(2, 9999), default=IDENTITIES, help="People to know: the first ones.")
 @click.option("--photographs", type=click.IntRange(1, 5000), default=32, help="To train on, of each identity.")
 @click.option("--population-seed", type=click.IntRange(0, 2**31 - 1), default=0, help="Whose people they are.")
-@click.option("--epochs", type=click.IntRange(1, 1000), default=9)
+@click.option("--epochs", type=click.IntRange(1, 1000), default=6, help="Views of every photograph.")
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), help="Of weights, order and views.  [default: each network's own]"
 )

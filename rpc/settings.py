@@ -25,7 +25,8 @@ class ServiceSettings(BaseSettings):
         None, description="Folder of checkpoint files, with their labels file; the embedded recognizers where none is given."
     )
     device: str = Field("auto", description="Where networks run: auto, cpu, cuda or cuda:N.")
-    threads: int = Field(0, ge=0, description="Processor threads for the networks; 0 takes one per core.")
+    lanes: int = Field(0, ge=0, le=64, description="Requests that are worked on at a time; 0 takes 2 on a CPU, 1 on a GPU.")
+    threads: int = Field(0, ge=0, description="Processor threads for the networks of a lane; 0 shares the cores out.")
     most_waiting: int = Field(16, ge=0, description="Requests that may wait for the device; more are told to come back.")
     most_bytes: int = Field(ImageLimits.most_bytes, ge=1, description="Largest image taken, in bytes.")
     most_pixels: int = Field(ImageLimits.most_pixels, ge=1, le=PILLOW_LIMIT, description="Largest image taken, in pixels.")

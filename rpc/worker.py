@@ -1,4 +1,4 @@
-"""One thread for one device, with a bounded queue before it: computation never runs on the event loop."""
+"""Threads for one device, with a bounded queue before them: computation never runs on the event loop."""
 
 import asyncio
 import contextvars
@@ -15,13 +15,14 @@ _RETRY_AFTER_MS = 500
 
 
 class Worker:
-    """Runs jobs one after another in a thread of its own; at most `most_waiting` jobs wait.
+    """Runs jobs in threads of its own, `lanes` at a time; at most `most_waiting` jobs wait.
 
     A bound here, and not gRPC's on concurrent calls, because that one would refuse health checks too.
     """
 
-    def __init__(self, *, most_waiting: int) -> None:
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="device")
+    def __init__(self, *, most_waiting: int, lanes: int = 1) -> None:
+        self._lanes = lanes
+        self._executor = ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="device")
         self._most_waiting = most_waiting
         self._jobs = 0  # running or waiting, whether or not anyone still wants their result
         self._counting = threading.Lock()
@@ -66,13 +67,13 @@ class Worker:
             abandoned.set()
 
     def close(self) -> None:
-        """Waits for the running job, drops the waiting ones."""
+        """Waits for the running jobs, drops the waiting ones."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _submit(self, job: Callable[[], T]) -> Future[T]:
         with self._counting:
-            if self._jobs > self._most_waiting:
-                raise busy(waiting=self._jobs - 1, retry_after_ms=_RETRY_AFTER_MS)
+            if self._jobs >= self._most_waiting + self._lanes:
+                raise busy(waiting=self._jobs - self._lanes, retry_after_ms=_RETRY_AFTER_MS)
             self._jobs += 1
         future = self._executor.submit(contextvars.copy_context().run, job)
         future.add_done_callback(self._leave)

@@ -26,6 +26,7 @@ def save_weights(model: Classifier, path: Path) -> None:
         if not name.endswith(".num_batches_tracked")
     }
     save_file(tensors, path, metadata={"architecture": network.name})
+    path.chmod(0o644)  # safetensors writes for the owner alone
 
 
 def write_card(

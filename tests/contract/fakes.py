@@ -107,6 +107,7 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
     methods: Sequence[str] = ("bim", "illc", "noise", "none")
     faceless: set[str] = field(default_factory=set)  # identities in whose photos it finds no face
     faults: deque[Fault | None] = field(default_factory=deque)  # of the next Craft calls, one each
+    broken: dict[tuple[str, str], Fault] = field(default_factory=dict)  # by identity and source model
     alter: Callable[[protector_pb2.CraftResponse], None] = lambda response: None
     requests: list[protector_pb2.CraftRequest] = field(default_factory=list)
     asked: Counter[Shown] = field(default_factory=Counter)
@@ -123,7 +124,9 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
     ) -> AsyncIterator[protector_pb2.CraftResponse]:
         """See the schema."""
         self.requests.append(request)
-        fault = self.faults.popleft() if self.faults else None
+        fault = self.broken.get((request.identity, request.source_model))
+        if self.faults:
+            fault = self.faults.popleft()
         if request.identity in self.faceless:
             await Fault(grpc.StatusCode.INVALID_ARGUMENT, "photo: expected a face, got none", "NO_FACE").abort(context)
         row = [

@@ -28,6 +28,8 @@ from orchestrator.face_folder import read_face_folder
 from orchestrator.planning import Wish
 from orchestrator.protocol import Storage
 from orchestrator.run_folder import RunFolder
+from orchestrator.synthetic import read_synthetic_faces
+from synthetic_faces import Population
 from tests.contract.fakes import FakeInvader, FakeProtector, Fault, Shown, label_set_sha256
 
 IDENTITIES = ("a", "b", "c", "d", "e", "f", "g", "h")
@@ -423,6 +425,80 @@ async def test_more_subjects_than_there_are_are_refused_with_their_number(bench:
     assert bench.protector.requests == []
 
 
+async def test_where_some_model_knows_nobody_the_way_out_is_named(bench: Bench) -> None:
+    bench.invader.label_sets = dict.fromkeys(TARGETS, ("nobody", *tuple("stuvwxyz")))
+    message = await bench.fails(InputError)
+    assert message.startswith("--faces: expected identities that every model knows, got 4 (a, ...) that some model does not")
+    assert "--invader-checkpoints" in message
+
+
+# Synthetic faces and embedded recognizers
+
+PEOPLE = Population(8).names
+EIGHT = "synthetic:identities=8"
+EMBEDDED = ("compact-facenet", "compact-resnet", "compact-senet")
+
+
+@pytest.fixture
+def embedded(bench: Bench) -> Bench:
+    """Both services serve the embedded recognizers, which know eight people."""
+    bench.protector.label_sets = dict.fromkeys(EMBEDDED, PEOPLE)
+    bench.invader = FakeInvader(dict.fromkeys(EMBEDDED, PEOPLE))
+    return bench
+
+
+async def test_the_embedded_models_stand_in_where_a_service_has_none_of_the_paper_s(embedded: Bench) -> None:
+    faces = read_synthetic_faces(EIGHT)
+    evaluated = await embedded.evaluate(faces=faces, source_models=None, target_models=None, epsilons=(4,))
+    assert evaluated.finished.complete
+    assert {request.source_model for request in embedded.protector.requests} == set(EMBEDDED)
+    rendered = {photo.read() for identity in faces.identities for photo in faces.photos(identity)}
+    assert {request.photo for request in embedded.protector.requests} <= rendered
+
+
+async def test_every_table_of_synthetic_faces_says_so(embedded: Bench) -> None:
+    evaluated = await embedded.evaluate(
+        faces=read_synthetic_faces(EIGHT), source_models=None, target_models=None, subjects=2
+    )
+    caveat = "embedded recognizers on synthetic faces: not the paper's figures"
+    before, *tables = evaluated.printed.split("PSR in %, crafted with ")
+    assert f"take care      {caveat}" in before
+    assert len(tables) == len(EMBEDDED)
+    assert all(caveat in table for table in tables)
+    assert {row["caveat"] for row in csv.DictReader(io.StringIO(evaluated.csv))} == {caveat}
+    assert evaluated.outcome["caveat"] == caveat
+
+
+@pytest.mark.parametrize(
+    ("faces", "models", "caveat"),
+    [
+        (EIGHT, TARGETS, "recognizers on synthetic faces: not the paper's figures"),
+        (None, EMBEDDED[:2], "embedded recognizers on faces: not the paper's figures"),
+        (None, TARGETS, ""),
+    ],
+)
+async def test_the_caveat_says_what_is_not_the_paper_s(
+    bench: Bench, faces: str | None, models: tuple[str, ...], caveat: str
+) -> None:
+    known = dict.fromkeys(models, (*PEOPLE, *IDENTITIES))
+    bench.protector.label_sets, bench.invader = known, FakeInvader(known)
+    data_set = read_synthetic_faces(faces) if faces else read_face_folder(bench.faces)
+    evaluated = await bench.evaluate(faces=data_set, source_models=models, target_models=models, subjects=1)
+    assert evaluated.outcome["caveat"] == caveat
+
+
+async def test_more_synthetic_people_than_the_models_know_are_refused(embedded: Bench) -> None:
+    faces = read_synthetic_faces("synthetic:identities=9")
+    message = await embedded.fails(InputError, faces=faces, source_models=None, target_models=None)
+    assert message == "--faces: expected at most 8 synthetic identities, as many as every model knows, got 9"
+
+
+async def test_synthetic_people_of_another_seed_are_strangers(embedded: Bench) -> None:
+    faces = read_synthetic_faces(f"{EIGHT},seed=9")
+    message = await embedded.fails(InputError, faces=faces, source_models=None, target_models=None)
+    assert message.startswith("--faces: expected identities that every model knows, got 8 (synthetic9-0001, ...)")
+
+
 HIDDEN = Fault(grpc.StatusCode.PERMISSION_DENIED, "this service does not list its identities", "IDENTITIES_NOT_LISTED")
 
 
@@ -561,9 +637,9 @@ async def test_a_stream_that_ends_early_without_a_failure_is_asked_again(bench: 
 
 async def test_a_craft_that_fails_for_good_leaves_its_cells_short_and_the_others_whole(bench: Bench) -> None:
     bench.protector.label_sets = {"facenet": IDENTITIES, "senet50": IDENTITIES}
-    bench.protector.faults = deque([Fault(message="out of memory")] * 3)
-    evaluated = await bench.evaluate(source_models=("facenet", "senet50"))
     first = draw("abcd")[0]
+    bench.protector.broken = {(first, "facenet"): Fault(message="out of memory")}
+    evaluated = await bench.evaluate(source_models=("facenet", "senet50"))
     assert not evaluated.finished.complete
     assert {key for key in observed(bench.folder) if key[0] == first} == {
         (first, "senet50", *cloak, target) for cloak in CLOAKS for target in TARGETS

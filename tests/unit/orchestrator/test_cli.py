@@ -89,36 +89,17 @@ def test_a_bad_value_is_refused_by_its_option(
     assert list(Path.cwd().iterdir()) == [], "what is refused leaves nothing behind"
 
 
-@pytest.mark.parametrize(
-    ("protector", "got"),
-    [
-        ([], "got neither"),
-        (["--protector", "localhost:1", "--protector-checkpoints", "weights"], "got both"),
-    ],
-)
-def test_a_protector_is_either_running_or_started(
-    faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, protector: list[str], got: str
+@pytest.mark.parametrize("kind", ["protector", "invader"])
+def test_a_service_is_not_both_running_and_started(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, kind: str
 ) -> None:
-    arguments = ["evaluate", "--faces", str(faces), "--invader", "localhost:2", *protector]
-    reason = refused(arguments, monkeypatch, capsys)
-    assert reason == f"error: --protector, --protector-checkpoints: expected one of the two, {got}"
+    reason = refused([*both_services(faces), f"--{kind}-checkpoints", "weights"], monkeypatch, capsys)
+    assert reason == f"error: --{kind}, --{kind}-checkpoints: expected at most one of the two, got both"
 
 
-@pytest.mark.parametrize(
-    ("invader", "got"),
-    [([], "got neither"), (["--invader", "localhost:2", "--invader-checkpoints", "weights"], "got both")],
-)
-def test_an_invader_is_either_running_or_started(
-    faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output, invader: list[str], got: str
-) -> None:
-    arguments = ["evaluate", "--faces", str(faces), "--protector", "localhost:1", *invader]
-    reason = refused(arguments, monkeypatch, capsys)
-    assert reason == f"error: --invader, --invader-checkpoints: expected one of the two, {got}"
-
-
-def test_a_data_set_must_be_named(faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
-    arguments = ["evaluate", "--protector", "localhost:1", "--invader", "localhost:2"]
-    assert "'--faces'" in refused(arguments, monkeypatch, capsys)
+def test_synthetic_faces_that_cannot_be_are_refused(faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:
+    reason = refused(["evaluate", "--faces", "synthetic:identities=0"], monkeypatch, capsys)
+    assert reason == "error: --faces: synthetic:identities=0: identities: expected 1..9999, got 0"
 
 
 def test_a_missing_data_set_is_refused_by_its_path(faces: Path, monkeypatch: pytest.MonkeyPatch, capsys: Output) -> None:

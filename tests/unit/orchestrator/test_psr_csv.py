@@ -43,6 +43,7 @@ def test_a_row_holds_a_cell_s_psr_with_all_that_stands_beside_it() -> None:
         "minus_noise": "",
         "minus_noise_low": "",
         "minus_noise_high": "",
+        "caveat": "",
     }
     assert 0 < float(differences["minus_control_low"]) < 75 < float(differences["minus_control_high"]) < 100
 
@@ -72,6 +73,12 @@ def test_a_negative_difference_keeps_its_sign() -> None:
 def test_names_with_commas_and_quotes_survive() -> None:
     (row,) = rows(observations(Cell("facenet", 'my "own", method', 8, "resnet50"), a=1))
     assert row["method"] == 'my "own", method'
+
+
+def test_a_caveat_stands_in_every_row() -> None:
+    table = [*observations(CLOAKED, a=1), *observations(CONTROL, a=1)]
+    text = psr_csv(results(table, ks=(1, 5)), subjects=4, caveat="not the paper's figures")
+    assert [row["caveat"] for row in csv.DictReader(io.StringIO(text))] == ["not the paper's figures"] * 4
 
 
 def test_no_observations_leave_the_header_alone() -> None:

@@ -23,6 +23,12 @@ class LampSettings(ServiceSettings):
     flicker: bool = Field(False, description="Whether it flickers.")
 
 
+class FittedLampSettings(LampSettings):
+    """A lamp that does not come with a bulb."""
+
+    bulb: str
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.upper().startswith("DEID_LAMP")]:
@@ -33,10 +39,10 @@ def read(*arguments: str) -> LampSettings:
     return read_settings(LampSettings, program=PROGRAM, arguments=["--checkpoints", "weights", *arguments])
 
 
-def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str, settings: type[LampSettings] = LampSettings) -> str:
     """What is said of arguments that stop the start with exit status 2."""
     with pytest.raises(SystemExit) as stopped:
-        read_settings(LampSettings, program=PROGRAM, arguments=list(arguments))
+        read_settings(settings, program=PROGRAM, arguments=list(arguments))
     said = capsys.readouterr()
     # `sys.exit` with a text prints it and exits with 1, but only once the interpreter handles it.
     text = said.err + (stopped.value.code if isinstance(stopped.value.code, str) else "")
@@ -151,7 +157,11 @@ def test_every_bad_value_is_told_at_once(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_missing_setting_stops_the_start_with_its_flag_and_nothing_of_the_others(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    text = refusal(capsys, "--lumens", "12345")
-    assert text.startswith("lamp-service: --checkpoints: ")
+    text = refusal(capsys, "--lumens", "12345", settings=FittedLampSettings)
+    assert text.startswith("lamp-service: --bulb: ")
     assert "required" in text.lower()
     assert "12345" not in text
+
+
+def test_a_checkpoint_folder_need_not_be_given() -> None:
+    assert read_settings(LampSettings, program=PROGRAM, arguments=[]).checkpoints is None

@@ -1,4 +1,4 @@
-"""One thread, one job at a time, a bounded queue. Jobs wait for events, never for time."""
+"""Threads of its own, a bounded queue. Jobs wait for events, never for time."""
 
 import asyncio
 import threading
@@ -53,6 +53,23 @@ async def test_jobs_run_one_after_another_in_one_thread_that_is_not_the_loop_s()
     threads = {thread for _, thread in ran}
     assert len(threads) == 1
     assert threads != {threading.get_ident()}
+    worker.close()
+
+
+async def test_as_many_jobs_run_at_a_time_as_there_are_lanes() -> None:
+    worker = Worker(most_waiting=1, lanes=2)
+    gates = [Gate() for _ in range(3)]
+    jobs = [asyncio.create_task(worker.run(gate)) for gate in gates]
+    await asyncio.gather(*(gate.wait_until_entered() for gate in gates[:2]))
+    assert not gates[2].entered.is_set()
+    with pytest.raises(ServiceError, match="busy: 1 requests are waiting already") as refused:
+        await worker.run(lambda: None)
+    assert refused.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    gates[1].opened.set()
+    await gates[2].wait_until_entered()
+    for gate in gates:
+        gate.opened.set()
+    assert await asyncio.gather(*jobs) == ["done"] * 3
     worker.close()
 
 
