@@ -13,6 +13,7 @@ from rich.console import Console
 
 from orchestrator.clients import InvaderClient, ProtectorClient
 from orchestrator.errors import InputError
+from orchestrator.manifest import Plan
 from orchestrator.metrics.observation import Observation
 from orchestrator.metrics.psr import results
 from orchestrator.planning import Planned, Wish, make_plan
@@ -75,6 +76,7 @@ async def evaluate(
         _announce(planned, folder, console)
         store = Store(folder.observations, run=plan.digest())
         stack.callback(store.close)
+        folder.check_room(cloaks=_cloaks_left(plan, store) if keep_cloaks else 0, storage=plan.storage)
         total = plan.subjects * plan.grid.observations_per_probe
         with RunProgress(console, subjects=plan.subjects, observations=total) as progress:
             runner = Runner(
@@ -89,6 +91,12 @@ async def evaluate(
             )
             await runner.run()
         return _conclude(planned, store, folder, runner.tally, console, seconds=time.monotonic() - started)
+
+
+def _cloaks_left(plan: Plan, store: Store) -> int:
+    done = sum(subject.fate is Fate.SUBJECT for subject in store.subjects())
+    a_subject = sum(1 for source_model in plan.grid.source_models for _ in plan.grid.cloaks(source_model))
+    return (plan.subjects - done) * a_subject
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any
 
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.manifest import Plan, check_same_plan, software
+from orchestrator.protocol import Storage
+
+MOST_JPEG_BYTES, MOST_PNG_BYTES = 80_000, 160_000  # of a cloak of 224 x 224 pixels
+ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
 
 
 class RunFolder:
@@ -45,6 +50,20 @@ class RunFolder:
         others = sorted(path.name for path in self.root.iterdir() if path.name not in own)
         if others:
             raise InputError(f"--run: expected a new folder or one that holds a run, got {self.root} with {others[0]}")
+
+    def check_room(self, *, cloaks: int, storage: Storage) -> None:
+        """Makes sure before the work that its results will have room.
+
+        Raises:
+            InputError: the disk has not room for so many more cloaks.
+        """
+        needed = ROOM_BESIDE_CLOAKS + cloaks * (MOST_PNG_BYTES if storage.jpeg_quality is None else MOST_JPEG_BYTES)
+        free = shutil.disk_usage(self.root).free
+        if free < needed:
+            raise InputError(
+                f"--run: expected {needed / 1e6:.0f} MB of free disk space for {self.root}, got {free / 1e6:.0f} MB"
+                + ("; with --discard-cloaks it needs less" if cloaks else "")
+            )
 
     def log(self, service: str) -> Path:
         """Where what a service logs goes."""

@@ -1,10 +1,12 @@
 """A run folder is its owner's alone, and goes on only as the run it began as."""
 
+import errno
 import json
 import stat
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -278,3 +280,30 @@ def test_a_damaged_cloak_is_replaced_by_the_one_that_is_crafted_again(folder: Ru
     path.write_bytes(ENCODED[:3])
     folder.keep_cloak(DIGEST, ".png", ENCODED)
     assert folder.kept_cloak(DIGEST, ".png") == ENCODED
+
+
+@pytest.mark.parametrize(
+    ("cloaks", "storage", "needed"), [(100, Storage(95), "13 MB"), (100, Storage(None), "21 MB"), (0, Storage(95), "5 MB")]
+)
+def test_a_disk_without_room_is_told_before_the_work(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, cloaks: int, storage: Storage, needed: str
+) -> None:
+    folder.create()
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=4_000_000))
+    with pytest.raises(InputError) as refused:
+        folder.check_room(cloaks=cloaks, storage=storage)
+    expected = f"--run: expected {needed} of free disk space for {folder.root}, got 4 MB"
+    assert str(refused.value) == expected + ("; with --discard-cloaks it needs less" if cloaks else "")
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10**12))
+    folder.check_room(cloaks=cloaks, storage=storage)
+
+
+def test_a_disk_that_fills_up_is_one_line(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.create()
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkstemp", full)
+    with pytest.raises(OrchestratorError, match=r"cannot be written: No space left on device$"):
+        folder.keep_cloak("ab" * 32, ".jpg", b"cloak")

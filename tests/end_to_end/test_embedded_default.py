@@ -1,0 +1,81 @@
+"""What `make evaluate` runs: synthetic faces, the embedded recognizers, two services, nothing to give."""
+
+import csv
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+EVALUATE = (sys.executable, "-m", "orchestrator", "evaluate")
+CAVEAT = "embedded recognizers on synthetic faces: not the paper's figures"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished run of two subjects with two budgets."""
+
+    folder: Path
+    output: str
+
+    def psr(self, **wanted: str) -> list[float]:
+        """PSR@1 in percent of the rows that have these values."""
+        with (self.folder / "psr.csv").open() as file:
+            rows = [row for row in csv.DictReader(file) if row["k"] == "1"]
+        return [float(row["psr"]) for row in rows if wanted.items() <= row.items()]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    folder = tmp_path_factory.mktemp("embedded") / "run"
+    command = [*EVALUATE, "--subjects", "2", "--epsilons", "4,64", "--run", str(folder)]
+    finished = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return Run(folder, finished.stdout)
+
+
+def test_the_whole_grid_is_run(run: Run) -> None:
+    assert "90 observations in " in run.output
+    assert len(run.psr()) == 45
+    assert len(run.psr(source_model="compact-senet", method="bim", target_model="compact-resnet")) == 2
+
+
+def test_every_table_says_what_it_is_of(run: Run) -> None:
+    _, *tables = run.output.split("PSR in %, crafted with compact ")
+    assert len(tables) == 6
+    assert all(CAVEAT in table for table in tables)
+    manifest = json.loads((run.folder / "manifest.json").read_text())
+    assert manifest["data_set"] == {"synthetic": True, "renderer": 1, "identities": 300, "photographs": 4, "seed": 0}
+    assert manifest["outcome"]["caveat"] == CAVEAT
+
+
+def test_unprotected_faces_are_recognised_and_cloaked_ones_are_not(run: Run) -> None:
+    assert run.psr(method="none") == [0.0] * 9
+    for model in ("compact-facenet", "compact-resnet", "compact-senet"):
+        assert run.psr(source_model=model, target_model=model, method="bim", epsilon="64") == [100.0]
+
+
+def test_going_on_with_a_finished_run_asks_nothing(run: Run) -> None:
+    command = [*EVALUATE, "--subjects", "2", "--epsilons", "4,64", "--run", str(run.folder)]
+    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert again.returncode == 0, again.stderr
+    assert json.loads((run.folder / "manifest.json").read_text())["outcome"]["last_session"]["craft_calls"] == 0
+
+
+def refused(*arguments: str, cwd: Path) -> str:
+    finished = subprocess.run([*EVALUATE, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 2, finished.stdout + finished.stderr
+    assert "Traceback" not in finished.stderr
+    return finished.stderr.strip()
+
+
+def test_more_people_than_the_recognizers_know_are_refused(tmp_path: Path) -> None:
+    assert refused("--faces", "synthetic:identities=301", cwd=tmp_path) == (
+        "error: --faces: expected at most 300 synthetic identities, as many as every model knows, got 301"
+    )
+
+
+def test_more_subjects_than_people_are_refused(tmp_path: Path) -> None:
+    assert refused("--subjects", "301", cwd=tmp_path).startswith("error: --subjects: expected at most 300 ")
