@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from recognizers.checkpoints.checkpoint import file_sha256
 from recognizers.model_card import card_path
 from recognizers.training.held_out import Accuracy
-from recognizers.training.loop import Classifier, EpochResult, Schedule
+from recognizers.training.loop import Classifier, EpochResult, Recipe
 
 
 def save_weights(model: Classifier, path: Path) -> None:
@@ -32,7 +32,7 @@ def save_weights(model: Classifier, path: Path) -> None:
 def write_card(
     weights: Path,
     model: Classifier,
-    schedule: Schedule,
+    recipe: Recipe,
     curve: Sequence[EpochResult],
     held_out: Mapping[int, Accuracy],
     *,
@@ -45,8 +45,7 @@ def write_card(
         "classes": len(model.head.label_set),
         "label_set_sha256": model.head.label_set.sha256,
         "trained_on": dict(data),
-        "seed": schedule.seed,
-        "epochs": schedule.epochs,
+        **asdict(recipe),
         "training_seconds": round(curve[-1].seconds),
         "training_machine": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
         "held_out": {

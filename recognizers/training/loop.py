@@ -18,20 +18,20 @@ from recognizers.network import Network
 from recognizers.training.augmentation import AugmentedFaces
 from recognizers.training.photographs import FacePhotograph
 
-BATCH = 48
 LEARNING_RATE = 4e-3  # the highest of the one cycle (Smith and Topin 2019)
 WEIGHT_DECAY = 0.02
 LABEL_SMOOTHING = 0.1  # keeps the softmax from saturating, where its gradient would vanish
-DROPOUT = 0.2
 WORKERS = 2
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Recipe:
     """What a training depends on besides the photographs."""
 
     seed: int
     epochs: int
+    batch: int
+    dropout: float  # share of the features
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,10 @@ class EpochResult:
 class Classifier(nn.Module):
     """A network, dropout and the linear head, as they are trained."""
 
-    def __init__(self, network: Network, label_set: LabelSet) -> None:
+    def __init__(self, network: Network, label_set: LabelSet, *, dropout: float) -> None:
         super().__init__()
         self.network = network
-        self.dropout = nn.Dropout(DROPOUT)
+        self.dropout = nn.Dropout(dropout)
         self.head = LinearHead(network.feature_size, label_set)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def train(
     architecture: type[Network],
     label_set: LabelSet,
     photographs: Sequence[FacePhotograph],
-    schedule: Schedule,
+    recipe: Recipe,
     *,
     state: Path,
     on_batch: Callable[[int, float], None],
@@ -74,7 +74,7 @@ def train(
         architecture: the network to train.
         label_set: its identities, in class order.
         photographs: what it is trained on.
-        schedule: seed and epochs.
+        recipe: seed, epochs, size of the batches, dropout.
         state: file of how far the training is.
         on_batch: called with the number of views seen since the training began, and the batch's loss.
         on_epoch: called with each epoch's result, those of earlier sessions first.
@@ -82,25 +82,25 @@ def train(
     Raises:
         RecognizerError: `state` is of another training.
     """
-    torch.manual_seed(schedule.seed)
-    model = Classifier(architecture(), label_set).to(memory_format=torch.channels_last)
+    torch.manual_seed(recipe.seed)
+    model = Classifier(architecture(), label_set, dropout=recipe.dropout).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(_parameter_groups(model), lr=LEARNING_RATE)
-    faces = AugmentedFaces(photographs, input_size=architecture.input_size, seed=schedule.seed)
-    steps = -(-len(faces) // BATCH)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps * schedule.epochs, pct_start=0.2)
-    identity = {"architecture": architecture.name, "photographs": len(faces), "labels": label_set.sha256, **asdict(schedule)}
+    faces = AugmentedFaces(photographs, input_size=architecture.input_size, seed=recipe.seed)
+    steps = -(-len(faces) // recipe.batch)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps * recipe.epochs, pct_start=0.2)
+    identity = {"architecture": architecture.name, "photographs": len(faces), "labels": label_set.sha256, **asdict(recipe)}
     curve = _resume(state, identity, model, optimizer, cycle)
     for result in curve:
         on_epoch(result)
     begun = time.monotonic() - (curve[-1].seconds if curve else 0.0)
     seen = len(faces) * len(curve)
-    for epoch in range(len(curve) + 1, schedule.epochs + 1):
+    for epoch in range(len(curve) + 1, recipe.epochs + 1):
         faces.epoch = epoch
-        order = torch.Generator().manual_seed(schedule.seed * 1000 + epoch)
-        torch.manual_seed(schedule.seed * 1000 + epoch)  # dropout
+        order = torch.Generator().manual_seed(recipe.seed * 1000 + epoch)
+        torch.manual_seed(recipe.seed * 1000 + epoch)  # dropout
         losses, hits = 0.0, 0
         for images, labels in DataLoader(
-            faces, BATCH, shuffle=True, generator=order, num_workers=WORKERS, multiprocessing_context="fork"
+            faces, recipe.batch, shuffle=True, generator=order, num_workers=WORKERS, multiprocessing_context="fork"
         ):
             logits = model.train()(images.float().contiguous(memory_format=torch.channels_last))
             loss = cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)

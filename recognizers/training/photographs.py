@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import shutil
+import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +45,7 @@ def prepare_photographs(folder: Path, population: Population, numbers: Sequence[
     if not missing:
         return
     work = partial(_prepare_identity, folder, population, tuple(numbers))
-    with multiprocessing.get_context("spawn").Pool(processes, initializer=_one_thread) as pool:
+    with multiprocessing.get_context("spawn").Pool(processes, initializer=_prepare_process) as pool:
         for _ in pool.imap_unordered(work, missing):
             done += 1
             yield done
@@ -62,8 +63,9 @@ def read_photographs(folder: Path, population: Population) -> list[FacePhotograp
     return photographs
 
 
-def _one_thread() -> None:
+def _prepare_process() -> None:
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
 
 
 def _prepare_identity(folder: Path, population: Population, numbers: Sequence[int], identity: int) -> None:

@@ -60,7 +60,7 @@ def trained(
             CompactFaceNet,
             LabelSet(PEOPLE.names),
             photographs,
-            loop.Schedule(seed=5, epochs=epochs),
+            loop.Recipe(seed=5, epochs=epochs, batch=4, dropout=0.2),
             state=state,
             on_batch=lambda seen, loss: None,
             on_epoch=on_epoch,
@@ -101,6 +101,18 @@ def test_the_command_makes_weights_that_load_and_a_card(
     assert card["held_out"]["probe of 160 pixels"]["photographs"] == 20
     assert len(card["learning_curve"]) == 1
     assert np.isfinite(card["learning_curve"][0]["loss"])
+
+
+def test_other_people_s_labels_are_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "labels.txt").write_text("alice\nbob\n")
+    monkeypatch.setattr(sys, "argv", ["train", "--work", str(tmp_path / "work"), "--out", str(tmp_path)])
+    with pytest.raises(SystemExit) as stopped:
+        train.main()
+    assert stopped.value.code == 2
+    assert "labels.txt: names other people than are to be trained for" in capsys.readouterr().err
+    assert (tmp_path / "labels.txt").read_text() == "alice\nbob\n"
 
 
 @pytest.mark.parametrize(
