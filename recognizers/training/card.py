@@ -17,11 +17,14 @@ from recognizers.training.loop import Classifier, EpochResult, Recipe
 
 
 def save_weights(model: Classifier, path: Path) -> None:
-    """Writes the weights as float16, under the names that `read_checkpoint` knows."""
+    """Writes the weights under the names that `read_checkpoint` knows: kernels and matrices as float16, all else as float32.
+
+    The variance that the stem's BatchNorm keeps is of sums of levels 0..255: beyond float16's range.
+    """
     network = model.network
     head = {f"{network.head_name}.{name}": tensor for name, tensor in model.head.linear.state_dict().items()}
     tensors = {
-        name: tensor.to(torch.float16).contiguous()
+        name: tensor.to(torch.float16 if tensor.ndim > 1 else torch.float32).contiguous()
         for name, tensor in (network.backbone.state_dict() | head).items()
         if not name.endswith(".num_batches_tracked")
     }
