@@ -9,6 +9,7 @@ import torch
 from recognizers.architectures import ARCHITECTURES
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError
+from recognizers.folding import fold_batch_norm
 from recognizers.head import LinearHead
 from recognizers.label_set import LabelSet, find_labels_file, read_labels
 from recognizers.model_card import check_against_card
@@ -85,7 +86,9 @@ def build_recognizer(checkpoint: Checkpoint, label_set: LabelSet) -> NeuralRecog
 
 
 def load_folder(folder: Path, device: torch.device) -> CheckpointFolder:
-    """Loads every checkpoint of a folder to a device; a file that is refused does not keep the others from loading.
+    """Loads every checkpoint of a folder to a device, ready to serve.
+
+    A file that is refused does not keep the others from loading.
 
     Raises:
         CheckpointError: the folder cannot be listed, or none of its checkpoints can be used.
@@ -96,6 +99,7 @@ def load_folder(folder: Path, device: torch.device) -> CheckpointFolder:
     for path in _checkpoint_files(folder):
         try:
             candidate = load_recognizer(path)
+            fold_batch_norm(candidate.recognizer)
             candidate.recognizer.to(device).to(memory_format=torch.channels_last)
         except RecognizerError as error:
             refused.append(str(error))

@@ -42,6 +42,11 @@ def test_the_whole_grid_is_run(run: Run) -> None:
     assert len(run.psr(source_model="compact-senet", method="bim", target_model="compact-resnet")) == 2
 
 
+def test_the_services_end_in_order(run: Run) -> None:
+    for service in ("protector", "invader"):
+        assert '"event": "stopped"' in (run.folder / "logs" / f"{service}.log").read_text().splitlines()[-1]
+
+
 def test_every_table_says_what_it_is_of(run: Run) -> None:
     _, *tables = run.output.split("PSR in %, crafted with compact ")
     assert len(tables) == 6
