@@ -37,8 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_whole_grid_is_run(run: Run) -> None:
-    assert "90 observations in " in run.output
-    assert len(run.psr()) == 45
+    assert "126 observations in " in run.output
+    assert len(run.psr()) == 63
     assert len(run.psr(source_model="compact-senet", method="bim", target_model="compact-resnet")) == 2
 
 
