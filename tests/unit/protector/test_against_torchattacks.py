@@ -71,7 +71,11 @@ def loss(recognizer: Recognizer, pixels: NDArray[np.uint8], label: int) -> float
 
 
 def check_against_torchattacks(recognizer: Recognizer, probe: NDArray[np.uint8], method: str) -> None:
-    """One step: at least 99.9 % of pixels equal. The full run at epsilon 8: the loss within 2 %."""
+    """One step: at least 99.9 % of pixels equal. The full run at epsilon 8: the loss within 2 %.
+
+    Where ILLC drives its loss to nothing, 2 % of the loss says nothing; there the label's probability, exp(-loss), is
+    within 2 %.
+    """
     one_step = theirs(recognizer, probe, method, 1, steps=iterations(1))
     equal = (ours(recognizer, probe, method, 1) == one_step).all(axis=2).mean()
     assert equal >= 0.999, f"{equal:.5f} of the pixels are equal after one step"
@@ -81,7 +85,7 @@ def check_against_torchattacks(recognizer: Recognizer, probe: NDArray[np.uint8],
     their_cloak = theirs(recognizer, probe, method, 8, steps=iterations(8))
     clean, our_loss, their_loss = (loss(recognizer, pixels, label) for pixels in (probe, our_cloak, their_cloak))
     assert our_loss > clean if method == "bim" else our_loss < clean, "the attack had an effect"
-    assert our_loss == pytest.approx(their_loss, rel=0.02)
+    assert our_loss == pytest.approx(their_loss, rel=0.02, abs=0.02)
 
 
 @pytest.fixture(scope="module")

@@ -51,8 +51,9 @@ def logits(architecture: str, images: Tensor) -> Tensor:
         return recognizer(architecture).logits(images)
 
 
-def test_every_architecture_is_stated_twice() -> None:
-    assert set(PLAIN_NETWORKS) == set(ARCHITECTURES)
+def test_every_published_architecture_is_stated_twice() -> None:
+    """The compact ones are this project's own; their weights and cards hold them fast."""
+    assert set(PLAIN_NETWORKS) == {name for name in ARCHITECTURES if not name.startswith("compact-")}
 
 
 @every_architecture

@@ -19,6 +19,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
+from recognizers.architectures import ARCHITECTURES
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.container import read_container
 from recognizers.errors import CheckpointError, LabelSetError
@@ -37,7 +38,7 @@ from tests.unit.recognizers.plain_networks import (
 )
 from tests.unit.recognizers.test_restricted_pickle import python2_pickle
 
-ARCHITECTURES = ("facenet", "resnet50", "senet50")
+PUBLISHED = ("facenet", "resnet50", "senet50")
 
 
 def torch_zip(tensors: Weights) -> bytes:
@@ -296,7 +297,7 @@ def data_parallel_with_step_counters(weights: Weights) -> dict[str, Tensor]:
     [
         ("resnet50", data_parallel),
         ("resnet50", with_step_counters),
-        *((architecture, data_parallel_with_step_counters) for architecture in ARCHITECTURES),
+        *((architecture, data_parallel_with_step_counters) for architecture in PUBLISHED),
     ],
 )
 def test_a_data_parallel_prefix_and_step_counters_make_no_difference(
@@ -368,7 +369,7 @@ def test_the_published_files_are_known_by_their_digest(sha256: str, file: str) -
 
 
 def test_resnet50_comes_with_the_warning_that_torchvisions_weights_look_the_same(folder: Path) -> None:
-    notes = {name: read_checkpoint(hollow_checkpoint(folder / name, name)).note for name in ARCHITECTURES}
+    notes = {name: read_checkpoint(hollow_checkpoint(folder / name, name)).note for name in PUBLISHED}
     assert "torchvision" in (notes["resnet50"] or "")
     assert notes["facenet"] is notes["senet50"] is None
 
@@ -393,7 +394,7 @@ def test_another_architecture_is_refused_with_its_names(
     folder: Path, network: Any, named: str, container: Container
 ) -> None:
     reason = refusal_of(folder / "checkpoint", container(hollow_state(network)))
-    assert reason.startswith("wrong architecture: expected one of facenet, resnet50, senet50, got ")
+    assert reason.startswith(f"wrong architecture: expected one of {', '.join(ARCHITECTURES)}, got ")
     assert named in reason
 
 
@@ -410,7 +411,7 @@ def test_a_wider_resnet_is_refused_with_both_shapes(folder: Path) -> None:
     assert re.search(r"looks like resnet50 .*has the shape \(128,.*expected \(64,", reason)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", PUBLISHED)
 def test_missing_and_unexpected_keys_are_named(folder: Path, architecture: str) -> None:
     weights = hollow_weights(architecture)
     lost = {
