@@ -11,10 +11,11 @@ CPU_LANES = 2  # small batches leave cores idle; two at a time fill them (docs/e
 
 @dataclass(frozen=True)
 class PreparedDevice:
-    """A device, and how many threads of this process should use it at a time."""
+    """A device, and how it is shared."""
 
     device: torch.device
-    lanes: int
+    lanes: int  # threads of this process that use it at a time
+    threads: int  # processor threads for each of them
 
 
 def prepare_device(name: str, *, lanes: int, threads: int) -> PreparedDevice:
@@ -37,9 +38,10 @@ def prepare_device(name: str, *, lanes: int, threads: int) -> PreparedDevice:
         raise RecognizerError(f"device: expected auto, cpu or an available cuda device, got {name!r}") from error
     cores = torch.get_num_threads()
     lanes = lanes or (min(CPU_LANES, cores) if device.type == "cpu" else 1)
-    torch.set_num_threads(threads or max(1, cores // lanes))
+    threads = threads or max(1, cores // lanes)
+    torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    return PreparedDevice(device, lanes)
+    return PreparedDevice(device, lanes, threads)

@@ -9,10 +9,11 @@ import torch
 from recognizers.architectures import ARCHITECTURES
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError
-from recognizers.folding import fold_batch_norm
 from recognizers.head import LinearHead
 from recognizers.label_set import LabelSet, find_labels_file, read_labels
 from recognizers.model_card import check_against_card
+from recognizers.precision import Precision
+from recognizers.preparing import prepare
 from recognizers.recognizer import NeuralRecognizer
 
 # What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.
@@ -85,8 +86,8 @@ def build_recognizer(checkpoint: Checkpoint, label_set: LabelSet) -> NeuralRecog
     return NeuralRecognizer(network, head)
 
 
-def load_folder(folder: Path, device: torch.device) -> CheckpointFolder:
-    """Loads every checkpoint of a folder to a device, ready to serve.
+def load_folder(folder: Path, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> CheckpointFolder:
+    """Loads every checkpoint of a folder to a device, ready to serve in a precision.
 
     A file that is refused does not keep the others from loading.
 
@@ -99,8 +100,7 @@ def load_folder(folder: Path, device: torch.device) -> CheckpointFolder:
     for path in _checkpoint_files(folder):
         try:
             candidate = load_recognizer(path)
-            fold_batch_norm(candidate.recognizer)
-            candidate.recognizer.to(device).to(memory_format=torch.channels_last)
+            prepare(candidate.recognizer, device, precision=precision)
         except RecognizerError as error:
             refused.append(str(error))
             continue

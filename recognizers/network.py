@@ -25,5 +25,7 @@ class Network(nn.Module, ABC):
 
     def forward(self, images: Tensor) -> Tensor:
         """Features (N, feature_size) of RGB images (N, 3, input_size, input_size) in levels 0..255."""
-        features: Tensor = self.backbone(self.normalise(images))
+        # Levels are normalised in the images' own precision, then taken to the backbone's.
+        normalised = self.normalise(images).to(next(self.backbone.parameters()).dtype)
+        features: Tensor = self.backbone(normalised)
         return features

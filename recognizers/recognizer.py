@@ -69,5 +69,5 @@ class NeuralRecognizer(nn.Module):
 
     def logits(self, images: Tensor) -> Tensor:
         """See `Recognizer.logits`."""
-        logits = self.head(self.network(images))
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        features = self.network(images)
+        return self.head(features.to(torch.promote_types(features.dtype, torch.float32)))

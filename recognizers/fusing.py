@@ -1,0 +1,95 @@
+"""Rewrites a traced backbone so that each convolution takes over the steps around it."""
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+from torch.fx.passes.shape_prop import ShapeProp
+
+from recognizers.frozen_convolution import FrozenConvolution
+from recognizers.squeeze import excited
+
+_ADDITIONS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, torch.add)
+_PRODUCTS: tuple[Callable[..., Any], ...] = (operator.mul, operator.imul, torch.mul)
+_RECTIFIERS: tuple[Callable[..., Any], ...] = (torch.relu, torch.relu_, nn.functional.relu)
+
+
+def fold_scales(backbone: GraphModule) -> None:
+    """A convolution whose result is multiplied by a constant takes it into its weights."""
+    for node in list(backbone.graph.nodes):
+        if node.target not in _PRODUCTS:
+            continue
+        sources = [source for source in node.all_input_nodes if _is_module(backbone, source, nn.Conv2d)]
+        scales = [argument for argument in node.args if isinstance(argument, float)]
+        if len(sources) == len(scales) == 1 and list(sources[0].users) == [node]:
+            with torch.no_grad():
+                for parameter in backbone.get_submodule(sources[0].target).parameters():
+                    parameter.mul_(scales[0])
+            _bypass(node, sources[0])
+    backbone.recompile()
+
+
+def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
+    """Every convolution becomes a `FrozenConvolution` that adds and rectifies, where these follow and nothing else does.
+
+    `images` (N, 3, S, S) is an input of the size and type that the backbone will see.
+    """
+    with torch.no_grad():
+        ShapeProp(backbone).propagate(images)
+    for node in list(backbone.graph.nodes):
+        if _is_module(backbone, node, nn.Identity) or _is_module(backbone, node, nn.Dropout):
+            _bypass(node, node.args[0])
+    for node in list(backbone.graph.nodes):
+        if _is_module(backbone, node, nn.Conv2d):
+            last, other, rectified = _tail(backbone, node)
+            convolution = backbone.get_submodule(node.target)
+            assert isinstance(convolution, nn.Conv2d)
+            frozen = FrozenConvolution(convolution, rectified=rectified, x=_shape(node.args[0]), y=_shape(node))
+            backbone.set_submodule(node.target, frozen)
+            with backbone.graph.inserting_after(last):
+                taken_over = backbone.graph.call_module(node.target, (*node.args, other))
+            taken_over.meta = last.meta
+            _bypass(last, taken_over)
+    for node in list(backbone.graph.nodes):
+        if node.target is excited:
+            last, other, rectified = _tail(backbone, node)
+            with backbone.graph.inserting_after(last):
+                taken_over = backbone.graph.call_function(excited, (*node.args, other, rectified))
+            _bypass(last, taken_over)
+    backbone.graph.eliminate_dead_code()
+    backbone.recompile()
+
+
+def _tail(backbone: GraphModule, node: Node) -> tuple[Node, Node | None, bool]:
+    """The last of what a node takes over; what is added to it, if anything; whether the sum is rectified."""
+    last, other = node, None
+    user = _only_user(last)
+    if user is not None and user.target in _ADDITIONS and not user.kwargs:
+        others = [argument for argument in user.args if argument is not node]
+        if len(others) == 1 and isinstance(others[0], Node):
+            last, other = user, others[0]
+    user = _only_user(last)
+    rectified = user is not None and (user.target in _RECTIFIERS or _is_module(backbone, user, nn.ReLU))
+    return (user if rectified and user is not None else last), other, rectified
+
+
+def _shape(node: Node) -> torch.Size:
+    shape: torch.Size = node.meta["tensor_meta"].shape
+    return shape
+
+
+def _only_user(node: Node) -> Node | None:
+    return next(iter(node.users)) if len(node.users) == 1 else None
+
+
+def _is_module(backbone: GraphModule, node: Any, kind: type[nn.Module]) -> bool:
+    return isinstance(node, Node) and node.op == "call_module" and isinstance(backbone.get_submodule(str(node.target)), kind)
+
+
+def _bypass(node: Node, instead: Node) -> None:
+    node.replace_all_uses_with(instead, delete_user_cb=lambda user: user is not instead)
+    if not node.users:
+        node.graph.erase_node(node)
