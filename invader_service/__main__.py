@@ -15,6 +15,7 @@ from recognizers.device import prepare_device
 from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
 from recognizers.loading import load_folder
+from recognizers.precision import choose_precision
 from recognizers.recognizer import Recognizer
 from rpc.errors import BUSY, IDENTITIES_NOT_LISTED, INVALID_ARGUMENT, NOT_FOUND, RpcError
 from rpc.logs import configure_logging
@@ -49,9 +50,11 @@ async def serve(settings: InvaderSettings) -> None:
 
 def load_target_models(settings: InvaderSettings, device: torch.device) -> dict[str, Recognizer]:
     """Loads the checkpoint folder; refused files are logged, the others served."""
-    folder = load_folder(settings.checkpoints or embedded.FOLDER, device)
+    precision = choose_precision(settings.precision, device)
+    folder = load_folder(settings.checkpoints or embedded.FOLDER, device, precision=precision)
     for reason in folder.refused:
         logger.error("checkpoint refused", extra={"reason": reason})
+    logger.info("target models ready", extra={"target_models": ", ".join(folder.loaded), "precision": precision})
     return {name: loaded.recognizer for name, loaded in folder.loaded.items()}
 
 

@@ -75,6 +75,12 @@ def cli() -> None:
     type=click.Path(path_type=Path),
     help="Start an invader with this folder.  [default: the embedded recognizers]",
 )
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "float32", "bfloat16"]),
+    default="auto",
+    help="What the networks of started services compute in; auto is bfloat16 where the processor multiplies it natively.",
+)
 @click.option("--subjects", type=click.IntRange(1), default=16, help="Number of subjects, N; one photo each.")
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of the draw of subjects and the noise control.")
 @click.option(
@@ -107,6 +113,7 @@ def evaluate_command(
     protector_checkpoints: Path | None,
     invader: str | None,
     invader_checkpoints: Path | None,
+    precision: str,
     subjects: int,
     seed: int,
     source_models: tuple[str, ...] | None,
@@ -126,8 +133,8 @@ def evaluate_command(
     """
     _check_methods(methods)
     choices = (
-        ServiceChoice("protector", protector, protector_checkpoints),
-        ServiceChoice("invader", invader, invader_checkpoints),
+        ServiceChoice("protector", protector, protector_checkpoints, precision),
+        ServiceChoice("invader", invader, invader_checkpoints, precision),
     )
     for choice in choices:
         check_choice(choice)

@@ -85,6 +85,8 @@ class ProtectorClient:
                     "label_set_sha256": model.label_set_sha256,
                     "checkpoint_sha256": model.checkpoint_sha256,
                     "batch_rows": model.batch_rows,
+                    "precision": model.precision,
+                    "threads": model.threads,
                 },
             )
             for model in listed.source_models

@@ -35,6 +35,7 @@ class ServiceChoice:
     kind: str  # "protector" or "invader"
     address: str | None
     checkpoints: Path | None
+    precision: str = "auto"  # of one that is started
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,9 @@ async def _address(choice: ServiceChoice, folder: RunFolder, console: Console) -
     if choice.address is not None:
         yield choice.address
         return
-    arguments = () if choice.checkpoints is None else ("--checkpoints", str(choice.checkpoints))
+    arguments = ["--precision", choice.precision]
+    if choice.checkpoints is not None:
+        arguments += ["--checkpoints", str(choice.checkpoints)]
     async with child_service(f"{choice.kind}_service", arguments=arguments, log=folder.log(choice.kind)) as service:
         for complaint in service.complaints:
             console.print(f"{choice.kind}: {complaint}", style="yellow", markup=False, highlight=False)

@@ -4,20 +4,22 @@ import asyncio
 import logging
 import sys
 
-import torch
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from protector_service.admission import Admission
 from protector_service.config import ProtectorSettings
 from protector_service.engine import Engine
+from protector_service.gradients import BatchedGradients, suitable_batch_rows
 from protector_service.methods import METHODS
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
 from recognizers import embedded
-from recognizers.device import prepare_device
+from recognizers.device import PreparedDevice, prepare_device
 from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
 from recognizers.loading import load_folder
+from recognizers.precision import choose_precision
 from rpc.errors import RpcError
 from rpc.logs import configure_logging
 from rpc.server import Server
@@ -34,12 +36,15 @@ async def serve(settings: ProtectorSettings) -> None:
     """Loads the source models and serves until a signal comes."""
     server = Server(address=f"{settings.host}:{settings.port}", limits=settings.image_limits)
     prepared = prepare_device(settings.device, lanes=settings.lanes, threads=settings.threads)
-    device = prepared.device
+    source_models = load_source_models(settings, prepared)
+    engine = Engine({name: model.gradients for name, model in source_models.items()}, lanes=prepared.lanes)
     worker = Worker(most_waiting=settings.most_waiting, lanes=prepared.lanes)
     servicer = ProtectorServicer(
-        source_models=load_source_models(settings, device),
+        source_models=source_models,
         methods=METHODS,
-        detector=MtcnnDetector(device),
+        engine=engine,
+        detector=MtcnnDetector(prepared.device),
+        admission=Admission(settings.most_rows),
         worker=worker,
         limits=settings.image_limits,
     )
@@ -47,17 +52,33 @@ async def serve(settings: ProtectorSettings) -> None:
     reflection.enable_server_reflection((SERVICE, reflection.SERVICE_NAME), server.grpc)
     await server.serve([SERVICE], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
     worker.close()
+    engine.close()
 
 
-def load_source_models(settings: ProtectorSettings, device: torch.device) -> dict[str, SourceModel]:
+def load_source_models(settings: ProtectorSettings, prepared: PreparedDevice) -> dict[str, SourceModel]:
     """Loads the checkpoint folder; refused files are logged, the others served."""
-    folder = load_folder(settings.checkpoints or embedded.FOLDER, device)
+    precision = choose_precision(settings.precision, prepared.device)
+    folder = load_folder(settings.checkpoints or embedded.FOLDER, prepared.device, precision=precision)
     for reason in folder.refused:
         logger.error("checkpoint refused", extra={"reason": reason})
     models = {}
     for name, loaded in folder.loaded.items():
-        engine = Engine(loaded.recognizer, batch_rows=settings.batch_rows, device=device)
-        models[name] = SourceModel(loaded.recognizer, engine, loaded.checkpoint_sha256)
+        gradients = BatchedGradients(
+            loaded.recognizer,
+            batch_rows=settings.batch_rows or suitable_batch_rows(prepared.device, precision),
+            fixed=settings.fixed_batch,
+            device=prepared.device,
+        )
+        models[name] = SourceModel(gradients, loaded.checkpoint_sha256, precision, prepared.threads)
+        logger.info(
+            "source model ready",
+            extra={
+                "source_model": name,
+                "precision": precision,
+                "batch_rows": gradients.batch_rows,
+                "mebibytes_per_place": round(gradients.bytes_per_place() / 2**20, 1),
+            },
+        )
     return models
 
 

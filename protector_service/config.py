@@ -11,4 +11,15 @@ class ProtectorSettings(ServiceSettings):
 
     model_config = SettingsConfigDict(env_prefix="DEID_PROTECTOR_")
 
-    batch_rows: int = Field(2, ge=1, le=256, description="Rows of every batch: part of what makes a cloak repeatable.")
+    batch_rows: int = Field(
+        0, ge=0, le=256, description="Places in every batch: part of what makes a cloak repeatable. 0 suits the device."
+    )
+    fixed_batch: bool = Field(
+        True,
+        description="Pad batches to one shape, so that what shares a batch cannot change a cloak.",
+    )
+    most_rows: int = Field(
+        1024,
+        ge=1,
+        description="Cloaks asked for and not yet fetched, all calls together; more are told to come back.",
+    )

@@ -1,142 +1,223 @@
-"""Crafts the cloaks of one probe: all its rows in batches of one fixed shape, finished budgets first."""
+"""The crafting engine: continuous batching over shared trajectories.
+
+Rows of all orders for one source model share batches: BIM and ILLC, all budgets, all clients. New orders join at the next
+step, finished cloaks leave at once, and an order that is no longer wanted costs nothing after the step under way.
+"""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from queue import SimpleQueue
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from protector_service.methods.method import Control, GradientMethod, Method
+from protector_service.gradients import BatchedGradients
 from protector_service.methods.row import Row, rows_of
-from recognizers.recognizer import Recognizer
+from protector_service.order import Cloak, Customer, Order, finished_cloak, image_of
+from protector_service.outbox import Outbox
+from protector_service.scheduler import Batch, Crafting, Scheduler, Start
 
 
-@dataclass(frozen=True)
-class Cloak:
-    """A finished cloak, before storage."""
+class NonFiniteGradientError(Exception):
+    """A source model answered with a gradient that is not a number."""
 
-    method: str
-    epsilon: int  # levels
-    n_iter: int
-    pixels: NDArray[np.uint8]  # (S, S, 3) RGB
-    largest_change: int  # levels
-    zero_gradient_share: float  # 0..1
+
+class EngineClosedError(Exception):
+    """The engine stopped before the order was finished."""
 
 
 class Engine:
-    """Steps rows with one source model.
+    """Steps the rows of many orders, in `lanes` threads of its own."""
 
-    A batch always has `batch_rows` rows, the unused ones padded, so that which rows share a batch cannot change a cloak:
-    convolutions round differently at another batch size. Several threads may craft at a time.
-    """
+    def __init__(self, gradients: Mapping[str, BatchedGradients], *, lanes: int = 1) -> None:
+        """`gradients` are the source models', by name."""
+        self._gradients = gradients
+        self._scheduler = Scheduler({name: batched.batch_rows for name, batched in gradients.items()})
+        self._changed = threading.Condition()  # guards the scheduler and all that craftings hold but their cloaks
+        self._closing = False
+        self._lanes = [threading.Thread(target=self._work, name=f"lane-{lane}", daemon=True) for lane in range(lanes)]
+        for lane in self._lanes:
+            lane.start()
 
-    def __init__(
-        self,
-        recognizer: Recognizer,
-        *,
-        batch_rows: int,
-        device: torch.device | None = None,
-        dtype: torch.dtype = torch.float32,
-    ) -> None:
-        self._recognizer = recognizer
-        self.batch_rows = batch_rows
-        self._device = device or torch.device("cpu")
-        self._dtype = dtype
-        self.gradients = 0  # image gradients computed so far, padding not counted
-        self._counting = threading.Lock()
+    def submit(self, order: Order, customer: Customer) -> None:
+        """Crafts an order's cloaks and delivers them to the customer as they are finished.
 
-    def craft(
-        self,
-        probe: NDArray[np.uint8],
-        *,
-        y_true: int,
-        methods: Sequence[Method],
-        epsilons: Sequence[int],
-        seed: int,
-        cancelled: Callable[[], bool] = lambda: False,
-    ) -> Iterator[Cloak]:
-        """Crafts a probe's cloaks, each yielded when it is finished; the smallest budgets are finished first.
-
-        Args:
-            probe: (S, S, 3) RGB, S being the recognizer's input size.
-            y_true: class index of the probe's identity.
-            methods: any number, controls included.
-            epsilons: budgets in levels, 0..255, distinct.
-            seed: of the methods that draw random numbers.
-            cancelled: asked before every step; once it says yes, the iterator ends.
+        Raises:
+            EngineClosedError: it was closed.
         """
-        x_0 = torch.tensor(probe, device=self._device).permute(2, 0, 1).to(self._dtype).contiguous()
-        for method in methods:
-            if isinstance(method, Control):
-                for epsilon in method.budgets(epsilons):
-                    yield _cloak(method, x_0, method.cloak(x_0, epsilon=epsilon, seed=seed), epsilon)
-        gradient_methods = [method for method in methods if isinstance(method, GradientMethod)]
-        if not gradient_methods:
-            return
-        clean_logits = self._clean_logits(x_0)
-        rows = [
+        with self._changed:
+            if self._closing:
+                raise EngineClosedError("the engine is closed")
+            self._scheduler.add(Crafting(order, customer, Outbox(order, customer)))
+            self._changed.notify()
+
+    def craft(self, order: Order) -> Iterator[Cloak]:
+        """Crafts an order's cloaks in the engine's threads and yields them here."""
+        waiting = _Queue()
+        self.submit(order, waiting)
+        try:
+            yield from waiting
+        finally:
+            waiting.gone.set()
+
+    @property
+    def rows(self) -> int:
+        """Rows that wait for their next step."""
+        with self._changed:
+            return self._scheduler.rows
+
+    def close(self) -> None:
+        """Waits for the steps under way and ends every order that is not finished."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        for lane in self._lanes:
+            lane.join()
+        for crafting in self._scheduler.craftings:
+            self._scheduler.remove(crafting)
+            crafting.customer.end(EngineClosedError("the engine was closed before the order was finished"))
+
+    def _work(self) -> None:
+        while (work := self._next()) is not None:
+            if isinstance(work, Start):
+                self._start(work.crafting)
+            else:
+                self._step(work)
+
+    def _next(self) -> Start | Batch | None:
+        with self._changed:
+            while not self._closing:
+                self._drop_unwanted()
+                if (work := self._scheduler.next_work()) is not None:
+                    return work
+                self._changed.wait()
+        return None
+
+    def _drop_unwanted(self) -> None:
+        for crafting in self._scheduler.craftings:
+            if not crafting.dropped and not crafting.customer.wants():
+                self._drop(crafting)
+
+    def _drop(self, crafting: Crafting, error: Exception | None = None) -> None:
+        crafting.error = crafting.error or error
+        self._scheduler.drop(crafting)
+        if not crafting.away:
+            self._end(crafting)
+
+    def _start(self, crafting: Crafting) -> None:
+        """Fixes the labels on the clean probe, and makes the rows."""
+        rows: list[Row] = []
+        error = None
+        try:
+            rows = self._first_rows(crafting.order)
+        except Exception as failure:  # noqa: BLE001 - an order that fails must not take the lane with it
+            error = failure
+        self._come_back({crafting: rows}, {} if error is None else {crafting: error})
+
+    def _first_rows(self, order: Order) -> list[Row]:
+        batched = self._gradients[order.source_model]
+        x_0 = image_of(order.probe, device=batched.device, dtype=batched.dtype)
+        clean_logits = batched.clean_logits(x_0)
+        return [
             row
-            for method in gradient_methods
-            for row in rows_of(method, x_0, label=method.label(clean_logits, y_true), epsilons=epsilons, seed=seed)
+            for method in order.methods
+            for row in rows_of(
+                method,
+                x_0,
+                label=method.label(clean_logits, order.y_true),
+                epsilons=order.epsilons,
+                seed=order.seed,
+            )
         ]
-        for row in self._step_until_finished(rows, cancelled):
-            yield _finished(row)
 
-    def _step_until_finished(self, rows: Sequence[Row], cancelled: Callable[[], bool]) -> Iterator[Row]:
-        yield from (row for row in rows if row.finished)
-        active = [row for row in rows if not row.finished]
-        while active and not cancelled():
-            tails = [row.fork_due_tail() for row in active]
-            stepped: list[Row] = []
-            for row, tail, gradient in zip(active, tails, self._gradients(active), strict=True):
-                for sharer in filter(None, (row, tail)):
-                    if not sharer.finished:  # a tail of a budget that has as many steps as levels is born finished
-                        sharer.step(gradient)
-                    stepped.append(sharer)
-            yield from sorted((row for row in stepped if row.finished), key=lambda row: row.epsilon)
-            active = [row for row in stepped if not row.finished]
+    def _step(self, batch: Batch) -> None:
+        """Steps every row of a batch, and the tails that are due with the gradient of the row they fork from."""
+        stepped: dict[Crafting, list[Row]] = {crafting: [] for crafting, _ in batch.rows}
+        errors: dict[Crafting, Exception] = {}
+        gradients = _gradients(self._gradients[batch.source_model], batch.rows)
+        for (crafting, row), gradient in zip(batch.rows, gradients, strict=True):
+            if isinstance(gradient, Exception):
+                errors[crafting] = gradient  # one bad row fails its own order and no other
+            else:
+                stepped[crafting] += _take_step(row, gradient)
+        self._come_back(stepped, errors)
 
-    def _gradients(self, rows: Sequence[Row]) -> Iterator[Tensor]:
-        """The gradient (3, S, S) of each row's loss at its x."""
-        for start in range(0, len(rows), self.batch_rows):
-            batch = rows[start : start + self.batch_rows]
-            padded = [*batch, *[batch[-1]] * (self.batch_rows - len(batch))]
-            images = torch.stack([row.x for row in padded])
-            labels = torch.tensor([row.label for row in padded], device=self._device)
-            with self._counting:
-                self.gradients += len(batch)
-            yield from input_gradient(self._recognizer, images, labels)[: len(batch)]
+    def _come_back(self, stepped: Mapping[Crafting, Sequence[Row]], errors: Mapping[Crafting, Exception]) -> None:
+        """Lets unfinished rows go on, delivers the finished ones, and ends the orders that are over."""
+        with self._changed:
+            for crafting, rows in stepped.items():
+                if crafting in errors:
+                    self._drop(crafting, errors[crafting])
+                elif not crafting.dropped:
+                    self._scheduler.put(crafting, [row for row in rows if not row.finished])
+            self._changed.notify_all()
+        failures = {
+            crafting: failure
+            for crafting, rows in stepped.items()
+            if crafting not in errors and (failure := _deliver(crafting, [row for row in rows if row.finished]))
+        }
+        with self._changed:
+            for crafting in stepped:
+                crafting.away -= 1
+                if crafting in failures:
+                    self._drop(crafting, failures[crafting])
+                elif not crafting.away and not self._scheduler.waits(crafting):
+                    self._end(crafting)
 
-    def _clean_logits(self, x_0: Tensor) -> Tensor:
-        with torch.no_grad():
-            return self._recognizer.logits(x_0.expand(self.batch_rows, -1, -1, -1).contiguous())[0]
-
-
-def input_gradient(recognizer: Recognizer, images: Tensor, labels: Tensor) -> Tensor:
-    """Gradient with respect to each image (N, 3, S, S) of its own cross-entropy J at its label (N,)."""
-    images = images.detach().requires_grad_(True)
-    loss = cross_entropy(recognizer.logits(images), labels, reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, images)
-    return gradient
-
-
-def _finished(row: Row) -> Cloak:
-    return _cloak(row.method, row.probe, row.x, row.epsilon, n_iter=row.steps_taken, zeros=row.zero_gradient_share)
+    def _end(self, crafting: Crafting) -> None:
+        self._scheduler.remove(crafting)
+        crafting.customer.end(crafting.error)
 
 
-def _cloak(method: Method, probe: Tensor, x: Tensor, epsilon: int, *, n_iter: int = 0, zeros: float = 0.0) -> Cloak:
-    # Every iterate is a whole number of levels, so this conversion is exact; truncating a fraction would break the budget.
-    pixels = x.round().to(torch.uint8)
-    assert torch.equal(pixels.to(x.dtype), x)
-    return Cloak(
-        method=method.name,
-        epsilon=epsilon,
-        n_iter=n_iter,
-        pixels=pixels.permute(1, 2, 0).contiguous().cpu().numpy(),
-        largest_change=int((x - probe).abs().max()),
-        zero_gradient_share=zeros,
-    )
+def _gradients(batched: BatchedGradients, rows: Sequence[tuple[Crafting, Row]]) -> Sequence[Tensor | Exception]:
+    """Each row's gradient (3, S, S), or why it has none."""
+    try:
+        gradients = batched.of([row.x for _, row in rows], [row.label for _, row in rows])
+    except Exception as failure:  # noqa: BLE001 - whatever a network raises is its order's end, not the engine's
+        if len(rows) == 1:
+            return [failure]
+        # Which row is to blame is not known: each once more, alone. Batches of a fixed shape give the same gradients.
+        return [gradient for row in rows for gradient in _gradients(batched, [row])]
+    finite = gradients.sum(dim=(1, 2, 3)).isfinite().tolist()
+    return [gradient if good else NonFiniteGradientError() for gradient, good in zip(gradients, finite, strict=True)]
+
+
+def _take_step(row: Row, gradient: Tensor) -> Iterator[Row]:
+    """The row and, where one is due, the tail it forks, each a step further."""
+    tail = row.fork_due_tail()
+    for sharer in filter(None, (tail, row)):
+        if not sharer.finished:  # a tail of a budget that has as many steps as levels is born finished
+            sharer.step(gradient)
+        yield sharer
+
+
+def _deliver(crafting: Crafting, finished: Sequence[Row]) -> Exception | None:
+    """Hands finished cloaks over; returns what went wrong, if anything."""
+    try:
+        for row in finished:
+            crafting.outbox.add(finished_cloak(row))
+    except Exception as failure:  # noqa: BLE001 - one customer's fault is not the others'
+        return failure
+    return None
+
+
+class _Queue(Customer):
+    """A customer that waits in another thread."""
+
+    def __init__(self) -> None:
+        self._cloaks: SimpleQueue[Cloak | Exception | None] = SimpleQueue()
+        self.gone = threading.Event()
+
+    def wants(self) -> bool:
+        return not self.gone.is_set()
+
+    def deliver(self, cloak: Cloak) -> None:
+        self._cloaks.put(cloak)
+
+    def end(self, error: Exception | None) -> None:
+        self._cloaks.put(error)
+
+    def __iter__(self) -> Iterator[Cloak]:
+        while (cloak := self._cloaks.get()) is not None:
+            if isinstance(cloak, Exception):
+                raise cloak
+            yield cloak

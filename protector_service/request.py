@@ -7,7 +7,7 @@ import numpy as np
 from deid.protector.v1 import protector_pb2
 from numpy.typing import NDArray
 
-from protector_service.methods.method import Control, Method
+from protector_service.methods.method import Control, GradientMethod, Method
 from rpc.errors import invalid_argument, not_found
 from rpc.images import encode_jpeg, encode_png
 
@@ -20,10 +20,16 @@ Encoder = Callable[[NDArray[np.uint8]], bytes]
 class CraftOrder:
     """A Craft request, understood."""
 
-    methods: tuple[Method, ...]
+    controls: tuple[Control, ...]
+    methods: tuple[GradientMethod, ...]
     epsilons: tuple[int, ...]
     encode: Encoder
     seed: int
+
+    @property
+    def cloaks(self) -> int:
+        """How many cloaks are asked for."""
+        return sum(len(method.budgets(self.epsilons)) for method in (*self.controls, *self.methods))
 
 
 def understand(request: protector_pb2.CraftRequest, *, methods: Mapping[str, Method]) -> CraftOrder:
@@ -43,7 +49,13 @@ def understand(request: protector_pb2.CraftRequest, *, methods: Mapping[str, Met
     _check_distinct("epsilons", epsilons)
     if not epsilons and not all(isinstance(method, Control) and method.budgets(()) for method in chosen):
         raise invalid_argument("epsilons", expected="at least one budget", actual="none")
-    return CraftOrder(chosen, epsilons, _encoder(request.storage), request.seed)
+    return CraftOrder(
+        controls=tuple(method for method in chosen if isinstance(method, Control)),
+        methods=tuple(method for method in chosen if isinstance(method, GradientMethod)),
+        epsilons=epsilons,
+        encode=_encoder(request.storage),
+        seed=request.seed,
+    )
 
 
 def _method(place: int, name: str, methods: Mapping[str, Method]) -> Method:

@@ -3,7 +3,9 @@
 import hashlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -11,9 +13,12 @@ import numpy as np
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from numpy.typing import NDArray
 
-from protector_service.engine import Cloak
+from protector_service.admission import Admission
+from protector_service.call import Call
+from protector_service.engine import Engine
 from protector_service.methods.method import Control, Method
-from protector_service.request import CraftOrder, understand
+from protector_service.order import Cloak, Order, control_cloaks
+from protector_service.request import CraftOrder, Encoder, understand
 from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
 from recognizers.extraction import FaceDetector, crop, extract_face
@@ -27,6 +32,15 @@ logger = logging.getLogger(__name__)
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
+@dataclass(frozen=True)
+class _Prepared:
+    """What a call needs before the engine takes over."""
+
+    probe: NDArray[np.uint8]  # (S, S, 3) RGB
+    respond: Callable[[Cloak], protector_pb2.CraftResponse]
+    controls: Sequence[protector_pb2.CraftResponse]  # the cloaks that no gradients are needed for
+
+
 class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
     """deid.protector.v1.ProtectorService."""
 
@@ -35,13 +49,17 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         *,
         source_models: Mapping[str, SourceModel],
         methods: Mapping[str, Method],
+        engine: Engine,
         detector: FaceDetector,
+        admission: Admission,
         worker: Worker,
         limits: ImageLimits,
     ) -> None:
         self._source_models = source_models
         self._methods = methods
+        self._engine = engine
         self._detector = detector
+        self._admission = admission
         self._worker = worker
         self._limits = limits
 
@@ -57,38 +75,40 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
             y_true = source_model.recognizer.label_set.index(request.identity)
         except UnknownIdentityError:
             raise not_found("identity", request.identity) from None
-
-        def craft(cancelled: Callable[[], bool]) -> Iterator[protector_pb2.CraftResponse]:
-            return self._craft(request.photo, source_model, y_true, order, cancelled)
-
         started = time.monotonic()
-        cloaks = self._worker.stream(craft)
-        try:
-            async for response in cloaks:
+        with self._admission.admitted(order.cloaks):
+            prepare = partial(self._prepare, request.photo, order, side=source_model.recognizer.input_size)
+            prepared = await self._worker.run(prepare)
+            for response in prepared.controls:
                 yield response
-        finally:
-            await cloaks.aclose()
+            if order.methods:
+                crafting = Order(
+                    source_model=request.source_model,
+                    probe=prepared.probe,
+                    y_true=y_true,
+                    methods=order.methods,
+                    epsilons=order.epsilons,
+                    seed=order.seed,
+                    client=context.peer(),
+                )
+                call = Call(prepared.respond, seconds_left=context.time_remaining())
+                self._engine.submit(crafting, call)
+                try:
+                    async for response in call:
+                        yield response
+                finally:
+                    call.leave()
         logger.info("crafted", extra={"source_model": request.source_model, "seconds": time.monotonic() - started})
 
-    def _craft(
-        self,
-        encoded: bytes,
-        source_model: SourceModel,
-        y_true: int,
-        order: CraftOrder,
-        cancelled: Callable[[], bool],
-    ) -> Iterator[protector_pb2.CraftResponse]:
-        probe = self._probe(encoded, side=source_model.recognizer.input_size)
-        probe_sha256 = hashlib.sha256(probe.tobytes()).hexdigest()
-        for cloak in source_model.engine.craft(
-            probe,
-            y_true=y_true,
-            methods=order.methods,
-            epsilons=order.epsilons,
-            seed=order.seed,
-            cancelled=cancelled,
-        ):
-            yield _response(cloak, order.encode(cloak.pixels), probe_sha256)
+    def _prepare(self, encoded: bytes, order: CraftOrder, *, side: int) -> _Prepared:
+        probe = self._probe(encoded, side=side)
+        respond = partial(_response, encode=order.encode, probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest())
+        cloaks = [
+            cloak
+            for control in order.controls
+            for cloak in control_cloaks(control, probe, epsilons=order.epsilons, seed=order.seed)
+        ]
+        return _Prepared(probe, respond, [respond(cloak) for cloak in cloaks])
 
     def _probe(self, encoded: bytes, *, side: int) -> NDArray[np.uint8]:
         photo = decode_image(encoded, field="photo", limits=self._limits)
@@ -111,7 +131,9 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
                     identities=len(model.recognizer.label_set),
                     label_set_sha256=model.recognizer.label_set.sha256,
                     checkpoint_sha256=model.checkpoint_sha256,
-                    batch_rows=model.engine.batch_rows,
+                    batch_rows=model.gradients.batch_rows if model.gradients.fixed else 0,
+                    precision=model.precision,
+                    threads=model.threads,
                 )
                 for name, model in sorted(self._source_models.items())
             ]
@@ -147,7 +169,8 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
             raise not_found("source_model", shorten(name), known=self._source_models) from None
 
 
-def _response(cloak: Cloak, encoded: bytes, probe_sha256: str) -> protector_pb2.CraftResponse:
+def _response(cloak: Cloak, *, encode: Encoder, probe_sha256: str) -> protector_pb2.CraftResponse:
+    encoded = encode(cloak.pixels)
     return protector_pb2.CraftResponse(
         method=cloak.method,
         epsilon=cloak.epsilon,

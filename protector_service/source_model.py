@@ -1,15 +1,22 @@
-"""A recognizer to craft with, ready to step rows."""
+"""A recognizer to craft with."""
 
 from dataclasses import dataclass
 
-from protector_service.engine import Engine
+from protector_service.gradients import BatchedGradients
+from recognizers.precision import Precision
 from recognizers.recognizer import Recognizer
 
 
 @dataclass(frozen=True)
 class SourceModel:
-    """A recognizer, the engine that steps rows with it, and the digest of the checkpoint it came from."""
+    """The gradients of a recognizer, and what tells its cloaks from those of another set-up."""
 
-    recognizer: Recognizer
-    engine: Engine
+    gradients: BatchedGradients
     checkpoint_sha256: str
+    precision: Precision
+    threads: int  # processor threads that share a batch
+
+    @property
+    def recognizer(self) -> Recognizer:
+        """The recognizer itself."""
+        return self.gradients.recognizer

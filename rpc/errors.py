@@ -68,10 +68,10 @@ def not_found(field: str, name: str, *, known: Collection[str] = ()) -> ServiceE
     return ServiceError(str(violation), code=grpc.StatusCode.NOT_FOUND, reason=NOT_FOUND, violation=violation)
 
 
-def busy(*, waiting: int, retry_after_ms: int) -> ServiceError:
-    """The service's queue is full."""
+def busy(why: str, *, retry_after_ms: int) -> ServiceError:
+    """The service has as much to do as it takes on."""
     return ServiceError(
-        f"busy: {waiting} requests are waiting already; try again later",
+        f"busy: {why}; try again later",
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
         reason=BUSY,
         retry_after_ms=retry_after_ms,

@@ -5,6 +5,7 @@ from __future__ import annotations  # some of gRPC's generic types are generic i
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any
 
 import grpc
@@ -64,8 +65,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             _adopt_request_id(context)
             try:
-                async for response in respond(request, context):
-                    yield response
+                async with aclosing(respond(request, context)) as responses:
+                    async for response in responses:
+                        yield response
             except Exception as error:  # noqa: BLE001 - the boundary: every exception ends here
                 await self._abort(method, context, error)
 

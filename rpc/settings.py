@@ -27,7 +27,10 @@ class ServiceSettings(BaseSettings):
     device: str = Field("auto", description="Where networks run: auto, cpu, cuda or cuda:N.")
     lanes: int = Field(0, ge=0, le=64, description="Requests that are worked on at a time; 0 takes 2 on a CPU, 1 on a GPU.")
     threads: int = Field(0, ge=0, description="Processor threads for the networks of a lane; 0 shares the cores out.")
-    most_waiting: int = Field(16, ge=0, description="Requests that may wait for the device; more are told to come back.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="What networks compute in; auto is bfloat16 where the processor multiplies it natively."
+    )
+    most_waiting: int = Field(16, ge=0, description="Photos that may wait for a lane; more are told to come back.")
     most_bytes: int = Field(ImageLimits.most_bytes, ge=1, description="Largest image taken, in bytes.")
     most_pixels: int = Field(ImageLimits.most_pixels, ge=1, le=PILLOW_LIMIT, description="Largest image taken, in pixels.")
     drain_seconds: float = Field(10, ge=0, description="Time that running calls get to finish when the service stops.")

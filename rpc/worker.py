@@ -3,7 +3,7 @@
 import asyncio
 import contextvars
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -35,37 +35,6 @@ class Worker:
         """
         return await asyncio.wrap_future(self._submit(job))
 
-    async def stream(self, job: Callable[[Callable[[], bool]], Iterable[T]]) -> AsyncGenerator[T, None]:
-        """Runs a job that yields, and yields its results as they come.
-
-        The job is handed a function that says whether its results are still wanted: once the consumer has gone, it says no.
-
-        Raises:
-            ServiceError: RESOURCE_EXHAUSTED: the queue is full.
-        """
-        loop = asyncio.get_running_loop()
-        results: asyncio.Queue[T | BaseException | None] = asyncio.Queue()
-        abandoned = threading.Event()
-
-        def work() -> None:
-            outcome: BaseException | None = None
-            try:
-                if not abandoned.is_set():
-                    for result in job(abandoned.is_set):
-                        loop.call_soon_threadsafe(results.put_nowait, result)
-            except BaseException as error:  # noqa: BLE001 - handed to the consumer, where it is raised
-                outcome = error
-            loop.call_soon_threadsafe(results.put_nowait, outcome)
-
-        self._submit(work)
-        try:
-            while (result := await results.get()) is not None:
-                if isinstance(result, BaseException):
-                    raise result
-                yield result
-        finally:
-            abandoned.set()
-
     def close(self) -> None:
         """Waits for the running jobs, drops the waiting ones."""
         self._executor.shutdown(wait=True, cancel_futures=True)
@@ -73,7 +42,8 @@ class Worker:
     def _submit(self, job: Callable[[], T]) -> Future[T]:
         with self._counting:
             if self._jobs >= self._most_waiting + self._lanes:
-                raise busy(waiting=self._jobs - self._lanes, retry_after_ms=_RETRY_AFTER_MS)
+                waiting = self._jobs - self._lanes
+                raise busy(f"{waiting} requests are waiting already", retry_after_ms=_RETRY_AFTER_MS)
             self._jobs += 1
         future = self._executor.submit(contextvars.copy_context().run, job)
         future.add_done_callback(self._leave)

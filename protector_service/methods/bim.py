@@ -15,4 +15,4 @@ class BasicIterativeMethod(GradientMethod):
         return y_true
 
     def step(self, x: Tensor, gradient: Tensor) -> Tensor:
-        return x + ALPHA * gradient.sign()  # Eq. 4
+        return x.add(gradient.sign(), alpha=ALPHA)  # Eq. 4: x + alpha sign(gradient)

@@ -16,4 +16,4 @@ class IterativeLeastLikelyClass(GradientMethod):
         return int(least[0, 0])  # the lowest index of those that tie
 
     def step(self, x: Tensor, gradient: Tensor) -> Tensor:
-        return x - ALPHA * gradient.sign()  # Eq. 5
+        return x.add(gradient.sign(), alpha=-ALPHA)  # Eq. 5: x - alpha sign(gradient)

@@ -13,11 +13,14 @@ from numpy.typing import NDArray
 
 from invader_service.classifier import Classifier
 from invader_service.servicer import InvaderServicer
+from protector_service.admission import Admission
 from protector_service.engine import Engine
+from protector_service.gradients import BatchedGradients
 from protector_service.methods import METHODS
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
 from recognizers.extraction import Face
+from recognizers.precision import Precision
 from recognizers.recognizer import Recognizer
 from rpc.images import ImageLimits
 from rpc.server import Server
@@ -53,14 +56,19 @@ def small_recognizer(**parameters: int) -> SmallRecognizer:
 
 
 @asynccontextmanager
-async def serving_protector(recognizer: Recognizer | None = None, *, most_waiting: int = 4) -> AsyncIterator[Serving]:
+async def serving_protector(
+    recognizer: Recognizer | None = None, *, most_waiting: int = 4, most_rows: int = 100
+) -> AsyncIterator[Serving]:
     """A protector with one source model, "small"."""
-    source_model = recognizer or small_recognizer()
+    gradients = BatchedGradients(recognizer or small_recognizer(), batch_rows=2)
+    engine = Engine({"small": gradients})
     worker = Worker(most_waiting=most_waiting)
     servicer = ProtectorServicer(
-        source_models={"small": SourceModel(source_model, Engine(source_model, batch_rows=2), "c" * 64)},
+        source_models={"small": SourceModel(gradients, "c" * 64, Precision.FLOAT32, threads=1)},
         methods=METHODS,
+        engine=engine,
         detector=CentreDetector(),
+        admission=Admission(most_rows),
         worker=worker,
         limits=LIMITS,
     )
@@ -69,6 +77,7 @@ async def serving_protector(recognizer: Recognizer | None = None, *, most_waitin
     async with _serving(server, PROTECTOR) as service:
         yield service
     worker.close()
+    engine.close()
 
 
 @asynccontextmanager

@@ -177,17 +177,29 @@ async def test_a_cancelled_call_costs_no_further_step() -> None:
     assert recognizer.calls <= 4, "the step under way and at most the one begun before the cancellation arrived"
 
 
-async def test_a_full_queue_refuses_with_a_time_to_come_back() -> None:
+async def test_a_full_house_refuses_with_a_time_to_come_back_and_takes_calls_again_once_others_have_gone() -> None:
     recognizer = HeldRecognizer()
-    async with serving_protector(recognizer, most_waiting=0) as service:
+    async with serving_protector(recognizer, most_rows=4) as service:
         crafting = asyncio.create_task(craft(service, methods=["bim"]))
         await until_set(recognizer.held)
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await craft(service, methods=["none"])
+            await craft(service, methods=["none", "noise"], epsilons=[4])
+        assert len(await craft(service, methods=["none"])) == 1, "there is room for one more"
         recognizer.go.set()
         await crafting
+        assert len(await craft(service, methods=["bim", "none"])) == 4
     assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert dict(failure.value.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "500"
+    assert failure.value.details() == "busy: 3 cloaks are asked for already; try again later"
+    assert dict(failure.value.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "1000"
+
+
+async def test_a_call_that_could_never_be_admitted_is_told_so() -> None:
+    async with serving_protector(most_rows=4) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await craft(service, methods=["none", "bim", "noise"])
+    told = received(failure.value)
+    assert told.code is grpc.StatusCode.INVALID_ARGUMENT
+    assert told.message == "epsilons: expected at most 4 cloaks a call, all methods together, got 7 cloaks"
 
 
 async def test_it_lists_models_methods_and_identities() -> None:

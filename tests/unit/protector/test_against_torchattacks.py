@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from protector_service.engine import Engine
 from protector_service.methods import METHODS
 from protector_service.methods.method import GradientMethod, iterations
 from recognizers.facenet import FaceNet
 from recognizers.recognizer import Recognizer
 from tests.drawn_faces import draw_face
+from tests.engines import craft
 from tests.networks import calibrated, knowing
 
 Y_TRUE = 1
@@ -39,9 +39,7 @@ class UnitRange(nn.Module):
 
 
 def ours(recognizer: Recognizer, probe: NDArray[np.uint8], method: str, epsilon: int) -> NDArray[np.uint8]:
-    (cloak,) = Engine(recognizer, batch_rows=1).craft(
-        probe, y_true=Y_TRUE, methods=[METHODS[method]], epsilons=[epsilon], seed=0
-    )
+    (cloak,) = craft(recognizer, probe, [method], [epsilon], y_true=Y_TRUE, batch_rows=1, dtype=torch.float32)
     return cloak.pixels
 
 

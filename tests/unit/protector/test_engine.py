@@ -11,9 +11,13 @@ from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-from protector_service.engine import Cloak, Engine
+from protector_service.gradients import BatchedGradients
 from protector_service.methods import METHODS
 from protector_service.methods.method import clip, iterations
+from protector_service.order import Cloak
+from recognizers.recognizer import Recognizer
+from tests.engines import craft as craft_with
+from tests.engines import engine_of, order_of
 from tests.networks import LinearRecognizer, SmallRecognizer, probe
 
 PAPER = (4, 8, 16, 32, 64, 128)
@@ -23,15 +27,12 @@ probes = arrays(np.uint8, (8, 8, 3), elements=st.integers(0, 255))
 budgets = st.lists(st.integers(0, 20) | st.sampled_from([32, 64, 255]), min_size=1, max_size=4, unique=True)
 
 
-def engine(*, batch_rows: int = 2) -> Engine:
-    return Engine(RECOGNIZER, batch_rows=batch_rows, dtype=torch.float64)
+def craft(photo: NDArray[np.uint8], methods: Sequence[str], epsilons: Sequence[int], *, batch_rows: int = 2) -> list[Cloak]:
+    return craft_with(RECOGNIZER, photo, methods, epsilons, batch_rows=batch_rows)
 
 
-def craft(
-    photo: NDArray[np.uint8], methods: Sequence[str], epsilons: Sequence[int], *, with_engine: Engine | None = None
-) -> list[Cloak]:
-    chosen = with_engine or engine()
-    return list(chosen.craft(photo, y_true=1, methods=[METHODS[name] for name in methods], epsilons=epsilons, seed=3))
+def gradients_of(recognizer: Recognizer = RECOGNIZER) -> BatchedGradients:
+    return BatchedGradients(recognizer, batch_rows=2, dtype=torch.float64)
 
 
 @settings(max_examples=30, deadline=None)
@@ -78,44 +79,30 @@ def test_a_cloak_is_what_the_equation_says_iterated(photo: NDArray[np.uint8], me
         x.requires_grad_(True)
         (gradient,) = torch.autograd.grad(cross_entropy(RECOGNIZER.logits(x), torch.tensor([label])), x)
         x = clip(x.detach() + sign * gradient.sign(), x_0, epsilon)
-    (cloak,) = craft(photo, [method], [epsilon], with_engine=engine(batch_rows=1))
+    (cloak,) = craft(photo, [method], [epsilon], batch_rows=1)
     assert np.array_equal(cloak.pixels, x[0].permute(1, 2, 0).numpy())
 
 
-@pytest.mark.parametrize(("epsilons", "gradients"), [(PAPER, 142), ((128,), 132), ((4,), 5), ((0,), 0), ((1, 2, 3), 3)])
-def test_one_trajectory_serves_every_budget(epsilons: tuple[int, ...], gradients: int) -> None:
+@pytest.mark.parametrize(("epsilons", "expected"), [(PAPER, 142), ((128,), 132), ((4,), 5), ((0,), 0), ((1, 2, 3), 3)])
+def test_one_trajectory_serves_every_budget(epsilons: tuple[int, ...], expected: int) -> None:
     for method in ("bim", "illc"):
-        counting = engine()
-        craft(probe(side=8), [method], epsilons, with_engine=counting)
-        assert counting.gradients == gradients
+        gradients = gradients_of()
+        with engine_of(gradients) as engine:
+            assert len(list(engine.craft(order_of(probe(side=8), [method], epsilons)))) == len(epsilons)
+        assert gradients.computed == expected
 
 
 def test_separate_runs_would_take_271_gradients() -> None:
-    counting = engine()
-    for epsilon in PAPER:
-        craft(probe(side=8), ["bim"], [epsilon], with_engine=counting)
-    assert counting.gradients == 271
+    gradients = gradients_of()
+    with engine_of(gradients) as engine:
+        for epsilon in PAPER:
+            list(engine.craft(order_of(probe(side=8), ["bim"], [epsilon])))
+    assert gradients.computed == 271
 
 
 def test_small_budgets_are_finished_first() -> None:
     order = [cloak.epsilon for cloak in craft(probe(side=8), ["bim", "illc"], PAPER)]
     assert order == sorted(order)
-
-
-def test_companions_in_a_batch_do_not_change_a_cloak() -> None:
-    alone = {cloak.epsilon: cloak.pixels for cloak in craft(probe(side=8), ["bim"], PAPER)}
-    for cloak in craft(probe(side=8), ["none", "illc", "bim", "noise"], PAPER):
-        if cloak.method == "bim":
-            assert np.array_equal(cloak.pixels, alone[cloak.epsilon])
-
-
-def test_a_cancelled_crafting_stops_before_the_next_step() -> None:
-    counting = engine()
-    crafting = counting.craft(
-        probe(side=8), y_true=1, methods=[METHODS["bim"]], epsilons=PAPER, seed=0, cancelled=lambda: counting.gradients >= 7
-    )
-    assert [cloak.epsilon for cloak in crafting] == [4]
-    assert counting.gradients == 7
 
 
 def test_on_a_linear_model_bim_raises_and_illc_lowers_the_loss_by_the_hand_computed_amount() -> None:
@@ -132,9 +119,7 @@ def test_on_a_linear_model_bim_raises_and_illc_lowers_the_loss_by_the_hand_compu
         logits = recognizer.logits(torch.from_numpy(pixels).permute(2, 0, 1).double()[None])
         return float(cross_entropy(logits, torch.tensor([label])))
 
-    crafted = Engine(recognizer, batch_rows=2, dtype=torch.float64).craft(
-        photo, y_true=1, methods=[METHODS["bim"], METHODS["illc"]], epsilons=[epsilon], seed=0
-    )
+    crafted = craft_with(recognizer, photo, ["bim", "illc"], [epsilon])
     cloaks = {cloak.method: cloak for cloak in crafted}
     assert loss(photo, 1) == pytest.approx(np.log1p(np.exp(-margin)))
     assert loss(cloaks["bim"].pixels, 1) == pytest.approx(np.log1p(np.exp(-margin + shift)))
@@ -145,8 +130,7 @@ def test_on_a_linear_model_bim_raises_and_illc_lowers_the_loss_by_the_hand_compu
 def test_a_saturated_model_stalls_and_says_so() -> None:
     weights = torch.zeros(2, 3, 2, 2, dtype=torch.float64)
     weights[0] = 1.0
-    (cloak,) = Engine(LinearRecognizer(weights), batch_rows=1, dtype=torch.float64).craft(
-        np.full((2, 2, 3), 200, dtype=np.uint8), y_true=0, methods=[METHODS["bim"]], epsilons=[4], seed=0
-    )
+    photo = np.full((2, 2, 3), 200, dtype=np.uint8)
+    (cloak,) = craft_with(LinearRecognizer(weights), photo, ["bim"], [4], y_true=0, batch_rows=1)
     assert cloak.zero_gradient_share == 1.0
     assert cloak.largest_change == 0

@@ -90,7 +90,7 @@ async def test_a_busy_service_says_when_to_come_back() -> None:
     async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> NoReturn:
         nonlocal calls
         calls += 1
-        raise busy(waiting=4, retry_after_ms=7)
+        raise busy("4 requests are waiting already", retry_after_ms=7)
 
     error = await failure_of(classify)
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -102,8 +102,6 @@ async def test_streams_and_plain_jobs_share_the_queue(worker: Worker) -> None:
     gate = Gate()
     jobs = [asyncio.create_task(worker.run(gate)) for _ in range(2)]
     await gate.wait_until_entered()
-    with pytest.raises(ServiceError, match="busy"):
-        await anext(worker.stream(lambda abandoned: [1]))
     gate.opened.set()
     await asyncio.gather(*jobs)
 
@@ -129,121 +127,6 @@ async def test_a_job_s_exception_reaches_who_waits_for_it_and_the_next_job_runs(
     assert await worker.run(lambda: "next") == "next"
 
 
-async def test_a_stream_s_results_come_in_order_and_as_they_are_made(worker: Worker) -> None:
-    gate = Gate()
-
-    def job(abandoned: Callable[[], bool]) -> Iterator[str]:
-        yield "first"
-        yield gate()
-        yield "last"
-
-    stream = worker.stream(job)
-    assert await anext(stream) == "first"
-    await gate.wait_until_entered()
-    gate.opened.set()
-    assert [result async for result in stream] == ["done", "last"]
-
-
-async def test_a_stream_s_exception_comes_after_its_results(worker: Worker) -> None:
-    def job(abandoned: Callable[[], bool]) -> Iterator[int]:
-        yield 1
-        yield 2
-        raise ZeroDivisionError("of the job")
-
-    came: list[int] = []
-
-    async def consume() -> None:
-        async for result in worker.stream(job):
-            came.append(result)
-
-    with pytest.raises(ZeroDivisionError, match="of the job"):
-        await consume()
-    assert came == [1, 2]
-    assert await worker.run(lambda: "next") == "next"
-
-
-async def test_an_abandoned_stream_tells_its_job_so(worker: Worker) -> None:
-    gate = Gate()
-    told: list[bool] = []
-
-    def job(abandoned: Callable[[], bool]) -> Iterator[str]:
-        told.append(abandoned())
-        yield "first"
-        gate()
-        told.append(abandoned())
-
-    stream = worker.stream(job)
-    assert await anext(stream) == "first"
-    await gate.wait_until_entered()
-    await stream.aclose()
-    gate.opened.set()
-    assert await worker.run(lambda: "after it") == "after it"
-    assert told == [False, True]
-
-
-async def test_a_stream_whose_consumer_is_cancelled_is_abandoned(worker: Worker) -> None:
-    gate = Gate()
-    told: list[bool] = []
-
-    def job(abandoned: Callable[[], bool]) -> Iterator[str]:
-        yield gate()
-        told.append(abandoned())
-
-    async def consume() -> list[str]:
-        return [result async for result in worker.stream(job)]
-
-    consumer = asyncio.create_task(consume())
-    await gate.wait_until_entered()
-    consumer.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await consumer
-    gate.opened.set()
-    await worker.run(lambda: None)
-    assert told == [True]
-
-
-async def test_a_stream_that_is_abandoned_while_it_waits_is_never_begun(worker: Worker) -> None:
-    gate = Gate()
-    begun = threading.Event()
-
-    def job(abandoned: Callable[[], bool]) -> Iterator[int]:
-        begun.set()
-        yield 1
-
-    async def consume() -> list[int]:
-        return [result async for result in worker.stream(job)]
-
-    running = asyncio.create_task(worker.run(gate))
-    await gate.wait_until_entered()
-    queued, refused = asyncio.create_task(consume()), asyncio.create_task(worker.run(lambda: None))
-    with pytest.raises(ServiceError, match="busy"):
-        await refused  # so the stream has the one place to wait in
-    queued.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await queued
-    gate.opened.set()
-    assert await running == "done"
-    assert await worker.run(begun.is_set) is False
-
-
-async def test_the_job_of_an_abandoned_stream_keeps_its_place_until_it_ends() -> None:
-    worker = Worker(most_waiting=0)
-    gate = Gate()
-
-    def job(abandoned: Callable[[], bool]) -> Iterator[str]:
-        yield "first"
-        gate()
-
-    stream = worker.stream(job)
-    await anext(stream)
-    await gate.wait_until_entered()
-    await stream.aclose()
-    with pytest.raises(ServiceError, match="busy"):
-        await worker.run(lambda: None)
-    gate.opened.set()
-    worker.close()
-
-
 async def test_a_running_job_keeps_its_place_when_who_waited_for_it_is_cancelled() -> None:
     worker = Worker(most_waiting=0)
     gate = Gate()
@@ -264,7 +147,6 @@ async def test_a_job_sees_its_caller_s_context(worker: Worker) -> None:
     who: ContextVar[str] = ContextVar("who", default="nobody")
     who.set("the caller")
     assert await worker.run(who.get) == "the caller"
-    assert [result async for result in worker.stream(lambda abandoned: [who.get()])] == ["the caller"]
 
 
 async def test_closing_waits_for_the_running_job() -> None:

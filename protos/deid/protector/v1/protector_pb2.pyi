@@ -250,6 +250,8 @@ class SourceModel(_message.Message):
     LABEL_SET_SHA256_FIELD_NUMBER: _builtins.int
     CHECKPOINT_SHA256_FIELD_NUMBER: _builtins.int
     BATCH_ROWS_FIELD_NUMBER: _builtins.int
+    PRECISION_FIELD_NUMBER: _builtins.int
+    THREADS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name by which requests refer to it, such as "facenet"."""
     input_size: _builtins.int
@@ -264,6 +266,14 @@ class SourceModel(_message.Message):
     """Rows of every batch that cloaks are crafted in. Networks round differently at another batch shape, so that this is part
     of what makes a cloak repeatable. 0 where a service does not batch.
     """
+    precision: _builtins.str
+    """What the network computes in: "float32" or "bfloat16". Part of what makes a cloak repeatable. Empty where a service does
+    not say.
+    """
+    threads: _builtins.int
+    """Processor threads that share a batch, by which convolutions are cut up: part of what makes a cloak repeatable. 0 where a
+    service does not say.
+    """
     def __init__(
         self,
         *,
@@ -273,10 +283,12 @@ class SourceModel(_message.Message):
         label_set_sha256: _builtins.str = ...,
         checkpoint_sha256: _builtins.str = ...,
         batch_rows: _builtins.int = ...,
+        precision: _builtins.str = ...,
+        threads: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "checkpoint_sha256", b"checkpoint_sha256", "identities", b"identities", "input_size", b"input_size", "label_set_sha256", b"label_set_sha256", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "checkpoint_sha256", b"checkpoint_sha256", "identities", b"identities", "input_size", b"input_size", "label_set_sha256", b"label_set_sha256", "name", b"name", "precision", b"precision", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
