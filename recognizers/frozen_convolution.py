@@ -1,97 +1,139 @@
 """Convolutions whose weights will not change again: what can be done once for them, is.
 
 oneDNN, through the operators that PyTorch's own compiler emits, adds and rectifies while a convolution's result is still in
-the cache; and the gradient of an unstrided convolution is a convolution with mirrored weights, which runs faster as such.
-Both hold their weights in the layout that the processor multiplies. The sums are the same; their rounding may not be.
+the cache. The gradient of a convolution is an unstrided convolution, with mirrored weights, and runs faster as such:
+its result is dx, or dx's samples at each offset of the stride (Shi et al. 2016). Weights are held in the layout that the
+processor multiplies. The sums are the same; their rounding may not be.
 """
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 
 class FrozenConvolution(nn.Module):
-    """y = W x + b, plus another tensor where one is given, rectified or not.
+    """y = W x + b, plus another tensor where one is given, rectified or not; and dx from dy.
 
-    CPU, float32 or bfloat16, one group, undilated. Neither weights nor bias get a gradient.
+    CPU, float32 or bfloat16, one group, undilated. Autograd knows nothing of it: `recognizers.tape` does.
     """
 
     def __init__(self, convolution: nn.Conv2d, *, rectified: bool, x: torch.Size, y: torch.Size) -> None:
         """`x` and `y` are the shapes (N, C, H, W) that the weights are laid out for; another N does as well."""
         super().__init__()
         assert isinstance(convolution.padding, tuple)
+        assert convolution.groups == 1
+        assert convolution.dilation == (1, 1)
         self.rectified = rectified
         self.bias = convolution.bias
-        self._weight = convolution.weight
-        self._geometry = (convolution.stride, convolution.padding)
-        self._forward = _LaidOut(convolution.weight, convolution.stride, convolution.padding, x)
-        self._backward = _mirrored(convolution, y)
+        self._y_from_x = _LaidOut(convolution.weight, x, stride=convolution.stride, padding=convolution.padding)
+        self._dx_from_dy = _gradient(convolution, x, y)
 
-    def forward(self, features: Tensor, other: Tensor | None = None) -> Tensor:
-        """Features (N, C, H, W) to (N, C', H', W'); `other` has the shape of the result."""
-        output: Tensor = _Convolved.apply(features, other, self)
-        return output
+    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
+        """Y (N, C', H', W') of x (N, C, H, W); `other` has the shape of y."""
+        return self._y_from_x(x, self.bias, other=other, rectified=self.rectified)
 
-    def convolve(self, features: Tensor, other: Tensor | None) -> Tensor:
-        """The forward pass alone."""
-        return self._forward(features, self.bias, other=other, rectified=self.rectified)
-
-    def input_gradient(self, dy: Tensor, shape: torch.Size) -> Tensor:
-        """Dx of `shape` from dy, the rectifier's part being done."""
-        dy = dy.contiguous(memory_format=torch.channels_last)
-        if self._backward is not None:
-            return self._backward(dy, None)
-        unread = torch.empty(shape, dtype=dy.dtype, memory_format=torch.channels_last)  # only its shape and layout matter
-        stride, padding = self._geometry
-        dx: Tensor = torch.ops.aten.convolution_backward(
-            dy, unread, self._weight, None, stride, padding, (1, 1), False, (0, 0), 1, (True, False, False)
-        )[0]
-        return dx
+    def input_gradient(self, dy: Tensor, *, onto: Tensor | None) -> Tensor:
+        """Dx from dy, the rectifier's part being done, plus what is there already."""
+        return self._dx_from_dy(dy.contiguous(memory_format=torch.channels_last), onto)
 
 
 class _LaidOut:
     """A convolution with its weights in oneDNN's own layout."""
 
-    def __init__(self, weight: Tensor, stride: tuple[int, ...], padding: tuple[int, ...], x: torch.Size) -> None:
+    def __init__(self, weight: Tensor, x: torch.Size, *, stride: tuple[int, ...], padding: tuple[int, ...]) -> None:
         self._stride, self._padding = stride, padding
         lay_out = torch.ops.mkldnn._reorder_convolution_weight
-        self._weight = lay_out(weight.detach(), padding, stride, (1, 1), 1, x)
+        self._weight = lay_out(weight.detach().contiguous(memory_format=torch.channels_last), padding, stride, (1, 1), 1, x)
 
     def __call__(self, x: Tensor, bias: Tensor | None, *, other: Tensor | None = None, rectified: bool = False) -> Tensor:
         geometry = (self._weight, bias, self._padding, self._stride, (1, 1), 1)
         convolution = torch.ops.mkldnn._convolution_pointwise
-        rectifier = "relu" if rectified else "none"
         output: Tensor
         if other is None:
-            output = convolution(x, *geometry, rectifier, [], "")
+            output = convolution(x, *geometry, "relu" if rectified else "none", [], "")
         else:
             output = convolution.binary(x, other, *geometry, "add", 1.0, "relu" if rectified else None, [], None)
         return output
 
 
-def _mirrored(convolution: nn.Conv2d, y: torch.Size) -> _LaidOut | None:
-    """The convolution that takes dy to dx; None where a stride leaves gaps."""
-    if convolution.stride != (1, 1):
-        return None
-    assert isinstance(convolution.padding, tuple)
-    weight = convolution.weight.flip(2, 3).transpose(0, 1).contiguous(memory_format=torch.channels_last)
-    padding = tuple(size - 1 - edge for size, edge in zip(convolution.kernel_size, convolution.padding, strict=True))
-    return _LaidOut(weight, (1, 1), padding, y)
+class _Gradient(Protocol):
+    def __call__(self, dy: Tensor, onto: Tensor | None, /) -> Tensor: ...
 
 
-class _Convolved(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, features: Tensor, other: Tensor | None, convolution: FrozenConvolution) -> Tensor:
-        output = convolution.convolve(features, other)
-        ctx.convolution, ctx.shape, ctx.adds = convolution, features.shape, other is not None
-        if convolution.rectified:
-            ctx.save_for_backward(output)
-        return output
+def _gradient(convolution: nn.Conv2d, x: torch.Size, y: torch.Size) -> _Gradient:
+    if convolution.stride == (1, 1):
+        return _Mirrored(convolution, y)
+    if convolution.kernel_size == (1, 1) and convolution.padding == (0, 0):
+        return _Scattered(convolution, x, y)
+    return _Shuffled(convolution, x, y)
 
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        (dy,) = gradients
-        if ctx.convolution.rectified:
-            dy = torch.ops.aten.threshold_backward(dy, ctx.saved_tensors[0], 0)
-        return ctx.convolution.input_gradient(dy, ctx.shape), dy if ctx.adds else None, None
+
+class _Mirrored:
+    """Without a stride: dx is the convolution of dy with the weights mirrored and transposed."""
+
+    def __init__(self, convolution: nn.Conv2d, y: torch.Size) -> None:
+        assert isinstance(convolution.padding, tuple)
+        padding = tuple(size - 1 - edge for size, edge in zip(convolution.kernel_size, convolution.padding, strict=True))
+        self._convolution = _LaidOut(convolution.weight.flip(2, 3).transpose(0, 1), y, stride=(1, 1), padding=padding)
+
+    def __call__(self, dy: Tensor, onto: Tensor | None, /) -> Tensor:
+        return self._convolution(dy, None, other=onto)
+
+
+class _Scattered:
+    """One pixel wide, with a stride: dx is zero but where y was taken from."""
+
+    def __init__(self, convolution: nn.Conv2d, x: torch.Size, y: torch.Size) -> None:
+        self._height, self._width = x[2:]
+        self._down, self._across = convolution.stride
+        self._convolution = _LaidOut(convolution.weight.transpose(0, 1), y, stride=(1, 1), padding=(0, 0))
+
+    def __call__(self, dy: Tensor, onto: Tensor | None, /) -> Tensor:
+        taken = self._convolution(dy, None)
+        shape = (*taken.shape[:2], self._height, self._width)
+        dx = torch.empty(shape, dtype=dy.dtype, memory_format=torch.channels_last)
+        dx = dx.zero_() if onto is None else dx.copy_(onto)
+        dx[:, :, :: self._down, :: self._across] += taken
+        return dx
+
+
+class _Shuffled:
+    """With a stride s: dx at s q + r, for each offset r < s, is a convolution of dy of its own; then they are interleaved.
+
+    From y_i = sum_k w_k x_(s i + k - p) follows dx_(s q + r) = sum_t w_(s t + r + p) dy_(q - t).
+    """
+
+    def __init__(self, convolution: nn.Conv2d, x: torch.Size, y: torch.Size) -> None:
+        assert isinstance(convolution.padding, tuple)
+        assert convolution.stride[0] == convolution.stride[1]
+        self._stride = stride = convolution.stride[0]
+        self._size = x[2:]
+        weight = convolution.weight.detach()
+        first, padding, starts = [], [], []
+        for axis in (0, 1):
+            size, edge = convolution.kernel_size[axis], convolution.padding[axis]
+            least, most = -((edge + stride - 1) // stride), (size - 1 - edge) // stride  # the range of t
+            # Weights from k = s least + p on, in whole groups of s; those outside the kernel are zero.
+            front, back = -(stride * least + edge), stride * (most + 1) + edge - size
+            weight = pad(weight, (0, 0, front, back) if axis == 0 else (front, back))
+            samples = -(-self._size[axis] // stride)
+            before, after = most, max(0, samples - y[2 + axis] - least)
+            first.append(max(before, after) - before)
+            padding.append(max(before, after))
+            starts.append(samples)
+        self._first, self._samples = first, starts
+        out, channels, height, width = weight.shape
+        taps = weight.reshape(out, channels, height // stride, stride, width // stride, stride)
+        mirrored = (
+            taps.flip(2, 4).permute(1, 3, 5, 0, 2, 4).reshape(channels * stride**2, out, height // stride, width // stride)
+        )
+        self._convolution = _LaidOut(mirrored, y, stride=(1, 1), padding=tuple(padding))
+
+    def __call__(self, dy: Tensor, onto: Tensor | None, /) -> Tensor:
+        samples = self._convolution(dy, None)
+        (top, left), (down, across) = self._first, self._samples
+        dx = torch.pixel_shuffle(samples[:, :, top : top + down, left : left + across], self._stride)
+        dx = dx[:, :, : self._size[0], : self._size[1]].contiguous(memory_format=torch.channels_last)
+        return dx if onto is None else dx.add_(onto)

@@ -42,6 +42,8 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
     for node in list(backbone.graph.nodes):
         if _is_module(backbone, node, nn.Identity) or _is_module(backbone, node, nn.Dropout):
             _bypass(node, node.args[0])
+        elif _is_module(backbone, node, nn.ReLU):
+            backbone.set_submodule(node.target, nn.ReLU())  # not in place
     for node in list(backbone.graph.nodes):
         if _is_module(backbone, node, nn.Conv2d):
             last, other, rectified = _tail(backbone, node)

@@ -8,6 +8,7 @@ from recognizers.fusing import fold_scales, fuse_convolutions
 from recognizers.precision import Precision
 from recognizers.recognizer import NeuralRecognizer
 from recognizers.squeeze import share_passes
+from recognizers.tape import TapedBackbone
 
 
 def prepare(recognizer: NeuralRecognizer, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> None:
@@ -21,6 +22,7 @@ def prepare(recognizer: NeuralRecognizer, device: torch.device, *, precision: Pr
     if device.type == "cpu":
         side = recognizer.input_size
         fuse_convolutions(backbone, torch.zeros(1, 3, side, side, dtype=precision.dtype))
+        recognizer.network.backbone = TapedBackbone(backbone)
     recognizer.freeze()
 
 
