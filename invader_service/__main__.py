@@ -7,6 +7,7 @@ import sys
 import torch
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
+from invader_service.batching import BatchedLogits, suitable_batch_rows
 from invader_service.classifier import Classifier
 from invader_service.config import InvaderSettings
 from invader_service.servicer import InvaderServicer
@@ -34,10 +35,15 @@ async def serve(settings: InvaderSettings) -> None:
     """Loads the target models and serves until a signal comes."""
     server = Server(address=f"{settings.host}:{settings.port}", limits=settings.image_limits, disclosed=DISCLOSED)
     prepared = prepare_device(settings.device, lanes=settings.lanes, threads=settings.threads)
-    device = prepared.device
     worker = Worker(most_waiting=settings.most_waiting, lanes=prepared.lanes)
+    logits = BatchedLogits(
+        load_target_models(settings, prepared.device),
+        batch_rows=settings.batch_rows or suitable_batch_rows(prepared.device),
+        lanes=prepared.lanes,
+        device=prepared.device,
+    )
     servicer = InvaderServicer(
-        classifier=Classifier(load_target_models(settings, device), MtcnnDetector(device), device=device),
+        classifier=Classifier(logits, MtcnnDetector(prepared.device)),
         worker=worker,
         limits=settings.image_limits,
         most_candidates=settings.most_candidates,
@@ -46,6 +52,7 @@ async def serve(settings: InvaderSettings) -> None:
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
     await server.serve([SERVICE], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
     worker.close()
+    logits.close()
 
 
 def load_target_models(settings: InvaderSettings, device: torch.device) -> dict[str, Recognizer]:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from invader_service.batching import BatchedLogits
 from invader_service.ranking import Candidate, ranked
 from recognizers.extraction import FaceDetector, crop, extract_face
 from recognizers.recognizer import Recognizer
@@ -14,12 +15,14 @@ from recognizers.recognizer import Recognizer
 class Classifier:
     """The target models and the face detector before them. Several threads may classify at a time."""
 
-    def __init__(
-        self, target_models: Mapping[str, Recognizer], detector: FaceDetector, *, device: torch.device | None = None
-    ) -> None:
-        self.target_models = target_models
+    def __init__(self, logits: BatchedLogits, detector: FaceDetector) -> None:
+        self._logits = logits
         self._detector = detector
-        self._device = device or torch.device("cpu")
+
+    @property
+    def target_models(self) -> Mapping[str, Recognizer]:
+        """The target models by name."""
+        return self._logits.recognizers
 
     def classify(
         self, photo: NDArray[np.uint8], *, target_models: Sequence[str], k: int
@@ -34,11 +37,8 @@ class Classifier:
         square = extract_face(photo, self._detector)
         if square is None:
             return None
-        answers = {}
+        asked = {}
         for name in target_models:
-            recognizer = self.target_models[name]
-            face = torch.tensor(crop(photo, square, side=recognizer.input_size), device=self._device)
-            with torch.inference_mode():
-                logits = recognizer.logits(face.permute(2, 0, 1).float()[None])[0]
-            answers[name] = ranked(logits, recognizer.label_set, k=k)
-        return answers
+            face = torch.tensor(crop(photo, square, side=self.target_models[name].input_size))
+            asked[name] = self._logits.ask(name, face.permute(2, 0, 1).float())
+        return {name: ranked(logits.result(), self.target_models[name].label_set, k=k) for name, logits in asked.items()}

@@ -105,7 +105,7 @@ def cli() -> None:
 @click.option("--jpeg-quality", type=click.IntRange(1, 100), default=JPEG_QUALITY, help="Of stored cloaks.")
 @click.option("--run", type=click.Path(path_type=Path), help="Run folder, new or to go on with.  [default: runs/TIME]")
 @click.option("--discard-cloaks", is_flag=True, help="Keep no cloaks in the run folder.")
-@click.option("--in-flight", type=click.IntRange(1, 64), default=2, help="Subjects that are worked on at a time.")
+@click.option("--in-flight", type=click.IntRange(1, 64), default=4, help="Subjects that are worked on at a time.")
 def evaluate_command(
     *,
     faces: str,

@@ -19,7 +19,7 @@ from rpc.errors import ServiceError
 from rpc.images import ImageLimits, decode_image
 
 ATTEMPTS = 3
-SUBJECTS_IN_FLIGHT = 2
+SUBJECTS_IN_FLIGHT = 4
 CLASSIFICATIONS_IN_FLIGHT = 8
 
 

@@ -60,6 +60,12 @@ class Engine:
             waiting.gone.set()
 
     @property
+    def orders(self) -> int:
+        """Orders that are not over yet."""
+        with self._changed:
+            return len(self._scheduler.craftings)
+
+    @property
     def rows(self) -> int:
         """Rows that wait for their next step."""
         with self._changed:

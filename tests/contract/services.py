@@ -11,6 +11,7 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from numpy.typing import NDArray
 
+from invader_service.batching import BatchedLogits
 from invader_service.classifier import Classifier
 from invader_service.servicer import InvaderServicer
 from protector_service.admission import Admission
@@ -87,8 +88,9 @@ async def serving_invader(
     """An invader, by default with two target models, "small" and "large"."""
     worker = Worker(most_waiting=16)
     targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
+    logits = BatchedLogits(targets, batch_rows=2)
     servicer = InvaderServicer(
-        classifier=Classifier(targets, CentreDetector()),
+        classifier=Classifier(logits, CentreDetector()),
         worker=worker,
         limits=LIMITS,
         most_candidates=most_candidates,
@@ -99,6 +101,7 @@ async def serving_invader(
     async with _serving(server, INVADER) as service:
         yield service
     worker.close()
+    logits.close()
 
 
 @asynccontextmanager
