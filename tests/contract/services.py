@@ -58,7 +58,7 @@ def small_recognizer(**parameters: int) -> SmallRecognizer:
 
 @asynccontextmanager
 async def serving_protector(
-    recognizer: Recognizer | None = None, *, most_waiting: int = 4, most_rows: int = 100
+    recognizer: Recognizer | None = None, *, most_waiting: int = 4, admission: Admission | None = None
 ) -> AsyncIterator[Serving]:
     """A protector with one source model, "small"."""
     gradients = BatchedGradients(recognizer or small_recognizer(), batch_rows=2)
@@ -69,7 +69,7 @@ async def serving_protector(
         methods=METHODS,
         engine=engine,
         detector=CentreDetector(),
-        admission=Admission(most_rows),
+        admission=admission or Admission(100),
         worker=worker,
         limits=LIMITS,
     )

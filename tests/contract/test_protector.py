@@ -2,7 +2,11 @@
 
 import asyncio
 import hashlib
+import os
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -13,6 +17,8 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from torch import Tensor
 
+from protector_service.admission import Admission
+from protector_service.call import Call
 from rpc.status import received
 from tests.contract.services import PROTECTOR, Serving, serving_protector, small_recognizer
 from tests.drawn_faces import jpeg
@@ -179,7 +185,7 @@ async def test_a_cancelled_call_costs_no_further_step() -> None:
 
 async def test_a_full_house_refuses_with_a_time_to_come_back_and_takes_calls_again_once_others_have_gone() -> None:
     recognizer = HeldRecognizer()
-    async with serving_protector(recognizer, most_rows=4) as service:
+    async with serving_protector(recognizer, admission=Admission(4)) as service:
         crafting = asyncio.create_task(craft(service, methods=["bim"]))
         await until_set(recognizer.held)
         with pytest.raises(grpc.aio.AioRpcError) as failure:
@@ -194,12 +200,106 @@ async def test_a_full_house_refuses_with_a_time_to_come_back_and_takes_calls_aga
 
 
 async def test_a_call_that_could_never_be_admitted_is_told_so() -> None:
-    async with serving_protector(most_rows=4) as service:
+    async with serving_protector(admission=Admission(4)) as service:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await craft(service, methods=["none", "bim", "noise"])
     told = received(failure.value)
     assert told.code is grpc.StatusCode.INVALID_ARGUMENT
     assert told.message == "epsilons: expected at most 4 cloaks a call, all methods together, got 7 cloaks"
+
+
+async def test_a_client_that_never_reads_holds_nobody_up() -> None:
+    admission = Admission(100)
+    async with serving_protector(admission=admission) as service:
+        stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
+        unread = [stub.Craft(request(storage=PNG)) for _ in range(3)]
+        for _ in range(3):
+            assert len(await craft(service)) == 10
+        assert admission.rows <= 30, "the unread cloaks are still held"
+        for call in unread:
+            call.cancel()
+        await until_free(service, admission)
+
+
+async def until_free(service: Serving, admission: Admission) -> None:
+    """Gives the service turns until its last call is over."""
+    stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
+    for _ in range(1000):
+        if not admission.rows:
+            return
+        await stub.ListMethods(protector_pb2.ListMethodsRequest())
+    pytest.fail(f"{admission.rows} rows are still held")
+
+
+class Watched(Admission):
+    """Notes the most rows that were ever admitted."""
+
+    peak = 0
+
+    @contextmanager
+    def admitted(self, rows: int) -> Iterator[None]:
+        with super().admitted(rows):
+            self.peak = max(self.peak, self.rows)
+            yield
+
+
+async def test_five_hundred_requests_stay_within_the_bound_and_leave_nothing_behind() -> None:
+    admission = Watched(24)
+    served = 0
+    refused: list[grpc.StatusCode] = []
+    memory: list[int] = []
+    async with serving_protector(admission=admission, most_waiting=50) as service:
+
+        async def ask(seed: int) -> None:
+            nonlocal served
+            try:
+                assert len(await craft(service, seed=seed, methods=["bim", "noise"], epsilons=[4, 8, 16])) == 6
+                served += 1
+            except grpc.aio.AioRpcError as error:
+                refused.append(error.code())
+
+        for first in range(0, 500, 10):
+            await asyncio.gather(*(ask(seed) for seed in range(first, first + 10)))
+            memory.append(resident_mebibytes())
+        await until_free(service, admission)
+    assert served + len(refused) == 500
+    assert served >= 200
+    assert set(refused) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert 0 < admission.peak <= 24
+    assert memory[-1] - memory[9] < 32, f"MiB: {memory}"
+
+
+def resident_mebibytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") // 2**20
+
+
+async def test_a_call_is_wanted_until_its_deadline_and_its_client_s_leaving() -> None:
+    now = 100.0
+    expiring = Call(lambda cloak: protector_pb2.CraftResponse(), seconds_left=5, clock=lambda: now)
+    patient = Call(lambda cloak: protector_pb2.CraftResponse(), seconds_left=None, clock=lambda: now)
+    assert expiring.wants()
+    now = 105.0
+    assert not expiring.wants()
+    assert patient.wants()
+    patient.leave()
+    assert not patient.wants()
+
+
+async def test_an_expired_call_is_not_crafted_on() -> None:
+    recognizer = HeldRecognizer()
+    admission = Admission(100)
+    async with serving_protector(recognizer, admission=admission) as service:
+        stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
+        call = stub.Craft(request(methods=["bim"], epsilons=[255]), timeout=1)
+        await until_set(recognizer.held)
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            _ = [response async for response in call]
+        recognizer.go.set()
+        await craft(service, methods=["bim"], epsilons=[4])  # its start comes after the expired call's rows are gone
+        await until_free(service, admission)
+    assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert recognizer.calls <= 3 + 1 + 6, "the step under way, one more at most, and the other call's start and five steps"
 
 
 async def test_it_lists_models_methods_and_identities() -> None:
