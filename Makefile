@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 PROTOS := $(wildcard protos/deid/*/v1/*.proto)
 
-.PHONY: evaluate test setup lint protos protos-check lock clean
+.PHONY: evaluate test benchmark setup lint protos protos-check lock clean
 
 setup: $(READY)
 
@@ -38,6 +38,10 @@ lint: setup
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/buf lint protos
+
+# Leave the machine alone meanwhile; docs/performance.md says what each measures.
+benchmark: setup
+	for name in craft service protocol scaling; do $(BIN)/python -m benchmarks $$name || exit 1; done
 
 # Stubs are written beside the .proto files.
 STUBS = $(BIN)/python -m grpc_tools.protoc --proto_path=protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \

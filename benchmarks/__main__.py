@@ -1,0 +1,46 @@
+"""`python -m benchmarks NAME`: measures, prints a table and writes build/benchmarks/NAME.json."""
+
+import click
+
+from benchmarks import craft, protocol, scaling, service
+from benchmarks.networks import FULL_SIZE
+
+
+@click.group(context_settings={"show_default": True})
+def main() -> None:
+    """Ratios within one run on this machine; leave it alone meanwhile."""
+
+
+@main.command(name="craft")
+@click.option("--networks", default=",".join(FULL_SIZE))
+@click.option("--probes", type=click.IntRange(craft.PEER_BATCH), default=16)
+@click.option("--repetitions", type=click.IntRange(1), default=3, help="Of ten gradient steps a probe.")
+@click.option("--sweeps", type=click.IntRange(1), default=1, help="Of all six budgets.")
+def craft_command(*, networks: str, probes: int, repetitions: int, sweeps: int) -> None:
+    """Gradient steps and sweeps beside torchattacks, foolbox and ART."""
+    craft.run(networks.split(","), probes=probes, repetitions=repetitions, sweeps=sweeps)
+
+
+@main.command(name="service")
+@click.option("--photos", type=click.IntRange(1), default=8)
+@click.option("--repetitions", type=click.IntRange(1), default=3)
+def service_command(*, photos: int, repetitions: int) -> None:
+    """Crafting through the service beside the engine in this process."""
+    service.run(photos=photos, repetitions=repetitions)
+
+
+@main.command(name="protocol")
+@click.option("--subjects", type=click.IntRange(1), default=2)
+def protocol_command(*, subjects: int) -> None:
+    """The whole grid beside a plain script."""
+    protocol.run(subjects=subjects)
+
+
+@main.command(name="scaling")
+def scaling_command() -> None:
+    """Time against subjects, budgets and subjects in flight."""
+    scaling.run()
+
+
+if __name__ == "__main__":
+    main()

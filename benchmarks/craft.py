@@ -1,0 +1,159 @@
+"""Crafting alone: gradient steps and six-budget sweeps, beside torchattacks, foolbox and ART on the same plain networks."""
+
+import threading
+import time
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.children import Measured, in_child, in_plain_child, peak_mebibytes
+from benchmarks.networks import random_probes, random_recognizer
+from benchmarks.results import report, spread
+from protector_service.engine import Engine
+from protector_service.gradients import BatchedGradients, suitable_batch_rows
+from protector_service.methods.bim import BasicIterativeMethod
+from protector_service.methods.method import iterations
+from protector_service.order import Order
+from recognizers.device import prepare_device
+from recognizers.precision import choose_precision
+from recognizers.preparing import prepare
+
+PAPER = (4, 8, 16, 32, 64, 128)  # levels
+STEPS = (8,)  # a budget of ten steps, to count gradient steps with
+PEER_BATCH = 8  # of 1, 4, 8 and 16 images the fastest for the plain networks on two cores
+LABEL = 0
+
+OURS = {"ours, auto": "auto", "ours, float32": "float32"}
+REFERENCE = "torchattacks"
+THEIRS = (REFERENCE, "foolbox", "ART")
+COLUMNS = (
+    *("network", "contender", "peak MiB", "gradient steps/s", "/ torchattacks"),
+    *("a six-budget sweep, s", "/ torchattacks", "of the matrix rate"),
+)
+
+
+def ours(network: str, precision: str, probes: int, epsilons: Sequence[int]) -> Measured:
+    """The engine as the service runs it, `precision` being "auto" or "float32"."""
+    prepared = prepare_device("cpu", lanes=0, threads=0)
+    chosen = choose_precision(precision, prepared.device)
+    recognizer = random_recognizer(network)
+    prepare(recognizer, prepared.device, precision=chosen)
+    gradients = BatchedGradients(recognizer, batch_rows=suitable_batch_rows(prepared.device, chosen))
+    engine = Engine({network: gradients}, lanes=prepared.lanes)
+
+    def craft(budgets: Sequence[int], count: int) -> None:
+        method = BasicIterativeMethod()
+        orders = [
+            Order(network, probe, LABEL, (method,), tuple(budgets)) for probe in random_probes(recognizer.input_size, count)
+        ]
+        customers = [threading.Thread(target=lambda order: list(engine.craft(order)), args=(order,)) for order in orders]
+        for customer in customers:
+            customer.start()
+        for customer in customers:
+            customer.join()
+
+    craft((1,), gradients.batch_rows)
+    before, started = gradients.computed, time.perf_counter()
+    craft(epsilons, probes)
+    measured = Measured(time.perf_counter() - started, gradients.computed - before, peak_mebibytes())
+    engine.close()
+    return measured
+
+
+def theirs(peer: str, network: str, probes: int, epsilons: Sequence[int]) -> Measured:
+    """A peer library on the plain network, float32, all cores."""
+    from benchmarks.peers import PEERS
+
+    recognizer = random_recognizer(network)
+    attack = PEERS[peer](recognizer)
+    images = torch.stack([torch.from_numpy(probe) for probe in random_probes(recognizer.input_size, probes)])
+    batches = torch.split((images.permute(0, 3, 1, 2).float() / 255).contiguous(), PEER_BATCH)
+    attack(batches[0], torch.full((len(batches[0]),), LABEL), 1, 1)
+    started = time.perf_counter()
+    for batch in batches:
+        for epsilon in epsilons:
+            attack(batch, torch.full((len(batch),), LABEL), epsilon, iterations(epsilon))
+    gradients = probes * sum(iterations(epsilon) for epsilon in epsilons)
+    return Measured(time.perf_counter() - started, gradients, peak_mebibytes())
+
+
+def matrix_rate(dtype: torch.dtype) -> float:
+    """The machine's matrix products, in GFLOP/s, on all cores."""
+    side = 4096
+    one, other = torch.randn(side, side).to(dtype), torch.randn(side, side).to(dtype)
+    seconds = []
+    for _ in range(8):
+        started = time.perf_counter()
+        torch.mm(one, other)
+        seconds.append(time.perf_counter() - started)
+    return 2 * side**3 / median(seconds) / 1e9
+
+
+def gradient_work(network: str) -> float:
+    """GFLOP of one image gradient: the forward pass, and as much again for the gradient with respect to activations."""
+    recognizer = random_recognizer(network)
+    side = recognizer.input_size
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        recognizer.logits(torch.zeros(1, 3, side, side))
+    return float(2 * counter.get_total_flops()) / 1e9
+
+
+def measure(contender: str, network: str, epsilons: Sequence[int], probes: int) -> Measured:
+    """One contender, in a process of its own."""
+    if contender in OURS:
+        return in_child(ours, network, OURS[contender], probes, epsilons)
+    return in_plain_child(theirs, contender, network, probes, epsilons)
+
+
+def run(networks: Sequence[str], *, probes: int, repetitions: int, sweeps: int) -> None:
+    """Measures every contender in turn, `repetitions` times over."""
+    rates = {"auto": in_plain_child(matrix_rate, torch.bfloat16), "float32": in_plain_child(matrix_rate, torch.float32)}
+    rows: list[Sequence[str]] = []
+    raw: list[dict[str, Any]] = []
+    for network in networks:
+        steps: dict[str, list[Measured]] = {contender: [] for contender in (*OURS, *THEIRS)}
+        whole: dict[str, list[Measured]] = {contender: [] for contender in (*OURS, REFERENCE)}
+        for _ in range(repetitions):
+            for contender in steps:
+                steps[contender].append(measure(contender, network, STEPS, probes))
+        for _ in range(sweeps):
+            for contender in whole:
+                # A peer's batches are all alike: one tells its rate.
+                count = probes if contender in OURS else PEER_BATCH
+                whole[contender].append(measure(contender, network, PAPER, count))
+        work = gradient_work(network)
+        for contender in steps:
+            rate = rates[OURS.get(contender, "float32")]
+            rows.append(
+                (network, contender, *_figures(contender, steps, whole, probes=probes), _share(work, steps[contender], rate))
+            )
+            raw.append(
+                {
+                    "network": network,
+                    "contender": contender,
+                    "steps": [vars(each) for each in steps[contender]],
+                    "sweeps": [vars(each) for each in whole.get(contender, ())],
+                }
+            )
+        report("craft", f"BIM, {probes} probes", COLUMNS, rows, {"gflops": rates, "measured": raw})
+
+
+def _figures(
+    contender: str, steps: dict[str, list[Measured]], whole: dict[str, list[Measured]], *, probes: int
+) -> tuple[str, ...]:
+    rate = [each.gradients / each.seconds for each in steps[contender]]
+    reference = median([each.gradients / each.seconds for each in steps[REFERENCE]])
+    peak = str(max(each.peak_mebibytes for each in steps[contender]))
+    if contender not in whole:
+        return peak, spread(rate), f"{median(rate) / reference:.1f}x", "", ""
+    a_sweep = [each.seconds / (probes if contender in OURS else PEER_BATCH) for each in whole[contender]]
+    reference_sweep = median([each.seconds / PEER_BATCH for each in whole[REFERENCE]])
+    times = f"{reference_sweep / median(a_sweep):.1f}x"
+    return peak, spread(rate), f"{median(rate) / reference:.1f}x", spread(a_sweep, 2), times
+
+
+def _share(work: float, steps: Sequence[Measured], rate: float) -> str:
+    return f"{100 * work * median([each.gradients / each.seconds for each in steps]) / rate:.0f} %"

@@ -1,0 +1,42 @@
+"""Full-size networks with random weights: as slow as trained ones."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recognizers.architectures import ARCHITECTURES
+from recognizers.embedded import IDENTITIES
+from recognizers.head import LinearHead
+from recognizers.label_set import LabelSet
+from recognizers.recognizer import NeuralRecognizer
+from synthetic_faces import Population
+
+FULL_SIZE = ("facenet", "resnet50", "senet50")
+
+
+def random_recognizer(name: str) -> NeuralRecognizer:
+    """A plain recognizer of an architecture, with the embedded recognizers' label set."""
+    torch.manual_seed(0)
+    network = ARCHITECTURES[name]()
+    label_set = LabelSet(Population(IDENTITIES).names)
+    return NeuralRecognizer(network, LinearHead(network.feature_size, label_set))
+
+
+def random_probes(side: int, count: int) -> list[NDArray[np.uint8]]:
+    """Probes (side, side, 3): what they show does not matter to the time they take."""
+    random = np.random.default_rng(0)
+    return [random.integers(0, 256, (side, side, 3), dtype=np.uint8) for _ in range(count)]
+
+
+def write_checkpoints(folder: Path) -> None:
+    """Writes the three full-size recognizers, with their labels."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in FULL_SIZE:
+        recognizer = random_recognizer(name)
+        assert isinstance(recognizer.head, LinearHead)
+        prefix = recognizer.network.head_name
+        head = {f"{prefix}.{key}": tensor for key, tensor in recognizer.head.linear.state_dict().items()}
+        torch.save(dict(recognizer.network.backbone.state_dict()) | head, folder / f"{name}.pt")
+        (folder / "labels.txt").write_text("\n".join(recognizer.label_set.identities) + "\n")

@@ -1,0 +1,81 @@
+"""Crafting through the service beside the engine alone: what gRPC, extraction and JPEG cost."""
+
+import asyncio
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+from benchmarks.children import in_child
+from benchmarks.networks import FULL_SIZE, write_checkpoints
+from benchmarks.results import report, spread
+from benchmarks.services import both_services, craft_all, photos
+from orchestrator.protocol import EPSILONS, METHODS
+from protector_service.engine import Engine
+from protector_service.gradients import BatchedGradients, suitable_batch_rows
+from protector_service.methods.bim import BasicIterativeMethod
+from protector_service.methods.illc import IterativeLeastLikelyClass
+from protector_service.order import Order
+from recognizers.device import prepare_device
+from recognizers.extraction import MtcnnDetector, crop, extract_face
+from recognizers.loading import load_folder
+from recognizers.precision import choose_precision
+from rpc.images import ImageLimits, decode_image
+
+
+def in_process(checkpoints: Path, network: str, count: int) -> float:
+    """Seconds that the engine alone takes for the same probes, in a process like the service's."""
+    import threading
+
+    prepared = prepare_device("cpu", lanes=0, threads=0)
+    precision = choose_precision("auto", prepared.device)
+    recognizer = load_folder(checkpoints, prepared.device, precision=precision).loaded[network].recognizer
+    gradients = BatchedGradients(recognizer, batch_rows=suitable_batch_rows(prepared.device, precision))
+    gradients.bytes_per_place()  # as the service does at its start
+    detector = MtcnnDetector(prepared.device)
+    probes = []
+    for _, encoded in photos(count):
+        photo = decode_image(encoded, field="photo", limits=ImageLimits())
+        square = extract_face(photo, detector)
+        assert square is not None
+        probes.append(crop(photo, square, side=recognizer.input_size))
+    engine = Engine({network: gradients}, lanes=prepared.lanes)
+    methods = (BasicIterativeMethod(), IterativeLeastLikelyClass())
+    started = time.perf_counter()
+    customers = [
+        threading.Thread(target=lambda order: list(engine.craft(order)), args=(Order(network, probe, 0, methods, EPSILONS),))
+        for probe in probes
+    ]
+    for customer in customers:
+        customer.start()
+    for customer in customers:
+        customer.join()
+    seconds = time.perf_counter() - started
+    engine.close()
+    return seconds
+
+
+async def through_service(checkpoints: Path, network: str, count: int) -> float:
+    """Seconds from the first request to the last cloak."""
+    people = photos(count)
+    async with both_services(checkpoints) as services:
+        started = time.perf_counter()
+        await craft_all(services.protector, people, [network], methods=METHODS, in_flight=count)
+        return time.perf_counter() - started
+
+
+def run(*, photos: int, repetitions: int) -> None:
+    """Measures both in turn."""
+    rows, raw = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Path(folder)
+        write_checkpoints(checkpoints)
+        for network in FULL_SIZE[:2]:
+            alone, served = [], []
+            for _ in range(repetitions):
+                alone.append(in_child(in_process, checkpoints, network, photos))
+                served.append(asyncio.run(through_service(checkpoints, network, photos)))
+            rows.append((network, spread(alone), spread(served), f"{median(alone) / median(served):.2f}"))
+            raw.append({"network": network, "in_process": alone, "through_service": served})
+    columns = ("network", "engine alone, s", "through the service, s", "rate against the engine's")
+    report("service", f"BIM and ILLC, six budgets, {photos} photos", columns, rows, {"measured": raw})
