@@ -1,8 +1,10 @@
 """`python -m benchmarks NAME`: measures, prints a table and writes build/benchmarks/NAME.json."""
 
+from pathlib import Path
+
 import click
 
-from benchmarks import craft, protocol, scaling, service
+from benchmarks import compare_runs, craft, exactness, protocol, scaling, service
 from benchmarks.networks import FULL_SIZE
 
 
@@ -40,6 +42,21 @@ def protocol_command(*, subjects: int) -> None:
 def scaling_command() -> None:
     """Time against subjects, budgets and subjects in flight."""
     scaling.run()
+
+
+@main.command(name="exactness")
+def exactness_command() -> None:
+    """The engine's cloaks beside a plain loop's, for the full-size networks."""
+    exactness.run()
+
+
+@main.command(name="compare")
+@click.argument("one", type=click.Path(path_type=Path))
+@click.argument("other", type=click.Path(path_type=Path))
+@click.option("--k", type=click.IntRange(1), default=1)
+def compare_command(*, one: Path, other: Path, k: int) -> None:
+    """Two run folders of one plan, such as in float32 and in bfloat16."""
+    compare_runs.run(one, other, k=k)
 
 
 if __name__ == "__main__":

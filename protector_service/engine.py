@@ -65,12 +65,6 @@ class Engine:
         with self._changed:
             return len(self._scheduler.craftings)
 
-    @property
-    def rows(self) -> int:
-        """Rows that wait for their next step."""
-        with self._changed:
-            return self._scheduler.rows
-
     def close(self) -> None:
         """Waits for the steps under way and ends every order that is not finished."""
         with self._changed:
@@ -141,10 +135,10 @@ class Engine:
         errors: dict[Crafting, Exception] = {}
         gradients = _gradients(self._gradients[batch.source_model], batch.rows)
         for (crafting, row), gradient in zip(batch.rows, gradients, strict=True):
-            if isinstance(gradient, Exception):
-                errors[crafting] = gradient  # one bad row fails its own order and no other
-            else:
+            try:
                 stepped[crafting] += _take_step(row, gradient)
+            except Exception as failure:  # noqa: BLE001 - one bad row fails its own order and no other
+                errors[crafting] = failure
         self._come_back(stepped, errors)
 
     def _come_back(self, stepped: Mapping[Crafting, Sequence[Row]], errors: Mapping[Crafting, Exception]) -> None:
@@ -187,13 +181,16 @@ def _gradients(batched: BatchedGradients, rows: Sequence[tuple[Crafting, Row]]) 
     return [gradient if good else NonFiniteGradientError() for gradient, good in zip(gradients, finite, strict=True)]
 
 
-def _take_step(row: Row, gradient: Tensor) -> Iterator[Row]:
+def _take_step(row: Row, gradient: Tensor | Exception) -> list[Row]:
     """The row and, where one is due, the tail it forks, each a step further."""
+    if isinstance(gradient, Exception):
+        raise gradient
     tail = row.fork_due_tail()
-    for sharer in filter(None, (tail, row)):
+    rows = [row] if tail is None else [tail, row]
+    for sharer in rows:
         if not sharer.finished:  # a tail of a budget that has as many steps as levels is born finished
             sharer.step(gradient)
-        yield sharer
+    return rows
 
 
 def _deliver(crafting: Crafting, finished: Sequence[Row]) -> Exception | None:

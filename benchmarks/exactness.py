@@ -1,0 +1,98 @@
+"""The engine's cloaks beside those of a plain loop over the same prepared network and batch shape: bit for bit or not."""
+
+import itertools
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.children import in_child
+from benchmarks.networks import FULL_SIZE, random_probes, random_recognizer
+from benchmarks.results import report
+from protector_service.engine import Engine
+from protector_service.gradients import BatchedGradients, input_gradient, suitable_batch_rows
+from protector_service.methods.bim import BasicIterativeMethod
+from protector_service.methods.illc import IterativeLeastLikelyClass
+from protector_service.methods.method import ALPHA, iterations
+from protector_service.order import Cloak, Customer, Order
+from recognizers.device import prepare_device
+from recognizers.precision import Precision
+from recognizers.preparing import prepare
+from recognizers.recognizer import NeuralRecognizer
+
+EPSILONS = (4, 8, 16)
+METHODS = (BasicIterativeMethod(), IterativeLeastLikelyClass())
+LABEL = 0
+
+
+class _Watched(Customer):
+    """Lets others come after its first cloak, and one of them go after theirs."""
+
+    def __init__(self, engine: Engine, coming: list[tuple[Order, Customer]], most: int) -> None:
+        self.cloaks: list[Cloak] = []
+        self._engine, self._coming, self._most = engine, coming, most
+
+    def wants(self) -> bool:
+        return len(self.cloaks) < self._most
+
+    def deliver(self, cloak: Cloak) -> None:
+        self.cloaks.append(cloak)
+        while self._coming:
+            self._engine.submit(*self._coming.pop())
+
+    def end(self, error: Exception | None) -> None:
+        if error is not None:
+            raise error
+
+
+def equal_cloaks(network: str, precision: str) -> tuple[int, int]:
+    """How many cloaks are equal, of how many; orders join and leave while they are crafted."""
+    prepared = prepare_device("cpu", lanes=0, threads=0)
+    recognizer = random_recognizer(network)
+    prepare(recognizer, prepared.device, precision=Precision(precision))
+    places = suitable_batch_rows(prepared.device, Precision(precision))
+    engine = Engine({network: BatchedGradients(recognizer, batch_rows=places)}, lanes=prepared.lanes)
+    first, second, leaver = random_probes(recognizer.input_size, 3)
+
+    def order(probe: NDArray[np.uint8]) -> Order:
+        return Order(network, probe, LABEL, METHODS, EPSILONS)
+
+    late = _Watched(engine, [], most=100)
+    leaving = _Watched(engine, [], most=1)
+    early = _Watched(engine, [(order(second), late), (order(leaver), leaving)], most=100)
+    engine.submit(order(first), early)
+    while engine.orders:
+        list(engine.craft(Order(network, leaver, LABEL, METHODS[:1], (1,))))
+    engine.close()
+    equal = total = 0
+    for probe, customer in ((first, early), (second, late)):
+        for cloak in customer.cloaks:
+            equal += np.array_equal(cloak.pixels, plain_loop(recognizer, probe, cloak, places))
+            total += 1
+    return equal, total
+
+
+def plain_loop(recognizer: NeuralRecognizer, probe: NDArray[np.uint8], cloak: Cloak, places: int) -> NDArray[np.uint8]:
+    """Eqs. 4 and 5 for one budget, on a batch that holds the image in every place."""
+    method = next(method for method in METHODS if method.name == cloak.method)
+    x_0 = torch.from_numpy(probe).permute(2, 0, 1).float().repeat(places, 1, 1, 1)
+    with torch.no_grad():
+        label = method.label(recognizer.logits(x_0)[0], LABEL)
+    sign = ALPHA if cloak.method == "bim" else -ALPHA
+    x = x_0
+    for _ in range(iterations(cloak.epsilon)):
+        x = x + sign * input_gradient(recognizer, x, torch.full((places,), label)).sign()
+        x = torch.minimum(torch.maximum(x, x_0 - cloak.epsilon), x_0 + cloak.epsilon).clamp(0, 255)
+    return np.asarray(x[0].permute(1, 2, 0).to(torch.uint8).numpy())
+
+
+def run() -> None:
+    """Every full-size network in both precisions."""
+    rows, raw = [], []
+    for network, precision in itertools.product(FULL_SIZE, Precision):
+        equal, total = in_child(equal_cloaks, network, str(precision))
+        rows.append((network, precision, f"{equal} of {total}"))
+        raw.append({"network": network, "precision": precision, "equal": equal, "total": total})
+    report(
+        "exactness", "engine and plain loop", ("network", "precision", "cloaks equal bit for bit"), rows, {"measured": raw}
+    )
