@@ -98,10 +98,10 @@ async def programs(count: int, protector: str, invader: str) -> float:
         return time.perf_counter() - started
 
 
-async def _measure(checkpoints: Path | None, models: tuple[str, ...], count: int) -> dict[str, float]:
+async def _measure(checkpoints: Path | None, models: tuple[str, ...], count: int, *, precision: str) -> dict[str, float]:
     """Seconds of the grid, of its crafting alone and of its classifying alone."""
     people = photos(count)
-    async with both_services(checkpoints) as services:
+    async with both_services(checkpoints, precision=precision) as services:
         await craft_all(services.protector, people[:1], models, methods=("none",), in_flight=1)  # warm
         whole = await programs(count, services.protector_address, services.invader_address)
         started = time.perf_counter()
@@ -116,18 +116,20 @@ def run(*, subjects: int) -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Path(folder)
         write_checkpoints(checkpoints)
-        full_size = asyncio.run(_measure(checkpoints, FULL_SIZE, subjects))
+        full_size = asyncio.run(_measure(checkpoints, FULL_SIZE, subjects, precision="auto"))
+        exact = asyncio.run(_measure(checkpoints, FULL_SIZE, subjects, precision="float32"))
         plain = in_plain_child(plain_script, checkpoints, subjects)
-    embedded = asyncio.run(_measure(None, EMBEDDED, EMBEDDED_SUBJECTS))
+    embedded = asyncio.run(_measure(None, EMBEDDED, EMBEDDED_SUBJECTS, precision="float32"))
     rows = [
-        _row("full size", subjects, full_size, plain),
-        _row("embedded", EMBEDDED_SUBJECTS, embedded, None),
+        _row("full size, auto", subjects, full_size, plain),
+        _row("full size, float32", subjects, exact, plain),
+        _row("embedded, float32", EMBEDDED_SUBJECTS, embedded, None),
     ]
     columns = (
         *("networks", "subjects", "grid, s", "plain script, s", "plain script / grid"),
         *("crafting alone, s", "classifying alone, s", "grid / (both alone)"),
     )
-    raw = {"full_size": full_size, "plain_script": plain, "embedded": embedded}
+    raw = {"full_size": full_size, "full_size_float32": exact, "plain_script": plain, "embedded": embedded}
     report("protocol", "the whole grid", columns, rows, raw)
 
 

@@ -15,7 +15,7 @@ SUBJECTS, IN_FLIGHT = 8, 4
 async def _crafted(*, subjects: int, epsilons: Sequence[int], in_flight: int) -> tuple[float, float]:
     """Seconds to craft, and then to classify."""
     people = photos(subjects)
-    async with both_services() as services:
+    async with both_services(precision="float32") as services:
         await craft_all(services.protector, people[:1], EMBEDDED, epsilons=(4,), in_flight=1)  # warm
         started = time.perf_counter()
         cloaks = await craft_all(services.protector, people, EMBEDDED, epsilons=epsilons, in_flight=in_flight)

@@ -28,9 +28,11 @@ class Services:
 
 
 @asynccontextmanager
-async def both_services(checkpoints: Path | None = None) -> AsyncIterator[Services]:
+async def both_services(checkpoints: Path | None = None, *, precision: str) -> AsyncIterator[Services]:
     """Both services while the context lasts, with a checkpoint folder or the embedded recognizers."""
-    arguments = () if checkpoints is None else ("--checkpoints", str(checkpoints))
+    arguments = ["--precision", precision]
+    if checkpoints is not None:
+        arguments += ["--checkpoints", str(checkpoints)]
     with tempfile.TemporaryDirectory() as logs:
         async with (
             child_service("protector_service", arguments=arguments, log=Path(logs, "protector")) as protector,

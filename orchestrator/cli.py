@@ -78,7 +78,7 @@ def cli() -> None:
 @click.option(
     "--precision",
     type=click.Choice(["auto", "float32", "bfloat16"]),
-    default="auto",
+    default="float32",
     help="What the networks of started services compute in; auto is bfloat16 where the processor multiplies it natively.",
 )
 @click.option("--subjects", type=click.IntRange(1), default=16, help="Number of subjects, N; one photo each.")

@@ -35,7 +35,7 @@ class ServiceChoice:
     kind: str  # "protector" or "invader"
     address: str | None
     checkpoints: Path | None
-    precision: str = "auto"  # of one that is started
+    precision: str = "float32"  # of one that is started
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import torch
 from timm.layers import SEModule
 from timm.models.senet import SEModule as LegacySEModule
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, conv2d, conv_transpose2d
+from torch.nn.functional import avg_pool2d, linear
 
 
 class SqueezeExcitation(nn.Module):
@@ -45,7 +45,7 @@ def excited(
     other: Tensor | None = None,
     rectified: bool = False,  # noqa: FBT001, FBT002 - traced by position
 ) -> Tensor:
-    """S x, plus another tensor of its shape where one is given, rectified or not; the weights get no gradient."""
+    """The output s x, plus another tensor of its shape where one is given, rectified or not; the weights get no gradient."""
     output: Tensor = _Excited.apply(features, other, w_1, b_1, w_2, b_2, rectified)
     return output
 
@@ -62,9 +62,9 @@ class _Excited(torch.autograd.Function):
         b_2: Tensor | None,
         rectified: bool,  # noqa: FBT001 - apply takes no keywords
     ) -> Tensor:
-        z = avg_pool2d(features, features.shape[2:])  # several times faster than mean() in this layout
-        hidden = conv2d(z, w_1, b_1).relu_()
-        s = conv2d(hidden, w_2, b_2).sigmoid_()
+        z = avg_pool2d(features, features.shape[2:]).flatten(1)  # several times faster than mean() in this layout
+        hidden = linear(z, w_1.flatten(1), b_1).relu_()
+        s = linear(hidden, w_2.flatten(1), b_2).sigmoid_()[:, :, None, None]
         output = features * s if other is None else torch.addcmul(other, features, s)
         if rectified:
             output = output.relu_()
@@ -80,7 +80,7 @@ class _Excited(torch.autograd.Function):
             dy = torch.ops.aten.threshold_backward(dy, output, 0)
         positions = features.shape[2] * features.shape[3]
         ds = avg_pool2d(dy * features, features.shape[2:]) * positions
-        d_excited = ds * s * (1 - s)  # through the sigmoid
-        d_hidden = conv_transpose2d(d_excited, w_2) * (hidden > 0)  # through the rectifier
-        dz = conv_transpose2d(d_hidden, w_1)
+        d_excited = (ds * s * (1 - s)).flatten(1)  # through the sigmoid
+        d_hidden = (d_excited @ w_2.flatten(1)) * (hidden > 0)  # through the rectifier
+        dz = (d_hidden @ w_1.flatten(1))[:, :, None, None]
         return torch.addcmul(dz / positions, dy, s), dy if ctx.adds else None, None, None, None, None, None

@@ -28,7 +28,7 @@ class ServiceSettings(BaseSettings):
     lanes: int = Field(0, ge=0, le=64, description="Requests that are worked on at a time; 0 takes 2 on a CPU, 1 on a GPU.")
     threads: int = Field(0, ge=0, description="Processor threads for the networks of a lane; 0 shares the cores out.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        "auto", description="What networks compute in; auto is bfloat16 where the processor multiplies it natively."
+        "float32", description="What networks compute in; auto is bfloat16 where the processor multiplies it natively."
     )
     most_waiting: int = Field(16, ge=0, description="Photos that may wait for a lane; more are told to come back.")
     most_bytes: int = Field(ImageLimits.most_bytes, ge=1, description="Largest image taken, in bytes.")

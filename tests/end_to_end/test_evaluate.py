@@ -132,7 +132,10 @@ def test_the_manifest_says_what_was_run(undisturbed: Undisturbed) -> None:
         "label_set_sha256",
         "checkpoint_sha256",
         "batch_rows",
+        "precision",
+        "threads",
     }
+    assert manifest["source_models"]["facenet"]["precision"] in ("float32", "bfloat16")
 
 
 def test_a_finished_run_is_gone_on_with_without_a_question(setting: Setting, undisturbed: Undisturbed) -> None:
