@@ -15,7 +15,7 @@ def main() -> None:
 
 @main.command(name="craft")
 @click.option("--networks", default=",".join(FULL_SIZE))
-@click.option("--probes", type=click.IntRange(craft.PEER_BATCH), default=16)
+@click.option("--probes", type=click.IntRange(8), default=16)
 @click.option("--repetitions", type=click.IntRange(1), default=3, help="Of ten gradient steps a probe.")
 @click.option("--sweeps", type=click.IntRange(1), default=1, help="Of all six budgets.")
 def craft_command(*, networks: str, probes: int, repetitions: int, sweeps: int) -> None:
@@ -24,15 +24,16 @@ def craft_command(*, networks: str, probes: int, repetitions: int, sweeps: int) 
 
 
 @main.command(name="service")
+@click.option("--networks", default=FULL_SIZE[0])
 @click.option("--photos", type=click.IntRange(1), default=8)
 @click.option("--repetitions", type=click.IntRange(1), default=3)
-def service_command(*, photos: int, repetitions: int) -> None:
+def service_command(*, networks: str, photos: int, repetitions: int) -> None:
     """Crafting through the service beside the engine in this process."""
-    service.run(photos=photos, repetitions=repetitions)
+    service.run(networks.split(","), photos=photos, repetitions=repetitions)
 
 
 @main.command(name="protocol")
-@click.option("--subjects", type=click.IntRange(1), default=2)
+@click.option("--subjects", type=click.IntRange(1), default=4)
 def protocol_command(*, subjects: int) -> None:
     """The whole grid beside a plain script."""
     protocol.run(subjects=subjects)

@@ -27,8 +27,8 @@ async def _crafted(*, subjects: int, epsilons: Sequence[int], in_flight: int) ->
 def run() -> None:
     """Varies one thing at a time."""
     settings = [
-        *((subjects, EPSILONS, IN_FLIGHT) for subjects in (1, 2, 4, 8, 16)),
-        *((SUBJECTS, EPSILONS[-count:], IN_FLIGHT) for count in (1, 2, 4)),
+        *((subjects, EPSILONS, IN_FLIGHT) for subjects in (2, 4, 8)),
+        *((SUBJECTS, EPSILONS[-count:], IN_FLIGHT) for count in (1, 3)),
         *((SUBJECTS, EPSILONS, in_flight) for in_flight in (1, 2, 8)),
     ]
     rows, raw = [], []

@@ -2,12 +2,14 @@
 
 import asyncio
 import tempfile
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from benchmarks.children import in_child
-from benchmarks.networks import FULL_SIZE, write_checkpoints
+from benchmarks.networks import write_checkpoints
 from benchmarks.results import report, spread
 from benchmarks.services import both_services, craft_all, photos
 from orchestrator.protocol import EPSILONS, METHODS
@@ -25,8 +27,6 @@ from rpc.images import ImageLimits, decode_image
 
 def in_process(checkpoints: Path, network: str, count: int) -> float:
     """Seconds that the engine alone takes for the same probes, in a process like the service's."""
-    import threading
-
     prepared = prepare_device("cpu", lanes=0, threads=0)
     precision = choose_precision("auto", prepared.device)
     recognizer = load_folder(checkpoints, prepared.device, precision=precision).loaded[network].recognizer
@@ -64,13 +64,13 @@ async def through_service(checkpoints: Path, network: str, count: int) -> float:
         return time.perf_counter() - started
 
 
-def run(*, photos: int, repetitions: int) -> None:
+def run(networks: Sequence[str], *, photos: int, repetitions: int) -> None:
     """Measures both in turn."""
     rows, raw = [], []
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Path(folder)
         write_checkpoints(checkpoints)
-        for network in FULL_SIZE[:2]:
+        for network in networks:
             alone, served = [], []
             for _ in range(repetitions):
                 alone.append(in_child(in_process, checkpoints, network, photos))
