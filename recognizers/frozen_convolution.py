@@ -13,6 +13,13 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 
+def runs_frozen(dtype: torch.dtype) -> bool:
+    """Whether this processor, and this build of PyTorch, have the operators that `FrozenConvolution` is made of."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 class FrozenConvolution(nn.Module):
     """y = W x + b, plus another tensor where one is given, rectified or not; and dx from dy.
 

@@ -4,6 +4,7 @@ import torch
 from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse
 
+from recognizers.frozen_convolution import runs_frozen
 from recognizers.fusing import fold_scales, fuse_convolutions
 from recognizers.precision import Precision
 from recognizers.recognizer import NeuralRecognizer
@@ -19,7 +20,7 @@ def prepare(recognizer: NeuralRecognizer, device: torch.device, *, precision: Pr
     backbone = fold(recognizer)
     recognizer.to(device).to(memory_format=torch.channels_last)
     backbone.to(precision.dtype)
-    if device.type == "cpu":
+    if device.type == "cpu" and runs_frozen(precision.dtype):
         side = recognizer.input_size
         fuse_convolutions(backbone, torch.zeros(1, 3, side, side, dtype=precision.dtype))
         recognizer.network.backbone = TapedBackbone(backbone)
