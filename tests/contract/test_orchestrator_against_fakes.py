@@ -980,6 +980,7 @@ async def start(bench: Bench, protector: str, invader: str) -> asyncio.subproces
         *(sys.executable, "-m", "orchestrator", "evaluate", "--faces", str(bench.faces), "--run", str(bench.folder)),
         *("--protector", protector, "--invader", invader, "--subjects", "4", "--epsilons", "8,4", "--k", "5,1"),
         *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--methods", "bim", "--in-flight", "1"),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs of a shell may have it ignored
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
