@@ -215,6 +215,9 @@ class RecordingMtcnn:
     def __init__(self, **made_with: Any) -> None:
         type(self).made_with = made_with
 
+    def to(self, *, memory_format: torch.memory_format) -> "RecordingMtcnn":
+        return self
+
     def detect(self, photo: Image.Image) -> tuple[Any, Any]:
         self.asked.append((photo.size, self.min_face_size))
         return self.answer
