@@ -5,6 +5,7 @@ from torch.fx import GraphModule
 from torch.fx.experimental.optimization import fuse
 
 from recognizers.frozen_convolution import runs_frozen
+from recognizers.frozen_linear import freeze_linears
 from recognizers.fusing import fold_scales, fuse_convolutions
 from recognizers.precision import Precision
 from recognizers.recognizer import NeuralRecognizer
@@ -22,6 +23,7 @@ def prepare(recognizer: NeuralRecognizer, device: torch.device, *, precision: Pr
     backbone.to(precision.dtype)
     if device.type == "cpu" and runs_frozen(precision.dtype):
         side = recognizer.input_size
+        freeze_linears(recognizer)
         fuse_convolutions(backbone, torch.zeros(1, 3, side, side, dtype=precision.dtype))
         recognizer.network.backbone = TapedBackbone(backbone)
     recognizer.freeze()

@@ -6,7 +6,9 @@ import torch
 from timm.layers import SEModule
 from timm.models.senet import SEModule as LegacySEModule
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, linear
+from torch.nn.functional import avg_pool2d
+
+from recognizers.frozen_linear import rows_by
 
 
 class SqueezeExcitation(nn.Module):
@@ -63,8 +65,8 @@ class _Excited(torch.autograd.Function):
         rectified: bool,  # noqa: FBT001 - apply takes no keywords
     ) -> Tensor:
         z = avg_pool2d(features, features.shape[2:]).flatten(1)  # several times faster than mean() in this layout
-        hidden = linear(z, w_1.flatten(1), b_1).relu_()
-        s = linear(hidden, w_2.flatten(1), b_2).sigmoid_()[:, :, None, None]
+        hidden = rows_by(w_1.flatten(1), z, b_1).relu_()
+        s = rows_by(w_2.flatten(1), hidden, b_2).sigmoid_()[:, :, None, None]
         output = features * s if other is None else torch.addcmul(other, features, s)
         if rectified:
             output = output.relu_()
@@ -81,6 +83,6 @@ class _Excited(torch.autograd.Function):
         positions = features.shape[2] * features.shape[3]
         ds = avg_pool2d(dy * features, features.shape[2:]) * positions
         d_excited = (ds * s * (1 - s)).flatten(1)  # through the sigmoid
-        d_hidden = (d_excited @ w_2.flatten(1)) * (hidden > 0)  # through the rectifier
-        dz = (d_hidden @ w_1.flatten(1))[:, :, None, None]
+        d_hidden = rows_by(w_2.flatten(1).t().contiguous(), d_excited) * (hidden > 0)  # through the rectifier
+        dz = rows_by(w_1.flatten(1).t().contiguous(), d_hidden)[:, :, None, None]
         return torch.addcmul(dz / positions, dy, s), dy if ctx.adds else None, None, None, None, None, None

@@ -6,10 +6,13 @@ from timm.layers import SEModule
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
+from protector_service.gradients import input_gradient
+from recognizers import embedded
 from recognizers.architectures import ARCHITECTURES
 from recognizers.frozen_convolution import FrozenConvolution
 from recognizers.head import LinearHead
 from recognizers.label_set import LabelSet
+from recognizers.loading import load_folder
 from recognizers.precision import Precision
 from recognizers.preparing import fold, prepare
 from recognizers.recognizer import NeuralRecognizer
@@ -140,3 +143,17 @@ def test_squeeze_and_excitation_has_the_gradient_that_autograd_finds(*, adds: bo
     gradients = torch.autograd.grad((output * weights).sum(), inputs)
     for ours, theirs in zip((output, *gradients), (expected, *wanted), strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("name", ["compact-facenet", "compact-resnet", "compact-senet"])
+def test_an_images_gradient_does_not_depend_on_its_place(name: str, precision: Precision) -> None:
+    recognizer = load_folder(embedded.FOLDER, torch.device("cpu"), precision=precision).loaded[name].recognizer
+    side = recognizer.input_size
+    for seed in range(4):
+        images = torch.randint(0, 256, (4, 3, side, side), generator=torch.Generator().manual_seed(seed)).float()
+        labels = torch.tensor([3, 1, 4, 1])
+        gradients = input_gradient(recognizer, images, labels)
+        for turn in (1, 2, 3):
+            turned = input_gradient(recognizer, images.roll(turn, 0), labels.roll(turn))
+            assert torch.equal(turned, gradients.roll(turn, 0))
