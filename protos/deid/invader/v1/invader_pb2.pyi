@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Disclosure:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DisclosureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Disclosure.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DISCLOSURE_UNSPECIFIED: _Disclosure.ValueType  # 0
+    """The service does not say."""
+    DISCLOSURE_TOP1: _Disclosure.ValueType  # 1
+    """The most probable identity alone: `most_candidates` is 1."""
+    DISCLOSURE_RANKED: _Disclosure.ValueType  # 2
+    """The candidates in their order, without probabilities."""
+    DISCLOSURE_PROBABILITIES: _Disclosure.ValueType  # 3
+    """The candidates in their order, with probabilities."""
+
+class Disclosure(_Disclosure, metaclass=_DisclosureEnumTypeWrapper):
+    """What a classification discloses of a target model's answer."""
+
+DISCLOSURE_UNSPECIFIED: Disclosure.ValueType  # 0
+"""The service does not say."""
+DISCLOSURE_TOP1: Disclosure.ValueType  # 1
+"""The most probable identity alone: `most_candidates` is 1."""
+DISCLOSURE_RANKED: Disclosure.ValueType  # 2
+"""The candidates in their order, without probabilities."""
+DISCLOSURE_PROBABILITIES: Disclosure.ValueType  # 3
+"""The candidates in their order, with probabilities."""
+Global___Disclosure: _TypeAlias = Disclosure  # noqa: Y015
 
 @_typing.final
 class ClassifyRequest(_message.Message):
@@ -56,8 +85,13 @@ class ClassifyResponse(_message.Message):
 
     FACE_FOUND_FIELD_NUMBER: _builtins.int
     CLASSIFICATIONS_FIELD_NUMBER: _builtins.int
+    QUERIES_LEFT_FIELD_NUMBER: _builtins.int
     face_found: _builtins.bool
     """False: no face was found in the image, and `classifications` is empty. This is an outcome, not an error."""
+    queries_left: _builtins.int
+    """Queries that the client has left after this one; absent where the service sets no budget. An answered Classify call is one
+    query, whatever the number of target models and whether or not a face was found; a call that fails is none.
+    """
     @_builtins.property
     def classifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___Classification]:
         """One for each asked target model, in the order asked."""
@@ -67,12 +101,15 @@ class ClassifyResponse(_message.Message):
         *,
         face_found: _builtins.bool = ...,
         classifications: _abc.Iterable[Global___Classification] | None = ...,
+        queries_left: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "queries_left", b"queries_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["classifications", b"classifications", "face_found", b"face_found"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "classifications", b"classifications", "face_found", b"face_found", "queries_left", b"queries_left"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__queries_left: _TypeAlias = _typing.Literal["queries_left"]  # noqa: Y015
+    _WhichOneofArgType__queries_left: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queries_left) -> _WhichOneofReturnType__queries_left | None: ...
 
 Global___ClassifyResponse: _TypeAlias = ClassifyResponse  # noqa: Y015
 
@@ -113,7 +150,7 @@ class Candidate(_message.Message):
     identity: _builtins.str
     """A member of the target model's label set."""
     probability: _builtins.float
-    """Softmax probability, 0..1, rounded to 4 decimal places."""
+    """Softmax probability, 0..1, rounded to 4 decimal places; 0 where the service does not disclose probabilities."""
     def __init__(
         self,
         *,
@@ -148,6 +185,12 @@ class ListTargetModelsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TARGET_MODELS_FIELD_NUMBER: _builtins.int
+    QUERIES_LEFT_FIELD_NUMBER: _builtins.int
+    DISCLOSURE_FIELD_NUMBER: _builtins.int
+    queries_left: _builtins.int
+    """Queries that the client has left; absent where the service sets no budget."""
+    disclosure: Global___Disclosure.ValueType
+    """What a classification discloses. Unspecified where a service does not say."""
     @_builtins.property
     def target_models(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetModel]:
         """Sorted by name."""
@@ -156,12 +199,16 @@ class ListTargetModelsResponse(_message.Message):
         self,
         *,
         target_models: _abc.Iterable[Global___TargetModel] | None = ...,
+        queries_left: _builtins.int | None = ...,
+        disclosure: Global___Disclosure.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "queries_left", b"queries_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["target_models", b"target_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "disclosure", b"disclosure", "queries_left", b"queries_left", "target_models", b"target_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__queries_left: _TypeAlias = _typing.Literal["queries_left"]  # noqa: Y015
+    _WhichOneofArgType__queries_left: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__queries_left) -> _WhichOneofReturnType__queries_left | None: ...
 
 Global___ListTargetModelsResponse: _TypeAlias = ListTargetModelsResponse  # noqa: Y015
 

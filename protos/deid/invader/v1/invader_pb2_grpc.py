@@ -30,8 +30,10 @@ class InvaderServiceStub:
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy; PERMISSION_DENIED where
-    the service does not list its identities.
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
+    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
+    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     def __init__(self, channel):
@@ -62,8 +64,10 @@ class InvaderServiceServicer:
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy; PERMISSION_DENIED where
-    the service does not list its identities.
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
+    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
+    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     def Classify(self, request, context):
@@ -118,8 +122,10 @@ class InvaderService:
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy; PERMISSION_DENIED where
-    the service does not list its identities.
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
+    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
+    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     @staticmethod

@@ -31,8 +31,10 @@ class InvaderServiceStub:
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy; PERMISSION_DENIED where
-    the service does not list its identities.
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
+    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
+    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     @_typing.overload
@@ -52,8 +54,10 @@ class InvaderServiceAsyncStub(InvaderServiceStub):
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy; PERMISSION_DENIED where
-    the service does not list its identities.
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
+    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
+    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -69,8 +73,10 @@ class InvaderServiceServicer(metaclass=_abc_1.ABCMeta):
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy; PERMISSION_DENIED where
-    the service does not list its identities.
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
+    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
+    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     @_abc_1.abstractmethod
