@@ -9,8 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rpc.errors import ServiceError, invalid_argument
+from rpc.jpeg_scans import scans_of
 
 FORMATS = ("JPEG", "PNG")
+# What costs more than its bytes and pixels say. In a strip of a photo MTCNN looks for the smallest of faces, at 4 GB and
+# minutes for 50 megapixels; every scan of a progressive JPEG goes over all pixels, and 16 MB hold hours of empty ones.
+LONGEST_SIDE = 16_384  # pixels
+MOST_SCANS = 100  # a progressive JPEG has about ten
 
 
 @dataclass(frozen=True)
@@ -30,7 +35,8 @@ def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[
     Grey, CMYK, palette and 16-bit images are converted; alpha is laid over white.
 
     Raises:
-        ServiceError: INVALID_ARGUMENT for `field`: empty, too large, not JPEG or PNG, animated, truncated or damaged.
+        ServiceError: INVALID_ARGUMENT for `field`: empty, too large, too long, of too many scans, not JPEG or PNG, animated,
+            truncated or damaged.
     """
     if not encoded:
         raise invalid_argument(field, expected="a JPEG or PNG image", actual="nothing")
@@ -43,6 +49,8 @@ def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[
                 _check_header(image, field=field, limits=limits)
                 if image.format == "PNG":
                     _check_png_is_whole(encoded)
+                else:
+                    _check_scans(encoded, field=field)
                 image.load()
                 return _to_rgb(image)
         except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
@@ -58,6 +66,10 @@ def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[
 def _check_header(image: Image.Image, *, field: str, limits: ImageLimits) -> None:
     if image.width * image.height > limits.most_pixels:
         raise _too_many_pixels(field, f"{image.width} x {image.height}", limits)
+    if max(image.size) > LONGEST_SIDE:
+        raise invalid_argument(
+            field, expected=f"at most {LONGEST_SIDE} pixels a side", actual=f"{image.width} x {image.height}"
+        )
     # A phone's JPEG may carry further pictures (MPO) after the photo; an animation has no one photo.
     if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
         raise invalid_argument(field, expected="a still image", actual="an animated one")
@@ -69,6 +81,11 @@ def _check_png_is_whole(encoded: bytes) -> None:
         image.verify()
 
 
+def _check_scans(encoded: bytes, *, field: str) -> None:
+    if (scans := scans_of(encoded)) > MOST_SCANS:
+        raise invalid_argument(field, expected=f"a JPEG of at most {MOST_SCANS} scans", actual=str(scans))
+
+
 def _too_many_pixels(field: str, actual: str, limits: ImageLimits) -> ServiceError:
     return invalid_argument(field, expected=f"at most {limits.most_pixels} pixels", actual=actual)
 
@@ -76,10 +93,10 @@ def _too_many_pixels(field: str, actual: str, limits: ImageLimits) -> ServiceErr
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip
-        levels = np.asarray(upright, dtype=np.int64)
-        transparent = levels == upright.info.get("transparency", -1)
-        high_bytes = np.where(transparent, 255, (levels >> 8).clip(0, 255))
-        upright = Image.fromarray(high_bytes.astype(np.uint8))
+        levels = np.asarray(upright)
+        high_bytes = (levels >> 8).clip(0, 255).astype(np.uint8)
+        high_bytes[levels == upright.info.get("transparency", -1)] = 255
+        upright = Image.fromarray(high_bytes)
     if upright.has_transparency_data:
         rgba = upright.convert("RGBA")
         upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
