@@ -10,6 +10,11 @@ NO_FACE = "NO_FACE"
 NOT_FOUND = "NOT_FOUND"
 BUSY = "BUSY"
 IDENTITIES_NOT_LISTED = "IDENTITIES_NOT_LISTED"
+QUERY_BUDGET_SPENT = "QUERY_BUDGET_SPENT"
+RATE_LIMITED = "RATE_LIMITED"
+TOO_SLOW = "TOO_SLOW"
+
+NEVER_AGAIN = -1  # as a time to come back
 
 _NAMES_SHOWN = 10
 
@@ -32,6 +37,10 @@ class RpcError(Exception):
 
 class AddressInUseError(RpcError):
     """The address to listen on cannot be had."""
+
+
+class PlainTextError(RpcError):
+    """Plain text was asked for where others could listen."""
 
 
 class ServiceError(RpcError):
@@ -75,6 +84,15 @@ def busy(why: str, *, retry_after_ms: int) -> ServiceError:
         code=grpc.StatusCode.RESOURCE_EXHAUSTED,
         reason=BUSY,
         retry_after_ms=retry_after_ms,
+    )
+
+
+def too_slow(seconds: float) -> ServiceError:
+    """A request took longer than the service allows one."""
+    return ServiceError(
+        f"the request took more than the {seconds:g} s that this service allows one",
+        code=grpc.StatusCode.DEADLINE_EXCEEDED,
+        reason=TOO_SLOW,
     )
 
 

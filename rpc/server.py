@@ -12,39 +12,82 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from rpc.errors import BUSY, IDENTITIES_NOT_LISTED, INVALID_ARGUMENT, NO_FACE, NOT_FOUND, AddressInUseError
+from rpc.addresses import LOOPBACK, host_of, is_loopback
+from rpc.errors import (
+    BUSY,
+    IDENTITIES_NOT_LISTED,
+    INVALID_ARGUMENT,
+    NO_FACE,
+    NOT_FOUND,
+    AddressInUseError,
+    PlainTextError,
+)
 from rpc.images import ImageLimits
 from rpc.interceptor import ErrorInterceptor
+from rpc.metrics import Metrics, MetricsInterceptor
+from rpc.tls import TlsMaterial
 
 logger = logging.getLogger(__name__)
 
 ALL_REASONS = frozenset({INVALID_ARGUMENT, NO_FACE, NOT_FOUND, BUSY, IDENTITIES_NOT_LISTED})
 LISTENING = "listening on "
 _ENVELOPE = 2**20  # what a message may hold beside its image, in bytes
+_UNCOMPRESSED_ONLY = 1  # a bit for each algorithm, the first of which is none
 
 
 class Server:
-    """A gRPC server with standard health; `serve` returns once a signal has stopped it."""
+    """A gRPC server with standard health; `serve` returns once a signal has stopped it.
 
-    def __init__(self, *, address: str, limits: ImageLimits, disclosed: frozenset[str] = ALL_REASONS) -> None:
+    With `tls` it refuses clients without a certificate of the same authority; without, it serves on loopback only.
+    """
+
+    def __init__(
+        self,
+        *,
+        address: str,
+        limits: ImageLimits,
+        disclosed: frozenset[str] = ALL_REASONS,
+        tls: TlsMaterial | None = None,
+        metrics: Metrics | None = None,
+        health_port: int | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
+    ) -> None:
+        """`health_port` answers health checks, and nothing else, to this machine in plain text.
+
+        Raises:
+            PlainTextError: the address is not loopback, and there is no `tls`.
+            AddressInUseError: an address cannot be had.
+        """
+        self._host = host_of(address)
+        if tls is None and not is_loopback(self._host):
+            raise PlainTextError(
+                f"plain text is for loopback only, and {self._host} is not: give --tls-certificate, --tls-key and "
+                f"--tls-authority (`make certificates` makes them), or --host {LOOPBACK}"
+            )
+        self.transport = "plain text, loopback only" if tls is None else "mutual TLS"
         most_bytes = limits.most_bytes + _ENVELOPE
         self.grpc = grpc.aio.server(
-            interceptors=[ErrorInterceptor(disclosed=disclosed)],
+            interceptors=[
+                *interceptors,
+                MetricsInterceptor(metrics or Metrics()),
+                ErrorInterceptor(disclosed=disclosed),
+            ],
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_receive_message_length", most_bytes),
                 ("grpc.max_send_message_length", most_bytes),
+                # Images are compressed already; a message that inflates is one thing only.
+                ("grpc.compression_enabled_algorithms_bitset", _UNCOMPRESSED_ONLY),
             ],
         )
         self.health = HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.grpc)
-        try:
-            self.port = self.grpc.add_insecure_port(address)
-        except RuntimeError as error:
-            raise AddressInUseError(
-                f"cannot listen on {address}: the port is taken or the host is not this machine's"
-            ) from error
-        self._host = address.rpartition(":")[0]
+        self.port = _bind(self.grpc, address, tls)
+        self._health_grpc: grpc.aio.Server | None = None
+        if health_port is not None:
+            self._health_grpc = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+            health_pb2_grpc.add_HealthServicer_to_server(self.health, self._health_grpc)
+            self.health_port = _bind(self._health_grpc, f"{LOOPBACK}:{health_port}", None)
 
     @property
     def address(self) -> str:
@@ -53,8 +96,16 @@ class Server:
     async def start(self, service_names: Sequence[str]) -> None:
         """Answers calls from now on and reports the services as ready."""
         await self.grpc.start()
+        if self._health_grpc is not None:
+            await self._health_grpc.start()
         for name in ("", *service_names):
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
+
+    async def stop(self, drain_seconds: float | None) -> None:
+        """Lets running calls finish for a while, and stops."""
+        await self.grpc.stop(drain_seconds)
+        if self._health_grpc is not None:
+            await self._health_grpc.stop(None)
 
     async def serve(self, service_names: Sequence[str], *, drain_seconds: float, stop_with_stdin: bool) -> None:
         """Serves until SIGTERM or SIGINT; then reports NOT_SERVING, lets calls finish for a while, and stops.
@@ -69,14 +120,25 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
         await self.start(service_names)
-        logger.info("serving", extra={"address": self.address, "transport": "plain text"})
+        logger.info("serving", extra={"address": self.address, "transport": self.transport})
         # The one line on standard output: whoever started this process on port 0 learns the port from it.
         print(f"{LISTENING}{self.address}", flush=True)  # noqa: T201
         await stopped.wait()
         await self.health.enter_graceful_shutdown()
         logger.info("draining", extra={"seconds": drain_seconds})
-        await self.grpc.stop(drain_seconds)
+        await self.stop(drain_seconds)
         logger.info("stopped")
+
+
+def _bind(server: grpc.aio.Server, address: str, tls: TlsMaterial | None) -> int:
+    try:
+        if tls is None:
+            return server.add_insecure_port(address)
+        return server.add_secure_port(address, tls.server_credentials())
+    except RuntimeError as error:
+        raise AddressInUseError(
+            f"cannot listen on {address}: the port is taken or the host is not this machine's"
+        ) from error
 
 
 def _wait_for_end_of_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:

@@ -3,13 +3,14 @@
 import os
 import sys
 from pathlib import Path
-from typing import Literal, NoReturn, TypeVar
+from typing import Literal, NoReturn, Self, TypeVar
 
-from pydantic import Field, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from rpc.images import ImageLimits
+from rpc.tls import TlsFiles, TlsMaterial, read_tls
 
 PILLOW_LIMIT = 89_478_485  # pixels: Image.MAX_IMAGE_PIXELS
 
@@ -21,6 +22,16 @@ class ServiceSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
+    tls_certificate: Path | None = Field(None, description="PEM certificate of this service: with it, mutual TLS.")
+    tls_key: Path | None = Field(None, description="PEM private key of that certificate.")
+    tls_authority: Path | None = Field(None, description="PEM certificate of the authority whose clients are let in.")
+    health_port: int | None = Field(
+        None, ge=0, le=65535, description="Loopback port that answers health checks in plain text; none where not given."
+    )
+    metrics_host: str = Field("127.0.0.1", description="Address to serve Prometheus metrics on.")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="Port to serve Prometheus metrics on; none where not given."
+    )
     checkpoints: Path | None = Field(
         None, description="Folder of checkpoint files, with their labels file; the embedded recognizers where none is given."
     )
@@ -38,6 +49,24 @@ class ServiceSettings(BaseSettings):
         False, description="Stop when standard input closes: a parent that dies takes the service with it."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @model_validator(mode="after")
+    def _all_of_tls_or_nothing(self) -> Self:
+        given = [self.tls_certificate, self.tls_key, self.tls_authority]
+        if any(given) and not all(given):
+            raise PydanticCustomError("tls", "--tls-certificate, --tls-key and --tls-authority: expected all three or none")
+        return self
+
+    @property
+    def tls(self) -> TlsMaterial | None:
+        """The certificate, key and authority; None for plain text.
+
+        Raises:
+            TlsError: see `rpc.tls.read_tls`.
+        """
+        if self.tls_certificate is None or self.tls_key is None or self.tls_authority is None:
+            return None
+        return read_tls(TlsFiles(self.tls_certificate, self.tls_key, self.tls_authority))
 
     @property
     def image_limits(self) -> ImageLimits:
@@ -64,6 +93,8 @@ def read_settings(settings: type[Settings], *, program: str, arguments: list[str
 
 
 def _fault(fault: ErrorDetails) -> str:
+    if not fault["loc"]:  # settings that do not go together; the message names them
+        return fault["msg"]
     flag = "--" + "-".join(map(str, fault["loc"])).replace("_", "-")
     if fault["type"] == "missing":  # pydantic's input is then all the other settings
         return f"{flag}: required, but not given"

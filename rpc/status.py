@@ -45,11 +45,19 @@ class ReceivedError:
     code: grpc.StatusCode
     reason: str | None
     message: str
+    retry_after_ms: int | None = None  # when to come back; below zero never
 
 
 def received(error: grpc.aio.AioRpcError) -> ReceivedError:
-    """Reads a failed call; details that are missing or malformed leave `reason` None."""
-    return ReceivedError(error.code(), _reason(error), error.details() or "no message")
+    """Reads a failed call; details that are missing or malformed are None."""
+    return ReceivedError(error.code(), _reason(error), error.details() or "no message", _retry_after_ms(error))
+
+
+def _retry_after_ms(error: grpc.aio.AioRpcError) -> int | None:
+    try:
+        return int(dict(error.trailing_metadata() or ())[PUSHBACK_KEY])
+    except (KeyError, ValueError):
+        return None
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str | None:

@@ -27,6 +27,11 @@ class Worker:
         self._jobs = 0  # running or waiting, whether or not anyone still wants their result
         self._counting = threading.Lock()
 
+    @property
+    def waiting(self) -> int:
+        """Jobs that wait for a lane."""
+        return max(0, self._jobs - self._lanes)
+
     async def run(self, job: Callable[[], T]) -> T:
         """Runs a job and returns its result.
 

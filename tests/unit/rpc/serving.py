@@ -10,7 +10,7 @@ from deid.protector.v1 import protector_pb2
 
 from rpc.channel import open_channel
 from rpc.interceptor import ErrorInterceptor
-from rpc.server import ALL_REASONS
+from rpc.server import ALL_REASONS, Server
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Classify = Callable[[invader_pb2.ClassifyRequest, Context], Awaitable[invader_pb2.ClassifyResponse]]
@@ -51,6 +51,17 @@ async def serving(
     async with open_channel(f"127.0.0.1:{port}") as channel:
         yield channel
     await server.stop(None)
+
+
+@asynccontextmanager
+async def started(server: Server, *, classify: Classify | None = None, craft: Craft | None = None) -> AsyncIterator[Server]:
+    """A server of ours that answers, around handlers that a test writes."""
+    add_handlers(server.grpc, classify=classify, craft=craft)
+    await server.start([])
+    try:
+        yield server
+    finally:
+        await server.stop(None)
 
 
 async def ask(channel: grpc.aio.Channel, **metadata: str) -> invader_pb2.ClassifyResponse:

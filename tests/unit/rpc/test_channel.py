@@ -1,13 +1,19 @@
 """What the channel does by itself when a call fails."""
 
+import asyncio
 from typing import NoReturn
 
 import grpc
 import pytest
 from deid.invader.v1 import invader_pb2
 
-from rpc.errors import ServiceError, invalid_argument
-from tests.unit.rpc.serving import Context, ask, serving
+from rpc.certificates import Authority
+from rpc.channel import open_channel
+from rpc.errors import PlainTextError, ServiceError, invalid_argument
+from rpc.images import ImageLimits
+from rpc.server import Server
+from tests.unit.rpc.certificates import material
+from tests.unit.rpc.serving import Context, ask, serving, started
 
 REASON = "BUSY"
 
@@ -75,3 +81,40 @@ async def test_a_bug_is_not_met_twice() -> None:
         with pytest.raises(grpc.aio.AioRpcError, match="incident"):
             await ask(channel)
     assert calls == 1
+
+
+@pytest.mark.parametrize(
+    "address", ["192.0.2.1:5000", "protector:5000", "0.0.0.0:5000", "[::]:5000", ":5000", "dns:protector:5000"]
+)
+async def test_plain_text_goes_to_this_machine_only(address: str) -> None:
+    with pytest.raises(PlainTextError, match="plain text is for loopback only") as refused:
+        open_channel(address)
+    assert str(refused.value).startswith(f"{address}: ")
+
+
+async def test_with_certificates_a_channel_goes_further() -> None:
+    async with open_channel("protector:5000", tls=material(Authority.create())) as channel:
+        assert channel.get_state() is grpc.ChannelConnectivity.IDLE
+
+
+class Proxy:
+    """An HTTP proxy that forwards nothing, and keeps what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[bytes] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append(await reader.readline())
+        writer.close()
+
+
+async def test_plain_text_does_not_pass_through_a_proxy_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    proxy = Proxy()
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as listening:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        classify = Refusing(error(grpc.StatusCode.UNAVAILABLE), times=0)
+        server = Server(address="127.0.0.1:0", limits=ImageLimits())
+        async with started(server, classify=classify), open_channel(server.address) as channel:
+            assert (await ask(channel)).face_found
+    assert proxy.asked == []

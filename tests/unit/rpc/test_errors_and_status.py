@@ -1,10 +1,13 @@
 """Errors on a real wire: what a client learns of those that are its own, and that it learns nothing of the others."""
 
 import asyncio
+import json
 import logging
 import re
+import traceback
 from collections.abc import AsyncIterator
-from typing import NoReturn
+from pathlib import Path
+from typing import Any, NoReturn
 
 import grpc
 import pytest
@@ -14,6 +17,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
+from rpc.channel import open_channel
 from rpc.errors import (
     BUSY,
     NO_FACE,
@@ -25,10 +29,12 @@ from rpc.errors import (
     not_found,
     shorten,
 )
-from rpc.logs import request_id
-from rpc.server import ALL_REASONS
-from rpc.status import received
-from tests.unit.rpc.serving import Classify, Context, ask, serving
+from rpc.images import ImageLimits
+from rpc.interceptor import wrapped
+from rpc.logs import JsonFormatter, request_id
+from rpc.server import ALL_REASONS, Server
+from rpc.status import ReceivedError, received
+from tests.unit.rpc.serving import Classify, Context, ask, serving, started
 
 SECRET = "/srv/weights/senet50.pkl: embedding [0.1, 0.2]"
 INCIDENT = re.compile(r"internal error, incident [0-9a-f]{16}")
@@ -96,6 +102,7 @@ async def test_a_busy_service_says_when_to_come_back() -> None:
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert trailers(error)["grpc-retry-pushback-ms"] == "7"
     assert received(error).reason == BUSY
+    assert received(error).retry_after_ms == 7
     assert details(error)[2] is None
     assert calls == 5, "the channel asks again by itself"
 
@@ -103,30 +110,83 @@ async def test_a_busy_service_says_when_to_come_back() -> None:
 async def test_an_error_without_pushback_sends_none() -> None:
     error = await failure_of(raising(invalid_argument("k", expected="1", actual="0")))
     assert trailers(error).keys() == {"grpc-status-details-bin"}
+    assert received(error).retry_after_ms is None
 
 
-@pytest.mark.parametrize(
+bugs = pytest.mark.parametrize(
     "bug",
     [
         ValueError(SECRET),
-        KeyError("facenet"),
+        KeyError(SECRET),
         RuntimeError(SECRET, {"weights": 1}),
         ServiceError(SECRET, code=grpc.StatusCode.NOT_FOUND, reason="A_REASON_OF_NO_LIST"),
     ],
 )
-async def test_a_bug_arrives_as_an_incident_and_nothing_of_it_leaves(
+
+
+@bugs
+async def test_a_bug_arrives_as_an_incident_and_nothing_of_it_leaves(bug: Exception) -> None:
+    error = await failure_of(raising(bug))
+    assert error.code() is grpc.StatusCode.INTERNAL
+    assert INCIDENT.fullmatch(error.details() or "")
+    assert trailers(error) == {}
+    assert received(error) == ReceivedError(grpc.StatusCode.INTERNAL, None, error.details() or "")
+
+
+@bugs
+async def test_the_log_says_which_incident_it_was_and_where_but_not_what_was_raised(
     bug: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
-    error = await failure_of(raising(bug))
-    told = error.details() or ""
-    assert error.code() is grpc.StatusCode.INTERNAL
-    assert INCIDENT.fullmatch(told)
-    assert trailers(error) == {}
-    assert received(error).reason is None
-    (record,) = (record for record in caplog.records if record.levelno == logging.ERROR)
-    assert told.endswith(record.__dict__["incident"]), "the log says which incident it was"
+    caplog.set_level(logging.INFO, "rpc")
+    classify = raising(bug)
+    told = (await failure_of(classify)).details() or ""
+    (record,) = (record for record in caplog.records if record.name.startswith("rpc."))
+    fields = json.loads(JsonFormatter().format(record))
+    assert fields["level"] == "error"
+    assert told.endswith(fields["incident"])
+    assert fields["error"] == type(bug).__name__
+    assert fields["where"] == f"{Path(__file__).name}:{classify.__code__.co_firstlineno + 1}"
+    assert not any(word in json.dumps(fields) for word in ("weights", "embedding"))
+
+
+@bugs
+async def test_at_level_debug_the_log_has_all_of_a_bug(bug: Exception, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "rpc")
+    told = (await failure_of(raising(bug))).details() or ""
+    (record,) = (record for record in caplog.records if record.name.startswith("rpc.") and record.exc_info)
+    assert record.levelno == logging.DEBUG
+    assert told.endswith(record.__dict__["incident"])
     assert record.exc_info is not None
     assert record.exc_info[1] is bug
+
+
+@pytest.mark.parametrize("error", [ValueError(SECRET), invalid_argument("photo", expected="a face", actual=SECRET)])
+async def test_what_leaves_the_interceptor_has_no_traceback_of_what_was_raised(error: Exception) -> None:
+    left: asyncio.Queue[str] = asyncio.Queue()  # not before the client learns of it, necessarily
+
+    class Outer(grpc.aio.ServerInterceptor):
+        """Sees what tracing sees."""
+
+        async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+            return wrapped(await continuation(handler_call_details), unary=self._around, stream=lambda respond: respond)
+
+        def _around(self, respond: Any) -> Any:
+            async def around(request: object, context: Context) -> object:
+                try:
+                    return await respond(request, context)
+                except Exception as leaving:
+                    left.put_nowait("".join(traceback.format_exception(leaving)))
+                    raise
+
+            return around
+
+    server = Server(address="127.0.0.1:0", limits=ImageLimits(), interceptors=[Outer()])
+    async with started(server, classify=raising(error)), open_channel(server.address) as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
+            await ask(channel)
+        text = await asyncio.wait_for(left.get(), 30)
+    assert "AbortError" in text
+    assert "embedding" not in text
 
 
 async def test_a_reason_that_this_service_does_not_disclose_is_treated_as_a_bug() -> None:
@@ -213,7 +273,8 @@ async def test_a_client_that_goes_away_is_no_incident(caplog: pytest.LogCaptureF
         with pytest.raises(asyncio.CancelledError):
             await asking
         await left.wait()
-    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+    errors = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert [record for record in errors if record.name.startswith("rpc.")] == []
 
 
 @pytest.mark.parametrize(
@@ -277,6 +338,17 @@ async def test_a_reason_is_found_among_other_details() -> None:
 async def test_details_that_are_missing_or_malformed_leave_no_reason(classify: Classify) -> None:
     told = received(await failure_of(classify))
     assert (told.code, told.reason, told.message) == (grpc.StatusCode.INVALID_ARGUMENT, None, "not so")
+
+
+@pytest.mark.parametrize("sent", ["-1", "soon", ""])
+async def test_a_time_to_come_back_that_is_below_zero_or_no_number_reads_as_never(sent: str) -> None:
+    async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "not so", (("grpc-retry-pushback-ms", sent),))
+        return invader_pb2.ClassifyResponse()
+
+    read = received(await failure_of(classify)).retry_after_ms
+    assert read is not None
+    assert read < 0
 
 
 def test_a_violation_reads_as_a_sentence() -> None:

@@ -1,6 +1,7 @@
 """The life of a server, from binding to the end of its drain."""
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -13,13 +14,17 @@ import pytest
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from rpc.errors import AddressInUseError, invalid_argument
+from rpc.certificates import Authority
+from rpc.errors import AddressInUseError, PlainTextError, invalid_argument
 from rpc.images import ImageLimits
 from rpc.server import Server
-from tests.unit.rpc.serving import Classify, Context, add_handlers, ask
+from rpc.tls import TlsMaterial
+from tests.unit.rpc.certificates import material
+from tests.unit.rpc.serving import Classify, Context, add_handlers, ask, started
 
 NAME = "deid.invader.v1.InvaderService"
 LIMITS = ImageLimits(most_bytes=100_000)
+TLS = material(Authority.create(), "invader", server=True)
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 SECONDS = 30.0  # until a test that hangs fails
 
@@ -69,7 +74,21 @@ async def test_a_port_that_is_taken_is_an_error_that_names_it(server: Server) ->
 
 async def test_a_host_that_is_not_this_machine_s_is_an_error_that_names_it() -> None:
     with pytest.raises(AddressInUseError, match=r"cannot listen on 203\.0\.113\.1:0"):
-        Server(address="203.0.113.1:0", limits=LIMITS)
+        Server(address="203.0.113.1:0", limits=LIMITS, tls=TLS)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "protector", ""])
+async def test_plain_text_is_served_on_loopback_only_and_the_way_out_is_said(host: str) -> None:
+    with pytest.raises(PlainTextError, match="plain text is for loopback only") as refused:
+        Server(address=f"{host}:0", limits=LIMITS)
+    assert "--tls-certificate, --tls-key and --tls-authority" in str(refused.value)
+    assert "--host 127.0.0.1" in str(refused.value)
+
+
+async def test_with_certificates_a_server_listens_to_everybody() -> None:
+    server = Server(address="0.0.0.0:0", limits=LIMITS, tls=TLS)
+    assert server.port > 0
+    await server.stop(None)
 
 
 async def test_errors_are_turned_into_statuses(server: Server) -> None:
@@ -99,6 +118,26 @@ async def test_a_message_may_hold_the_largest_image_and_an_envelope_and_no_more(
             await stub.Classify(invader_pb2.ClassifyRequest(image=bytes(LIMITS.most_bytes + 2**20)), timeout=SECONDS)
     assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert sizes == [LIMITS.most_bytes]
+
+
+@pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+async def test_a_message_that_would_inflate_is_refused_as_it_came(compression: grpc.Compression) -> None:
+    entered = False
+
+    async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        nonlocal entered
+        entered = True
+        return invader_pb2.ClassifyResponse()
+
+    inflated = 64 * 2**20
+    roomy = Server(address="127.0.0.1:0", limits=ImageLimits(most_bytes=2 * inflated))  # so that its size is no reason
+    async with started(roomy, classify=classify), grpc.aio.insecure_channel(roomy.address) as channel:
+        stub = invader_pb2_grpc.InvaderServiceStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await stub.Classify(invader_pb2.ClassifyRequest(image=bytes(inflated)), compression=compression, timeout=SECONDS)
+    assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    assert "is disabled" in (failure.value.details() or "")
+    assert not entered
 
 
 class Slow:
@@ -178,3 +217,22 @@ async def test_the_end_of_standard_input_stops_it_where_asked(monkeypatch: pytes
         assert not serve.done()
         os.close(write_end)
         await asyncio.wait_for(serve, SECONDS)
+
+
+@pytest.mark.parametrize(("tls", "transport"), [(None, "plain text, loopback only"), (TLS, "mutual TLS")])
+async def test_the_log_says_how_it_is_spoken_to(
+    tls: TlsMaterial | None, transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rpc")
+    server = Server(address="127.0.0.1:0", limits=LIMITS, tls=tls, health_port=0)
+    serve = asyncio.create_task(server.serve([NAME], drain_seconds=0, stop_with_stdin=False))
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{server.health_port}") as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        request = health_pb2.HealthCheckRequest(service=NAME)
+        async for answer in stub.Watch(request, wait_for_ready=True, timeout=SECONDS):
+            if answer.status == SERVING:
+                break
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serve, SECONDS)
+    (record,) = (record for record in caplog.records if record.getMessage() == "serving")
+    assert (record.__dict__["address"], record.__dict__["transport"]) == (server.address, transport)

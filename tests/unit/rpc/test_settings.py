@@ -8,8 +8,11 @@ from PIL import Image
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from rpc.certificates import Authority
 from rpc.images import ImageLimits
 from rpc.settings import PILLOW_LIMIT, ServiceSettings, read_settings
+from rpc.tls import TlsError
+from tests.unit.rpc.certificates import material, written
 
 PROGRAM = "lamp-service"
 
@@ -121,6 +124,8 @@ def test_an_abbreviated_flag_is_an_unknown_one(capsys: pytest.CaptureFixture[str
     [
         ("--port", "65536"),
         ("--port", "-1"),
+        ("--health-port", "65536"),
+        ("--metrics-port", "-1"),
         ("--port", "http"),
         ("--lumens", "0"),
         ("--drain-seconds", "-0.5"),
@@ -165,3 +170,50 @@ def test_a_missing_setting_stops_the_start_with_its_flag_and_nothing_of_the_othe
 
 def test_a_checkpoint_folder_need_not_be_given() -> None:
     assert read_settings(LampSettings, program=PROGRAM, arguments=[]).checkpoints is None
+
+
+def test_there_is_no_tls_and_no_further_port_where_nothing_is_said() -> None:
+    settings = read()
+    assert settings.tls is None
+    assert (settings.health_port, settings.metrics_port, settings.metrics_host) == (None, None, "127.0.0.1")
+
+
+def test_tls_is_what_its_three_files_hold(tmp_path: Path) -> None:
+    shown = material(Authority.create(), "lamp", server=True)
+    files = written(tmp_path, shown)
+    given = {"--tls-certificate": files.certificate, "--tls-key": files.key, "--tls-authority": files.authority}
+    assert read(*(f"{flag}={path}" for flag, path in given.items())).tls == shown
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--tls-certificate",),
+        ("--tls-key",),
+        ("--tls-authority",),
+        ("--tls-certificate", "--tls-key"),
+        ("--tls-certificate", "--tls-authority"),
+        ("--tls-key", "--tls-authority"),
+    ],
+)
+def test_a_part_of_tls_stops_the_start_with_all_that_it_takes(
+    capsys: pytest.CaptureFixture[str], given: tuple[str, ...]
+) -> None:
+    text = refusal(capsys, *(f"{flag}=a-file" for flag in given))
+    assert text == "lamp-service: --tls-certificate, --tls-key and --tls-authority: expected all three or none\n"
+
+
+def test_a_part_of_tls_from_the_environment_and_the_rest_from_the_command_line_is_all_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DEID_LAMP_TLS_AUTHORITY", "ca.crt")
+    settings = read("--tls-certificate", "tls.crt", "--tls-key", "tls.key")
+    assert (settings.tls_certificate, settings.tls_key) == (Path("tls.crt"), Path("tls.key"))
+    assert settings.tls_authority == Path("ca.crt")
+
+
+def test_files_of_tls_that_cannot_be_used_are_never_taken_for_plain_text(tmp_path: Path) -> None:
+    missing = tmp_path / "missing"
+    settings = read(f"--tls-certificate={missing}", f"--tls-key={missing}", f"--tls-authority={missing}")
+    with pytest.raises(TlsError, match=str(missing)):
+        _ = settings.tls

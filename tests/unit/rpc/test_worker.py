@@ -73,6 +73,22 @@ async def test_as_many_jobs_run_at_a_time_as_there_are_lanes() -> None:
     worker.close()
 
 
+async def test_jobs_that_wait_are_those_beyond_the_lanes() -> None:
+    worker = Worker(most_waiting=2, lanes=2)
+    gates = [Gate() for _ in range(4)]
+    waiting = [worker.waiting]
+    jobs = []
+    for gate in gates:
+        jobs.append(asyncio.create_task(worker.run(gate)))
+        await asyncio.wait(jobs[-1:], timeout=0)  # until it has been handed over
+        waiting.append(worker.waiting)
+    for gate in gates:
+        gate.opened.set()
+    await asyncio.gather(*jobs)
+    worker.close()
+    assert [*waiting, worker.waiting] == [0, 0, 0, 1, 2, 0]
+
+
 async def test_the_event_loop_goes_on_while_a_job_runs(worker: Worker) -> None:
     gate = Gate()
     running = asyncio.create_task(worker.run(gate))

@@ -1,0 +1,180 @@
+"""`python -m rpc.certificates FOLDER`: a private authority, and one certificate for each program.
+
+The authority's key is never written: whoever reads the folder cannot make further certificates, and new ones are made all
+together. A server's certificate does not serve as a client's, so that neither service can ask the other.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+
+import click
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from rpc.tls import TlsError, TlsFiles, expires_soon, read_tls
+
+SERVERS = ("protector", "invader")
+CLIENTS = ("orchestrator",)
+DAYS = 365
+_CLOCKS_APART = timedelta(minutes=5)
+
+Usage = x509.ObjectIdentifier
+
+
+@dataclass(frozen=True)
+class Authority:
+    """A certificate authority that lives as long as this object."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+    @classmethod
+    def create(cls, *, days: int = DAYS) -> "Authority":
+        """A new one, with a key of its own."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "face de-identification bench")])
+        builder = (
+            _begin(name, name, key, days=days)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+            .add_extension(_key_usage(signs_certificates=True), critical=True)
+        )
+        return cls(builder.sign(key, hashes.SHA256()), key)
+
+    def issue(self, name: str, *, server: bool, days: int = DAYS) -> tuple[bytes, bytes]:
+        """Certificate and key, PEM, of a server reached as `name` or on loopback, or of the client called `name`."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
+        hosts = [x509.DNSName(name)]
+        if server:
+            hosts.append(x509.DNSName("localhost"))
+        addresses = [x509.IPAddress(ip_address(text)) for text in ("127.0.0.1", "::1")] if server else []
+        issuer = self.certificate
+        builder = (
+            _begin(subject, issuer.subject, key, days=days)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
+            .add_extension(x509.SubjectAlternativeName([*hosts, *addresses]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
+        )
+        certificate = builder.sign(self.key, hashes.SHA256())
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        return certificate.public_bytes(Encoding.PEM), private
+
+
+def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _CLOCKS_APART)
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def files_in(folder: Path) -> TlsFiles:
+    """Where a program's certificate, key and authority lie in its folder."""
+    return TlsFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
+
+
+def make_certificates(
+    folder: Path, *, servers: Sequence[str] = SERVERS, clients: Sequence[str] = CLIENTS, days: int = DAYS
+) -> bool:
+    """Makes an authority, and a folder `NAME/` with `tls.crt`, `tls.key` and `ca.crt` for each program.
+
+    Where all are there, of one authority and good for another month, they are left as they are.
+
+    Returns:
+        Whether new ones were made.
+
+    Raises:
+        TlsError: the folder cannot be written.
+    """
+    names = [*servers, *clients]
+    authorities = {_good_authority(folder / name) for name in names}
+    if len(authorities) == 1 and None not in authorities:
+        return False
+    authority = Authority.create(days=days)
+    ca = authority.certificate.public_bytes(Encoding.PEM)
+    try:
+        for name in names:
+            certificate, key = authority.issue(name, server=name in servers, days=days)
+            _write(files_in(folder / name), certificate, key, ca)
+    except OSError as error:
+        raise TlsError(f"{folder}: cannot be written: {error.strerror or error}") from error
+    return True
+
+
+def _good_authority(folder: Path) -> bytes | None:
+    """The authority of a program's certificate; None where the certificate is not good for another month."""
+    try:
+        tls = read_tls(files_in(folder))
+    except TlsError:
+        return None
+    return None if expires_soon(tls.leaf) else tls.authority
+
+
+def _write(files: TlsFiles, certificate: bytes, key: bytes, authority: bytes) -> None:
+    files.key.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for path, content in ((files.authority, authority), (files.certificate, certificate), (files.key, key)):
+        path.unlink(missing_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+
+
+def give_to(folder: Path, *, owner: int) -> None:
+    """Hands a folder of certificates to the user that a program runs as."""
+    for path in (folder, *folder.iterdir()):
+        shutil.chown(path, owner, owner)
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--server", "servers", multiple=True, default=SERVERS, help="Host name of a server; repeatable.")
+@click.option("--client", "clients", multiple=True, default=CLIENTS, help="Name of a client; repeatable.")
+@click.option("--days", type=click.IntRange(1), default=DAYS, help="How long they are valid.")
+@click.option("--owner", type=click.IntRange(0), help="User id that the files are handed to.")
+def main(*, folder: Path, servers: tuple[str, ...], clients: tuple[str, ...], days: int, owner: int | None) -> None:
+    """Make certificates for mutual TLS in FOLDER/NAME/, unless good ones are there."""
+    try:
+        made = make_certificates(folder, servers=servers, clients=clients, days=days)
+        if owner is not None:
+            for name in (*servers, *clients):
+                give_to(folder / name, owner=owner)
+    except (TlsError, OSError) as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    click.echo(f"{folder}: {'made' if made else 'there already'}: {', '.join((*servers, *clients))}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""Why a service cannot be spoken to: what gRPC knows of a failed handshake, it tells in one word for all of them."""
+
+import socket
+import ssl
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from rpc.tls import TlsError, TlsMaterial, check_valid_now
+
+SECONDS = 3.0
+
+# OpenSSL's X509_V_ERR_*.
+_EXPIRED = frozenset({10})
+_NOT_YET_VALID = frozenset({9})
+_OTHER_NAME = frozenset({62, 64})  # host name, address
+_OTHER_PURPOSE = frozenset({26})
+
+
+def diagnose(address: str, tls: TlsMaterial | None) -> str | None:
+    """Connects as a client would and says what is in the way; None where nothing is found to be."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    try:
+        with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
+            connection.settimeout(SECONDS)
+            return _plain(connection) if tls is None else _mutual(connection, host, tls)
+    except (socket.gaierror, UnicodeError):
+        return f"the name {host!r} is not known here"
+    except ConnectionRefusedError:
+        return "nothing listens there"
+    except TimeoutError:
+        return "it does not answer in time"
+    except OSError as error:
+        return f"it cannot be reached: {error.strerror or error}"
+
+
+def _plain(connection: socket.socket) -> str | None:
+    """A server that completes a TLS handshake, or ends one by an alert, speaks TLS."""
+    try:
+        ssl._create_unverified_context().wrap_socket(connection).close()  # noqa: S323 - only to see whether it is TLS
+    except ssl.SSLError as error:
+        if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
+            return None
+    except OSError:
+        return None
+    return "it speaks TLS, and was spoken to in plain text: give a certificate, its key and the authority"
+
+
+def _mutual(connection: socket.socket, host: str, tls: TlsMaterial) -> str | None:
+    context = ssl.create_default_context(cadata=tls.authority.decode())
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as gRPC, whichever Python's default
+    context.set_alpn_protocols(["h2"])
+    _show(context, tls)
+    try:
+        with context.wrap_socket(connection, server_hostname=host) as secured:
+            refused = _is_refused(secured)
+    except ssl.SSLCertVerificationError as error:
+        return f"its certificate {_verdict(error, host)}"
+    except ssl.SSLError as error:
+        return _alert(error)
+    return f"it refuses our certificate: {_flaw(tls)}" if refused else None
+
+
+def _is_refused(secured: ssl.SSLSocket) -> bool:
+    """Since TLS 1.3 a server refuses a client's certificate after the handshake; gRPC's then closes without a word.
+
+    A server that takes the certificate speaks first: HTTP/2 begins with its settings.
+    """
+    try:
+        return secured.recv(1) == b""
+    except ConnectionError:
+        return True
+
+
+def _flaw(tls: TlsMaterial) -> str:
+    """Why a server does not take our certificate, which it does not say."""
+    name = tls.leaf.subject.rfc4514_string()
+    try:
+        check_valid_now(tls.leaf, name)
+        tls.leaf.verify_directly_issued_by(x509.load_pem_x509_certificate(tls.authority))
+        usage = tls.leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except TlsError as error:
+        return str(error)
+    except (ValueError, TypeError, InvalidSignature):
+        return f"{name} is of another authority"
+    except x509.ExtensionNotFound:
+        usage = None
+    if usage is not None and ExtendedKeyUsageOID.CLIENT_AUTH not in usage:
+        return f"{name} is not for a client"
+    return f"{name} seems good from here; it may let in the clients of another authority"
+
+
+def _show(context: ssl.SSLContext, tls: TlsMaterial) -> None:
+    """Lets a context show the client's certificate, which the ssl module takes from a file only."""
+    with tempfile.TemporaryDirectory() as folder, suppress(ssl.SSLError):
+        chain = Path(folder, "client.pem")
+        chain.touch(mode=0o600)
+        chain.write_bytes(tls.key + tls.certificate)
+        context.load_cert_chain(chain)
+
+
+def _verdict(error: ssl.SSLCertVerificationError, host: str) -> str:
+    if error.verify_code in _EXPIRED:
+        return "has expired"
+    if error.verify_code in _NOT_YET_VALID:
+        return "is not valid yet"
+    if error.verify_code in _OTHER_NAME:
+        return f"is for another name than {host!r}"
+    if error.verify_code in _OTHER_PURPOSE:
+        return "is not for a server"
+    return f"is not of our authority ({error.verify_message})"
+
+
+def _alert(error: ssl.SSLError) -> str:
+    reason = error.reason or str(error)
+    if "ALERT" not in reason:
+        return "it speaks plain text, not TLS" if reason == "WRONG_VERSION_NUMBER" else f"no TLS with it: {reason}"
+    return f"it refuses our certificate: {reason.partition('ALERT_')[2].lower().replace('_', ' ')}"

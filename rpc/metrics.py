@@ -1,0 +1,155 @@
+"""Prometheus metrics of a service, on a port of their own that nothing else is served on."""
+
+from __future__ import annotations  # some of gRPC's generic types are generic in their stubs only
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from rpc.errors import AddressInUseError
+from rpc.interceptor import is_own, wrapped
+from rpc.settings import ServiceSettings
+
+logger = logging.getLogger(__name__)
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+
+@dataclass(frozen=True)
+class _Pulled(Collector):
+    """A metric whose values are asked for when they are scraped."""
+
+    family: type[GaugeMetricFamily] | type[CounterMetricFamily]
+    name: str
+    documentation: str
+    label: str
+    values: Callable[[], Mapping[str, float]]
+
+    def collect(self) -> Iterator[Metric]:
+        family = self.family(self.name, self.documentation, labels=[self.label] if self.label else [])
+        for value_of, value in self.values().items():
+            family.add_metric([value_of] if self.label else [], value)
+        yield family
+
+
+class Metrics:
+    """What a service counts."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.calls = Counter("deid_calls", "Calls that ended.", ["method", "code"], registry=self.registry)
+        self.call_seconds = Histogram(
+            "deid_call_seconds", "From a call's start to its end.", ["method"], buckets=_SECONDS, registry=self.registry
+        )
+        self._batch_rows = Histogram(
+            "deid_batch_rows", "Places of a batch that were filled.", ["model"], buckets=_ROWS, registry=self.registry
+        )
+        self._photos = Counter("deid_photos", "Photos searched for a face.", ["face"], registry=self.registry)
+
+    def batch(self, model: str, rows: int) -> None:
+        """A batch of so many rows was computed."""
+        self._batch_rows.labels(model).observe(rows)
+
+    def searched(self, *, found: bool) -> None:
+        """A photo was searched for a face."""
+        self._photos.labels("found" if found else "missed").inc()
+
+    def gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
+        """A number that goes up and down, asked for at each scrape."""
+        self.registry.register(_Pulled(GaugeMetricFamily, name, documentation, "", lambda: {"": value()}))
+
+    def counters(self, name: str, documentation: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
+        """Numbers that only go up, by the value of a label, asked for at each scrape."""
+        self.registry.register(_Pulled(CounterMetricFamily, name, documentation, label, values))
+
+    def serve(self, *, host: str, port: int) -> int:
+        """Serves the metrics over HTTP, from a thread of its own, and returns the port.
+
+        Raises:
+            AddressInUseError: the port is taken, or the host is not this machine's.
+        """
+        try:
+            server, _ = start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise AddressInUseError(f"cannot serve metrics on {host}:{port}: {error.strerror or error}") from error
+        return int(server.server_port)
+
+
+def serve_metrics(metrics: Metrics, settings: ServiceSettings) -> None:
+    """Serves the metrics where the settings ask for it.
+
+    Raises:
+        AddressInUseError: see `Metrics.serve`.
+    """
+    if settings.metrics_port is not None:
+        port = metrics.serve(host=settings.metrics_host, port=settings.metrics_port)
+        logger.info("metrics", extra={"address": f"{settings.metrics_host}:{port}"})
+
+
+class MetricsInterceptor(grpc.aio.ServerInterceptor):
+    """Counts and times the calls of this project's own services; the outermost, so that it sees what the client sees."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """See `grpc.aio.ServerInterceptor`."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or not is_own(method):
+            return handler
+        name = method.rpartition("/")[2]
+        return wrapped(handler, unary=lambda respond: self._unary(name, respond), stream=lambda r: self._stream(name, r))
+
+    def _unary(self, method: str, respond: Any) -> Any:
+        async def measured(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            with self._measuring(method, context):
+                return await respond(request, context)
+
+        return measured
+
+    def _stream(self, method: str, respond: Any) -> Any:
+        async def measured(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            with self._measuring(method, context):
+                async with aclosing(respond(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+
+        return measured
+
+    @contextmanager
+    def _measuring(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
+        started = time.monotonic()
+        cancelled = False
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit):  # the context does not know of it yet
+            cancelled = True
+            raise
+        finally:
+            code = "CANCELLED" if cancelled else _name(context.code())
+            self._metrics.calls.labels(method, code).inc()
+            self._metrics.call_seconds.labels(method).observe(time.monotonic() - started)
+
+
+def _name(code: Any) -> str:
+    """The name of what gRPC hands over: a status, its number, or nothing, which is success."""
+    if not code:
+        return "OK"
+    if isinstance(code, grpc.StatusCode):
+        return code.name
+    return next((known.name for known in grpc.StatusCode if known.value[0] == code), "UNKNOWN")

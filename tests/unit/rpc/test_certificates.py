@@ -1,0 +1,202 @@
+"""Certificates for every program, judged by OpenSSL; gRPC, which brings BoringSSL, meets them in test_mutual_tls."""
+
+import os
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from rpc.certificates import Authority, files_in, main, make_certificates
+from rpc.tls import TlsError, TlsMaterial, read_tls
+from tests.unit.rpc.certificates import material, written
+
+NAMES = ("protector", "invader", "orchestrator")
+
+
+def side(shown: TlsMaterial, folder: Path, protocol: ssl._SSLMethod) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    files = written(folder, shown)  # the ssl module takes certificates and keys from files only
+    context.load_verify_locations(files.authority)
+    context.load_cert_chain(files.certificate, files.key)
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.verify_flags |= ssl.VERIFY_X509_STRICT  # all that RFC 5280 asks for; from Python 3.13 on, the default
+    return context
+
+
+def shake_hands(server: TlsMaterial, client: TlsMaterial, host: str, folder: Path) -> None:
+    """A TLS handshake of two sides in memory.
+
+    Raises:
+        ssl.SSLCertVerificationError: a side refuses the other's certificate.
+    """
+    upstream, downstream = ssl.MemoryBIO(), ssl.MemoryBIO()
+    sides = [
+        side(client, folder, ssl.PROTOCOL_TLS_CLIENT).wrap_bio(downstream, upstream, server_hostname=host),
+        side(server, folder, ssl.PROTOCOL_TLS_SERVER).wrap_bio(upstream, downstream, server_side=True),
+    ]
+    while sides:
+        for one in tuple(sides):
+            try:
+                one.do_handshake()
+                sides.remove(one)
+            except ssl.SSLWantReadError:
+                pass
+
+
+@pytest.fixture
+def authority() -> Authority:
+    return Authority.create()
+
+
+@pytest.mark.parametrize("host", ["protector", "localhost", "127.0.0.1", "::1"])
+def test_a_server_is_believed_by_its_name_and_on_loopback(authority: Authority, host: str, tmp_path: Path) -> None:
+    shake_hands(material(authority, "protector", server=True), material(authority), host, tmp_path)
+
+
+@pytest.mark.parametrize("host", ["invader", "192.0.2.1", "protector.example"])
+def test_a_server_is_not_believed_by_another_name(authority: Authority, host: str, tmp_path: Path) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"mismatch|not valid for"):
+        shake_hands(material(authority, "protector", server=True), material(authority), host, tmp_path)
+
+
+def test_a_server_s_certificate_does_not_serve_as_a_client_s(authority: Authority, tmp_path: Path) -> None:
+    protector, invader = (material(authority, name, server=True) for name in ("protector", "invader"))
+    with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+        shake_hands(protector, invader, "protector", tmp_path)
+
+
+def test_a_client_s_certificate_does_not_serve_as_a_server_s(authority: Authority, tmp_path: Path) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="purpose"):
+        shake_hands(material(authority), material(authority), "orchestrator", tmp_path)
+
+
+def test_a_program_s_key_signs_no_certificate_that_is_believed(authority: Authority, tmp_path: Path) -> None:
+    mine = material(authority, "protector", server=True)
+    private = load_pem_private_key(mine.key, password=None)
+    forged = material(Authority(mine.leaf, private), trusting=authority)  # type: ignore[arg-type]
+    chained = TlsMaterial(forged.certificate + mine.certificate, forged.key, forged.authority, forged.leaf)
+    with pytest.raises(ssl.SSLCertVerificationError, match="invalid CA"):
+        shake_hands(mine, chained, "protector", tmp_path)
+
+
+def test_certificates_live_as_many_days_as_asked() -> None:
+    leaf = x509.load_pem_x509_certificate(Authority.create().issue("a", server=True, days=3)[0])
+    left = leaf.not_valid_after_utc - datetime.now(UTC)
+    assert timedelta(days=3, minutes=-1) < left <= timedelta(days=3)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_every_program_gets_a_folder_with_its_certificate_its_key_and_the_authority(tmp_path: Path) -> None:
+    assert make_certificates(tmp_path)
+    assert contents(tmp_path).keys() == {f"{name}/{file}" for name in NAMES for file in ("tls.crt", "tls.key", "ca.crt")}
+    for name in NAMES:
+        assert read_tls(files_in(tmp_path / name)).leaf.subject.rfc4514_string() == f"CN={name}"
+    assert len({(tmp_path / name / "ca.crt").read_bytes() for name in NAMES}) == 1
+
+
+def test_the_programs_that_were_made_for_one_another_believe_one_another(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    protector, invader, orchestrator = (read_tls(files_in(tmp_path / name)) for name in NAMES)
+    shake_hands(protector, orchestrator, "protector", tmp_path)
+    shake_hands(invader, orchestrator, "invader", tmp_path)
+
+
+def test_only_their_owner_reads_them_and_nobody_writes_them(tmp_path: Path) -> None:
+    before = os.umask(0)  # whatever else the process lets others read
+    try:
+        make_certificates(tmp_path / "made")
+    finally:
+        os.umask(before)
+    folders = {path: path.stat().st_mode & 0o777 for path in (tmp_path / "made").iterdir()}
+    files = {path: path.stat().st_mode & 0o777 for folder in folders for path in folder.iterdir()}
+    assert set(folders.values()) == {0o700}
+    assert set(files.values()) == {0o400}
+
+
+def test_the_authority_s_key_is_written_nowhere(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    authority = x509.load_pem_x509_certificate((tmp_path / "invader" / "ca.crt").read_bytes()).public_key()
+    written_keys = [content for content in contents(tmp_path).values() if b"PRIVATE KEY" in content]
+    assert len(written_keys) == len(NAMES)
+    assert all(load_pem_private_key(key, password=None).public_key() != authority for key in written_keys)
+
+
+def test_good_certificates_are_left_as_they_are(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    before = contents(tmp_path)
+    assert not make_certificates(tmp_path)
+    assert contents(tmp_path) == before
+
+
+def all_new(before: dict[str, bytes], after: dict[str, bytes]) -> bool:
+    return all(after[name] != content for name, content in before.items())
+
+
+def test_certificates_with_less_than_a_month_left_are_made_anew(tmp_path: Path) -> None:
+    make_certificates(tmp_path, days=29)
+    before = contents(tmp_path)
+    assert make_certificates(tmp_path)
+    assert all_new(before, contents(tmp_path))
+
+
+def test_where_one_is_missing_all_are_made_anew_because_the_authority_is_gone(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    before = contents(tmp_path)
+    (tmp_path / "invader" / "tls.key").unlink()
+    assert make_certificates(tmp_path)
+    assert all_new(before, contents(tmp_path))
+
+
+def test_certificates_of_several_authorities_are_made_anew(tmp_path: Path) -> None:
+    make_certificates(tmp_path, servers=["protector"], clients=[])
+    make_certificates(tmp_path, servers=["invader"], clients=["orchestrator"])
+    before = contents(tmp_path)
+    assert make_certificates(tmp_path)
+    assert all_new(before, contents(tmp_path))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    in_the_way = tmp_path / "certificates"
+    in_the_way.touch()
+    with pytest.raises(TlsError, match=f"{in_the_way}: cannot be written: "):
+        make_certificates(in_the_way)
+
+
+def run(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_the_command_makes_them_and_leaves_them_the_second_time(tmp_path: Path) -> None:
+    first, second = run(tmp_path), run(tmp_path)
+    assert (first.exit_code, first.stdout) == (0, f"{tmp_path}: made: protector, invader, orchestrator\n")
+    assert (second.exit_code, second.stdout) == (0, f"{tmp_path}: there already: protector, invader, orchestrator\n")
+
+
+def test_the_command_takes_names_of_servers_and_clients_and_their_days(tmp_path: Path) -> None:
+    assert run(tmp_path, "--server", "lamp", "--server", "lantern", "--client", "hand", "--days", "40").exit_code == 0
+    lamp, lantern, hand = (read_tls(files_in(tmp_path / name)) for name in ("lamp", "lantern", "hand"))
+    assert {path.name for path in tmp_path.iterdir()} == {"lamp", "lantern", "hand"}
+    shake_hands(lamp, hand, "lamp", tmp_path)
+    shake_hands(lantern, hand, "lantern", tmp_path)
+    assert timedelta(days=39) < lamp.leaf.not_valid_after_utc - datetime.now(UTC) < timedelta(days=41)
+
+
+def test_the_command_ends_with_what_is_in_the_way(tmp_path: Path) -> None:
+    (tmp_path / "protector").touch()
+    refused = run(tmp_path)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"error: {tmp_path}: cannot be written: ")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root hands files to others")
+def test_the_command_hands_them_to_the_user_that_programs_run_as(tmp_path: Path) -> None:
+    assert run(tmp_path, "--owner", "12345").exit_code == 0
+    owned = [path for name in NAMES for path in (tmp_path / name, *(tmp_path / name).iterdir())]
+    assert {(path.stat().st_uid, path.stat().st_gid) for path in owned} == {(12345, 12345)}
