@@ -1,7 +1,7 @@
 """Batches of faces, across requests."""
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -30,9 +30,17 @@ class BatchedLogits:
     """
 
     def __init__(
-        self, recognizers: Mapping[str, Recognizer], *, batch_rows: int, lanes: int = 1, device: torch.device | None = None
+        self,
+        recognizers: Mapping[str, Recognizer],
+        *,
+        batch_rows: int,
+        lanes: int = 1,
+        device: torch.device | None = None,
+        on_batch: Callable[[str, int], None] = lambda *_: None,
     ) -> None:
+        """`on_batch` is told of every batch: the model, and how many faces it held."""
         self.recognizers = recognizers
+        self._on_batch = on_batch
         self._batch_rows = batch_rows
         self._device = device or torch.device("cpu")
         self._waiting: list[_Waiting] = []  # longest first
@@ -55,6 +63,11 @@ class BatchedLogits:
             self._waiting.append(asked)
             self._changed.notify()
         return asked.logits
+
+    @property
+    def waiting(self) -> int:
+        """Faces that wait for a batch."""
+        return len(self._waiting)
 
     def close(self) -> None:
         """Waits for the batches under way; what still waits fails."""
@@ -91,6 +104,7 @@ class BatchedLogits:
         return batch
 
     def _logits(self, batch: Sequence[_Waiting]) -> Tensor:
+        self._on_batch(batch[0].model, len(batch))
         padding = self._batch_rows - len(batch)
         faces = torch.stack([asked.face for asked in batch] + [batch[-1].face] * padding).to(self._device)
         with torch.inference_mode():

@@ -7,17 +7,19 @@ import torch
 from numpy.typing import NDArray
 
 from invader_service.batching import BatchedLogits
-from invader_service.ranking import Candidate, ranked
-from recognizers.extraction import FaceDetector, crop, extract_face
+from invader_service.candidate import Candidate
+from invader_service.ranking import ranked
+from recognizers.extraction import FaceDetector, OnSearch, crop, extract_face, ignore_search
 from recognizers.recognizer import Recognizer
 
 
 class Classifier:
     """The target models and the face detector before them. Several threads may classify at a time."""
 
-    def __init__(self, logits: BatchedLogits, detector: FaceDetector) -> None:
+    def __init__(self, logits: BatchedLogits, detector: FaceDetector, *, on_search: OnSearch = ignore_search) -> None:
         self._logits = logits
         self._detector = detector
+        self._on_search = on_search
 
     @property
     def target_models(self) -> Mapping[str, Recognizer]:
@@ -35,6 +37,7 @@ class Classifier:
             k: number of candidates, at most the smallest label set.
         """
         square = extract_face(photo, self._detector)
+        self._on_search(found=square is not None)
         if square is None:
             return None
         asked = {}

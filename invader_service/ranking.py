@@ -1,21 +1,12 @@
 """From logits to the ranked candidates that may leave the invader."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from invader_service.candidate import Candidate
 from recognizers.label_set import LabelSet
 
 PROBABILITY_DECIMALS = 4
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An identity and its softmax probability, rounded to 4 decimal places."""
-
-    identity: str
-    probability: float
 
 
 def ranked(logits: Tensor, label_set: LabelSet, *, k: int) -> list[Candidate]:

@@ -1,20 +1,24 @@
 """Translates between the wire and the classifier, and holds what may leave it."""
 
-import logging
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
+from invader_service import audit
+from invader_service.candidate import Candidate
 from invader_service.classifier import Classifier
+from invader_service.terms import Terms
 from recognizers.recognizer import Recognizer
-from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, shorten
-from rpc.images import ImageLimits, decode_image
+from rpc.caller import certified_name
+from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, shorten, too_slow
+from rpc.images import decode_image
 from rpc.paging import page_of
 from rpc.worker import Worker
 
-logger = logging.getLogger(__name__)
+LOOPBACK_CLIENT = "loopback"  # every client in plain text: they cannot be told apart
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -22,20 +26,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     """deid.invader.v1.InvaderService."""
 
-    def __init__(
-        self,
-        *,
-        classifier: Classifier,
-        worker: Worker,
-        limits: ImageLimits,
-        most_candidates: int,
-        list_identities: bool,
-    ) -> None:
+    def __init__(self, *, classifier: Classifier, worker: Worker, terms: Terms) -> None:
         self._classifier = classifier
         self._worker = worker
-        self._limits = limits
-        self._most_candidates = most_candidates
-        self._list_identities = list_identities
+        self._terms = terms
 
     async def Classify(  # noqa: N802
         self,
@@ -43,29 +37,33 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         context: Context,
     ) -> invader_pb2.ClassifyResponse:
         """See the schema."""
-        names = tuple(request.target_models)
-        self._check(names, k=request.k)
+        terms, client = self._terms, _client(context)
+        with terms.audit_log.query(client, request) as query:
+            self._check(request.target_models, k=request.k)
+            if terms.rate_limit is not None:
+                terms.rate_limit.admit(client)
+            with terms.ledger.charged(client):
+                answers = await self._answers(request)
+                query.end(audit.NO_FACE if answers is None else audit.ANSWERED)
+        return invader_pb2.ClassifyResponse(
+            face_found=answers is not None,
+            classifications=[
+                invader_pb2.Classification(target_model=name, candidates=terms.disclosure.of(candidates))
+                for name, candidates in (answers or {}).items()
+            ],
+            queries_left=terms.ledger.left(client),
+        )
 
-        def classify() -> invader_pb2.ClassifyResponse:
-            photo = decode_image(request.image, field="image", limits=self._limits)
-            answers = self._classifier.classify(photo, target_models=names, k=request.k)
-            if answers is None:
-                return invader_pb2.ClassifyResponse(face_found=False)
-            return invader_pb2.ClassifyResponse(
-                face_found=True,
-                classifications=[
-                    invader_pb2.Classification(
-                        target_model=name,
-                        candidates=[
-                            invader_pb2.Candidate(identity=candidate.identity, probability=candidate.probability)
-                            for candidate in candidates
-                        ],
-                    )
-                    for name, candidates in answers.items()
-                ],
-            )
+    async def _answers(self, request: invader_pb2.ClassifyRequest) -> dict[str, list[Candidate]] | None:
+        def classify() -> dict[str, list[Candidate]] | None:
+            photo = decode_image(request.image, field="image", limits=self._terms.images)
+            return self._classifier.classify(photo, target_models=request.target_models, k=request.k)
 
-        return await self._worker.run(classify)
+        try:
+            async with asyncio.timeout(self._terms.most_seconds):
+                return await self._worker.run(classify)
+        except TimeoutError:
+            raise too_slow(self._terms.most_seconds) from None
 
     def _check(self, names: Sequence[str], *, k: int) -> None:
         if not names:
@@ -78,7 +76,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
                 raise invalid_argument("k", expected=f"1..{most} candidates of {name}", actual=str(k))
 
     def _most(self, recognizer: Recognizer) -> int:
-        return min(self._most_candidates, len(recognizer.label_set))
+        return self._terms.disclosure.most_candidates(min(self._terms.most_candidates, len(recognizer.label_set)))
 
     def _recognizer(self, name: str, *, field: str) -> Recognizer:
         try:
@@ -101,7 +99,9 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
                     most_candidates=self._most(recognizer),
                 )
                 for name, recognizer in sorted(self._classifier.target_models.items())
-            ]
+            ],
+            queries_left=self._terms.ledger.left(_client(context)),
+            disclosure=self._terms.disclosure.on_the_wire,
         )
 
     async def ListIdentities(  # noqa: N802
@@ -110,7 +110,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         context: Context,
     ) -> invader_pb2.ListIdentitiesResponse:
         """See the schema."""
-        if not self._list_identities:
+        if not self._terms.list_identities:
             raise ServiceError(
                 "this service does not list its identities",
                 code=grpc.StatusCode.PERMISSION_DENIED,
@@ -119,3 +119,8 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         label_set = self._recognizer(request.target_model, field="target_model").label_set
         page = page_of(label_set.identities, page_size=request.page_size, page_token=request.page_token)
         return invader_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
+
+
+def _client(context: Context) -> str:
+    name = certified_name(context)
+    return LOOPBACK_CLIENT if name is None else name

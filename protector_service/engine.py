@@ -5,7 +5,7 @@ step, finished cloaks leave at once, and an order that is no longer wanted costs
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
 
 from torch import Tensor
@@ -28,9 +28,16 @@ class EngineClosedError(Exception):
 class Engine:
     """Steps the rows of many orders, in `lanes` threads of its own."""
 
-    def __init__(self, gradients: Mapping[str, BatchedGradients], *, lanes: int = 1) -> None:
-        """`gradients` are the source models', by name."""
+    def __init__(
+        self,
+        gradients: Mapping[str, BatchedGradients],
+        *,
+        lanes: int = 1,
+        on_batch: Callable[[str, int], None] = lambda *_: None,
+    ) -> None:
+        """`gradients` are the source models', by name; `on_batch` is told the model and the rows of every batch."""
         self._gradients = gradients
+        self._on_batch = on_batch
         self._scheduler = Scheduler({name: batched.batch_rows for name, batched in gradients.items()})
         self._changed = threading.Condition()  # guards the scheduler and all that craftings hold but their cloaks
         self._closing = False
@@ -131,6 +138,7 @@ class Engine:
 
     def _step(self, batch: Batch) -> None:
         """Steps every row of a batch, and the tails that are due with the gradient of the row they fork from."""
+        self._on_batch(batch.source_model, len(batch.rows))
         stepped: dict[Crafting, list[Row]] = {crafting: [] for crafting, _ in batch.rows}
         errors: dict[Crafting, Exception] = {}
         gradients = _gradients(self._gradients[batch.source_model], batch.rows)

@@ -21,7 +21,8 @@ from protector_service.order import Cloak, Order, control_cloaks
 from protector_service.request import CraftOrder, Encoder, understand
 from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
-from recognizers.extraction import FaceDetector, crop, extract_face
+from recognizers.extraction import FaceDetector, OnSearch, crop, extract_face, ignore_search
+from rpc.caller import certified_name
 from rpc.errors import NO_FACE, invalid_argument, not_found, shorten
 from rpc.images import ImageLimits, decode_image
 from rpc.paging import page_of
@@ -54,6 +55,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         admission: Admission,
         worker: Worker,
         limits: ImageLimits,
+        on_search: OnSearch = ignore_search,
     ) -> None:
         self._source_models = source_models
         self._methods = methods
@@ -62,6 +64,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         self._admission = admission
         self._worker = worker
         self._limits = limits
+        self._on_search = on_search
 
     async def Craft(  # noqa: N802
         self,
@@ -89,7 +92,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
                     methods=order.methods,
                     epsilons=order.epsilons,
                     seed=order.seed,
-                    client=context.peer(),
+                    client=certified_name(context) or context.peer(),
                 )
                 call = Call(prepared.respond, seconds_left=context.time_remaining())
                 self._engine.submit(crafting, call)
@@ -113,6 +116,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
     def _probe(self, encoded: bytes, *, side: int) -> NDArray[np.uint8]:
         photo = decode_image(encoded, field="photo", limits=self._limits)
         square = extract_face(photo, self._detector)
+        self._on_search(found=square is not None)
         if square is None:
             raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
         return crop(photo, square, side=side)

@@ -59,6 +59,18 @@ class FaceDetector(Protocol):
         ...
 
 
+class OnSearch(Protocol):
+    """Whoever counts photos with and without a face."""
+
+    def __call__(self, *, found: bool) -> None:
+        """A photo was searched."""
+        ...
+
+
+def ignore_search(*, found: bool) -> None:
+    """Counts nothing."""
+
+
 class MtcnnDetector:
     """MTCNN (Zhang et al. 2016), as facenet-pytorch ships it with its weights."""
 

@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import grpc
 import numpy as np
@@ -11,20 +12,26 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from numpy.typing import NDArray
 
+from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits
 from invader_service.classifier import Classifier
+from invader_service.disclosure import Disclosure
+from invader_service.ledger import QueryLedger
+from invader_service.serve import DISCLOSED
 from invader_service.servicer import InvaderServicer
+from invader_service.terms import Terms
 from protector_service.admission import Admission
 from protector_service.engine import Engine
 from protector_service.gradients import BatchedGradients
 from protector_service.methods import METHODS
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
-from recognizers.extraction import Face
+from recognizers.extraction import Face, FaceDetector
 from recognizers.precision import Precision
 from recognizers.recognizer import Recognizer
 from rpc.images import ImageLimits
 from rpc.server import Server
+from rpc.tls import TlsMaterial
 from rpc.worker import Worker
 from tests.networks import SmallRecognizer
 
@@ -43,6 +50,18 @@ class CentreDetector:
         return [Face(width * 0.25, height * 0.25, width * 0.75, height * 0.75, 0.99)]
 
 
+TERMS = Terms(
+    images=LIMITS,
+    most_candidates=5,
+    list_identities=True,
+    disclosure=Disclosure.PROBABILITIES,
+    most_seconds=60,
+    ledger=QueryLedger(None, budget=None),
+    rate_limit=None,
+    audit_log=AuditLog(None),
+)
+
+
 @dataclass(frozen=True)
 class Serving:
     """A service that answers at an address."""
@@ -58,7 +77,11 @@ def small_recognizer(**parameters: int) -> SmallRecognizer:
 
 @asynccontextmanager
 async def serving_protector(
-    recognizer: Recognizer | None = None, *, most_waiting: int = 4, admission: Admission | None = None
+    recognizer: Recognizer | None = None,
+    *,
+    most_waiting: int = 4,
+    admission: Admission | None = None,
+    tls: TlsMaterial | None = None,
 ) -> AsyncIterator[Serving]:
     """A protector with one source model, "small"."""
     gradients = BatchedGradients(recognizer or small_recognizer(), batch_rows=2)
@@ -73,7 +96,7 @@ async def serving_protector(
         worker=worker,
         limits=LIMITS,
     )
-    server = Server(address="127.0.0.1:0", limits=LIMITS)
+    server = Server(address="127.0.0.1:0", limits=LIMITS, tls=tls)
     protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
     async with _serving(server, PROTECTOR) as service:
         yield service
@@ -83,20 +106,20 @@ async def serving_protector(
 
 @asynccontextmanager
 async def serving_invader(
-    recognizers: Mapping[str, Recognizer] | None = None, *, most_candidates: int = 5, list_identities: bool = True
+    recognizers: Mapping[str, Recognizer] | None = None,
+    *,
+    detector: FaceDetector | None = None,
+    tls: TlsMaterial | None = None,
+    kind: type[InvaderServicer] = InvaderServicer,
+    **terms: Any,
 ) -> AsyncIterator[Serving]:
-    """An invader, by default with two target models, "small" and "large"."""
+    """An invader, by default with two target models, "small" and "large", and on `TERMS` but for those given."""
     worker = Worker(most_waiting=16)
     targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
     logits = BatchedLogits(targets, batch_rows=2)
-    servicer = InvaderServicer(
-        classifier=Classifier(logits, CentreDetector()),
-        worker=worker,
-        limits=LIMITS,
-        most_candidates=most_candidates,
-        list_identities=list_identities,
-    )
-    server = Server(address="127.0.0.1:0", limits=LIMITS)
+    chosen = replace(TERMS, **terms)
+    servicer = kind(classifier=Classifier(logits, detector or CentreDetector()), worker=worker, terms=chosen)
+    server = Server(address="127.0.0.1:0", limits=LIMITS, disclosed=DISCLOSED, tls=tls)
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
     async with _serving(server, INVADER) as service:
         yield service

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from invader_service.ranking import ranked
 from rpc.status import received
-from tests.contract.services import Serving, serving_invader, serving_protector, small_recognizer
+from tests.contract.services import INVADER, Serving, serving_invader, serving_protector, small_recognizer
 from tests.drawn_faces import jpeg
 from tests.networks import SmallRecognizer, decoded, probe
 
@@ -27,11 +27,11 @@ BLANK = jpeg(np.full((64, 64, 3), 90, dtype=np.uint8))
 
 ALLOWED_FIELDS = {
     "ClassifyRequest": {"image", "target_models", "k"},
-    "ClassifyResponse": {"face_found", "classifications"},
+    "ClassifyResponse": {"face_found", "classifications", "queries_left"},
     "Classification": {"target_model", "candidates"},
     "Candidate": {"identity", "probability"},
     "ListTargetModelsRequest": set(),
-    "ListTargetModelsResponse": {"target_models"},
+    "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure"},
     "TargetModel": {"name", "identities", "label_set_sha256", "most_candidates"},
     "ListIdentitiesRequest": {"target_model", "page_size", "page_token"},
     "ListIdentitiesResponse": {"identities", "next_page_token"},
@@ -112,6 +112,17 @@ async def test_bad_input_is_refused_by_field_and_the_next_request_is_served(
         assert (await classify(service)).face_found
     assert failure.value.code().name == code
     assert received(failure.value).message == message
+
+
+@pytest.mark.parametrize("method", sorted(METHODS))
+async def test_bytes_that_are_no_request_are_refused_and_no_parser_s_words_are_told(method: str) -> None:
+    async with serving_invader() as service:
+        ask: Any = service.channel.unary_unary(f"/{INVADER}/{method}")
+        with pytest.raises(grpc.aio.AioRpcError) as failure:
+            await ask(b"\xff\xff\xff", timeout=60)
+    told = received(failure.value)
+    assert (told.code.name, told.reason) == (BAD, BAD)
+    assert told.message == "request: expected a message of the schema, got 3 other bytes"
 
 
 async def test_identities_are_listed_unless_switched_off() -> None:

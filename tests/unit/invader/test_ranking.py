@@ -5,7 +5,8 @@ import numpy as np
 import torch
 from hypothesis import given
 
-from invader_service.ranking import Candidate, ranked
+from invader_service.candidate import Candidate
+from invader_service.ranking import ranked
 from recognizers.label_set import LabelSet
 
 LABELS = LabelSet(("ada", "bob", "cyd", "dee"))

@@ -1,0 +1,101 @@
+"""The audit log: who asked what when, and what became of it. No images, and nothing that was answered."""
+
+import asyncio
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from deid.invader.v1 import invader_pb2
+
+from rpc.errors import RpcError, ServiceError, shorten
+from rpc.logs import request_id
+
+ANSWERED, NO_FACE, LEFT, FAILED = "answered", "no face", "client left", "failed"
+_NAMES_KEPT = 16  # of target models: a request may hold any number, of any length
+
+
+class AuditError(RpcError):
+    """The audit log cannot be written."""
+
+
+@dataclass
+class Query:
+    """One query on its way; whoever answers it says beforehand how it ends."""
+
+    write: Callable[[str], None]
+    ended: bool = False
+
+    def end(self, outcome: str) -> None:
+        """Writes the query's line.
+
+        Raises:
+            AuditError, OSError: it cannot be written.
+        """
+        self.ended = True
+        self.write(outcome)
+
+
+class AuditLog:
+    """A JSON object a line: time, client, request_id, image_sha256, image_bytes, target_models, k, outcome.
+
+    `outcome` is "answered", "no face", "client left", the reason of a refusal, or "failed". A query whose line cannot be
+    written is not answered. The file stays the same when it is renamed; to rotate it, copy and truncate.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        """Nothing is kept where there is no path.
+
+        Raises:
+            AuditError: the file cannot be opened.
+        """
+        try:
+            # Appended to by one write a line, so that whoever rotates it may truncate it at any time.
+            flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+            self._file = None if path is None else os.open(path, flags, 0o600)
+        except OSError as error:
+            raise AuditError(f"--audit-log: {path}: cannot be written: {error.strerror or error}") from error
+
+    @contextmanager
+    def query(self, client: str, request: invader_pb2.ClassifyRequest) -> Iterator[Query]:
+        """Writes the line of a query when the context ends, unless it was written already."""
+        query = Query(partial(self._write, client, request))
+        outcome = FAILED
+        try:
+            yield query
+        except ServiceError as error:
+            outcome = error.reason
+            raise
+        except asyncio.CancelledError:
+            outcome = LEFT
+            raise
+        finally:
+            if not query.ended:
+                query.end(outcome)
+
+    def _write(self, client: str, request: invader_pb2.ClassifyRequest, outcome: str) -> None:
+        if self._file is None:
+            return
+        line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "client": client,
+            "request_id": request_id.get(),
+            "image_sha256": hashlib.sha256(request.image).hexdigest(),
+            "image_bytes": len(request.image),
+            "target_models": [shorten(name) for name in request.target_models[:_NAMES_KEPT]],
+            "k": request.k,
+            "outcome": outcome,
+        }
+        encoded = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+        if os.write(self._file, encoded) < len(encoded):  # what a disk does that is almost full
+            raise AuditError("the audit log's last line could not be written in full")
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._file is not None:
+            os.close(self._file)

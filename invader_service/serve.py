@@ -1,0 +1,116 @@
+"""Wires the invader and serves it. No reflection: it tells nothing that a client need not know."""
+
+import asyncio
+import logging
+import sys
+
+import torch
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+
+from invader_service.audit import AuditLog
+from invader_service.batching import BatchedLogits, suitable_batch_rows
+from invader_service.classifier import Classifier
+from invader_service.config import InvaderSettings
+from invader_service.ledger import QueryLedger
+from invader_service.rate_limit import RateLimit
+from invader_service.servicer import InvaderServicer
+from invader_service.terms import Terms
+from recognizers import embedded
+from recognizers.device import prepare_device
+from recognizers.errors import RecognizerError
+from recognizers.extraction import MtcnnDetector
+from recognizers.loading import load_folder
+from recognizers.precision import choose_precision
+from recognizers.recognizer import Recognizer
+from rpc.errors import (
+    BUSY,
+    IDENTITIES_NOT_LISTED,
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    QUERY_BUDGET_SPENT,
+    RATE_LIMITED,
+    TOO_SLOW,
+    RpcError,
+)
+from rpc.logs import configure_logging
+from rpc.metrics import Metrics, serve_metrics
+from rpc.server import Server
+from rpc.tracing import server_interceptors
+from rpc.worker import Worker
+
+SERVICE = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
+DISCLOSED = frozenset({INVALID_ARGUMENT, NOT_FOUND, BUSY, IDENTITIES_NOT_LISTED, QUERY_BUDGET_SPENT, RATE_LIMITED, TOO_SLOW})
+
+logger = logging.getLogger(__name__)
+
+
+async def serve(settings: InvaderSettings, *, program: str) -> None:
+    """Loads the target models and serves until a signal comes."""
+    metrics = Metrics()
+    server = Server(
+        address=f"{settings.host}:{settings.port}",
+        limits=settings.image_limits,
+        disclosed=DISCLOSED,
+        tls=settings.tls,
+        metrics=metrics,
+        health_port=settings.health_port,
+        interceptors=server_interceptors(program),
+    )
+    terms = terms_of(settings)
+    prepared = prepare_device(settings.device, lanes=settings.lanes, threads=settings.threads)
+    worker = Worker(most_waiting=settings.most_waiting, lanes=prepared.lanes)
+    logits = BatchedLogits(
+        load_target_models(settings, prepared.device),
+        batch_rows=settings.batch_rows or suitable_batch_rows(prepared.device),
+        lanes=prepared.lanes,
+        device=prepared.device,
+        on_batch=metrics.batch,
+    )
+    classifier = Classifier(logits, MtcnnDetector(prepared.device), on_search=metrics.searched)
+    servicer = InvaderServicer(classifier=classifier, worker=worker, terms=terms)
+    metrics.gauge("deid_queue_depth", "Photos that wait for a lane.", lambda: worker.waiting)
+    metrics.gauge("deid_rows", "Faces that wait for a batch.", lambda: logits.waiting)
+    serve_metrics(metrics, settings)
+    invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
+    await server.serve([SERVICE], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
+    worker.close()
+    logits.close()
+    terms.close()
+
+
+def terms_of(settings: InvaderSettings) -> Terms:
+    """The terms that the settings set; opens their files.
+
+    Raises:
+        RpcError: a file cannot be used.
+    """
+    return Terms(
+        images=settings.image_limits,
+        most_candidates=settings.most_candidates,
+        list_identities=settings.list_identities,
+        disclosure=settings.disclosure,
+        most_seconds=settings.most_seconds,
+        ledger=QueryLedger(settings.ledger, budget=settings.query_budget or None),
+        rate_limit=RateLimit(settings.rate_limit) if settings.rate_limit else None,
+        audit_log=AuditLog(settings.audit_log),
+    )
+
+
+def load_target_models(settings: InvaderSettings, device: torch.device) -> dict[str, Recognizer]:
+    """Loads the checkpoint folder; refused files are logged, the others served."""
+    precision = choose_precision(settings.precision, device)
+    folder = load_folder(settings.checkpoints or embedded.FOLDER, device, precision=precision)
+    for reason in folder.refused:
+        logger.error("checkpoint refused", extra={"reason": reason})
+    logger.info("target models ready", extra={"target_models": ", ".join(folder.loaded), "precision": precision})
+    return {name: loaded.recognizer for name, loaded in folder.loaded.items()}
+
+
+def run(settings: InvaderSettings, *, program: str) -> None:
+    """Serves; a failed start is one line and exit status 2."""
+    configure_logging(settings.log_level)
+    try:
+        asyncio.run(serve(settings, program=program))
+    except (RecognizerError, RpcError) as error:
+        print(f"{program}: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(2)
