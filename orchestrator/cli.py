@@ -1,6 +1,7 @@
 """The command line of the orchestrator."""
 
 import asyncio
+import functools
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +17,13 @@ from orchestrator.planning import Wish
 from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, Storage
 from orchestrator.run_folder import RunFolder
 from orchestrator.synthetic import PREFIX, read_synthetic_faces
+from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 INCOMPLETE = 3
 INTERRUPTED = 130
 PLAIN_WIDTH = 160  # columns of output that goes to a file
+
+Command = Callable[..., Any]
 
 
 class CommaList(click.ParamType[Any]):
@@ -52,6 +56,39 @@ class CommaList(click.ParamType[Any]):
         return tuple(values)
 
 
+def addresses(command: Command) -> Command:
+    """The options by which running services are reached; the command gets `protector`, `invader` and `tls`."""
+
+    @click.option("--protector", envvar="DEID_ORCHESTRATOR_PROTECTOR", help="A running protector, host:port.")
+    @click.option("--invader", envvar="DEID_ORCHESTRATOR_INVADER", help="A running invader, host:port.")
+    @_tls_file("certificate", help="PEM certificate to show to running services: mutual TLS.")
+    @_tls_file("key", help="PEM private key of that certificate.")
+    @_tls_file("authority", help="PEM certificate of the authority that signed the services' certificates.")
+    @functools.wraps(command)
+    def with_tls(
+        *, tls_certificate: Path | None, tls_key: Path | None, tls_authority: Path | None, **others: object
+    ) -> object:
+        return command(tls=_read_tls(tls_certificate, tls_key, tls_authority), **others)
+
+    return with_tls
+
+
+def _tls_file(name: str, *, help: str) -> Callable[[Command], Command]:  # noqa: A002 - click's word
+    envvar = f"DEID_ORCHESTRATOR_TLS_{name.upper()}"
+    return click.option(f"--tls-{name}", type=click.Path(path_type=Path), envvar=envvar, help=help)
+
+
+def _read_tls(certificate: Path | None, key: Path | None, authority: Path | None) -> TlsMaterial | None:
+    if certificate is None and key is None and authority is None:
+        return None
+    if certificate is None or key is None or authority is None:
+        raise InputError("--tls-certificate, --tls-key and --tls-authority: expected all three or none")
+    try:
+        return read_tls(TlsFiles(certificate, key, authority))
+    except TlsError as error:
+        raise InputError(f"--tls-certificate, --tls-key, --tls-authority: {error}") from error
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110})
 def cli() -> None:
     """Measures how well adversarial cloaks protect face photographs from recognizers they were not made for."""
@@ -63,13 +100,12 @@ def cli() -> None:
     default=PREFIX,
     help="Data set: a folder of identity folders, or synthetic people: synthetic:identities=300,photographs=4,seed=0.",
 )
-@click.option("--protector", help="A running protector, host:port.")
+@addresses
 @click.option(
     "--protector-checkpoints",
     type=click.Path(path_type=Path),
     help="Start a protector with this folder.  [default: the embedded recognizers]",
 )
-@click.option("--invader", help="A running invader, host:port.")
 @click.option(
     "--invader-checkpoints",
     type=click.Path(path_type=Path),
@@ -100,10 +136,26 @@ def cli() -> None:
     default=",".join(map(str, EPSILONS)),
     help="Budgets.",
 )
-@click.option("--k", "ks", type=CommaList(int, name="k", low=1), default=",".join(map(str, KS)), help="PSR@k.")
+@click.option(
+    "--k",
+    "ks",
+    type=CommaList(int, name="k", low=1),
+    help=f"PSR@k.  [default: {','.join(map(str, KS))}, as far as the invader discloses so many candidates]",
+)
 @click.option("--storage", type=click.Choice(["jpeg", "png"]), default="jpeg", help="How cloaks are stored.")
 @click.option("--jpeg-quality", type=click.IntRange(1, 100), default=JPEG_QUALITY, help="Of stored cloaks.")
-@click.option("--run", type=click.Path(path_type=Path), help="Run folder, new or to go on with.  [default: runs/TIME]")
+@click.option(
+    "--run",
+    type=click.Path(path_type=Path),
+    help="Run folder, new or to go on with.  [default: TIME in --runs]",
+)
+@click.option(
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="DEID_ORCHESTRATOR_RUNS",
+    help="Folder of run folders.",
+)
 @click.option("--discard-cloaks", is_flag=True, help="Keep no cloaks in the run folder.")
 @click.option("--in-flight", type=click.IntRange(1, 64), default=4, help="Subjects that are worked on at a time.")
 def evaluate_command(
@@ -113,6 +165,7 @@ def evaluate_command(
     protector_checkpoints: Path | None,
     invader: str | None,
     invader_checkpoints: Path | None,
+    tls: TlsMaterial | None,
     precision: str,
     subjects: int,
     seed: int,
@@ -120,10 +173,11 @@ def evaluate_command(
     target_models: tuple[str, ...] | None,
     methods: tuple[str, ...],
     epsilons: tuple[int, ...],
-    ks: tuple[int, ...],
+    ks: tuple[int, ...] | None,
     storage: str,
     jpeg_quality: int,
     run: Path | None,
+    runs: Path,
     discard_cloaks: bool,
     in_flight: int,
 ) -> None:
@@ -133,8 +187,8 @@ def evaluate_command(
     """
     _check_methods(methods)
     choices = (
-        ServiceChoice("protector", protector, protector_checkpoints, precision),
-        ServiceChoice("invader", invader, invader_checkpoints, precision),
+        ServiceChoice("protector", protector, protector_checkpoints, precision, tls),
+        ServiceChoice("invader", invader, invader_checkpoints, precision, tls),
     )
     for choice in choices:
         check_choice(choice)
@@ -144,12 +198,12 @@ def evaluate_command(
         target_models=target_models,
         methods=methods,
         epsilons=tuple(sorted(epsilons)),
-        ks=tuple(sorted(ks)),
+        ks=None if ks is None else tuple(sorted(ks)),
         storage=Storage(jpeg_quality if storage == "jpeg" else None),
         subjects=subjects,
         seed=seed,
     )
-    folder = RunFolder(run or Path("runs") / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S"))
+    folder = RunFolder(run or runs / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S"))
     console = _console()
     try:
         finished = asyncio.run(
@@ -170,6 +224,24 @@ def evaluate_command(
         raise UnusableServiceError(f"{error}; {_way_on(folder)}") from error
     if not finished.complete:
         raise SystemExit(INCOMPLETE)
+
+
+@cli.command(name="doctor")
+@addresses
+@click.option("--project", envvar="COMPOSE_PROJECT_NAME", help="Compose project to look at.  [default: the only one]")
+def doctor_command(*, protector: str | None, invader: str | None, tls: TlsMaterial | None, project: str | None) -> None:
+    """Say what is wrong with a deployment, and how to mend it.
+
+    Over the wire where addresses are given, and by the Docker engine where there is one. Exit status: 0 all is well, 1
+    something is wrong, 2 bad input.
+    """
+    from orchestrator.doctor.examination import examine, show  # only now: an evaluation needs no Docker SDK
+    from orchestrator.doctor.finding import Verdict
+
+    findings = asyncio.run(examine(protector, invader, tls, project=project))
+    show(findings, _console())
+    if any(finding.verdict is Verdict.WRONG for finding in findings):
+        raise SystemExit(1)
 
 
 def _way_on(folder: RunFolder) -> str:

@@ -1,37 +1,24 @@
-"""The two services as the run sees them; statuses become this package's errors."""
+"""The two services as the run sees them."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import NoReturn, Protocol, TypeVar
+from typing import Protocol
 
 import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
-from orchestrator.errors import CallError, InputError, NoFaceError, UnusableServiceError
+from orchestrator.connection import Connection
+from orchestrator.errors import RateLimitedError, UnusableServiceError
 from orchestrator.protocol import CloakKey, Storage
-from rpc.channel import open_channel
-from rpc.errors import NO_FACE
-from rpc.status import received
-
-Answer = TypeVar("Answer")
+from rpc.tls import TlsMaterial
 
 LIST_SECONDS = 30.0
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
 CLASSIFY_SECONDS = 300.0
-
-# Statuses that the same question will meet again.
-_FINAL = frozenset(
-    {
-        grpc.StatusCode.INVALID_ARGUMENT,
-        grpc.StatusCode.NOT_FOUND,
-        grpc.StatusCode.PERMISSION_DENIED,
-        grpc.StatusCode.UNAUTHENTICATED,
-        grpc.StatusCode.FAILED_PRECONDITION,
-        grpc.StatusCode.OUT_OF_RANGE,
-    }
-)
+SHORTEST_WAIT_MS = 50
 
 
 @dataclass(frozen=True)
@@ -61,14 +48,17 @@ class Cloak:
 class ProtectorClient:
     """A protector at an address."""
 
-    def __init__(self, address: str) -> None:
-        self.name = f"protector at {address}"
-        self._channel = open_channel(address)
-        self._stub = protector_pb2_grpc.ProtectorServiceStub(self._channel)
+    def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
+        """In plain text, which is for loopback only, where there is no `tls`.
 
-    async def close(self) -> None:
-        """Closes the connection."""
-        await self._channel.close()
+        Raises:
+            InputError: see `Connection`.
+        """
+        self._connection = Connection("protector", address, tls)
+        self._stub = protector_pb2_grpc.ProtectorServiceStub(self._connection.channel)
+        self.name = self._connection.name
+        self.close = self._connection.close
+        self._call = self._connection.answer
 
     async def source_models(self) -> dict[str, Model]:
         """The source models by name."""
@@ -137,7 +127,7 @@ class ProtectorClient:
             async for response in self._stub.Craft(request, timeout=CRAFT_SECONDS):
                 yield self._checked(response, source_model)
         except grpc.aio.AioRpcError as error:
-            _raise(self.name, error)
+            raise await self._connection.failure(error) from error
 
     def _checked(self, response: protector_pb2.CraftResponse, source_model: str) -> Cloak:
         key = CloakKey(source_model, response.method, response.epsilon)
@@ -157,25 +147,27 @@ class ProtectorClient:
             encoded=response.cloak,
         )
 
-    async def _call(self, call: Awaitable[Answer]) -> Answer:
-        return await _answer(self.name, call)
-
 
 class InvaderClient:
     """An invader at an address."""
 
-    def __init__(self, address: str) -> None:
-        self.name = f"invader at {address}"
-        self._channel = open_channel(address)
-        self._stub = invader_pb2_grpc.InvaderServiceStub(self._channel)
+    def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
+        """In plain text, which is for loopback only, where there is no `tls`.
 
-    async def close(self) -> None:
-        """Closes the connection."""
-        await self._channel.close()
+        Raises:
+            InputError: see `Connection`.
+        """
+        self._connection = Connection("invader", address, tls)
+        self._stub = invader_pb2_grpc.InvaderServiceStub(self._connection.channel)
+        self.name = self._connection.name
+        self.close = self._connection.close
+        self._call = self._connection.answer
+        self.queries_left: int | None = None  # as last told; None where no budget is set
 
     async def target_models(self) -> dict[str, Model]:
         """The target models by name."""
         listed = await self._call(self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=LIST_SECONDS))
+        self.queries_left = listed.queries_left if listed.HasField("queries_left") else None
         return {
             model.name: Model(
                 name=model.name,
@@ -203,7 +195,7 @@ class InvaderClient:
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED):
                 return None
-            _raise(self.name, error)
+            raise await self._connection.failure(error) from error
 
     async def classify(self, image: bytes, *, target_models: Sequence[str], k: int) -> dict[str, list[str]] | None:
         """The ranked identities by target model; None where the invader finds no face.
@@ -213,7 +205,8 @@ class InvaderClient:
             UnusableServiceError: the service does not answer, or not to what was asked.
         """
         request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k)
-        response = await self._call(self._stub.Classify(request, timeout=CLASSIFY_SECONDS))
+        response = await self._classified(request)
+        self.queries_left = response.queries_left if response.HasField("queries_left") else None
         if not response.face_found:
             return None
         answers = {
@@ -229,8 +222,13 @@ class InvaderClient:
                 )
         return answers
 
-    async def _call(self, call: Awaitable[Answer]) -> Answer:
-        return await _answer(self.name, call)
+    async def _classified(self, request: invader_pb2.ClassifyRequest) -> invader_pb2.ClassifyResponse:
+        """The answer; an invader that limits the rate is asked again when it says."""
+        while True:
+            try:
+                return await self._call(self._stub.Classify(request, timeout=CLASSIFY_SECONDS))
+            except RateLimitedError as error:
+                await asyncio.sleep(max(error.retry_after_ms or 0, SHORTEST_WAIT_MS) / 1000)
 
 
 class _Page(Protocol):
@@ -255,24 +253,6 @@ async def _all_identities(service: str, model: Model, page: Callable[[str], Awai
             )
         if not token:
             return tuple(identities)
-
-
-async def _answer(service: str, call: Awaitable[Answer]) -> Answer:
-    try:
-        return await call
-    except grpc.aio.AioRpcError as error:
-        _raise(service, error)
-
-
-def _raise(service: str, error: grpc.aio.AioRpcError) -> NoReturn:
-    told = received(error)
-    if told.reason == NO_FACE:
-        raise NoFaceError(told.message) from error
-    if told.code is grpc.StatusCode.UNAVAILABLE:
-        raise UnusableServiceError(f"the {service} does not answer: {told.message}") from error
-    if told.code is grpc.StatusCode.UNIMPLEMENTED:
-        raise InputError(f"the {service} does not speak the schema: {told.message}") from error
-    raise CallError(f"{service}: {told.code.name}: {told.message}", passing=told.code not in _FINAL) from error
 
 
 def _storage(storage: Storage) -> protector_pb2.Storage:

@@ -13,6 +13,18 @@ class UnusableServiceError(OrchestratorError):
     """A service does not answer, or not as the service that the run began with."""
 
 
+class QueryBudgetSpentError(UnusableServiceError):
+    """The invader's budget for this client is spent; asking again cannot help."""
+
+
+class RateLimitedError(OrchestratorError):
+    """A service was asked too often; nothing was observed, and it says when to come back."""
+
+    def __init__(self, message: str, *, retry_after_ms: int | None) -> None:
+        super().__init__(message)
+        self.retry_after_ms = retry_after_ms
+
+
 class CallError(OrchestratorError):
     """One call failed; nothing was observed. `passing` says whether asking again can help."""
 

@@ -24,6 +24,7 @@ from orchestrator.runner import Runner, Tally
 from orchestrator.services import child_service
 from orchestrator.store import Fate, Store
 from orchestrator.tables import psr_tables
+from rpc.tls import TlsMaterial
 
 NAMES_SHOWN = 5
 
@@ -36,6 +37,12 @@ class ServiceChoice:
     address: str | None
     checkpoints: Path | None
     precision: str = "float32"  # of one that is started
+    tls: TlsMaterial | None = None  # shown to one that is running
+
+    @property
+    def tls_in_use(self) -> TlsMaterial | None:
+        """None for a service that is started: it listens on loopback."""
+        return None if self.address is None else self.tls
 
 
 @dataclass(frozen=True)
@@ -68,15 +75,16 @@ async def evaluate(
             protector_address, invader_address = await asyncio.gather(
                 *(stack.enter_async_context(_address(choice, folder, console)) for choice in (protector, invader))
             )
-        protector_client, invader_client = ProtectorClient(protector_address), InvaderClient(invader_address)
+        protector_client = ProtectorClient(protector_address, tls=protector.tls_in_use)
         stack.push_async_callback(protector_client.close)
+        invader_client = InvaderClient(invader_address, tls=invader.tls_in_use)
         stack.push_async_callback(invader_client.close)
         planned = await make_plan(wish, protector_client, invader_client)
         plan = planned.plan
         folder.bind(plan)
-        _announce(planned, folder, console)
         store = Store(folder.observations, run=plan.digest())
         stack.callback(store.close)
+        _announce(planned, folder, console, budget=_budget_note(planned, store, invader_client.queries_left))
         folder.check_room(cloaks=_cloaks_left(plan, store) if keep_cloaks else 0, storage=plan.storage)
         total = plan.subjects * plan.grid.observations_per_probe
         with RunProgress(console, subjects=plan.subjects, observations=total) as progress:
@@ -91,7 +99,8 @@ async def evaluate(
                 subjects_in_flight=subjects_in_flight,
             )
             await runner.run()
-        return _conclude(planned, store, folder, runner.tally, console, seconds=time.monotonic() - started)
+        seconds = time.monotonic() - started
+        return _conclude(planned, store, folder, runner.tally, console, seconds=seconds, left=invader_client.queries_left)
 
 
 def _cloaks_left(plan: Plan, store: Store) -> int:
@@ -114,7 +123,18 @@ async def _address(choice: ServiceChoice, folder: RunFolder, console: Console) -
         yield service.address
 
 
-def _announce(planned: Planned, folder: RunFolder, console: Console) -> None:
+def _budget_note(planned: Planned, store: Store, left: int | None) -> str:
+    """What the invader's budget means for the run; empty where it has none."""
+    if left is None:
+        return ""
+    plan = planned.plan
+    seen = {(each.probe, each.cell.cloak) for each in store.observations()}
+    to_ask = plan.subjects * sum(1 for model in plan.grid.source_models for _ in plan.grid.cloaks(model)) - len(seen)
+    verdict = "enough" if to_ask <= left else "NOT ENOUGH: the run will stop midway, and can be gone on with"
+    return f"{left} queries are left with the invader, and about {max(0, to_ask)} are needed: {verdict}"
+
+
+def _announce(planned: Planned, folder: RunFolder, console: Console, *, budget: str) -> None:
     plan = planned.plan
     lines = [
         f"run folder     {folder.root}",
@@ -129,13 +149,22 @@ def _announce(planned: Planned, folder: RunFolder, console: Console) -> None:
     if plan.faces.skipped:
         lines.append(f"skipped        {len(plan.faces.skipped)} files that are not JPEG or PNG: {_some(plan.faces.skipped)}")
     lines += [f"missing        {sentence}" for sentence in planned.missing]
+    if budget:
+        lines.append(f"budget         {budget}")
     if plan.caveat:
         lines.append(f"take care      {plan.caveat}")
     console.print("\n".join(lines), markup=False, highlight=False)
 
 
 def _conclude(
-    planned: Planned, store: Store, folder: RunFolder, tally: Tally, console: Console, *, seconds: float
+    planned: Planned,
+    store: Store,
+    folder: RunFolder,
+    tally: Tally,
+    console: Console,
+    *,
+    seconds: float,
+    left: int | None,
 ) -> Finished:
     plan = planned.plan
     observations = subject_observations(store)
@@ -144,7 +173,7 @@ def _conclude(
     for table in psr_tables(cell_results, plan.grid, subjects=plan.subjects, caveat=plan.caveat):
         console.print(table)
     short = _short_cells(planned, observations)
-    outcome = _outcome(planned, store, tally, seconds)
+    outcome = _outcome(planned, store, tally, seconds) | {"invader_queries_left": left}
     folder.write_manifest((folder.manifest() or {}) | {"outcome": outcome})
     for failure in tally.failures:
         console.print(f"failed: {failure.probe}: {failure.what}: {failure.message}", style="yellow", markup=False)

@@ -8,19 +8,23 @@ from orchestrator.clients import InvaderClient, Model, ProtectorClient
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.faces import DataSet, printable
 from orchestrator.manifest import Plan
-from orchestrator.protocol import EMBEDDED_MODELS, MODELS, Grid, Storage
+from orchestrator.protocol import EMBEDDED_MODELS, KS, MODELS, Grid, Storage
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What the user asked for; None for models means the paper's, or the embedded ones where a service has none of these."""
+    """What the user asked for.
+
+    None for models means the paper's, or the embedded ones where a service has none of these; None for ks the protocol's,
+    as far as the target models disclose so many candidates.
+    """
 
     faces: DataSet
     source_models: tuple[str, ...] | None
     target_models: tuple[str, ...] | None
     methods: tuple[str, ...]
     epsilons: tuple[int, ...]
-    ks: tuple[int, ...]
+    ks: tuple[int, ...] | None
     storage: Storage
     subjects: int
     seed: int
@@ -33,7 +37,7 @@ class Planned:
     plan: Plan
     eligible: frozenset[str]  # identities that every model knows
     excluded: tuple[str, ...]  # identities of the data set that some model does not know
-    missing: tuple[str, ...]  # models of the paper that a service does not have, a sentence each
+    missing: tuple[str, ...]  # models of the paper that a service does not have, PSR@k that cannot be, a sentence each
     label_sets: Mapping[str, frozenset[str]]  # by target model
 
 
@@ -47,14 +51,18 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     sources = _chosen("--source-models", wish.source_models, offered_sources, protector.name)
     targets = _chosen("--target-models", wish.target_models, offered_targets, invader.name)
     _check_methods(wish.methods, await protector.methods(), protector.name)
-    _check_ks(wish.ks, targets)
+    ks = KS if wish.ks is None else wish.ks
+    disclosed = _disclosed_ks(ks, targets)
+    if wish.ks is not None or not disclosed:
+        _check_ks(ks, targets)
     missing = [
         f"{kind} model {name}: the {service} does not have it"
         for kind, chosen, service in (("source", sources, protector.name), ("target", targets, invader.name))
         for name in _default_models(chosen)
         if name not in chosen and (wish.source_models if kind == "source" else wish.target_models) is None
     ]
-    label_sets = _LabelSets(protector, invader)
+    missing += [f"PSR@{k}: the {invader.name} discloses fewer candidates" for k in ks if k not in disclosed]
+    label_sets = LabelSets(protector, invader)
     known = [frozenset(await label_sets.of_source(model)) for model in sources.values()]
     known_to_targets = {name: frozenset(await label_sets.of_target(model)) for name, model in targets.items()}
     eligible = wish.faces.identities.intersection(*known, *known_to_targets.values())
@@ -64,7 +72,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
             f"--subjects: expected at most {len(eligible)} (identities of --faces that every model knows, "
             f"of {len(wish.faces.identities)} there), got {wish.subjects}"
         )
-    grid = Grid(tuple(sources), tuple(targets), wish.methods, wish.epsilons, wish.ks)
+    grid = Grid(tuple(sources), tuple(targets), wish.methods, wish.epsilons, disclosed)
     return Planned(
         plan=Plan(grid, wish.storage, wish.subjects, wish.seed, wish.faces, sources, targets),
         eligible=eligible,
@@ -74,7 +82,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     )
 
 
-class _LabelSets:
+class LabelSets:
     """Label sets by digest; each is fetched once, whoever lists it."""
 
     def __init__(self, protector: ProtectorClient, invader: InvaderClient) -> None:
@@ -137,6 +145,12 @@ def _check_methods(methods: Sequence[str], offered: set[str], service: str) -> N
     for method in methods:
         if method not in offered:
             raise InputError(f"--methods: expected methods of the {service} ({', '.join(sorted(offered))}), got {method}")
+
+
+def _disclosed_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> tuple[int, ...]:
+    """Those at which every target model returns enough candidates."""
+    most = min((model.most_candidates for model in targets.values() if model.most_candidates is not None), default=max(ks))
+    return tuple(k for k in ks if k <= most)
 
 
 def _check_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> None:

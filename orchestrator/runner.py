@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Protocol
 
 from orchestrator.clients import Cloak, InvaderClient, ProtectorClient
-from orchestrator.errors import CallError, InputError, NoFaceError, UnusableServiceError
+from orchestrator.errors import CallError, InputError, NoFaceError, QueryBudgetSpentError, UnusableServiceError
 from orchestrator.faces import Photo, drawn_identities, drawn_photos
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.planning import Planned
@@ -264,7 +264,7 @@ class Runner:
         Raises:
             UnusableServiceError: it is the service that failed, and not for the first time.
         """
-        passing = isinstance(error, UnusableServiceError) or error.passing
+        passing = error.passing if isinstance(error, CallError) else not isinstance(error, QueryBudgetSpentError)
         if passing and failures < ATTEMPTS:
             return True
         failure = Failure(photo.name, what, str(error))

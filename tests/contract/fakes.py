@@ -66,6 +66,9 @@ class Fault:
         raise AssertionError("abort raises")
 
 
+BUDGET_SPENT = Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "the budget is spent", "QUERY_BUDGET_SPENT")
+
+
 def label_set_sha256(identities: Sequence[str]) -> str:
     """The digest of a label set, as the schema defines it."""
     return sha256("\n".join(identities).encode()).hexdigest()
@@ -199,6 +202,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
     hold: Callable[[Shown], bool] = lambda shown: False  # whether to keep the caller waiting for ever
     refusal: Fault | None = None  # of ListIdentities
     most_candidates: int = 6
+    queries_left: int | None = None  # None: no budget
     asked: Counter[Shown] = field(default_factory=Counter)
     answered: Counter[tuple[Shown, str]] = field(default_factory=Counter)  # by target model
     lists_asked: int = 0
@@ -223,9 +227,13 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
         fault = self.fault(shown, self.asked[shown])
         if fault is not None:
             await fault.abort(context)
+        if self.queries_left is not None:
+            if self.queries_left == 0:
+                await BUDGET_SPENT.abort(context)
+            self.queries_left -= 1
         self.answered.update((shown, name) for name in request.target_models)
         if not self.face_found(shown):
-            return invader_pb2.ClassifyResponse(face_found=False)
+            return invader_pb2.ClassifyResponse(face_found=False, queries_left=self.queries_left)
         response = invader_pb2.ClassifyResponse(
             face_found=True,
             classifications=[
@@ -238,6 +246,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                 )
                 for name in request.target_models
             ],
+            queries_left=self.queries_left,
         )
         self.alter(response)
         return response
@@ -263,7 +272,8 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                     most_candidates=self.most_candidates,
                 )
                 for name, identities in sorted(self.label_sets.items())
-            ]
+            ],
+            queries_left=self.queries_left,
         )
 
     async def ListIdentities(  # noqa: N802

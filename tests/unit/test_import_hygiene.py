@@ -1,18 +1,34 @@
 """What each program brings with it when a fresh interpreter starts it."""
 
 import json
+import os
+import pkgutil
 import subprocess
 import sys
 
 import pytest
+
+import rpc
 
 HEAVY = {"torch", "torchvision", "facenet_pytorch", "timm", "recognizers"}
 
 
 def imported_with(*modules: str) -> set[str]:
     """The top-level packages that a fresh interpreter has imported after these modules."""
-    script = f"import {', '.join(modules)}; import json, sys; print(json.dumps(sorted(sys.modules)))"
-    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    return imported_by(f"import {', '.join(modules)}")
+
+
+def imported_by(script: str, **environment: str) -> set[str]:
+    """The top-level packages that a fresh interpreter has imported once it has run a script."""
+    bare = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "DEID_"))}
+    finished = subprocess.run(
+        [sys.executable, "-c", f"{script}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"],
+        env=bare | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
     return {name.partition(".")[0] for name in json.loads(finished.stdout)}
 
 
@@ -23,8 +39,49 @@ def test_the_orchestrator_starts_without_torch_and_without_the_recognizers() -> 
 
 
 def test_the_plumbing_brings_no_torch_and_no_program() -> None:
-    plumbing = (f"rpc.{name}" for name in ("channel", "images", "logs", "paging", "server", "settings", "status", "worker"))
+    plumbing = [f"rpc.{module.name}" for module in pkgutil.iter_modules(rpc.__path__)]
+    assert "rpc.server" in plumbing
     assert imported_with(*plumbing) & (HEAVY | {"orchestrator", "protector_service", "invader_service"}) == set()
+
+
+def test_the_orchestrator_starts_without_what_only_some_of_its_commands_need() -> None:
+    imported = imported_with("orchestrator.cli", "orchestrator.__main__")
+    assert imported & {"docker", "requests", "opentelemetry", "prometheus_client"} == set()
+
+
+OPEN_CHANNEL = """
+import asyncio
+from rpc.channel import open_channel
+from rpc.tracing import server_interceptors
+
+async def main():
+    server_interceptors("a-service")
+    await open_channel("127.0.0.1:1").close()
+
+asyncio.run(main())
+"""
+
+
+def test_nothing_of_tracing_is_imported_until_the_environment_names_a_collector() -> None:
+    assert "opentelemetry" not in imported_by(OPEN_CHANNEL)
+    assert "opentelemetry" in imported_by(OPEN_CHANNEL, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("program", ["protector_service", "invader_service"])
+def test_a_healthcheck_starts_without_torch_and_asks(program: str) -> None:
+    script = f"""
+import sys
+from {program}.__main__ import main
+
+sys.argv = ["a-service", "healthcheck", "--health-port", "1"]
+try:
+    main()
+except SystemExit as ended:
+    assert ended.code == 1, "nobody listens on port 1"
+"""
+    imported = imported_by(script)
+    assert "grpc_health" in imported
+    assert imported & HEAVY == set()
 
 
 @pytest.mark.parametrize("program", ["orchestrator", "protector_service", "invader_service"])

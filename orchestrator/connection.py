@@ -1,0 +1,87 @@
+"""A channel to a service; statuses become this package's errors."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+import grpc
+
+from orchestrator.errors import (
+    CallError,
+    InputError,
+    NoFaceError,
+    OrchestratorError,
+    QueryBudgetSpentError,
+    RateLimitedError,
+    UnusableServiceError,
+)
+from rpc.channel import open_channel
+from rpc.diagnosis import diagnose
+from rpc.errors import NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, PlainTextError
+from rpc.status import received
+from rpc.tls import TlsMaterial
+
+Answer = TypeVar("Answer")
+
+# Statuses that the same question will meet again.
+_FINAL = frozenset(
+    {
+        grpc.StatusCode.INVALID_ARGUMENT,
+        grpc.StatusCode.NOT_FOUND,
+        grpc.StatusCode.PERMISSION_DENIED,
+        grpc.StatusCode.UNAUTHENTICATED,
+        grpc.StatusCode.FAILED_PRECONDITION,
+        grpc.StatusCode.OUT_OF_RANGE,
+    }
+)
+
+
+class Connection:
+    """To a protector or an invader at an address."""
+
+    def __init__(self, kind: str, address: str, tls: TlsMaterial | None) -> None:
+        """`kind` is "protector" or "invader".
+
+        Raises:
+            InputError: there is no `tls`, and the address is not loopback.
+        """
+        self.name = f"{kind} at {address}"
+        self._address = address
+        self._tls = tls
+        try:
+            self.channel = open_channel(address, tls=tls, caller="orchestrator")
+        except PlainTextError as error:
+            raise InputError(
+                f"--{kind}: {error}: give --tls-certificate, --tls-key and --tls-authority; `make certificates` makes them"
+            ) from error
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        await self.channel.close()
+
+    async def answer(self, call: Awaitable[Answer]) -> Answer:
+        """The answer to a call.
+
+        Raises:
+            OrchestratorError: see `failure`.
+        """
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise await self.failure(error) from error
+
+    async def failure(self, error: grpc.aio.AioRpcError) -> OrchestratorError:
+        """What a failed call means for a run."""
+        told = received(error)
+        if told.reason == NO_FACE:
+            return NoFaceError(told.message)
+        if told.reason == QUERY_BUDGET_SPENT:
+            return QueryBudgetSpentError(f"the {self.name} answers no more: {told.message}")
+        if told.reason == RATE_LIMITED:
+            return RateLimitedError(f"{self.name}: {told.message}", retry_after_ms=told.retry_after_ms)
+        if told.code is grpc.StatusCode.UNAVAILABLE:
+            why = await asyncio.to_thread(diagnose, self._address, self._tls)
+            return UnusableServiceError(f"the {self.name} does not answer: {why or told.message}")
+        if told.code is grpc.StatusCode.UNIMPLEMENTED:
+            return InputError(f"the {self.name} does not speak the schema: {told.message}")
+        return CallError(f"{self.name}: {told.code.name}: {told.message}", passing=told.code not in _FINAL)

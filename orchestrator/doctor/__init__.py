@@ -1,0 +1,1 @@
+"""`orchestrator doctor`: what is wrong with a deployment, and how to mend it."""

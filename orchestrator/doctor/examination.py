@@ -1,0 +1,48 @@
+"""The whole examination, and how it is shown."""
+
+from importlib.metadata import version
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.doctor.engine import examine_engine
+from orchestrator.doctor.finding import Finding, Verdict
+from orchestrator.doctor.wire import examine_services
+from orchestrator.errors import InputError
+from rpc.tls import TlsMaterial
+
+_STYLES = {Verdict.GOOD: "green", Verdict.WRONG: "bold red", Verdict.UNKNOWN: "yellow"}
+
+
+async def examine(
+    protector: str | None, invader: str | None, tls: TlsMaterial | None, *, project: str | None
+) -> list[Finding]:
+    """All findings on a deployment.
+
+    Raises:
+        InputError: one address without the other, or nothing to examine.
+    """
+    findings = []
+    if protector is not None and invader is not None:
+        findings += [finding async for finding in examine_services(protector, invader, tls)]
+    elif protector is not None or invader is not None:
+        raise InputError("--protector, --invader: expected both addresses or none, got one")
+    findings += examine_engine(project, version=version("face-deid-bench"))
+    if all(finding.verdict is Verdict.UNKNOWN for finding in findings):
+        raise InputError(f"nothing to examine: give --protector and --invader, or a Docker engine; {findings[0].seen}")
+    return findings
+
+
+def show(findings: list[Finding], console: Console) -> None:
+    """Prints what was found, and the way out of what is wrong."""
+    table = Table()
+    for column in ("", "", "", "seen", "to mend it"):
+        table.add_column(column)
+    for finding in findings:
+        verdict = finding.verdict
+        cells = (finding.subject, finding.demand, finding.seen, finding.mend)
+        table.add_row(Text(verdict.value, style=_STYLES[verdict]), *map(Text, cells))
+    console.print(table)
+    wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
+    console.print(f"{len(findings)} findings, {wrong} wrong", style="bold red" if wrong else "green")

@@ -1,0 +1,128 @@
+"""Asks the two services over the wire."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any
+
+import grpc
+from cryptography import x509
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from orchestrator.clients import InvaderClient, ProtectorClient
+from orchestrator.doctor.finding import Finding, Verdict, judged
+from orchestrator.errors import OrchestratorError
+from orchestrator.planning import LabelSets
+from rpc.channel import open_channel
+from rpc.diagnosis import diagnose
+from rpc.tls import TlsMaterial, expires_soon
+
+_SECONDS = 5.0
+_NEW_CERTIFICATES = "make new certificates; docs/deployment.md says how"
+
+
+async def examine_services(protector: str, invader: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
+    """Findings on a protector and an invader at their addresses."""
+    if tls is not None:
+        yield _expiry("orchestrator", tls.leaf)
+    reachable = True
+    for name, address in (("protector", protector), ("invader", invader)):
+        async for finding in _examine(name, address, tls):
+            reachable = reachable and finding.verdict is not Verdict.WRONG
+            yield finding
+    if not reachable:
+        yield Finding("label sets", "overlap", Verdict.UNKNOWN, "a service cannot be asked")
+        return
+    async for finding in _examine_models(protector, invader, tls):
+        yield finding
+
+
+async def _examine(name: str, address: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
+    problem = await asyncio.to_thread(diagnose, address, tls)
+    yield judged(name, "can be reached", good=problem is None, seen=problem or address, mend="see what was seen")
+    if problem is not None:
+        return
+    if tls is None:
+        yield Finding(name, "is spoken to by mutual TLS", Verdict.UNKNOWN, "plain text, on loopback")
+    else:
+        yield _expiry(name, await asyncio.to_thread(_certificate, address))
+        refused = await _refuses_strangers(address, tls)
+        yield judged(
+            name,
+            "refuses clients without a certificate",
+            good=refused,
+            seen="refused" if refused else "answered one",
+            mend="give it --tls-authority",
+        )
+    health = await _health(address, tls)
+    yield judged(name, "is healthy", good=health == "SERVING", seen=health, mend="look at its log")
+
+
+def _expiry(name: str, certificate: x509.Certificate) -> Finding:
+    days = (certificate.not_valid_after_utc - datetime.now(UTC)).days
+    return judged(
+        name,
+        "has a certificate for another month",
+        good=not expires_soon(certificate),
+        seen=f"{days} days left",
+        mend=_NEW_CERTIFICATES,
+    )
+
+
+def _certificate(address: str) -> x509.Certificate:
+    host, _, port = address.rpartition(":")
+    pem = ssl.get_server_certificate((host, int(port)), timeout=_SECONDS)
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+async def _refuses_strangers(address: str, tls: TlsMaterial) -> bool:
+    """Whether a client that knows the authority but has no certificate gets no answer."""
+    async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls.authority)) as channel:
+        return await _ask_health(channel) is None
+
+
+async def _health(address: str, tls: TlsMaterial | None) -> str:
+    async with open_channel(address, tls=tls) as channel:
+        return await _ask_health(channel) or "no answer"
+
+
+async def _ask_health(channel: grpc.aio.Channel) -> str | None:
+    try:
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs do not name its methods
+        answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
+    except grpc.aio.AioRpcError:
+        return None
+    return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+
+
+async def _examine_models(protector: str, invader: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
+    protector_client, invader_client = ProtectorClient(protector, tls=tls), InvaderClient(invader, tls=tls)
+    try:
+        sources, targets = await protector_client.source_models(), await invader_client.target_models()
+        yield judged("protector", "has source models", good=bool(sources), seen=", ".join(sources), mend="--checkpoints")
+        yield judged("invader", "has target models", good=bool(targets), seen=", ".join(targets), mend="--checkpoints")
+        label_sets = LabelSets(protector_client, invader_client)
+        known = [frozenset(await label_sets.of_source(model)) for model in sources.values()]
+        known += [frozenset(await label_sets.of_target(model)) for model in targets.values()]
+        common = frozenset.intersection(*known) if known else frozenset()
+        yield judged(
+            "label sets",
+            "overlap",
+            good=bool(common),
+            seen=f"{len(common)} identities that every model knows",
+            mend="recognizers that were trained on the same people",
+        )
+        left = invader_client.queries_left
+        yield judged(
+            "invader",
+            "has queries left for us",
+            good=left is None or left > 0,
+            seen="no budget" if left is None else f"{left} left",
+            mend="raise --query-budget",
+        )
+    except OrchestratorError as error:
+        yield Finding("label sets", "overlap", Verdict.WRONG, str(error), "see what was seen")
+    finally:
+        await protector_client.close()
+        await invader_client.close()

@@ -1,0 +1,101 @@
+"""Whole evaluations against an invader that answers so many queries only, or discloses little."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import InputError, UnusableServiceError
+from tests.contract.fakes import Shown
+from tests.contract.test_orchestrator_against_fakes import CLOAKS, TARGETS, Bench, manifest, observed, run_program
+
+QUERIES = 4 * len(CLOAKS)  # a cloak is shown to all target models at once
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+async def test_a_budget_that_is_enough_is_said_to_be_and_what_is_left_of_it_is_recorded(bench: Bench) -> None:
+    bench.invader.queries_left = QUERIES + 2
+    evaluated = await bench.evaluate()
+    assert evaluated.finished.complete
+    assert f"budget         {QUERIES + 2} queries are left with the invader, and about {QUERIES} are needed: enough" in (
+        evaluated.printed
+    )
+    assert manifest(bench.folder)["outcome"]["invader_queries_left"] == 2
+
+
+async def test_without_a_budget_none_is_spoken_of(bench: Bench) -> None:
+    evaluated = await bench.evaluate()
+    assert not any(line.startswith("budget ") for line in evaluated.printed.splitlines())
+    assert evaluated.outcome["invader_queries_left"] is None
+
+
+async def test_a_spent_budget_ends_the_run_with_one_line_and_what_was_observed_is_kept(bench: Bench) -> None:
+    bench.invader.queries_left = 7
+    message = await bench.fails(UnusableServiceError)
+    assert message.startswith("the invader at 127.0.0.1:")
+    assert message.endswith(" answers no more: the budget is spent")
+    assert len(observed(bench.folder)) == 7 * len(TARGETS)
+    refused = [shown for shown in bench.invader.asked if (shown, "facenet") not in bench.invader.answered]
+    assert refused, "somebody was told"
+    assert {bench.invader.asked[shown] for shown in refused} == {1}, "and did not ask again"
+
+
+async def test_a_run_that_a_budget_ended_goes_on_with_another_and_asks_for_the_rest_only(bench: Bench) -> None:
+    bench.invader.queries_left = 7
+    await bench.fails(UnusableServiceError)
+    bench.invader.asked.clear()
+    bench.invader.queries_left = QUERIES - 7
+    evaluated = await bench.evaluate()
+    assert evaluated.finished.complete
+    assert "and about 13 are needed: enough" in evaluated.printed
+    assert bench.invader.asked.total() == QUERIES - 7
+    assert bench.invader.queries_left == 0
+    assert bench.invader.answered == Counter(
+        (Shown(identity, "facenet", *cloak), target) for identity in "abcd" for cloak in CLOAKS for target in TARGETS
+    )
+    assert evaluated.csv == await bench.undisturbed()
+
+
+async def test_the_program_says_beforehand_that_a_budget_is_not_enough_and_then_how_to_go_on(bench: Bench) -> None:
+    bench.invader.queries_left = 7
+    program = await run_program(bench)
+    assert program.status == 1
+    assert f"7 queries are left with the invader, and about {QUERIES} are needed: NOT ENOUGH" in program.output
+    (line,) = program.errors.splitlines()
+    assert line.startswith("error: the invader at 127.0.0.1:")
+    assert line.endswith(
+        f" answers no more: the budget is spent; what was observed is kept, and the same command with "
+        f"--run {bench.folder} goes on"
+    )
+
+
+async def test_of_an_invader_that_discloses_one_candidate_only_psr_at_1_is_had_and_the_rest_said_to_be_missing(
+    bench: Bench,
+) -> None:
+    bench.invader.most_candidates = 1
+    evaluated = await bench.evaluate(ks=None)
+    assert evaluated.finished.complete
+    assert {k for *_, k in evaluated.rows()} == {1}
+    undisturbed = {cell: row["psr"] for cell, row in (await Bench(bench.root / "all").evaluate()).rows().items()}
+    assert {cell: row["psr"] for cell, row in evaluated.rows().items()} == {
+        cell: psr for cell, psr in undisturbed.items() if cell[-1] == 1
+    }
+    missing = [line.strip() for line in evaluated.printed.splitlines() if line.startswith("missing")]
+    told = [line.split()[1].rstrip(":") for line in missing]
+    assert told
+    assert "PSR@5" in told
+    assert "PSR@1" not in told
+    assert all(line.endswith(" discloses fewer candidates") for line in missing)
+
+
+async def test_psr_that_was_asked_for_and_cannot_be_had_is_refused_and_not_left_out(bench: Bench) -> None:
+    bench.invader.most_candidates = 1
+    message = await bench.fails(InputError, ks=(1, 5))
+    assert message.startswith("--k: expected at most 1, the candidates that ")
+    assert message.endswith(", got 5")
+    assert not bench.protector.requests
+    assert not bench.invader.asked
