@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 PROTOS := $(wildcard protos/deid/*/v1/*.proto)
 
-.PHONY: evaluate test benchmark setup lint protos protos-check lock clean
+.PHONY: evaluate test benchmark setup lint protos protos-check certificates lock clean
 
 setup: $(READY)
 
@@ -56,10 +56,20 @@ protos-check: setup
 	@diff -r --exclude='*.proto' --exclude='*.yaml' --exclude='__pycache__' build/stubs protos || \
 		{ echo "the checked-in stubs are not those of the .proto files: run 'make protos'"; exit 1; }
 
-# Needs uv. Hashes of every package and no index address, for every platform.
+# A private authority and a certificate for each program, for mutual TLS; see docs/deployment.md.
+CERTIFICATES ?= certificates
+
+certificates: setup
+	$(BIN)/python -m rpc.certificates $(CERTIFICATES)
+
+# Needs uv. Hashes of every package and no index address, for every platform: of everything, and what each image holds of it.
+COMPILE = uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
+
 lock:
-	uv pip compile --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --all-extras \
-		pyproject.toml --output-file requirements.lock
+	$(COMPILE) --all-extras pyproject.toml --output-file requirements.lock
+	$(COMPILE) pyproject.toml --constraint requirements.lock --output-file requirements/orchestrator.lock
+	$(COMPILE) --extra services pyproject.toml --constraint requirements.lock --output-file requirements/services.lock
+	echo 'hatchling' | $(COMPILE) - --constraint requirements.lock --output-file requirements/build.lock
 
 clean:
 	rm -rf $(VENV) build

@@ -9,17 +9,22 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 REAL = "DEID_REAL"
+DEPLOYMENT = "DEID_DEPLOYMENT"
+
+# What switches a marker's tests on, and what is said where it does not.
+SWITCHES = {
+    "real": (REAL, "does not name a folder of real photographs and full-size checkpoints (CONTRIBUTING.md)"),
+    "deployment": (DEPLOYMENT, "is not set: NOTHING OF THE DOCKER DEPLOYMENT WAS TESTED (CONTRIBUTING.md)"),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    if os.environ.get(REAL):
-        return
-    absent = pytest.mark.skip(
-        reason=f"{REAL} does not name a folder of real photographs and full-size checkpoints (CONTRIBUTING.md)"
-    )
-    for item in items:
-        if "real" in item.keywords:
-            item.add_marker(absent)
+    for marker, (variable, absence) in SWITCHES.items():
+        if not os.environ.get(variable):
+            skip = pytest.mark.skip(reason=f"{variable} {absence}")
+            for item in items:
+                if marker in item.keywords:
+                    item.add_marker(skip)
 
 
 @pytest.fixture(scope="session")
