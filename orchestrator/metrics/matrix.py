@@ -1,0 +1,91 @@
+"""All observations of a run as one array: what metrics are computed from.
+
+A million observations are two megabytes here, and a metric a few array operations.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import MetricError
+from orchestrator.metrics.observation import Observation, Outcome
+from orchestrator.protocol import Cell
+
+MISSING, NO_FACE, BEYOND = -2, -1, 0  # in place of a rank
+
+Flags = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class RankMatrix:
+    """Ranks of the true identity: a row for each cell, a column for each probe.
+
+    `ranks` (cells, probes), int16: 1 and more are ranks, BEYOND is beyond the candidates that were asked for, NO_FACE that the
+    invader found none, MISSING that nothing was observed.
+    """
+
+    cells: tuple[Cell, ...]
+    probes: tuple[str, ...]
+    ranks: NDArray[np.int16]
+    candidates: int  # that were asked for: PSR@k is defined for k up to it
+
+    @classmethod
+    def of(cls, observations: Iterable[Observation]) -> "RankMatrix":
+        """From single observations, whose smallest number of candidates counts; later ones of one place replace earlier."""
+        cells: dict[Cell, int] = {}
+        probes: dict[str, int] = {}
+        placed: list[tuple[int, int, int]] = []
+        candidates = None
+        for each in observations:
+            row, column = cells.setdefault(each.cell, len(cells)), probes.setdefault(each.probe, len(probes))
+            placed.append((row, column, _coded(each)))
+            candidates = each.candidates if candidates is None else min(candidates, each.candidates)
+        return cls.placed(tuple(cells), tuple(probes), np.array(placed, dtype=np.int64), candidates=candidates or 0)
+
+    @classmethod
+    def placed(
+        cls, cells: Sequence[Cell], probes: Sequence[str], placed: NDArray[np.int64], *, candidates: int
+    ) -> "RankMatrix":
+        """From (row, column, coded rank) triples; cells are sorted, probes stay in their order."""
+        order = sorted(range(len(cells)), key=cells.__getitem__)
+        ranks = np.full((len(cells), len(probes)), MISSING, dtype=np.int16)
+        if len(placed):
+            ranks[placed[:, 0], placed[:, 1]] = placed[:, 2]
+        return cls(tuple(cells[row] for row in order), tuple(probes), ranks[order], candidates)
+
+    @cached_property
+    def _rows(self) -> dict[Cell, int]:
+        return {cell: row for row, cell in enumerate(self.cells)}
+
+    def row(self, cell: Cell) -> NDArray[np.int16]:
+        """The coded ranks (probes,) of a cell; all MISSING for a cell that was never observed."""
+        row = self._rows.get(cell)
+        return np.full(len(self.probes), MISSING, dtype=np.int16) if row is None else self.ranks[row]
+
+    def observed(self, cell: Cell) -> Flags:
+        """Which probes (probes,) were observed in a cell."""
+        return self.row(cell) != MISSING
+
+    def detected(self, cell: Cell) -> Flags:
+        """In which of the observed ones the invader found a face."""
+        return self.row(cell) > NO_FACE
+
+    def protected(self, cell: Cell, k: int) -> Flags:
+        """In which of the observed ones the true identity is not among the first k. No face counts as protected (a choice).
+
+        Raises:
+            MetricError: fewer than k candidates were asked for.
+        """
+        if not 1 <= k <= self.candidates:
+            raise MetricError(f"k = {k}: expected 1..{self.candidates}, the candidates that were asked for")
+        row = self.row(cell)
+        return (row == NO_FACE) | (row == BEYOND) | (row > k)
+
+
+def _coded(observation: Observation) -> int:
+    if observation.outcome is Outcome.NO_FACE:
+        return NO_FACE
+    return BEYOND if observation.rank is None else observation.rank
