@@ -23,8 +23,8 @@ Flags = NDArray[np.bool_]
 class RankMatrix:
     """Ranks of the true identity: a row for each cell, a column for each probe.
 
-    `ranks` (cells, probes), int16: 1 and more are ranks, BEYOND is beyond the candidates that were asked for, NO_FACE that the
-    invader found none, MISSING that nothing was observed.
+    `ranks` (cells, probes), int16: 1 and more are ranks, BEYOND is beyond the candidates that were asked for, NO_FACE that
+    the invader found none, MISSING that nothing was observed.
     """
 
     cells: tuple[Cell, ...]
