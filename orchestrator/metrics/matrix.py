@@ -15,6 +15,7 @@ from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.protocol import Cell
 
 MISSING, NO_FACE, BEYOND = -2, -1, 0  # in place of a rank
+MOST_CANDIDATES = np.iinfo(np.int16).max
 
 Flags = NDArray[np.bool_]
 
@@ -49,12 +50,26 @@ class RankMatrix:
     def placed(
         cls, cells: Sequence[Cell], probes: Sequence[str], placed: NDArray[np.int64], *, candidates: int
     ) -> "RankMatrix":
-        """From (row, column, coded rank) triples; cells are sorted, probes stay in their order."""
+        """From (row, column, coded rank) triples; cells are sorted, probes stay in their order.
+
+        Raises:
+            MetricError: more candidates were asked for than a rank can count.
+        """
+        if candidates > MOST_CANDIDATES:
+            raise MetricError(f"{candidates} candidates: expected at most {MOST_CANDIDATES}, as many as a rank can count")
         order = sorted(range(len(cells)), key=cells.__getitem__)
         ranks = np.full((len(cells), len(probes)), MISSING, dtype=np.int16)
         if len(placed):
             ranks[placed[:, 0], placed[:, 1]] = placed[:, 2]
         return cls(tuple(cells[row] for row in order), tuple(probes), ranks[order], candidates)
+
+    def only(self, probes: Sequence[str]) -> "RankMatrix":
+        """The columns of these probes, in this order; one that was never observed is MISSING throughout."""
+        columns = {probe: column for column, probe in enumerate(self.probes)}
+        known = [place for place, probe in enumerate(probes) if probe in columns]
+        ranks = np.full((len(self.cells), len(probes)), MISSING, dtype=np.int16)
+        ranks[:, known] = self.ranks[:, [columns[probes[place]] for place in known]]
+        return RankMatrix(self.cells, tuple(probes), ranks, self.candidates)
 
     @cached_property
     def _rows(self) -> dict[Cell, int]:
@@ -67,7 +82,8 @@ class RankMatrix:
 
     def observed(self, cell: Cell) -> Flags:
         """Which probes (probes,) were observed in a cell."""
-        return self.row(cell) != MISSING
+        observed: Flags = self.row(cell) != MISSING
+        return observed
 
     def detected(self, cell: Cell) -> Flags:
         """In which of the observed ones the invader found a face."""
@@ -82,7 +98,8 @@ class RankMatrix:
         if not 1 <= k <= self.candidates:
             raise MetricError(f"k = {k}: expected 1..{self.candidates}, the candidates that were asked for")
         row = self.row(cell)
-        return (row == NO_FACE) | (row == BEYOND) | (row > k)
+        protected: Flags = (row == NO_FACE) | (row == BEYOND) | (row > k)
+        return protected
 
 
 def _coded(observation: Observation) -> int:

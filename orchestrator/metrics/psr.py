@@ -4,9 +4,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from orchestrator.errors import MetricError
 from orchestrator.metrics.intervals import Interval, PairedCounts, newcombe, paired_difference, wilson
-from orchestrator.metrics.observation import Observation, Outcome
+from orchestrator.metrics.matrix import RankMatrix
+from orchestrator.metrics.observation import Observation
 from orchestrator.protocol import CONTROL, NOISE, Cell
 
 Observed = Mapping[str, Observation]  # by probe
@@ -81,22 +84,54 @@ def by_cell(observations: Iterable[Observation]) -> dict[Cell, Observed]:
 
 
 def results(observations: Iterable[Observation], *, ks: Sequence[int]) -> Iterator[CellResult]:
-    """PSR@k of every cell that has observations, in the cells' order, with its differences from both controls."""
-    cells = by_cell(observations)
-    for cell, observed in sorted(cells.items()):
-        control = cells.get(Cell(cell.source_model, CONTROL, 0, cell.target_model), {})
-        noise = cells.get(Cell(cell.source_model, NOISE, cell.epsilon, cell.target_model), {})
-        found = [observation for observation in observed.values() if observation.outcome is not Outcome.NO_FACE]
+    """PSR@k of every cell that has observations, in the cells' order, with its differences from both controls.
+
+    Raises:
+        MetricError: a k is beyond the candidates that were asked for in some observation.
+    """
+    yield from results_of(RankMatrix.of(observations), ks=ks)
+
+
+def results_of(matrix: RankMatrix, *, ks: Sequence[int]) -> Iterator[CellResult]:
+    """`results` from a run's ranks: a few array operations for each cell and k.
+
+    Raises:
+        MetricError: a k is beyond the candidates that were asked for.
+    """
+    for cell in sorted(matrix.cells):
+        observed, detected = matrix.observed(cell), matrix.detected(cell)
+        n, found = int(np.count_nonzero(observed)), int(np.count_nonzero(detected))
+        if n == 0:
+            continue
+        control = Cell(cell.source_model, CONTROL, 0, cell.target_model)
+        noise = Cell(cell.source_model, NOISE, cell.epsilon, cell.target_model)
         for k in ks:
+            protected = matrix.protected(cell, k)
             yield CellResult(
                 cell=cell,
                 k=k,
-                psr=psr(observed.values(), k=k),
-                detected=Rate(len(found), len(observed)),
-                psr_of_detected=psr(found, k=k) if found else None,
-                minus_control=difference(observed, control, k=k),
-                minus_noise=difference(observed, noise, k=k),
+                psr=Rate(int(np.count_nonzero(protected)), n),
+                detected=Rate(found, n),
+                psr_of_detected=Rate(int(np.count_nonzero(protected & detected)), found) if found else None,
+                minus_control=difference_of(matrix, cell, control, k=k),
+                minus_noise=difference_of(matrix, cell, noise, k=k),
             )
+
+
+def difference_of(matrix: RankMatrix, first: Cell, second: Cell, *, k: int) -> Difference | None:
+    """PSR@k of the first cell minus that of the second, over the probes observed in both; None where there are none.
+
+    Raises:
+        MetricError: fewer than k candidates were asked for.
+    """
+    pairs = matrix.observed(first) & matrix.observed(second)
+    n = int(np.count_nonzero(pairs))
+    if n == 0:
+        return None
+    of_first, of_second = matrix.protected(first, k) & pairs, matrix.protected(second, k) & pairs
+    both = int(np.count_nonzero(of_first & of_second))
+    first_only, second_only = int(np.count_nonzero(of_first)) - both, int(np.count_nonzero(of_second)) - both
+    return Difference(PairedCounts(both, first_only, second_only, n - both - first_only - second_only))
 
 
 def difference(first: Observed, second: Observed, *, k: int) -> Difference | None:

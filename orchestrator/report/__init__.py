@@ -1,0 +1,1 @@
+"""The report of a run: what was found in words, figures and tables."""
