@@ -17,7 +17,12 @@ from rpc.errors import RpcError, ServiceError, shorten
 from rpc.logs import request_id
 
 ANSWERED, NO_FACE, LEFT, FAILED = "answered", "no face", "client left", "failed"
-_NAMES_KEPT = 16  # of target models: a request may hold any number, of any length
+_READINGS = {
+    invader_pb2.READING_UNSPECIFIED: "detected",
+    invader_pb2.READING_DETECTED: "detected",
+    invader_pb2.READING_WHOLE: "whole",
+}
+_NAMES_KEPT, _LONGEST_NAME = 8, 40  # of target models: a request may hold any number, of any length
 
 
 class AuditError(RpcError):
@@ -42,10 +47,11 @@ class Query:
 
 
 class AuditLog:
-    """A JSON object a line: time, client, request_id, image_sha256, image_bytes, target_models, k, outcome.
+    """A JSON object a line: who asked what when, and what became of it.
 
-    `outcome` is "answered", "no face", "client left", the reason of a refusal, or "failed". A query whose line cannot be
-    written is not answered. The file stays the same when it is renamed; to rotate it, copy and truncate.
+    Its fields are time, client, request_id, image_sha256, image_bytes, target_models, k, reading and outcome, which is
+    "answered", "no face", "client left", the reason of a refusal, or "failed". A query whose line cannot be written is not
+    answered. The file stays the same when it is renamed; to rotate it, copy and truncate.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -54,6 +60,7 @@ class AuditLog:
         Raises:
             AuditError: the file cannot be opened.
         """
+        self._torn = False  # whether the last line lacks its end
         try:
             # Appended to by one write a line, so that whoever rotates it may truncate it at any time.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -87,15 +94,23 @@ class AuditLog:
             "request_id": request_id.get(),
             "image_sha256": hashlib.sha256(request.image).hexdigest(),
             "image_bytes": len(request.image),
-            "target_models": [shorten(name) for name in request.target_models[:_NAMES_KEPT]],
+            "target_models": [_plain(name) for name in request.target_models[:_NAMES_KEPT]],
             "k": request.k,
+            "reading": _READINGS.get(request.reading, str(request.reading)),
             "outcome": outcome,
         }
         encoded = (json.dumps(line, ensure_ascii=False) + "\n").encode()
-        if os.write(self._file, encoded) < len(encoded):  # what a disk does that is almost full
+        begun, self._torn = b"\n" if self._torn else b"", True  # until it is written, whatever happens
+        if os.write(self._file, begun + encoded) < len(begun + encoded):  # what a disk does that is almost full
             raise AuditError("the audit log's last line could not be written in full")
+        self._torn = False
 
     def close(self) -> None:
         """Closes the file."""
         if self._file is not None:
             os.close(self._file)
+
+
+def _plain(name: str) -> str:
+    """A name without what JSON would write as six characters each."""
+    return shorten("".join(each if each.isprintable() else "?" for each in name[: _LONGEST_NAME + 1]), most=_LONGEST_NAME)

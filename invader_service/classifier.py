@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from invader_service.batching import BatchedLogits
 from invader_service.candidate import Candidate
 from invader_service.ranking import ranked
-from recognizers.extraction import FaceDetector, OnSearch, crop, extract_face, ignore_search
+from recognizers.extraction import FaceDetector, OnSearch, Square, crop, extract_face, ignore_search
 from recognizers.recognizer import Recognizer
 
 
@@ -27,7 +27,7 @@ class Classifier:
         return self._logits.recognizers
 
     def classify(
-        self, photo: NDArray[np.uint8], *, target_models: Sequence[str], k: int
+        self, photo: NDArray[np.uint8], *, target_models: Sequence[str], k: int, whole: bool = False
     ) -> dict[str, list[Candidate]] | None:
         """The ranked candidates of each asked target model; None where no face is found.
 
@@ -35,13 +35,24 @@ class Classifier:
             photo: (H, W, 3) RGB.
             target_models: names of known target models.
             k: number of candidates, at most the smallest label set.
+            whole: the photo is taken for a face, whatever its proportions, and none is looked for.
         """
-        square = extract_face(photo, self._detector)
-        self._on_search(found=square is not None)
-        if square is None:
+        region = all_of(photo) if whole else self._face(photo)
+        if region is None:
             return None
         asked = {}
         for name in target_models:
-            face = torch.tensor(crop(photo, square, side=self.target_models[name].input_size))
+            face = torch.tensor(crop(photo, region, side=self.target_models[name].input_size))
             asked[name] = self._logits.ask(name, face.permute(2, 0, 1).float())
         return {name: ranked(logits.result(), self.target_models[name].label_set, k=k) for name, logits in asked.items()}
+
+    def _face(self, photo: NDArray[np.uint8]) -> Square | None:
+        square = extract_face(photo, self._detector)
+        self._on_search(found=square is not None)
+        return square
+
+
+def all_of(photo: NDArray[np.uint8]) -> Square:
+    """The region that holds all of an RGB photo (H, W, 3): a square where the photo is one, as cloaks are."""
+    height, width = photo.shape[:2]
+    return Square(0, 0, width, height)

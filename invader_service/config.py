@@ -20,14 +20,14 @@ class InvaderSettings(ServiceSettings):
     most_candidates: int = Field(50, ge=1, description="The most candidates that a classification returns.")
     list_identities: bool = Field(True, description="Whether clients may list the label sets.")
     disclosure: Disclosure = Field(
-        Disclosure.PROBABILITIES,
-        description="What leaves of an answer: top1, the ranked candidates, or their probabilities too.",
+        Disclosure.RANKED,
+        description="What leaves of an answer: the top candidate, the candidates ranked, or their probabilities too.",
     )
     query_budget: int = Field(0, ge=0, description="Queries that each client may ask in all; 0 sets no bound.")
     ledger: Path | None = Field(None, description="File that counts every client's queries; a budget needs one.")
     rate_limit: float = Field(0, ge=0, description="Queries a second that each client may ask; 0 sets no bound.")
     audit_log: Path | None = Field(None, description="File for a line on every query: who, when, image digest, outcome.")
-    most_seconds: float = Field(60, gt=0, description="Time that one query may take.")
+    most_seconds: float = Field(60, gt=0, description="Time that one query may take, waiting included.")
 
     @model_validator(mode="after")
     def _budgets_are_kept(self) -> Self:

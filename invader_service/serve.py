@@ -35,6 +35,7 @@ from rpc.errors import (
 from rpc.logs import configure_logging
 from rpc.metrics import Metrics, serve_metrics
 from rpc.server import Server
+from rpc.stopping import CLOSE_SECONDS, close_within
 from rpc.tracing import server_interceptors
 from rpc.worker import Worker
 
@@ -73,9 +74,8 @@ async def serve(settings: InvaderSettings, *, program: str) -> None:
     serve_metrics(metrics, settings)
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
     await server.serve([SERVICE], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
-    worker.close()
-    logits.close()
     terms.close()
+    close_within(CLOSE_SECONDS, worker.close, logits.close)
 
 
 def terms_of(settings: InvaderSettings) -> Terms:

@@ -18,6 +18,7 @@ from rpc.images import decode_image
 from rpc.paging import page_of
 from rpc.worker import Worker
 
+READINGS = (invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE)
 LOOPBACK_CLIENT = "loopback"  # every client in plain text: they cannot be told apart
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -38,10 +39,11 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     ) -> invader_pb2.ClassifyResponse:
         """See the schema."""
         terms, client = self._terms, _client(context)
+        if terms.rate_limit is not None:
+            terms.rate_limit.admit(client)  # before the audit log, whose lines it bounds
         with terms.audit_log.query(client, request) as query:
             self._check(request.target_models, k=request.k)
-            if terms.rate_limit is not None:
-                terms.rate_limit.admit(client)
+            _check_reading(request.reading)
             with terms.ledger.charged(client):
                 answers = await self._answers(request)
                 query.end(audit.NO_FACE if answers is None else audit.ANSWERED)
@@ -57,7 +59,12 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     async def _answers(self, request: invader_pb2.ClassifyRequest) -> dict[str, list[Candidate]] | None:
         def classify() -> dict[str, list[Candidate]] | None:
             photo = decode_image(request.image, field="image", limits=self._terms.images)
-            return self._classifier.classify(photo, target_models=request.target_models, k=request.k)
+            return self._classifier.classify(
+                photo,
+                target_models=request.target_models,
+                k=request.k,
+                whole=request.reading == invader_pb2.READING_WHOLE,
+            )
 
         try:
             async with asyncio.timeout(self._terms.most_seconds):
@@ -102,6 +109,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             ],
             queries_left=self._terms.ledger.left(_client(context)),
             disclosure=self._terms.disclosure.on_the_wire,
+            readings=READINGS,
         )
 
     async def ListIdentities(  # noqa: N802
@@ -119,6 +127,12 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         label_set = self._recognizer(request.target_model, field="target_model").label_set
         page = page_of(label_set.identities, page_size=request.page_size, page_token=request.page_token)
         return invader_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
+
+
+def _check_reading(reading: int) -> None:
+    if reading not in (invader_pb2.READING_UNSPECIFIED, *READINGS):  # of a later schema
+        known = " or ".join(invader_pb2.Reading.Name(each) for each in READINGS)
+        raise invalid_argument("reading", expected=known, actual=str(reading))
 
 
 def _client(context: Context) -> str:

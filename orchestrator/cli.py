@@ -8,20 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
-from orchestrator.errors import InputError, UnusableServiceError
+from orchestrator.commands.compare import compare_command
+from orchestrator.commands.purge import purge_command
+from orchestrator.commands.report import report, report_command
+from orchestrator.commands.runs import runs_command
+from orchestrator.console import console
+from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
 from orchestrator.evaluate import ServiceChoice, check_choice, evaluate
 from orchestrator.face_folder import read_face_folder
 from orchestrator.planning import Wish
-from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, Storage
+from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, Reading, Storage
 from orchestrator.run_folder import RunFolder
 from orchestrator.synthetic import PREFIX, read_synthetic_faces
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 INCOMPLETE = 3
 INTERRUPTED = 130
-PLAIN_WIDTH = 160  # columns of output that goes to a file
 
 Command = Callable[..., Any]
 
@@ -145,6 +148,12 @@ def cli() -> None:
 @click.option("--storage", type=click.Choice(["jpeg", "png"]), default="jpeg", help="How cloaks are stored.")
 @click.option("--jpeg-quality", type=click.IntRange(1, 100), default=JPEG_QUALITY, help="Of stored cloaks.")
 @click.option(
+    "--reading",
+    type=click.Choice([reading.value for reading in Reading]),
+    default=Reading.DETECTED.value,
+    help="What of a cloak the target models see: the face that the invader finds in it, or the whole image, resized.",
+)
+@click.option(
     "--run",
     type=click.Path(path_type=Path),
     help="Run folder, new or to go on with.  [default: TIME in --runs]",
@@ -157,6 +166,7 @@ def cli() -> None:
     help="Folder of run folders.",
 )
 @click.option("--discard-cloaks", is_flag=True, help="Keep no cloaks in the run folder.")
+@click.option("--no-report", is_flag=True, help="Write no report; `orchestrator report` can later.")
 @click.option("--in-flight", type=click.IntRange(1, 64), default=4, help="Subjects that are worked on at a time.")
 def evaluate_command(
     *,
@@ -176,9 +186,11 @@ def evaluate_command(
     ks: tuple[int, ...] | None,
     storage: str,
     jpeg_quality: int,
+    reading: str,
     run: Path | None,
     runs: Path,
     discard_cloaks: bool,
+    no_report: bool,
     in_flight: int,
 ) -> None:
     """Run the paper's grid on a data set and print PSR.
@@ -202,9 +214,10 @@ def evaluate_command(
         storage=Storage(jpeg_quality if storage == "jpeg" else None),
         subjects=subjects,
         seed=seed,
+        reading=Reading(reading),
     )
     folder = RunFolder(run or runs / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S"))
-    console = _console()
+    out = console()
     try:
         finished = asyncio.run(
             evaluate(
@@ -214,16 +227,26 @@ def evaluate_command(
                 folder=folder,
                 keep_cloaks=not discard_cloaks,
                 subjects_in_flight=in_flight,
-                console=console,
+                console=out,
             )
         )
     except KeyboardInterrupt:
-        console.print(f"interrupted; {_way_on(folder)}", markup=False, highlight=False)
+        out.print(f"interrupted; {_way_on(folder)}", markup=False, highlight=False)
         raise SystemExit(INTERRUPTED) from None
     except UnusableServiceError as error:
         raise UnusableServiceError(f"{error}; {_way_on(folder)}") from error
+    if not no_report:
+        _report(folder)
     if not finished.complete:
         raise SystemExit(INCOMPLETE)
+
+
+def _report(folder: RunFolder) -> None:
+    """What was observed is there whether or not a page can be made of it."""
+    try:
+        click.echo(f"report: {report(folder.root)}")
+    except OrchestratorError as error:
+        click.echo(f"no report was written: {error}", err=True)
 
 
 @cli.command(name="doctor")
@@ -239,7 +262,7 @@ def doctor_command(*, protector: str | None, invader: str | None, tls: TlsMateri
     from orchestrator.doctor.finding import Verdict
 
     findings = asyncio.run(examine(protector, invader, tls, project=project))
-    show(findings, _console())
+    show(findings, console())
     if any(finding.verdict is Verdict.WRONG for finding in findings):
         raise SystemExit(1)
 
@@ -254,6 +277,5 @@ def _check_methods(methods: Sequence[str]) -> None:
         raise InputError(f"--methods: expected methods beside the controls, which every run has; got {controls[0]}")
 
 
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
+for command in (report_command, runs_command, compare_command, purge_command):
+    cli.add_command(command)

@@ -12,13 +12,15 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from orchestrator.connection import Connection
 from orchestrator.errors import RateLimitedError, UnusableServiceError
-from orchestrator.protocol import CloakKey, Storage
+from orchestrator.protocol import CloakKey, Reading, Storage
 from rpc.tls import TlsMaterial
 
 LIST_SECONDS = 30.0
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
 CLASSIFY_SECONDS = 300.0
-SHORTEST_WAIT_MS = 50
+SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 50, 60_000  # where an invader limits the rate
+
+_READINGS = {Reading.DETECTED: invader_pb2.READING_DETECTED, Reading.WHOLE: invader_pb2.READING_WHOLE}
 
 
 @dataclass(frozen=True)
@@ -163,11 +165,14 @@ class InvaderClient:
         self.close = self._connection.close
         self._call = self._connection.answer
         self.queries_left: int | None = None  # as last told; None where no budget is set
+        self.readings = frozenset({Reading.DETECTED})  # that can be asked for, as last told
 
     async def target_models(self) -> dict[str, Model]:
         """The target models by name."""
         listed = await self._call(self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=LIST_SECONDS))
         self.queries_left = listed.queries_left if listed.HasField("queries_left") else None
+        told = frozenset(reading for reading, on_the_wire in _READINGS.items() if on_the_wire in listed.readings)
+        self.readings = told or frozenset({Reading.DETECTED})
         return {
             model.name: Model(
                 name=model.name,
@@ -197,14 +202,16 @@ class InvaderClient:
                 return None
             raise await self._connection.failure(error) from error
 
-    async def classify(self, image: bytes, *, target_models: Sequence[str], k: int) -> dict[str, list[str]] | None:
+    async def classify(
+        self, image: bytes, *, target_models: Sequence[str], k: int, reading: Reading = Reading.DETECTED
+    ) -> dict[str, list[str]] | None:
         """The ranked identities by target model; None where the invader finds no face.
 
         Raises:
             CallError: the call failed.
             UnusableServiceError: the service does not answer, or not to what was asked.
         """
-        request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k)
+        request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, reading=_READINGS[reading])
         response = await self._classified(request)
         self.queries_left = response.queries_left if response.HasField("queries_left") else None
         if not response.face_found:
@@ -228,7 +235,7 @@ class InvaderClient:
             try:
                 return await self._call(self._stub.Classify(request, timeout=CLASSIFY_SECONDS))
             except RateLimitedError as error:
-                await asyncio.sleep(max(error.retry_after_ms or 0, SHORTEST_WAIT_MS) / 1000)
+                await asyncio.sleep(min(max(error.retry_after_ms or 0, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) / 1000)
 
 
 class _Page(Protocol):

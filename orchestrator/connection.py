@@ -15,6 +15,7 @@ from orchestrator.errors import (
     RateLimitedError,
     UnusableServiceError,
 )
+from rpc.addresses import AddressError
 from rpc.channel import open_channel
 from rpc.diagnosis import diagnose
 from rpc.errors import NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, PlainTextError
@@ -43,13 +44,15 @@ class Connection:
         """`kind` is "protector" or "invader".
 
         Raises:
-            InputError: there is no `tls`, and the address is not loopback.
+            InputError: the address is not `host:port`, or not loopback while there is no `tls`.
         """
         self.name = f"{kind} at {address}"
         self._address = address
         self._tls = tls
         try:
             self.channel = open_channel(address, tls=tls, caller="orchestrator")
+        except AddressError as error:
+            raise InputError(f"--{kind}: {error}") from error
         except PlainTextError as error:
             raise InputError(
                 f"--{kind}: {error}: give --tls-certificate, --tls-key and --tls-authority; `make certificates` makes them"

@@ -17,20 +17,20 @@ class QueryBudgetSpentError(UnusableServiceError):
     """The invader's budget for this client is spent; asking again cannot help."""
 
 
-class RateLimitedError(OrchestratorError):
-    """A service was asked too often; nothing was observed, and it says when to come back."""
-
-    def __init__(self, message: str, *, retry_after_ms: int | None) -> None:
-        super().__init__(message)
-        self.retry_after_ms = retry_after_ms
-
-
 class CallError(OrchestratorError):
     """One call failed; nothing was observed. `passing` says whether asking again can help."""
 
     def __init__(self, message: str, *, passing: bool) -> None:
         super().__init__(message)
         self.passing = passing
+
+
+class RateLimitedError(CallError):
+    """A service was asked too often; nothing was observed, and it says when to come back."""
+
+    def __init__(self, message: str, *, retry_after_ms: int | None) -> None:
+        super().__init__(message, passing=True)
+        self.retry_after_ms = retry_after_ms
 
 
 class NoFaceError(OrchestratorError):

@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from orchestrator.clients import InvaderClient, ProtectorClient
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, QueryBudgetSpentError
 from orchestrator.manifest import Plan
 from orchestrator.metrics.observation import Observation
 from orchestrator.metrics.psr import results
@@ -85,7 +85,10 @@ async def evaluate(
         store = Store(folder.observations, run=plan.digest())
         stack.callback(store.close)
         _announce(planned, folder, console, budget=_budget_note(planned, store, invader_client.queries_left))
-        folder.check_room(cloaks=_cloaks_left(plan, store) if keep_cloaks else 0, storage=plan.storage)
+        left = _subjects_left(plan, store) if keep_cloaks else 0
+        per_subject = sum(1 for source_model in plan.grid.source_models for _ in plan.grid.cloaks(source_model))
+        controls = left * len(plan.grid.source_models)
+        folder.check_room(cloaks=left * per_subject, storage=plan.storage, lossless_controls=controls)
         total = plan.subjects * plan.grid.observations_per_probe
         with RunProgress(console, subjects=plan.subjects, observations=total) as progress:
             runner = Runner(
@@ -98,15 +101,16 @@ async def evaluate(
                 keep_cloaks=keep_cloaks,
                 subjects_in_flight=subjects_in_flight,
             )
-            await runner.run()
+            try:
+                await runner.run()
+            except QueryBudgetSpentError as error:  # what was observed is a result, if a short one
+                progress.note(str(error))
         seconds = time.monotonic() - started
         return _conclude(planned, store, folder, runner.tally, console, seconds=seconds, left=invader_client.queries_left)
 
 
-def _cloaks_left(plan: Plan, store: Store) -> int:
-    done = sum(subject.fate is Fate.SUBJECT for subject in store.subjects())
-    a_subject = sum(1 for source_model in plan.grid.source_models for _ in plan.grid.cloaks(source_model))
-    return (plan.subjects - done) * a_subject
+def _subjects_left(plan: Plan, store: Store) -> int:
+    return plan.subjects - sum(subject.fate is Fate.SUBJECT for subject in store.subjects())
 
 
 @asynccontextmanager
@@ -130,7 +134,7 @@ def _budget_note(planned: Planned, store: Store, left: int | None) -> str:
     plan = planned.plan
     seen = {(each.probe, each.cell.cloak) for each in store.observations()}
     to_ask = plan.subjects * sum(1 for model in plan.grid.source_models for _ in plan.grid.cloaks(model)) - len(seen)
-    verdict = "enough" if to_ask <= left else "NOT ENOUGH: the run will stop midway, and can be gone on with"
+    verdict = "enough" if to_ask <= left else "NOT ENOUGH: cells will be short"
     return f"{left} queries are left with the invader, and about {max(0, to_ask)} are needed: {verdict}"
 
 
@@ -143,6 +147,7 @@ def _announce(planned: Planned, folder: RunFolder, console: Console, *, budget: 
         f"{', '.join(map(str, plan.grid.epsilons))}, read by {', '.join(plan.grid.target_models)}: "
         f"{plan.grid.observations_per_probe} observations a probe",
         f"storage        {plan.storage}",
+        f"reading        {plan.reading}",
     ]
     if planned.excluded:
         lines.append(f"excluded       {len(planned.excluded)} identities unknown to some model: {_some(planned.excluded)}")
@@ -216,6 +221,7 @@ def _outcome(planned: Planned, store: Store, tally: Tally, seconds: float) -> di
         "last_session": {
             "craft_calls": tally.craft_calls,
             "classify_calls": tally.classify_calls,
+            "lossless_control_calls": tally.lossless_control_calls,
             "seconds": round(seconds, 1),
         },
     }

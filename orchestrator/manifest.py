@@ -4,7 +4,7 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.clients import Model
 from orchestrator.errors import InputError
 from orchestrator.faces import DataSet
-from orchestrator.protocol import EMBEDDED_MODELS, NO_FACE_IS_PROTECTED, Grid, Storage
+from orchestrator.protocol import EMBEDDED_MODELS, NO_FACE_IS_PROTECTED, Grid, Reading, Storage
 
 FORMAT = 1
 
@@ -41,6 +41,7 @@ class Plan:
     faces: DataSet
     source_models: Mapping[str, Model]
     target_models: Mapping[str, Model]
+    reading: Reading = Reading.DETECTED
 
     def binding(self) -> dict[str, Any]:
         """The part of the manifest that a run is bound to."""
@@ -52,6 +53,7 @@ class Plan:
                 "seed": self.seed,
                 "storage": str(self.storage),
                 "extraction": EXTRACTION,
+                "reading": self.reading.value,
                 "crafting": CRAFTING,
                 "no_face_is_protected": NO_FACE_IS_PROTECTED,
             },
@@ -63,20 +65,35 @@ class Plan:
     @property
     def caveat(self) -> str:
         """What every table of figures that are not the paper's says; empty where nothing is embedded or synthetic."""
-        embedded = not {*self.source_models, *self.target_models}.isdisjoint(EMBEDDED_MODELS)
-        if not embedded and not self.faces.synthetic:
-            return ""
-        recognizers = "embedded recognizers" if embedded else "recognizers"
-        return f"{recognizers} on {'synthetic faces' if self.faces.synthetic else 'faces'}: not the paper's figures"
+        return caveat_of({*self.source_models, *self.target_models}, synthetic=self.faces.synthetic)
 
     def digest(self) -> str:
         """SHA-256 of the binding part: the run's identity."""
         return digest_of(self.binding())
 
 
+def caveat_of(models: Collection[str], *, synthetic: bool) -> str:
+    """Why the figures of these models on such faces are not the paper's; empty where they can be compared with them."""
+    embedded = not set(models).isdisjoint(EMBEDDED_MODELS)
+    if not embedded and not synthetic:
+        return ""
+    recognizers = "embedded recognizers" if embedded else "recognizers"
+    return f"{recognizers} on {'synthetic faces' if synthetic else 'faces'}: not the paper's figures"
+
+
 def digest_of(binding: Mapping[str, Any]) -> str:
-    """SHA-256 of the binding part of a manifest."""
-    return hashlib.sha256(json.dumps(binding, sort_keys=True).encode()).hexdigest()
+    """SHA-256 of the binding part of a manifest.
+
+    The reading that a run has by default is left out, so that a run made before a manifest stated it keeps its identity.
+    """
+    protocol = {key: value for key, value in binding["protocol"].items() if (key, value) != ("reading", Reading.DETECTED)}
+    return hashlib.sha256(json.dumps({**binding, "protocol": protocol}, sort_keys=True).encode()).hexdigest()
+
+
+def reading_of(manifest: Mapping[str, Any]) -> str:
+    """The reading that a manifest states; "detected" where it was made before there was another."""
+    protocol = manifest.get("protocol")
+    return str(protocol.get("reading", Reading.DETECTED)) if isinstance(protocol, dict) else Reading.DETECTED.value
 
 
 def software() -> dict[str, str]:
@@ -101,18 +118,21 @@ def check_same_plan(found: Mapping[str, Any], plan: Plan, *, folder: Path) -> No
         InputError: the plan differs from the manifest that was found; the message names what.
     """
     binding = _plain(plan.binding())
+    if isinstance(protocol := found.get("protocol"), dict):
+        found = {**found, "protocol": protocol | {"reading": reading_of(found)}}
     differing = [
         f"{path}: {old!r} then, {new!r} now"
-        for path, old, new in _differences({key: found.get(key) for key in binding}, binding, "")
+        for path, old, new in differences({key: found.get(key) for key in binding}, binding, "")
     ]
     if differing:
         raise InputError(f"--run: {folder} holds another run; what differs: {'; '.join(differing)}")
 
 
-def _differences(old: Any, new: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """What differs between two parts of manifests: where (`protocol.seed`), and both values."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
-            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
     elif old != new:
         yield path, old, new
 

@@ -8,7 +8,7 @@ from orchestrator.clients import InvaderClient, Model, ProtectorClient
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.faces import DataSet, printable
 from orchestrator.manifest import Plan
-from orchestrator.protocol import EMBEDDED_MODELS, KS, MODELS, Grid, Storage
+from orchestrator.protocol import EMBEDDED_MODELS, KS, MODELS, Grid, Reading, Storage
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,7 @@ class Wish:
     storage: Storage
     subjects: int
     seed: int
+    reading: Reading = Reading.DETECTED
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     sources = _chosen("--source-models", wish.source_models, offered_sources, protector.name)
     targets = _chosen("--target-models", wish.target_models, offered_targets, invader.name)
     _check_methods(wish.methods, await protector.methods(), protector.name)
+    _check_reading(wish.reading, invader)
     ks = KS if wish.ks is None else wish.ks
     disclosed = _disclosed_ks(ks, targets)
     if wish.ks is not None or not disclosed:
@@ -74,7 +76,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
         )
     grid = Grid(tuple(sources), tuple(targets), wish.methods, wish.epsilons, disclosed)
     return Planned(
-        plan=Plan(grid, wish.storage, wish.subjects, wish.seed, wish.faces, sources, targets),
+        plan=Plan(grid, wish.storage, wish.subjects, wish.seed, wish.faces, sources, targets, wish.reading),
         eligible=eligible,
         excluded=tuple(sorted(map(printable, wish.faces.identities - eligible))),
         missing=tuple(missing),
@@ -145,6 +147,13 @@ def _check_methods(methods: Sequence[str], offered: set[str], service: str) -> N
     for method in methods:
         if method not in offered:
             raise InputError(f"--methods: expected methods of the {service} ({', '.join(sorted(offered))}), got {method}")
+
+
+def _check_reading(reading: Reading, invader: InvaderClient) -> None:
+    if reading not in invader.readings:
+        raise InputError(
+            f"--reading: expected a reading of the {invader.name} ({', '.join(sorted(invader.readings))}), got {reading}"
+        )
 
 
 def _disclosed_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 
 MODELS = ("facenet", "resnet50", "senet50")
 EMBEDDED_MODELS = ("compact-facenet", "compact-resnet", "compact-senet")  # of the same families
@@ -13,6 +14,13 @@ NOISE = "noise"
 
 JPEG_QUALITY = 95  # a choice: the paper says JPEG only
 NO_FACE_IS_PROTECTED = True  # a choice
+
+
+class Reading(StrEnum):
+    """What of a cloak the target models see: the axis on which resizing without detection is told from the normal path."""
+
+    DETECTED = "detected"  # the face that the invader finds in it, as in any photo
+    WHOLE = "whole"  # all of it, resized to the target model's input size
 
 
 @dataclass(frozen=True, order=True)
@@ -44,12 +52,26 @@ class Storage:
 
     jpeg_quality: int | None = JPEG_QUALITY
 
+    @classmethod
+    def stated(cls, text: str) -> "Storage":
+        """From the words of a manifest, which are those of `str`.
+
+        Raises:
+            ValueError: they are none of these.
+        """
+        if text == "png":
+            return cls(None)
+        return cls(int(text.removeprefix("jpeg, quality ")))
+
     @property
     def suffix(self) -> str:
         return ".png" if self.jpeg_quality is None else ".jpg"
 
     def __str__(self) -> str:
         return "png" if self.jpeg_quality is None else f"jpeg, quality {self.jpeg_quality}"
+
+
+LOSSLESS = Storage(None)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
 
 
 class RunFolder:
-    """`manifest.json`, `observations.sqlite`, `psr.csv`, `cloaks/` and `logs/` of one run."""
+    """`manifest.json`, `observations.sqlite`, `psr.csv`, `cloaks/`, `probes/` and `logs/` of one run."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -27,6 +27,12 @@ class RunFolder:
         self.logs = root / "logs"
         self._manifest = root / "manifest.json"
         self._cloaks = root / "cloaks"
+        self._probes = root / "probes"  # lossless controls
+
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """The folders of all that shows a person. A run without them has all its figures still."""
+        return self._cloaks, self._probes
 
     def create(self) -> None:
         """Makes the folder where it is not yet, readable by its owner only.
@@ -38,7 +44,7 @@ class RunFolder:
         try:
             if self.root.is_dir() and not self._manifest.exists():
                 self._check_nothing_else()
-            for folder in (self.root, self._cloaks, self.logs):
+            for folder in (self.root, *self.pictures, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for file in (self.observations, self.log("protector"), self.log("invader")):
                 file.touch(mode=0o600)
@@ -46,18 +52,20 @@ class RunFolder:
             raise OrchestratorError(f"--run: {self.root} cannot be made: {error.strerror or error}") from error
 
     def _check_nothing_else(self) -> None:
-        own = {self.observations.name, self.logs.name, self._cloaks.name}
+        own = {self.observations.name, self.logs.name, *(folder.name for folder in self.pictures)}
         others = sorted(path.name for path in self.root.iterdir() if path.name not in own)
         if others:
             raise InputError(f"--run: expected a new folder or one that holds a run, got {self.root} with {others[0]}")
 
-    def check_room(self, *, cloaks: int, storage: Storage) -> None:
+    def check_room(self, *, cloaks: int, storage: Storage, lossless_controls: int = 0) -> None:
         """Makes sure before the work that its results will have room.
 
         Raises:
-            InputError: the disk has not room for so many more cloaks.
+            InputError: the disk has not room for so many more cloaks and lossless controls.
         """
-        needed = ROOM_BESIDE_CLOAKS + cloaks * (MOST_PNG_BYTES if storage.jpeg_quality is None else MOST_JPEG_BYTES)
+        pictures = cloaks * (MOST_PNG_BYTES if storage.jpeg_quality is None else MOST_JPEG_BYTES)
+        pictures += lossless_controls * MOST_PNG_BYTES
+        needed = ROOM_BESIDE_CLOAKS + pictures
         free = shutil.disk_usage(self.root).free
         if free < needed:
             raise InputError(
@@ -99,38 +107,63 @@ class RunFolder:
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replaces the manifest, whole or not at all."""
-        self._write(self._manifest, (json.dumps(manifest, indent=2) + "\n").encode())
+        write_whole(self._manifest, (json.dumps(manifest, indent=2) + "\n").encode())
 
     def write_psr(self, csv: str) -> None:
         """Replaces `psr.csv`, whole or not at all."""
-        self._write(self._psr_csv, csv.encode())
+        write_whole(self._psr_csv, csv.encode())
 
     def keep_cloak(self, sha256: str, suffix: str, encoded: bytes) -> None:
         """Keeps a cloak, whole or not at all."""
-        if self.kept_cloak(sha256, suffix) is None:
-            self._write(self._cloak(sha256, suffix), encoded)
+        _keep(self._cloak(sha256, suffix), sha256, encoded)
 
     def kept_cloak(self, sha256: str, suffix: str) -> bytes | None:
         """A cloak that was kept; None where it was not, or is not what it was."""
-        try:
-            encoded = self._cloak(sha256, suffix).read_bytes()
-        except OSError:
-            return None
-        return encoded if hashlib.sha256(encoded).hexdigest() == sha256 else None
+        return _kept(self._cloak(sha256, suffix), sha256)
+
+    def keep_lossless_control(self, sha256: str, encoded: bytes) -> None:
+        """Keeps a lossless control, a PNG, whole or not at all."""
+        _keep(self._probe(sha256), sha256, encoded)
+
+    def kept_lossless_control(self, sha256: str) -> bytes | None:
+        """A lossless control that was kept; None where it was not, or is not what it was."""
+        return _kept(self._probe(sha256), sha256)
 
     def _cloak(self, sha256: str, suffix: str) -> Path:
         return self._cloaks / sha256[:2] / f"{sha256}{suffix}"
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _probe(self, sha256: str) -> Path:
+        return self._probes / sha256[:2] / f"{sha256}.png"
+
+
+def _keep(path: Path, sha256: str, encoded: bytes) -> None:
+    if _kept(path, sha256) is None:
+        write_whole(path, encoded)
+
+
+def _kept(path: Path, sha256: str) -> bytes | None:
+    try:
+        encoded = path.read_bytes()
+    except OSError:
+        return None
+    return encoded if hashlib.sha256(encoded).hexdigest() == sha256 else None
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, readable by its owner only.
+
+    Raises:
+        OrchestratorError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
         try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                Path(temporary).replace(path)
-            except OSError:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise OrchestratorError(f"{path}: cannot be written: {error.strerror or error}") from error
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content)
+            Path(temporary).replace(path)
+        except OSError:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise OrchestratorError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -8,13 +8,20 @@ from hashlib import sha256
 from typing import Protocol
 
 from orchestrator.clients import Cloak, InvaderClient, ProtectorClient
-from orchestrator.errors import CallError, InputError, NoFaceError, QueryBudgetSpentError, UnusableServiceError
+from orchestrator.errors import (
+    CallError,
+    InputError,
+    NoFaceError,
+    OrchestratorError,
+    QueryBudgetSpentError,
+    UnusableServiceError,
+)
 from orchestrator.faces import Photo, drawn_identities, drawn_photos
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.planning import Planned
-from orchestrator.protocol import CONTROL, Cell, CloakKey
+from orchestrator.protocol import CONTROL, LOSSLESS, Cell, CloakKey
 from orchestrator.run_folder import RunFolder
-from orchestrator.store import Failure, Fate, Store, Subject
+from orchestrator.store import Failure, Fate, LosslessControl, Store, Subject
 from rpc.errors import ServiceError
 from rpc.images import ImageLimits, decode_image
 
@@ -44,6 +51,7 @@ class Tally:
     """What this session did, beside the observations it made."""
 
     craft_calls: int = 0
+    lossless_control_calls: int = 0
     classify_calls: int = 0
     unreadable_photos: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
@@ -162,6 +170,14 @@ class Runner:
         Raises:
             NoFaceError: the protector finds no face in the photo.
         """
+        crafted = await self._observe_cloaks(photo, encoded, source_model, classifications)
+        if crafted and self._keep_cloaks and not self._has_lossless_control(photo, source_model):
+            await self._ask_lossless_control(photo, encoded, source_model)
+
+    async def _observe_cloaks(
+        self, photo: Photo, encoded: bytes, source_model: str, classifications: asyncio.TaskGroup
+    ) -> bool:
+        """False where a cloak could not be had."""
         unseen = self._unseen_cloaks(photo, source_model)
         for cloak in self._kept_cloaks(photo, unseen):
             classifications.create_task(self._classify(photo, cloak, unseen.pop(cloak.key)))
@@ -179,7 +195,8 @@ class Runner:
             except (CallError, UnusableServiceError) as error:
                 failures = failures + 1 if len(unseen) == asked else 1
                 if not self._may_ask_again(photo, f"craft with {source_model}", error, failures):
-                    return
+                    return False
+        return True
 
     def _check_complete(self, source_model: str, unseen: dict[CloakKey, list[str]]) -> None:
         if unseen:
@@ -201,10 +218,10 @@ class Runner:
     def _kept_cloaks(self, photo: Photo, unseen: dict[CloakKey, list[str]]) -> list[KeptCloak]:
         """The cloaks among those that an earlier run crafted, recorded and kept."""
         kept = []
-        for key, digest in self._store.cloaks(probe=photo.name):
-            encoded = self._folder.kept_cloak(digest, self._plan.storage.suffix) if key in unseen else None
+        for cloak in self._store.cloaks(probe=photo.name):
+            encoded = self._folder.kept_cloak(cloak.sha256, self._plan.storage.suffix) if cloak.key in unseen else None
             if encoded is not None:
-                kept.append(KeptCloak(key, digest, encoded))
+                kept.append(KeptCloak(cloak.key, cloak.sha256, encoded))
         return kept
 
     def _craft(self, photo: Photo, encoded: bytes, source_model: str, keys: list[CloakKey]) -> AsyncGenerator[Cloak, None]:
@@ -224,6 +241,56 @@ class Runner:
             self._folder.keep_cloak(cloak.sha256, self._plan.storage.suffix, cloak.encoded)
         self._store.add_cloak(photo.name, cloak)
 
+    def _has_lossless_control(self, photo: Photo, source_model: str) -> bool:
+        """Whether it is kept; where cloaks are stored without loss, the control among them is one."""
+        recorded = self._store.lossless_controls(probe=photo.name).get((photo.name, source_model))
+        if recorded is not None and self._folder.kept_lossless_control(recorded.file_sha256) is not None:
+            return True
+        if self._plan.storage != LOSSLESS:
+            return False
+        for cloak in self._store.cloaks(probe=photo.name):
+            if cloak.key == CloakKey(source_model, CONTROL, 0):
+                encoded = self._folder.kept_cloak(cloak.sha256, LOSSLESS.suffix)
+                if encoded is not None:
+                    recorded = LosslessControl(photo.name, source_model, cloak.probe_sha256, cloak.sha256)
+                    self._keep_lossless_control(recorded, encoded)
+                    return True
+        return False
+
+    async def _ask_lossless_control(self, photo: Photo, encoded: bytes, source_model: str) -> None:
+        """Asks for the probe as it was before storage: what stored cloaks are compared with, and shown to nobody.
+
+        One that cannot be had is recorded as a failure and keeps nothing else from being observed.
+        """
+        what, failures = f"lossless control of {source_model}", 0
+        while True:
+            self.tally.lossless_control_calls += 1
+            row = self._protector.craft(
+                encoded,
+                identity=photo.identity,
+                source_model=source_model,
+                methods=[CONTROL],
+                epsilons=[],
+                storage=LOSSLESS,
+                seed=self._plan.seed,
+            )
+            try:
+                controls = [control async for control in row if control.key.method == CONTROL]
+                self._check_complete(source_model, {} if controls else {CloakKey(source_model, CONTROL, 0): []})
+                recorded = LosslessControl(photo.name, source_model, controls[0].probe_sha256, controls[0].sha256)
+                self._keep_lossless_control(recorded, controls[0].encoded)
+            except NoFaceError as error:  # where it found one before: the subject stays one
+                self._record_failure(photo, what, error)
+            except (CallError, UnusableServiceError) as error:
+                failures += 1
+                if self._may_ask_again(photo, what, error, failures):
+                    continue
+            return
+
+    def _keep_lossless_control(self, control: LosslessControl, encoded: bytes) -> None:
+        self._folder.keep_lossless_control(control.file_sha256, encoded)
+        self._store.put_lossless_control(control)
+
     async def _classify(self, photo: Photo, cloak: KeptCloak | Cloak, targets: list[str]) -> None:
         k = max(self._plan.grid.ks)
         failures = 0
@@ -231,7 +298,9 @@ class Runner:
             try:
                 async with self._classifying:
                     self.tally.classify_calls += 1
-                    answers = await self._invader.classify(cloak.encoded, target_models=targets, k=k)
+                    answers = await self._invader.classify(
+                        cloak.encoded, target_models=targets, k=k, reading=self._plan.reading
+                    )
                 break
             except (CallError, UnusableServiceError) as error:
                 failures += 1
@@ -267,12 +336,15 @@ class Runner:
         passing = error.passing if isinstance(error, CallError) else not isinstance(error, QueryBudgetSpentError)
         if passing and failures < ATTEMPTS:
             return True
-        failure = Failure(photo.name, what, str(error))
-        self.tally.failures.append(failure)
-        self._store.add_failure(failure)
+        self._record_failure(photo, what, error)
         if isinstance(error, UnusableServiceError):
             raise error
         return False
+
+    def _record_failure(self, photo: Photo, what: str, error: OrchestratorError) -> None:
+        failure = Failure(photo.name, what, str(error))
+        self.tally.failures.append(failure)
+        self._store.add_failure(failure)
 
 
 def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:

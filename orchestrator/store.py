@@ -1,20 +1,41 @@
 """The observations of runs, in SQL. Writing the same thing twice changes nothing."""
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import URL, Column, Connection, Engine, Float, Integer, MetaData, String, Table, create_engine, event, select
+import numpy as np
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    Float,
+    Integer,
+    MetaData,
+    Select,
+    String,
+    Table,
+    case,
+    create_engine,
+    event,
+    func,
+    select,
+)
 from sqlalchemy.dialects.sqlite import insert
 from sqlalchemy.exc import DBAPIError
 
 from orchestrator.clients import Cloak
 from orchestrator.errors import OrchestratorError
+from orchestrator.metrics.matrix import BEYOND, NO_FACE, RankMatrix
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.protocol import Cell, CloakKey
+
+ROWS_AT_ONCE = 50_000  # of observations, while they become an array
 
 _schema = MetaData()
 
@@ -51,6 +72,20 @@ _observations = Table(
     Column("rank", Integer),  # 1-based; null unless ranked
     Column("candidates", Integer, nullable=False),  # asked for
     Column("cloak_sha256", String, nullable=False),
+)
+_probes = Table(  # whose lossless controls were kept
+    "probes",
+    _schema,
+    *_keys("run", "probe", "source_model"),
+    Column("probe_sha256", String, nullable=False),  # of the pixels
+    Column("file_sha256", String, nullable=False),  # of the PNG
+)
+_quality = Table(  # of stored cloaks against lossless controls
+    "quality",
+    _schema,
+    *_keys(*_cloak_key),
+    Column("ssim", Float, nullable=False),  # -1..1
+    Column("psnr", Float),  # dB; null where it is infinite: not one pixel differs
 )
 _failures = Table(
     "failures",
@@ -93,6 +128,34 @@ class Failure:
     probe: str
     what: str
     message: str
+
+
+@dataclass(frozen=True)
+class LosslessControl:
+    """The probe itself as a source model sees it, kept without loss beside the cloaks that were made of it."""
+
+    probe: str
+    source_model: str
+    probe_sha256: str  # of its RGB bytes
+    file_sha256: str  # of the PNG
+
+
+class RecordedCloak(NamedTuple):
+    """A cloak that was crafted, and the digest of the probe it was made of."""
+
+    probe: str
+    key: CloakKey
+    probe_sha256: str
+    sha256: str
+
+
+class CloakQuality(NamedTuple):
+    """How much of its probe a stored cloak keeps."""
+
+    probe: str
+    cloak: CloakKey
+    ssim: float  # -1..1; 1 where both are equal
+    psnr: float  # dB; infinite where both are equal
 
 
 class Store:
@@ -148,6 +211,26 @@ class Store:
             ],
         )
 
+    def put_lossless_control(self, control: LosslessControl) -> None:
+        """Records a lossless control that is kept; one that was recorded before is no longer there."""
+        digests = {"probe_sha256": control.probe_sha256, "file_sha256": control.file_sha256}
+        statement = insert(_probes).values(run=self._run, probe=control.probe, source_model=control.source_model, **digests)
+        with self._translated(), self._engine.begin() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["run", "probe", "source_model"], set_=digests)
+            )
+
+    def add_quality(self, measured: Iterable[CloakQuality]) -> None:
+        """Records what was measured of stored cloaks, all or nothing."""
+        self._insert(
+            _quality,
+            [
+                _cloak_columns(each.probe, each.cloak)
+                | {"ssim": each.ssim, "psnr": None if math.isinf(each.psnr) else each.psnr}
+                for each in measured
+            ],
+        )
+
     def add_failure(self, failure: Failure) -> None:
         """Records a call that failed for good."""
         self._insert(_failures, [{"probe": failure.probe, "what": failure.what, "message": failure.message}])
@@ -170,14 +253,85 @@ class Store:
                 for row in connection.execute(query)
             ]
 
-    def cloaks(self, *, probe: str) -> list[tuple[CloakKey, str]]:
-        """The cloaks of a probe that were crafted before, with their digests."""
+    def cloaks(self, *, probe: str | None = None) -> list[RecordedCloak]:
+        """The cloaks of a probe that were crafted before, or those of all of the run's subjects, probe by probe."""
         table = _cloaks.c
-        query = select(_cloaks).where(table.run == self._run, table.probe == probe)
+        wanted = table.probe.in_(self._photos_of_subjects()) if probe is None else table.probe == probe
+        query = select(_cloaks).where(table.run == self._run, wanted)
         with self._translated(), self._engine.connect() as connection:
             return [
-                (CloakKey(row.source_model, row.method, row.epsilon), row.cloak_sha256) for row in connection.execute(query)
+                RecordedCloak(row.probe, _key_of(row), row.probe_sha256, row.cloak_sha256)
+                for row in connection.execute(query.order_by(*(table[name] for name in _cloak_key)))
             ]
+
+    def lossless_controls(self, *, probe: str | None = None) -> dict[tuple[str, str], LosslessControl]:
+        """By probe and source model, the lossless controls that were kept: of one probe, or of all of the run's subjects."""
+        table = _probes.c
+        wanted = table.probe.in_(self._photos_of_subjects()) if probe is None else table.probe == probe
+        query = select(_probes).where(table.run == self._run, wanted)
+        with self._translated(), self._engine.connect() as connection:
+            return {
+                (row.probe, row.source_model): LosslessControl(
+                    row.probe, row.source_model, row.probe_sha256, row.file_sha256
+                )
+                for row in connection.execute(query)
+            }
+
+    def quality(self) -> list[CloakQuality]:
+        """What was measured of the cloaks of the run's subjects, probe by probe."""
+        table = _quality.c
+        query = select(_quality).where(table.run == self._run, table.probe.in_(self._photos_of_subjects()))
+        with self._translated(), self._engine.connect() as connection:
+            return [
+                CloakQuality(row.probe, _key_of(row), row.ssim, math.inf if row.psnr is None else row.psnr)
+                for row in connection.execute(query.order_by(*(table[name] for name in _cloak_key)))
+            ]
+
+    def rank_matrix(self) -> RankMatrix:
+        """All observations of the run's subjects; those of an identity that was replaced after all do not count.
+
+        No observation becomes an object of its own, so that a million are read in seconds.
+        """
+        table = _observations.c
+        instead = case((table.outcome == Outcome.NO_FACE.value, NO_FACE), else_=BEYOND)
+        query = (
+            select(
+                table.probe,
+                table.source_model,
+                table.method,
+                table.epsilon,
+                table.target_model,
+                func.coalesce(table.rank, instead),
+                table.candidates,
+            )
+            .where(table.run == self._run, table.probe.in_(self._photos_of_subjects()))
+            .order_by(table.probe)
+        )
+        cells: dict[tuple[str, str, int, str], int] = {}
+        probes: dict[str, int] = {}
+        placed = [np.empty((0, 3), dtype=np.int64)]
+        candidates: list[int] = []
+        with self._translated(), self._engine.connect() as connection:
+            for rows in connection.execution_options(yield_per=ROWS_AT_ONCE).execute(query).partitions():
+                placed.append(
+                    np.array(
+                        [
+                            (cells.setdefault(row[1:5], len(cells)), probes.setdefault(row[0], len(probes)), row[5])
+                            for row in rows
+                        ]
+                    )
+                )
+                candidates.append(min(row[-1] for row in rows))
+        return RankMatrix.placed(
+            [Cell(*cell) for cell in cells],
+            list(probes),
+            np.concatenate(placed),
+            candidates=min(candidates, default=0),
+        )
+
+    def _photos_of_subjects(self) -> Select[tuple[str]]:
+        table = _subjects.c
+        return select(table.photo).where(table.run == self._run, table.fate == Fate.SUBJECT.value)
 
     def subjects(self) -> list[Subject]:
         """Every identity that was drawn, sorted by name."""
@@ -208,6 +362,10 @@ class Store:
 
 def _cloak_columns(probe: str, key: CloakKey) -> dict[str, object]:
     return {"probe": probe, "source_model": key.source_model, "method": key.method, "epsilon": key.epsilon}
+
+
+def _key_of(row: Any) -> CloakKey:
+    return CloakKey(row.source_model, row.method, row.epsilon)
 
 
 def _open(path: Path) -> Engine:

@@ -1,6 +1,7 @@
 """A protector and an invader of the real schema with no network inside: they answer as a test tells them to.
 
-A fake cloak is a text that says what it is a cloak of, so that the fake invader knows what it is shown.
+A fake cloak is a text that says what it is a cloak of, so that the fake invader knows what it is shown. A lossless
+control is the same text, and is counted apart from what is to be shown.
 """
 
 import asyncio
@@ -74,6 +75,11 @@ def label_set_sha256(identities: Sequence[str]) -> str:
     return sha256("\n".join(identities).encode()).hexdigest()
 
 
+def is_for_lossless_control(request: protector_pb2.CraftRequest) -> bool:
+    """Whether the probe alone is asked for, as a PNG."""
+    return list(request.methods) == ["none"] and request.storage.WhichOneof("format") == "png"
+
+
 class _Fake:
     """A server on a free port, which can also die while it is asked."""
 
@@ -111,9 +117,11 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
     faceless: set[str] = field(default_factory=set)  # identities in whose photos it finds no face
     faults: deque[Fault | None] = field(default_factory=deque)  # of the next Craft calls, one each
     broken: dict[tuple[str, str], Fault] = field(default_factory=dict)  # by identity and source model
+    control_fault: Fault | None = None  # of every call for a lossless control
     alter: Callable[[protector_pb2.CraftResponse], None] = lambda response: None
     requests: list[protector_pb2.CraftRequest] = field(default_factory=list)
     asked: Counter[Shown] = field(default_factory=Counter)
+    controls_asked: Counter[tuple[str, str]] = field(default_factory=Counter)  # lossless ones, by identity and source model
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -126,6 +134,12 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
         self, request: protector_pb2.CraftRequest, context: Context
     ) -> AsyncIterator[protector_pb2.CraftResponse]:
         """See the schema."""
+        if is_for_lossless_control(request):
+            self.controls_asked[request.identity, request.source_model] += 1
+            if self.control_fault is not None:
+                await self.control_fault.abort(context)
+            yield self._response(Shown(request.identity, request.source_model, "none", 0), photo=request.photo)
+            return
         self.requests.append(request)
         fault = self.broken.get((request.identity, request.source_model))
         if self.faults:
@@ -202,9 +216,11 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
     hold: Callable[[Shown], bool] = lambda shown: False  # whether to keep the caller waiting for ever
     refusal: Fault | None = None  # of ListIdentities
     most_candidates: int = 6
+    readings: Sequence["invader_pb2.Reading.ValueType"] = (invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE)
     queries_left: int | None = None  # None: no budget
     asked: Counter[Shown] = field(default_factory=Counter)
     answered: Counter[tuple[Shown, str]] = field(default_factory=Counter)  # by target model
+    readings_asked: Counter["invader_pb2.Reading.ValueType"] = field(default_factory=Counter)
     lists_asked: int = 0
 
     def __post_init__(self) -> None:
@@ -221,6 +237,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
         """See the schema."""
         shown = Shown.read(request.image)
         self.asked[shown] += 1
+        self.readings_asked[request.reading] += 1
         if self.hold(shown):
             self.held.set()
             await asyncio.Event().wait()
@@ -232,7 +249,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                 await BUDGET_SPENT.abort(context)
             self.queries_left -= 1
         self.answered.update((shown, name) for name in request.target_models)
-        if not self.face_found(shown):
+        if request.reading != invader_pb2.READING_WHOLE and not self.face_found(shown):
             return invader_pb2.ClassifyResponse(face_found=False, queries_left=self.queries_left)
         response = invader_pb2.ClassifyResponse(
             face_found=True,
@@ -274,6 +291,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                 for name, identities in sorted(self.label_sets.items())
             ],
             queries_left=self.queries_left,
+            readings=self.readings,
         )
 
     async def ListIdentities(  # noqa: N802

@@ -26,12 +26,12 @@ IMAGE = jpeg(probe(side=64))
 BLANK = jpeg(np.full((64, 64, 3), 90, dtype=np.uint8))
 
 ALLOWED_FIELDS = {
-    "ClassifyRequest": {"image", "target_models", "k"},
+    "ClassifyRequest": {"image", "target_models", "k", "reading"},
     "ClassifyResponse": {"face_found", "classifications", "queries_left"},
     "Classification": {"target_model", "candidates"},
     "Candidate": {"identity", "probability"},
     "ListTargetModelsRequest": set(),
-    "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure"},
+    "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure", "readings"},
     "TargetModel": {"name", "identities", "label_set_sha256", "most_candidates"},
     "ListIdentitiesRequest": {"target_model", "page_size", "page_token"},
     "ListIdentitiesResponse": {"identities", "next_page_token"},

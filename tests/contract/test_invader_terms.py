@@ -302,11 +302,12 @@ async def test_who_asks_too_often_is_told_when_to_come_back_and_is_answered_then
     )
 
 
-async def test_requests_that_ask_for_nothing_possible_do_not_count_as_often() -> None:
-    async with serving_invader(rate_limit=RateLimit(1, clock=Clock())) as service:
-        for _ in range(5):
-            assert (await refusal(service.channel, k=0)).reason == "INVALID_ARGUMENT"
-        assert (await classify(service.channel)).face_found
+async def test_requests_that_ask_for_nothing_possible_count_for_the_rate_too(tmp_path: Path) -> None:
+    path = tmp_path / "audit.jsonl"
+    async with serving_invader(rate_limit=RateLimit(1, clock=Clock()), audit_log=AuditLog(path)) as service:
+        told = [(await refusal(service.channel, k=0)).reason for _ in range(3)]
+    assert told == ["INVALID_ARGUMENT", "RATE_LIMITED", "RATE_LIMITED"]
+    assert outcomes(path) == ["INVALID_ARGUMENT"], "what comes too often does not fill the disk"
 
 
 class SlowToLetIn(RateLimit):

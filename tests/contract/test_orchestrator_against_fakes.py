@@ -245,7 +245,8 @@ async def test_every_cloak_is_crafted_once_and_shown_once_to_every_target_model(
     assert bench.protector.asked == Counter(cloaks)
     assert bench.invader.asked == Counter(cloaks)
     assert bench.invader.answered == Counter((shown, target) for shown in cloaks for target in TARGETS)
-    assert evaluated.outcome["last_session"] | {"seconds": 0} == {"craft_calls": 4, "classify_calls": 20, "seconds": 0}
+    calls = {"craft_calls": 4, "classify_calls": 20, "lossless_control_calls": 4}
+    assert evaluated.outcome["last_session"] | {"seconds": 0} == calls | {"seconds": 0}
 
 
 async def test_the_order_of_the_answers_changes_nothing(bench: Bench) -> None:

@@ -53,3 +53,14 @@ def test_a_cell_belongs_to_the_cloak_that_is_shown_in_it() -> None:
 )
 def test_a_storage_says_what_it_is(storage: Storage, text: str, suffix: str) -> None:
     assert (str(storage), storage.suffix) == (text, suffix)
+
+
+@pytest.mark.parametrize("storage", [Storage(None), Storage(1), Storage(95)])
+def test_a_storage_is_read_from_its_own_words(storage: Storage) -> None:
+    assert Storage.stated(str(storage)) == storage
+
+
+@pytest.mark.parametrize("text", ["", "gif", "jpeg", "jpeg, quality best"])
+def test_other_words_are_no_storage(text: str) -> None:
+    with pytest.raises(ValueError):
+        Storage.stated(text)

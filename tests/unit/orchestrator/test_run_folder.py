@@ -7,12 +7,13 @@ from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.manifest import Plan
-from orchestrator.protocol import Grid, Storage
+from orchestrator.manifest import Plan, reading_of
+from orchestrator.protocol import Grid, Reading, Storage
 from orchestrator.run_folder import RunFolder
 from orchestrator.store import Fate, Store, Subject
 from tests.unit.orchestrator.plans import FACES, PLAN, model, plan
@@ -36,6 +37,7 @@ def test_folders_and_files_are_readable_by_their_owner_only(folder: RunFolder) -
     folder.bind(PLAN)
     folder.write_psr("source_model\n")
     folder.keep_cloak(DIGEST, ".jpg", ENCODED)
+    folder.keep_lossless_control(DIGEST, ENCODED)
     assert modes(folder.root) == {
         ".": 0o700,
         "cloaks": 0o700,
@@ -46,6 +48,9 @@ def test_folders_and_files_are_readable_by_their_owner_only(folder: RunFolder) -
         "logs/protector.log": 0o600,
         "manifest.json": 0o600,
         "observations.sqlite": 0o600,
+        "probes": 0o700,
+        f"probes/{DIGEST[:2]}": 0o700,
+        f"probes/{DIGEST[:2]}/{DIGEST}.png": 0o600,
         "psr.csv": 0o600,
     }
 
@@ -117,6 +122,45 @@ def test_the_same_plan_goes_on(folder: RunFolder) -> None:
     before = folder.manifest()
     RunFolder(folder.root).bind(plan())
     assert folder.manifest() == before
+
+
+def before_there_was_another_reading(folder: RunFolder) -> dict[str, Any]:
+    """Rewrites a manifest as it was made then: no reading in the protocol, and a digest of what was there."""
+    manifest = folder.manifest() or {}
+    protocol = {key: value for key, value in manifest["protocol"].items() if key != "reading"}
+    bound = ("format", "protocol", "data_set", "source_models", "target_models")
+    binding = {key: (manifest | {"protocol": protocol})[key] for key in bound}
+    digest = sha256(json.dumps(binding, sort_keys=True).encode()).hexdigest()
+    made = manifest | {"protocol": protocol, "digest": digest}
+    folder.write_manifest(made)
+    return made
+
+
+def test_a_run_of_before_a_manifest_stated_the_reading_goes_on_under_its_own_digest(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    made = before_there_was_another_reading(folder)
+    folder.bind(PLAN)
+    assert PLAN.digest() == made["digest"]
+    assert folder.manifest() == made
+    assert reading_of(made) == "detected"
+
+
+def test_a_run_of_before_a_manifest_stated_the_reading_is_none_that_reads_whole_images(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    before_there_was_another_reading(folder)
+    with pytest.raises(InputError, match=r"what differs: protocol\.reading: 'detected' then, 'whole' now$"):
+        folder.bind(plan(reading=Reading.WHOLE))
+
+
+def test_the_reading_is_part_of_what_a_run_is(folder: RunFolder) -> None:
+    whole = plan(reading=Reading.WHOLE)
+    assert whole.digest() != PLAN.digest()
+    folder.bind(whole)
+    assert (folder.manifest() or {})["protocol"]["reading"] == "whole"
+    assert reading_of(folder.manifest() or {}) == "whole"
+    folder.bind(whole)
+    with pytest.raises(InputError, match=r"protocol\.reading: 'whole' then, 'detected' now$"):
+        folder.bind(PLAN)
 
 
 def test_an_outcome_beside_the_plan_does_not_keep_it_from_going_on(folder: RunFolder) -> None:
@@ -267,6 +311,24 @@ def test_a_kept_cloak_comes_back(folder: RunFolder) -> None:
     assert folder.kept_cloak("0" * 64, ".png") is None
 
 
+def test_a_kept_lossless_control_comes_back_unless_it_is_no_longer_what_it_was(folder: RunFolder) -> None:
+    assert folder.kept_lossless_control(DIGEST) is None
+    folder.keep_lossless_control(DIGEST, ENCODED)
+    assert folder.kept_lossless_control(DIGEST) == ENCODED
+    assert folder.kept_cloak(DIGEST, ".png") is None
+    (path,) = folder.root.rglob("*.png")
+    path.write_bytes(ENCODED[:3])
+    assert folder.kept_lossless_control(DIGEST) is None
+
+
+def test_every_picture_is_in_a_folder_of_pictures(folder: RunFolder) -> None:
+    folder.keep_cloak(DIGEST, ".jpg", ENCODED)
+    folder.keep_lossless_control(DIGEST, ENCODED)
+    kept = {path for place in folder.pictures for path in place.rglob("*") if path.is_file()}
+    assert kept == {path for path in folder.root.rglob("*") if path.is_file() and path.read_bytes() == ENCODED}
+    assert len(kept) == 2
+
+
 def test_a_kept_cloak_that_is_no_longer_what_it_was_does_not_come_back(folder: RunFolder) -> None:
     folder.keep_cloak(DIGEST, ".png", ENCODED)
     (path,) = folder.root.rglob("*.png")
@@ -296,6 +358,13 @@ def test_a_disk_without_room_is_told_before_the_work(
     assert str(refused.value) == expected + ("; with --discard-cloaks it needs less" if cloaks else "")
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10**12))
     folder.check_room(cloaks=cloaks, storage=storage)
+
+
+def test_lossless_controls_need_room_too(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=14_000_000))
+    folder.check_room(cloaks=100, storage=Storage(95))
+    with pytest.raises(InputError, match="expected 15 MB of free disk space"):
+        folder.check_room(cloaks=100, storage=Storage(95), lossless_controls=10)
 
 
 def test_a_disk_that_fills_up_is_one_line(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

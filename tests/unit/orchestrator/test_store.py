@@ -9,7 +9,7 @@ import pytest
 from orchestrator.clients import Cloak
 from orchestrator.errors import OrchestratorError
 from orchestrator.protocol import Cell, CloakKey
-from orchestrator.store import Failure, Fate, Store, StoreError, Subject
+from orchestrator.store import Failure, Fate, RecordedCloak, Store, StoreError, Subject
 from tests.unit.orchestrator.observed import BEYOND, NO_FACE, observation
 
 CELL = Cell("facenet", "bim", 8, "resnet50")
@@ -44,7 +44,7 @@ def test_what_was_written_is_read(path: Path) -> None:
     fill(store)
     assert sorted(map(str, store.observations())) == sorted(map(str, SEEN))
     assert store.subjects() == [SUBJECT, Subject("bob", "", "", Fate.UNREADABLE)]
-    assert store.cloaks(probe="alice/a.jpg") == [(CLOAK.key, "c" * 64)]
+    assert store.cloaks(probe="alice/a.jpg") == [RecordedCloak("alice/a.jpg", CLOAK.key, "p" * 64, "c" * 64)]
     store.close()
 
 

@@ -19,6 +19,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Reading:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReadingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reading.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    READING_UNSPECIFIED: _Reading.ValueType  # 0
+    """As detected."""
+    READING_DETECTED: _Reading.ValueType  # 1
+    """The face that the service finds in it, cropped by the service's own rule."""
+    READING_WHOLE: _Reading.ValueType  # 2
+    """All of it, resized to each target model's input size whatever its proportions. No face is looked for: a cloak is an image
+    of a face that was cropped before.
+    """
+
+class Reading(_Reading, metaclass=_ReadingEnumTypeWrapper):
+    """What of an image the target models see."""
+
+READING_UNSPECIFIED: Reading.ValueType  # 0
+"""As detected."""
+READING_DETECTED: Reading.ValueType  # 1
+"""The face that the service finds in it, cropped by the service's own rule."""
+READING_WHOLE: Reading.ValueType  # 2
+"""All of it, resized to each target model's input size whatever its proportions. No face is looked for: a cloak is an image
+of a face that was cropped before.
+"""
+Global___Reading: _TypeAlias = Reading  # noqa: Y015
+
 class _Disclosure:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -56,10 +84,13 @@ class ClassifyRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     TARGET_MODELS_FIELD_NUMBER: _builtins.int
     K_FIELD_NUMBER: _builtins.int
+    READING_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """The image, encoded as JPEG or PNG."""
     k: _builtins.int
     """Number of candidates wanted per target model: 1 up to the model's `most_candidates`."""
+    reading: Global___Reading.ValueType
+    """What of the image the target models see: one of `readings` in ListTargetModelsResponse. Unspecified means detected."""
     @_builtins.property
     def target_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of target models, each one of ListTargetModels, no name twice, at least one."""
@@ -70,10 +101,11 @@ class ClassifyRequest(_message.Message):
         image: _builtins.bytes = ...,
         target_models: _abc.Iterable[_builtins.str] | None = ...,
         k: _builtins.int = ...,
+        reading: Global___Reading.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "k", b"k", "target_models", b"target_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "k", b"k", "reading", b"reading", "target_models", b"target_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -87,7 +119,9 @@ class ClassifyResponse(_message.Message):
     CLASSIFICATIONS_FIELD_NUMBER: _builtins.int
     QUERIES_LEFT_FIELD_NUMBER: _builtins.int
     face_found: _builtins.bool
-    """False: no face was found in the image, and `classifications` is empty. This is an outcome, not an error."""
+    """False: no face was found in the image, and `classifications` is empty. This is an outcome, not an error. Always true where
+    the whole image was read.
+    """
     queries_left: _builtins.int
     """Queries that the client has left after this one; absent where the service sets no budget. An answered Classify call is one
     query, whatever the number of target models and whether or not a face was found; a call that fails is none.
@@ -187,6 +221,7 @@ class ListTargetModelsResponse(_message.Message):
     TARGET_MODELS_FIELD_NUMBER: _builtins.int
     QUERIES_LEFT_FIELD_NUMBER: _builtins.int
     DISCLOSURE_FIELD_NUMBER: _builtins.int
+    READINGS_FIELD_NUMBER: _builtins.int
     queries_left: _builtins.int
     """Queries that the client has left; absent where the service sets no budget."""
     disclosure: Global___Disclosure.ValueType
@@ -195,16 +230,21 @@ class ListTargetModelsResponse(_message.Message):
     def target_models(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetModel]:
         """Sorted by name."""
 
+    @_builtins.property
+    def readings(self) -> _containers.RepeatedScalarFieldContainer[Global___Reading.ValueType]:
+        """The readings that can be asked for. Empty where a service does not say: it reads detected faces, whatever it is asked for."""
+
     def __init__(
         self,
         *,
         target_models: _abc.Iterable[Global___TargetModel] | None = ...,
         queries_left: _builtins.int | None = ...,
         disclosure: Global___Disclosure.ValueType = ...,
+        readings: _abc.Iterable[Global___Reading.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "queries_left", b"queries_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "disclosure", b"disclosure", "queries_left", b"queries_left", "target_models", b"target_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "disclosure", b"disclosure", "queries_left", b"queries_left", "readings", b"readings", "target_models", b"target_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__queries_left: _TypeAlias = _typing.Literal["queries_left"]  # noqa: Y015
     _WhichOneofArgType__queries_left: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left"]  # noqa: Y015

@@ -71,7 +71,7 @@ class InvaderServiceServicer:
     """
 
     def Classify(self, request, context):
-        """Finds the face in one image and names it by each of the asked target models.
+        """Finds the face in one image, or takes all of it for one, and names it by each of the asked target models.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

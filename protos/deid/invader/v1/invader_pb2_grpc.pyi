@@ -42,7 +42,7 @@ class InvaderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InvaderServiceAsyncStub: ...
     Classify: _grpc.UnaryUnaryMultiCallable[_invader_pb2.ClassifyRequest, _invader_pb2.ClassifyResponse]
-    """Finds the face in one image and names it by each of the asked target models."""
+    """Finds the face in one image, or takes all of it for one, and names it by each of the asked target models."""
     ListTargetModels: _grpc.UnaryUnaryMultiCallable[_invader_pb2.ListTargetModelsRequest, _invader_pb2.ListTargetModelsResponse]
     """The recognizers that can be asked."""
     ListIdentities: _grpc.UnaryUnaryMultiCallable[_invader_pb2.ListIdentitiesRequest, _invader_pb2.ListIdentitiesResponse]
@@ -62,7 +62,7 @@ class InvaderServiceAsyncStub(InvaderServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Classify: _aio.UnaryUnaryMultiCallable[_invader_pb2.ClassifyRequest, _invader_pb2.ClassifyResponse]  # type: ignore[assignment]
-    """Finds the face in one image and names it by each of the asked target models."""
+    """Finds the face in one image, or takes all of it for one, and names it by each of the asked target models."""
     ListTargetModels: _aio.UnaryUnaryMultiCallable[_invader_pb2.ListTargetModelsRequest, _invader_pb2.ListTargetModelsResponse]  # type: ignore[assignment]
     """The recognizers that can be asked."""
     ListIdentities: _aio.UnaryUnaryMultiCallable[_invader_pb2.ListIdentitiesRequest, _invader_pb2.ListIdentitiesResponse]  # type: ignore[assignment]
@@ -85,7 +85,7 @@ class InvaderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _invader_pb2.ClassifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_invader_pb2.ClassifyResponse, _abc.Awaitable[_invader_pb2.ClassifyResponse]]:
-        """Finds the face in one image and names it by each of the asked target models."""
+        """Finds the face in one image, or takes all of it for one, and names it by each of the asked target models."""
 
     @_abc_1.abstractmethod
     def ListTargetModels(

@@ -1,0 +1,102 @@
+"""The ranks that come straight from SQL are those of the single observations."""
+
+import random
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from orchestrator import store as storing
+from orchestrator.evaluate import subject_observations
+from orchestrator.metrics.matrix import RankMatrix
+from orchestrator.metrics.observation import Observation
+from orchestrator.protocol import Cell
+from orchestrator.store import Fate, Store, Subject
+from tests.unit.orchestrator.observed import BEYOND, NO_FACE, Seen, observation
+
+CELLS = [
+    Cell(source, method, epsilon, target)
+    for source, (method, epsilon), target in product(
+        ("facenet", "senet50"), (("none", 0), ("bim", 4), ("bim", 128), ("illc", 16)), ("resnet50", "facenet")
+    )
+]
+PROBES = [f"{name}/{number}.jpg" for number, name in enumerate(("zoe", "alice", "李雷", "bob", "carol", "dave"))]
+FATES = [Fate.SUBJECT, Fate.SUBJECT, Fate.SUBJECT, Fate.NO_FACE, Fate.BEGUN, Fate.SUBJECT]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "observations.sqlite", run="r")
+
+
+def fill(store: Store, seen: list[Observation]) -> None:
+    for probe, fate in zip(PROBES, FATES, strict=True):
+        store.put_subject(Subject(probe.partition("/")[0], probe, "d" * 64, fate))
+    store.add_observations(seen, cloak_sha256="c" * 64)
+
+
+SEEN: list[Seen] = [*range(1, 51), *[BEYOND] * 25, *[NO_FACE] * 25]
+
+
+def some_observations(seed: int) -> list[Observation]:
+    chance = random.Random(seed)
+    return [
+        observation(probe, cell, chance.choice(SEEN), candidates=50)
+        for probe, cell in product(PROBES[:5], CELLS)
+        if chance.random() < 0.8
+    ]
+
+
+def by_place(matrix: RankMatrix) -> dict[tuple[Cell, str], int]:
+    return {
+        (cell, probe): int(matrix.ranks[row, column])
+        for row, cell in enumerate(matrix.cells)
+        for column, probe in enumerate(matrix.probes)
+    }
+
+
+@pytest.mark.parametrize("rows_at_once", [1, 7, 50_000])
+@pytest.mark.parametrize("seed", range(5))
+def test_the_matrix_is_that_of_the_subjects_observations(
+    store: Store, monkeypatch: pytest.MonkeyPatch, seed: int, rows_at_once: int
+) -> None:
+    monkeypatch.setattr(storing, "ROWS_AT_ONCE", rows_at_once)
+    fill(store, some_observations(seed))
+    expected, matrix = RankMatrix.of(subject_observations(store)), store.rank_matrix()
+    assert matrix.cells == expected.cells
+    assert by_place(matrix) == by_place(expected)
+    assert set(matrix.probes) == {PROBES[0], PROBES[1], PROBES[2]}
+    assert matrix.candidates == expected.candidates == 50
+    assert matrix.ranks.dtype == np.int16
+
+
+def test_every_outcome_has_its_code_and_what_was_not_observed_too(store: Store) -> None:
+    one, other = CELLS[0], CELLS[1]
+    fill(
+        store,
+        [
+            observation(PROBES[0], one, 8631, candidates=9000),
+            observation(PROBES[1], one, BEYOND, candidates=9000),
+            observation(PROBES[2], one, NO_FACE, candidates=9000),
+            observation(PROBES[0], other, 1, candidates=10),
+        ],
+    )
+    matrix = store.rank_matrix()
+    ranks = by_place(matrix)
+    assert [ranks[one, probe] for probe in PROBES[:3]] == [8631, 0, -1]
+    assert [ranks[other, probe] for probe in PROBES[:3]] == [1, -2, -2]
+    assert matrix.candidates == 10, "the fewest that were asked for"
+
+
+def test_an_empty_store_has_an_empty_matrix(store: Store) -> None:
+    matrix = store.rank_matrix()
+    assert (matrix.cells, matrix.probes, matrix.ranks.shape, matrix.candidates) == ((), (), (0, 0), 0)
+
+
+def test_another_run_in_the_same_file_is_none_of_the_matrix(store: Store, tmp_path: Path) -> None:
+    fill(store, [observation(PROBES[0], CELLS[0], 3)])
+    other = Store(tmp_path / "observations.sqlite", run="other")
+    fill(other, [observation(PROBES[1], CELLS[1], 7)])
+    assert by_place(store.rank_matrix()) == {(CELLS[0], PROBES[0]): 3}
+    assert by_place(other.rank_matrix()) == {(CELLS[1], PROBES[1]): 7}
