@@ -11,6 +11,7 @@ RUN groupadd --gid 10001 deid \
  && install -d -o deid -g deid -m 0700 /runs /ledger /certificates/protector /certificates/invader /certificates/orchestrator
 ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    GRPC_VERBOSITY=NONE \
     PYTHONPATH=/app
 WORKDIR /app
 

@@ -24,6 +24,7 @@ from rpc.errors import RpcError
 from rpc.logs import configure_logging
 from rpc.metrics import Metrics, serve_metrics
 from rpc.server import Server
+from rpc.stopping import CLOSE_SECONDS, close_within
 from rpc.tracing import server_interceptors
 from rpc.worker import Worker
 
@@ -72,8 +73,7 @@ async def serve(settings: ProtectorSettings, *, program: str) -> None:
     protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
     reflection.enable_server_reflection((SERVICE, reflection.SERVICE_NAME), server.grpc)
     await server.serve([SERVICE], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
-    worker.close()
-    engine.close()
+    close_within(CLOSE_SECONDS, worker.close, engine.close)
 
 
 def load_source_models(settings: ProtectorSettings, prepared: PreparedDevice) -> dict[str, SourceModel]:

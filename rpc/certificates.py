@@ -5,7 +5,6 @@ together. A server's certificate does not serve as a client's, so that neither s
 """
 
 import os
-import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from rpc.tls import TlsError, TlsFiles, expires_soon, read_tls
+from rpc.tls import TlsError, TlsFiles, read_tls
 
 SERVERS = ("protector", "invader")
 CLIENTS = ("orchestrator",)
@@ -49,27 +48,38 @@ class Authority:
         )
         return cls(builder.sign(key, hashes.SHA256()), key)
 
-    def issue(self, name: str, *, server: bool, days: int = DAYS) -> tuple[bytes, bytes]:
-        """Certificate and key, PEM, of a server reached as `name` or on loopback, or of the client called `name`."""
+    def issue(self, name: str, *, server: bool, also: Sequence[str] = (), days: int = DAYS) -> tuple[bytes, bytes]:
+        """Certificate and key, PEM, of a server reached as `name` or one of `also`, or of the client called `name`.
+
+        Raises:
+            TlsError: a name is neither a host name in ASCII of at most 64 characters nor an address.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
-        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        try:
+            subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+            hosts = [_host(each) for each in (name, *(also if server else ()))]
+        except ValueError as error:
+            raise TlsError(f"expected a host name in ASCII of at most 64 characters, or an address, got {name!r}") from error
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
-        hosts = [x509.DNSName(name)]
-        if server:
-            hosts.append(x509.DNSName("localhost"))
-        addresses = [x509.IPAddress(ip_address(text)) for text in ("127.0.0.1", "::1")] if server else []
         issuer = self.certificate
         builder = (
             _begin(subject, issuer.subject, key, days=days)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(signs_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
-            .add_extension(x509.SubjectAlternativeName([*hosts, *addresses]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
         )
         certificate = builder.sign(self.key, hashes.SHA256())
         private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return certificate.public_bytes(Encoding.PEM), private
+
+
+def _host(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int) -> x509.CertificateBuilder:
@@ -106,27 +116,34 @@ def files_in(folder: Path) -> TlsFiles:
 
 
 def make_certificates(
-    folder: Path, *, servers: Sequence[str] = SERVERS, clients: Sequence[str] = CLIENTS, days: int = DAYS
+    folder: Path,
+    *,
+    servers: Sequence[str] = SERVERS,
+    clients: Sequence[str] = CLIENTS,
+    also: Sequence[str] = (),
+    days: int = DAYS,
+    renew: bool = False,
 ) -> bool:
     """Makes an authority, and a folder `NAME/` with `tls.crt`, `tls.key` and `ca.crt` for each program.
 
-    Where all are there, of one authority and good for another month, they are left as they are.
+    Where all are there, of one authority and valid, they are left as they are unless they are to be renewed: services that
+    run would not trust whoever comes with new ones. `also` are further hosts of every server.
 
     Returns:
         Whether new ones were made.
 
     Raises:
-        TlsError: the folder cannot be written.
+        TlsError: the folder cannot be written, or a name is none.
     """
     names = [*servers, *clients]
     authorities = {_good_authority(folder / name) for name in names}
-    if len(authorities) == 1 and None not in authorities:
+    if not renew and len(authorities) == 1 and None not in authorities:
         return False
     authority = Authority.create(days=days)
     ca = authority.certificate.public_bytes(Encoding.PEM)
     try:
         for name in names:
-            certificate, key = authority.issue(name, server=name in servers, days=days)
+            certificate, key = authority.issue(name, server=name in servers, also=also, days=days)
             _write(files_in(folder / name), certificate, key, ca)
     except OSError as error:
         raise TlsError(f"{folder}: cannot be written: {error.strerror or error}") from error
@@ -134,12 +151,11 @@ def make_certificates(
 
 
 def _good_authority(folder: Path) -> bytes | None:
-    """The authority of a program's certificate; None where the certificate is not good for another month."""
+    """The authority of a program's certificate; None where the certificate is not good."""
     try:
-        tls = read_tls(files_in(folder))
+        return read_tls(files_in(folder)).authority
     except TlsError:
         return None
-    return None if expires_soon(tls.leaf) else tls.authority
 
 
 def _write(files: TlsFiles, certificate: bytes, key: bytes, authority: bytes) -> None:
@@ -151,26 +167,23 @@ def _write(files: TlsFiles, certificate: bytes, key: bytes, authority: bytes) ->
             file.write(content)
 
 
-def give_to(folder: Path, *, owner: int) -> None:
-    """Hands a folder of certificates to the user that a program runs as."""
-    for path in (folder, *folder.iterdir()):
-        shutil.chown(path, owner, owner)
-
-
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--server", "servers", multiple=True, default=SERVERS, help="Host name of a server; repeatable.")
 @click.option("--client", "clients", multiple=True, default=CLIENTS, help="Name of a client; repeatable.")
 @click.option("--days", type=click.IntRange(1), default=DAYS, help="How long they are valid.")
-@click.option("--owner", type=click.IntRange(0), help="User id that the files are handed to.")
-def main(*, folder: Path, servers: tuple[str, ...], clients: tuple[str, ...], days: int, owner: int | None) -> None:
-    """Make certificates for mutual TLS in FOLDER/NAME/, unless good ones are there."""
+@click.option("--also", "also", multiple=True, help="A further host name or address of every server, such as localhost.")
+@click.option("--renew", is_flag=True, help="Make new ones even where good ones are there.")
+def main(
+    *, folder: Path, servers: tuple[str, ...], clients: tuple[str, ...], also: tuple[str, ...], days: int, renew: bool
+) -> None:
+    """Make certificates for mutual TLS in FOLDER/NAME/, unless good ones are there.
+
+    New ones are made all together, of a new authority: programs that run with old ones have to be started again.
+    """
     try:
-        made = make_certificates(folder, servers=servers, clients=clients, days=days)
-        if owner is not None:
-            for name in (*servers, *clients):
-                give_to(folder / name, owner=owner)
-    except (TlsError, OSError) as error:
+        made = make_certificates(folder, servers=servers, clients=clients, also=also, days=days, renew=renew)
+    except TlsError as error:
         click.echo(f"error: {error}", err=True)
         sys.exit(2)
     click.echo(f"{folder}: {'made' if made else 'there already'}: {', '.join((*servers, *clients))}")

@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from rpc.addresses import host_and_port
 from rpc.tls import TlsError, TlsMaterial, check_valid_now
 
 SECONDS = 3.0
@@ -22,11 +23,14 @@ _OTHER_PURPOSE = frozenset({26})
 
 
 def diagnose(address: str, tls: TlsMaterial | None) -> str | None:
-    """Connects as a client would and says what is in the way; None where nothing is found to be."""
-    host, _, port = address.rpartition(":")
-    host = host.strip("[]")
+    """Connects as a client would and says what is in the way; None where nothing is found to be.
+
+    Raises:
+        AddressError: the address is none.
+    """
+    host, port = host_and_port(address)
     try:
-        with socket.create_connection((host, int(port)), timeout=SECONDS) as connection:
+        with socket.create_connection((host, port), timeout=SECONDS) as connection:
             connection.settimeout(SECONDS)
             return _plain(connection) if tls is None else _mutual(connection, host, tls)
     except (socket.gaierror, UnicodeError):

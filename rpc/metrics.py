@@ -97,7 +97,7 @@ def serve_metrics(metrics: Metrics, settings: ServiceSettings) -> None:
 
 
 class MetricsInterceptor(grpc.aio.ServerInterceptor):
-    """Counts and times the calls of this project's own services; the outermost, so that it sees what the client sees."""
+    """Counts and times the calls of this project's own services, as the client sees them: errors are statuses by then."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics

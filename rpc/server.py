@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
-from rpc.addresses import LOOPBACK, host_of, is_loopback
+from rpc.addresses import LOOPBACK, is_loopback
 from rpc.errors import (
     BUSY,
     IDENTITIES_NOT_LISTED,
@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 ALL_REASONS = frozenset({INVALID_ARGUMENT, NO_FACE, NOT_FOUND, BUSY, IDENTITIES_NOT_LISTED})
 LISTENING = "listening on "
 _ENVELOPE = 2**20  # what a message may hold beside its image, in bytes
+_STREAMS_A_CONNECTION = 64  # calls at a time: each may have a message on its way
 _UNCOMPRESSED_ONLY = 1  # a bit for each algorithm, the first of which is none
 
 
@@ -58,7 +59,7 @@ class Server:
             PlainTextError: the address is not loopback, and there is no `tls`.
             AddressInUseError: an address cannot be had.
         """
-        self._host = host_of(address)
+        self._host = address.rpartition(":")[0]
         if tls is None and not is_loopback(self._host):
             raise PlainTextError(
                 f"plain text is for loopback only, and {self._host} is not: give --tls-certificate, --tls-key and "
@@ -74,6 +75,7 @@ class Server:
             ],
             options=[
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", _STREAMS_A_CONNECTION),
                 ("grpc.max_receive_message_length", most_bytes),
                 ("grpc.max_send_message_length", most_bytes),
                 # Images are compressed already; a message that inflates is one thing only.

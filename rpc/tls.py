@@ -1,6 +1,6 @@
 """Mutual TLS: each side shows a certificate that one private authority signed, and refuses a peer that cannot."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -33,7 +33,7 @@ class TlsMaterial:
     """What the files hold, checked."""
 
     certificate: bytes
-    key: bytes
+    key: bytes = field(repr=False)
     authority: bytes
     leaf: x509.Certificate
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from orchestrator.doctor.finding import Finding, judged
+from rpc.addresses import LOOPBACK
 
 PROTECTOR, INVADER, ORCHESTRATOR = "protector", "invader", "orchestrator"
 SERVICES = (PROTECTOR, INVADER)
@@ -42,6 +44,8 @@ class Container:
     networks: frozenset[str]
     published: tuple[str, ...]  # ports of the host
     version: str  # of the project; "" where it could not be asked
+    shares: tuple[str, ...] = ()  # what of the host's, or of other containers, it lives in
+    resolvers: tuple[str, ...] = ()  # name servers of its own
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,9 @@ class Network:
 
     internal: bool  # nothing beyond it can be reached from it
     has_host: bool  # but for the machine that the engine runs on
+
+
+_UNKNOWN = Network(internal=False, has_host=True)
 
 
 def network_of(attributes: Mapping[str, Any]) -> Network:
@@ -83,7 +90,21 @@ def container_of(attributes: Mapping[str, Any], *, version: str) -> Container:
         networks=frozenset(attributes["NetworkSettings"].get("Networks") or ()),
         published=tuple(port for port, bindings in ports.items() if bindings),
         version=version,
+        shares=tuple(_shares(host)),
+        resolvers=tuple(host.get("Dns") or ()),
     )
+
+
+def _shares(host: Mapping[str, Any]) -> Iterator[str]:
+    for name in ("NetworkMode", "PidMode", "IpcMode", "UTSMode", "UsernsMode"):
+        mode = str(host.get(name) or "")
+        if mode == "host" or mode.startswith("container:"):
+            yield f"{name} {mode}"
+    for device in host.get("Devices") or ():
+        yield f"device {device.get('PathOnHost', '')}"
+    for option in host.get("SecurityOpt") or ():
+        if option.endswith("unconfined"):
+            yield str(option)
 
 
 def examine_containers(
@@ -137,7 +158,7 @@ def _examine(container: Container, networks: Mapping[str, Network]) -> Iterator[
         seen="killed" if container.killed_for_memory else "never",
         mend="raise its mem_limit",
     )
-    open_networks = sorted(network for network in container.networks if not networks[network].internal)
+    open_networks = sorted(network for network in container.networks if not networks.get(network, _UNKNOWN).internal)
     yield judged(
         name,
         "reaches no network but internal ones",
@@ -145,7 +166,7 @@ def _examine(container: Container, networks: Mapping[str, Network]) -> Iterator[
         seen=", ".join(open_networks or sorted(container.networks)) or "the host's",
         mend=f"mark these networks internal: true; {_COMPOSE}",
     )
-    with_host = sorted(network for network in container.networks if networks[network].has_host)
+    with_host = sorted(network for network in container.networks if networks.get(network, _UNKNOWN).has_host)
     yield judged(
         name,
         "cannot reach this machine",
@@ -191,6 +212,23 @@ def _examine(container: Container, networks: Mapping[str, Network]) -> Iterator[
         seen=f"{container.memory / 2**20:.0f} MiB, {container.processes} processes; 0 is no limit",
         mend="mem_limit and pids_limit",
     )
+    engine = [mount.source for mount in container.mounts if mount.source.endswith("docker.sock")]
+    shares = [*container.shares, *engine]
+    yield judged(
+        name,
+        "lives in nothing of the host's",
+        good=not shares,
+        seen=", ".join(shares) or "nothing",
+        mend="remove the engine's socket, devices, unconfined profiles and host modes",
+    )
+    if name in SERVICES:
+        yield judged(
+            name,
+            "asks nobody for names outside",
+            good=container.resolvers == (LOOPBACK,),
+            seen=", ".join(container.resolvers) or "the engine's name servers",
+            mend=f"dns: {LOOPBACK}",
+        )
     writable = sorted({mount.destination for mount in container.mounts if mount.writable} - WRITABLE)
     yield judged(
         name,
@@ -211,7 +249,14 @@ def _apart(protector: Container, invader: Container) -> Iterator[Finding]:
         seen=", ".join(networks) or "none",
         mend=f"a network for each; {_COMPOSE}",
     )
-    sources = sorted({mount.source for mount in protector.mounts} & {mount.source for mount in invader.mounts})
+    sources = sorted(
+        {
+            one.source if _within(one.source, other.source) else other.source
+            for one in protector.mounts
+            for other in invader.mounts
+            if _within(one.source, other.source) or _within(other.source, one.source)
+        }
+    )
     yield judged(
         between,
         "share no volume or folder",
@@ -219,3 +264,8 @@ def _apart(protector: Container, invader: Container) -> Iterator[Finding]:
         seen=", ".join(sources) or "none",
         mend="separate mounts: an invader that reads the protector's weights is no black box",
     )
+
+
+def _within(one: str, other: str) -> bool:
+    """Whether a volume is another, or a folder is another or lies in it."""
+    return PurePosixPath(one).is_relative_to(other)

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 import docker
-from docker.errors import APIError, DockerException
+from docker.errors import DockerException
 from docker.models.containers import Container as EngineContainer
+from requests import RequestException
 
 from orchestrator.doctor.containers import INVADER, ORCHESTRATOR, PROTECTOR, container_of, examine_containers, network_of
 from orchestrator.doctor.finding import Finding, Verdict
@@ -35,8 +36,8 @@ def examine_engine(project: str | None, *, version: str) -> Iterator[Finding]:
         facts = [container_of(container.attrs, version=_version(container)) for container in containers]
         names = {name for each in facts for name in each.networks}
         networks = {str(each.name): network_of(each.attrs) for each in client.networks.list(names=list(names))}
-    except APIError as error:
-        raise InputError(f"--project: the Docker engine says: {error.explanation or error}") from error
+    except (DockerException, RequestException) as error:
+        raise InputError(f"--project: the Docker engine says: {error}") from error
     finally:
         client.close()
     yield from examine_containers(facts, networks=networks, version=version)

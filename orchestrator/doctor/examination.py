@@ -10,6 +10,7 @@ from orchestrator.doctor.engine import examine_engine
 from orchestrator.doctor.finding import Finding, Verdict
 from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import InputError
+from rpc.addresses import AddressError
 from rpc.tls import TlsMaterial
 
 _STYLES = {Verdict.GOOD: "green", Verdict.WRONG: "bold red", Verdict.UNKNOWN: "yellow"}
@@ -21,11 +22,14 @@ async def examine(
     """All findings on a deployment.
 
     Raises:
-        InputError: one address without the other, or nothing to examine.
+        InputError: one address without the other, one that is none, or nothing to examine.
     """
     findings = []
     if protector is not None and invader is not None:
-        findings += [finding async for finding in examine_services(protector, invader, tls)]
+        try:
+            findings += [finding async for finding in examine_services(protector, invader, tls)]
+        except AddressError as error:
+            raise InputError(f"--protector, --invader: {error}") from error
     elif protector is not None or invader is not None:
         raise InputError("--protector, --invader: expected both addresses or none, got one")
     findings += examine_engine(project, version=version("face-deid-bench"))

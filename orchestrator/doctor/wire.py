@@ -14,7 +14,8 @@ from orchestrator.clients import InvaderClient, ProtectorClient
 from orchestrator.doctor.finding import Finding, Verdict, judged
 from orchestrator.errors import OrchestratorError
 from orchestrator.planning import LabelSets
-from rpc.channel import open_channel
+from rpc.addresses import host_and_port, is_loopback
+from rpc.channel import NO_PROXY, open_channel
 from rpc.diagnosis import diagnose
 from rpc.tls import TlsMaterial, expires_soon
 
@@ -39,24 +40,30 @@ async def examine_services(protector: str, invader: str, tls: TlsMaterial | None
 
 
 async def _examine(name: str, address: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
+    host, port = host_and_port(address)
     problem = await asyncio.to_thread(diagnose, address, tls)
     yield judged(name, "can be reached", good=problem is None, seen=problem or address, mend="see what was seen")
     if problem is not None:
         return
+    if tls is None and not is_loopback(host):
+        yield Finding(name, "is spoken to by mutual TLS", Verdict.WRONG, "plain text", "give both sides certificates")
+        return
     if tls is None:
         yield Finding(name, "is spoken to by mutual TLS", Verdict.UNKNOWN, "plain text, on loopback")
     else:
-        yield _expiry(name, await asyncio.to_thread(_certificate, address))
-        refused = await _refuses_strangers(address, tls)
+        yield _expiry(name, await asyncio.to_thread(_certificate, host, port))
+        answer = await _ask_a_stranger(address, tls)
         yield judged(
             name,
             "refuses clients without a certificate",
-            good=refused,
-            seen="refused" if refused else "answered one",
+            good=answer is grpc.StatusCode.UNAVAILABLE,
+            seen="refused" if answer is grpc.StatusCode.UNAVAILABLE else f"answered: {answer.name}",
             mend="give it --tls-authority",
         )
-    health = await _health(address, tls)
-    yield judged(name, "is healthy", good=health == "SERVING", seen=health, mend="look at its log")
+    async with open_channel(address, tls=tls) as channel:
+        health = await _health(channel)
+    said = health.name if isinstance(health, grpc.StatusCode) else health
+    yield judged(name, "is healthy", good=said == "SERVING", seen=said, mend="look at its log")
 
 
 def _expiry(name: str, certificate: x509.Certificate) -> Finding:
@@ -70,29 +77,25 @@ def _expiry(name: str, certificate: x509.Certificate) -> Finding:
     )
 
 
-def _certificate(address: str) -> x509.Certificate:
-    host, _, port = address.rpartition(":")
-    pem = ssl.get_server_certificate((host, int(port)), timeout=_SECONDS)
+def _certificate(host: str, port: int) -> x509.Certificate:
+    pem = ssl.get_server_certificate((host, port), timeout=_SECONDS)
     return x509.load_pem_x509_certificate(pem.encode())
 
 
-async def _refuses_strangers(address: str, tls: TlsMaterial) -> bool:
-    """Whether a client that knows the authority but has no certificate gets no answer."""
-    async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls.authority)) as channel:
-        return await _ask_health(channel) is None
+async def _ask_a_stranger(address: str, tls: TlsMaterial) -> grpc.StatusCode:
+    """What a client that knows the authority, but has no certificate, is told; UNAVAILABLE where nobody speaks to it."""
+    async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls.authority), options=[NO_PROXY]) as channel:
+        health = await _health(channel)
+    return health if isinstance(health, grpc.StatusCode) else grpc.StatusCode.OK
 
 
-async def _health(address: str, tls: TlsMaterial | None) -> str:
-    async with open_channel(address, tls=tls) as channel:
-        return await _ask_health(channel) or "no answer"
-
-
-async def _ask_health(channel: grpc.aio.Channel) -> str | None:
+async def _health(channel: grpc.aio.Channel) -> str | grpc.StatusCode:
+    """The health that a service reports, or the status of the call that failed."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs do not name its methods
     try:
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs do not name its methods
         answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
-    except grpc.aio.AioRpcError:
-        return None
+    except grpc.aio.AioRpcError as error:
+        return error.code()
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 

@@ -1,9 +1,7 @@
 """The compose deployment under test: built from a clean copy of the tree, with a project name of its own."""
 
-import io
 import shutil
 import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,10 +28,14 @@ class Deployment:
 
     def compose(self, *arguments: str, files: Sequence[str] = ("docker-compose.yml",), timeout: int = CALL_SECONDS) -> str:
         """Runs a compose command that must succeed, and returns its standard output."""
+        return self.piped(*arguments, files=files, timeout=timeout).decode()
+
+    def piped(self, *arguments: str, files: Sequence[str] = ("docker-compose.yml",), timeout: int = CALL_SECONDS) -> bytes:
+        """The standard output as it is."""
         named = [part for file in files for part in ("-f", file)]
         command = [*_compose_command(), "-p", self.project, *named, *arguments]
-        finished = subprocess.run(command, cwd=self.context, capture_output=True, text=True, timeout=timeout)
-        assert finished.returncode == 0, f"{command}\n{finished.stdout[-4000:]}\n{finished.stderr[-4000:]}"
+        finished = subprocess.run(command, cwd=self.context, capture_output=True, timeout=timeout)
+        assert finished.returncode == 0, f"{command}\n{finished.stdout[-4000:]!r}\n{finished.stderr.decode()[-4000:]}"
         return finished.stdout
 
     def up(self, *, files: Sequence[str] = ("docker-compose.yml",)) -> None:
@@ -59,18 +61,6 @@ class Deployment:
         (network,) = self.container(service).attrs["NetworkSettings"]["Networks"].values()
         return str(network["IPAddress"])
 
-    def fetch(self, volume: str, path: str, into: Path) -> Path:
-        """Copies a folder out of one of the project's volumes."""
-        mounts = {f"{self.project}_{volume}": {"bind": "/volume", "mode": "ro"}}
-        holder = self.client.containers.create(ORCHESTRATOR_IMAGE, volumes=mounts)
-        try:
-            chunks, _ = holder.get_archive(f"/volume/{path}")
-            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-                archive.extractall(into, filter="data")
-        finally:
-            holder.remove()
-        return into / Path(path).name
-
 
 @contextmanager
 def deployed() -> Iterator[Deployment]:
@@ -85,7 +75,9 @@ def deployed() -> Iterator[Deployment]:
             yield deployment
         finally:
             deployment.compose("down", "--volumes", "--remove-orphans")
+            left = [volume.name for volume in client.volumes.list() if volume.name.startswith(deployment.project)]
             client.close()
+        assert not left, f"faces and certificates stay behind in {left}"
 
 
 def _copy_tree(context: Path) -> None:

@@ -125,6 +125,25 @@ def test_a_key_is_readable_by_its_program_alone(deployment: Deployment, service:
     assert listed == "[[], []]"
 
 
+STRANGER = """
+import grpc
+authority = open("/certificates/{service}/ca.crt", "rb").read()
+channel = grpc.secure_channel("{service}:{port}", grpc.ssl_channel_credentials(authority))
+try:
+    grpc.channel_ready_future(channel).result(timeout=3)
+except grpc.FutureTimeoutError:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_stranger_is_refused_and_every_line_of_the_log_stays_json(deployment: Deployment, service: str) -> None:
+    assert deployment.python(service, STRANGER.format(service=service, port=PORTS[service])) == "refused"
+    lines = deployment.container(service).logs(stdout=False).decode().splitlines()
+    assert lines
+    assert [line for line in lines if not line.startswith('{"time": ')] == []
+
+
 def doctor() -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "orchestrator", "doctor"]
     return subprocess.run(command, capture_output=True, text=True, timeout=120)

@@ -25,6 +25,7 @@ GOOD = Container(
     networks=frozenset({"protector_net"}),
     published=(),
     version="1.2.3",
+    resolvers=("127.0.0.1",),
 )
 INVADER = replace(
     GOOD,
@@ -65,6 +66,14 @@ def test_nothing_is_wrong_with_a_good_deployment() -> None:
         ({"published": ("50051/tcp",)}, "publishes no port", "50051/tcp"),
         ({"mounts": (Mount("weights", "/checkpoints", True),)}, "writes only its ledger or its runs", "/checkpoints"),
         ({"networks": frozenset()}, "reaches no network but internal ones", "the host's"),
+        ({"resolvers": ()}, "asks nobody for names outside", "the engine's name servers"),
+        ({"resolvers": ("192.0.2.1",)}, "asks nobody for names outside", "192.0.2.1"),
+        ({"shares": ("PidMode host",)}, "lives in nothing of the host's", "PidMode host"),
+        (
+            {"mounts": (Mount("/var/run/docker.sock", "/docker.sock", False),)},
+            "lives in nothing of the host's",
+            "/var/run/docker.sock",
+        ),
         ({"version": "1.2.2"}, "is of this program's version", "1.2.2, this program 1.2.3"),
     ],
 )
@@ -125,6 +134,32 @@ def test_weights_that_both_can_read_are_seen() -> None:
     assert (finding.demand, finding.seen) == ("share no volume or folder", "/srv/weights")
 
 
+def test_a_folder_within_a_folder_is_shared() -> None:
+    whole, part = Mount("/srv/weights", "/checkpoints", False), Mount("/srv/weights/invader", "/checkpoints", False)
+    beside = Mount("/srv/weights-of-others", "/checkpoints", False)
+    (finding,) = wrong(replace(GOOD, mounts=(whole,)), replace(INVADER, mounts=(part,)))
+    assert (finding.demand, finding.seen) == ("share no volume or folder", "/srv/weights/invader")
+    assert wrong(replace(GOOD, mounts=(whole,)), replace(INVADER, mounts=(beside,))) == []
+
+
+def test_what_a_container_lives_in_is_read() -> None:
+    inspected: dict[str, Any] = {
+        "Config": {"Labels": {"com.docker.compose.service": "protector"}},
+        "State": {},
+        "HostConfig": {
+            "NetworkMode": "host",
+            "PidMode": "container:abc",
+            "IpcMode": "private",
+            "Devices": [{"PathOnHost": "/dev/kvm"}],
+            "SecurityOpt": ["seccomp=unconfined"],
+        },
+        "Mounts": [],
+        "NetworkSettings": {},
+    }
+    expected = ("NetworkMode host", "PidMode container:abc", "device /dev/kvm", "seccomp=unconfined")
+    assert container_of(inspected, version="").shares == expected
+
+
 def test_an_inspection_becomes_a_container() -> None:
     inspected = {
         "Config": {"Labels": {"com.docker.compose.service": "protector"}, "User": "10001:10001"},
@@ -137,6 +172,10 @@ def test_an_inspection_becomes_a_container() -> None:
             "SecurityOpt": ["no-new-privileges:true"],
             "Memory": 2**30,
             "PidsLimit": 256,
+            "NetworkMode": "protector_net",
+            "PidMode": "",
+            "IpcMode": "private",
+            "Dns": ["127.0.0.1"],
         },
         "Mounts": [
             {"Type": "volume", "Name": "protector_certificate", "Destination": "/certificates/protector", "RW": False},
@@ -163,6 +202,7 @@ def test_a_bare_container_has_none_of_it() -> None:
         "reaches no network but internal ones",
         "cannot reach this machine",
         "publishes no port",
+        "asks nobody for names outside",
         "is not root",
         "cannot write its root",
         "has no capabilities",

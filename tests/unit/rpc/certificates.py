@@ -11,6 +11,7 @@ from rpc.certificates import Authority, files_in
 from rpc.tls import TlsFiles, TlsMaterial
 
 DAY = timedelta(days=1)
+LOOPBACK_NAMES = ("localhost", "127.0.0.1", "::1")
 
 
 def certificate_of(authority: Authority) -> bytes:
@@ -21,8 +22,11 @@ def certificate_of(authority: Authority) -> bytes:
 def material(
     authority: Authority, name: str = "orchestrator", *, server: bool = False, trusting: Authority | None = None
 ) -> TlsMaterial:
-    """What a client, or else a server, shows, and whom it believes: by default who signed its own certificate."""
-    certificate, key = authority.issue(name, server=server)
+    """What a client, or else a server, shows, and whom it believes: by default who signed its own certificate.
+
+    A server is believed on loopback too, where tests meet it.
+    """
+    certificate, key = authority.issue(name, server=server, also=LOOPBACK_NAMES)
     leaf = x509.load_pem_x509_certificate(certificate)
     return TlsMaterial(certificate, key, certificate_of(trusting or authority), leaf)
 

@@ -1,8 +1,8 @@
-"""Which hosts are this machine's own, and the host of an address."""
+"""Which hosts are this machine's own, and what an address is made of."""
 
 import pytest
 
-from rpc.addresses import host_of, is_loopback
+from rpc.addresses import AddressError, host_and_port, is_loopback
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "localhost", "::1", "[::1]"])
@@ -19,8 +19,14 @@ def test_no_other_host_is_whatever_its_name_resembles(host: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "host"),
-    [("127.0.0.1:5000", "127.0.0.1"), ("[::1]:5000", "[::1]"), ("protector:5000", "protector"), (":5000", "")],
+    ("address", "host", "port"),
+    [("127.0.0.1:5000", "127.0.0.1", 5000), ("[::1]:5000", "::1", 5000), ("protector:65535", "protector", 65535)],
 )
-def test_the_host_stands_before_the_last_colon(address: str, host: str) -> None:
-    assert host_of(address) == host
+def test_an_address_is_a_host_and_a_port(address: str, host: str, port: int) -> None:
+    assert host_and_port(address) == (host, port)
+
+
+@pytest.mark.parametrize("address", ["", "protector", "protector:", ":5000", "a:0", "a:65536", "a:-1", "a:x", "a:5 ", "a:٣"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(AddressError, match=r"expected host:port, such as .+, got "):
+        host_and_port(address)

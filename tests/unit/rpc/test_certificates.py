@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from rpc.certificates import Authority, files_in, main, make_certificates
 from rpc.tls import TlsError, TlsMaterial, read_tls
-from tests.unit.rpc.certificates import material, written
+from tests.unit.rpc.certificates import expired, material, written
 
 NAMES = ("protector", "invader", "orchestrator")
 
@@ -53,7 +53,9 @@ def authority() -> Authority:
 
 
 @pytest.mark.parametrize("host", ["protector", "localhost", "127.0.0.1", "::1"])
-def test_a_server_is_believed_by_its_name_and_on_loopback(authority: Authority, host: str, tmp_path: Path) -> None:
+def test_a_server_is_believed_by_its_name_and_by_all_that_it_was_given_beside(
+    authority: Authority, host: str, tmp_path: Path
+) -> None:
     shake_hands(material(authority, "protector", server=True), material(authority), host, tmp_path)
 
 
@@ -61,6 +63,28 @@ def test_a_server_is_believed_by_its_name_and_on_loopback(authority: Authority, 
 def test_a_server_is_not_believed_by_another_name(authority: Authority, host: str, tmp_path: Path) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match=r"mismatch|not valid for"):
         shake_hands(material(authority, "protector", server=True), material(authority), host, tmp_path)
+
+
+def test_a_server_is_not_believed_on_loopback_unless_asked_for(tmp_path: Path) -> None:
+    make_certificates(tmp_path / "plain")
+    plain = [read_tls(files_in(tmp_path / "plain" / name)) for name in ("protector", "orchestrator")]
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"mismatch|not valid for"):
+        shake_hands(plain[0], plain[1], "localhost", tmp_path)
+    make_certificates(tmp_path / "also", also=["localhost"])
+    also = [read_tls(files_in(tmp_path / "also" / name)) for name in ("protector", "orchestrator")]
+    shake_hands(also[0], also[1], "localhost", tmp_path)
+
+
+def test_a_server_can_be_an_address(tmp_path: Path) -> None:
+    make_certificates(tmp_path, servers=["192.0.2.7"])
+    server, client = (read_tls(files_in(tmp_path / name)) for name in ("192.0.2.7", "orchestrator"))
+    shake_hands(server, client, "192.0.2.7", tmp_path)
+
+
+@pytest.mark.parametrize("name", ["bücher", "a" * 65, ""])
+def test_a_name_that_is_none_is_refused(name: str) -> None:
+    with pytest.raises(TlsError, match="expected a host name"):
+        Authority.create().issue(name, server=True)
 
 
 def test_a_server_s_certificate_does_not_serve_as_a_client_s(authority: Authority, tmp_path: Path) -> None:
@@ -139,8 +163,26 @@ def all_new(before: dict[str, bytes], after: dict[str, bytes]) -> bool:
     return all(after[name] != content for name, content in before.items())
 
 
-def test_certificates_with_less_than_a_month_left_are_made_anew(tmp_path: Path) -> None:
-    make_certificates(tmp_path, days=29)
+def test_certificates_that_end_soon_are_left_because_services_run_with_them(tmp_path: Path) -> None:
+    make_certificates(tmp_path, days=1)
+    assert not make_certificates(tmp_path)
+
+
+def test_certificates_are_renewed_when_asked(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    before = contents(tmp_path)
+    assert make_certificates(tmp_path, renew=True)
+    assert all_new(before, contents(tmp_path))
+
+
+def test_expired_certificates_are_made_anew(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    authority = Authority.create()
+    for name in NAMES:
+        past = expired(authority, material(authority, name))
+        for path in (tmp_path / name).iterdir():
+            path.unlink()
+        written(tmp_path / name, past)
     before = contents(tmp_path)
     assert make_certificates(tmp_path)
     assert all_new(before, contents(tmp_path))
@@ -195,8 +237,10 @@ def test_the_command_ends_with_what_is_in_the_way(tmp_path: Path) -> None:
     assert refused.stderr.startswith(f"error: {tmp_path}: cannot be written: ")
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="only root hands files to others")
-def test_the_command_hands_them_to_the_user_that_programs_run_as(tmp_path: Path) -> None:
-    assert run(tmp_path, "--owner", "12345").exit_code == 0
-    owned = [path for name in NAMES for path in (tmp_path / name, *(tmp_path / name).iterdir())]
-    assert {(path.stat().st_uid, path.stat().st_gid) for path in owned} == {(12345, 12345)}
+def test_the_command_renews_and_gives_servers_further_names(tmp_path: Path) -> None:
+    run(tmp_path)
+    before = contents(tmp_path)
+    again = run(tmp_path, "--renew", "--also", "localhost")
+    assert again.stdout == f"{tmp_path}: made: protector, invader, orchestrator\n"
+    assert all_new(before, contents(tmp_path))
+    shake_hands(*(read_tls(files_in(tmp_path / name)) for name in ("invader", "orchestrator")), "localhost", tmp_path)
