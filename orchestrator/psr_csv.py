@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.psr import CellResult, Difference, Rate
+from orchestrator.protocol import CONTROL, NOISE, Cell
 
 COLUMNS = (
     "source_model",
@@ -22,6 +23,8 @@ COLUMNS = (
     "detected",
     "detection_rate",  # percent
     "psr_of_detected",
+    "control",  # PSR of the control, and of noise of the same epsilon, in percent
+    "noise",
     "minus_control",  # points, paired, with its 95 % Newcombe interval
     "minus_control_low",
     "minus_control_high",
@@ -37,14 +40,19 @@ def psr_csv(results: Iterable[CellResult], *, subjects: int, caveat: str = "") -
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for result in results:
+    rows = list(results)
+    psr = {(row.cell, row.k): _number(row.psr.percent) for row in rows}
+    for result in rows:
         cell = result.cell
+        control = Cell(cell.source_model, CONTROL, 0, cell.target_model)
+        noise = Cell(cell.source_model, NOISE, cell.epsilon, cell.target_model)
         writer.writerow(
             [
                 *(cell.source_model, cell.method, cell.epsilon, cell.target_model, result.k, subjects),
                 *(result.psr.n, result.psr.successes, *_rate(result.psr)),
                 *(result.detected.successes, _number(result.detected.percent)),
                 _number(result.psr_of_detected.percent) if result.psr_of_detected else "",
+                *(psr.get((control, result.k), ""), psr.get((noise, result.k), "")),
                 *_difference(result.minus_control),
                 *_difference(result.minus_noise),
                 caveat,

@@ -39,6 +39,8 @@ def test_a_row_holds_a_cell_s_psr_with_all_that_stands_beside_it() -> None:
         "detected": "3",
         "detection_rate": "75.0000",
         "psr_of_detected": "66.6667",
+        "control": "0.0000",
+        "noise": "",
         "minus_control": "75.0000",
         "minus_noise": "",
         "minus_noise_low": "",
@@ -85,3 +87,18 @@ def test_no_observations_leave_the_header_alone() -> None:
     text = psr_csv([], subjects=4)
     assert text.startswith("source_model,method,epsilon,target_model,k,subjects,n,protected,psr,")
     assert text.count("\n") == 1
+
+
+def test_the_psr_of_both_controls_stands_beside_a_cell() -> None:
+    table = [
+        *observations(CLOAKED, a=BEYOND, b=BEYOND),
+        *observations(CONTROL, a=1, b=2),
+        *observations(Cell("facenet", "noise", 8, "resnet50"), a=1, b=6),
+        *observations(Cell("facenet", "noise", 4, "resnet50"), a=1, b=1),
+        *observations(Cell("facenet", "noise", 8, "senet50"), a=7, b=7),
+    ]
+    beside = {(row["method"], row["epsilon"], row["target_model"]): (row["control"], row["noise"]) for row in rows(table)}
+    assert beside["bim", "8", "resnet50"] == ("50.0000", "50.0000")
+    assert beside["noise", "4", "resnet50"] == ("50.0000", "0.0000")
+    assert beside["none", "0", "resnet50"] == ("50.0000", "")
+    assert beside["noise", "8", "senet50"] == ("", "100.0000")

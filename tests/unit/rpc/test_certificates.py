@@ -243,4 +243,5 @@ def test_the_command_renews_and_gives_servers_further_names(tmp_path: Path) -> N
     again = run(tmp_path, "--renew", "--also", "localhost")
     assert again.stdout == f"{tmp_path}: made: protector, invader, orchestrator\n"
     assert all_new(before, contents(tmp_path))
-    shake_hands(*(read_tls(files_in(tmp_path / name)) for name in ("invader", "orchestrator")), "localhost", tmp_path)
+    invader, orchestrator = (read_tls(files_in(tmp_path / name)) for name in ("invader", "orchestrator"))
+    shake_hands(invader, orchestrator, "localhost", tmp_path)

@@ -1,0 +1,129 @@
+"""`orchestrator compare`: the same cells of several runs side by side."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.markup import escape
+from rich.table import Table
+
+from orchestrator.console import console
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.metrics.psr import Difference, Rate
+from orchestrator.report.comparison import ComparedCell, Differing, compared, differing, labels
+from orchestrator.report.run import Run, read_run
+from orchestrator.report.tables import signed
+from orchestrator.tables import title
+
+PAPERS_K = 25  # at which the paper states its numbers
+DETAILS_SHOWN = 4  # of one thing that differs
+
+
+@click.command(name="compare")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="RUN RUN...")
+@click.option("--k", type=click.IntRange(1), help="Compare PSR@k.  [default: 25, or the largest that all runs have]")
+@click.option("--anyway", is_flag=True, help="Compare runs that differ in more than one thing, too.")
+@click.option("--csv", "to", type=click.Path(path_type=Path), help="Write the comparison as CSV, too.")
+def compare_command(*, runs: tuple[Path, ...], k: int | None, anyway: bool, to: Path | None) -> None:
+    """Show the same cells of several runs side by side.
+
+    Differences are of every other run from the first, over the probes that both observed, with 95 % intervals.
+    """
+    if len(runs) < 2:
+        raise InputError(f"compare: expected two runs or more, got {len(runs)}")
+    read = [read_run(root) for root in runs]
+    things = differing(read)
+    if len(things) > 1 and not anyway:
+        raise InputError(
+            f"compare: expected runs that differ in one thing, got {len(things)}: {_named(things)}. What of a difference is "
+            f"whose cannot be told; --anyway compares them all the same"
+        )
+    k = k or _k(read)
+    cells = list(compared(read, k=k))
+    _check_shared(read, cells)
+    out = console()
+    out.print(f"what differs: {_named(things) or 'nothing'}", markup=False, highlight=False)
+    for name, run in zip(labels(read), read, strict=True):
+        if run.caveat:
+            out.print(f"{name}: {run.caveat}", style="italic", markup=False, highlight=False)
+    out.print(_table(read, cells, k))
+    if to is not None:
+        _write(to, _csv(read, cells, k))
+
+
+def _check_shared(runs: Sequence[Run], cells: Sequence[ComparedCell]) -> None:
+    if not cells:
+        raise InputError("compare: expected runs with cells in common, got none")
+    if all(difference is None for cell in cells for difference in cell.differences):
+        raise InputError(f"compare: expected runs with subjects in common, got none in {', '.join(labels(runs))}")
+
+
+def _k(runs: Sequence[Run]) -> int:
+    shared = set(runs[0].grid.ks).intersection(*(run.grid.ks for run in runs))
+    if not shared:
+        raise InputError("--k: the runs have no k in common; name one that all asked for enough candidates for")
+    return PAPERS_K if PAPERS_K in shared else max(shared)
+
+
+def _named(things: Sequence[Differing]) -> str:
+    return "; ".join(
+        ", ".join(thing.details[:DETAILS_SHOWN]) + (", ..." if len(thing.details) > DETAILS_SHOWN else "")
+        for thing in things
+    )
+
+
+def _table(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> Table:
+    names = list(map(escape, labels(runs)))
+    table = Table(
+        title=f"PSR@{k} in %, and differences from {names[0]} in points [95 % interval]",
+        caption="* the interval of the difference excludes zero",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("source model", "method", "ε", "target model"):
+        table.add_column(heading)
+    for heading in (*names, *(f"{name} −" for name in names[1:])):
+        table.add_column(heading, justify="right", overflow="fold")
+    for each in cells:
+        cell = each.cell
+        where = (title(cell.source_model), title(cell.method), str(cell.epsilon), title(cell.target_model))
+        table.add_row(*where, *map(_psr, each.rates), *map(_points, each.differences))
+    return table
+
+
+def _psr(rate: Rate | None) -> str:
+    return "–" if rate is None else f"{rate.percent:.1f} (N={rate.n})"
+
+
+def _points(difference: Difference | None) -> str:
+    if difference is None:
+        return "–"
+    interval = difference.interval
+    mark = "*" if interval.low > 0 or interval.high < 0 else ""
+    return f"{signed(difference.points)} \\[{signed(interval.low, places=0)}, {signed(interval.high, places=0)}]{mark}"
+
+
+def _csv(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = ("run", "n", "psr", "pairs", "difference", "difference_low", "difference_high")
+    writer.writerow(("source_model", "method", "epsilon", "target_model", "k", *columns))
+    for each in cells:
+        cell = each.cell
+        for name, rate, difference in zip(labels(runs), each.rates, (None, *each.differences), strict=True):
+            psr = [0, ""] if rate is None else [rate.n, f"{rate.percent:.4f}"]
+            paired: list[int | str] = ["", "", "", ""]
+            if difference is not None:
+                interval = difference.interval
+                paired = [difference.counts.n, *(f"{v:.4f}" for v in (difference.points, interval.low, interval.high))]
+            writer.writerow([cell.source_model, cell.method, cell.epsilon, cell.target_model, k, name, *psr, *paired])
+    return text.getvalue()
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise OrchestratorError(f"--csv: {path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,64 @@
+"""`orchestrator purge`: removes the pictures of a run, and keeps its figures."""
+
+from pathlib import Path
+
+import click
+
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.report.pictures import kept_pictures, picture_figures, without_pictures
+from orchestrator.run_folder import RunFolder
+
+PAGE = Path("report") / "report.html"
+
+
+@click.command(name="purge")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def purge_command(*, run: Path, yes: bool) -> None:
+    """Remove the pictures of RUN: its cloaks, its probes, and those in its report. What was observed stays.
+
+    A report that was written elsewhere keeps its pictures, and so do backups.
+    """
+    folder = RunFolder(run)
+    if not run.is_dir() or not (folder.observations.exists() or (run / "manifest.json").exists()):
+        raise InputError(f"{run}: expected the folder of a run, got {'another folder' if run.is_dir() else 'none'}")
+    pictures = kept_pictures(folder)
+    figures = picture_figures(run / "report" / "figures")
+    page = run / PAGE
+    shown = _page_without_pictures(page)
+    if not pictures and not figures and shown is None:
+        click.echo(f"{run} holds no pictures")
+        return
+    size = sum(path.stat().st_size for path in (*pictures, *figures))
+    parts = [f"{len(pictures)} cloaks and probes", f"{len(figures)} figures made of them"]
+    what = f"{', '.join(parts)} ({size / 1e6:.1f} MB){' and the gallery of its report' if shown is not None else ''}"
+    if not yes:
+        click.confirm(f"{run}: remove {what}?", abort=True)
+    try:
+        for path in (*pictures, *figures):
+            path.unlink()
+        if shown is not None:
+            page.write_text(shown, encoding="utf-8")
+        _remove_empty_folders(folder)
+    except OSError as error:
+        raise OrchestratorError(f"{error.filename}: cannot be removed: {error.strerror or error}") from error
+    click.echo(f"{run}: removed {what}; what was observed stays")
+
+
+def _page_without_pictures(page: Path) -> str | None:
+    """The page as it is to be written; None where there is none, or it shows no pictures."""
+    try:
+        found = page.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{page}: cannot be read: {error}") from error
+    bare = without_pictures(found)
+    return None if bare == found else bare
+
+
+def _remove_empty_folders(folder: RunFolder) -> None:
+    for place in folder.pictures:
+        for path in sorted(place.glob("*/")):
+            if not any(path.iterdir()):
+                path.rmdir()

@@ -1,0 +1,73 @@
+"""`orchestrator report`: a run as a page, figures and files."""
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from orchestrator.errors import InputError
+
+NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
+
+
+@click.command(name="report")
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option(
+    "--beside",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="OTHER",
+    help="A run that is RUN but for --storage png, or but for --reading whole: what compression and resizing do.",
+)
+@click.option("--out", type=click.Path(path_type=Path), help="Folder to write into.  [default: RUN/report]")
+@click.option("--with-pictures", is_flag=True, help="Show pictures of people. Those who do not exist are always shown.")
+@click.option("--magnified", is_flag=True, help="Show the perturbations, magnified, under the example cloaks.")
+def report_command(*, run: Path, beside: tuple[Path, ...], out: Path | None, with_pictures: bool, magnified: bool) -> None:
+    """Write the report of RUN: one HTML page, its figures, and its data as files.
+
+    A run that is still going, or short, is reported on as far as it is; the page says so at its top.
+    """
+    page = report(run, beside=beside, out=out, with_pictures=with_pictures, magnified=magnified)
+    click.echo(f"report: {page}")
+
+
+def report(
+    root: Path,
+    *,
+    beside: tuple[Path, ...] = (),
+    out: Path | None = None,
+    with_pictures: bool = False,
+    magnified: bool = False,
+) -> Path:
+    """Writes the report of the run in a folder, and returns the page.
+
+    Raises:
+        InputError: a folder holds no such run.
+        OrchestratorError: it cannot be written, or a package that it is made with is not installed.
+    """
+    check_packages()
+    from orchestrator.report.beside import beside as told  # only now: matplotlib takes its time
+    from orchestrator.report.run import read_run
+    from orchestrator.report.write import check_out, write_report
+
+    out = out or root / "report"
+    run = read_run(root)
+    check_out(out)
+    return write_report(
+        run,
+        beside=told(run, [read_run(other) for other in beside]),
+        out=out,
+        with_pictures=with_pictures,
+        magnified=magnified,
+    )
+
+
+def check_packages() -> None:
+    """Makes sure that what a report is made with is installed.
+
+    Raises:
+        InputError: something is not.
+    """
+    absent = [name for name in NEEDED if find_spec(name) is None]
+    if absent:
+        raise InputError(f"a report needs {', '.join(absent)}: pip install 'face-deid-bench[report]'")

@@ -1,0 +1,53 @@
+"""`orchestrator runs`: which runs there are, and how far each is."""
+
+from pathlib import Path
+
+import click
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.console import console
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.report.pictures import kept_pictures
+from orchestrator.report.run import read_run
+from orchestrator.run_folder import RunFolder
+
+
+@click.command(name="runs")
+@click.option(
+    "--runs",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    envvar="DEID_ORCHESTRATOR_RUNS",
+    help="Folder of run folders.",
+)
+def runs_command(*, folder: Path) -> None:
+    """List the runs of a folder: what each asks, how far it is, and whether it holds pictures."""
+    if not folder.is_dir():
+        raise InputError(f"--runs: expected a folder of run folders, got {folder}, which is none")
+    roots = sorted(path for path in folder.iterdir() if (path / "manifest.json").exists() or (path / "cloaks").is_dir())
+    if not roots:
+        click.echo(f"no runs in {folder}")
+        return
+    table = Table()
+    for column in ("run", "subjects", "source models", "methods", "storage", "state", "pictures"):
+        table.add_column(column, justify="right" if column in ("subjects", "pictures") else "left", overflow="fold")
+    for root in roots:
+        table.add_row(*_row(root))
+    console().print(table)
+
+
+def _row(root: Path) -> list[Text]:
+    pictures = sum(path.stat().st_size for path in kept_pictures(RunFolder(root)))
+    held = f"{pictures / 1e6:.1f} MB" if pictures else "none"
+    try:
+        run = read_run(root)
+    except OrchestratorError as error:
+        return [Text(text) for text in (root.name, "", "", "", "", f"cannot be read: {error}", held)]
+    grid = run.grid
+    done = len(run.matrix.probes)
+    state = "no outcome: going on, or broken off" if run.going_on else "complete" if run.complete else "short cells"
+    storage = run.storage if run.reading == "detected" else f"{run.storage}, read {run.reading}"
+    cells = [f"{done} of {run.subjects}", ", ".join(grid.source_models), ", ".join(grid.methods), storage, state, held]
+    return [Text(text) for text in (root.name, *cells)]

@@ -1,0 +1,43 @@
+"""Runs that stand beside another, in which one thing only is otherwise."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from orchestrator.errors import InputError
+from orchestrator.protocol import Reading
+from orchestrator.report.comparison import differing
+from orchestrator.report.run import Run
+
+STORAGE, READING = "protocol.storage", "protocol.reading"
+HARMLESS = ("protocol.subjects",)  # the subjects of the smaller run are the larger's first
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a run is compared with where the paper speaks of compression and of resizing."""
+
+    png: Run | None = None
+    whole: Run | None = None
+
+
+def beside(run: Run, others: Sequence[Run]) -> Beside:
+    """Tells the others by what differs.
+
+    Raises:
+        InputError: one differs in something else, or in nothing, or two in the same thing.
+    """
+    png: Run | None = None
+    whole: Run | None = None
+    for other in others:
+        things = {each.thing for each in differing([run, other]) if each.thing not in HARMLESS}
+        if things == {STORAGE} and other.storage == "png" and png is None:
+            png = other
+        elif things == {READING} and other.reading == Reading.WHOLE and whole is None:
+            whole = other
+        else:
+            said = ", ".join(sorted(things)) or "nothing"
+            raise InputError(
+                f"--beside: expected runs that are RUN but for --storage png or but for --reading whole, one of each, "
+                f"got {other.root}; what differs: {said}"
+            )
+    return Beside(png, whole)

@@ -1,0 +1,135 @@
+"""The same cells of several runs side by side, by probe."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from orchestrator.errors import InputError
+from orchestrator.manifest import differences, reading_of
+from orchestrator.metrics.intervals import PairedCounts
+from orchestrator.metrics.psr import Difference, Rate
+from orchestrator.protocol import Cell
+from orchestrator.report.run import BINDING, Run
+
+
+@dataclass(frozen=True)
+class ComparedCell:
+    """One cell of the first run, and what became of the same in every run."""
+
+    cell: Cell
+    rates: tuple[Rate | None, ...]  # a run each; None where nothing was observed
+    differences: tuple[Difference | None, ...]  # of every run after the first from the first, over the probes of both
+
+
+@dataclass(frozen=True)
+class Differing:
+    """One thing in which runs differ: a field of the protocol, the data set, the source models or the target models."""
+
+    thing: str
+    details: tuple[str, ...]
+
+
+def labels(runs: Sequence[Run]) -> list[str]:
+    """A name for each run: its folder's, or its path where two folders have the same."""
+    names = [run.name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run.root) for run in runs]
+
+
+def differing(runs: Sequence[Run]) -> list[Differing]:
+    """What differs between the first run and any other. `ks` do not count: they are read off the same answers."""
+    found: dict[str, dict[str, None]] = {}
+    first, names = runs[0].manifest, labels(runs)
+    for other, name in zip(runs[1:], names[1:], strict=True):
+        for path, here, there in differences(_binding(first), _binding(other.manifest)):
+            thing = _thing(path)
+            if thing != "protocol.grid.ks":
+                found.setdefault(thing, {})[f"{path}: {here!r} in {names[0]}, {there!r} in {name}"] = None
+    return [Differing(thing, tuple(details)) for thing, details in sorted(found.items())]
+
+
+def _binding(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run is bound to, with the reading of one that was made before a manifest stated it."""
+    found = {key: manifest[key] for key in BINDING}
+    return found | {"protocol": found["protocol"] | {"reading": reading_of(manifest)}}
+
+
+def _thing(path: str) -> str:
+    """`protocol.grid.methods`, `protocol.storage`, or else the part of the manifest: one checkpoint is a card of fields."""
+    parts = path.split(".")
+    if parts[0] != "protocol":
+        return parts[0]
+    return ".".join(parts[: 3 if parts[1:2] == ["grid"] else 2])
+
+
+def compared(runs: Sequence[Run], *, k: int) -> Iterator[ComparedCell]:
+    """Every cell of the first run that another run has too.
+
+    Where runs have different methods, and equally many, these stand for each other in their order: `bim` of one beside
+    another's only other method.
+
+    Raises:
+        InputError: a run was asked for fewer than k candidates.
+    """
+    for run in runs:
+        if k > run.matrix.candidates:
+            raise InputError(
+                f"--k: expected at most {run.matrix.candidates}, the candidates that {run.name} asked for, got {k}"
+            )
+    standing_for = [_standing_for(runs[0], run) for run in runs]
+    for cell in runs[0].grid.cells():
+        cells = [_in(run, cell, names) for run, names in zip(runs, standing_for, strict=True)]
+        if sum(each is not None for each in cells) < 2:
+            continue
+        yield ComparedCell(
+            cell=cell,
+            rates=tuple(_rate(run, each, k) for run, each in zip(runs, cells, strict=True)),
+            differences=tuple(
+                _difference(runs[0], cell, run, each, k) for run, each in zip(runs[1:], cells[1:], strict=True)
+            ),
+        )
+
+
+def _standing_for(first: Run, other: Run) -> Mapping[str, str]:
+    """A method of the first run -> the method of the other that stands beside it."""
+    ours, theirs = (
+        [method for method in mine.grid.methods if method not in its.grid.methods]
+        for mine, its in ((first, other), (other, first))
+    )
+    same = {method: method for method in first.grid.all_methods if method in other.grid.all_methods}
+    return same | (dict(zip(ours, theirs, strict=True)) if len(ours) == len(theirs) else {})
+
+
+def _in(run: Run, cell: Cell, methods: Mapping[str, str]) -> Cell | None:
+    method = methods.get(cell.method)
+    there = None if method is None else replace(cell, method=method)
+    return there if there in set(run.grid.cells()) else None
+
+
+def _rate(run: Run, cell: Cell | None, k: int) -> Rate | None:
+    if cell is None or not (n := int(run.matrix.observed(cell).sum())):
+        return None
+    return Rate(int(run.matrix.protected(cell, k).sum()), n)
+
+
+def _difference(first: Run, cell: Cell, other: Run, there: Cell | None, k: int) -> Difference | None:
+    """PSR@k of the other minus that of the first, over the probes observed in both."""
+    if there is None:
+        return None
+    places = {probe: place for place, probe in enumerate(first.matrix.probes)}
+    shared = [(places[probe], place) for place, probe in enumerate(other.matrix.probes) if probe in places]
+    ours, theirs = np.array(shared, dtype=np.int64).reshape(-1, 2).T
+    seen = first.matrix.observed(cell)[ours] & other.matrix.observed(there)[theirs]
+    if not seen.any():
+        return None
+    before = first.matrix.protected(cell, k)[ours][seen]
+    after = other.matrix.protected(there, k)[theirs][seen]
+    return Difference(
+        PairedCounts(
+            both=int((after & before).sum()),
+            first_only=int((after & ~before).sum()),
+            second_only=int((~after & before).sum()),
+            neither=int((~after & ~before).sum()),
+        )
+    )

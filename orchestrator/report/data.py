@@ -1,0 +1,48 @@
+"""`observations.parquet`: a row per observation, in plain columns."""
+
+from typing import Any, BinaryIO
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from numpy.typing import NDArray
+
+from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE, RankMatrix
+from orchestrator.metrics.observation import Outcome
+
+Indices = NDArray[np.int64]
+
+
+def observations_table(matrix: RankMatrix) -> pa.Table:
+    """The observations, cell by cell and probe by probe.
+
+    Columns: probe (IDENTITY/FILE), identity, source_model, method, epsilon (levels; 0 for the control), target_model,
+    outcome (ranked, beyond, no_face), rank (1-based; null unless ranked), candidates (asked for).
+    """
+    cells, probes = np.nonzero(matrix.ranks != MISSING)
+    ranks = matrix.ranks[cells, probes]
+    outcomes = [Outcome.NO_FACE.value, Outcome.BEYOND.value, Outcome.RANKED.value]
+    coded = np.select([ranks == NO_FACE, ranks == BEYOND], [0, 1], 2).astype(np.int64)
+    return pa.table(
+        {
+            "probe": _texts(list(matrix.probes), probes),
+            "identity": _texts([probe.rpartition("/")[0] for probe in matrix.probes], probes),
+            "source_model": _texts([cell.source_model for cell in matrix.cells], cells),
+            "method": _texts([cell.method for cell in matrix.cells], cells),
+            "epsilon": pa.array(np.array([cell.epsilon for cell in matrix.cells], dtype=np.int16)[cells]),
+            "target_model": _texts([cell.target_model for cell in matrix.cells], cells),
+            "outcome": _texts(outcomes, coded),
+            "rank": pa.array(ranks, mask=ranks < 1),
+            "candidates": pa.array(np.full(len(ranks), matrix.candidates, dtype=np.int16)),
+        }
+    )
+
+
+def write_observations(matrix: RankMatrix, file: BinaryIO) -> None:
+    """Writes them as Parquet; the same observations give the same bytes."""
+    parquet.write_table(observations_table(matrix), file)
+
+
+def _texts(values: list[str], indices: Indices) -> Any:
+    """Plain strings: a dictionary column would reach pandas and R as categories and factors."""
+    return pa.DictionaryArray.from_arrays(pa.array(indices), pa.array(values, pa.string())).dictionary_decode()

@@ -1,0 +1,251 @@
+"""What a page says of a run beside its figures: what was run, what was left out, how it is run again."""
+
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from orchestrator.protocol import EMBEDDED_MODELS
+from orchestrator.report.run import Run
+from orchestrator.report.tables import Column, Table, Value, method_title
+from orchestrator.synthetic import PREFIX
+from orchestrator.tables import title
+
+NAMES_SHOWN = 20  # of identities, of one reason; the manifest has all
+DIGITS = 12  # of a digest
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing about a run."""
+
+    term: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What a reader must know before anything else."""
+
+    head: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The command that asks the same questions, and what it needs."""
+
+    command: str
+    notes: tuple[str, ...]
+
+
+def notices(run: Run) -> Iterator[Notice]:
+    """Why not everything stands, and why it cannot be compared: on top of the page, whatever was asked for."""
+    expected = run.subjects * run.grid.observations_per_probe
+    if run.going_on:
+        yield Notice(
+            "This run is not finished.",
+            f"It is still going, or was broken off: {run.observations:,} of {expected:,} observations, of "
+            f"{len(run.matrix.probes)} of {run.subjects} subjects. What stands here will change.",
+        )
+    elif not run.complete:
+        short = sum(int(run.matrix.observed(cell).sum()) < run.subjects for cell in run.grid.cells())
+        yield Notice(
+            "This run is incomplete.",
+            f"{short} of {run.grid.observations_per_probe} cells have fewer than {run.subjects} observations; their own N "
+            f"stands beside them. The command below with --run {shlex.quote(run.name)} asks again for what is missing.",
+        )
+    if run.caveat:
+        yield Notice("Not the paper’s figures:", f"{run.caveat.partition(':')[0]}. They show how the bench works.")
+    if run.subjects == 1:
+        yield Notice("A single subject.", "Every share is 0 or 100 %, and its interval spans most of what is possible.")
+
+
+def facts(run: Run) -> Iterator[Fact]:
+    """The protocol, the data and the questions."""
+    protocol, grid = run.manifest["protocol"], run.grid
+    methods = ", ".join(method_title(method) for method in grid.all_methods)
+    yield Fact("Subjects", f"{len(run.matrix.probes)} observed, {run.subjects} asked for; one photograph each")
+    yield Fact("Data", _data(run.manifest["data_set"]))
+    yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
+    yield Fact(
+        "Methods", f"{methods}; α = {protocol['crafting']['alpha']} level a step, n_iter = {protocol['crafting']['n_iter']}"
+    )
+    yield Fact("Budgets ε", f"{', '.join(map(str, grid.epsilons))} levels of 0..255")
+    yield Fact("Stored as", run.storage)
+    yield Fact("Read", READINGS.get(run.reading, run.reading))
+    yield Fact(
+        "No face",
+        "counts as protected; the share of faces found stands beside PSR" if protocol["no_face_is_protected"] else "",
+    )
+    yield Fact(
+        "Queries",
+        f"{queries(run):,} pictures were answered by the invader, {run.observations:,} observations in all{_session(run)}",
+    )
+    yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
+
+
+READINGS = {
+    "detected": "the face that the invader detects in the stored cloak, resized to the target model’s input",
+    "whole": "the whole stored cloak, resized to the target model’s input, without detection",
+}
+
+
+def queries(run: Run) -> int:
+    """How many pictures the invader answered about: one may be read by several target models."""
+    answered: dict[Any, Any] = {}
+    for cell in run.matrix.cells:
+        seen = run.matrix.observed(cell)
+        answered[cell.cloak] = seen | answered.get(cell.cloak, False)
+    return sum(int(np.count_nonzero(seen)) for seen in answered.values())
+
+
+def _session(run: Run) -> str:
+    session = run.outcome.get("last_session")
+    if not session:
+        return ""
+    failed = run.outcome.get("failed_calls", 0)
+    return (
+        f". The last session made {session['classify_calls']:,} classification calls and {session['craft_calls']:,} "
+        f"crafting calls in {session['seconds']:,.0f} s; {failed:,} calls failed for good"
+    )
+
+
+def _data(card: Mapping[str, Any]) -> str:
+    if card.get("synthetic"):
+        return (
+            f"synthetic faces that belong to nobody: {card['identities']:,} identities, "
+            f"{card['photographs']} photographs each, seed {card['seed']}, renderer {card['renderer']}"
+        )
+    digest = str(card.get("photos_sha256"))[:DIGITS]
+    return f"a folder of {card.get('identities', '?')} identities; SHA-256 of its photo names {digest}…"
+
+
+def models_table(run: Run) -> Table:
+    """The cards of the models, as the services gave them."""
+    rows = [
+        (
+            Value(kind),
+            Value(title(name)),
+            *(
+                _field(card, field)
+                for field in ("input_size", "identities", "precision", "checkpoint_sha256", "label_set_sha256")
+            ),
+        )
+        for kind, models in (("source", "source_models"), ("target", "target_models"))
+        for name, card in run.manifest[models].items()
+    ]
+    columns = ("role", "model", "input size", "identities", "precision", "checkpoint", "label set")
+    return Table(
+        name="models",
+        title="Models",
+        note="As the services state them; an invader discloses no more than it must. Digests are the beginnings of SHA-256.",
+        columns=tuple(Column(name, number=name in ("input size", "identities")) for name in columns),
+        rows=tuple(rows),
+    )
+
+
+def _field(card: Mapping[str, Any], field: str) -> Value:
+    value = card.get(field)
+    if field.endswith("_sha256"):
+        return Value("–" if value is None else str(value)[:DIGITS])
+    number = "number" if field in ("input_size", "identities") else ""
+    if value is None:
+        return Value("–", sort="", classes=number)
+    return Value(f"{value:,}", sort=value, classes=number) if isinstance(value, int) else Value(str(value))
+
+
+REASONS = {
+    "no_face": "the protector found no face in the photograph; replaced by the next",
+    "unreadable": "no photograph could be read; replaced by the next",
+    "begun": "not finished",
+}
+
+
+def left_out_table(run: Run) -> Table | None:
+    """Who and what did not take part, and why; None where that is nobody and nothing."""
+    outcome = run.outcome
+    by_reason: dict[str, list[str]] = {}
+    for identity, fate in outcome.get("replaced", {}).items():
+        by_reason.setdefault(REASONS.get(fate, fate), []).append(identity)
+    named = [(reason, names) for reason, names in sorted(by_reason.items())]
+    named.append(
+        ("some model does not know the identity: it would count as protected for nothing", outcome.get("excluded", []))
+    )
+    named.append(
+        ("the photograph cannot be read; another of the same identity was drawn", outcome.get("unreadable_photos", []))
+    )
+    named.append(("not a JPEG or PNG file", outcome.get("skipped_files", [])))
+    named.append(("a service does not have it", outcome.get("missing_models", [])))
+    rows = [
+        (
+            Value(str(len(names)), sort=len(names), classes="number"),
+            Value(reason, classes="prose"),
+            Value(_some(names), classes="prose"),
+        )
+        for reason, names in named
+        if names
+    ]
+    if not rows:
+        return None
+    columns = (Column("how many", number=True), Column("why"), Column("which"))
+    return Table("left-out", "Left out", f"At most {NAMES_SHOWN} are named; manifest.json names all.", columns, tuple(rows))
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (f", and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else "")
+
+
+def reproduction(run: Run) -> Reproduction:
+    """The exact command, from the manifest alone. Folders are the reader's own; digests tell whether they are the same."""
+    protocol, grid, card = run.manifest["protocol"], run.grid, run.manifest["data_set"]
+    notes = ["A cloak is the same bit for bit where the software, the processor and the number of threads are."]
+    if card.get("synthetic"):
+        faces = f"{PREFIX}identities={card['identities']},photographs={card['photographs']},seed={card['seed']}"
+    else:
+        faces = "FACES"
+        notes.append(f"FACES: a folder of identity folders; the SHA-256 of its photo names is {card.get('photos_sha256')}.")
+    options: list[tuple[str, Any]] = [("--faces", faces)]
+    embedded = {*grid.source_models, *grid.target_models} <= set(EMBEDDED_MODELS)
+    if not embedded:
+        options += [("--protector-checkpoints", "CHECKPOINTS"), ("--invader-checkpoints", "CHECKPOINTS")]
+        notes.append("CHECKPOINTS: a folder with the checkpoints whose digests stand under “Models”.")
+    precisions = {source.get("precision") for source in run.manifest["source_models"].values()} - {None}
+    options += [("--precision", precision) for precision in sorted(precisions)[:1]]
+    options += [("--subjects", run.subjects), ("--seed", protocol["seed"])]
+    options += [
+        (option, ",".join(map(str, values)))
+        for option, values in (
+            ("--source-models", grid.source_models),
+            ("--target-models", grid.target_models),
+            ("--methods", grid.methods),
+            ("--epsilons", grid.epsilons),
+            ("--k", grid.ks),
+        )
+    ]
+    kind, _, quality = run.storage.partition(", quality ")
+    options.append(("--storage", kind))
+    if quality:
+        options.append(("--jpeg-quality", quality))
+    options += [("--reading", run.reading), ("--run", "NEW_FOLDER")]
+    command = " ".join(["orchestrator evaluate", *(shlex.join([option, str(value)]) for option, value in options)])
+    return Reproduction(command.replace(" --", " \\\n  --"), tuple(notes))
+
+
+def software(run: Run) -> list[Fact]:
+    """What the run was made with."""
+    versions = run.manifest.get("software") or {}
+    last = ("commit", "machine")
+    packages = ", ".join(f"{name} {value}" for name, value in versions.items() if name not in last)
+    return [Fact("Versions", packages), *(Fact(name.capitalize(), str(versions[name])) for name in last if name in versions)]
+
+
+def subtitle(run: Run) -> str:
+    """The run in one line."""
+    grid = run.grid
+    return (
+        f"{len(run.matrix.probes)} subjects, {len(grid.source_models)} source models by {len(grid.methods)} methods at "
+        f"{len(grid.epsilons)} budgets, read by {len(grid.target_models)} target models: {run.observations:,} observations"
+    )

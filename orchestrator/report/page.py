@@ -1,0 +1,81 @@
+"""The page: one HTML file that needs no other."""
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from orchestrator.report.drawing import Drawing
+from orchestrator.report.facts import Fact, Notice, Reproduction
+from orchestrator.report.gallery import Gallery
+from orchestrator.report.pictures import BEGIN, END
+from orchestrator.report.tables import Table
+
+SECTIONS = (
+    ("answers", "Answers"),
+    ("claims", "Claims"),
+    ("run", "What was run"),
+    ("figures", "Figures"),
+    ("tables", "Tables"),
+    ("gallery", "Cloaks"),
+    ("excluded", "Left out"),
+    ("reproduce", "Reproduce"),
+    ("files", "Files"),
+)
+
+
+@dataclass(frozen=True)
+class File:
+    """A file beside the page."""
+
+    href: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything that stands on it, as it is to be printed."""
+
+    title: str
+    subtitle: str
+    notices: Sequence[Notice]
+    headlines: Sequence[str]
+    claims: Table | None
+    facts: Sequence[Fact]
+    models: Table
+    figures: Sequence[Drawing]
+    not_drawn: Sequence[str]
+    tables: Sequence[Table]
+    gallery: Gallery
+    left_out: Table | None
+    nothing_left_out: str
+    reproduce: Reproduction
+    software: Sequence[Fact]
+    files: Sequence[File]
+    sections: Sequence[tuple[str, str]] = SECTIONS
+
+
+def rendered(page: Page) -> str:
+    """The page as HTML. All that comes from a run is escaped; the only script is the page's own, by its digest."""
+    loader = PackageLoader("orchestrator.report")
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["bound"] = _bound
+    css, js = (_text(environment, name) for name in ("report.css", "report.js"))
+    digest = base64.b64encode(hashlib.sha256(f"\n{js}\n".encode()).digest()).decode()
+    return environment.get_template("report.html.j2").render(
+        page=page, css=css, js=js, script_hash=f"sha256-{digest}", begin_pictures=BEGIN, end_pictures=END
+    )
+
+
+def _text(environment: Environment, name: str) -> str:
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, name)[0].strip()
+
+
+def _bound(text: str) -> str:
+    """With numbers that no line end parts from their unit."""
+    return text.replace(" %", "\u00a0%").replace("N = ", "N\u00a0=\u00a0").replace("ε ", "ε\u00a0")

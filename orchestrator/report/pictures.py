@@ -1,0 +1,25 @@
+"""Where the pictures of a run are: in its folder, in its report, in figures."""
+
+import re
+from pathlib import Path
+
+from orchestrator.run_folder import RunFolder
+
+BEGIN, END = "<!-- pictures -->", "<!-- end of pictures -->"
+INSTEAD = '<p class="removed">The pictures of this run were removed.</p>'
+PREFIX = "cloaks"  # of the names of figures that are made of pictures
+
+
+def without_pictures(page: str) -> str:
+    """The page without what stands between its marks."""
+    return re.sub(f"{re.escape(BEGIN)}.*?{re.escape(END)}", INSTEAD, page, flags=re.DOTALL)
+
+
+def kept_pictures(folder: RunFolder) -> list[Path]:
+    """The files of the cloaks and probes that a run keeps."""
+    return sorted(path for place in folder.pictures for path in place.rglob("*") if path.is_file())
+
+
+def picture_figures(folder: Path) -> list[Path]:
+    """The files of figures that are made of pictures."""
+    return sorted(folder.glob(f"{PREFIX}*"))

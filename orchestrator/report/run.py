@@ -1,0 +1,147 @@
+"""A run folder, read to be reported on. Nothing in it is changed."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import InputError
+from orchestrator.manifest import CRAFTING, EXTRACTION, FORMAT, caveat_of, differences, digest_of, reading_of
+from orchestrator.metrics.matrix import RankMatrix
+from orchestrator.protocol import NO_FACE_IS_PROTECTED, Grid
+from orchestrator.run_folder import RunFolder
+from orchestrator.store import Store
+
+BINDING = ("format", "protocol", "data_set", "source_models", "target_models")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run was to be, and what was observed of it so far."""
+
+    root: Path
+    manifest: Mapping[str, Any]
+    grid: Grid
+    storage: str  # "jpeg, quality 95" or "png"
+    reading: str  # "detected" or "whole"
+    subjects: int  # N asked for
+    matrix: RankMatrix  # of the run's subjects only
+    caveat: str  # why these are not the paper's figures; empty where they can be compared
+    synthetic: bool  # the faces belong to nobody
+    complete: bool  # every cell has N observations
+    going_on: bool  # the manifest has no outcome yet
+
+    @property
+    def name(self) -> str:
+        return self.root.resolve().name
+
+    @property
+    def digest(self) -> str:
+        """The run's identity."""
+        return str(self.manifest["digest"])
+
+    @property
+    def observations(self) -> int:
+        return sum(int(self.matrix.observed(cell).sum()) for cell in self.grid.cells())
+
+    @property
+    def outcome(self) -> Mapping[str, Any]:
+        """What became of the run; empty while it has none."""
+        return self.manifest.get("outcome") or {}
+
+
+def read_run(root: Path) -> Run:
+    """Reads a run folder.
+
+    Raises:
+        InputError: it is none: absent, empty, half written, from a newer version, or of another protocol.
+        StoreError: its observations cannot be read.
+    """
+    manifest = read_manifest(root)
+    grid = _grid(manifest["protocol"]["grid"], root)
+    observations = RunFolder(root).observations
+    if not observations.is_file():
+        raise InputError(f"{root}: half a run: expected {observations.name} beside manifest.json, got none")
+    store = Store(observations, run=manifest["digest"])
+    try:
+        matrix = store.rank_matrix()
+    finally:
+        store.close()
+    subjects = int(manifest["protocol"]["subjects"])
+    synthetic = bool(manifest["data_set"].get("synthetic"))
+    return Run(
+        root=root,
+        manifest=manifest,
+        grid=grid,
+        storage=str(manifest["protocol"]["storage"]),
+        reading=reading_of(manifest),
+        subjects=subjects,
+        matrix=matrix,
+        caveat=caveat_of({*grid.source_models, *grid.target_models}, synthetic=synthetic),
+        synthetic=synthetic,
+        complete=all(int(matrix.observed(cell).sum()) >= subjects for cell in grid.cells()),
+        going_on="outcome" not in manifest,
+    )
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """The manifest of a run folder, of this version and this protocol.
+
+    Raises:
+        InputError: there is none, or another.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: expected the folder of a run, got {'a file' if root.exists() else 'nothing there'}")
+    path = root / "manifest.json"
+    if not path.exists():
+        raise InputError(f"{root}: expected the folder of a run, got {_what_is_there(root)}")
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: half written or damaged: {error}") from error
+    if not isinstance(manifest, dict):
+        raise InputError(f"{path}: expected an object, got {type(manifest).__name__}")
+    version = manifest.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise InputError(f"{path}: format {version}, written by a newer version; this one reads up to {FORMAT}")
+    missing = [key for key in (*BINDING, "digest") if key not in manifest]
+    if missing:
+        raise InputError(f"{path}: expected the manifest of a run, got one without {', '.join(missing)}")
+    _check_protocol(manifest, path)
+    try:
+        digest = digest_of({key: manifest[key] for key in BINDING})
+    except (AttributeError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: expected the manifest of a run: {error}") from error
+    if digest != manifest["digest"]:
+        raise InputError(f"{path}: changed since the run began: its digest is {digest[:12]}, not {manifest['digest'][:12]}")
+    return manifest
+
+
+def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
+    """Metrics mean what they say for one way of extracting and crafting only."""
+    ours = {"extraction": EXTRACTION, "crafting": CRAFTING, "no_face_is_protected": NO_FACE_IS_PROTECTED}
+    protocol = manifest["protocol"]
+    if not isinstance(protocol, dict):
+        raise InputError(f"{path}: protocol: expected an object, got {type(protocol).__name__}")
+    found = [
+        f"protocol.{where}: {there!r} there, {here!r} here"
+        for where, there, here in differences({key: protocol.get(key) for key in ours}, ours)
+    ]
+    if found:
+        raise InputError(f"{path}: of another protocol: {'; '.join(found)}")
+    absent = [key for key in ("grid", "subjects", "seed", "storage") if key not in protocol]
+    if absent:
+        raise InputError(f"{path}: expected protocol.{absent[0]}, got none")
+
+
+def _grid(found: Any, root: Path) -> Grid:
+    try:
+        return Grid(**{name: tuple(values) for name, values in found.items()})
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"{root / 'manifest.json'}: protocol.grid: another than this version knows: {error}") from error
+
+
+def _what_is_there(root: Path) -> str:
+    names = sorted(path.name for path in root.iterdir())
+    return f"one without manifest.json, with {names[0]}" if names else "an empty folder"

@@ -1,0 +1,159 @@
+"""The report of a run: page, figures and files in one folder."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.metrics.methods import PairedMethods, compare_methods
+from orchestrator.metrics.psr import CellResult, results_of
+from orchestrator.protocol import METHODS, Grid
+from orchestrator.psr_csv import psr_csv
+from orchestrator.report import facts, tables
+from orchestrator.report.beside import Beside
+from orchestrator.report.claims import claims
+from orchestrator.report.data import write_observations
+from orchestrator.report.drawing import Drawings, drawings
+from orchestrator.report.gallery import gallery
+from orchestrator.report.page import File, Page, rendered
+from orchestrator.report.pictures import picture_figures
+from orchestrator.report.run import Run
+from orchestrator.report.sentences import headline_k, headlines
+from orchestrator.run_folder import RunFolder, write_whole
+from orchestrator.store import Store
+
+THRESHOLD_KS = (1, 5, 25)  # of the paper's figures
+PAGE = "report.html"
+
+FILES = (
+    File("psr.csv", "a row for every cell and k: n, protected, PSR with its interval, controls, differences, faces found"),
+    File("observations.parquet", "a row for every observation: which cloak, which target model, which rank"),
+    File("manifest.json", "the protocol, the data, the models, the software, and what became of the run"),
+    File("figures/", "every figure as SVG, PDF and PNG"),
+)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of a run that its report shows."""
+
+    results: list[CellResult]
+    k: int | None  # that headlines are read at; None where nothing was observed
+    first: str  # the methods compared
+    second: str
+    paired: list[PairedMethods]
+
+
+def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, magnified: bool = False) -> Path:
+    """Writes it, and returns the page.
+
+    Args:
+        run: to be reported on, whole or not.
+        beside: what it is compared with.
+        out: the report's folder; made where it is not yet.
+        with_pictures: whether people may be shown; those who do not exist always are.
+        magnified: whether example cloaks have their perturbations under them.
+
+    Raises:
+        InputError: `out` holds something other than a report.
+        OrchestratorError: something cannot be read or written.
+    """
+    check_out(out)
+    pictures = run.synthetic or with_pictures
+    measured = measure(run)
+    store = Store(RunFolder(run.root).observations, run=run.digest)
+    try:
+        out.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in picture_figures(out / "figures"):
+            path.unlink()
+        drawn = drawings(run, measured.results, store, k=measured.k, out=out, pictures=pictures, magnified=magnified)
+        page = _page(run, measured, beside, drawn, store, pictures=pictures)
+        _write_data(run, measured, out)
+        write_whole(out / PAGE, rendered(page).encode())
+    except OSError as error:
+        raise OrchestratorError(f"{error.filename or out}: cannot be written: {error.strerror or error}") from error
+    finally:
+        store.close()
+    return out / PAGE
+
+
+def check_out(out: Path) -> None:
+    """Makes sure that a report may be written into a folder.
+
+    Raises:
+        InputError: it holds something else, or is none.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out: expected a folder, got the file {out}")
+    if out.is_dir() and not (out / PAGE).exists():
+        others = sorted(path.name for path in out.iterdir() if path.name not in {file.href.rstrip("/") for file in FILES})
+        if others:
+            raise InputError(f"--out: expected a new folder or one that holds a report, got {out} with {others[0]}")
+
+
+def measure(run: Run) -> Measured:
+    """All metrics, once."""
+    ks = [k for k in run.grid.ks if k <= run.matrix.candidates]
+    k = headline_k(ks)
+    first, second = _two_methods(run.grid)
+    paired = [] if k is None else compare_methods(run.matrix, run.grid, k=k, first=first, second=second)
+    return Measured(list(results_of(run.matrix, ks=ks)), k, first, second, paired)
+
+
+def _two_methods(grid: Grid) -> tuple[str, str]:
+    """The paper's two, or else the first two of the run."""
+    first, second = METHODS
+    if {first, second} <= set(grid.methods) or len(grid.methods) < 2:
+        return first, second
+    return grid.methods[0], grid.methods[1]
+
+
+def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: Store, *, pictures: bool) -> Page:
+    results, k = measured.results, measured.k
+    said = headlines(results, run.grid, paired=measured.paired, first=measured.first, second=measured.second, k=k)
+    png, whole = (None if other is None else other.matrix for other in (beside.png, beside.whole))
+    nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
+    return Page(
+        title=f"De-identification report: {run.name}",
+        subtitle=facts.subtitle(run),
+        notices=list(facts.notices(run)),
+        headlines=said,
+        claims=tables.claims_table(claims(run.matrix, run.grid, png=png, whole=whole)) if results else None,
+        facts=list(facts.facts(run)),
+        models=facts.models_table(run),
+        figures=drawn.drawn,
+        not_drawn=drawn.not_drawn,
+        tables=list(_tables(run, measured)),
+        gallery=gallery(run, store, pictures=pictures),
+        left_out=facts.left_out_table(run),
+        nothing_left_out=nothing,
+        reproduce=facts.reproduction(run),
+        software=facts.software(run),
+        files=FILES,
+    )
+
+
+def _tables(run: Run, measured: Measured) -> Sequence[tables.Table]:
+    results, grid, k = measured.results, run.grid, measured.k
+    shown = [tables.psr_table(results, grid, subjects=run.subjects)]
+    if k is None:
+        return shown
+    ks = [each for each in THRESHOLD_KS if each in grid.ks and each <= run.matrix.candidates] or [k]
+    shown += [
+        tables.added_table(results, grid, k=k),
+        tables.threshold_table(results, grid, ks=ks),
+        tables.transfer_table(results, grid, k=k),
+    ]
+    if measured.paired:
+        shown.append(tables.methods_table(measured.paired, k=k, first=measured.first, second=measured.second))
+    return shown
+
+
+def _write_data(run: Run, measured: Measured, out: Path) -> None:
+    table = psr_csv(measured.results, subjects=run.subjects, caveat=run.caveat)
+    write_whole(out / "psr.csv", table.encode())
+    parquet = io.BytesIO()
+    write_observations(run.matrix, parquet)
+    write_whole(out / "observations.parquet", parquet.getvalue())
+    write_whole(out / "manifest.json", (run.root / "manifest.json").read_bytes())
