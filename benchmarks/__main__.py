@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import compare_runs, craft, exactness, protocol, scaling, service
+from benchmarks import compare_runs, craft, exactness, million, protocol, scaling, service
 from benchmarks.networks import FULL_SIZE
 
 
@@ -43,6 +43,12 @@ def protocol_command(*, subjects: int) -> None:
 def scaling_command() -> None:
     """Time against subjects, budgets and subjects in flight."""
     scaling.run()
+
+
+@main.command(name="million")
+def million_command() -> None:
+    """The report of a run of a million observations."""
+    million.run()
 
 
 @main.command(name="exactness")

@@ -310,6 +310,7 @@ class Runner:
             self._observation(photo, cloak.key, target, k, None if answers is None else answers[target])
             for target in targets
         ]
+        self._store.add_answers(photo.name, cloak.key, {target: answers[target][0] for target in targets} if answers else {})
         self._store.add_observations(observations, cloak_sha256=cloak.sha256)
         self._progress.observed(len(observations))
 

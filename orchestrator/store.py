@@ -1,7 +1,7 @@
 """The observations of runs, in SQL. Writing the same thing twice changes nothing."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -72,6 +72,12 @@ _observations = Table(
     Column("rank", Integer),  # 1-based; null unless ranked
     Column("candidates", Integer, nullable=False),  # asked for
     Column("cloak_sha256", String, nullable=False),
+)
+_answers = Table(  # whom a target model took a cloak for; none where no face was found
+    "answers",
+    _schema,
+    *_keys(*_cloak_key, "target_model"),
+    Column("identity", String, nullable=False),
 )
 _probes = Table(  # whose lossless controls were kept
     "probes",
@@ -210,6 +216,22 @@ class Store:
                 for observation in observations
             ],
         )
+
+    def add_answers(self, probe: str, cloak: CloakKey, named: Mapping[str, str]) -> None:
+        """Records whom each target model took a cloak for: its first candidate, by target model."""
+        columns = _cloak_columns(probe, cloak)
+        self._insert(
+            _answers, [columns | {"target_model": target, "identity": identity} for target, identity in named.items()]
+        )
+
+    def answers(self, *, probe: str) -> dict[Cell, str]:
+        """Whom each target model took the cloaks of a probe for; a run that did not record them yet has none."""
+        query = select(_answers).where(_answers.c.run == self._run, _answers.c.probe == probe)
+        with self._translated(), self._engine.connect() as connection:
+            return {
+                Cell(row.source_model, row.method, row.epsilon, row.target_model): row.identity
+                for row in connection.execute(query)
+            }
 
     def put_lossless_control(self, control: LosslessControl) -> None:
         """Records a lossless control that is kept; one that was recorded before is no longer there."""

@@ -23,6 +23,7 @@ class Answer:
     target_model: str
     text: str
     named: bool  # the true identity came first: the cloak does not protect
+    identity: str = ""  # whom the model took it for instead; empty where it is not known
 
 
 @dataclass(frozen=True)
@@ -77,15 +78,14 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
         size += sum(map(len, kept.values()))
         if not kept or (subjects and size > MOST_BYTES):
             break
-        subjects.append(ShownSubject(probe, tuple(_rows(run, probe, kept))))
+        subjects.append(ShownSubject(probe, tuple(_rows(run, probe, kept, store.answers(probe=probe)))))
     if not subjects:
         return Gallery("No pictures are kept: the run discarded its cloaks, or they were removed since.")
-    many = len(run.matrix.probes)
     many, asked = len(run.matrix.probes), run.matrix.candidates
     return Gallery(
         note=f"{len(subjects)} of {many} subject{'s' if many > 1 else ''}. Under a picture stands the rank of the true "
         f"identity in what each target model answered: 1 means that it was named, and “>{asked}” that it is not among "
-        f"the {asked} candidates that were asked for.",
+        f"the {asked} candidates that were asked for. Below it stands whom the model took it for instead.",
         columns=("control", *(f"ε {epsilon}" for epsilon in run.grid.epsilons)),
         subjects=tuple(subjects),
     )
@@ -97,25 +97,28 @@ def _kept(run: Run, folder: RunFolder, store: Store, probe: str) -> dict[CloakKe
     return {key: encoded for key, encoded in found.items() if encoded is not None and key.method != NOISE}
 
 
-def _rows(run: Run, probe: str, kept: dict[CloakKey, bytes]) -> Iterator[GalleryRow]:
+def _rows(run: Run, probe: str, kept: dict[CloakKey, bytes], named: dict[Cell, str]) -> Iterator[GalleryRow]:
     for source_model in run.grid.source_models:
         for place, method in enumerate(run.grid.methods):
             # One control stands for all methods of a source model.
-            control = _shown(run, probe, CloakKey(source_model, CONTROL, 0), kept) if place == 0 else None
-            cloaks = (_shown(run, probe, CloakKey(source_model, method, epsilon), kept) for epsilon in run.grid.epsilons)
+            keys = [CloakKey(source_model, method, epsilon) for epsilon in run.grid.epsilons]
+            control = _shown(run, probe, CloakKey(source_model, CONTROL, 0), kept, named) if place == 0 else None
+            cloaks = (_shown(run, probe, key, kept, named) for key in keys)
             yield GalleryRow(title(source_model), method_title(method), (control, *cloaks))
 
 
-def _shown(run: Run, probe: str, key: CloakKey, kept: dict[CloakKey, bytes]) -> ShownCloak:
+def _shown(run: Run, probe: str, key: CloakKey, kept: dict[CloakKey, bytes], named: dict[Cell, str]) -> ShownCloak:
     encoded = kept.get(key)
     kind = "png" if Storage.stated(run.storage).jpeg_quality is None else "jpeg"
     what = f"{title(key.source_model)}, {method_title(key.method)}" + (f" at ε {key.epsilon}" if key.epsilon else "")
     return ShownCloak(
-        source="" if encoded is None else data_uri(encoded, f"image/{kind}"), what=what, answers=_answers(run, probe, key)
+        source="" if encoded is None else data_uri(encoded, f"image/{kind}"),
+        what=what,
+        answers=_answers(run, probe, key, named),
     )
 
 
-def _answers(run: Run, probe: str, key: CloakKey) -> tuple[Answer, ...]:
+def _answers(run: Run, probe: str, key: CloakKey, named: dict[Cell, str]) -> tuple[Answer, ...]:
     place = run.matrix.probes.index(probe)
     cells = [Cell(key.source_model, key.method, key.epsilon, target_model) for target_model in run.grid.target_models]
     ranks = [int(run.matrix.row(cell)[place]) for cell in cells]
@@ -123,7 +126,12 @@ def _answers(run: Run, probe: str, key: CloakKey) -> tuple[Answer, ...]:
         return (Answer("", "no face found", named=False),)
     instead = {MISSING: "–", NO_FACE: "no face", BEYOND: f">{run.matrix.candidates}"}
     return tuple(
-        Answer(title(cell.target_model), instead.get(rank, str(rank)), named=rank == 1)
+        Answer(
+            title(cell.target_model),
+            instead.get(rank, str(rank)),
+            named=rank == 1,
+            identity="" if rank == 1 else named.get(cell, ""),
+        )
         for cell, rank in zip(cells, ranks, strict=True)
     )
 

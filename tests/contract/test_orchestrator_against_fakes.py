@@ -1030,3 +1030,17 @@ async def test_ctrl_c_exits_with_130_and_says_how_to_go_on(bench: Bench) -> None
     assert (program.status, program.errors) == (130, "")
     assert f"--run {bench.folder} goes on" in " ".join(program.output.split())
     assert observed(bench.folder)
+
+
+async def test_whom_each_target_model_took_a_cloak_for_is_recorded(bench: Bench) -> None:
+    bench.invader.rank = lambda shown, target: 1 if target == "facenet" else 2
+    bench.invader.face_found = lambda shown: shown.epsilon != 8
+    await bench.evaluate()
+    with sqlite3.connect(bench.folder / "observations.sqlite") as connection:
+        found = set(connection.execute("SELECT probe, epsilon, target_model, identity FROM answers"))
+    named = {(probe.partition("/")[0], target, identity) for probe, epsilon, target, identity in found}
+    # The fake's label set is a to h in order: whoever is first of the others comes before a true identity at rank 2.
+    assert named == {(name, "facenet", name) for name in "abcd"} | {
+        (name, "resnet50", "b" if name == "a" else "a") for name in "abcd"
+    }
+    assert {epsilon for _, epsilon, *_ in found} == {0, 4}

@@ -62,6 +62,13 @@ def test_unprotected_faces_are_recognised_and_cloaked_ones_are_not(run: Run) -> 
         assert run.psr(source_model=model, target_model=model, method="bim", epsilon="64") == [100.0]
 
 
+def test_the_run_ends_with_its_report(run: Run) -> None:
+    page = (run.folder / "report" / "report.html").read_text()
+    assert CAVEAT.partition(":")[0] in page
+    assert "synthetic0-" in page
+    assert {path.name for path in (run.folder / "report").iterdir()} >= {"report.html", "observations.parquet", "figures"}
+
+
 def test_going_on_with_a_finished_run_asks_nothing(run: Run) -> None:
     command = [*EVALUATE, "--subjects", "2", "--epsilons", "4,64", "--run", str(run.folder)]
     again = subprocess.run(command, capture_output=True, text=True, timeout=300)

@@ -12,7 +12,7 @@ from PIL import Image
 from orchestrator.clients import Cloak, Model
 from orchestrator.face_folder import FaceFolder
 from orchestrator.manifest import Plan
-from orchestrator.metrics.observation import Observation
+from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.protocol import CONTROL, NOISE, Cell, CloakKey, Grid, Storage
 from orchestrator.run_folder import RunFolder
 from orchestrator.store import Fate, LosslessControl, Store, Subject
@@ -126,7 +126,12 @@ def _observe(
         control = LosslessControl(photo, key.source_model, probe, sha256(lossless).hexdigest())
         folder.keep_lossless_control(control.file_sha256, lossless)
         store.put_lossless_control(control)
-    store.add_observations(_observations(plan, subject, key, answered), cloak_sha256=cloak)
+    observations = _observations(plan, subject, key, answered)
+    taken_for = {
+        each.cell.target_model: "dora" for each in observations if each.outcome is not Outcome.NO_FACE and each.rank != 1
+    }
+    store.add_answers(photo, key, taken_for)
+    store.add_observations(observations, cloak_sha256=cloak)
 
 
 def _observations(plan: Plan, subject: tuple[int, str], key: CloakKey, answered: Answered) -> list[Observation]:

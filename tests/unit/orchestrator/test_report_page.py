@@ -169,12 +169,12 @@ def test_people_who_do_not_exist_are_always_shown(whole: Path) -> None:
     assert len(pictures(parsed((whole / "report" / "report.html").read_text()))) > 10
 
 
-def test_the_gallery_says_what_each_target_model_answered(whole: Path) -> None:
+def test_the_gallery_says_what_each_target_model_answered_and_whom_it_took_a_cloak_for(whole: Path) -> None:
     gallery = by_id(parsed((whole / "report" / "report.html").read_text()), "gallery")
     first, second, _ = gallery.all("table")
     own, other = (table.all("tr")[1].all("td")[1].text for table in (first, second))
-    assert own == "compact FaceNet>5compact ResNet1"
-    assert other == "compact FaceNet>5compact ResNet2"
+    assert own == "compact FaceNet>5doracompact ResNet1"
+    assert other == "compact FaceNet>5doracompact ResNet2dora"
     at_64 = first.all("tr")[1].all("td")[2].text
     assert at_64 == "no face found"
 

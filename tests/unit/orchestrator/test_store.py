@@ -57,6 +57,15 @@ def test_a_probe_s_observations_and_cloaks_are_its_own(path: Path) -> None:
     store.close()
 
 
+def test_whom_target_models_took_a_cloak_for_is_read_by_cell(path: Path) -> None:
+    store = Store(path, run="r")
+    store.add_answers("alice/a.jpg", CELL.cloak, {"resnet50": "bob", "senet50": "alice"})
+    store.add_answers("alice/a.jpg", CELL.cloak, {"resnet50": "carol"})  # the first answer stays
+    store.add_answers("bob/b.jpg", CELL.cloak, {"resnet50": "dora"})
+    assert store.answers(probe="alice/a.jpg") == {CELL: "bob", OTHER: "alice"}
+    assert Store(path, run="another").answers(probe="alice/a.jpg") == {}
+
+
 def test_writing_twice_changes_nothing(path: Path) -> None:
     store = Store(path, run="r")
     fill(store)
