@@ -61,7 +61,7 @@ class QueryLedger:
         self.charge(client)
         try:
             yield
-        except Exception:
+        except Exception:  # whatever it was, nothing was answered
             self.refund(client)
             raise
 

@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.files import replace_file
 from orchestrator.manifest import Plan, check_same_plan, software
 from orchestrator.protocol import Storage
 
@@ -157,13 +156,6 @@ def write_whole(path: Path, content: bytes) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            Path(temporary).replace(path)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        replace_file(path, content)
     except OSError as error:
         raise OrchestratorError(f"{path}: cannot be written: {error.strerror or error}") from error

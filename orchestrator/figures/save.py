@@ -1,8 +1,6 @@
 """Writing figures: SVG, PDF and PNG, the same bytes for the same figure."""
 
 import io
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from matplotlib.figure import Figure
 
 from orchestrator.figures.errors import FigureError
 from orchestrator.figures.style import style
+from orchestrator.files import replace_file
 
 # What would change from one writing to the next is left out.
 _METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
@@ -39,7 +38,7 @@ def save(figure: Figure, folder: Path, name: str) -> Saved:
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path, kind in zip((svg, pdf, png), FORMATS, strict=True):
-            _write(path, encoded(figure, kind))
+            replace_file(path, encoded(figure, kind))
     except OSError as error:
         raise FigureError(f"{folder / name}: cannot be written: {error.strerror or error}") from error
     return Saved(svg, pdf, png)
@@ -70,14 +69,3 @@ def inline_svg(figure: Figure) -> str:
 def title(figure: Figure) -> str:
     """What the figure shows, on one line."""
     return figure.get_suptitle().replace("\n", " ")
-
-
-def _write(path: Path, content: bytes) -> None:
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(temporary).replace(path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
