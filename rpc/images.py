@@ -43,6 +43,7 @@ def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[
     if len(encoded) > limits.most_bytes:
         raise invalid_argument(field, expected=f"at most {limits.most_bytes} bytes", actual=f"{len(encoded)} bytes")
     with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what Pillow thinks of a damaged image's metadata
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:

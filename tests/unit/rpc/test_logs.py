@@ -2,6 +2,7 @@
 
 import json
 import logging
+import subprocess
 import sys
 from typing import Any
 
@@ -76,3 +77,15 @@ def test_logs_go_to_standard_error_from_the_level_on_that_was_asked_for(
     assert captured.out == ""
     (line,) = captured.err.splitlines()
     assert json.loads(line)["event"] == "enough"
+
+
+def test_a_warning_is_a_line_of_the_log_too() -> None:
+    script = (
+        "import warnings; from rpc.logs import configure_logging; configure_logging('info'); warnings.warn('two\\nlines')"
+    )
+    finished = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    (line,) = finished.stderr.splitlines()
+    logged = json.loads(line)
+    assert logged["logger"] == "py.warnings"
+    assert logged["level"] == "warning"
+    assert "two\nlines" in logged["event"]
