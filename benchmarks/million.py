@@ -4,7 +4,7 @@ import random
 import sqlite3
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.children import in_child, peak_mebibytes
@@ -13,7 +13,7 @@ from orchestrator.clients import Model
 from orchestrator.commands.report import report as write_report
 from orchestrator.face_folder import FaceFolder
 from orchestrator.manifest import Plan
-from orchestrator.protocol import MODELS, Grid, Storage
+from orchestrator.protocol import MODELS, Cell, Grid, Storage
 from orchestrator.report.run import read_run
 from orchestrator.run_folder import RunFolder
 from orchestrator.store import Fate, Store
@@ -30,29 +30,32 @@ def make_run(root: Path) -> None:
     card: dict[str, str | int] = {"identities": IDENTITIES, "label_set_sha256": "a" * 64}
     models = {name: Model(name, IDENTITIES, "a" * 64, CANDIDATES, card) for name in MODELS}
     plan = Plan(Grid(), Storage(), SUBJECTS, 0, faces, models, models)
+    run, cells = plan.digest(), tuple(plan.grid.cells())
     folder = RunFolder(root)
     folder.create()
     folder.bind(plan)
-    Store(folder.observations, run=plan.digest()).close()
+    Store(folder.observations, run=run).close()
     with sqlite3.connect(folder.observations) as database:
         database.executemany(
             "INSERT INTO subjects VALUES (?, ?, ?, ?, ?)",
-            [(plan.digest(), name, f"{name}/0001_01.jpg", PHOTO_SHA256, Fate.SUBJECT.value) for name in names[:SUBJECTS]],
+            [(run, name, f"{name}/0001_01.jpg", PHOTO_SHA256, Fate.SUBJECT.value) for name in names[:SUBJECTS]],
         )
-        database.executemany("INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _rows(plan, names[:SUBJECTS]))
+        database.executemany(
+            "INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _rows(run, cells, names[:SUBJECTS])
+        )
     folder.write_manifest((folder.manifest() or {}) | {"outcome": {"excluded": names[SUBJECTS:]}})
 
 
-def _rows(plan: Plan, names: list[str]) -> Iterator[tuple[object, ...]]:
+def _rows(run: str, cells: Sequence[Cell], names: Sequence[str]) -> Iterator[tuple[object, ...]]:
     """Cloaks protect more with epsilon, and now and then hide the face."""
     draw = random.Random(0)  # noqa: S311 - no secret
     for name in names:
-        for cell in plan.grid.cells():
+        for cell in cells:
             chance = draw.random()
             protects = cell.epsilon / 200
             rank = None if chance < protects else draw.randint(1, CANDIDATES)
             outcome = "ranked" if rank is not None else "no_face" if chance < protects / 10 else "beyond"
-            key = (plan.digest(), f"{name}/0001_01.jpg", cell.source_model, cell.method, cell.epsilon, cell.target_model)
+            key = (run, f"{name}/0001_01.jpg", cell.source_model, cell.method, cell.epsilon, cell.target_model)
             yield (*key, outcome, rank, CANDIDATES, CLOAK_SHA256)
 
 
