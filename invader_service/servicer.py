@@ -15,6 +15,7 @@ from recognizers.recognizer import Recognizer
 from rpc.caller import certified_name
 from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, shorten, too_slow
 from rpc.images import decode_image
+from rpc.offer import offer_of, send_offer
 from rpc.paging import page_of
 from rpc.worker import Worker
 
@@ -31,6 +32,8 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         self._classifier = classifier
         self._worker = worker
         self._terms = terms
+        self._target_models = self._listed()
+        self._offer = offer_of(invader_pb2.ListTargetModelsResponse(target_models=self._target_models))
 
     async def Classify(  # noqa: N802
         self,
@@ -47,6 +50,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             with terms.ledger.charged(client):
                 answers = await self._answers(request)
                 query.end(audit.NO_FACE if answers is None else audit.ANSWERED)
+        await send_offer(context, self._offer)
         return invader_pb2.ClassifyResponse(
             face_found=answers is not None,
             classifications=[
@@ -85,6 +89,17 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     def _most(self, recognizer: Recognizer) -> int:
         return self._terms.disclosure.most_candidates(min(self._terms.most_candidates, len(recognizer.label_set)))
 
+    def _listed(self) -> list[invader_pb2.TargetModel]:
+        return [
+            invader_pb2.TargetModel(
+                name=name,
+                identities=len(recognizer.label_set),
+                label_set_sha256=recognizer.label_set.sha256,
+                most_candidates=self._most(recognizer),
+            )
+            for name, recognizer in sorted(self._classifier.target_models.items())
+        ]
+
     def _recognizer(self, name: str, *, field: str) -> Recognizer:
         try:
             return self._classifier.target_models[name]
@@ -97,16 +112,9 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         context: Context,
     ) -> invader_pb2.ListTargetModelsResponse:
         """See the schema."""
+        await send_offer(context, self._offer)
         return invader_pb2.ListTargetModelsResponse(
-            target_models=[
-                invader_pb2.TargetModel(
-                    name=name,
-                    identities=len(recognizer.label_set),
-                    label_set_sha256=recognizer.label_set.sha256,
-                    most_candidates=self._most(recognizer),
-                )
-                for name, recognizer in sorted(self._classifier.target_models.items())
-            ],
+            target_models=self._target_models,
             queries_left=self._terms.ledger.left(_client(context)),
             disclosure=self._terms.disclosure.on_the_wire,
             readings=READINGS,

@@ -12,10 +12,11 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from orchestrator.connection import Connection
 from orchestrator.errors import RateLimitedError, UnusableServiceError
+from orchestrator.offers import LIST_SECONDS, Listing, Offers
 from orchestrator.protocol import CloakKey, Reading, Storage
+from rpc.offer import received_offer
 from rpc.tls import TlsMaterial
 
-LIST_SECONDS = 30.0
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
 CLASSIFY_SECONDS = 300.0
 SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 50, 60_000  # where an invader limits the rate
@@ -61,11 +62,25 @@ class ProtectorClient:
         self.name = self._connection.name
         self.close = self._connection.close
         self._call = self._connection.answer
+        self._offers = Offers(self.name, self._list)
 
     async def source_models(self) -> dict[str, Model]:
         """The source models by name."""
-        listed = await self._call(self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=LIST_SECONDS))
-        return {
+        return await self._offers.begin()
+
+    async def check_unchanged(self, models: Mapping[str, Model]) -> None:
+        """Lists the source models again, and compares those that a run uses with what they were.
+
+        Raises:
+            UnreachableServiceError: the protector does not answer.
+            ServiceChangedError: it answers, but not as the one that it was; the message names what differs.
+        """
+        await self._offers.check_unchanged(models)
+
+    async def _list(self, seconds: float) -> Listing[Model]:
+        call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
+        listed = await self._call(call)
+        models = {
             model.name: Model(
                 name=model.name,
                 identities=model.identities,
@@ -83,6 +98,7 @@ class ProtectorClient:
             )
             for model in listed.source_models
         }
+        return Listing(models, await received_offer(call))
 
     async def methods(self) -> set[str]:
         """The names of the methods."""
@@ -114,7 +130,7 @@ class ProtectorClient:
         Raises:
             NoFaceError: the protector finds no face.
             CallError: the call failed; the cloaks yielded so far are good.
-            UnusableServiceError: the service does not answer, or an answer contradicts itself.
+            UnusableServiceError: the service does not answer, or as another than it was, or an answer contradicts itself.
         """
         request = protector_pb2.CraftRequest(
             photo=photo,
@@ -125,11 +141,18 @@ class ProtectorClient:
             storage=_storage(storage),
             seed=seed,
         )
+        call = self._stub.Craft(request, timeout=CRAFT_SECONDS)
         try:
-            async for response in self._stub.Craft(request, timeout=CRAFT_SECONDS):
+            checked = False
+            async for response in call:
+                if not checked:
+                    await self._offers.check_answer(call, [source_model])
+                    checked = True
                 yield self._checked(response, source_model)
         except grpc.aio.AioRpcError as error:
             raise await self._connection.failure(error) from error
+        finally:
+            call.cancel()  # where the reader left early, nobody waits for the rest; after the end it does nothing
 
     def _checked(self, response: protector_pb2.CraftResponse, source_model: str) -> Cloak:
         key = CloakKey(source_model, response.method, response.epsilon)
@@ -164,16 +187,30 @@ class InvaderClient:
         self.name = self._connection.name
         self.close = self._connection.close
         self._call = self._connection.answer
+        self._offers = Offers(self.name, self._list)
         self.queries_left: int | None = None  # as last told; None where no budget is set
         self.readings = frozenset({Reading.DETECTED})  # that can be asked for, as last told
 
     async def target_models(self) -> dict[str, Model]:
         """The target models by name."""
-        listed = await self._call(self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=LIST_SECONDS))
+        return await self._offers.begin()
+
+    async def check_unchanged(self, models: Mapping[str, Model]) -> None:
+        """Lists the target models again, and compares those that a run uses with what they were.
+
+        Raises:
+            UnreachableServiceError: the invader does not answer.
+            ServiceChangedError: it answers, but not as the one that it was; the message names what differs.
+        """
+        await self._offers.check_unchanged(models)
+
+    async def _list(self, seconds: float) -> Listing[Model]:
+        call = self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=seconds)
+        listed = await self._call(call)
         self.queries_left = listed.queries_left if listed.HasField("queries_left") else None
         told = frozenset(reading for reading, on_the_wire in _READINGS.items() if on_the_wire in listed.readings)
         self.readings = told or frozenset({Reading.DETECTED})
-        return {
+        models = {
             model.name: Model(
                 name=model.name,
                 identities=model.identities,
@@ -187,6 +224,7 @@ class InvaderClient:
             )
             for model in listed.target_models
         }
+        return Listing(models, await received_offer(call))
 
     async def identities(self, model: Model) -> tuple[str, ...] | None:
         """The label set of a target model, in class order; None where the invader does not list it."""
@@ -209,7 +247,7 @@ class InvaderClient:
 
         Raises:
             CallError: the call failed.
-            UnusableServiceError: the service does not answer, or not to what was asked.
+            UnusableServiceError: the service does not answer, or as another than it was, or not to what was asked.
         """
         request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, reading=_READINGS[reading])
         response = await self._classified(request)
@@ -232,10 +270,14 @@ class InvaderClient:
     async def _classified(self, request: invader_pb2.ClassifyRequest) -> invader_pb2.ClassifyResponse:
         """The answer; an invader that limits the rate is asked again when it says."""
         while True:
+            call = self._stub.Classify(request, timeout=CLASSIFY_SECONDS)
             try:
-                return await self._call(self._stub.Classify(request, timeout=CLASSIFY_SECONDS))
+                response = await self._call(call)
             except RateLimitedError as error:
                 await asyncio.sleep(min(max(error.retry_after_ms or 0, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) / 1000)
+            else:
+                await self._offers.check_answer(call, request.target_models)
+                return response
 
 
 class _Page(Protocol):

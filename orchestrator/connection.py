@@ -13,7 +13,7 @@ from orchestrator.errors import (
     OrchestratorError,
     QueryBudgetSpentError,
     RateLimitedError,
-    UnusableServiceError,
+    UnreachableServiceError,
 )
 from rpc.addresses import AddressError
 from rpc.channel import open_channel
@@ -44,7 +44,7 @@ class Connection:
         """`kind` is "protector" or "invader".
 
         Raises:
-            InputError: the address is not `host:port`, or not loopback while there is no `tls`.
+            InputError: the address is neither `host:port` nor `dns:///host:port`, or not loopback while there is no `tls`.
         """
         self.name = f"{kind} at {address}"
         self._address = address
@@ -84,7 +84,7 @@ class Connection:
             return RateLimitedError(f"{self.name}: {told.message}", retry_after_ms=told.retry_after_ms)
         if told.code is grpc.StatusCode.UNAVAILABLE:
             why = await asyncio.to_thread(diagnose, self._address, self._tls)
-            return UnusableServiceError(f"the {self.name} does not answer: {why or told.message}")
+            return UnreachableServiceError(f"the {self.name} does not answer: {why or told.message}")
         if told.code is grpc.StatusCode.UNIMPLEMENTED:
             return InputError(f"the {self.name} does not speak the schema: {told.message}")
         return CallError(f"{self.name}: {told.code.name}: {told.message}", passing=told.code not in _FINAL)

@@ -13,6 +13,18 @@ class UnusableServiceError(OrchestratorError):
     """A service does not answer, or not as the service that the run began with."""
 
 
+class UnreachableServiceError(UnusableServiceError):
+    """A service does not answer; it may come back."""
+
+
+class ServiceGoneError(UnusableServiceError):
+    """A service did not come back within the patience there is, or is a process of this run's that has ended."""
+
+
+class ServiceChangedError(UnusableServiceError):
+    """A service answers as another than the one that the run began with; the message names what differs."""
+
+
 class QueryBudgetSpentError(UnusableServiceError):
     """The invader's budget for this client is spent; asking again cannot help."""
 

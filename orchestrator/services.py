@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ class Service:
 
     address: str
     complaints: Sequence[str]  # what it logged as errors while starting, such as refused checkpoints
+    ended: Callable[[], str | None]  # how its process came to its end; None while it runs
 
 
 @asynccontextmanager
@@ -49,7 +50,13 @@ async def child_service(module: str, *, arguments: Sequence[str], log: Path) -> 
         if not line.startswith(_LISTENING):
             status = await process.wait()
             raise OrchestratorError(f"{module} did not start (exit status {status}): {_last_line(log)}")
-        yield Service(line.removeprefix(_LISTENING).strip(), _complaints(log, begun))
+
+        def ended() -> str | None:
+            if process.returncode is None:
+                return None
+            return f"the {module} that was started ended (exit status {process.returncode}): {_last_line(log)}"
+
+        yield Service(line.removeprefix(_LISTENING).strip(), _complaints(log, begun), ended)
     finally:
         await _stop(process)
 

@@ -25,6 +25,7 @@ from recognizers.extraction import FaceDetector, OnSearch, crop, extract_face, i
 from rpc.caller import certified_name
 from rpc.errors import NO_FACE, invalid_argument, not_found, shorten
 from rpc.images import ImageLimits, decode_image
+from rpc.offer import offer_of, send_offer
 from rpc.paging import page_of
 from rpc.worker import Worker
 
@@ -65,6 +66,8 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         self._worker = worker
         self._limits = limits
         self._on_search = on_search
+        self._listed = _listed(source_models)
+        self._offer = offer_of(self._listed)
 
     async def Craft(  # noqa: N802
         self,
@@ -82,6 +85,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         with self._admission.admitted(order.cloaks):
             prepare = partial(self._prepare, request.photo, order, side=source_model.recognizer.input_size)
             prepared = await self._worker.run(prepare)
+            await send_offer(context, self._offer)
             for response in prepared.controls:
                 yield response
             if order.methods:
@@ -127,21 +131,8 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         context: Context,
     ) -> protector_pb2.ListSourceModelsResponse:
         """See the schema."""
-        return protector_pb2.ListSourceModelsResponse(
-            source_models=[
-                protector_pb2.SourceModel(
-                    name=name,
-                    input_size=model.recognizer.input_size,
-                    identities=len(model.recognizer.label_set),
-                    label_set_sha256=model.recognizer.label_set.sha256,
-                    checkpoint_sha256=model.checkpoint_sha256,
-                    batch_rows=model.gradients.batch_rows if model.gradients.fixed else 0,
-                    precision=model.precision,
-                    threads=model.threads,
-                )
-                for name, model in sorted(self._source_models.items())
-            ]
-        )
+        await send_offer(context, self._offer)
+        return self._listed
 
     async def ListMethods(  # noqa: N802
         self,
@@ -171,6 +162,24 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
             return self._source_models[name]
         except KeyError:
             raise not_found("source_model", shorten(name), known=self._source_models) from None
+
+
+def _listed(source_models: Mapping[str, SourceModel]) -> protector_pb2.ListSourceModelsResponse:
+    return protector_pb2.ListSourceModelsResponse(
+        source_models=[
+            protector_pb2.SourceModel(
+                name=name,
+                input_size=model.recognizer.input_size,
+                identities=len(model.recognizer.label_set),
+                label_set_sha256=model.recognizer.label_set.sha256,
+                checkpoint_sha256=model.checkpoint_sha256,
+                batch_rows=model.gradients.batch_rows if model.gradients.fixed else 0,
+                precision=model.precision,
+                threads=model.threads,
+            )
+            for name, model in sorted(source_models.items())
+        ]
+    )
 
 
 def _response(cloak: Cloak, *, encode: Encoder, probe_sha256: str) -> protector_pb2.CraftResponse:

@@ -1,4 +1,4 @@
-"""Hosts and ports."""
+"""Hosts and ports, and the two forms in which a client names a service."""
 
 from ipaddress import ip_address
 
@@ -6,6 +6,7 @@ from rpc.errors import RpcError
 
 LOOPBACK = "127.0.0.1"
 MOST_PORT = 65_535
+ALL_OF_A_NAME = "dns:///"
 
 
 class AddressError(RpcError):
@@ -13,7 +14,7 @@ class AddressError(RpcError):
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine's own, which nobody else can listen to."""
+    """Whether a host is this machine's own, which nobody else can listen to; of names, `localhost` alone."""
     if host == "localhost":
         return True
     try:
@@ -22,13 +23,24 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_replicated(address: str) -> bool:
+    """Whether an address stands for all that its name stands for, each of them a replica of one service."""
+    return address.startswith(ALL_OF_A_NAME)
+
+
 def host_and_port(address: str) -> tuple[str, int]:
-    """The host, without an IPv6 address's brackets, and the port of `host:port`.
+    """The host, without an IPv6 address's brackets, and the port of `host:port` or of `dns:///host:port`.
 
     Raises:
-        AddressError: it is not of this form.
+        AddressError: it is of neither form.
     """
-    host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) <= MOST_PORT:
-        raise AddressError(f"expected host:port, such as {LOOPBACK}:50051, got {address!r}")
-    return host.strip("[]"), int(port)
+    host, _, port = address.removeprefix(ALL_OF_A_NAME).rpartition(":")
+    bare = host.removeprefix("[").removesuffix("]")
+    # gRPC would take `dns:host:port`, `unix:path` and the like for schemes of its own.
+    other_form = "/" in host or (":" in bare and bare == host)
+    if not host or other_form or not port.isascii() or not port.isdigit() or not 0 < int(port) <= MOST_PORT:
+        raise AddressError(
+            f"expected host:port, such as {LOOPBACK}:50051, or {ALL_OF_A_NAME}host:port for replicas behind one name, "
+            f"got {address!r}"
+        )
+    return bare, int(port)

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from rpc.addresses import host_and_port
+from rpc.addresses import host_and_port, is_replicated
 from rpc.tls import TlsError, TlsMaterial, check_valid_now
 
 SECONDS = 3.0
@@ -25,22 +25,53 @@ _OTHER_PURPOSE = frozenset({26})
 def diagnose(address: str, tls: TlsMaterial | None) -> str | None:
     """Connects as a client would and says what is in the way; None where nothing is found to be.
 
+    Of replicas behind one name it says which are in the way; one that can be spoken to is not enough.
+
     Raises:
         AddressError: the address is none.
     """
     host, port = host_and_port(address)
     try:
-        with socket.create_connection((host, port), timeout=SECONDS) as connection:
+        ends = addresses_of(host, port) if is_replicated(address) else (host,)
+    except OSError:
+        return _unknown(host)
+    found = {end: _diagnose(end, port, host, tls) for end in ends}
+    if len(set(found.values())) == 1:
+        return found.popitem()[1]
+    return "; ".join(f"{end}: {reason}" for end, reason in found.items() if reason is not None)
+
+
+def addresses_of(host: str, port: int) -> list[str]:
+    """All addresses that a name stands for.
+
+    Raises:
+        OSError: the name is not known here.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise socket.gaierror(socket.EAI_NONAME, str(error)) from error
+    return list(dict.fromkeys(str(end[0]) for *_, end in found))
+
+
+def _diagnose(end: str, port: int, host: str, tls: TlsMaterial | None) -> str | None:
+    """What is in the way to a name or an address, which is to be `host`."""
+    try:
+        with socket.create_connection((end, port), timeout=SECONDS) as connection:
             connection.settimeout(SECONDS)
             return _plain(connection) if tls is None else _mutual(connection, host, tls)
     except (socket.gaierror, UnicodeError):
-        return f"the name {host!r} is not known here"
+        return _unknown(host)
     except ConnectionRefusedError:
         return "nothing listens there"
     except TimeoutError:
         return "it does not answer in time"
     except OSError as error:
         return f"it cannot be reached: {error.strerror or error}"
+
+
+def _unknown(host: str) -> str:
+    return f"the name {host!r} is not known here"
 
 
 def _plain(connection: socket.socket) -> str | None:
@@ -50,6 +81,8 @@ def _plain(connection: socket.socket) -> str | None:
     except ssl.SSLError as error:
         if error.reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNEXPECTED_EOF_WHILE_READING"):
             return None
+    except TimeoutError:
+        raise
     except OSError:
         return None
     return "it speaks TLS, and was spoken to in plain text: give a certificate, its key and the authority"

@@ -14,9 +14,9 @@ from orchestrator.clients import InvaderClient, ProtectorClient
 from orchestrator.doctor.finding import Finding, Verdict, judged
 from orchestrator.errors import OrchestratorError
 from orchestrator.planning import LabelSets
-from rpc.addresses import host_and_port, is_loopback
+from rpc.addresses import host_and_port, is_loopback, is_replicated
 from rpc.channel import NO_PROXY, open_channel
-from rpc.diagnosis import diagnose
+from rpc.diagnosis import addresses_of, diagnose
 from rpc.tls import TlsMaterial, expires_soon
 
 _SECONDS = 5.0
@@ -40,7 +40,7 @@ async def examine_services(protector: str, invader: str, tls: TlsMaterial | None
 
 
 async def _examine(name: str, address: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
-    host, port = host_and_port(address)
+    host, _ = host_and_port(address)
     problem = await asyncio.to_thread(diagnose, address, tls)
     yield judged(name, "can be reached", good=problem is None, seen=problem or address, mend="see what was seen")
     if problem is not None:
@@ -51,7 +51,7 @@ async def _examine(name: str, address: str, tls: TlsMaterial | None) -> AsyncIte
     if tls is None:
         yield Finding(name, "is spoken to by mutual TLS", Verdict.UNKNOWN, "plain text, on loopback")
     else:
-        yield _expiry(name, await asyncio.to_thread(_certificate, host, port))
+        yield _expiry(name, await asyncio.to_thread(_certificate, address))
         answer = await _ask_a_stranger(address, tls)
         yield judged(
             name,
@@ -77,9 +77,12 @@ def _expiry(name: str, certificate: x509.Certificate) -> Finding:
     )
 
 
-def _certificate(host: str, port: int) -> x509.Certificate:
-    pem = ssl.get_server_certificate((host, port), timeout=_SECONDS)
-    return x509.load_pem_x509_certificate(pem.encode())
+def _certificate(address: str) -> x509.Certificate:
+    """Of replicas, the one that ends first."""
+    host, port = host_and_port(address)
+    ends = addresses_of(host, port) if is_replicated(address) else (host,)
+    shown = [ssl.get_server_certificate((end, port), timeout=_SECONDS) for end in ends]
+    return min((x509.load_pem_x509_certificate(pem.encode()) for pem in shown), key=lambda each: each.not_valid_after_utc)
 
 
 async def _ask_a_stranger(address: str, tls: TlsMaterial) -> grpc.StatusCode:

@@ -207,10 +207,6 @@ async def as_a_trailer_s_name(canary: Canary, answer: invader_pb2.ClassifyRespon
     context.set_trailing_metadata((("x-" + canary.text, "1"),))
 
 
-async def as_a_header(canary: Canary, answer: invader_pb2.ClassifyResponse, context: Context) -> None:
-    await context.send_initial_metadata((("x-cause-bin", canary.binary),))
-
-
 async def as_a_log_line(canary: Canary, answer: invader_pb2.ClassifyResponse, context: Context) -> None:
     logging.getLogger("invader_service").info("classified", extra={"detail": canary.text})
 
@@ -230,7 +226,6 @@ WAYS_OUT = (
     as_an_error_s_details,
     as_a_trailer,
     as_a_trailer_s_name,
-    as_a_header,
     as_a_log_line,
     as_a_traceback_in_the_log,
 )
@@ -254,6 +249,24 @@ async def test_the_same_search_finds_every_secret_that_is_let_out(way_out: Calla
                 call = classify(GOOD[0], target_models=("small",))
                 await client.ask(call.method, call.request)
         assert found(CANARIES, [*client.evidence, log.getvalue().encode()]) == {canary.name}
+
+
+async def test_the_same_search_finds_every_secret_that_is_let_out_as_a_header() -> None:
+    for canary in CANARIES:
+
+        class Leaking(InvaderServicer):
+            async def Classify(  # noqa: N802
+                self, request: invader_pb2.ClassifyRequest, context: Context
+            ) -> invader_pb2.ClassifyResponse:
+                self._offer = canary.text  # noqa: B023 - it is over before the next
+                return await super().Classify(request, context)
+
+        async with serving_invader(kind=Leaking) as service:
+            client = Eavesdropper(service.channel)
+            call = classify(GOOD[0], target_models=("small",))
+            await client.ask(call.method, call.request)
+        assert client.statuses == {"OK": 1}
+        assert found(CANARIES, client.evidence) == {canary.name}
 
 
 @given(st.sampled_from(CANARIES), st.binary(max_size=40), st.binary(max_size=40))

@@ -1,12 +1,16 @@
 """Child processes that stand in for services: how they are started, what is told of them, and that they are stopped."""
 
+import asyncio
 import json
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import OrchestratorError
+from orchestrator.circuit import Circuit
+from orchestrator.errors import OrchestratorError, ServiceGoneError, UnreachableServiceError
 from orchestrator.services import child_service
 
 REFUSED = json.dumps({"level": "error", "event": "checkpoint refused", "reason": "senet50.pkl: a web page"})
@@ -82,6 +86,22 @@ async def test_a_service_is_stopped_when_the_run_fails(stand_in: StandIn, tmp_pa
         async with child_service("stand_in", arguments=(), log=tmp_path / "log"):
             raise OrchestratorError("the run failed")
     assert stopped.exists()
+
+
+async def test_a_service_that_is_killed_is_known_to_have_ended_and_how_long_before_patience_ends(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    async def check() -> None:
+        raise UnreachableServiceError("nothing listens there")
+
+    said = "print('loading', 'serving', sep=chr(10), file=sys.stderr, flush=True)"
+    stand_in("import os", said, f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))", LISTEN, WAIT)
+    async with child_service("stand_in", arguments=(), log=tmp_path / "log") as service:
+        assert service.ended() is None
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+        circuit = Circuit("stand-in", check=check, patience=3600, note=lambda note: None, ended=service.ended)
+        with pytest.raises(ServiceGoneError, match=r"^the stand_in that was started ended \(exit status -9\): serving; "):
+            await asyncio.wait_for(circuit.wait_until_back(), 60)
 
 
 async def test_a_service_that_died_meanwhile_does_not_keep_the_run_from_ending(stand_in: StandIn, tmp_path: Path) -> None:

@@ -1,17 +1,20 @@
 """What the channel does by itself when a call fails."""
 
 import asyncio
+import time
+from itertools import pairwise
 from typing import NoReturn
 
 import grpc
 import pytest
-from deid.invader.v1 import invader_pb2
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from rpc.certificates import Authority
 from rpc.channel import open_channel
 from rpc.errors import PlainTextError, ServiceError, invalid_argument
 from rpc.images import ImageLimits
 from rpc.server import Server
+from tests.tcp_proxy import Way, tcp_proxy
 from tests.unit.rpc.certificates import material
 from tests.unit.rpc.serving import Context, ask, serving, started
 
@@ -45,6 +48,15 @@ async def test_a_service_that_is_not_there_or_busy_is_asked_again(code: grpc.Sta
     assert classify.calls == 4
 
 
+async def test_a_photo_of_any_size_is_sent_again() -> None:
+    classify = Refusing(error(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_ms=1), times=2)
+    server = Server(address="127.0.0.1:0", limits=ImageLimits())
+    async with started(server, classify=classify), open_channel(server.address) as channel:
+        request = invader_pb2.ClassifyRequest(image=bytes(ImageLimits.most_bytes))
+        assert (await invader_pb2_grpc.InvaderServiceStub(channel).Classify(request, timeout=30)).face_found
+    assert classify.calls == 3
+
+
 async def test_it_is_asked_five_times_and_no_more() -> None:
     classify = Refusing(error(grpc.StatusCode.UNAVAILABLE, retry_after_ms=1), times=9)
     async with serving(classify=classify) as channel:
@@ -59,6 +71,21 @@ async def test_a_service_that_asks_not_to_be_asked_again_is_not() -> None:
         with pytest.raises(grpc.aio.AioRpcError, match="not now"):
             await ask(channel)
     assert classify.calls == 1
+
+
+async def test_the_time_to_come_back_that_a_service_names_is_kept() -> None:
+    asked: list[float] = []
+
+    async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        asked.append(time.monotonic())
+        if len(asked) < 3:
+            raise error(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_ms=700)
+        return invader_pb2.ClassifyResponse(face_found=True)
+
+    async with serving(classify=classify) as channel:
+        assert (await ask(channel)).face_found
+    # Of its own accord the channel would come back after 0.24 s at most, and then after 0.48 s.
+    assert [later - before >= 0.69 for before, later in pairwise(asked)] == [True, True]
 
 
 async def test_bad_input_is_not_sent_again() -> None:
@@ -83,7 +110,9 @@ async def test_a_bug_is_not_met_twice() -> None:
     assert calls == 1
 
 
-@pytest.mark.parametrize("address", ["192.0.2.1:5000", "protector:5000", "0.0.0.0:5000", "[::]:5000", "dns:protector:5000"])
+@pytest.mark.parametrize(
+    "address", ["192.0.2.1:5000", "protector:5000", "0.0.0.0:5000", "[::]:5000", "dns:///protector:5000"]
+)
 async def test_plain_text_goes_to_this_machine_only(address: str) -> None:
     with pytest.raises(PlainTextError, match="plain text is for loopback only") as refused:
         open_channel(address)
@@ -116,3 +145,30 @@ async def test_plain_text_does_not_pass_through_a_proxy_that_the_environment_nam
         async with started(server, classify=classify), open_channel(server.address) as channel:
             assert (await ask(channel)).face_found
     assert proxy.asked == []
+
+
+_A_PING = 17  # bytes: nine of a frame's header, eight of its own
+
+
+async def test_our_servers_permit_the_pings_of_a_client_that_waits() -> None:
+    may_answer = asyncio.Event()
+
+    async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        asked.set()
+        await may_answer.wait()
+        return invader_pb2.ClassifyResponse(face_found=True)
+
+    asked = asyncio.Event()
+    # As ours, but for the time between pings, which would make this test take longer still.
+    pinging = [("grpc.keepalive_time_ms", 2_200), ("grpc.http2.max_pings_without_data", 0), ("grpc.enable_retries", 0)]
+    async with started(Server(address="127.0.0.1:0", limits=ImageLimits()), classify=classify) as server:
+        with tcp_proxy(server.address) as proxy:
+            async with grpc.aio.insecure_channel(proxy.address, options=pinging) as channel:
+                call = asyncio.create_task(ask(channel))
+                await asked.wait()
+                # gRPC's own default closes the connection at the fourth.
+                pinged = proxy.passed(Way.ASKED, 5 * _A_PING)
+                assert await asyncio.to_thread(pinged.wait, 60)
+                may_answer.set()
+                assert (await call).face_found
+        assert proxy.connections == 1

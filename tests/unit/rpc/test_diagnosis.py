@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
@@ -107,7 +107,41 @@ def test_a_host_that_is_not_known_is_named(client: TlsMaterial | None, host: str
     assert diagnose(f"{host}:50051", client) == f"the name {host!r} is not known here"
 
 
-def test_a_server_that_does_not_answer_is_named_after_a_while(mute: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+@each_way
+def test_a_server_that_does_not_answer_is_named_after_a_while(
+    client: TlsMaterial | None, mute: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(diagnosis, "SECONDS", 0.05)
     mute.listen()
-    assert diagnose(f"127.0.0.1:{mute.getsockname()[1]}", CLIENT) == "it does not answer in time"
+    assert diagnose(f"127.0.0.1:{mute.getsockname()[1]}", client) == "it does not answer in time"
+
+
+def resolving_to(*ends: str) -> Callable[[str, int], list[str]]:
+    """A name service that knows one name."""
+    return lambda host, port: list(ends)
+
+
+async def test_of_replicas_those_that_are_in_the_way_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "addresses_of", resolving_to("127.0.0.1", "127.0.0.2", "127.0.0.3"))
+    async with started(Server(address="127.0.0.2:0", limits=ImageLimits(), tls=PROTECTOR)) as running:
+        said = await asyncio.to_thread(diagnose, f"dns:///localhost:{running.port}", CLIENT)
+    assert said == "127.0.0.1: nothing listens there; 127.0.0.3: nothing listens there"
+
+
+async def test_of_replicas_that_all_answer_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "addresses_of", resolving_to("127.0.0.2"))
+    async with started(Server(address="127.0.0.2:0", limits=ImageLimits(), tls=PROTECTOR)) as running:
+        assert await asyncio.to_thread(diagnose, f"dns:///localhost:{running.port}", CLIENT) is None
+
+
+@each_way
+def test_replicas_of_which_none_is_there_are_one_sentence(
+    client: TlsMaterial | None, mute: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diagnosis, "addresses_of", resolving_to("127.0.0.1", "127.0.0.2"))
+    assert diagnose(f"dns:///replicas:{mute.getsockname()[1]}", client) == "nothing listens there"
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", "no..host"])
+def test_replicas_whose_name_is_not_known_are_named(host: str) -> None:
+    assert diagnose(f"dns:///{host}:50051", CLIENT) == f"the name {host!r} is not known here"
