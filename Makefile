@@ -67,7 +67,7 @@ COMPILE = uv pip compile --quiet --universal --generate-hashes --no-emit-index-u
 
 lock:
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements.lock
-	$(COMPILE) --extra report pyproject.toml --constraint requirements.lock --output-file requirements/orchestrator.lock
+	$(COMPILE) --extra report --extra postgresql pyproject.toml --constraint requirements.lock --output-file requirements/orchestrator.lock
 	$(COMPILE) --extra services pyproject.toml --constraint requirements.lock --output-file requirements/services.lock
 	echo 'hatchling' | $(COMPILE) - --constraint requirements.lock --output-file requirements/build.lock
 

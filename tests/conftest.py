@@ -1,9 +1,12 @@
 """Which tests run where."""
 
 import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.postgres import Cluster, running_cluster
 
 # Before torch is imported: threads that wait by spinning take the cores of the services that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -27,7 +30,28 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                     item.add_marker(skip)
 
 
+Tell = Callable[[str], None]
+
+
+@pytest.fixture
+def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
+    """Shows a figure that a test measured, whether it passes or not."""
+
+    def shown(sentence: str) -> None:
+        with capsys.disabled():
+            print(f"\n{sentence}")  # noqa: T201
+
+    return shown
+
+
 @pytest.fixture(scope="session")
 def real() -> Path:
     """The folder of real photographs (faces/) and full-size checkpoints (checkpoints/)."""
     return Path(os.environ[REAL])
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server; one for all tests, so each takes a database of its own."""
+    with running_cluster() as cluster:
+        yield cluster

@@ -1,19 +1,17 @@
 """The ranks that come straight from SQL are those of the single observations."""
 
 import random
-from itertools import product
-from pathlib import Path
+from itertools import groupby, product
 
 import numpy as np
 import pytest
 
-from orchestrator import store as storing
-from orchestrator.evaluate import subject_observations
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
 from orchestrator.protocol import Cell
-from orchestrator.store import Fate, Store, Subject
+from orchestrator.store import Fate, Store, Subject, matrix
 from tests.unit.orchestrator.observed import BEYOND, NO_FACE, Seen, observation
+from tests.unit.orchestrator.store.conftest import Place
 
 CELLS = [
     Cell(source, method, epsilon, target)
@@ -25,15 +23,11 @@ PROBES = [f"{name}/{number}.jpg" for number, name in enumerate(("zoe", "alice", 
 FATES = [Fate.SUBJECT, Fate.SUBJECT, Fate.SUBJECT, Fate.NO_FACE, Fate.BEGUN, Fate.SUBJECT]
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "observations.sqlite", run="r")
-
-
 def fill(store: Store, seen: list[Observation]) -> None:
     for probe, fate in zip(PROBES, FATES, strict=True):
         store.put_subject(Subject(probe.partition("/")[0], probe, "d" * 64, fate))
-    store.add_observations(seen, cloak_sha256="c" * 64)
+    for (_, _), of_cloak in groupby(seen, key=lambda each: (each.probe, each.cell.cloak)):
+        store.observe(list(of_cloak), cloak_sha256="c" * 64, answers={})
 
 
 SEEN: list[Seen] = [*range(1, 51), *[BEYOND] * 25, *[NO_FACE] * 25]
@@ -61,14 +55,18 @@ def by_place(matrix: RankMatrix) -> dict[tuple[Cell, str], int]:
 def test_the_matrix_is_that_of_the_subjects_observations(
     store: Store, monkeypatch: pytest.MonkeyPatch, seed: int, rows_at_once: int
 ) -> None:
-    monkeypatch.setattr(storing, "ROWS_AT_ONCE", rows_at_once)
+    monkeypatch.setattr(matrix, "ROWS_AT_ONCE", rows_at_once)
     fill(store, some_observations(seed))
-    expected, matrix = RankMatrix.of(subject_observations(store)), store.rank_matrix()
-    assert matrix.cells == expected.cells
-    assert by_place(matrix) == by_place(expected)
-    assert set(matrix.probes) == {PROBES[0], PROBES[1], PROBES[2]}
-    assert matrix.candidates == expected.candidates == 50
-    assert matrix.ranks.dtype == np.int16
+    of_subjects = {probe for probe, fate in zip(PROBES, FATES, strict=True) if fate is Fate.SUBJECT}
+    expected, found = (
+        RankMatrix.of([each for each in store.observations() if each.probe in of_subjects]),
+        store.rank_matrix(),
+    )
+    assert found.cells == expected.cells
+    assert by_place(found) == by_place(expected)
+    assert set(found.probes) == {PROBES[0], PROBES[1], PROBES[2]}
+    assert found.candidates == expected.candidates == 50
+    assert found.ranks.dtype == np.int16
 
 
 def test_every_outcome_has_its_code_and_what_was_not_observed_too(store: Store) -> None:
@@ -82,21 +80,21 @@ def test_every_outcome_has_its_code_and_what_was_not_observed_too(store: Store) 
             observation(PROBES[0], other, 1, candidates=10),
         ],
     )
-    matrix = store.rank_matrix()
-    ranks = by_place(matrix)
+    found = store.rank_matrix()
+    ranks = by_place(found)
     assert [ranks[one, probe] for probe in PROBES[:3]] == [8631, 0, -1]
     assert [ranks[other, probe] for probe in PROBES[:3]] == [1, -2, -2]
-    assert matrix.candidates == 10, "the fewest that were asked for"
+    assert found.candidates == 10, "the fewest that were asked for"
 
 
 def test_an_empty_store_has_an_empty_matrix(store: Store) -> None:
-    matrix = store.rank_matrix()
-    assert (matrix.cells, matrix.probes, matrix.ranks.shape, matrix.candidates) == ((), (), (0, 0), 0)
+    found = store.rank_matrix()
+    assert (found.cells, found.probes, found.ranks.shape, found.candidates) == ((), (), (0, 0), 0)
 
 
-def test_another_run_in_the_same_file_is_none_of_the_matrix(store: Store, tmp_path: Path) -> None:
+def test_another_run_in_the_same_place_is_none_of_the_matrix(place: Place) -> None:
+    store, other = place.store(), place.store(run="other")
     fill(store, [observation(PROBES[0], CELLS[0], 3)])
-    other = Store(tmp_path / "observations.sqlite", run="other")
     fill(other, [observation(PROBES[1], CELLS[1], 7)])
     assert by_place(store.rank_matrix()) == {(CELLS[0], PROBES[0]): 3}
     assert by_place(other.rank_matrix()) == {(CELLS[1], PROBES[1]): 7}

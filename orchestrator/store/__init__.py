@@ -1,0 +1,32 @@
+"""The observations of runs, in SQL: SQLite by default, PostgreSQL where several orchestrators share a run."""
+
+from orchestrator.store.changes import Change
+from orchestrator.store.errors import StoreConflictError, StoreError
+from orchestrator.store.journal import Journal
+from orchestrator.store.leases import LEASE_SECONDS
+from orchestrator.store.records import (
+    CloakQuality,
+    Failure,
+    Fate,
+    LosslessControl,
+    ObservationCounts,
+    RecordedCloak,
+    Subject,
+)
+from orchestrator.store.store import Store
+
+__all__ = [
+    "LEASE_SECONDS",
+    "Change",
+    "CloakQuality",
+    "Failure",
+    "Fate",
+    "Journal",
+    "LosslessControl",
+    "ObservationCounts",
+    "RecordedCloak",
+    "Store",
+    "StoreConflictError",
+    "StoreError",
+    "Subject",
+]

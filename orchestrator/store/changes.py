@@ -1,0 +1,155 @@
+"""What is recorded, as changes that can be committed alone or with others. Making one twice changes nothing.
+
+A cell has one answer. Where several orchestrators, or one that goes on, come to another, the first stays and the second
+is an error: two answers mean that a service is not what it was when the run began.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Row, Table, and_, select
+
+from orchestrator.clients import Cloak
+from orchestrator.metrics.observation import Observation
+from orchestrator.protocol import Cell, CloakKey
+from orchestrator.store.database import insert
+from orchestrator.store.errors import StoreConflictError
+from orchestrator.store.records import CloakQuality, Failure, LosslessControl, Subject
+from orchestrator.store.schema import answers, cloaks, failures, observations, probes, quality, subjects
+
+Change = Callable[[Connection], None]
+"""Writes something within a transaction, and raises what keeps it from being written."""
+
+_DIGITS_SHOWN = 12  # of a digest
+
+
+def observing(run: str, seen: Sequence[Observation], *, cloak_sha256: str, named: Mapping[str, str]) -> Change:
+    """All that one call was answered about one cloak: what was observed, and by target model whom it was taken for.
+
+    Raises:
+        StoreConflictError: (the change) another answer is recorded for a cell.
+    """
+    if not seen:
+        return lambda _: None
+    ((probe, cloak),) = {(each.probe, each.cell.cloak) for each in seen}
+    key = {"run": run, **cloak_columns(probe, cloak)}
+    rows = [
+        key
+        | {
+            "target_model": each.cell.target_model,
+            "outcome": each.outcome.value,
+            "rank": each.rank,
+            "candidates": each.candidates,
+            "cloak_sha256": cloak_sha256,
+        }
+        for each in seen
+    ]
+    taken_for = [key | {"target_model": target, "identity": identity} for target, identity in named.items()]
+
+    def change(connection: Connection) -> None:
+        add(connection, observations, rows)
+        recorded = {row.target_model: row for row in connection.execute(_where(observations, key))}
+        for row in rows:
+            cell = Cell(cloak.source_model, cloak.method, cloak.epsilon, str(row["target_model"]))
+            _check_same_answer(f"{probe}: {cell}", recorded[cell.target_model], row)
+        add(connection, answers, taken_for)
+
+    return change
+
+
+def crafting(run: str, probe: str, cloak: Cloak) -> Change:
+    """A crafted cloak.
+
+    Raises:
+        StoreConflictError: (the change) another cloak is recorded for its key.
+    """
+    key = {"run": run, **cloak_columns(probe, cloak.key)}
+    row = key | {
+        "n_iter": cloak.n_iter,
+        "largest_change": cloak.largest_change,
+        "zero_gradient_share": cloak.zero_gradient_share,
+        "probe_sha256": cloak.probe_sha256,
+        "cloak_sha256": cloak.sha256,
+    }
+
+    def change(connection: Connection) -> None:
+        add(connection, cloaks, [row])
+        recorded = connection.execute(_where(cloaks, key)).one()
+        if recorded.cloak_sha256 != cloak.sha256:
+            raise StoreConflictError(
+                f"{probe}: the protector crafted another cloak than before for {cloak.key}: recorded "
+                f"{recorded.cloak_sha256[:_DIGITS_SHOWN]}, now {cloak.sha256[:_DIGITS_SHOWN]}; its software or machine "
+                f"differs from the one that the run began with"
+            )
+
+    return change
+
+
+def drawing(run: str, subject: Subject) -> Change:
+    """An identity that was drawn, or what became of it since."""
+    facts = {"photo": subject.photo, "photo_sha256": subject.photo_sha256, "fate": subject.fate.value}
+    return lambda connection: _put(connection, subjects, {"run": run, "identity": subject.identity}, facts)
+
+
+def keeping(run: str, control: LosslessControl) -> Change:
+    """A lossless control that is kept; one that was recorded before is no longer there."""
+    key = {"run": run, "probe": control.probe, "source_model": control.source_model}
+    digests = {"probe_sha256": control.probe_sha256, "file_sha256": control.file_sha256}
+    return lambda connection: _put(connection, probes, key, digests)
+
+
+def measuring(run: str, measured: Iterable[CloakQuality]) -> Change:
+    """What was measured of stored cloaks."""
+    rows = [
+        {"run": run, **cloak_columns(each.probe, each.cloak)}
+        | {"ssim": each.ssim, "psnr": None if math.isinf(each.psnr) else each.psnr}
+        for each in measured
+    ]
+    return lambda connection: add(connection, quality, rows)
+
+
+def failing(run: str, failure: Failure) -> Change:
+    """A call that failed for good. Two that failed in the same way are two."""
+    row = {"run": run, "probe": failure.probe, "what": failure.what, "message": failure.message, "call": uuid4().hex}
+    return lambda connection: add(connection, failures, [row])
+
+
+def add(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
+    """Writes the rows whose keys are not yet there."""
+    if rows:
+        connection.execute(insert(connection, table).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
+def cloak_columns(probe: str, key: CloakKey) -> dict[str, object]:
+    """The columns that every table of cloaks and observations begins with, after the run."""
+    return {"probe": probe, "source_model": key.source_model, "method": key.method, "epsilon": key.epsilon}
+
+
+def _put(connection: Connection, table: Table, key: Mapping[str, object], facts: Mapping[str, object]) -> None:
+    statement = insert(connection, table).values(**key, **facts)
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(facts)))
+
+
+def _where(table: Table, key: Mapping[str, object]) -> Any:
+    return select(table).where(and_(*(table.c[name] == value for name, value in key.items())))
+
+
+def _check_same_answer(where: str, recorded: Row[Any], row: Mapping[str, object]) -> None:
+    before, now = (
+        f"{_outcome(outcome, rank)} of cloak {str(cloak_sha256)[:_DIGITS_SHOWN]}"
+        for outcome, rank, cloak_sha256 in (
+            (recorded.outcome, recorded.rank, recorded.cloak_sha256),
+            (row["outcome"], row["rank"], row["cloak_sha256"]),
+        )
+    )
+    if (recorded.outcome, recorded.rank, recorded.cloak_sha256) != (row["outcome"], row["rank"], row["cloak_sha256"]):
+        raise StoreConflictError(
+            f"{where}: recorded {before}, now {now}; the first stays. One question has one answer: a service's software "
+            f"or machine differs from the one that the run began with"
+        )
+
+
+def _outcome(outcome: object, rank: object) -> str:
+    return f"rank {rank}" if rank is not None else str(outcome)

@@ -1,0 +1,168 @@
+"""Transactions on SQLite or PostgreSQL, and what is done where one fails."""
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import QueuePool
+from sqlalchemy.schema import Table
+
+from orchestrator.store.errors import StoreError
+from orchestrator.store.faults import LOCK_SECONDS, explained, is_passing
+from orchestrator.store.location import located, shown
+
+PATIENCE_SECONDS = 60.0  # how long a server may be away
+SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0  # between two attempts, before jitter
+
+# A server behind a broken network is noticed, and a process that was stopped in the middle of a transaction keeps nobody
+# waiting for ever. What the URL says of these counts.
+_OF_CONNECTIONS: dict[str, Any] = {
+    "connect_timeout": 5,  # seconds
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,  # seconds
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # ms
+    "options": f"-c lock_timeout={LOCK_SECONDS:.0f}s -c idle_in_transaction_session_timeout=60s",
+}
+
+T = TypeVar("T")
+
+
+class Database:
+    """Runs pieces of work, each a transaction of its own, from any thread.
+
+    A server that is away is waited for: a piece of work is then run again from its beginning, even where its commit may have
+    been made and only the answer was lost. So every piece of work must be one that changes nothing when it is done twice.
+    """
+
+    def __init__(self, location: Path | str, *, patience: float = PATIENCE_SECONDS) -> None:
+        """Connects to nothing yet. `patience`: seconds that a server may be away.
+
+        Raises:
+            InputError: see `located`.
+        """
+        url = located(location)
+        self.name = shown(url)
+        self.is_shared = url.get_backend_name() == "postgresql"
+        self._patience = patience
+        self._url = url
+        self.read_only = False  # where it cannot be written at all
+        self._engine = self._postgresql() if self.is_shared else self._sqlite()
+        self._writing = self._engine.execution_options(writing=True)
+
+    def read(self, work: Callable[[Connection], T], *, patience: float | None = None) -> T:
+        """What the work returns. `patience`: as of the database, unless given.
+
+        Raises:
+            StoreError: it cannot be read.
+        """
+        return self._run(self._engine, work, self._patience if patience is None else patience)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """What the work returns, once it is committed; nothing of it is where it raises.
+
+        Raises:
+            StoreError: it cannot be written.
+        """
+        return self._run(self._writing, work, self._patience)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        self._engine.dispose()
+
+    def _run(self, engine: Engine, work: Callable[[Connection], T], patience: float) -> T:
+        began, since = time.monotonic(), datetime.now(UTC)
+        attempt = 0
+        while True:
+            try:
+                with engine.begin() as connection:
+                    return work(connection)
+            except SQLAlchemyError as error:
+                waited = time.monotonic() - began
+                longest = min(SHORTEST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
+                wait = random.uniform(0, longest)  # noqa: S311 - so that not all come back at once
+                if not is_passing(error) or patience == 0:
+                    raise StoreError(f"{self.name}: {explained(error)}") from error
+                if waited + wait > patience:
+                    raise StoreError(
+                        f"{self.name}: no answer since {since:%Y-%m-%d %H:%M:%S} UTC, for {waited:.0f} s: "
+                        f"{explained(error)}: what was recorded before is safe; see to the server, and the same command "
+                        f"goes on"
+                    ) from error
+            time.sleep(wait)
+            attempt += 1
+
+    def _postgresql(self) -> Engine:
+        settings = {name: value for name, value in _OF_CONNECTIONS.items() if name not in self._url.query}
+        return create_engine(self._url, connect_args=settings, pool_pre_ping=True)
+
+    def _sqlite(self) -> Engine:
+        path = Path(str(self._url.database))
+        self.read_only = path.is_file() and not (_may_write(path) and _may_write(path.parent))
+        engine = create_engine(self._url, creator=lambda: _connected(path, read_only=self.read_only), poolclass=QueuePool)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+
+def insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    """An insertion that can say what is done where a key is there already."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _may_write(path: Path) -> bool:
+    return os.access(path, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+
+
+def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    if read_only:
+        return _opened(f"{path.absolute().as_uri()}?{_reading(path)}", uri=True)
+    connection = _opened(str(path), uri=False)
+    try:
+        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            _use_write_ahead_log(connection)
+        # Commits are few, since whatever waits is committed together, so that each can wait for the disk: what was recorded
+        # outlives a power cut too. With NORMAL it would not, and cloaks that were shown would be shown again.
+        connection.execute("PRAGMA synchronous = FULL")
+    except sqlite3.Error:
+        connection.close()
+        raise
+    return connection
+
+
+def _opened(database: str, *, uri: bool) -> sqlite3.Connection:
+    """In which transactions begin where `_begin` says: sqlite3 itself would begin them after the first reads."""
+    return sqlite3.connect(database, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=uri)
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """Changes the file for good; SQLite does not wait where another process does the same just now."""
+    until = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+        else:
+            return
+        time.sleep(SHORTEST_WAIT_SECONDS)
+
+
+def _reading(path: Path) -> str:
+    """A file that was closed in order is read as it is; beside others lies a log that has to be read too."""
+    log = path.with_name(f"{path.name}-wal")
+    return "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
+
+
+def _begin(connection: Connection) -> None:
+    # A change that began as a read could not wait for another's.
+    writing = connection.get_execution_options().get("writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

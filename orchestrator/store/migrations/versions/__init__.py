@@ -1,0 +1,1 @@
+"""One version a file. What is written here never changes: stores were made by it."""

@@ -1,0 +1,72 @@
+"""What a store keeps beside observations."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import NamedTuple
+
+from orchestrator.protocol import CloakKey
+
+
+class Fate(StrEnum):
+    """What became of an identity that was drawn."""
+
+    BEGUN = "begun"  # not all that can be observed about it is
+    SUBJECT = "subject"
+    NO_FACE = "no_face"  # the protector finds no face: replaced by the next
+    UNREADABLE = "unreadable"  # none of its photos can be read: replaced by the next
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An identity that was drawn, and its photo."""
+
+    identity: str
+    photo: str  # IDENTITY/FILE
+    photo_sha256: str
+    fate: Fate
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A call that failed for good; no observation came of it."""
+
+    probe: str
+    what: str
+    message: str
+
+
+@dataclass(frozen=True)
+class LosslessControl:
+    """The probe itself as a source model sees it, kept without loss beside the cloaks that were made of it."""
+
+    probe: str
+    source_model: str
+    probe_sha256: str  # of its RGB bytes
+    file_sha256: str  # of the PNG
+
+
+class RecordedCloak(NamedTuple):
+    """A cloak that was crafted, and the digest of the probe it was made of."""
+
+    probe: str
+    key: CloakKey
+    probe_sha256: str
+    sha256: str
+
+
+class CloakQuality(NamedTuple):
+    """How much of its probe a stored cloak keeps."""
+
+    probe: str
+    cloak: CloakKey
+    ssim: float  # -1..1; 1 where both are equal
+    psnr: float  # dB; infinite where both are equal
+
+
+@dataclass(frozen=True)
+class ObservationCounts:
+    """How far a run is."""
+
+    subjects: int  # of which all was observed that can be
+    observations: int  # of these subjects
+    cloaks_shown: int  # to at least one target model, of whatever identity that was drawn

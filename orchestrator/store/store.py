@@ -1,0 +1,334 @@
+"""What one run observed, in SQL. Writing the same thing twice changes nothing."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Row, Select, func, select, update
+
+from orchestrator.clients import Cloak
+from orchestrator.metrics.matrix import RankMatrix
+from orchestrator.metrics.observation import Observation, Outcome
+from orchestrator.protocol import Cell, CloakKey
+from orchestrator.store import changes
+from orchestrator.store.changes import Change
+from orchestrator.store.database import PATIENCE_SECONDS, Database
+from orchestrator.store.errors import StoreConflictError, StoreError
+from orchestrator.store.leases import LEASE_SECONDS, Leases
+from orchestrator.store.matrix import rank_matrix
+from orchestrator.store.migrating import bring_up_to_date
+from orchestrator.store.records import (
+    CloakQuality,
+    Failure,
+    Fate,
+    LosslessControl,
+    ObservationCounts,
+    RecordedCloak,
+    Subject,
+)
+from orchestrator.store.schema import CLOAK_KEY, answers, cloaks, failures, observations, probes, quality, runs, subjects
+
+
+class Store:
+    """One run's part of a SQLite file (write-ahead log) or of a PostgreSQL database. Any thread may use it."""
+
+    def __init__(
+        self,
+        location: Path | str,
+        *,
+        run: str,
+        patience: float = PATIENCE_SECONDS,
+        lease_seconds: float = LEASE_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Opens it, and makes or changes its tables where they are of an older version.
+
+        Args:
+            location: a SQLite file, or a URL: `sqlite:///…` or `postgresql+psycopg://…`.
+            run: the digest of the run's plan.
+            patience: seconds that a server may be away before an operation fails. Opening waits for none.
+            lease_seconds: how long a claim lasts that is not renewed.
+            clock: seconds since 1970; of a SQLite file. A server has its own.
+
+        Raises:
+            InputError: `--store` names no database that can be one.
+            StoreError: it cannot be opened, or is of a newer version.
+        """
+        self._run = run
+        self._database = Database(location, patience=patience)
+        self._leases = Leases(self._database, run, lease_seconds, clock)
+        try:
+            bring_up_to_date(self._database)
+        except BaseException:
+            self._database.close()
+            raise
+
+    @property
+    def name(self) -> str:
+        """Where it is, without a password."""
+        return self._database.name
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._database.close()
+
+    # The run.
+
+    def bind(self, name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """Records the manifest that the run begins with, once.
+
+        Returns:
+            the manifest recorded for this run; where there is none, the one recorded for another run of that name, which is
+            then not this one.
+        """
+        row = {
+            "run": self._run,
+            "name": name,
+            "manifest": json.dumps(manifest, ensure_ascii=False),
+            "begun_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+        def recorded(connection: Connection) -> str:
+            changes.add(connection, runs, [row])
+            of_run, of_name = (
+                select(runs.c.manifest).where(each) for each in (runs.c.run == self._run, runs.c.name == name)
+            )
+            found: str = connection.scalar(of_run) or connection.scalars(of_name).one()
+            return found
+
+        manifest_found: dict[str, Any] = json.loads(self._database.write(recorded))
+        return manifest_found
+
+    def run_named(self, name: str) -> dict[str, Any] | None:
+        """The manifest of a run."""
+        found = self._database.read(lambda connection: connection.scalar(select(runs.c.manifest).where(runs.c.name == name)))
+        return None if found is None else json.loads(found)
+
+    # Changes. Each is committed alone by the method that is named like it, or together with others by `commit`.
+
+    def commit(self, together: Sequence[Change]) -> list[Exception | None]:
+        """Makes changes in one transaction. One that cannot be made keeps none of the others from being made.
+
+        Returns:
+            for each what kept it from being made, or None.
+        """
+
+        def all_of_them(connection: Connection) -> None:
+            for change in together:
+                change(connection)
+
+        try:
+            self._database.write(all_of_them)
+        except Exception as error:  # noqa: BLE001 - handed to whoever wanted the change
+            of_the_database = isinstance(error, StoreError) and not isinstance(error, StoreConflictError)
+            if of_the_database or len(together) == 1:
+                return [error] * len(together)
+            return [outcome for change in together for outcome in self.commit([change])]
+        return [None] * len(together)
+
+    def observing(self, seen: Sequence[Observation], *, cloak_sha256: str, answers: Mapping[str, str]) -> Change:
+        """All that one call was answered about one cloak.
+
+        Args:
+            seen: what was observed, of one probe and one cloak.
+            cloak_sha256: of the stored cloak that was shown.
+            answers: by target model whom it took the cloak for, its first candidate; none where no face was found.
+
+        Raises:
+            StoreConflictError: (the change) another outcome, rank or cloak is recorded for a cell; the first stays.
+        """
+        return changes.observing(self._run, seen, cloak_sha256=cloak_sha256, named=answers)
+
+    def observe(self, seen: Sequence[Observation], *, cloak_sha256: str, answers: Mapping[str, str]) -> None:
+        """Records all that one call was answered about one cloak; see `observing`."""
+        self._database.write(self.observing(seen, cloak_sha256=cloak_sha256, answers=answers))
+
+    def crafting(self, probe: str, cloak: Cloak) -> Change:
+        """A crafted cloak.
+
+        Raises:
+            StoreConflictError: (the change) a cloak with another digest is recorded in its place; the first stays.
+        """
+        return changes.crafting(self._run, probe, cloak)
+
+    def add_cloak(self, probe: str, cloak: Cloak) -> None:
+        """Records a crafted cloak; see `crafting`."""
+        self._database.write(self.crafting(probe, cloak))
+
+    def put_subject(self, subject: Subject) -> None:
+        """Records an identity that was drawn, or what became of it since."""
+        self._database.write(changes.drawing(self._run, subject))
+
+    def put_lossless_control(self, control: LosslessControl) -> None:
+        """Records a lossless control that is kept; one that was recorded before is no longer there."""
+        self._database.write(changes.keeping(self._run, control))
+
+    def add_quality(self, measured: Iterable[CloakQuality]) -> None:
+        """Records what was measured of stored cloaks, all or nothing."""
+        self._database.write(changes.measuring(self._run, measured))
+
+    def add_failure(self, failure: Failure) -> None:
+        """Records a call that failed for good."""
+        self._database.write(changes.failing(self._run, failure))
+
+    def reopen_short(self, *, per_probe: int, controls: int = 0) -> int:
+        """Makes subjects begun again that are short, so that what failed before is asked for once more.
+
+        Args:
+            per_probe: the observations that a subject has when it is not short.
+            controls: the lossless controls, too.
+
+        Returns:
+            how many there were.
+        """
+        table = observations.c
+        whole = select(table.probe).where(table.run == self._run).group_by(table.probe).having(func.count() >= per_probe)
+        if controls:
+            kept = select(probes.c.probe).where(probes.c.run == self._run).group_by(probes.c.probe)
+            whole = whole.where(table.probe.in_(kept.having(func.count() >= controls)))
+        statement = (
+            update(subjects)
+            .where(subjects.c.run == self._run, subjects.c.fate == Fate.SUBJECT.value, subjects.c.photo.not_in(whole))
+            .values(fate=Fate.BEGUN.value)
+        )
+        return self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    # The draw and its leases; see `leases.py`.
+
+    def draw(self, identities: Sequence[str]) -> None:
+        """Records the order of the draw, once.
+
+        Raises:
+            StoreError: another order is recorded.
+        """
+        self._leases.draw(identities)
+
+    def claim(self, *, wanted: int, holder: str, dead: Collection[str] = ()) -> str | None:
+        """Takes the lease of the next identity to work on; None where nobody needs to begin another now.
+
+        Args:
+            wanted: the number of subjects, none of them replaced, that are enough.
+            holder: who claims; it may hold several.
+            dead: holders whose leases need not expire.
+        """
+        return self._leases.claim(wanted=wanted, holder=holder, dead=dead)
+
+    def outstanding(self, *, wanted: int) -> int:
+        """How many identities it takes for so many subjects are not done, whoever holds them."""
+        return self._leases.outstanding(wanted=wanted)
+
+    def renew(self, *, holder: str) -> frozenset[str]:
+        """Renews all leases of a holder; the identities that it still holds."""
+        return self._leases.renew(holder=holder)
+
+    def release(self, *, holder: str, identity: str | None = None) -> None:
+        """Gives one lease of a holder back, or all."""
+        self._leases.release(holder=holder, identity=identity)
+
+    def holders(self) -> frozenset[str]:
+        """Who holds a lease, that has not expired, of an identity that is not done."""
+        return self._leases.holders()
+
+    # What is recorded.
+
+    def subject(self, identity: str) -> Subject | None:
+        """An identity, if it was drawn."""
+        found = self._rows(select(subjects).where(subjects.c.run == self._run, subjects.c.identity == identity))
+        return _subject(found[0]) if found else None
+
+    def subjects(self) -> list[Subject]:
+        """Every identity that was drawn, sorted by name."""
+        query = select(subjects).where(subjects.c.run == self._run).order_by(subjects.c.identity)
+        return [_subject(row) for row in self._rows(query)]
+
+    def failures(self) -> list[Failure]:
+        """The calls that failed for good, in their order."""
+        query = select(failures).where(failures.c.run == self._run).order_by(failures.c.number)
+        return [Failure(row.probe, row.what, row.message) for row in self._rows(query)]
+
+    def observations(self, *, probe: str | None = None) -> list[Observation]:
+        """All observations, or those of one probe."""
+        query = select(observations).where(observations.c.run == self._run)
+        if probe is not None:
+            query = query.where(observations.c.probe == probe)
+        return [
+            Observation(row.probe, _cell(row), Outcome(row.outcome), row.rank, row.candidates) for row in self._rows(query)
+        ]
+
+    def observed_cells(self, *, probe: str) -> frozenset[Cell]:
+        """The cells that are observed for a probe."""
+        return frozenset(each.cell for each in self.observations(probe=probe))
+
+    def observation_counts(self) -> ObservationCounts:
+        """How far the run is, without reading its observations."""
+        of_run, table = subjects.c.run == self._run, observations.c
+        done = select(func.count()).select_from(subjects).where(of_run, subjects.c.fate == Fate.SUBJECT.value)
+        seen = (
+            select(func.count())
+            .select_from(observations)
+            .where(table.run == self._run, table.probe.in_(self._photos_of_subjects()))
+        )
+        each_cloak = select(*(table[name] for name in CLOAK_KEY)).where(table.run == self._run).distinct().subquery()
+        shown = select(func.count()).select_from(each_cloak)
+        counts = self._database.read(lambda connection: [connection.scalar(query) or 0 for query in (done, seen, shown)])
+        return ObservationCounts(*counts)
+
+    def answers(self, *, probe: str) -> dict[Cell, str]:
+        """Whom each target model took the cloaks of a probe for; a run that did not record them yet has none."""
+        query = select(answers).where(answers.c.run == self._run, answers.c.probe == probe)
+        return {_cell(row): row.identity for row in self._rows(query)}
+
+    def cloaks(self, *, probe: str | None = None) -> list[RecordedCloak]:
+        """The cloaks of a probe that were crafted before, or those of all of the run's subjects, probe by probe."""
+        table = cloaks.c
+        wanted = table.probe.in_(self._photos_of_subjects()) if probe is None else table.probe == probe
+        query = select(cloaks).where(table.run == self._run, wanted).order_by(*(table[name] for name in CLOAK_KEY))
+        return [RecordedCloak(row.probe, _key_of(row), row.probe_sha256, row.cloak_sha256) for row in self._rows(query)]
+
+    def lossless_controls(self, *, probe: str | None = None) -> dict[tuple[str, str], LosslessControl]:
+        """By probe and source model, the lossless controls that were kept: of one probe, or of all of the run's subjects."""
+        table = probes.c
+        wanted = table.probe.in_(self._photos_of_subjects()) if probe is None else table.probe == probe
+        return {
+            (row.probe, row.source_model): LosslessControl(row.probe, row.source_model, row.probe_sha256, row.file_sha256)
+            for row in self._rows(select(probes).where(table.run == self._run, wanted))
+        }
+
+    def quality(self) -> list[CloakQuality]:
+        """What was measured of the cloaks of the run's subjects, probe by probe."""
+        table = quality.c
+        query = select(quality).where(table.run == self._run, table.probe.in_(self._photos_of_subjects()))
+        return [
+            CloakQuality(row.probe, _key_of(row), row.ssim, math.inf if row.psnr is None else row.psnr)
+            for row in self._rows(query.order_by(*(table[name] for name in CLOAK_KEY)))
+        ]
+
+    def rank_matrix(self) -> RankMatrix:
+        """All observations of the run's subjects; those of an identity that was replaced after all do not count.
+
+        No observation becomes an object of its own, so that a million are read in seconds.
+        """
+        photos = self._photos_of_subjects()
+        return self._database.read(lambda connection: rank_matrix(connection, run=self._run, probes=photos))
+
+    def _photos_of_subjects(self) -> Select[tuple[str]]:
+        return select(subjects.c.photo).where(subjects.c.run == self._run, subjects.c.fate == Fate.SUBJECT.value)
+
+    def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        return self._database.read(lambda connection: connection.execute(query).all())
+
+
+def _subject(row: Row[Any]) -> Subject:
+    return Subject(row.identity, row.photo, row.photo_sha256, Fate(row.fate))
+
+
+def _cell(row: Row[Any]) -> Cell:
+    return Cell(row.source_model, row.method, row.epsilon, row.target_model)
+
+
+def _key_of(row: Row[Any]) -> CloakKey:
+    return CloakKey(row.source_model, row.method, row.epsilon)

@@ -1,0 +1,239 @@
+"""What a store keeps, and that it keeps it once."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.protocol import Cell
+from orchestrator.store import (
+    Failure,
+    Fate,
+    ObservationCounts,
+    RecordedCloak,
+    Store,
+    StoreConflictError,
+    StoreError,
+    Subject,
+)
+from tests.unit.orchestrator.observed import BEYOND, NO_FACE, Seen, observation
+from tests.unit.orchestrator.store.conftest import Place
+from tests.unit.orchestrator.store.recorded import CELL, CLOAK, KEY, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
+
+
+def test_what_was_written_is_read(store: Store) -> None:
+    fill(store)
+    assert sorted(map(str, store.observations())) == sorted(map(str, SEEN))
+    assert store.subjects() == [SUBJECT, Subject("bob", "", "", Fate.UNREADABLE)]
+    assert store.subject("alice") == SUBJECT
+    assert store.subject("carol") is None
+    assert store.cloaks(probe="alice/a.jpg") == [RecordedCloak("alice/a.jpg", KEY, "p" * 64, "c" * 64)]
+
+
+def test_a_probe_s_observations_and_cloaks_are_its_own(store: Store) -> None:
+    fill(store)
+    assert store.observations(probe="bob/b.jpg") == [observation("bob/b.jpg", CELL, BEYOND)]
+    assert store.observed_cells(probe="alice/a.jpg") == {CELL, OTHER}
+    assert store.cloaks(probe="bob/b.jpg") == []
+    assert store.observations(probe="carol/c.jpg") == []
+
+
+def test_whom_target_models_took_a_cloak_for_is_read_by_cell(place: Place) -> None:
+    store = place.store()
+    seen = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, 1)]
+    store.observe(seen, cloak_sha256="c" * 64, answers={"resnet50": "bob", "senet50": "alice"})
+    store.observe([observation("bob/b.jpg", CELL, BEYOND)], cloak_sha256="e" * 64, answers={"resnet50": "dora"})
+    assert store.answers(probe="alice/a.jpg") == {CELL: "bob", OTHER: "alice"}
+    assert place.store(run="another").answers(probe="alice/a.jpg") == {}
+
+
+def test_writing_twice_changes_nothing(store: Store) -> None:
+    fill(store)
+    before = content(store)
+    fill(store)
+    assert content(store) == before
+
+
+@pytest.mark.parametrize(
+    ("seen", "cloak", "now"),
+    [
+        (1, "c", "rank 1 of cloak cccccccccccc"),
+        (BEYOND, "c", "beyond of cloak cccccccccccc"),
+        (NO_FACE, "c", "no_face of cloak cccccccccccc"),
+        (3, "e", "rank 3 of cloak eeeeeeeeeeee"),
+    ],
+)
+def test_a_cell_is_not_answered_in_two_ways_and_the_first_answer_stays(
+    store: Store, seen: Seen, cloak: str, now: str
+) -> None:
+    store.observe([observation("alice/a.jpg", CELL, 3)], cloak_sha256="c" * 64, answers={"resnet50": "bob"})
+    both = [observation("alice/a.jpg", OTHER, 2), observation("alice/a.jpg", CELL, seen)]
+    with pytest.raises(
+        StoreConflictError, match=f"recorded rank 3 of cloak cccccccccccc, now {now}; the first stays"
+    ) as failure:
+        store.observe(both, cloak_sha256=cloak * 64, answers={"senet50": "dora"})
+    assert str(failure.value).startswith(f"alice/a.jpg: {CELL}: ")
+    assert store.observations() == [observation("alice/a.jpg", CELL, 3)], "nothing else of that call either"
+    assert store.answers(probe="alice/a.jpg") == {CELL: "bob"}
+
+
+def test_a_cloak_is_not_crafted_in_two_ways_and_the_first_stays(store: Store) -> None:
+    store.add_cloak("alice/a.jpg", CLOAK)
+    with pytest.raises(StoreConflictError, match="recorded cccccccccccc, now eeeeeeeeeeee; its software or machine differs"):
+        store.add_cloak("alice/a.jpg", replace(CLOAK, sha256="e" * 64))
+    assert [cloak.sha256 for cloak in store.cloaks(probe="alice/a.jpg")] == ["c" * 64]
+
+
+def test_what_became_of_a_subject_replaces_that_it_was_begun(store: Store) -> None:
+    store.put_subject(replace(SUBJECT, fate=Fate.BEGUN))
+    store.put_subject(Subject("bob", "bob/b.jpg", "e" * 64, Fate.BEGUN))
+    store.put_subject(SUBJECT)
+    assert store.subjects() == [SUBJECT, Subject("bob", "bob/b.jpg", "e" * 64, Fate.BEGUN)]
+
+
+def test_what_is_new_beside_what_is_known_is_still_written(store: Store) -> None:
+    store.observe([observation("alice/a.jpg", CELL, 3)], cloak_sha256="c" * 64, answers={})
+    both = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, 2)]
+    store.observe(both, cloak_sha256="c" * 64, answers={})
+    assert {seen.cell: seen.rank for seen in store.observations()} == {CELL: 3, OTHER: 2}
+
+
+def test_writing_no_observations_is_no_error(store: Store) -> None:
+    store.observe([], cloak_sha256="c" * 64, answers={})
+    assert store.observations() == []
+
+
+def test_everything_survives_reopening(place: Place) -> None:
+    store = place.store()
+    fill(store)
+    store.add_failure(Failure("alice/a.jpg", "classify", "INTERNAL"))
+    before = content(store)
+    store.close()
+    assert content(place.store()) == before
+
+
+def test_what_was_written_is_there_while_the_writer_is_still_open(place: Place) -> None:
+    writer, reader = place.store(), place.store()
+    writer.put_subject(SUBJECT)
+    assert reader.subjects() == [SUBJECT]
+
+
+def test_runs_do_not_mix(place: Place) -> None:
+    first, second = place.store(run="first"), place.store(run="second")
+    fill(first)
+    first.add_failure(Failure("alice/a.jpg", "classify", "INTERNAL"))
+    first.draw(["alice", "bob"])
+    first.claim(wanted=2, holder="h")
+    assert content(second) == ([], [], [], {}, [])
+    assert (second.holders(), second.outstanding(wanted=1)) == (frozenset(), 0)
+    second.observe([observation("alice/a.jpg", CELL, 9)], cloak_sha256="c" * 64, answers={})
+    assert [seen.rank for seen in second.observations()] == [9]
+    assert {seen.rank for seen in first.observations(probe="alice/a.jpg")} == {3, None}
+
+
+def test_failures_keep_their_order_and_may_repeat(store: Store) -> None:
+    failures = [Failure("b", "craft", "1"), Failure("a", "craft", "2"), Failure("b", "craft", "1")]
+    for failure in failures:
+        store.add_failure(failure)
+    assert store.failures() == failures
+
+
+def test_names_beyond_ascii_are_kept(store: Store) -> None:
+    store.observe([observation("李雷/фото.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "李雷"})
+    assert store.observations(probe="李雷/фото.jpg") == [observation("李雷/фото.jpg", CELL, 1)]
+    assert store.answers(probe="李雷/фото.jpg") == {CELL: "李雷"}
+
+
+def test_the_order_of_names_is_that_of_their_bytes_on_every_database(store: Store) -> None:
+    names = ["Zoe", "alice", "_x", "élise", "Bob", "alice 2", "李雷", "alice-1", "a.b"]
+    for name in names:
+        store.put_subject(drawn(name, Fate.SUBJECT))
+        store.add_cloak(f"{name}/1.jpg", CLOAK)
+    assert [subject.identity for subject in store.subjects()] == sorted(names, key=str.encode)
+    assert [cloak.probe for cloak in store.cloaks()] == sorted((f"{name}/1.jpg" for name in names), key=str.encode)
+
+
+def test_a_run_is_bound_to_the_manifest_it_began_with(place: Place) -> None:
+    store, other = place.store(run="r"), place.store(run="another plan")
+    manifest = {"digest": "r", "protocol": {"seed": 1, "faces": "фото"}}
+    assert store.run_named("pilot") is None
+    assert store.bind("pilot", manifest) == manifest
+    assert store.bind("pilot", manifest | {"written": "later"}) == manifest, "the first stays"
+    assert store.bind("called otherwise", {"digest": "r"}) == manifest, "the run is the plan, whatever it is called"
+    assert other.bind("pilot", {"digest": "another plan"}) == manifest, "the caller sees what differs, and refuses"
+    assert store.run_named("pilot") == other.run_named("pilot") == manifest
+    assert other.bind("second", {"digest": "another plan"}) == {"digest": "another plan"}
+
+
+def test_how_far_a_run_is(store: Store) -> None:
+    assert store.observation_counts() == ObservationCounts(subjects=0, observations=0, cloaks_shown=0)
+    fill(store)
+    another = [observation("alice/a.jpg", Cell("facenet", "bim", 16, "resnet50"), 1)]
+    store.observe(another, cloak_sha256="f" * 64, answers={})
+    assert store.observation_counts() == ObservationCounts(subjects=1, observations=3, cloaks_shown=3)
+
+
+def test_subjects_that_are_short_of_observations_are_begun_again(store: Store) -> None:
+    for name, fate in (("whole", Fate.SUBJECT), ("short", Fate.SUBJECT), ("none", Fate.SUBJECT), ("faceless", Fate.NO_FACE)):
+        store.put_subject(drawn(name, fate))
+    for probe, cells in (("whole/1.jpg", [CELL, OTHER]), ("short/1.jpg", [CELL])):
+        store.observe([observation(probe, cell, 1) for cell in cells], cloak_sha256="c" * 64, answers={})
+    assert store.reopen_short(per_probe=2) == 2
+    fates = {subject.identity: subject.fate for subject in store.subjects()}
+    assert fates == {"whole": Fate.SUBJECT, "short": Fate.BEGUN, "none": Fate.BEGUN, "faceless": Fate.NO_FACE}
+    assert store.reopen_short(per_probe=2) == 0
+
+
+def test_changes_are_committed_together_and_one_that_cannot_be_made_keeps_none_from_being_made(store: Store) -> None:
+    store.observe(OF_ALICE, cloak_sha256="c" * 64, answers={})
+    another, again = (
+        store.observing([observation("alice/a.jpg", CELL, rank)], cloak_sha256="c" * 64, answers={}) for rank in (4, 3)
+    )
+    new = store.crafting("alice/a.jpg", CLOAK)
+    outcomes = store.commit([new, another, again])
+    assert [type(outcome) for outcome in outcomes] == [type(None), StoreConflictError, type(None)]
+    assert len(store.cloaks(probe="alice/a.jpg")) == 1
+    assert sorted(map(str, store.observations())) == sorted(map(str, OF_ALICE))
+
+
+def test_observations_can_be_read_as_plain_sql(place: Place) -> None:
+    fill(place.store())
+    query = "SELECT run, probe, source_model, method, epsilon, target_model, outcome, rank, candidates FROM observations"
+    assert set(place.sql(query)) == {
+        ("r", "alice/a.jpg", "facenet", "bim", 8, "resnet50", "ranked", 3, 10),
+        ("r", "bob/b.jpg", "facenet", "bim", 8, "resnet50", "beyond", None, 10),
+        ("r", "alice/a.jpg", "facenet", "bim", 8, "senet50", "no_face", None, 10),
+    }
+
+
+def test_a_table_that_is_gone_is_an_error_of_one_line(place: Place) -> None:
+    store = place.store()
+    place.sql("DROP TABLE observations")
+    with pytest.raises(StoreError, match="observations") as reading:
+        store.observations()
+    with pytest.raises(StoreError, match="observations") as writing:
+        store.observe(OF_ALICE, cloak_sha256="c" * 64, answers={})
+    for failure in (reading, writing):
+        assert str(failure.value).startswith(f"{store.name}: ")
+        assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize("name", ["a b", "what?", "50%20", "#1", "a&b=c", "jürgen"])
+def test_the_file_lies_where_it_was_asked_for_whatever_the_folder_is_called(
+    tmp_path: Path, opened: Callable[..., Store], name: str
+) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    fill(opened(folder / "observations.sqlite"))
+    assert (folder / "observations.sqlite").exists()
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_a_commit_waits_for_the_disk(tmp_path: Path, opened: Callable[..., Store]) -> None:
+    store = opened(tmp_path / "observations.sqlite")
+    names = ("synchronous", "journal_mode")
+    found = store._database.write(
+        lambda connection: [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in names]
+    )
+    assert found == [2, "wal"], "2 is FULL: sqlite.org/pragma.html"
