@@ -4,16 +4,18 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from orchestrator.clients import Model
+from orchestrator.differences import differences
 from orchestrator.errors import InputError
 from orchestrator.faces import DataSet
-from orchestrator.protocol import EMBEDDED_MODELS, NO_FACE_IS_PROTECTED, Grid, Reading, Storage
+from orchestrator.metrics.psr import IntervalKind
+from orchestrator.protocol import EMBEDDED_MODELS, LOOK_EVERY, NO_FACE_IS_PROTECTED, Grid, Reading, Storage
 
 FORMAT = 1
 
@@ -36,20 +38,26 @@ class Plan:
 
     grid: Grid
     storage: Storage
-    subjects: int
+    subjects: int  # of a run that draws until its intervals are narrow: the most
     seed: int
     faces: DataSet
     source_models: Mapping[str, Model]
     target_models: Mapping[str, Model]
     reading: Reading = Reading.DETECTED
+    until_halfwidth: float | None = None  # points, that no interval is wider than in the end; None: N is fixed
 
     def binding(self) -> dict[str, Any]:
-        """The part of the manifest that a run is bound to."""
+        """The part of the manifest that a run is bound to.
+
+        A run of a fixed N states no looks, so that one that was made before there were any keeps its identity.
+        """
+        looks = {} if self.until_halfwidth is None else {"until_halfwidth": self.until_halfwidth, "look_every": LOOK_EVERY}
         return {
             "format": FORMAT,
             "protocol": {
                 "grid": _plain(asdict(self.grid)),
                 "subjects": self.subjects,
+                **looks,
                 "seed": self.seed,
                 "storage": str(self.storage),
                 "extraction": EXTRACTION,
@@ -67,9 +75,18 @@ class Plan:
         """What every table of figures that are not the paper's says; empty where nothing is embedded or synthetic."""
         return caveat_of({*self.source_models, *self.target_models}, synthetic=self.faces.synthetic)
 
+    @property
+    def interval_kind(self) -> IntervalKind:
+        """What the intervals of the run's rates are."""
+        return interval_kind_of(self.until_halfwidth)
+
     def digest(self) -> str:
         """SHA-256 of the binding part: the run's identity."""
         return digest_of(self.binding())
+
+    def manifest(self) -> dict[str, Any]:
+        """The binding part, and its digest beside it."""
+        return self.binding() | {"digest": self.digest()}
 
 
 def caveat_of(models: Collection[str], *, synthetic: bool) -> str:
@@ -79,6 +96,11 @@ def caveat_of(models: Collection[str], *, synthetic: bool) -> str:
         return ""
     recognizers = "embedded recognizers" if embedded else "recognizers"
     return f"{recognizers} on {'synthetic faces' if synthetic else 'faces'}: not the paper's figures"
+
+
+def interval_kind_of(until_halfwidth: float | None) -> IntervalKind:
+    """What the intervals of a run's rates are: they must hold at all looks where it stops by looking at them."""
+    return IntervalKind.WILSON if until_halfwidth is None else IntervalKind.CONFIDENCE_SEQUENCE
 
 
 def digest_of(binding: Mapping[str, Any]) -> str:
@@ -111,7 +133,7 @@ def _commit() -> str:
         return "unknown"
 
 
-def check_same_plan(found: Mapping[str, Any], plan: Plan, *, folder: Path) -> None:
+def check_same_plan(found: Mapping[str, Any], plan: Plan, *, run: str) -> None:
     """Makes sure that a run goes on as it began.
 
     Raises:
@@ -125,16 +147,7 @@ def check_same_plan(found: Mapping[str, Any], plan: Plan, *, folder: Path) -> No
         for path, old, new in differences({key: found.get(key) for key in binding}, binding, "")
     ]
     if differing:
-        raise InputError(f"--run: {folder} holds another run; what differs: {'; '.join(differing)}")
-
-
-def differences(old: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """What differs between two parts of manifests: where (`protocol.seed`), and both values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in sorted(old.keys() | new.keys()):
-            yield from differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-    elif old != new:
-        yield path, old, new
+        raise InputError(f"--run: {run} holds another run; what differs: {'; '.join(differing)}")
 
 
 def _plain(value: Any) -> Any:

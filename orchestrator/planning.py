@@ -8,7 +8,9 @@ from orchestrator.clients import InvaderClient, Model, ProtectorClient
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.faces import DataSet, printable
 from orchestrator.manifest import Plan
-from orchestrator.protocol import EMBEDDED_MODELS, KS, MODELS, Grid, Reading, Storage
+from orchestrator.protocol import EMBEDDED_MODELS, KS, MODELS, SUBJECTS, Grid, Reading, Storage
+
+WIDEST = 50  # points, of half an interval: it then says nothing
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,11 @@ class Wish:
     """What the user asked for.
 
     None for models means the paper's, or the embedded ones where a service has none of these; None for ks the protocol's,
-    as far as the target models disclose so many candidates.
+    as far as the target models disclose so many candidates; None for subjects the default, or, where they are drawn until
+    the intervals are narrow, all there are.
+
+    Raises:
+        InputError: `until_halfwidth` is none that an interval can have.
     """
 
     faces: DataSet
@@ -26,9 +32,16 @@ class Wish:
     epsilons: tuple[int, ...]
     ks: tuple[int, ...] | None
     storage: Storage
-    subjects: int
+    subjects: int | None
     seed: int
     reading: Reading = Reading.DETECTED
+    until_halfwidth: float | None = None  # points
+
+    def __post_init__(self) -> None:
+        if self.until_halfwidth is not None and not 0 < self.until_halfwidth <= WIDEST:
+            raise InputError(
+                f"--until-halfwidth: expected more than 0 and at most {WIDEST} points, got {self.until_halfwidth:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -69,14 +82,10 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     known_to_targets = {name: frozenset(await label_sets.of_target(model)) for name, model in targets.items()}
     eligible = wish.faces.identities.intersection(*known, *known_to_targets.values())
     _check_known(wish.faces, eligible)
-    if wish.subjects > len(eligible):
-        raise InputError(
-            f"--subjects: expected at most {len(eligible)} (identities of --faces that every model knows, "
-            f"of {len(wish.faces.identities)} there), got {wish.subjects}"
-        )
+    subjects = _subjects(wish, eligible)
     grid = Grid(tuple(sources), tuple(targets), wish.methods, wish.epsilons, disclosed)
     return Planned(
-        plan=Plan(grid, wish.storage, wish.subjects, wish.seed, wish.faces, sources, targets, wish.reading),
+        plan=Plan(grid, wish.storage, subjects, wish.seed, wish.faces, sources, targets, wish.reading, wish.until_halfwidth),
         eligible=eligible,
         excluded=tuple(sorted(map(printable, wish.faces.identities - eligible))),
         missing=tuple(missing),
@@ -126,6 +135,18 @@ def _chosen(option: str, wanted: Sequence[str] | None, offered: Mapping[str, Mod
 
 def _default_models(offered: Collection[str]) -> tuple[str, ...]:
     return EMBEDDED_MODELS if set(MODELS).isdisjoint(offered) and not set(EMBEDDED_MODELS).isdisjoint(offered) else MODELS
+
+
+def _subjects(wish: Wish, eligible: frozenset[str]) -> int:
+    subjects = wish.subjects
+    if subjects is None:
+        subjects = SUBJECTS if wish.until_halfwidth is None else len(eligible)
+    if subjects > len(eligible):
+        raise InputError(
+            f"--subjects: expected at most {len(eligible)} (identities of --faces that every model knows, "
+            f"of {len(wish.faces.identities)} there), got {subjects}"
+        )
+    return subjects
 
 
 def _check_known(faces: DataSet, eligible: frozenset[str]) -> None:

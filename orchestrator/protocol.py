@@ -14,6 +14,8 @@ NOISE = "noise"
 
 JPEG_QUALITY = 95  # a choice: the paper says JPEG only
 NO_FACE_IS_PROTECTED = True  # a choice
+SUBJECTS = 16  # a choice: the paper gives no N
+LOOK_EVERY = 20  # a choice: subjects between two looks of a run that stops by the width of its intervals
 
 
 class Reading(StrEnum):

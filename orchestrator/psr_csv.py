@@ -14,18 +14,19 @@ COLUMNS = (
     "epsilon",
     "target_model",
     "k",
-    "subjects",  # asked for
+    "subjects",  # asked for, or wanted in the end where N was not fixed
     "n",  # observed
     "protected",
-    "psr",  # percent, with its 95 % Wilson interval
+    "psr",  # percent, with its 95 % interval
     "psr_low",
     "psr_high",
+    "interval",  # which: Wilson's, for a fixed N, or a confidence sequence, which holds at all looks of a run at once
     "detected",
     "detection_rate",  # percent
     "psr_of_detected",
     "control",  # PSR of the control, and of noise of the same epsilon, in percent
     "noise",
-    "minus_control",  # points, paired, with its 95 % Newcombe interval
+    "minus_control",  # points, paired, with its 95 % Newcombe interval: for a fixed N, not corrected for looking
     "minus_control_low",
     "minus_control_high",
     "minus_noise",
@@ -62,7 +63,7 @@ def psr_csv(results: Iterable[CellResult], *, subjects: int, caveat: str = "") -
 
 
 def _rate(rate: Rate) -> list[str]:
-    return [_number(rate.percent), *_limits(rate.interval)]
+    return [_number(rate.percent), *_limits(rate.interval), rate.kind.value]
 
 
 def _difference(difference: Difference | None) -> list[str]:

@@ -7,7 +7,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.metrics.psr import CellResult, Rate
+from orchestrator.metrics.psr import CellResult, IntervalKind, Rate, interval_kind
 from orchestrator.protocol import CONTROL, NOISE, Cell, Grid
 
 TITLES = {
@@ -18,7 +18,17 @@ TITLES = {
     "compact-resnet": "compact ResNet",
     "compact-senet": "compact SENet",
     "bim": "BIM",
+    "fgsm": "FGSM",
     "illc": "ILLC",
+    "pgd": "PGD",
+}
+
+INTERVALS = {
+    IntervalKind.WILSON: ("95 % interval", ""),
+    IntervalKind.CONFIDENCE_SEQUENCE: (
+        "95 % confidence sequence",
+        "; intervals hold at all looks at once, each for its own cell",
+    ),
 }
 
 ByCell = Mapping[tuple[Cell, int], CellResult]
@@ -30,21 +40,24 @@ def psr_tables(results: Sequence[CellResult], grid: Grid, *, subjects: int, cave
     Args:
         results: of the cells.
         grid: the run's.
-        subjects: the N that was asked for.
+        subjects: the N that was asked for, or wanted in the end.
         caveat: why these are not the paper's figures; stands under every table.
     """
     by_cell = {(result.cell, result.k): result for result in results}
+    kind = interval_kind(results)
+    below = Text(caveat + "\n" if caveat else "", style="italic")
     return [
-        Group(_table(by_cell, grid, source_model, method, subjects), Text(caveat + "\n" if caveat else "", style="italic"))
+        Group(_table(by_cell, grid, source_model, method, subjects, kind), below)
         for source_model in grid.source_models
         for method in grid.methods
     ]
 
 
-def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects: int) -> Table:
+def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects: int, kind: IntervalKind) -> Table:
+    interval, holds = INTERVALS[kind]
     table = Table(
-        title=f"PSR in %, crafted with {title(source_model)} by {title(method)} [95 % interval]",
-        caption=f"N = {subjects} in every cell, unless it says otherwise",
+        title=f"PSR in %, crafted with {title(source_model)} by {title(method)} [{interval}]",
+        caption=f"N = {subjects} in every cell, unless it says otherwise{holds}",
         title_justify="left",
         caption_justify="left",
     )

@@ -1,6 +1,6 @@
 """The detection rate against epsilon: a cloak may hide the face from the detector instead of from the recognizer."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
@@ -20,10 +20,10 @@ from orchestrator.figures.lines import (
     observed,
     percent_axis,
 )
-from orchestrator.figures.notes import GAP, WILSON_BANDS, n_sentence, paragraph
+from orchestrator.figures.notes import BANDS, GAP, n_sentence, paragraph
 from orchestrator.figures.sheet import sheet
 from orchestrator.figures.style import MethodStyle, called, method_order, method_styles, style
-from orchestrator.metrics.psr import CellResult, Rate
+from orchestrator.metrics.psr import CellResult, Rate, interval_kind
 from orchestrator.protocol import CONTROL, NOISE, CloakKey, Grid
 
 PANEL_HEIGHT = 2.1  # inches
@@ -65,7 +65,7 @@ def series(results: Iterable[CellResult], grid: Grid) -> tuple[Panel, ...]:
     )
 
 
-def detection(results: Iterable[CellResult], grid: Grid, *, caveat: str = "") -> Figure:
+def detection(results: Sequence[CellResult], grid: Grid, *, caveat: str = "") -> Figure:
     """The figure: a panel for each source model, a line for each method.
 
     Args:
@@ -86,7 +86,7 @@ def detection(results: Iterable[CellResult], grid: Grid, *, caveat: str = "") ->
             notes=paragraph(
                 "Where it finds none, the photograph counts as protected.",
                 "Control: no cloak. Noise control: random ±ε in its place.",
-                WILSON_BANDS,
+                BANDS[interval_kind(results)],
                 n_sentence(observed(everything)),
                 GAP if has_gaps(everything) else "",
                 caveat=caveat,

@@ -18,7 +18,7 @@ class Point:
 
     epsilon: int  # levels
     percent: float
-    low: float  # of its 95 % Wilson interval, percent
+    low: float  # of its 95 % interval, percent
     high: float
     n: int
 

@@ -2,7 +2,14 @@
 
 from collections.abc import Sequence
 
-WILSON_BANDS = "Bands and bars are 95\u00a0% Wilson intervals."
+from orchestrator.metrics.psr import IntervalKind
+
+BANDS = {
+    IntervalKind.WILSON: "Bands and bars are 95\u00a0% Wilson intervals.",
+    IntervalKind.CONFIDENCE_SEQUENCE: (
+        "Bands and bars are 95\u00a0% confidence sequences: each holds at all looks at once, for its own cell."
+    ),
+}
 GAP = "Where a line is broken or missing, nothing was observed."
 
 

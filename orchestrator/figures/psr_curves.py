@@ -21,7 +21,7 @@ from orchestrator.figures.lines import (
     observed,
     percent_axis,
 )
-from orchestrator.figures.notes import GAP, WILSON_BANDS, n_sentence, paragraph
+from orchestrator.figures.notes import BANDS, GAP, n_sentence, paragraph
 from orchestrator.figures.sheet import sheet
 from orchestrator.figures.style import (
     CONTROL_DASHES,
@@ -33,7 +33,7 @@ from orchestrator.figures.style import (
     model_styles,
     style,
 )
-from orchestrator.metrics.psr import CellResult
+from orchestrator.metrics.psr import CellResult, interval_kind
 from orchestrator.protocol import CONTROL, NOISE, Cell, Grid
 
 KS = (1, 5, 25)  # of the paper's figures
@@ -87,7 +87,7 @@ def series(
 
 
 def psr_curves(
-    results: Iterable[CellResult], grid: Grid, *, source_model: str, ks: Sequence[int] = KS, caveat: str = ""
+    results: Sequence[CellResult], grid: Grid, *, source_model: str, ks: Sequence[int] = KS, caveat: str = ""
 ) -> Figure:
     """The figure of one source model.
 
@@ -114,7 +114,7 @@ def psr_curves(
             notes=paragraph(
                 "PSR@k: the share of photographs whose true identity is not among the target model's first k answers.",
                 "Control: no cloak. Noise control: random ±ε in its place.",
-                WILSON_BANDS,
+                BANDS[interval_kind(results)],
                 n_sentence(observed(everything)),
                 GAP if has_gaps(everything) else "",
                 caveat=caveat,

@@ -16,6 +16,10 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def halfwidth(self) -> float:
+        return (self.high - self.low) / 2
+
 
 def wilson(successes: int, n: int, *, confidence: float = CONFIDENCE) -> Interval:
     """Wilson's score interval of a proportion (Wilson 1927, JASA 22:209).

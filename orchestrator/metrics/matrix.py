@@ -71,6 +71,11 @@ class RankMatrix:
         ranks[:, known] = self.ranks[:, [columns[probes[place]] for place in known]]
         return RankMatrix(self.cells, tuple(probes), ranks, self.candidates)
 
+    @property
+    def observations(self) -> int:
+        """How many there are."""
+        return int(np.count_nonzero(self.ranks != MISSING))
+
     @cached_property
     def _rows(self) -> dict[Cell, int]:
         return {cell: row for row, cell in enumerate(self.cells)}

@@ -3,10 +3,13 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
 
 import numpy as np
 
 from orchestrator.errors import MetricError
+from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.intervals import Interval, PairedCounts, newcombe, paired_difference, wilson
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
@@ -15,12 +18,20 @@ from orchestrator.protocol import CONTROL, NOISE, Cell
 Observed = Mapping[str, Observation]  # by probe
 
 
+class IntervalKind(StrEnum):
+    """What the 95 % interval of a rate holds for."""
+
+    WILSON = "wilson"  # an N that was fixed beforehand
+    CONFIDENCE_SEQUENCE = "confidence sequence"  # every N at which it was looked at, all at once
+
+
 @dataclass(frozen=True)
 class Rate:
-    """A share of observations, in percent, with its Wilson interval."""
+    """A share of observations, in percent, with its interval."""
 
     successes: int
     n: int
+    kind: IntervalKind = IntervalKind.WILSON
 
     @property
     def percent(self) -> float:
@@ -30,12 +41,16 @@ class Rate:
 
     @property
     def interval(self) -> Interval:
-        return _percent(wilson(self.successes, self.n))
+        limits = confidence_sequence if self.kind is IntervalKind.CONFIDENCE_SEQUENCE else wilson
+        return _percent(limits(self.successes, self.n))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference of two PSRs over the probes observed in both cells, in points, with Newcombe's interval."""
+    """A paired difference of two PSRs over the probes observed in both cells, in points, with Newcombe's interval.
+
+    The interval is for an N that was fixed beforehand, whatever the kind of the rates'.
+    """
 
     counts: PairedCounts
 
@@ -83,21 +98,29 @@ def by_cell(observations: Iterable[Observation]) -> dict[Cell, Observed]:
     return dict(cells)
 
 
-def results(observations: Iterable[Observation], *, ks: Sequence[int]) -> Iterator[CellResult]:
+def results(
+    observations: Iterable[Observation], *, ks: Sequence[int], kind: IntervalKind = IntervalKind.WILSON
+) -> Iterator[CellResult]:
     """PSR@k of every cell that has observations, in the cells' order, with its differences from both controls.
 
     Raises:
         MetricError: a k is beyond the candidates that were asked for in some observation.
     """
-    yield from results_of(RankMatrix.of(observations), ks=ks)
+    yield from results_of(RankMatrix.of(observations), ks=ks, kind=kind)
 
 
-def results_of(matrix: RankMatrix, *, ks: Sequence[int]) -> Iterator[CellResult]:
+def results_of(matrix: RankMatrix, *, ks: Sequence[int], kind: IntervalKind = IntervalKind.WILSON) -> Iterator[CellResult]:
     """`results` from a run's ranks: a few array operations for each cell and k.
+
+    Args:
+        matrix: the ranks.
+        ks: of PSR@k.
+        kind: of the intervals of all rates.
 
     Raises:
         MetricError: a k is beyond the candidates that were asked for.
     """
+    rate = partial(Rate, kind=kind)
     for cell in sorted(matrix.cells):
         observed, detected = matrix.observed(cell), matrix.detected(cell)
         n, found = int(np.count_nonzero(observed)), int(np.count_nonzero(detected))
@@ -110,12 +133,17 @@ def results_of(matrix: RankMatrix, *, ks: Sequence[int]) -> Iterator[CellResult]
             yield CellResult(
                 cell=cell,
                 k=k,
-                psr=Rate(int(np.count_nonzero(protected)), n),
-                detected=Rate(found, n),
-                psr_of_detected=Rate(int(np.count_nonzero(protected & detected)), found) if found else None,
+                psr=rate(int(np.count_nonzero(protected)), n),
+                detected=rate(found, n),
+                psr_of_detected=rate(int(np.count_nonzero(protected & detected)), found) if found else None,
                 minus_control=difference_of(matrix, cell, control, k=k),
                 minus_noise=difference_of(matrix, cell, noise, k=k),
             )
+
+
+def interval_kind(results: Iterable[CellResult]) -> IntervalKind:
+    """The kind of the intervals of a run's results, which is the same for all; that of a fixed N where there are none."""
+    return next((result.psr.kind for result in results), IntervalKind.WILSON)
 
 
 def difference_of(matrix: RankMatrix, first: Cell, second: Cell, *, k: int) -> Difference | None:

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.differences import differences
 from orchestrator.errors import InputError
-from orchestrator.manifest import differences, reading_of
+from orchestrator.manifest import reading_of
 from orchestrator.metrics.intervals import PairedCounts
 from orchestrator.metrics.psr import Difference, Rate
 from orchestrator.protocol import Cell
@@ -55,8 +56,16 @@ def _binding(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return found | {"protocol": found["protocol"] | {"reading": reading_of(manifest)}}
 
 
+HOW_MANY = ("protocol.until_halfwidth", "protocol.look_every")  # subjects
+
+
 def _thing(path: str) -> str:
-    """`protocol.grid.methods`, `protocol.storage`, or else the part of the manifest: one checkpoint is a card of fields."""
+    """`protocol.grid.methods`, `protocol.storage`, or else the part of the manifest: one checkpoint is a card of fields.
+
+    How many subjects are drawn is one thing, whatever decides it.
+    """
+    if path in HOW_MANY:
+        return "protocol.subjects"
     parts = path.split(".")
     if parts[0] != "protocol":
         return parts[0]
@@ -110,7 +119,7 @@ def _in(run: Run, cell: Cell, methods: Mapping[str, str]) -> Cell | None:
 def _rate(run: Run, cell: Cell | None, k: int) -> Rate | None:
     if cell is None or not (n := int(run.matrix.observed(cell).sum())):
         return None
-    return Rate(int(run.matrix.protected(cell, k).sum()), n)
+    return Rate(int(run.matrix.protected(cell, k).sum()), n, run.interval_kind)
 
 
 def _difference(first: Run, cell: Cell, other: Run, there: Cell | None, k: int) -> Difference | None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from orchestrator.metrics.psr import IntervalKind
+from orchestrator.metrics.widest import widest
 from orchestrator.protocol import EMBEDDED_MODELS
 from orchestrator.report.run import Run
 from orchestrator.report.tables import Column, Table, Value, method_title
@@ -45,10 +47,11 @@ def notices(run: Run) -> Iterator[Notice]:
     """Why not everything stands, and why it cannot be compared: on top of the page, whatever was asked for."""
     expected = run.subjects * run.grid.observations_per_probe
     if run.going_on:
+        most = "" if run.until_halfwidth is None else " at most"
         yield Notice(
             "This run is not finished.",
-            f"It is still going, or was broken off: {run.observations:,} of {expected:,} observations, of "
-            f"{len(run.matrix.probes)} of {run.subjects} subjects. What stands here will change.",
+            f"It is still going, or was broken off: {run.observations:,} of{most} {expected:,} observations, of "
+            f"{len(run.matrix.probes)} of{most} {run.subjects} subjects. What stands here will change.",
         )
     elif not run.complete:
         short = sum(int(run.matrix.observed(cell).sum()) < run.subjects for cell in run.grid.cells())
@@ -57,17 +60,45 @@ def notices(run: Run) -> Iterator[Notice]:
             f"{short} of {run.grid.observations_per_probe} cells have fewer than {run.subjects} observations; their own N "
             f"stands beside them. The command below with --run {shlex.quote(run.name)} asks again for what is missing.",
         )
+    if run.until_halfwidth is not None:
+        yield Notice("N was not fixed beforehand.", f"{_until(run, run.until_halfwidth)} {LOOKED_AT}")
     if run.caveat:
         yield Notice("Not the paper’s figures:", f"{run.caveat.partition(':')[0]}. They show how the bench works.")
     if run.subjects == 1:
         yield Notice("A single subject.", "Every share is 0 or 100 %, and its interval spans most of what is possible.")
 
 
+LOOKED_AT = (
+    "The intervals of PSR and of faces found are confidence sequences (Waudby-Smith and Ramdas 2020): each holds with 95 % "
+    "at all looks at once, but not all of them together. Those of differences and averages, and with them the claims, and "
+    "McNemar’s tests are for a fixed N, and not corrected for looking."
+)
+
+
+def _until(run: Run, halfwidth: float) -> str:
+    """What the run was to reach, and what it did."""
+    protocol = run.manifest["protocol"]
+    target = (
+        f"Subjects were drawn until the 95 % interval of PSR is at most ± {halfwidth:g} points in every cell and at every "
+        f"k, looked at after every {protocol['look_every']}"
+    )
+    if run.going_on:
+        return f"{target}; that is not yet reached."
+    cell, k, reached = widest(run.matrix, run.grid)
+    where = f"{title(cell.source_model)}, {method_title(cell.method)}, ε {cell.epsilon}, read by {title(cell.target_model)}"
+    found = f"the widest is ± {reached:.2f} points (PSR@{k} of {where})"
+    if reached <= halfwidth:
+        return f"{target}: reached after {run.subjects:,}, {found}."
+    if run.subjects == protocol["subjects"]:
+        return f"{target}: not reached with {run.subjects:,}, the most that were to be drawn; {found}."
+    return f"{target}: not reached, because there are no more than {run.subjects:,}; {found}."
+
+
 def facts(run: Run) -> Iterator[Fact]:
     """The protocol, the data and the questions."""
     protocol, grid = run.manifest["protocol"], run.grid
     methods = ", ".join(method_title(method) for method in grid.all_methods)
-    yield Fact("Subjects", f"{len(run.matrix.probes)} observed, {run.subjects} asked for; one photograph each")
+    yield Fact("Subjects", f"{len(run.matrix.probes)} observed, {_asked_for(run)}; one photograph each")
     yield Fact("Data", _data(run.manifest["data_set"]))
     yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
     yield Fact(
@@ -85,6 +116,11 @@ def facts(run: Run) -> Iterator[Fact]:
         f"{queries(run):,} pictures were answered by the invader, {run.observations:,} observations in all{_session(run)}",
     )
     yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
+
+
+def _asked_for(run: Run) -> str:
+    most = "" if run.until_halfwidth is None else "at most "
+    return f"{most}{run.manifest['protocol']['subjects']} asked for"
 
 
 READINGS = {
@@ -214,7 +250,10 @@ def reproduction(run: Run) -> Reproduction:
         notes.append("CHECKPOINTS: a folder with the checkpoints whose digests stand under “Models”.")
     precisions = {source.get("precision") for source in run.manifest["source_models"].values()} - {None}
     options += [("--precision", precision) for precision in sorted(precisions)[:1]]
-    options += [("--subjects", run.subjects), ("--seed", protocol["seed"])]
+    options.append(("--subjects", protocol["subjects"]))
+    if run.until_halfwidth is not None:
+        options.append(("--until-halfwidth", run.until_halfwidth))
+    options.append(("--seed", protocol["seed"]))
     options += [
         (option, ",".join(map(str, values)))
         for option, values in (
@@ -232,6 +271,17 @@ def reproduction(run: Run) -> Reproduction:
     options += [("--reading", run.reading), ("--run", "NEW_FOLDER")]
     command = " ".join(["orchestrator evaluate", *(shlex.join([option, str(value)]) for option, value in options)])
     return Reproduction(command.replace(" --", " \\\n  --"), tuple(notes))
+
+
+INTERVAL_SOURCES = {
+    IntervalKind.WILSON: "Wilson 1927, Newcombe 1998 (method 10)",
+    IntervalKind.CONFIDENCE_SEQUENCE: "Waudby-Smith and Ramdas 2020, Newcombe 1998 (method 10)",
+}
+
+
+def interval_sources(run: Run) -> str:
+    """Where the intervals of its rates and of its paired differences are defined."""
+    return INTERVAL_SOURCES[run.interval_kind]
 
 
 def software(run: Run) -> list[Fact]:

@@ -54,6 +54,7 @@ class Page:
     reproduce: Reproduction
     software: Sequence[Fact]
     files: Sequence[File]
+    interval_sources: str
     sections: Sequence[tuple[str, str]] = SECTIONS
 
 

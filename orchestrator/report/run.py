@@ -6,9 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orchestrator.differences import differences
 from orchestrator.errors import InputError
-from orchestrator.manifest import CRAFTING, EXTRACTION, FORMAT, caveat_of, differences, digest_of, reading_of
+from orchestrator.manifest import (
+    CRAFTING,
+    EXTRACTION,
+    FORMAT,
+    caveat_of,
+    digest_of,
+    interval_kind_of,
+    reading_of,
+)
+from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
+from orchestrator.metrics.psr import IntervalKind
 from orchestrator.protocol import NO_FACE_IS_PROTECTED, Grid
 from orchestrator.run_folder import RunFolder
 from orchestrator.store import Store
@@ -25,12 +36,14 @@ class Run:
     grid: Grid
     storage: str  # "jpeg, quality 95" or "png"
     reading: str  # "detected" or "whole"
-    subjects: int  # N asked for
+    subjects: int  # N asked for; where it was not fixed, what was wanted in the end, or the most while that is not known
+    until_halfwidth: float | None  # points, down to which every interval was to be; None: N was fixed
+    store: Path | str  # where its observations are
     matrix: RankMatrix  # of the run's subjects only
     caveat: str  # why these are not the paper's figures; empty where they can be compared
     synthetic: bool  # the faces belong to nobody
     complete: bool  # every cell has N observations
-    going_on: bool  # the manifest has no outcome yet
+    going_on: bool  # the manifest has no outcome yet, or none that says how many subjects were wanted
 
     @property
     def name(self) -> str:
@@ -42,6 +55,11 @@ class Run:
         return str(self.manifest["digest"])
 
     @property
+    def interval_kind(self) -> IntervalKind:
+        """What the intervals of its rates are."""
+        return interval_kind_of(self.until_halfwidth)
+
+    @property
     def observations(self) -> int:
         return sum(int(self.matrix.observed(cell).sum()) for cell in self.grid.cells())
 
@@ -51,8 +69,8 @@ class Run:
         return self.manifest.get("outcome") or {}
 
 
-def read_run(root: Path) -> Run:
-    """Reads a run folder.
+def read_run(root: Path, *, store: str | None = None) -> Run:
+    """Reads a run folder, and its observations in the store that it names, or in the one that is given.
 
     Raises:
         InputError: it is none: absent, empty, half written, from a newer version, or of another protocol.
@@ -60,15 +78,17 @@ def read_run(root: Path) -> Run:
     """
     manifest = read_manifest(root)
     grid = _grid(manifest["protocol"]["grid"], root)
-    observations = RunFolder(root).observations
-    if not observations.is_file():
-        raise InputError(f"{root}: half a run: expected {observations.name} beside manifest.json, got none")
-    store = Store(observations, run=manifest["digest"])
+    location = RunFolder(root).store_location(store)
+    if isinstance(location, Path) and not location.is_file():
+        raise InputError(f"{root}: half a run: expected {location.name} beside manifest.json, got none")
+    observations = Store(location, run=manifest["digest"])
     try:
-        matrix = store.rank_matrix()
+        matrix = observations.rank_matrix()
     finally:
-        store.close()
-    subjects = int(manifest["protocol"]["subjects"])
+        observations.close()
+    until_halfwidth = manifest["protocol"].get("until_halfwidth")
+    wanted = _subjects_wanted(manifest)
+    subjects = int(manifest["protocol"]["subjects"]) if wanted is None else wanted
     synthetic = bool(manifest["data_set"].get("synthetic"))
     return Run(
         root=root,
@@ -77,11 +97,38 @@ def read_run(root: Path) -> Run:
         storage=str(manifest["protocol"]["storage"]),
         reading=reading_of(manifest),
         subjects=subjects,
+        until_halfwidth=until_halfwidth,
+        store=location,
         matrix=matrix,
         caveat=caveat_of({*grid.source_models, *grid.target_models}, synthetic=synthetic),
         synthetic=synthetic,
-        complete=all(int(matrix.observed(cell).sum()) >= subjects for cell in grid.cells()),
-        going_on="outcome" not in manifest,
+        complete=wanted is not None and all(int(matrix.observed(cell).sum()) >= subjects for cell in grid.cells()),
+        going_on="outcome" not in manifest or wanted is None,
+    )
+
+
+def _subjects_wanted(manifest: Mapping[str, Any]) -> int | None:
+    """N asked for; None where it depends on intervals that are not yet narrow."""
+    if "until_halfwidth" not in manifest["protocol"]:
+        return int(manifest["protocol"]["subjects"])
+    wanted = (manifest.get("outcome") or {}).get("subjects_wanted")
+    return None if wanted is None else int(wanted)
+
+
+def check_complete(run: Run, *, allow_incomplete: bool) -> None:
+    """Makes sure that a run of which cells are short is not reported on unasked.
+
+    Raises:
+        InputError: it is.
+    """
+    if run.complete or allow_incomplete:
+        return
+    short = list(short_cells(run.matrix, run.grid, subjects=run.subjects))
+    fewest = min(cell.n for cell in short) if short else 0
+    raise InputError(
+        f"{run.root}: expected a complete run, got one with {len(short)} cells of fewer than {run.subjects} observations, "
+        f"the fewest {fewest}: `orchestrator evaluate --run {run.root}`, as it began, goes on with it, and --allow-incomplete "
+        f"reports on it as it is"
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.methods import PairedMethods
-from orchestrator.metrics.psr import CellResult, Difference, Rate
+from orchestrator.metrics.psr import CellResult, Difference, IntervalKind, Rate, interval_kind
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
 from orchestrator.metrics.transfer import transfer_matrix
 from orchestrator.protocol import CONTROL, NOISE, Cell, Grid
@@ -13,6 +13,14 @@ from orchestrator.report.claims import Claim
 from orchestrator.tables import title as title_of
 
 ABSENT = "–"  # nothing was observed
+INTERVALS = {
+    IntervalKind.WILSON: "Wilson intervals",
+    IntervalKind.CONFIDENCE_SEQUENCE: "confidence sequences, each of which holds at all looks at once, for its own cell",
+}
+FIXED_N = {
+    IntervalKind.WILSON: "",
+    IntervalKind.CONFIDENCE_SEQUENCE: "Intervals and tests in this table are for a fixed N, and not corrected for looking.",
+}
 ByCell = Mapping[tuple[Cell, int], CellResult]
 
 
@@ -58,8 +66,8 @@ def psr_table(results: Sequence[CellResult], grid: Grid, *, subjects: int) -> Ta
     return Table(
         name="psr",
         title="PSR of every cell",
-        note=f"PSR@k in %, with 95 % Wilson intervals; no face counts as protected. N = {subjects} were asked for; a "
-        f"smaller N is marked *.",
+        note=f"PSR@k in %, with 95 % {INTERVALS[interval_kind(results)]}; no face counts as protected. "
+        f"N = {subjects} were asked for; a smaller N is marked *.",
         columns=(*_CELL, _number("N"), *(_number(f"PSR@{k}") for k in grid.ks), _number("faces found, %")),
         rows=tuple(tuple(_psr_row(found, cell, grid, subjects)) for cell in grid.cells()),
     )
@@ -97,7 +105,8 @@ def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
     return Table(
         name="added",
         title="What the cloak adds",
-        note=f"PSR@{k} in %, and paired differences in points with 95 % Newcombe intervals.",
+        note=f"PSR@{k} in %, and paired differences in points with 95 % Newcombe intervals. "
+        f"{FIXED_N[interval_kind(results)]}".strip(),
         columns=(*_CELL, *map(_number, (f"PSR@{k}", "control", "noise", "PSR − control", "PSR − noise"))),
         rows=tuple(rows),
     )
@@ -151,8 +160,8 @@ def threshold_table(results: Sequence[CellResult], grid: Grid, *, ks: Iterable[i
     )
 
 
-def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second: str) -> Table:
-    """One method against another on the same probes."""
+def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second: str, kind: IntervalKind) -> Table:
+    """One method against another on the same probes; `kind` is that of the run's rates."""
     first_title, second_title = title_of(first), title_of(second)
     rows = []
     for pair in pairs:
@@ -173,7 +182,7 @@ def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second:
         name="methods",
         title=f"{first_title} against {second_title}, on the same probes",
         note=f"PSR@{k}. Exact McNemar test of the discordant pairs, two-sided; Holm-corrected over the {len(pairs)} "
-        f"cells; * at 5 %.",
+        f"cells; * at 5 %. {FIXED_N[kind]}".strip(),
         columns=(
             *(Column("source model"), _number("ε"), Column("target model"), _number("N")),
             *map(
@@ -184,8 +193,8 @@ def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second:
     )
 
 
-def claims_table(claims: Sequence[Claim]) -> Table:
-    """The paper's claims, and what this run says of them."""
+def claims_table(claims: Sequence[Claim], *, kind: IntervalKind) -> Table:
+    """The paper's claims, and what this run says of them; `kind` is that of its rates' intervals."""
     rows = [
         (
             Value(claim.sentence, classes="prose"),
@@ -197,7 +206,7 @@ def claims_table(claims: Sequence[Claim]) -> Table:
         for claim in claims
     ]
     columns = tuple(map(Column, ("claim", "verdict", "estimate", "cells", "basis")))
-    return Table("claims-table", "The paper’s claims", "", columns, tuple(rows), stacks=True)
+    return Table("claims-table", "The paper’s claims", FIXED_N[kind], columns, tuple(rows), stacks=True)
 
 
 def _number(name: str) -> Column:

@@ -20,7 +20,7 @@ from orchestrator.report.page import File, Page, rendered
 from orchestrator.report.pictures import picture_figures
 from orchestrator.report.run import Run
 from orchestrator.report.sentences import headline_k, headlines
-from orchestrator.run_folder import RunFolder, write_whole
+from orchestrator.run_folder import write_whole
 from orchestrator.store import Store
 
 THRESHOLD_KS = (1, 5, 25)  # of the paper's figures
@@ -62,7 +62,7 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
     check_out(out)
     pictures = run.synthetic or with_pictures
     measured = measure(run)
-    store = Store(RunFolder(run.root).observations, run=run.digest)
+    store = Store(run.store, run=run.digest)
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in picture_figures(out / "figures"):
@@ -98,7 +98,7 @@ def measure(run: Run) -> Measured:
     k = headline_k(ks)
     first, second = _two_methods(run.grid)
     paired = [] if k is None else compare_methods(run.matrix, run.grid, k=k, first=first, second=second)
-    return Measured(list(results_of(run.matrix, ks=ks)), k, first, second, paired)
+    return Measured(list(results_of(run.matrix, ks=ks, kind=run.interval_kind)), k, first, second, paired)
 
 
 def _two_methods(grid: Grid) -> tuple[str, str]:
@@ -113,13 +113,14 @@ def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: 
     results, k = measured.results, measured.k
     said = headlines(results, run.grid, paired=measured.paired, first=measured.first, second=measured.second, k=k)
     png, whole = (None if other is None else other.matrix for other in (beside.png, beside.whole))
+    told = claims(run.matrix, run.grid, png=png, whole=whole) if results else None
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
     return Page(
         title=f"De-identification report: {run.name}",
         subtitle=facts.subtitle(run),
         notices=list(facts.notices(run)),
         headlines=said,
-        claims=tables.claims_table(claims(run.matrix, run.grid, png=png, whole=whole)) if results else None,
+        claims=None if told is None else tables.claims_table(told, kind=run.interval_kind),
         facts=list(facts.facts(run)),
         models=facts.models_table(run),
         figures=drawn.drawn,
@@ -131,6 +132,7 @@ def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: 
         reproduce=facts.reproduction(run),
         software=facts.software(run),
         files=FILES,
+        interval_sources=facts.interval_sources(run),
     )
 
 
@@ -146,7 +148,9 @@ def _tables(run: Run, measured: Measured) -> Sequence[tables.Table]:
         tables.transfer_table(results, grid, k=k),
     ]
     if measured.paired:
-        shown.append(tables.methods_table(measured.paired, k=k, first=measured.first, second=measured.second))
+        shown.append(
+            tables.methods_table(measured.paired, k=k, first=measured.first, second=measured.second, kind=run.interval_kind)
+        )
     return shown
 
 

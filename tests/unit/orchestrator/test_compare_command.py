@@ -48,6 +48,19 @@ def runs(tmp_path: Path) -> tuple[Path, Path]:
     )
 
 
+def test_how_many_subjects_are_drawn_is_one_thing_whatever_decides_it(tmp_path: Path) -> None:
+    fixed = make_run(tmp_path / "fixed", pictures=False)
+    narrow = changed(subjects=9, until_halfwidth=47.0)
+    until = make_run(tmp_path / "until", plan=narrow, subjects=3, outcome={"subjects_wanted": 3}, pictures=False)
+    (differs,) = differing([read_run(fixed), read_run(until)])
+    assert differs.thing == "protocol.subjects"
+    assert differs.details == (
+        "protocol.look_every: None in fixed, 20 in until",
+        "protocol.subjects: 3 in fixed, 9 in until",
+        "protocol.until_halfwidth: None in fixed, 47.0 in until",
+    )
+
+
 def test_cells_are_paired_by_probe(runs: tuple[Path, Path]) -> None:
     cells = {each.cell: each for each in compared([read_run(root) for root in runs], k=5)}
     assert set(cells) == set(GRID.cells())

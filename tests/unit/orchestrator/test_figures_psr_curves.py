@@ -12,7 +12,8 @@ from orchestrator.figures.errors import FigureError
 from orchestrator.figures.lines import Level, Line, Point
 from orchestrator.figures.psr_curves import Panel, psr_curves, series
 from orchestrator.figures.style import model_styles
-from orchestrator.metrics.psr import Rate, results
+from orchestrator.metrics.confidence_sequence import confidence_sequence
+from orchestrator.metrics.psr import IntervalKind, Rate, results
 from orchestrator.protocol import Cell, Grid
 from tests.unit.orchestrator.figured import GRID, TABLE, table_results
 from tests.unit.orchestrator.observed import observations
@@ -183,6 +184,20 @@ def test_a_whole_run_speaks_of_no_gap_and_without_a_caveat_there_is_none() -> No
     grid = replace(GRID, source_models=("facenet",), target_models=("facenet",))
     text = notes(psr_curves(table_results(), grid, source_model="facenet"))
     assert text.endswith("N = 4 photographs in every cell.")
+
+
+def test_bands_are_of_the_interval_that_the_results_have_and_the_notes_say_which() -> None:
+    kind = IntervalKind.CONFIDENCE_SEQUENCE
+    looked = list(results(TABLE, ks=(1,), kind=kind))
+    ((_, bim),) = zip(*series(looked, GRID, source_model="facenet", ks=(1,)), strict=True)
+    own = of(bim.cloaks, "facenet")
+    assert isinstance(own, Line)
+    point = own.points[1]
+    assert point is not None
+    limits = confidence_sequence(3, 4)
+    assert (point.low, point.high) == pytest.approx((100 * limits.low, 100 * limits.high))
+    assert "confidence sequences: each holds at all looks" in notes(psr_curves(looked, GRID, source_model="facenet"))
+    assert "Wilson intervals" in notes(psr_curves(table_results(), GRID, source_model="facenet"))
 
 
 def test_a_single_subject_is_drawn_with_its_wide_interval() -> None:

@@ -5,8 +5,9 @@ import io
 
 from statsmodels.stats.proportion import proportion_confint
 
+from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.observation import Observation
-from orchestrator.metrics.psr import results
+from orchestrator.metrics.psr import IntervalKind, results
 from orchestrator.protocol import Cell
 from orchestrator.psr_csv import psr_csv
 from tests.unit.orchestrator.observed import BEYOND, NO_FACE, observations
@@ -36,6 +37,7 @@ def test_a_row_holds_a_cell_s_psr_with_all_that_stands_beside_it() -> None:
         "psr": "75.0000",
         "psr_low": f"{100 * low:.4f}",
         "psr_high": f"{100 * high:.4f}",
+        "interval": "wilson",
         "detected": "3",
         "detection_rate": "75.0000",
         "psr_of_detected": "66.6667",
@@ -48,6 +50,15 @@ def test_a_row_holds_a_cell_s_psr_with_all_that_stands_beside_it() -> None:
         "caveat": "",
     }
     assert 0 < float(differences["minus_control_low"]) < 75 < float(differences["minus_control_high"]) < 100
+
+
+def test_a_run_that_looked_at_its_intervals_has_those_that_hold_at_all_looks() -> None:
+    table = observations(CLOAKED, a=1, b=4, c=BEYOND, d=NO_FACE)
+    kind = IntervalKind.CONFIDENCE_SEQUENCE
+    (row,) = csv.DictReader(io.StringIO(psr_csv(results(table, ks=(1,), kind=kind), subjects=4)))
+    limits = confidence_sequence(3, 4)
+    assert (row["psr_low"], row["psr_high"]) == (f"{100 * limits.low:.4f}", f"{100 * limits.high:.4f}")
+    assert row["interval"] == "confidence sequence"
 
 
 def test_there_is_a_row_for_every_observed_cell_and_k() -> None:

@@ -60,7 +60,7 @@ def test_psr_computed_from_the_observations_is_the_psr_of_the_table(written: Pat
 
 
 def test_a_run_that_observed_nothing_has_empty_tables_with_their_columns(tmp_path: Path) -> None:
-    folder = report(make_run(tmp_path / "run", subjects=0, finished=False)).parent
+    folder = report(make_run(tmp_path / "run", subjects=0, finished=False), allow_incomplete=True).parent
     assert len(pd.read_parquet(folder / "observations.parquet")) == 0
     assert "psr" in pd.read_csv(folder / "psr.csv").columns
 
@@ -89,6 +89,11 @@ def test_manifests_fit_their_schema(tmp_path: Path) -> None:
         make_run(tmp_path / "people", plan=changed(faces=PEOPLE, storage=Storage(None)), outcome={"excluded": ["eve"]}),
         make_run(tmp_path / "read", plan=changed(reading=Reading.WHOLE), outcome={"replaced": {"eve": "no_face"}}),
     ]
+    looking = changed(subjects=9, until_halfwidth=45.0)
+    runs += [
+        make_run(tmp_path / "narrow", plan=looking, subjects=3, outcome={"subjects_wanted": 3}, pictures=False),
+        make_run(tmp_path / "broken", plan=looking, subjects=1, outcome={"subjects_wanted": None}, pictures=False),
+    ]
     for root in runs:
         assert [error.message for error in validator().iter_errors(manifest(root))] == []
 
@@ -109,7 +114,16 @@ def test_what_is_no_manifest_does_not_fit(tmp_path: Path, change: dict[str, Any]
     assert not validator().is_valid(manifest(root) | change)
 
 
-@pytest.mark.parametrize(("field", "value"), [("storage", "jpeg, quality 101"), ("reading", "glanced at"), ("seed", -1)])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("storage", "jpeg, quality 101"),
+        ("reading", "glanced at"),
+        ("seed", -1),
+        ("until_halfwidth", 2.0),
+        ("look_every", 20),
+    ],
+)
 def test_a_protocol_out_of_range_does_not_fit(tmp_path: Path, field: str, value: object) -> None:
     found = manifest(make_run(tmp_path / "run", subjects=0))
     found["protocol"][field] = value

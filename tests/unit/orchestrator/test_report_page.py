@@ -1,6 +1,7 @@
 """What stands on a report's page, for whole runs and for those that are not."""
 
 import json
+import re
 import shlex
 import stat
 from pathlib import Path
@@ -118,30 +119,95 @@ def test_queries_are_pictures_not_observations(whole: Path) -> None:
 
 
 def test_a_run_that_is_going_on_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
-    page = page_of(make_run(tmp_path / "run", subjects=1, finished=False))
+    page = page_of(make_run(tmp_path / "run", subjects=1, finished=False), allow_incomplete=True)
     assert notices(page)[0].startswith(
         "This run is not finished. It is still going, or was broken off: 28 of 84 observations"
     )
     assert {row[4] for row in by_id(page, "psr").rows()} == {"1*"}
 
 
+LOOKING = changed(subjects=9, until_halfwidth=47.0)
+
+
+def test_a_page_says_how_far_a_run_was_to_draw_and_what_it_reached(tmp_path: Path) -> None:
+    page = page_of(make_run(tmp_path / "run", plan=LOOKING, subjects=3, outcome={"subjects_wanted": 3}))
+    said = notices(page)[0]
+    assert said.startswith(
+        "N was not fixed beforehand. Subjects were drawn until the 95 % interval of PSR is at most ± 47 points in every "
+        "cell and at every k, looked at after every 20: reached after 3, the widest is ± 46.45 points (PSR@1 of compact "
+        "FaceNet, BIM, ε 4, read by compact ResNet). The intervals of PSR and of faces found are confidence sequences"
+    )
+    assert "not corrected for looking" in said
+    assert "at most 9 asked for" in by_id(page, "run").text
+    command = shlex.split(by_id(page, "reproduce").all("code")[0].text.replace("\\", ""))
+    options = dict(zip(command[2::2], command[3::2], strict=True))
+    assert (options["--subjects"], options["--until-halfwidth"]) == ("9", "47.0")
+
+
+@pytest.mark.parametrize(
+    ("most", "said"),
+    [
+        (9, "not reached, because there are no more than 3; the widest is ± 46.45 points"),
+        (3, "not reached with 3, the most that were to be drawn; the widest is ± 46.45 points"),
+    ],
+)
+def test_a_page_says_why_a_run_stopped_before_its_intervals_were_narrow(tmp_path: Path, most: int, said: str) -> None:
+    plan = changed(subjects=most, until_halfwidth=2.0)
+    (first, _) = notices(page_of(make_run(tmp_path / "run", plan=plan, subjects=3, outcome={"subjects_wanted": 3})))
+    assert said in first
+
+
+def test_a_run_that_does_not_know_yet_how_many_it_wants_says_so(tmp_path: Path) -> None:
+    page = page_of(make_run(tmp_path / "run", plan=LOOKING, subjects=1, finished=False), allow_incomplete=True)
+    unfinished, looking, _ = notices(page)
+    assert "28 of at most 252 observations, of 1 of at most 9 subjects" in unfinished
+    assert "looked at after every 20; that is not yet reached." in looking
+
+
+def test_a_run_that_looked_shows_intervals_that_hold_at_all_looks_and_says_which_do_not(tmp_path: Path) -> None:
+    page = page_of(make_run(tmp_path / "run", plan=LOOKING, subjects=3, outcome={"subjects_wanted": 3}))
+    # Of 3 of 3, Beta(4, 1) has a density of 0.05 at 23.2 %; Beta(3, 2), of 2 of 3, at 6.7 and 99.6 %; Beta(1, 4) at 76.8 %.
+    row = ["compact FaceNet", "BIM", "4", "compact ResNet", "3", "66.7 [7–100]", "0.0 [0–77]", "100.0"]
+    assert row in by_id(page, "psr").rows()
+    assert "confidence sequences, each of which holds at all looks at once, for its own cell" in by_id(page, "psr-note").text
+    for name in ("added", "methods", "claims-table"):
+        assert "for a fixed N, and not corrected for looking" in by_id(page, f"{name}-note").text
+    assert "Waudby-Smith and Ramdas 2020, Newcombe 1998" in page.all("footer")[0].text
+
+
+def test_a_run_of_a_fixed_n_says_nothing_of_looks(whole: Path) -> None:
+    text = (whole / "report" / "report.html").read_text()
+    assert "confidence sequence" not in text
+    assert "corrected for looking" not in text
+    assert "Wilson 1927, Newcombe 1998" in text
+
+
 def test_a_run_that_observed_nothing_yet_has_a_page(tmp_path: Path) -> None:
-    page = page_of(make_run(tmp_path / "run", subjects=0, finished=False))
+    page = page_of(make_run(tmp_path / "run", subjects=0, finished=False), allow_incomplete=True)
     assert "0 of 84 observations" in notices(page)[0]
     assert {tuple(row[4:]) for row in by_id(page, "psr").rows()} == {("0*", "–", "–", "–")}
 
 
 def test_a_short_cell_shows_its_own_n(tmp_path: Path) -> None:
     root = make_run(tmp_path / "run", answered=lambda n, cell: None if (n, cell) == (2, SHORT) else recognised(n, cell))
-    page = page_of(root)
+    page = page_of(root, allow_incomplete=True)
     assert notices(page)[0].startswith("This run is incomplete. 1 of 28 cells have fewer than 3 observations")
     ns = {tuple(row[:4]): row[4] for row in by_id(page, "psr").rows()}
     assert ns.pop(("compact FaceNet", "BIM", "4", "compact ResNet")) == "2*"
     assert set(ns.values()) == {"3"}
 
 
+def test_an_incomplete_run_is_not_reported_on_unasked(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run", answered=lambda n, cell: None if (n, cell) == (2, SHORT) else recognised(n, cell))
+    refused = f"{root}: expected a complete run, got one with 1 cells of fewer than 3 observations, the fewest 2"
+    with pytest.raises(InputError, match=re.escape(refused)):
+        report(root)
+    assert not (root / "report").exists()
+
+
 def test_a_cell_without_observations_is_a_dash_and_never_a_zero(tmp_path: Path) -> None:
-    page = page_of(make_run(tmp_path / "run", answered=lambda n, cell: None if cell == SHORT else recognised(n, cell)))
+    root = make_run(tmp_path / "run", answered=lambda n, cell: None if cell == SHORT else recognised(n, cell))
+    page = page_of(root, allow_incomplete=True)
     (row,) = [row for row in by_id(page, "psr").rows() if row[:4] == ["compact FaceNet", "BIM", "4", "compact ResNet"]]
     assert row[4:] == ["0*", "–", "–", "–"]
 

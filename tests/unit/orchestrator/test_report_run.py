@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.manifest import digest_of
+from orchestrator.metrics.psr import IntervalKind
 from orchestrator.protocol import Cell, Grid, Reading
 from orchestrator.report.run import BINDING, read_run
 from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, recognised
@@ -65,6 +66,21 @@ def test_a_run_without_an_outcome_is_going_on(tmp_path: Path) -> None:
     assert (run.going_on, run.complete, len(run.matrix.probes)) == (True, False, 1)
 
 
+def test_a_run_that_draws_until_its_intervals_are_narrow_has_the_n_that_it_wanted_in_the_end(tmp_path: Path) -> None:
+    plan = changed(subjects=9, until_halfwidth=45.0)
+    run = read_run(make_run(tmp_path / "run", plan=plan, subjects=3, outcome={"subjects_wanted": 3}))
+    assert (run.subjects, run.until_halfwidth, run.interval_kind) == (3, 45.0, IntervalKind.CONFIDENCE_SEQUENCE)
+    assert (run.complete, run.going_on) == (True, False)
+    assert not read_run(make_run(tmp_path / "short", plan=plan, subjects=2, outcome={"subjects_wanted": 3})).complete
+
+
+@pytest.mark.parametrize("outcome", [{}, {"subjects_wanted": None}])
+def test_while_it_does_not_know_how_many_it_wants_it_is_going_on(tmp_path: Path, outcome: dict[str, Any]) -> None:
+    plan = changed(subjects=3, until_halfwidth=1.0)
+    run = read_run(make_run(tmp_path / "run", plan=plan, outcome=outcome))
+    assert (run.subjects, run.complete, run.going_on) == (3, False, True)
+
+
 def test_a_run_that_observed_nothing_yet_is_read(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "run", subjects=0, finished=False))
     assert (run.observations, run.complete) == (0, False)
@@ -106,7 +122,7 @@ def test_a_run_without_its_observations_is_half_a_run(tmp_path: Path) -> None:
 def test_observations_that_are_no_database_are_an_error_of_one_line(tmp_path: Path) -> None:
     root = make_run(tmp_path / "run")
     (root / "observations.sqlite").write_bytes(b"not a database, and longer than a header would be" * 9)
-    with pytest.raises(OrchestratorError, match=r"observations\.sqlite: file is not a database$"):
+    with pytest.raises(OrchestratorError, match=r"observations\.sqlite: file is not a database: expected"):
         read_run(root)
 
 

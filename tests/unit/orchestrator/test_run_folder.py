@@ -204,6 +204,11 @@ def test_an_outcome_beside_the_plan_does_not_keep_it_from_going_on(folder: RunFo
             f"source_models.facenet.checkpoint_sha256: '{'c' * 64}' then, '{'e' * 64}' now",
             id="checkpoint",
         ),
+        pytest.param(
+            plan(until_halfwidth=2.0),
+            "protocol.look_every: None then, 20 now; protocol.until_halfwidth: None then, 2.0 now",
+            id="until narrow",
+        ),
     ],
 )
 def test_another_plan_is_refused_by_what_differs_and_by_nothing_else(
@@ -216,6 +221,21 @@ def test_another_plan_is_refused_by_what_differs_and_by_nothing_else(
     assert str(refused.value) == f"--run: {folder.root} holds another run; what differs: {difference}"
     assert folder.manifest() == before
     assert other.digest() != PLAN.digest()
+
+
+def test_a_run_of_a_fixed_n_keeps_the_identity_that_it_had_before_there_was_another(folder: RunFolder) -> None:
+    assert PLAN.digest() == "e1e8aa383f9f6bda1172d75e32d738217af023db89a74d022438d08222be3aa9"
+    assert {"until_halfwidth", "look_every"}.isdisjoint(PLAN.binding()["protocol"])
+
+
+def test_how_narrow_and_how_often_looked_at_are_part_of_what_a_run_is(folder: RunFolder) -> None:
+    folder.bind(plan(until_halfwidth=2.0))
+    protocol = (folder.manifest() or {})["protocol"]
+    assert (protocol["subjects"], protocol["until_halfwidth"], protocol["look_every"]) == (2, 2.0, 20)
+    folder.bind(plan(until_halfwidth=2.0))
+    for other, now in ((plan(until_halfwidth=2.5), "2.5"), (plan(), "None")):
+        with pytest.raises(InputError, match=rf"protocol\.until_halfwidth: 2\.0 then, {now} now$"):
+            folder.bind(other)
 
 
 def test_another_data_set_is_refused(folder: RunFolder) -> None:

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from orchestrator.metrics.observation import Observation
-from orchestrator.metrics.psr import results
+from orchestrator.metrics.psr import IntervalKind, results
 from orchestrator.protocol import Cell, Grid
 from orchestrator.tables import psr_tables, title
 from tests.unit.orchestrator.observed import BEYOND, NO_FACE, observations
@@ -14,9 +14,11 @@ from tests.unit.orchestrator.observed import BEYOND, NO_FACE, observations
 GRID = Grid(("facenet",), ("resnet50", "senet50"), ("bim",), (4, 8), (1, 5))
 
 
-def printed(table: list[Observation], *, grid: Grid = GRID, subjects: int = 2) -> str:
+def printed(
+    table: list[Observation], *, grid: Grid = GRID, subjects: int = 2, kind: IntervalKind = IntervalKind.WILSON
+) -> str:
     console = Console(file=io.StringIO(), width=160)
-    for renderable in psr_tables(list(results(table, ks=grid.ks)), grid, subjects=subjects):
+    for renderable in psr_tables(list(results(table, ks=grid.ks, kind=kind)), grid, subjects=subjects):
         console.print(renderable)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
@@ -43,6 +45,16 @@ TABLE = [
 def test_a_cell_shows_psr_and_its_interval() -> None:
     # Wilson's intervals of 1 of 2, 2 of 2 and 0 of 2.
     assert line(printed(TABLE), "1", "ResNet-50", "BIM")[:2] == ["50.0 [9–91]", "100.0 [34–100]"]
+
+
+def test_a_table_says_which_interval_it_shows() -> None:
+    text = printed(TABLE, kind=IntervalKind.CONFIDENCE_SEQUENCE)
+    words = " ".join(text.split())
+    # Confidence sequences of 1 of 2 and 2 of 2: Beta(2, 2) and Beta(3, 1) have a density of 0.05 there.
+    assert line(text, "1", "ResNet-50", "BIM")[:2] == ["50.0 [1–99]", "100.0 [13–100]"]
+    assert "by BIM [95 % confidence sequence]" in text
+    assert "intervals hold at all looks at once, each for its own cell" in words
+    assert "by BIM [95 % interval]" in printed(TABLE)
 
 
 def test_the_noise_control_stands_below_its_method_without_a_control_of_its_own() -> None:
