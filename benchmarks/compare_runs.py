@@ -6,11 +6,10 @@ from pathlib import Path
 
 from benchmarks.results import report
 from orchestrator.errors import InputError
-from orchestrator.evaluate import subject_observations
 from orchestrator.metrics.observation import Observation
 from orchestrator.protocol import Cell
 from orchestrator.run_folder import RunFolder
-from orchestrator.store import Store
+from orchestrator.store import Fate, Store
 
 Key = tuple[str, Cell]
 
@@ -52,8 +51,9 @@ def _observations(root: Path) -> dict[Key, Observation]:
     manifest = folder.manifest()
     if manifest is None:
         raise InputError(f"{root}: expected a run folder, found no manifest")
-    store = Store(folder.observations, run=manifest["digest"])
+    store = Store(folder.store_location(), run=manifest["digest"])
     try:
-        return {(observation.probe, observation.cell): observation for observation in subject_observations(store)}
+        photos = {subject.photo for subject in store.subjects() if subject.fate is Fate.SUBJECT}
+        return {(each.probe, each.cell): each for each in store.observations() if each.probe in photos}
     finally:
         store.close()

@@ -2,28 +2,28 @@
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
+from orchestrator.adaptive import Looks
+from orchestrator.circuit import PATIENCE_SECONDS, Circuit
 from orchestrator.clients import InvaderClient, ProtectorClient
+from orchestrator.conclusion import Finished, conclude
 from orchestrator.errors import InputError, QueryBudgetSpentError
-from orchestrator.manifest import Plan
-from orchestrator.metrics.observation import Observation
-from orchestrator.metrics.psr import results
+from orchestrator.holders import Holder
+from orchestrator.manifest import Plan, check_same_plan
 from orchestrator.planning import Planned, Wish, make_plan
 from orchestrator.progress import RunProgress
-from orchestrator.psr_csv import psr_csv
 from orchestrator.run_folder import RunFolder
-from orchestrator.runner import Runner, Tally
+from orchestrator.runner import Runner
 from orchestrator.services import child_service
-from orchestrator.store import Fate, Store
-from orchestrator.tables import psr_tables
+from orchestrator.store import Journal, Store
+from orchestrator.subject import Services, SubjectObserver
 from rpc.tls import TlsMaterial
 
 NAMES_SHOWN = 5
@@ -45,78 +45,151 @@ class ServiceChoice:
         return None if self.address is None else self.tls
 
 
-@dataclass(frozen=True)
-class Finished:
-    """What became of a run."""
-
-    complete: bool  # every cell has the N that was asked for
-    folder: Path
-
-
 async def evaluate(
     wish: Wish,
     *,
     protector: ServiceChoice,
     invader: ServiceChoice,
     folder: RunFolder,
+    store: str | None = None,
     keep_cloaks: bool,
     subjects_in_flight: int,
+    patience: float = PATIENCE_SECONDS,
+    allow_incomplete: bool = False,
     console: Console,
 ) -> Finished:
     """Runs the grid, or what is left of it, and writes and prints the results.
 
+    Args:
+        wish: What to run.
+        protector: Where the protector is.
+        invader: Where the invader is.
+        folder: Of the run.
+        store: URL of a database that several orchestrators share; None for a file in the run folder.
+        keep_cloaks: Whether cloaks and lossless controls stay in the run folder.
+        subjects_in_flight: Subjects that are worked on at a time.
+        patience: Seconds to wait for a service or a database that does not answer.
+        allow_incomplete: Whether to write figures of a run of which cells are short.
+        console: Where to print.
+
     Raises:
-        OrchestratorError: it cannot go on; what was observed stays in the run folder.
+        OrchestratorError: it cannot go on; what was observed stays.
     """
     started = time.monotonic()
     folder.create()
     async with AsyncExitStack() as stack:
+        holder = stack.enter_context(Holder(folder.holders))
+        if holder.alone():
+            folder.sweep()
         with console.status("starting the services"):
-            protector_address, invader_address = await asyncio.gather(
-                *(stack.enter_async_context(_address(choice, folder, console)) for choice in (protector, invader))
+            protector_at, invader_at = await asyncio.gather(
+                *(stack.enter_async_context(_whereabouts(choice, folder, console)) for choice in (protector, invader))
             )
-        protector_client = ProtectorClient(protector_address, tls=protector.tls_in_use)
+        protector_client = ProtectorClient(protector_at.address, tls=protector.tls_in_use)
         stack.push_async_callback(protector_client.close)
-        invader_client = InvaderClient(invader_address, tls=invader.tls_in_use)
+        invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
         stack.push_async_callback(invader_client.close)
         planned = await make_plan(wish, protector_client, invader_client)
         plan = planned.plan
-        folder.bind(plan)
-        store = Store(folder.observations, run=plan.digest())
-        stack.callback(store.close)
-        _announce(planned, folder, console, budget=_budget_note(planned, store, invader_client.queries_left))
-        left = _subjects_left(plan, store) if keep_cloaks else 0
-        per_subject = sum(1 for source_model in plan.grid.source_models for _ in plan.grid.cloaks(source_model))
-        controls = left * len(plan.grid.source_models)
-        folder.check_room(cloaks=left * per_subject, storage=plan.storage, lossless_controls=controls)
-        total = plan.subjects * plan.grid.observations_per_probe
-        with RunProgress(console, subjects=plan.subjects, observations=total) as progress:
+        observations = _open_store(plan, folder, asked=store, patience=patience)
+        stack.callback(observations.close)
+        journal = await stack.enter_async_context(Journal(observations))
+        _announce(planned, folder, console, budget=_budget_note(planned, observations, invader_client.queries_left))
+        _check_room(plan, folder, observations, keep_cloaks=keep_cloaks)
+        with RunProgress(
+            console, subjects=plan.subjects, observations_per_subject=plan.grid.observations_per_probe
+        ) as progress:
+            circuit = partial(Circuit, patience=patience, note=progress.note)
+            services = Services(
+                protector_client,
+                invader_client,
+                circuit(
+                    protector_client.name,
+                    check=partial(protector_client.check_unchanged, plan.source_models),
+                    ended=protector_at.ended,
+                ),
+                circuit(
+                    invader_client.name,
+                    check=partial(invader_client.check_unchanged, plan.target_models),
+                    ended=invader_at.ended,
+                ),
+            )
+            observer = SubjectObserver(
+                planned,
+                services,
+                store=observations,
+                journal=journal,
+                folder=folder,
+                progress=progress,
+                keep_cloaks=keep_cloaks,
+            )
             runner = Runner(
                 planned,
-                protector=protector_client,
-                invader=invader_client,
-                store=store,
-                folder=folder,
+                observer,
+                holder=holder,
+                store=observations,
+                journal=journal,
                 progress=progress,
                 keep_cloaks=keep_cloaks,
                 subjects_in_flight=subjects_in_flight,
             )
+            wanted = None
             try:
-                await runner.run()
+                wanted = await runner.run()
             except QueryBudgetSpentError as error:  # what was observed is a result, if a short one
                 progress.note(str(error))
-        seconds = time.monotonic() - started
-        return _conclude(planned, store, folder, runner.tally, console, seconds=seconds, left=invader_client.queries_left)
+        return conclude(
+            planned,
+            observations,
+            folder,
+            observer.tally,
+            console,
+            wanted=wanted,
+            seconds=time.monotonic() - started,
+            left=invader_client.queries_left,
+            allow_incomplete=allow_incomplete,
+        )
+
+
+def _open_store(plan: Plan, folder: RunFolder, *, asked: str | None, patience: float) -> Store:
+    """The store of the run that a folder holds, or begins with."""
+    folder.check_same(plan)
+    location = folder.store_location(asked)
+    store = Store(location, run=plan.digest(), patience=patience)
+    try:
+        elsewhere = None if location == folder.observations else store.name
+        folder.bind(plan, store=elsewhere)
+        check_same_plan(store.bind(folder.name, plan.manifest()), plan, run=f"{store.name}, {folder.name}")
+    except BaseException:
+        store.close()
+        raise
+    return store
+
+
+def _check_room(plan: Plan, folder: RunFolder, store: Store, *, keep_cloaks: bool) -> None:
+    left = _subjects_left(plan, store) if keep_cloaks else 0
+    per_subject = sum(1 for source_model in plan.grid.source_models for _ in plan.grid.cloaks(source_model))
+    controls = left * len(plan.grid.source_models)
+    folder.check_room(cloaks=left * per_subject, storage=plan.storage, lossless_controls=controls)
 
 
 def _subjects_left(plan: Plan, store: Store) -> int:
-    return plan.subjects - sum(subject.fate is Fate.SUBJECT for subject in store.subjects())
+    """Of those that are certain to be wanted."""
+    return max(0, Looks.of(plan).first() - store.observation_counts().subjects)
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where a service is, and whether it has ended where this process started it."""
+
+    address: str
+    ended: Callable[[], str | None] = lambda: None
 
 
 @asynccontextmanager
-async def _address(choice: ServiceChoice, folder: RunFolder, console: Console) -> AsyncIterator[str]:
+async def _whereabouts(choice: ServiceChoice, folder: RunFolder, console: Console) -> AsyncIterator[Whereabouts]:
     if choice.address is not None:
-        yield choice.address
+        yield Whereabouts(choice.address)
         return
     arguments = ["--precision", choice.precision]
     if choice.checkpoints is not None:
@@ -124,7 +197,7 @@ async def _address(choice: ServiceChoice, folder: RunFolder, console: Console) -
     async with child_service(f"{choice.kind}_service", arguments=arguments, log=folder.log(choice.kind)) as service:
         for complaint in service.complaints:
             console.print(f"{choice.kind}: {complaint}", style="yellow", markup=False, highlight=False)
-        yield service.address
+        yield Whereabouts(service.address, service.ended)
 
 
 def _budget_note(planned: Planned, store: Store, left: int | None) -> str:
@@ -132,8 +205,8 @@ def _budget_note(planned: Planned, store: Store, left: int | None) -> str:
     if left is None:
         return ""
     plan = planned.plan
-    seen = {(each.probe, each.cell.cloak) for each in store.observations()}
-    to_ask = plan.subjects * sum(1 for model in plan.grid.source_models for _ in plan.grid.cloaks(model)) - len(seen)
+    cloaks = plan.subjects * sum(1 for model in plan.grid.source_models for _ in plan.grid.cloaks(model))
+    to_ask = cloaks - store.observation_counts().cloaks_shown
     verdict = "enough" if to_ask <= left else "NOT ENOUGH: cells will be short"
     return f"{left} queries are left with the invader, and about {max(0, to_ask)} are needed: {verdict}"
 
@@ -159,72 +232,6 @@ def _announce(planned: Planned, folder: RunFolder, console: Console, *, budget: 
     if plan.caveat:
         lines.append(f"take care      {plan.caveat}")
     console.print("\n".join(lines), markup=False, highlight=False)
-
-
-def _conclude(
-    planned: Planned,
-    store: Store,
-    folder: RunFolder,
-    tally: Tally,
-    console: Console,
-    *,
-    seconds: float,
-    left: int | None,
-) -> Finished:
-    plan = planned.plan
-    observations = subject_observations(store)
-    cell_results = list(results(observations, ks=plan.grid.ks))
-    folder.write_psr(psr_csv(cell_results, subjects=plan.subjects, caveat=plan.caveat))
-    for table in psr_tables(cell_results, plan.grid, subjects=plan.subjects, caveat=plan.caveat):
-        console.print(table)
-    short = _short_cells(planned, observations)
-    outcome = _outcome(planned, store, tally, seconds) | {"invader_queries_left": left}
-    folder.write_manifest((folder.manifest() or {}) | {"outcome": outcome})
-    for failure in tally.failures:
-        console.print(f"failed: {failure.probe}: {failure.what}: {failure.message}", style="yellow", markup=False)
-    if short:
-        console.print(
-            f"INCOMPLETE: {len(short)} cells have fewer than {plan.subjects} observations; their N stands beside them. "
-            f"The same command with --run {folder.root} asks again for what is missing",
-            style="bold red",
-            markup=False,
-        )
-    console.print(
-        f"{len(observations)} observations in {seconds:.0f} s; results in {folder.root}", markup=False, highlight=False
-    )
-    return Finished(complete=not short, folder=folder.root)
-
-
-def subject_observations(store: Store) -> list[Observation]:
-    """The observations of the run's subjects; those of an identity that was replaced after all do not count."""
-    photos = {subject.photo for subject in store.subjects() if subject.fate is Fate.SUBJECT}
-    return [observation for observation in store.observations() if observation.probe in photos]
-
-
-def _short_cells(planned: Planned, observations: list[Observation]) -> list[Any]:
-    counts = Counter(observation.cell for observation in observations)
-    return [cell for cell in planned.plan.grid.cells() if counts[cell] < planned.plan.subjects]
-
-
-def _outcome(planned: Planned, store: Store, tally: Tally, seconds: float) -> dict[str, Any]:
-    drawn = store.subjects()
-    return {
-        "subjects": [subject.photo for subject in drawn if subject.fate is Fate.SUBJECT],
-        "replaced": {subject.identity: subject.fate.value for subject in drawn if subject.fate is not Fate.SUBJECT},
-        "photos": {subject.photo: subject.photo_sha256 for subject in drawn if subject.photo},
-        "excluded": list(planned.excluded),
-        "missing_models": list(planned.missing),
-        "caveat": planned.plan.caveat,
-        "skipped_files": list(planned.plan.faces.skipped),
-        "unreadable_photos": tally.unreadable_photos,
-        "failed_calls": len(store.failures()),
-        "last_session": {
-            "craft_calls": tally.craft_calls,
-            "classify_calls": tally.classify_calls,
-            "lossless_control_calls": tally.lossless_control_calls,
-            "seconds": round(seconds, 1),
-        },
-    }
 
 
 def _some(names: tuple[str, ...]) -> str:

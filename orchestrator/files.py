@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+UNFINISHED = ".part-"  # how the name of a file begins that is being written
+
 
 def replace_file(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all, readable by its owner only.
@@ -11,7 +13,7 @@ def replace_file(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written; one that was there is as it was.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent)  # readable by its owner only
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=UNFINISHED)  # readable by its owner only
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)

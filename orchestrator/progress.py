@@ -10,9 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class RunProgress:
     """Shows a run's observations and the time left."""
 
-    def __init__(self, console: Console, *, subjects: int, observations: int) -> None:
+    def __init__(self, console: Console, *, subjects: int, observations_per_subject: int) -> None:
         self._console = console
         self._subjects = subjects
+        self._per_subject = observations_per_subject
         self._done = 0
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -26,7 +27,7 @@ class RunProgress:
             disable=not console.is_terminal,
             speed_estimate_period=600,
         )
-        self._task = self._bar.add_task(self._description(), total=observations)
+        self._task = self._bar.add_task(self._description(), total=subjects * observations_per_subject)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -38,11 +39,18 @@ class RunProgress:
         self._bar.stop()
 
     def observed(self, count: int) -> None:
-        """See `runner.Progress`."""
+        """See `subject.Progress`."""
         self._bar.advance(self._task, count)
 
+    def stands_at(self, *, subjects: int, observations: int, wanted: int) -> None:
+        """See `subject.Progress`."""
+        self._done, self._subjects = subjects, wanted
+        self._bar.update(
+            self._task, description=self._description(), completed=observations, total=wanted * self._per_subject
+        )
+
     def subject_done(self, identity: str) -> None:
-        """See `runner.Progress`."""
+        """See `subject.Progress`."""
         self._done += 1
         self._bar.update(self._task, description=self._description())
         if not self._console.is_terminal:
@@ -52,7 +60,7 @@ class RunProgress:
             self._console.print(f"{self._description()}: {task.completed:.0f} of {task.total:.0f} observations{left}")
 
     def note(self, message: str) -> None:
-        """See `runner.Progress`."""
+        """See `subject.Progress`."""
         self._console.print(message, style="yellow", markup=False, highlight=False)
 
     def _description(self) -> str:

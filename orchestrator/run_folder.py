@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.files import replace_file
+from orchestrator.files import UNFINISHED, replace_file
 from orchestrator.manifest import Plan, check_same_plan, software
 from orchestrator.protocol import Storage
 
@@ -27,6 +27,17 @@ class RunFolder:
         self._manifest = root / "manifest.json"
         self._cloaks = root / "cloaks"
         self._probes = root / "probes"  # lossless controls
+        self.holders = root / "holders"  # of the orchestrators that work on it
+
+    @property
+    def begun(self) -> bool:
+        """Whether it holds a run."""
+        return self._manifest.exists()
+
+    @property
+    def name(self) -> str:
+        """What the run is called where several share a store."""
+        return self.root.resolve().name
 
     @property
     def pictures(self) -> tuple[Path, ...]:
@@ -51,7 +62,7 @@ class RunFolder:
             raise OrchestratorError(f"--run: {self.root} cannot be made: {error.strerror or error}") from error
 
     def _check_nothing_else(self) -> None:
-        own = {self.observations.name, self.logs.name, *(folder.name for folder in self.pictures)}
+        own = {self.observations.name, self.logs.name, self.holders.name, *(folder.name for folder in self.pictures)}
         others = sorted(path.name for path in self.root.iterdir() if path.name not in own)
         if others:
             raise InputError(f"--run: expected a new folder or one that holds a run, got {self.root} with {others[0]}")
@@ -76,17 +87,47 @@ class RunFolder:
         """Where what a service logs goes."""
         return self.logs / f"{service}.log"
 
-    def bind(self, plan: Plan) -> None:
-        """Writes the plan's manifest, or makes sure that the one found is the plan's.
+    def sweep(self) -> None:
+        """Removes what a process that died left half written; nobody may be writing."""
+        for place in (self.root, *self.pictures):
+            for path in place.rglob(f"{UNFINISHED}*"):
+                path.unlink(missing_ok=True)
+
+    def check_same(self, plan: Plan) -> None:
+        """Makes sure that the manifest is the plan's where there is one.
 
         Raises:
-            InputError: the folder holds another run.
+            InputError: the folder holds another run; the message names what differs.
+        """
+        found = self.manifest()
+        if found is not None:
+            check_same_plan(found, plan, run=str(self.root))
+
+    def bind(self, plan: Plan, *, store: str | None = None) -> None:
+        """Writes the plan's manifest, or makes sure that the one found is the plan's, and has its observations there.
+
+        Args:
+            plan: What the run does.
+            store: Name of the database that holds the observations; None for the file in this folder.
+
+        Raises:
+            InputError: the folder holds another run, or one that is kept elsewhere.
         """
         found = self.manifest()
         if found is None:
-            self.write_manifest(plan.binding() | {"digest": plan.digest(), "software": software()})
-        else:
-            check_same_plan(found, plan, folder=self.root)
+            kept = {} if store is None else {"store": store}
+            self.write_manifest(plan.manifest() | {"software": software()} | kept)
+            return
+        check_same_plan(found, plan, run=str(self.root))
+        if found.get("store") != store:
+            raise InputError(
+                f"--store: {self.root} keeps its observations in {found.get('store') or self.observations.name}, "
+                f"got {store or self.observations.name}"
+            )
+
+    def store_location(self, asked: str | None = None) -> Path | str:
+        """Where the observations are: the database that was asked for, or that the run began with, or the folder's file."""
+        return asked or (self.manifest() or {}).get("store") or self.observations
 
     def manifest(self) -> dict[str, Any] | None:
         """The manifest, or None where there is none yet.

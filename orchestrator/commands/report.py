@@ -20,14 +20,33 @@ NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
     help="A run that is RUN but for --storage png, or but for --reading whole: what compression and resizing do.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write into.  [default: RUN/report]")
+@click.option("--store", envvar="DEID_ORCHESTRATOR_STORE", help="Database of RUN.  [default: the one it was made with]")
+@click.option("--allow-incomplete", is_flag=True, help="Report on a run that is still going, or of which cells are short.")
 @click.option("--with-pictures", is_flag=True, help="Show pictures of people. Those who do not exist are always shown.")
 @click.option("--magnified", is_flag=True, help="Show the perturbations, magnified, under the example cloaks.")
-def report_command(*, run: Path, beside: tuple[Path, ...], out: Path | None, with_pictures: bool, magnified: bool) -> None:
+def report_command(
+    *,
+    run: Path,
+    beside: tuple[Path, ...],
+    out: Path | None,
+    store: str | None,
+    allow_incomplete: bool,
+    with_pictures: bool,
+    magnified: bool,
+) -> None:
     """Write the report of RUN: one HTML page, its figures, and its data as files.
 
-    A run that is still going, or short, is reported on as far as it is; the page says so at its top.
+    A run that is still going, or short, is reported on with --allow-incomplete only, and the page says so at its top.
     """
-    page = report(run, beside=beside, out=out, with_pictures=with_pictures, magnified=magnified)
+    page = report(
+        run,
+        beside=beside,
+        out=out,
+        store=store,
+        allow_incomplete=allow_incomplete,
+        with_pictures=with_pictures,
+        magnified=magnified,
+    )
     click.echo(f"report: {page}")
 
 
@@ -36,22 +55,25 @@ def report(
     *,
     beside: tuple[Path, ...] = (),
     out: Path | None = None,
+    store: str | None = None,
+    allow_incomplete: bool = False,
     with_pictures: bool = False,
     magnified: bool = False,
 ) -> Path:
     """Writes the report of the run in a folder, and returns the page.
 
     Raises:
-        InputError: a folder holds no such run.
+        InputError: a folder holds no such run, or one that is incomplete while that is not allowed.
         OrchestratorError: it cannot be written, or a package that it is made with is not installed.
     """
     check_packages()
     from orchestrator.report.beside import beside as told  # only now: matplotlib takes its time
-    from orchestrator.report.run import read_run
+    from orchestrator.report.run import check_complete, read_run
     from orchestrator.report.write import check_out, write_report
 
     out = out or root / "report"
-    run = read_run(root)
+    run = read_run(root, store=store)
+    check_complete(run, allow_incomplete=allow_incomplete)
     check_out(out)
     return write_report(
         run,

@@ -23,7 +23,7 @@ from google.rpc.status_pb2 import Status
 Context = grpc.aio.ServicerContext[Any, Any]
 LabelSets = Mapping[str, Sequence[str]]  # by model
 
-NAMES_PER_PAGE = 3  # few, so that label sets come in pages
+FEWEST_NAMES, MOST_PAGES = 3, 5  # of a page, so that small label sets come in several too
 NEVER_AGAIN = -1  # as a pushback: the channel does not ask again by itself
 
 
@@ -85,27 +85,31 @@ class _Fake:
 
     def __init__(self) -> None:
         self._server: grpc.aio.Server | None = None
+        self._dying: asyncio.Task[None] | None = None
 
     def register(self, server: grpc.aio.Server) -> None:
         """Adds the service to a server."""
         raise NotImplementedError
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[str]:
-        """Serves, on a new port each time, and gives the address."""
-        server = self._server = grpc.aio.server()
+    async def serving(self, address: str = "127.0.0.1:0") -> AsyncIterator[str]:
+        """Serves, by default on a new port each time, and gives the address."""
+        server, self._dying = grpc.aio.server(), None
+        self._server = server
         self.register(server)
-        port = server.add_insecure_port("127.0.0.1:0")
+        port = server.add_insecure_port(address)
         await server.start()
         try:
-            yield f"127.0.0.1:{port}"
+            yield f"{address.rpartition(':')[0]}:{port}"
         finally:
             await server.stop(None)
 
     def die(self) -> asyncio.Task[None]:
         """Stops at once, whatever is being asked."""
         assert self._server is not None
-        return asyncio.create_task(self._server.stop(None))
+        if self._dying is None:  # once: gRPC does not bear a server that is stopped twice at a time
+            self._dying = asyncio.create_task(self._server.stop(None))
+        return self._dying
 
 
 @dataclass
@@ -307,5 +311,5 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
 
 def _page(identities: Sequence[str], token: str) -> tuple[Sequence[str], str]:
     start = int(token.removeprefix("from ") or 0)
-    end = start + NAMES_PER_PAGE
+    end = start + max(FEWEST_NAMES, len(identities) // (MOST_PAGES - 1))
     return identities[start:end], f"from {end}" if end < len(identities) else ""

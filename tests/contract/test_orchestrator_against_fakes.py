@@ -22,8 +22,9 @@ from deid.protector.v1 import protector_pb2
 from PIL import Image
 from rich.console import Console
 
+from orchestrator.conclusion import Finished
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
-from orchestrator.evaluate import Finished, ServiceChoice, evaluate
+from orchestrator.evaluate import ServiceChoice, evaluate
 from orchestrator.face_folder import read_face_folder
 from orchestrator.planning import Wish
 from orchestrator.protocol import Storage
@@ -34,6 +35,7 @@ from tests.contract.fakes import FakeInvader, FakeProtector, Fault, Shown, label
 
 IDENTITIES = ("a", "b", "c", "d", "e", "f", "g", "h")
 NO_FACE = 0
+PATIENCE_SECONDS = 1.0  # with services that a test has brought down for good
 TARGETS = ("facenet", "resnet50")
 CLOAKS = (("none", 0), ("noise", 4), ("noise", 8), ("bim", 4), ("bim", 8))
 
@@ -165,11 +167,23 @@ class Bench:
         return Wish(**(fields | changes))
 
     async def evaluate(
-        self, *, folder: Path | None = None, keep_cloaks: bool = True, in_flight: int = 1, **changes: Any
+        self,
+        *,
+        folder: Path | None = None,
+        keep_cloaks: bool = True,
+        in_flight: int = 1,
+        allow_incomplete: bool = False,
+        **changes: Any,
     ) -> Evaluated:
         async with self.protector.serving() as protector, self.invader.serving() as invader:
             return await self.evaluate_at(
-                protector, invader, folder=folder, keep_cloaks=keep_cloaks, in_flight=in_flight, **changes
+                protector,
+                invader,
+                folder=folder,
+                keep_cloaks=keep_cloaks,
+                in_flight=in_flight,
+                allow_incomplete=allow_incomplete,
+                **changes,
             )
 
     async def evaluate_at(
@@ -180,6 +194,7 @@ class Bench:
         folder: Path | None = None,
         keep_cloaks: bool = True,
         in_flight: int = 1,
+        allow_incomplete: bool = False,
         **changes: Any,
     ) -> Evaluated:
         text = io.StringIO()
@@ -190,6 +205,8 @@ class Bench:
             folder=RunFolder(folder or self.folder),
             keep_cloaks=keep_cloaks,
             subjects_in_flight=in_flight,
+            patience=PATIENCE_SECONDS,
+            allow_incomplete=allow_incomplete,
             console=Console(file=text, width=500),
         )
         return Evaluated(finished, text.getvalue())
@@ -328,7 +345,8 @@ async def test_a_replaced_subject_is_not_asked_again_on_going_on(bench: Bench) -
 
 async def test_what_was_observed_of_an_identity_that_was_replaced_after_all_does_not_count(bench: Bench) -> None:
     bench.protector.label_sets = {"facenet": IDENTITIES, "senet50": IDENTITIES}
-    bench.protector.faults = deque([None, Fault(grpc.StatusCode.INVALID_ARGUMENT, "photo: no face", "NO_FACE")])
+    no_face = Fault(grpc.StatusCode.INVALID_ARGUMENT, "photo: no face", "NO_FACE", after=2)
+    bench.protector.faults = deque([None, no_face])
     evaluated = await bench.evaluate(subjects=2, source_models=("facenet", "senet50"))
     first = draw("abcd")[0]
     assert evaluated.outcome["replaced"] == {first: "no_face"}
@@ -338,7 +356,7 @@ async def test_what_was_observed_of_an_identity_that_was_replaced_after_all_does
 
 async def test_where_the_draw_runs_out_the_run_is_short_and_says_so(bench: Bench) -> None:
     bench.protector.faceless = {"a", "b", "c"}
-    evaluated = await bench.evaluate()
+    evaluated = await bench.evaluate(allow_incomplete=True)
     assert not evaluated.finished.complete
     assert evaluated.outcome["subjects"] == ["d/0.jpg"]
     assert {row["n"] for row in evaluated.rows().values()} == {"1"}
@@ -347,7 +365,7 @@ async def test_where_the_draw_runs_out_the_run_is_short_and_says_so(bench: Bench
 
 async def test_where_no_photo_has_a_face_there_are_no_results_and_no_number(bench: Bench) -> None:
     bench.protector.faceless = set("abcd")
-    evaluated = await bench.evaluate()
+    evaluated = await bench.evaluate(allow_incomplete=True)
     assert not evaluated.finished.complete
     assert evaluated.rows() == {}
     assert "–" in evaluated.printed
@@ -676,7 +694,7 @@ async def test_a_failed_classification_is_asked_again(bench: Bench, code: grpc.S
 
 async def test_a_classification_that_fails_for_good_leaves_its_cells_short_and_is_never_protected(bench: Bench) -> None:
     bench.invader.fault = failing(1000)
-    evaluated = await bench.evaluate()
+    evaluated = await bench.evaluate(allow_incomplete=True)
     assert not evaluated.finished.complete
     assert bench.invader.asked[FAILING] == 3
     rows = evaluated.rows()
@@ -766,14 +784,43 @@ async def test_an_invader_that_dies_leaves_what_was_observed_and_a_new_one_goes_
     assert evaluated.csv == await bench.undisturbed()
 
 
-async def test_a_protector_that_stops_answering_leaves_what_was_observed(bench: Bench) -> None:
+async def test_figures_of_a_short_run_are_written_on_request_only(bench: Bench) -> None:
+    bench.invader.fault = failing(1000)
+    evaluated = await bench.evaluate()
+    assert not evaluated.finished.published
+    assert not (bench.folder / "psr.csv").exists()
+    assert "No figures were written; --allow-incomplete writes them" in evaluated.printed
+    bench.invader.fault = failing(0)
+    assert (await bench.evaluate()).finished.published
+    assert (bench.folder / "psr.csv").read_text() == await bench.undisturbed()
+
+
+async def test_a_protector_that_dies_leaves_what_was_observed(bench: Bench) -> None:
     first, second = draw("abcd")[:2]
-    bench.protector.faults = deque([None, *(Fault(grpc.StatusCode.UNAVAILABLE, "gone", after=sent) for sent in (2, 0, 0))])
+    dying: list[asyncio.Task[None]] = []
+
+    def die_by_the_second(response: protector_pb2.CraftResponse) -> None:
+        if bench.protector.requests[-1].identity == second and response.epsilon == 8:
+            dying.append(bench.protector.die())
+
+    bench.protector.alter = die_by_the_second
     message = await bench.fails(UnusableServiceError)
     assert message.startswith("the protector at 127.0.0.1:")
-    assert message.endswith("does not answer: gone")
+    assert "it has not answered since " in message
     assert len({key for key in observed(bench.folder) if key[0] == first}) == 10
     assert {key[0] for key in observed(bench.folder)} <= {first, second}
+    bench.protector.alter = lambda response: None
+    assert (await bench.evaluate()).csv == await bench.undisturbed()
+
+
+async def test_a_photo_that_brings_the_protector_down_every_time_does_not_keep_the_others(bench: Bench) -> None:
+    bench.protector.broken = {("b", "facenet"): Fault(grpc.StatusCode.UNAVAILABLE, "gone")}
+    evaluated = await bench.evaluate()
+    assert not evaluated.finished.complete
+    assert "failed: b/0.jpg: craft with facenet: " in evaluated.printed
+    assert {identity for identity, *_ in observed(bench.folder)} == set("acd")
+    bench.protector.broken = {}
+    assert (await bench.evaluate()).csv == await bench.undisturbed()
 
 
 # Services that lie
@@ -944,13 +991,23 @@ async def test_a_photo_that_was_exchanged_while_its_subject_was_begun_is_refused
     assert f"{last}/0.jpg" in await bench.fails(InputError)
 
 
-async def test_a_subject_whose_photo_was_damaged_meanwhile_is_not_replaced_by_another(bench: Bench) -> None:
+async def test_a_begun_subject_whose_photo_was_damaged_meanwhile_is_not_replaced_by_another(bench: Bench) -> None:
     order = draw("abcd")
-    first = await bench.evaluate(subjects=3)
+    bench.invader.fault = lambda shown, time: Fault() if shown.identity == order[0] else None
+    await bench.evaluate(subjects=3)
     (bench.faces / order[0] / "0.jpg").write_bytes(b"damaged")
     assert f"{order[0]}/0.jpg" in await bench.fails(InputError, subjects=3)
     assert order[3] not in {identity for identity, *_ in observed(bench.folder)}
-    assert (bench.folder / "psr.csv").read_text() == first.csv
+
+
+async def test_a_subject_that_is_done_needs_its_photo_no_more(bench: Bench) -> None:
+    first = await bench.evaluate()
+    (bench.faces / "a" / "0.jpg").write_bytes(b"damaged")
+    bench.protector.requests.clear()
+    bench.invader.asked.clear()
+    assert (await bench.evaluate()).csv == first.csv
+    assert bench.protector.requests == []
+    assert bench.invader.asked == Counter()
 
 
 async def test_a_kept_cloak_that_was_damaged_is_crafted_again(bench: Bench) -> None:
@@ -981,6 +1038,7 @@ async def start(bench: Bench, protector: str, invader: str) -> asyncio.subproces
         *(sys.executable, "-m", "orchestrator", "evaluate", "--faces", str(bench.faces), "--run", str(bench.folder)),
         *("--protector", protector, "--invader", invader, "--subjects", "4", "--epsilons", "8,4", "--k", "5,1"),
         *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--methods", "bim", "--in-flight", "1"),
+        *("--patience", str(PATIENCE_SECONDS)),
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs of a shell may have it ignored
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -1012,7 +1070,8 @@ async def test_a_short_run_exits_with_3(bench: Bench) -> None:
 
 
 async def test_a_service_that_is_gone_exits_with_1_and_one_line_that_says_how_to_go_on(bench: Bench) -> None:
-    bench.protector.faults = deque([Fault(grpc.StatusCode.UNAVAILABLE, "gone")] * 3)
+    dying: list[asyncio.Task[None]] = []
+    bench.protector.alter = lambda response: dying.append(bench.protector.die())
     program = await run_program(bench)
     assert program.status == 1
     (line,) = program.errors.splitlines()

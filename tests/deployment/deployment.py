@@ -32,11 +32,15 @@ class Deployment:
 
     def piped(self, *arguments: str, files: Sequence[str] = ("docker-compose.yml",), timeout: int = CALL_SECONDS) -> bytes:
         """The standard output as it is."""
-        named = [part for file in files for part in ("-f", file)]
-        command = [*_compose_command(), "-p", self.project, *named, *arguments]
+        command = self.command(*arguments, files=files)
         finished = subprocess.run(command, cwd=self.context, capture_output=True, timeout=timeout)
         assert finished.returncode == 0, f"{command}\n{finished.stdout[-4000:]!r}\n{finished.stderr.decode()[-4000:]}"
         return finished.stdout
+
+    def command(self, *arguments: str, files: Sequence[str] = ("docker-compose.yml",)) -> list[str]:
+        """A compose command, to be run in the context."""
+        named = [part for file in files for part in ("-f", file)]
+        return [*_compose_command(), "-p", self.project, *named, *arguments]
 
     def up(self, *, files: Sequence[str] = ("docker-compose.yml",)) -> None:
         """Brings both services up and waits until they are healthy, as an orchestrator does."""

@@ -1,8 +1,11 @@
 """Plans of runs that need no service."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from orchestrator.clients import Model
 from orchestrator.face_folder import FaceFolder
@@ -33,3 +36,11 @@ PLAN = Plan(
 def plan(**changes: Any) -> Plan:
     """The plan above with some of its fields changed."""
     return replace(PLAN, **changes)
+
+
+def write_faces(folder: Path, identities: Iterable[str]) -> Path:
+    """A data set of one small photo each."""
+    for number, identity in enumerate(identities):
+        (folder / identity).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (number % 256, number // 256 % 256, 0)).save(folder / identity / "0.jpg", "JPEG")
+    return folder

@@ -130,8 +130,7 @@ def _observe(
     taken_for = {
         each.cell.target_model: "dora" for each in observations if each.outcome is not Outcome.NO_FACE and each.rank != 1
     }
-    store.add_answers(photo, key, taken_for)
-    store.add_observations(observations, cloak_sha256=cloak)
+    store.observe(observations, cloak_sha256=cloak, answers=taken_for)
 
 
 def _observations(plan: Plan, subject: tuple[int, str], key: CloakKey, answered: Answered) -> list[Observation]:

@@ -1,0 +1,333 @@
+"""Asks all that is not yet answered about one subject, and records the answers."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from hashlib import sha256
+from typing import Protocol
+
+from orchestrator.attempts import Attempts
+from orchestrator.circuit import Circuit
+from orchestrator.clients import Cloak, InvaderClient, ProtectorClient
+from orchestrator.errors import CallError, InputError, NoFaceError, OrchestratorError, UnusableServiceError
+from orchestrator.faces import Photo, drawn_photos
+from orchestrator.metrics.observation import Observation, Outcome
+from orchestrator.planning import Planned
+from orchestrator.protocol import CONTROL, LOSSLESS, Cell, CloakKey
+from orchestrator.run_folder import RunFolder
+from orchestrator.store import Failure, Fate, Journal, LosslessControl, Store, Subject
+from rpc.errors import ServiceError
+from rpc.images import ImageLimits, decode_image
+
+CLASSIFICATIONS_IN_FLIGHT = 8
+
+
+class Progress(Protocol):
+    """Whoever shows how far a run is."""
+
+    def observed(self, count: int) -> None:
+        """So many further observations are recorded."""
+        ...
+
+    def subject_done(self, identity: str) -> None:
+        """All that can be observed about a subject is."""
+        ...
+
+    def stands_at(self, *, subjects: int, observations: int, wanted: int) -> None:
+        """How far the run is as a whole, whoever works on it, and how many subjects it goes on to."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something that the user should know."""
+        ...
+
+
+@dataclass
+class Tally:
+    """What this session did, beside the observations it made."""
+
+    craft_calls: int = 0
+    lossless_control_calls: int = 0
+    classify_calls: int = 0
+    unreadable_photos: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class KeptCloak:
+    """A cloak that was crafted before and is still in the run folder."""
+
+    key: CloakKey
+    sha256: str
+    encoded: bytes
+
+
+@dataclass(frozen=True)
+class Services:
+    """The two services as a run has them."""
+
+    protector: ProtectorClient
+    invader: InvaderClient
+    protector_circuit: Circuit
+    invader_circuit: Circuit
+
+
+class SubjectObserver:
+    """Observes subjects of one run, several at a time."""
+
+    def __init__(
+        self,
+        planned: Planned,
+        services: Services,
+        *,
+        store: Store,
+        journal: Journal,
+        folder: RunFolder,
+        progress: Progress,
+        keep_cloaks: bool,
+    ) -> None:
+        self._plan = planned.plan
+        self._label_sets = planned.label_sets
+        self._services = services
+        self._store = store
+        self._journal = journal
+        self._folder = folder
+        self._progress = progress
+        self._keep_cloaks = keep_cloaks
+        # A place is given back when the answer is recorded: what a crash can cost is the questions that hold these.
+        self._classifying = asyncio.Semaphore(CLASSIFICATIONS_IN_FLIGHT)
+        self.tally = Tally()
+
+    async def observe(self, identity: str) -> Fate:
+        """Observes what is not yet observed of an identity; one that is no subject is to be replaced by the next.
+
+        Raises:
+            OrchestratorError: a service is gone or not what it was, or the store or the run folder cannot be written.
+        """
+        before = await self._journal.run(partial(self._store.subject, identity))
+        chosen = self._readable_photo(identity)
+        if chosen is None and before is not None and before.photo:
+            raise InputError(f"--faces: {before.photo} can no longer be read; the run began with it")
+        if chosen is None:
+            await self._put(Subject(identity, "", "", Fate.UNREADABLE))
+            self._progress.note(f"{identity}: none of its photos can be read; replaced by the next")
+            return Fate.UNREADABLE
+        photo, encoded = chosen
+        subject = Subject(identity, photo.name, sha256(encoded).hexdigest(), Fate.BEGUN)
+        if before is not None and (before.photo, before.photo_sha256) != (subject.photo, subject.photo_sha256):
+            raise InputError(f"--faces: {photo.name} is not the photo that the run began with, {before.photo}")
+        await self._put(subject)
+        fate = Fate.SUBJECT
+        async with asyncio.TaskGroup() as classifications:
+            try:
+                async with asyncio.TaskGroup() as source_models:  # together: the protector works on several at a time
+                    for name in self._plan.grid.source_models:
+                        source_models.create_task(self._observe_source_model(photo, encoded, name, classifications))
+            except* NoFaceError:
+                fate = Fate.NO_FACE
+                self._progress.note(f"{photo.name}: the protector finds no face; replaced by the next")
+        await self._put(replace(subject, fate=fate))
+        if fate is Fate.SUBJECT:
+            self._progress.subject_done(identity)
+        return fate
+
+    async def _put(self, subject: Subject) -> None:
+        await self._journal.run(partial(self._store.put_subject, subject))
+
+    def _readable_photo(self, identity: str) -> tuple[Photo, bytes] | None:
+        for photo in drawn_photos(self._plan.faces, identity, seed=self._plan.seed):
+            try:
+                encoded = photo.read()
+                decode_image(encoded, field=photo.name, limits=ImageLimits())
+            except (OSError, ServiceError) as error:
+                self.tally.unreadable_photos.append(photo.name)
+                self._progress.note(f"skipped: {error}")
+            else:
+                return photo, encoded
+        return None
+
+    async def _observe_source_model(
+        self, photo: Photo, encoded: bytes, source_model: str, classifications: asyncio.TaskGroup
+    ) -> None:
+        """Crafts what one source model has yet to craft for a photo, and shows every cloak to whom it was not yet shown.
+
+        Raises:
+            NoFaceError: the protector finds no face in the photo.
+        """
+        crafted = await self._observe_cloaks(photo, encoded, source_model, classifications)
+        if crafted and self._keep_cloaks and not await self._has_lossless_control(photo, source_model):
+            await self._ask_lossless_control(photo, encoded, source_model)
+
+    async def _observe_cloaks(
+        self, photo: Photo, encoded: bytes, source_model: str, classifications: asyncio.TaskGroup
+    ) -> bool:
+        """False where a cloak could not be had."""
+        unseen = await self._unseen_cloaks(photo, source_model)
+        for cloak in await self._kept_cloaks(photo, unseen):
+            classifications.create_task(self._classify(photo, cloak, unseen.pop(cloak.key)))
+        attempts = self._attempts(photo, f"craft with {source_model}", self._services.protector_circuit)
+        while unseen:
+            try:
+                async with aclosing(self._craft(photo, encoded, source_model, list(unseen))) as cloaks:
+                    async for crafted in cloaks:
+                        # A stream that broke is asked again for what is missing; rows of the grid may overlap what came.
+                        if (targets := unseen.pop(crafted.key, None)) is not None:
+                            attempts.answered()
+                            await self._keep(photo, crafted)
+                            classifications.create_task(self._classify(photo, crafted, targets))
+                self._check_complete(source_model, unseen)
+            except (CallError, UnusableServiceError) as error:
+                if not await attempts.again(error):
+                    return False
+        return True
+
+    def _check_complete(self, source_model: str, unseen: dict[CloakKey, list[str]]) -> None:
+        if unseen:
+            missing = ", ".join(f"{key.method} at {key.epsilon}" for key in unseen)
+            raise CallError(f"{self._services.protector.name}: {source_model}: ended without {missing}", passing=True)
+
+    async def _unseen_cloaks(self, photo: Photo, source_model: str) -> dict[CloakKey, list[str]]:
+        """The cloaks that were not yet shown to every target model, with the target models left."""
+        observed = await self._journal.run(partial(self._store.observed_cells, probe=photo.name))
+        unseen: dict[CloakKey, list[str]] = {}
+        for key in self._plan.grid.cloaks(source_model):
+            cells = (Cell(key.source_model, key.method, key.epsilon, name) for name in self._plan.grid.target_models)
+            targets = [cell.target_model for cell in cells if cell not in observed]
+            self._progress.observed(len(self._plan.grid.target_models) - len(targets))
+            if targets:
+                unseen[key] = targets
+        return unseen
+
+    async def _kept_cloaks(self, photo: Photo, unseen: dict[CloakKey, list[str]]) -> list[KeptCloak]:
+        """The cloaks among those that an earlier session crafted, recorded and kept."""
+        kept = []
+        for cloak in await self._journal.run(partial(self._store.cloaks, probe=photo.name)):
+            encoded = self._folder.kept_cloak(cloak.sha256, self._plan.storage.suffix) if cloak.key in unseen else None
+            if encoded is not None:
+                kept.append(KeptCloak(cloak.key, cloak.sha256, encoded))
+        return kept
+
+    def _craft(self, photo: Photo, encoded: bytes, source_model: str, keys: list[CloakKey]) -> AsyncGenerator[Cloak, None]:
+        self.tally.craft_calls += 1
+        return self._services.protector.craft(
+            encoded,
+            identity=photo.identity,
+            source_model=source_model,
+            methods=list(dict.fromkeys(key.method for key in keys)),
+            epsilons=sorted({key.epsilon for key in keys if key.method != CONTROL}),
+            storage=self._plan.storage,
+            seed=self._plan.seed,
+        )
+
+    async def _keep(self, photo: Photo, cloak: Cloak) -> None:
+        if self._keep_cloaks:
+            self._folder.keep_cloak(cloak.sha256, self._plan.storage.suffix, cloak.encoded)
+        await self._journal.write(self._store.crafting(photo.name, cloak))
+
+    async def _has_lossless_control(self, photo: Photo, source_model: str) -> bool:
+        """Whether it is kept; where cloaks are stored without loss, the control among them is one."""
+        controls = await self._journal.run(partial(self._store.lossless_controls, probe=photo.name))
+        recorded = controls.get((photo.name, source_model))
+        if recorded is not None and self._folder.kept_lossless_control(recorded.file_sha256) is not None:
+            return True
+        if self._plan.storage != LOSSLESS:
+            return False
+        for cloak in await self._journal.run(partial(self._store.cloaks, probe=photo.name)):
+            if cloak.key == CloakKey(source_model, CONTROL, 0):
+                encoded = self._folder.kept_cloak(cloak.sha256, LOSSLESS.suffix)
+                if encoded is not None:
+                    recorded = LosslessControl(photo.name, source_model, cloak.probe_sha256, cloak.sha256)
+                    await self._keep_lossless_control(recorded, encoded)
+                    return True
+        return False
+
+    async def _ask_lossless_control(self, photo: Photo, encoded: bytes, source_model: str) -> None:
+        """Asks for the probe as it was before storage: what stored cloaks are compared with, and shown to nobody.
+
+        One that cannot be had is recorded as a failure and keeps nothing else from being observed.
+        """
+        what = f"lossless control of {source_model}"
+        attempts = self._attempts(photo, what, self._services.protector_circuit)
+        while True:
+            self.tally.lossless_control_calls += 1
+            row = self._services.protector.craft(
+                encoded,
+                identity=photo.identity,
+                source_model=source_model,
+                methods=[CONTROL],
+                epsilons=[],
+                storage=LOSSLESS,
+                seed=self._plan.seed,
+            )
+            try:
+                controls = [control async for control in row if control.key.method == CONTROL]
+                self._check_complete(source_model, {} if controls else {CloakKey(source_model, CONTROL, 0): []})
+                recorded = LosslessControl(photo.name, source_model, controls[0].probe_sha256, controls[0].sha256)
+                await self._keep_lossless_control(recorded, controls[0].encoded)
+            except NoFaceError as error:  # where it found one before: the subject stays one
+                await self._record_failure(photo, what, error)
+            except (CallError, UnusableServiceError) as error:
+                if await attempts.again(error):
+                    continue
+            return
+
+    async def _keep_lossless_control(self, control: LosslessControl, encoded: bytes) -> None:
+        self._folder.keep_lossless_control(control.file_sha256, encoded)
+        await self._journal.run(partial(self._store.put_lossless_control, control))
+
+    async def _classify(self, photo: Photo, cloak: KeptCloak | Cloak, targets: list[str]) -> None:
+        k = max(self._plan.grid.ks)
+        attempts = self._attempts(photo, f"classify {cloak.key}", self._services.invader_circuit)
+        async with self._place_in_flight():
+            while True:
+                try:
+                    self.tally.classify_calls += 1
+                    answers = await self._services.invader.classify(
+                        cloak.encoded, target_models=targets, k=k, reading=self._plan.reading
+                    )
+                    break
+                except (CallError, UnusableServiceError) as error:
+                    if not await attempts.again(error):
+                        return
+            observations = [
+                self._observation(photo, cloak.key, target, k, None if answers is None else answers[target])
+                for target in targets
+            ]
+            named = {target: answers[target][0] for target in targets} if answers else {}
+            await self._journal.write(self._store.observing(observations, cloak_sha256=cloak.sha256, answers=named))
+        self._progress.observed(len(observations))
+
+    @asynccontextmanager
+    async def _place_in_flight(self) -> AsyncIterator[None]:
+        """One of the few there are; an error gives none back, so that nobody asks another question of a run that ends."""
+        await self._classifying.acquire()
+        try:
+            yield
+        except asyncio.CancelledError:  # this subject is not to be worked on any more, others may be
+            self._classifying.release()
+            raise
+        self._classifying.release()
+
+    def _observation(self, photo: Photo, key: CloakKey, target: str, k: int, candidates: list[str] | None) -> Observation:
+        cell = Cell(key.source_model, key.method, key.epsilon, target)
+        if candidates is None:
+            return Observation(photo.name, cell, Outcome.NO_FACE, None, k)
+        strangers = set(candidates) - self._label_sets[target]
+        if strangers:
+            raise UnusableServiceError(
+                f"{self._services.invader.name}: {target} answered {min(strangers)!r}, which is not in the label set that "
+                f"it listed; the service was changed during the run"
+            )
+        if photo.identity not in candidates:
+            return Observation(photo.name, cell, Outcome.BEYOND, None, k)
+        return Observation(photo.name, cell, Outcome.RANKED, candidates.index(photo.identity) + 1, k)
+
+    def _attempts(self, photo: Photo, what: str, circuit: Circuit) -> Attempts:
+        return Attempts(circuit, partial(self._record_failure, photo, what))
+
+    async def _record_failure(self, photo: Photo, what: str, error: OrchestratorError) -> None:
+        failure = Failure(photo.name, what, str(error))
+        self.tally.failures.append(failure)
+        await self._journal.run(partial(self._store.add_failure, failure))
