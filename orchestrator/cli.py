@@ -9,16 +9,18 @@ from typing import Any
 
 import click
 
+from orchestrator.circuit import PATIENCE_SECONDS
 from orchestrator.commands.compare import compare_command
+from orchestrator.commands.conformance import conformance_command
 from orchestrator.commands.purge import purge_command
 from orchestrator.commands.report import report, report_command
 from orchestrator.commands.runs import runs_command
 from orchestrator.console import console
-from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
+from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.evaluate import ServiceChoice, check_choice, evaluate
 from orchestrator.face_folder import read_face_folder
 from orchestrator.planning import Wish
-from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, Reading, Storage
+from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, SUBJECTS, Reading, Storage
 from orchestrator.run_folder import RunFolder
 from orchestrator.synthetic import PREFIX, read_synthetic_faces
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
@@ -120,7 +122,17 @@ def cli() -> None:
     default="float32",
     help="What the networks of started services compute in; auto is bfloat16 where the processor multiplies it natively.",
 )
-@click.option("--subjects", type=click.IntRange(1), default=16, help="Number of subjects, N; one photo each.")
+@click.option(
+    "--subjects",
+    type=click.IntRange(1),
+    help=f"Number of subjects, N; one photo each. With --until-halfwidth the most.  [default: {SUBJECTS}, or all]",
+)
+@click.option(
+    "--until-halfwidth",
+    type=float,
+    metavar="POINTS",
+    help="Draw subjects until the 95 % interval of every PSR is at most ± so many points; at most 50.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, help="Of the draw of subjects and the noise control.")
 @click.option(
     "--source-models",
@@ -165,9 +177,22 @@ def cli() -> None:
     envvar="DEID_ORCHESTRATOR_RUNS",
     help="Folder of run folders.",
 )
+@click.option(
+    "--store",
+    envvar="DEID_ORCHESTRATOR_STORE",
+    help="Database that several orchestrators share for one run: postgresql+psycopg://USER@HOST/DATABASE.  "
+    "[default: a file in the run folder]",
+)
 @click.option("--discard-cloaks", is_flag=True, help="Keep no cloaks in the run folder.")
 @click.option("--no-report", is_flag=True, help="Write no report; `orchestrator report` can later.")
+@click.option("--allow-incomplete", is_flag=True, help="Write figures and report although cells are short.")
 @click.option("--in-flight", type=click.IntRange(1, 64), default=4, help="Subjects that are worked on at a time.")
+@click.option(
+    "--patience",
+    type=click.FloatRange(0),
+    default=PATIENCE_SECONDS,
+    help="Seconds to wait for a service or a database that does not answer, before the run stops.",
+)
 def evaluate_command(
     *,
     faces: str,
@@ -177,7 +202,8 @@ def evaluate_command(
     invader_checkpoints: Path | None,
     tls: TlsMaterial | None,
     precision: str,
-    subjects: int,
+    subjects: int | None,
+    until_halfwidth: float | None,
     seed: int,
     source_models: tuple[str, ...] | None,
     target_models: tuple[str, ...] | None,
@@ -189,13 +215,16 @@ def evaluate_command(
     reading: str,
     run: Path | None,
     runs: Path,
+    store: str | None,
     discard_cloaks: bool,
     no_report: bool,
+    allow_incomplete: bool,
     in_flight: int,
+    patience: float,
 ) -> None:
     """Run the paper's grid on a data set and print PSR.
 
-    Exit status: 0 complete, 3 some cells are short, 2 bad input, 1 a service failed, 130 interrupted.
+    Exit status: 0 complete, 3 some cells are short, 2 bad input, 1 a service or the store failed, 130 interrupted.
     """
     _check_methods(methods)
     choices = (
@@ -215,6 +244,7 @@ def evaluate_command(
         subjects=subjects,
         seed=seed,
         reading=Reading(reading),
+        until_halfwidth=until_halfwidth,
     )
     folder = RunFolder(run or runs / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S"))
     out = console()
@@ -225,26 +255,33 @@ def evaluate_command(
                 protector=choices[0],
                 invader=choices[1],
                 folder=folder,
+                store=store,
                 keep_cloaks=not discard_cloaks,
                 subjects_in_flight=in_flight,
+                patience=patience,
+                allow_incomplete=allow_incomplete,
                 console=out,
             )
         )
     except KeyboardInterrupt:
         out.print(f"interrupted; {_way_on(folder)}", markup=False, highlight=False)
         raise SystemExit(INTERRUPTED) from None
-    except UnusableServiceError as error:
-        raise UnusableServiceError(f"{error}; {_way_on(folder)}") from error
-    if not no_report:
-        _report(folder)
+    except InputError:
+        raise
+    except OrchestratorError as error:
+        if not folder.begun:
+            raise
+        raise OrchestratorError(f"{error}; {_way_on(folder)}") from error
+    if finished.published and not no_report:
+        _report(folder, store=store)
     if not finished.complete:
         raise SystemExit(INCOMPLETE)
 
 
-def _report(folder: RunFolder) -> None:
+def _report(folder: RunFolder, *, store: str | None) -> None:
     """What was observed is there whether or not a page can be made of it."""
     try:
-        click.echo(f"report: {report(folder.root)}")
+        click.echo(f"report: {report(folder.root, store=store, allow_incomplete=True)}")
     except OrchestratorError as error:
         click.echo(f"no report was written: {error}", err=True)
 
@@ -277,5 +314,6 @@ def _check_methods(methods: Sequence[str]) -> None:
         raise InputError(f"--methods: expected methods beside the controls, which every run has; got {controls[0]}")
 
 
+cli.command(name="conformance")(addresses(conformance_command))
 for command in (report_command, runs_command, compare_command, purge_command):
     cli.add_command(command)

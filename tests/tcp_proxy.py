@@ -101,6 +101,10 @@ class TcpProxy:
         """
         self._run(self._hook(way, count, act))
 
+    def forget(self) -> None:
+        """Nothing that `when` was told, and that has not come, comes any more."""
+        self._run(self._forget())
+
     def passed(self, way: Way, count: int) -> threading.Event:
         """An event that is set when `count` bytes more have passed one way."""
         event = threading.Event()
@@ -191,6 +195,10 @@ class TcpProxy:
         if count < 1:
             raise ValueError(f"expected a count of at least 1 byte, got {count}")
         self._hooks[way].append(_Hook(self.bytes[way] + count, act))
+
+    async def _forget(self) -> None:
+        for hooks in self._hooks.values():
+            hooks.clear()
 
     def _start(self) -> None:
         self._thread.start()

@@ -1,18 +1,14 @@
-"""The invader over a real channel: what it answers, and that nothing else leaves it."""
+"""The invader over a real channel: what the conformance suite (test_conformance.py) cannot see from outside."""
 
 import re
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 import torch
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
-from google.rpc.status_pb2 import Status
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from torch import Tensor
 
 from invader_service.ranking import ranked
@@ -23,7 +19,6 @@ from tests.networks import SmallRecognizer, decoded, probe
 
 BAD = "INVALID_ARGUMENT"
 IMAGE = jpeg(probe(side=64))
-BLANK = jpeg(np.full((64, 64, 3), 90, dtype=np.uint8))
 
 ALLOWED_FIELDS = {
     "ClassifyRequest": {"image", "target_models", "k", "reading"},
@@ -59,23 +54,6 @@ def test_the_descriptors_have_no_field_beyond_the_allowed_ones() -> None:
     assert bytes_fields == ["deid.invader.v1.ClassifyRequest.image"], "nothing opaque leaves"
 
 
-async def test_candidates_are_ranked_distinct_and_as_many_as_asked_for() -> None:
-    async with serving_invader() as service:
-        response = await classify(service, target_models=["large", "small"], k=5)
-    assert response.face_found
-    assert [answer.target_model for answer in response.classifications] == ["large", "small"]
-    for answer in response.classifications:
-        probabilities = [candidate.probability for candidate in answer.candidates]
-        assert probabilities == sorted(probabilities, reverse=True)
-        assert all(0 <= p <= 1 and round(p, 4) == p for p in probabilities)
-        assert len({candidate.identity for candidate in answer.candidates}) == 5
-
-
-async def test_no_face_is_an_outcome_and_not_an_error() -> None:
-    async with serving_invader() as service:
-        assert await classify(service, image=BLANK) == invader_pb2.ClassifyResponse(face_found=False)
-
-
 async def test_the_list_says_how_many_candidates_can_be_had() -> None:
     async with serving_invader(most_candidates=50) as service:
         stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
@@ -88,29 +66,21 @@ async def test_the_list_says_how_many_candidates_can_be_had() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "code", "message"),
+    ("changes", "message"),
     [
-        ({"image": b"nothing"}, BAD, "image: expected a JPEG or PNG image, got 7 other bytes"),
-        ({"image": IMAGE[:300]}, BAD, "image: expected a whole image, got a truncated or damaged one"),
-        ({"k": 0}, BAD, "k: expected 1..5 candidates of small, got 0"),
-        ({"k": 6}, BAD, "k: expected 1..5 candidates of small, got 6"),
-        ({"target_models": []}, BAD, "target_models: expected at least one target model, got none"),
-        (
-            {"target_models": ["small", "small"]},
-            "INVALID_ARGUMENT",
-            "target_models: expected no repetition, got small, small",
-        ),
-        ({"target_models": ["vgg"]}, "NOT_FOUND", "target_models[0]: expected one of large, small, got 'vgg'"),
+        ({"image": b"nothing"}, "image: expected a JPEG or PNG image, got 7 other bytes"),
+        ({"image": IMAGE[:300]}, "image: expected a whole image, got a truncated or damaged one"),
+        ({"k": 0}, "k: expected 1..5 candidates of small, got 0"),
+        ({"k": 6}, "k: expected 1..5 candidates of small, got 6"),
+        ({"target_models": []}, "target_models: expected at least one target model, got none"),
+        ({"target_models": ["small", "small"]}, "target_models: expected no repetition, got small, small"),
+        ({"target_models": ["vgg"]}, "target_models[0]: expected one of large, small, got 'vgg'"),
     ],
 )
-async def test_bad_input_is_refused_by_field_and_the_next_request_is_served(
-    changes: dict[str, Any], code: str, message: str
-) -> None:
+async def test_bad_input_is_told_what_was_expected_and_what_came(changes: dict[str, Any], message: str) -> None:
     async with serving_invader() as service:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await classify(service, **changes)
-        assert (await classify(service)).face_found
-    assert failure.value.code().name == code
     assert received(failure.value).message == message
 
 
@@ -125,11 +95,8 @@ async def test_bytes_that_are_no_request_are_refused_and_no_parser_s_words_are_t
     assert told.message == "request: expected a message of the schema, got 3 other bytes"
 
 
-async def test_identities_are_listed_unless_switched_off() -> None:
+async def test_identities_are_not_listed_where_that_is_switched_off() -> None:
     request = invader_pb2.ListIdentitiesRequest(target_model="small")
-    async with serving_invader() as service:
-        page = await invader_pb2_grpc.InvaderServiceStub(service.channel).ListIdentities(request)
-    assert tuple(page.identities) == small_recognizer().label_set.identities
     async with serving_invader(list_identities=False) as service:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await invader_pb2_grpc.InvaderServiceStub(service.channel).ListIdentities(request)
@@ -152,60 +119,6 @@ async def test_a_bug_tells_an_incident_id_and_nothing_else() -> None:
     assert error.code() is grpc.StatusCode.INTERNAL
     assert re.fullmatch(r"internal error, incident [0-9a-f]{16}", error.details() or "")
     assert not any(key.startswith("grpc-status-details") for key, _ in error.trailing_metadata() or ())
-
-
-async def test_no_error_text_holds_a_path_an_exception_s_name_or_a_model_s_internals() -> None:
-    bad_requests: list[dict[str, Any]] = [
-        {"image": b""},
-        {"image": b"x" * 50},
-        {"image": IMAGE[:-200]},
-        {"image": b"\x89PNG\r\n\x1a\n" + b"\x00" * 40},
-        {"image": bytes(300_000)},
-        {"k": -1},
-        {"k": 10**6},
-        {"target_models": ["../../etc/passwd"]},
-        {"target_models": ["small"] * 20},
-        {"target_models": ["x" * 5000]},
-    ]
-    told = []
-    async with serving_invader() as service:
-        for bad in bad_requests:
-            with pytest.raises(grpc.aio.AioRpcError) as failure:
-                await classify(service, **bad)
-            told += [failure.value.details() or "", *disclosed(failure.value)]
-    sent = "../../etc/passwd"
-    for text in told:
-        assert len(text) < 500
-        assert not re.search(r"Traceback|Error\b|Exception|\.py|0x[0-9a-f]{6}|weight|tensor|torch|PIL", text), text
-        assert "/" not in text.replace(sent, ""), text
-
-
-def disclosed(error: grpc.aio.AioRpcError) -> list[str]:
-    """Every text in an error's trailers."""
-    texts: list[str] = []
-    for key, value in error.trailing_metadata() or ():
-        assert key in {"grpc-status-details-bin", "grpc-retry-pushback-ms"}
-        if key == "grpc-status-details-bin":
-            status = Status.FromString(value if isinstance(value, bytes) else value.encode())
-            texts.append(status.message)
-            for detail in status.details:
-                info, bad_request = ErrorInfo(), BadRequest()
-                if detail.Unpack(info):
-                    texts += [info.reason, info.domain, *info.metadata.values()]
-                elif detail.Unpack(bad_request):
-                    texts += [text for fault in bad_request.field_violations for text in (fault.field, fault.description)]
-                else:
-                    pytest.fail(f"an unexpected detail: {detail.type_url}")
-    return texts
-
-
-async def test_reflection_is_off_at_the_invader() -> None:
-    async with serving_invader() as service:
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(service.channel)  # type: ignore[arg-type]
-        call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
-        with pytest.raises(grpc.aio.AioRpcError) as failure:
-            _ = [answer async for answer in call]
-    assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
 async def test_protector_and_invader_extract_the_same_face() -> None:

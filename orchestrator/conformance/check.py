@@ -1,0 +1,82 @@
+"""What a check is: a head that says what it demands and why, and one function that looks."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Generic, TypeVar
+
+Service = TypeVar("Service")
+
+PROBLEMS_SHOWN = 3
+
+
+class Failed(Exception):  # noqa: N818 - a check's outcome
+    """The service does not do what a check demands; the message is the evidence."""
+
+
+class NotApplicable(Exception):  # noqa: N818 - a check's outcome
+    """What a check is about is not there at this service; the message says what is missing."""
+
+
+@dataclass(frozen=True)
+class Check(Generic[Service]):
+    """One demand on a service."""
+
+    id: str  # SERVICE.NAME
+    demands: str  # one sentence
+    why: str  # one sentence
+    run: Callable[[Service], Awaitable[None]]  # raises Failed or NotApplicable, else it has passed
+    queries: int  # Classify calls that it may cost, at most
+
+
+def check(
+    id: str,  # noqa: A002 - the word that reports use
+    *,
+    demands: str,
+    why: str,
+    queries: int = 0,
+) -> Callable[[Callable[[Service], Awaitable[None]]], Check[Service]]:
+    """Makes a check of the function that looks."""
+
+    def with_head(run: Callable[[Service], Awaitable[None]]) -> Check[Service]:
+        return Check(id, demands, why, run, queries)
+
+    return with_head
+
+
+def fail_for(problems: Iterable[str]) -> None:
+    """Ends a check where there are problems.
+
+    Raises:
+        Failed: there are; the first of them are the evidence.
+    """
+    found = list(problems)
+    if found:
+        more = f"; and {len(found) - PROBLEMS_SHOWN} more" if len(found) > PROBLEMS_SHOWN else ""
+        raise Failed("; ".join(found[:PROBLEMS_SHOWN]) + more)
+
+
+class Verdict(Enum):
+    """Of one check."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    NOT_APPLICABLE = "not applicable"
+    ERROR = "error"  # the check itself broke: nothing is known of the service
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one check."""
+
+    id: str
+    demands: str
+    why: str
+    verdict: Verdict
+    evidence: str  # of a failure or an error; why a check is not applicable; else empty
+    seconds: float
+
+
+def none_wrong(outcomes: Iterable[Outcome]) -> bool:
+    """Whether no check failed, and none broke."""
+    return all(outcome.verdict in (Verdict.PASSED, Verdict.NOT_APPLICABLE) for outcome in outcomes)

@@ -1,0 +1,53 @@
+"""What an invader lists."""
+
+from deid.invader.v1 import invader_pb2
+
+from orchestrator.conformance.check import check, fail_for
+from orchestrator.conformance.invader.service import Invader
+from orchestrator.conformance.label_sets import label_set_faults, model_faults, page_faults
+from orchestrator.conformance.refusing import faults, invalid, unknown_name
+
+
+@check(
+    "invader.models",
+    demands="Target models are listed sorted by name, each once, with number of identities, digest, and the largest k, "
+    "which its label set has.",
+    why="A run is bound to them, and asks for as many candidates as they promise.",
+)
+async def models(service: Invader) -> None:
+    problems = list(model_faults(service.target_models))
+    for model in service.target_models:
+        if not 1 <= model.most_candidates <= model.identities:
+            problems.append(f"{model.name}: expected most_candidates in 1..{model.identities}, got {model.most_candidates}")
+        if service.listed.disclosure == invader_pb2.DISCLOSURE_TOP1 and model.most_candidates != 1:
+            problems.append(f"{model.name}: discloses the top candidate, and states most_candidates {model.most_candidates}")
+    fail_for(problems)
+
+
+@check(
+    "invader.label-sets",
+    demands="The identities of a target model are as many as it states, each once, and have the digest that it states.",
+    why="An identity that a target model cannot answer would count as protected.",
+)
+async def label_sets(service: Invader) -> None:
+    fail_for(await label_set_faults(service.target_models, service.identities))
+
+
+@check(
+    "invader.pages",
+    demands="Pages of identities are as long as asked for at most, and make up the same list; other sizes and tokens are "
+    "refused.",
+    why="A label set of thousands comes in pages; a service that loses one excludes subjects.",
+)
+async def pages(service: Invader) -> None:
+    problems = await page_faults(service.target_models, service.identities)
+    for expected, request in (
+        (invalid("page_size -1", "page_size"), {"page_size": -1}),
+        (invalid("page_size 10001", "page_size"), {"page_size": 10_001}),
+        (invalid("a token of its own making", "page_token"), {"page_token": "no token of yours"}),
+        (unknown_name("an unknown target model", "target_model"), {"target_model": "no model of yours"}),
+    ):
+        asked = invader_pb2.ListIdentitiesRequest(**({"target_model": service.names[0]} | request))
+        got = await service.wire.refusal("ListIdentities", asked, invader_pb2.ListIdentitiesResponse)
+        problems += faults(expected, got)
+    fail_for(problems)

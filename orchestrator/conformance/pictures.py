@@ -1,0 +1,137 @@
+"""Images: those that checks send, and what checks see in those that come back."""
+
+import io
+import struct
+import warnings
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
+
+from orchestrator.conformance.check import Failed
+from rpc.images import encode_jpeg, encode_png
+
+Levels = NDArray[np.int16]  # (H, W, 3) RGB, 0..255
+
+_BESIDE = ("exif", "icc_profile", "transparency")
+_TURNED = 6  # in EXIF: the first row is the right side
+_PNG_DEPTH, _PNG_COLOUR = 24, 25  # offsets in a file
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image that came from a service."""
+
+    levels: Levels
+    format: str  # "PNG" or "JPEG"
+    mode: str  # Pillow's: "RGB" where it is three channels of 8 bits
+    still: bool
+    beside: str  # what stands beside the pixels and changes how they are shown: EXIF, a colour profile, transparency
+    sampling: str  # of a JPEG's chroma
+    tables: tuple[tuple[int, ...], ...]  # a JPEG's quantization
+    channel_bits: int
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.levels.shape[0], self.levels.shape[1]
+
+
+def seen(encoded: bytes, what: str) -> Picture:
+    """What an image is, decoded.
+
+    Raises:
+        Failed: it is no whole JPEG or PNG.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
+                still = getattr(image, "n_frames", 1) == 1
+                beside = ", ".join(key for key in _BESIDE if key in image.info)
+                tables = tuple(tuple(table) for table in getattr(image, "quantization", {}).values())
+                levels = np.asarray(image.convert("RGB"), dtype=np.int16)
+                sampling = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(JpegImagePlugin.get_sampling(image), "another")
+                bits = encoded[_PNG_DEPTH] if image.format == "PNG" else 8
+                return Picture(levels, str(image.format), image.mode, still, beside, sampling, tables, bits)
+        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damage
+            raise Failed(f"{what}: expected a whole JPEG or PNG image, got {len(encoded)} bytes that are none") from error
+
+
+def upright(photo: bytes) -> NDArray[np.uint8]:
+    """A photo's RGB levels (H, W, 3), EXIF orientation applied."""
+    with Image.open(io.BytesIO(photo)) as image:
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def faceless() -> bytes:
+    """An image of one colour."""
+    return encode_jpeg(np.full((96, 96, 3), 90, dtype=np.uint8), quality=95)
+
+
+def turned(photo: bytes) -> tuple[bytes, bytes]:
+    """A photo whose pixels lie on their side, as a JPEG whose EXIF says so, and what it shows, upright, as a PNG."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = _TURNED
+    lying = _saved(Image.fromarray(upright(photo)).rotate(90, expand=True), "JPEG", quality=95, exif=exif)
+    return lying, encode_png(upright(lying))
+
+
+def transparent(photo: bytes) -> tuple[bytes, bytes]:
+    """A photo as a PNG that is transparent from left to right, and the same laid over white."""
+    image = Image.fromarray(upright(photo)).convert("RGBA")
+    ramp = np.linspace(255, 128, image.width).astype(np.uint8)
+    image.putalpha(Image.fromarray(np.tile(ramp, (image.height, 1))))
+    laid = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return _saved(image, "PNG"), encode_png(np.asarray(laid))
+
+
+def bad_images(photo: bytes) -> Iterator[tuple[str, bytes]]:
+    """Files that are no image, or no whole one, with what they are."""
+    png = encode_png(upright(photo))
+    yield "nothing", b""
+    yield "a text", b"This is no image, whatever it is called."
+    yield "a GIF", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"
+    yield "noise behind a PNG signature", _SIGNATURE + bytes(range(1, 90))
+    yield "half a JPEG", encode_jpeg(upright(photo), quality=95)[: len(photo) // 4]
+    yield "half a PNG", png[: len(png) // 2]
+    yield "a damaged PNG", png[:60] + bytes(64) + png[124:]
+
+
+def all_formats(photo: bytes) -> Iterator[tuple[str, bytes]]:
+    """A photo in every form that services take, with what each is."""
+    image = Image.fromarray(upright(photo))
+    grey = np.asarray(image.convert("L"))
+    yield "a progressive JPEG", _saved(image, "JPEG", progressive=True)
+    yield "a grey JPEG", _saved(image.convert("L"), "JPEG")
+    yield "a CMYK JPEG", _saved(image.convert("CMYK"), "JPEG")
+    yield "a JPEG with full chroma", _saved(image, "JPEG", subsampling="4:4:4")
+    yield "a grey PNG", _saved(Image.fromarray(grey), "PNG")
+    yield "a PNG with a palette", _saved(image.convert("P"), "PNG")
+    yield "a PNG of 16 bits", _saved(Image.fromarray(grey.astype(np.uint16) * 257), "PNG")
+
+
+def _saved(image: Image.Image, kind: str, **parameters: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **parameters)
+    return buffer.getvalue()
+
+
+def bombs() -> Iterator[tuple[str, bytes]]:
+    """Small files that promise more pixels than any service can take, with what they are."""
+    for side in (2**31 - 1, 200_000):
+        header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
+        pixels = _chunk(b"IDAT", zlib.compress(bytes(10_000)))
+        yield f"a PNG of {side} x {side} pixels", _SIGNATURE + header + pixels + _chunk(b"IEND", b"")
+    jpeg = encode_jpeg(np.full((16, 16, 3), 90, dtype=np.uint8), quality=95)
+    place = jpeg.index(b"\xff\xc0") + 5
+    yield "a JPEG of 65500 x 65500 pixels", jpeg[:place] + struct.pack(">HH", 65_500, 65_500) + jpeg[place + 4 :]
+
+
+def _chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))

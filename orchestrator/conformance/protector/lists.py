@@ -1,0 +1,65 @@
+"""What a protector lists."""
+
+from deid.protector.v1 import protector_pb2
+
+from orchestrator.conformance.check import check, fail_for
+from orchestrator.conformance.label_sets import is_digest, label_set_faults, list_faults, model_faults, page_faults
+from orchestrator.conformance.protector.service import Protector
+from orchestrator.conformance.refusing import faults, invalid, unknown_name
+from orchestrator.protocol import CONTROL, NOISE
+
+
+@check(
+    "protector.models",
+    demands="Source models are listed sorted by name, each once, with input size, number of identities and digests.",
+    why="A run is bound to them: a list that is not told apart from another lets it go on with other models.",
+)
+async def models(service: Protector) -> None:
+    problems = list(model_faults(service.source_models))
+    for model in service.source_models:
+        if model.input_size < 1:
+            problems.append(f"{model.name}: expected an input size in pixels, got {model.input_size}")
+        if model.checkpoint_sha256 and not is_digest(model.checkpoint_sha256):
+            problems.append(f"{model.name}: expected checkpoint_sha256 in 64 lower-case hexadecimal digits")
+    fail_for(problems)
+
+
+@check(
+    "protector.methods",
+    demands="Methods are listed sorted by name, each once; none and noise are there, marked as controls.",
+    why="What a cloak does is told from what any image, and any noise, meets on the same path.",
+)
+async def methods(service: Protector) -> None:
+    problems = list(list_faults(service.methods))
+    controls = [method.name for method in service.methods if method.control]
+    problems += [f"expected {name} to be listed as a control" for name in (CONTROL, NOISE) if name not in controls]
+    fail_for(problems)
+
+
+@check(
+    "protector.label-sets",
+    demands="The identities of a source model are as many as it states, each once, and have the digest that it states.",
+    why="Subjects are drawn from the people whom all models know; two services compare label sets by their digests.",
+)
+async def label_sets(service: Protector) -> None:
+    fail_for(await label_set_faults(service.source_models, service.identities))
+
+
+@check(
+    "protector.pages",
+    demands="Pages of identities are as long as asked for at most, and make up the same list; other sizes and tokens are "
+    "refused.",
+    why="A label set of thousands comes in pages; a service that loses one excludes subjects.",
+)
+async def pages(service: Protector) -> None:
+    problems = await page_faults(service.source_models, service.identities)
+    for expected, request in (
+        (invalid("page_size -1", "page_size"), {"page_size": -1}),
+        (invalid("page_size 10001", "page_size"), {"page_size": 10_001}),
+        (invalid("a token of its own making", "page_token"), {"page_token": "no token of yours"}),
+        (unknown_name("an unknown source model", "source_model"), {"source_model": "no model of yours"}),
+    ):
+        asked = protector_pb2.ListIdentitiesRequest(**({"source_model": service.model} | request))
+        got = await service.wire.refusal("ListIdentities", asked, protector_pb2.ListIdentitiesResponse)
+        problems += faults(expected, got)
+    fail_for(problems)

@@ -1,0 +1,140 @@
+"""`orchestrator conformance` as it is typed: what it prints, writes, refuses, and ends with."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from rpc.certificates import Authority
+from tests.contract.conforming import ConformingInvader, ConformingProtector
+from tests.contract.mutants_protector import OneLevelOver
+from tests.contract.test_conformance import write_faces
+from tests.unit.rpc.certificates import material, written
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """A folder of photos of people whom the services know."""
+    root = tmp_path / "faces"
+    root.mkdir()
+    write_faces(root)
+    return root
+
+
+async def conformance(*arguments: object) -> tuple[int, str, str]:
+    """Exit status, standard output and standard error of the command."""
+    command = [sys.executable, "-m", "orchestrator", "conformance", *map(str, arguments)]
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
+    output, errors = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, output.decode(), errors.decode()
+
+
+async def test_both_services_are_checked_and_the_outcomes_are_shown_and_written(faces: Path, tmp_path: Path) -> None:
+    files = (tmp_path / "outcomes.json", tmp_path / "junit.xml")
+    chosen = ("--only", "protector.bud*", "--only", "invader.budget*", "--skip", "protector.budget-zero")
+    async with OneLevelOver().serving() as protector, ConformingInvader().serving() as invader:
+        services = ("--faces", faces, "--protector", protector, "--invader", invader)
+        status, output, errors = await conformance(*services, *chosen, "--json", files[0], "--junit", files[1])
+    assert (status, errors) == (1, "")
+    assert "4 checks in" in output
+    assert "the checks of the invader ask up to 11 queries; 300 are left" in output
+    document = json.loads(files[0].read_text())
+    assert document["conforms"] is False
+    verdicts = {check["id"]: check["verdict"] for check in document["checks"]}
+    assert verdicts == {
+        "protector.budget": "failed",
+        "invader.budget": "passed",
+        "invader.budget-errors": "passed",
+        "invader.budget-spent": "not applicable",
+    }
+    assert "expected at most 4 levels of change, got 5" in document["checks"][0]["evidence"]
+    suites = ElementTree.parse(files[1]).getroot()
+    assert [(suite.get("name"), suite.get("tests"), suite.get("failures"), suite.get("skipped")) for suite in suites] == [
+        ("protector", "1", "1", "0"),
+        ("invader", "3", "0", "1"),
+    ]
+    failure = suites.find("testsuite/testcase[@name='budget']/failure")
+    assert failure is not None
+    assert failure.get("message") == document["checks"][0]["evidence"]
+
+
+async def test_by_mutual_tls_a_conforming_service_ends_with_0(faces: Path, tmp_path: Path) -> None:
+    authority = Authority.create()
+    files = written(tmp_path / "client", material(authority))
+    tls = ("--tls-certificate", files.certificate, "--tls-key", files.key, "--tls-authority", files.authority)
+    async with ConformingProtector().serving(material(authority, "protector", server=True)) as address:
+        status, output, errors = await conformance(
+            "--faces", faces, "--protector", address, *tls, "--only", "protector.budget"
+        )
+    assert (status, errors) == (0, "")
+    assert "1 check in" in output
+    assert "1 passed" in output
+
+
+async def test_all_checks_can_be_listed_without_a_service() -> None:
+    status, output, _ = await conformance("--list")
+    assert status == 0
+    assert "protector.whole-levels" in output
+    assert "invader.error-texts" in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "--protector, --invader: expected the address of at least one running service"),
+        (
+            ("--protector", "127.0.0.1:1", "--only", "protector.budgets"),
+            "--only: expected checks, their beginnings or patterns, got",
+        ),
+        (
+            ("--protector", "127.0.0.1:1", "--only", "invader"),
+            "--only, --skip: expected checks of the services that are given",
+        ),
+        (("--protector", "nowhere"), "--protector: "),
+        (("--protector", "127.0.0.1:1", "--faces", "no-such-folder"), "--faces: no-such-folder: cannot be read"),
+    ],
+)
+async def test_what_cannot_be_checked_is_refused_with_the_option(arguments: tuple[str, ...], message: str) -> None:
+    status, _, errors = await conformance(*arguments)
+    assert status == 2
+    assert errors.startswith(f"error: {message}")
+    assert errors.count("\n") == 1
+
+
+@pytest.fixture
+def strangers(faces: Path) -> Path:
+    """A folder of a photo of somebody whom the services do not know."""
+    stranger = faces.parent / "strangers" / "a_stranger"
+    stranger.mkdir(parents=True)
+    (faces / "identity_0" / "a.jpg").rename(stranger / "a.jpg")
+    return stranger.parent
+
+
+async def test_a_protector_that_knows_none_of_the_people_is_not_checked(strangers: Path) -> None:
+    async with ConformingProtector().serving() as address:
+        status, _, errors = await conformance("--faces", strangers, "--protector", address)
+    assert status == 2
+    assert errors == (
+        "error: --faces: expected photos of people whom the service knows, got 1 others; give a folder with a folder of "
+        "photos for each of some identities of its label set\n"
+    )
+
+
+async def test_an_invader_with_too_little_budget_is_asked_nothing(faces: Path) -> None:
+    invader = ConformingInvader()
+    invader.budget = 5
+    async with invader.serving() as address:
+        status, _, errors = await conformance("--faces", faces, "--invader", address)
+    assert status == 2
+    assert "and 5 are left of our budget there: raise it, or choose fewer by --only or --skip" in errors
+    assert invader.used == 0
+
+
+async def test_a_service_that_is_not_there_ends_with_1_and_why(faces: Path) -> None:
+    status, _, errors = await conformance("--faces", faces, "--invader", "127.0.0.1:1")
+    assert status == 1
+    assert errors == "error: the invader at 127.0.0.1:1 does not answer: nothing listens there\n"

@@ -1,0 +1,138 @@
+"""What checks are made of: error texts, unknown fields, choosing, and a check that breaks."""
+
+import grpc
+import pytest
+from deid.invader.v1 import invader_pb2
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+
+from orchestrator.conformance.catalogue import KNOWN, PROTECTOR_CHECKS
+from orchestrator.conformance.check import Check, Outcome, Verdict, check, none_wrong
+from orchestrator.conformance.refusal import Refusal, refusal_of
+from orchestrator.conformance.show import as_junit
+from orchestrator.conformance.suite import chosen, run_checks
+from orchestrator.conformance.texts import unclean
+from orchestrator.conformance.unknown_fields import unknown_fields
+from orchestrator.errors import InputError
+from rpc.errors import busy, invalid_argument, not_found, too_slow
+from rpc.status import trailers_of
+
+
+def refusal(text: str) -> Refusal:
+    return refusal_of("Classify", grpc.StatusCode.INVALID_ARGUMENT, text, ())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "cannot open /srv/weights/senet50.pkl",
+        "see C:\\models\\face.onnx",
+        "open ../secrets/key: denied",
+        "Traceback (most recent call last)",
+        'File "classifier.py", line 42',
+        "main.rs panicked at 'index out of bounds'",
+        "java.lang.NullPointerException",
+        "ValueError: bad",
+        "expected a tensor of rank 4",
+        "conv1.weight has 3 channels",
+        "no route to 10.0.3.17:50052",
+        "object at 0x7f3a9c21",
+        "got [0.125, -1.75, 0.5, 2.25]",
+        "x" * 501,
+    ],
+)
+def test_texts_that_tell_of_the_inside_are_found(text: str) -> None:
+    assert list(unclean([refusal(text)]))
+
+
+def test_texts_of_our_own_errors_are_clean() -> None:
+    errors = [
+        invalid_argument("epsilons[1]", expected="0..255 levels", actual="-1"),
+        invalid_argument("image", expected="a JPEG or PNG image", actual="9 other bytes"),
+        not_found("source_model", "vgg", known=["compact-facenet", "compact-senet"]),
+        busy("3 cloaks are asked for already", retry_after_ms=1000),
+        too_slow(60),
+    ]
+    refusals = [refusal_of("Craft", error.code, error.message, trailers_of(error)) for error in errors]
+    assert list(unclean([*refusals, refusal("internal error, incident 0f3a9c21b7d4e865")])) == []
+
+
+def test_what_was_sent_may_come_back() -> None:
+    assert list(unclean([refusal("target_models[0]: got '../../etc/passwd'")], sent=["../../etc/passwd"])) == []
+    assert list(unclean([refusal("target_models[0]: got '../../etc/passwd'")]))
+
+
+def test_details_are_read_and_those_that_contradict_the_call_are_noticed() -> None:
+    error = invalid_argument("storage.jpeg.quality", expected="1..100", actual="0")
+    told = refusal_of("Craft", error.code, error.message, trailers_of(error))
+    assert (told.reason, told.fields, told.unexpected) == ("INVALID_ARGUMENT", ("storage.jpeg.quality",), ())
+    another = refusal_of("Craft", grpc.StatusCode.NOT_FOUND, error.message, trailers_of(error))
+    assert another.unexpected
+    broken = refusal_of("Craft", error.code, error.message, (("grpc-status-details-bin", b"\xff\xff"),))
+    assert broken.unexpected == ("grpc-status-details-bin that is no google.rpc.Status",)
+
+
+def test_texts_in_details_are_looked_at_too() -> None:
+    status = Status(code=3, message="bad")
+    status.details.add().Pack(ErrorInfo(reason="X", metadata={"where": "/srv/app/main.go"}))
+    told = refusal_of(
+        "Classify", grpc.StatusCode.INVALID_ARGUMENT, "bad", (("grpc-status-details-bin", status.SerializeToString()),)
+    )
+    assert any("/srv/app/main.go" in fault for fault in unclean([told]))
+
+
+def test_unknown_fields_are_found_however_deep_they_lie() -> None:
+    answer = invader_pb2.ClassifyResponse(face_found=True)
+    candidate = answer.classifications.add().candidates.add(identity="a")
+    assert list(unknown_fields(answer)) == []
+    candidate.MergeFromString(b"\x7a\x04\x01\x02\x03\x04")  # field 15, four bytes
+    answer.MergeFromString(b"\xa5\x06\x00\x00\x80\x3f")  # field 100, 32 bits
+    assert list(unknown_fields(answer)) == [
+        "ClassifyResponse holds field 100 (32 bits)",
+        "Candidate holds field 15 (length-delimited of 4 bytes, 01020304…)",
+    ]
+
+
+def test_checks_are_chosen_by_id_service_and_pattern_and_unknown_ones_name_the_known() -> None:
+    def ids(only: list[str], skip: list[str]) -> list[str]:
+        return [each.id for each in chosen(PROTECTOR_CHECKS, known=KNOWN, only=only, skip=skip)]
+
+    assert ids(["protector.budget"], []) == ["protector.budget"], "no check whose id begins so"
+    assert ids(["protector.bad-*"], ["*-photo"]) == [
+        "protector.bad-epsilons",
+        "protector.bad-methods",
+        "protector.bad-names",
+        "protector.bad-storage",
+    ]
+    assert ids(["protector"], []) == ids([], ["invader"]) == [each.id for each in PROTECTOR_CHECKS]
+    with pytest.raises(InputError, match=r"^--skip: expected .+, got protector\.budgets; there are protector\.models, .+"):
+        ids([], ["protector.budgets"])
+
+
+async def test_a_check_that_breaks_is_no_failure_of_the_service_and_keeps_none_from_running() -> None:
+    @check("it.breaks", demands="D.", why="W.")
+    async def breaks(service: None) -> None:
+        raise ZeroDivisionError("a bug of ours")
+
+    @check("it.passes", demands="D.", why="W.")
+    async def passes(service: None) -> None:
+        return
+
+    checks: list[Check[None]] = [breaks, passes]
+    outcomes = await run_checks(None, checks, on_done=lambda outcome: None)
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.ERROR, Verdict.PASSED]
+    assert outcomes[0].evidence == "the check itself broke: ZeroDivisionError: a bug of ours"
+    assert not none_wrong(outcomes)
+    assert none_wrong(outcomes[1:])
+
+
+def test_ids_are_told_apart_and_every_head_is_whole() -> None:
+    assert len(set(KNOWN)) == len(KNOWN)
+    for each in PROTECTOR_CHECKS:
+        assert each.demands.endswith(".")
+        assert each.why.endswith(".")
+
+
+def test_junit_holds_what_xml_cannot_write() -> None:
+    outcome = Outcome("protector.budget", "D.", "W.", Verdict.FAILED, "got \x00 <&>", 0.5)
+    assert 'message="got \N{REPLACEMENT CHARACTER} &lt;&amp;&gt;"' in as_junit([outcome]).decode()
