@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recognizers.architectures import ARCHITECTURES
+from recognizers.architectures import architectures
 from recognizers.embedded import IDENTITIES
 from recognizers.head import LinearHead
 from recognizers.label_set import LabelSet
@@ -19,7 +19,7 @@ FULL_SIZE = ("facenet", "resnet50", "senet50")
 def random_recognizer(name: str) -> NeuralRecognizer:
     """A plain recognizer of an architecture, with the embedded recognizers' label set."""
     torch.manual_seed(0)
-    network = ARCHITECTURES[name]()
+    network = architectures().usable[name]()
     label_set = LabelSet(Population(IDENTITIES).names)
     return NeuralRecognizer(network, LinearHead(network.feature_size, label_set))
 

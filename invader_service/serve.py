@@ -16,6 +16,7 @@ from invader_service.rate_limit import RateLimit
 from invader_service.servicer import InvaderServicer
 from invader_service.terms import Terms
 from recognizers import embedded
+from recognizers.architectures import architectures
 from recognizers.device import prepare_device
 from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
@@ -97,8 +98,10 @@ def terms_of(settings: InvaderSettings) -> Terms:
 
 
 def load_target_models(settings: InvaderSettings, device: torch.device) -> dict[str, Recognizer]:
-    """Loads the checkpoint folder; refused files are logged, the others served."""
+    """Loads the checkpoint folder; refused files and plug-ins are logged, the others served."""
     precision = choose_precision(settings.precision, device)
+    for reason in architectures().refused:
+        logger.error("plug-in refused", extra={"reason": reason})
     folder = load_folder(settings.checkpoints or embedded.FOLDER, device, precision=precision)
     for reason in folder.refused:
         logger.error("checkpoint refused", extra={"reason": reason})

@@ -11,6 +11,7 @@ from queue import SimpleQueue
 from torch import Tensor
 
 from protector_service.gradients import BatchedGradients
+from protector_service.methods.method import GradientMethod
 from protector_service.methods.row import Row, rows_of
 from protector_service.order import Cloak, Customer, Order, finished_cloak, image_of
 from protector_service.outbox import Outbox
@@ -124,13 +125,14 @@ class Engine:
         batched = self._gradients[order.source_model]
         x_0 = image_of(order.probe, device=batched.device, dtype=batched.dtype)
         clean_logits = batched.clean_logits(x_0)
+        # A copy for each method: what one does to its own does not reach another's cloaks.
         return [
             row
             for method in order.methods
             for row in rows_of(
                 method,
-                x_0,
-                label=method.label(clean_logits, order.y_true),
+                x_0.clone(),
+                label=_label(method, clean_logits.clone(), order.y_true),
                 epsilons=order.epsilons,
                 seed=order.seed,
             )
@@ -176,6 +178,14 @@ class Engine:
         crafting.customer.end(crafting.error)
 
 
+def _label(method: GradientMethod, clean_logits: Tensor, y_true: int) -> int:
+    """The class that a method follows; one that there is not would fail a whole batch, and on a GPU the process."""
+    label, classes = method.label(clean_logits, y_true), len(clean_logits)
+    if not isinstance(label, int) or not 0 <= label < classes:
+        raise method.broken(expected=f"a class of 0..{classes - 1}", actual=repr(label))
+    return label
+
+
 def _gradients(batched: BatchedGradients, rows: Sequence[tuple[Crafting, Row]]) -> Sequence[Tensor | Exception]:
     """Each row's gradient (3, S, S), or why it has none."""
     try:
@@ -205,7 +215,7 @@ def _deliver(crafting: Crafting, finished: Sequence[Row]) -> Exception | None:
     """Hands finished cloaks over; returns what went wrong, if anything."""
     try:
         for row in finished:
-            crafting.outbox.add(finished_cloak(row))
+            crafting.outbox.add(finished_cloak(row, crafting.order.probe))
     except Exception as failure:  # noqa: BLE001 - one customer's fault is not the others'
         return failure
     return None

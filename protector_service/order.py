@@ -60,28 +60,46 @@ def image_of(probe: NDArray[np.uint8], *, device: torch.device, dtype: torch.dty
 
 
 def control_cloaks(control: Control, probe: NDArray[np.uint8], *, epsilons: Sequence[int], seed: int) -> list[Cloak]:
-    """The cloaks of a method that asks no network."""
+    """The cloaks of a method that asks no network.
+
+    Raises:
+        BrokenMethodError: see `finished_cloak`.
+    """
     x_0 = image_of(probe, device=torch.device("cpu"), dtype=torch.float32)
     return [
-        _cloak(control, x_0, control.cloak(x_0, epsilon=epsilon, seed=seed), epsilon, n_iter=0, zeros=0.0)
+        _cloak(control, probe, control.cloak(x_0.clone(), epsilon=epsilon, seed=seed), epsilon, n_iter=0, zeros=0.0)
         for epsilon in control.budgets(epsilons)
     ]
 
 
-def finished_cloak(row: Row) -> Cloak:
-    """The cloak of a row that has taken all its steps."""
-    return _cloak(row.method, row.probe, row.x, row.epsilon, n_iter=row.steps_taken, zeros=row.zero_gradient_share)
+def finished_cloak(row: Row, probe: NDArray[np.uint8]) -> Cloak:
+    """The cloak of a row that has taken all its steps, held against the probe (S, S, 3) that came with the order.
+
+    Raises:
+        BrokenMethodError: it is not whole levels 0..255, or leaves its budget.
+    """
+    return _cloak(row.method, probe, row.x, row.epsilon, n_iter=row.steps_taken, zeros=row.zero_gradient_share)
 
 
-def _cloak(method: Method, probe: Tensor, x: Tensor, epsilon: int, *, n_iter: int, zeros: float) -> Cloak:
+def _cloak(method: Method, probe: NDArray[np.uint8], x: Tensor, epsilon: int, *, n_iter: int, zeros: float) -> Cloak:
+    """The one way out for whatever a method has made. It trusts nothing that the method could have touched."""
+    height, width, channels = probe.shape
+    if not isinstance(x, Tensor) or tuple(x.shape) != (channels, height, width):
+        came = f"a tensor {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
+        raise method.broken(expected=f"a tensor {(channels, height, width)}", actual=came)
     # Every iterate is a whole number of levels, so this conversion is exact; truncating a fraction would break the budget.
-    pixels = x.round().to(torch.uint8)
-    assert torch.equal(pixels.to(x.dtype), x)
+    levels = x.round().to(torch.uint8)
+    if not torch.equal(levels.to(x.dtype), x):
+        raise method.broken(expected="whole levels 0..255", actual="others")
+    pixels = levels.permute(1, 2, 0).contiguous().cpu().numpy()
+    largest_change = int(np.abs(pixels.astype(np.int16) - probe).max())
+    if largest_change > epsilon:
+        raise method.broken(expected=f"changes of at most {epsilon} levels", actual=str(largest_change))
     return Cloak(
         method=method.name,
         epsilon=epsilon,
         n_iter=n_iter,
-        pixels=pixels.permute(1, 2, 0).contiguous().cpu().numpy(),
-        largest_change=int((x - probe).abs().max()),
+        pixels=pixels,
+        largest_change=largest_change,
         zero_gradient_share=zeros,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Mapping
 
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -11,10 +12,12 @@ from protector_service.admission import Admission
 from protector_service.config import ProtectorSettings
 from protector_service.engine import Engine
 from protector_service.gradients import BatchedGradients, suitable_batch_rows
-from protector_service.methods import METHODS
+from protector_service.methods.finding import find_methods
+from protector_service.methods.method import Method
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
 from recognizers import embedded
+from recognizers.architectures import architectures
 from recognizers.device import PreparedDevice, prepare_device
 from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
@@ -52,7 +55,7 @@ async def serve(settings: ProtectorSettings, *, program: str) -> None:
     admission = Admission(settings.most_rows)
     servicer = ProtectorServicer(
         source_models=source_models,
-        methods=METHODS,
+        methods=load_methods(),
         engine=engine,
         detector=MtcnnDetector(prepared.device),
         admission=admission,
@@ -76,9 +79,19 @@ async def serve(settings: ProtectorSettings, *, program: str) -> None:
     close_within(CLOSE_SECONDS, worker.close, engine.close)
 
 
+def load_methods() -> Mapping[str, Method]:
+    """Finds the methods that are installed; refused plug-ins are logged, the others served."""
+    found = find_methods()
+    for reason in found.refused:
+        logger.error("plug-in refused", extra={"reason": reason})
+    return found.usable
+
+
 def load_source_models(settings: ProtectorSettings, prepared: PreparedDevice) -> dict[str, SourceModel]:
-    """Loads the checkpoint folder; refused files are logged, the others served."""
+    """Loads the checkpoint folder; refused files and plug-ins are logged, the others served."""
     precision = choose_precision(settings.precision, prepared.device)
+    for reason in architectures().refused:
+        logger.error("plug-in refused", extra={"reason": reason})
     folder = load_folder(settings.checkpoints or embedded.FOLDER, prepared.device, precision=precision)
     for reason in folder.refused:
         logger.error("checkpoint refused", extra={"reason": reason})

@@ -1,14 +1,41 @@
-"""The networks that checkpoints can hold, by name."""
+"""The networks that checkpoints can hold, by name: this project's own and those of plug-ins, all by entry points."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from functools import cache
 
-from recognizers.compact import CompactFaceNet, CompactResNet, CompactSENet
-from recognizers.facenet import FaceNet
+from recognizers.checkpoints.layout import Layout
 from recognizers.network import Network
-from recognizers.resnet50 import ResNet50
-from recognizers.senet50 import SENet50
+from recognizers.plugins import Found, PluginError, accept_class, installed_plugins, shown
 
-ARCHITECTURES: Mapping[str, type[Network]] = MappingProxyType(
-    {network.name: network for network in (FaceNet, ResNet50, SENet50, CompactFaceNet, CompactResNet, CompactSENet)}
-)
+GROUP = "recognizers"
+
+
+@cache
+def architectures() -> Found[type[Network]]:
+    """All that are installed, found once.
+
+    Raises:
+        PluginError: not even this project's own are.
+    """
+    return installed_plugins(GROUP, accept_architecture)
+
+
+def accept_architecture(name: str, loaded: object) -> type[Network]:
+    """A network whose facts a checkpoint can be held against.
+
+    Raises:
+        PluginError: it is not.
+    """
+    network = accept_class(name, loaded, Network)
+    for fact in ("input_size", "feature_size"):
+        value = getattr(network, fact, None)
+        if not isinstance(value, int) or value < 1:
+            raise PluginError(f"expected {network.__name__}.{fact} to be a whole number from 1, got {value!r}")
+    if not isinstance(head := getattr(network, "head_name", None), str) or not head:
+        raise PluginError(f"expected {network.__name__}.head_name to be the name of the classifier's layer, got {head!r}")
+    layouts = getattr(network, "layouts", ())
+    if not isinstance(layouts, tuple) or not layouts:
+        raise PluginError(f"expected {network.__name__}.layouts to be a tuple of at least one Layout, got {layouts!r}")
+    for layout in layouts:
+        if not isinstance(layout, Layout):
+            raise PluginError(f"expected {network.__name__}.layouts to be instances of Layout, got {shown(layout)}")
+    return network

@@ -1,5 +1,8 @@
 """What can go wrong with recognizers and their files."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class RecognizerError(Exception):
     """Root of this package's errors. The message is meant for the person who runs the program."""
@@ -15,3 +18,14 @@ class LabelSetError(RecognizerError):
 
 class UnknownIdentityError(RecognizerError):
     """An identity is not in a label set."""
+
+
+@contextmanager
+def blaming(what: str) -> Iterator[None]:
+    """Makes whatever is raised within it a `CheckpointError` that names what failed: a plug-in may raise anything."""
+    try:
+        yield
+    except RecognizerError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"{what} failed: {type(error).__name__}: {error}") from error

@@ -3,6 +3,7 @@
 from facenet_pytorch import InceptionResnetV1
 from torch import Tensor, nn
 
+from recognizers.checkpoints.layouts import FacenetPytorch
 from recognizers.network import Network
 
 
@@ -13,6 +14,7 @@ class FaceNet(Network):
     input_size = 160
     feature_size = 512
     head_name = "logits"
+    layouts = (FacenetPytorch(),)
 
     def __init__(self) -> None:
         super().__init__()

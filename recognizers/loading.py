@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
-from recognizers.architectures import ARCHITECTURES
+from recognizers.architectures import architectures
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from recognizers.errors import CheckpointError, LabelSetError, RecognizerError
+from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, blaming
 from recognizers.head import LinearHead
 from recognizers.label_set import LabelSet, find_labels_file, read_labels
 from recognizers.model_card import check_against_card
@@ -46,7 +46,9 @@ def load_recognizer(path: Path) -> LoadedRecognizer:
     """
     checkpoint = read_checkpoint(path)
     check_against_card(path, sha256=checkpoint.sha256)
-    return LoadedRecognizer(build_recognizer(checkpoint, labels_of(checkpoint)), checkpoint.sha256)
+    label_set = labels_of(checkpoint)
+    with blaming(f"{path}: the network {checkpoint.architecture}"):
+        return LoadedRecognizer(build_recognizer(checkpoint, label_set), checkpoint.sha256)
 
 
 def labels_of(checkpoint: Checkpoint) -> LabelSet:
@@ -71,7 +73,7 @@ def labels_of(checkpoint: Checkpoint) -> LabelSet:
 
 def build_recognizer(checkpoint: Checkpoint, label_set: LabelSet) -> NeuralRecognizer:
     """Puts a checkpoint's weights, as float32, into the network and the linear head they belong to."""
-    network = ARCHITECTURES[checkpoint.architecture]()
+    network = architectures().usable[checkpoint.architecture]()
     head = LinearHead(network.feature_size, label_set)
     head_prefix = f"{network.head_name}."
     weights = {name: tensor.to(torch.float32) for name, tensor in checkpoint.tensors.items()}
@@ -100,7 +102,9 @@ def load_folder(folder: Path, device: torch.device, *, precision: Precision = Pr
     for path in _checkpoint_files(folder):
         try:
             candidate = load_recognizer(path)
-            prepare(candidate.recognizer, device, precision=precision)
+            with blaming(f"{path}: the network {candidate.recognizer.name}"):
+                prepare(candidate.recognizer, device, precision=precision)
+                _try_out(candidate.recognizer, device, path=path)
         except RecognizerError as error:
             refused.append(str(error))
             continue
@@ -112,6 +116,25 @@ def load_folder(folder: Path, device: torch.device, *, precision: Precision = Pr
         reasons = "; ".join(refused) or "it holds no file that could be one"
         raise CheckpointError(f"{folder}: no usable checkpoint: {reasons}")
     return CheckpointFolder(loaded, tuple(refused))
+
+
+def _try_out(recognizer: NeuralRecognizer, device: torch.device, *, path: Path) -> None:
+    """Asks a recognizer once for what it will be asked for, so that one that cannot answer is refused at the start.
+
+    Raises:
+        CheckpointError: its logits are not of its label set, or cannot be differentiated, or are not numbers.
+    """
+    side = recognizer.input_size
+    images = torch.full((1, 3, side, side), 127.5, device=device, requires_grad=True)
+    logits = recognizer.logits(images)
+    if tuple(logits.shape) != (1, len(recognizer.label_set)):
+        raise CheckpointError(
+            f"{path}: the network {recognizer.name}: expected logits (1, {len(recognizer.label_set)}), "
+            f"got {tuple(logits.shape)}"
+        )
+    (gradient,) = torch.autograd.grad(logits.logsumexp(dim=1).sum(), images)
+    if not bool(logits.isfinite().all() and gradient.isfinite().all()):
+        raise CheckpointError(f"{path}: the network {recognizer.name}: expected finite logits and gradients, got others")
 
 
 def _checkpoint_files(folder: Path) -> list[Path]:

@@ -18,6 +18,11 @@ def prepare(recognizer: NeuralRecognizer, device: torch.device, *, precision: Pr
 
     It answers as before up to rounding.
     """
+    if not recognizer.network.traceable:
+        recognizer.to(device)
+        recognizer.network.backbone.to(precision.dtype)
+        recognizer.freeze()
+        return
     backbone = fold(recognizer)
     recognizer.to(device).to(memory_format=torch.channels_last)
     backbone.to(precision.dtype)

@@ -6,6 +6,7 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from recognizers.caffe import CaffeNetwork
+from recognizers.checkpoints.layouts import MatConvNetResNet, Vggface2ResNet
 
 
 class CaffeBottleneck(Bottleneck):  # type: ignore[misc]  # torchvision is untyped
@@ -21,6 +22,7 @@ class ResNet50(CaffeNetwork):
 
     name = "resnet50"
     head_name = "fc"
+    layouts = (Vggface2ResNet(), MatConvNetResNet())
 
     def __init__(self) -> None:
         super().__init__()

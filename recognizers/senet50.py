@@ -3,6 +3,7 @@
 import timm
 
 from recognizers.caffe import CaffeNetwork
+from recognizers.checkpoints.layouts import MatConvNetSENet, TimmSENet, Vggface2SENet
 
 
 class SENet50(CaffeNetwork):
@@ -10,6 +11,7 @@ class SENet50(CaffeNetwork):
 
     name = "senet50"
     head_name = "last_linear"
+    layouts = (Vggface2SENet(), TimmSENet(), MatConvNetSENet())
 
     def __init__(self) -> None:
         super().__init__()

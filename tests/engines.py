@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 
 from protector_service.engine import Engine
 from protector_service.gradients import BatchedGradients
-from protector_service.methods import METHODS
+from protector_service.methods.finding import find_methods
 from protector_service.methods.method import Control, GradientMethod
 from protector_service.order import Cloak, Order, control_cloaks
 from recognizers.recognizer import Recognizer
 
 MODEL = "small"
+METHODS = find_methods().usable
 
 
 @contextmanager

@@ -23,6 +23,15 @@ INK, FAINT, HAIRLINE = "#1a1a1a", "#595959", "#d9d9d9"
 TITLE_SIZE, TEXT_SIZE, NOTE_SIZE = 11.5, 9.5, 8.5  # points, at the width of `sheet.WIDTH`
 
 Dashes = tuple[float, tuple[float, ...]] | Literal["-"]
+Fill = Literal["full", "none", "left", "right", "bottom", "top"]  # how much of a marker is of the line's colour
+FILLS: Mapping[Fill, str] = {
+    "full": "filled",
+    "none": "open",
+    "left": "left half filled",
+    "right": "right half filled",
+    "bottom": "lower half filled",
+    "top": "upper half filled",
+}
 CONTROL_DASHES: Dashes = (0, (1.2, 1.6))
 NOISE_DASHES: Dashes = (0, (5, 2))
 
@@ -74,8 +83,13 @@ class MethodStyle:
 
     colour: str
     marker: str
-    filled: bool
+    fill: Fill
     dashes: Dashes
+
+    @property
+    def filled(self) -> bool:
+        """Whether the marker is of its line's colour where that tells enough."""
+        return self.fill != "none"
 
 
 # The first three, which are a run's as a rule, have lightness (CIE L*) 27, 50, 65 and are told apart in grey and under the
@@ -83,14 +97,16 @@ class MethodStyle:
 _COLOURS = ("#0b4173", "#cf4a1c", "#3fb0a0", "#7b3f98", "#c98f00", "#333333")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
 _METHODS: Mapping[str, MethodStyle] = {
-    "bim": MethodStyle(INK, "o", filled=True, dashes="-"),
-    "illc": MethodStyle("#8c8c8c", "s", filled=False, dashes="-"),
-    NOISE: MethodStyle(FAINT, "", filled=False, dashes=NOISE_DASHES),
-    CONTROL: MethodStyle(FAINT, "", filled=False, dashes=CONTROL_DASHES),
+    "bim": MethodStyle(INK, "o", "full", dashes="-"),
+    "illc": MethodStyle("#8c8c8c", "s", "none", dashes="-"),
+    NOISE: MethodStyle(FAINT, "", "none", dashes=NOISE_DASHES),
+    CONTROL: MethodStyle(FAINT, "", "none", dashes=CONTROL_DASHES),
 }
-_OTHER_METHODS = (
-    MethodStyle("#5e5e5e", "^", filled=True, dashes="-"),
-    MethodStyle("#adadad", "D", filled=True, dashes="-"),
+_OTHER_METHODS = (  # as many as a figure can be read with; more look like these again
+    MethodStyle("#5e5e5e", "^", "left", dashes="-"),
+    MethodStyle("#adadad", "D", "right", dashes="-"),
+    MethodStyle("#3d3d3d", "v", "bottom", dashes="-"),
+    MethodStyle("#8c8c8c", "P", "top", dashes="-"),
 )
 
 
@@ -134,3 +150,12 @@ def method_styles(grid: Grid) -> dict[str, MethodStyle]:
     """A style for each method of a run and for both controls."""
     others = [method for method in grid.methods if method not in _METHODS]
     return dict(_METHODS) | {method: _OTHER_METHODS[place % len(_OTHER_METHODS)] for place, method in enumerate(others)}
+
+
+def marker_face(fill: Fill, colour: str) -> dict[str, Any]:
+    """The properties, for matplotlib, of a marker that is filled so; what is not of the colour is white."""
+    return {
+        "fillstyle": "full" if fill == "none" else fill,
+        "markerfacecolor": "white" if fill == "none" else colour,
+        "markerfacecoloralt": "white",
+    }

@@ -13,10 +13,12 @@ from orchestrator.figures.notes import n_sentence, paragraph
 from orchestrator.figures.sheet import Room, sheet
 from orchestrator.figures.style import (
     FAINT,
+    FILLS,
     INK,
     NOISE_DASHES,
     ModelStyle,
     called,
+    marker_face,
     method_order,
     method_styles,
     model_styles,
@@ -172,7 +174,6 @@ def _draw(axes: Axes, panel: Panel, grid: Grid, models: dict[str, ModelStyle]) -
     )
     for curve in panel.curves:
         look, noise = models[curve.source_model], curve.method == NOISE
-        filled = methods[curve.method].filled
         axes.plot(
             [point.quality for point in curve.points],
             [point.psr for point in curve.points],
@@ -181,7 +182,7 @@ def _draw(axes: Axes, panel: Panel, grid: Grid, models: dict[str, ModelStyle]) -
             linestyle=NOISE_DASHES if noise else "-",
             marker="" if noise else look.marker,
             markersize=4.5,
-            markerfacecolor=look.colour if filled else "white",
+            **marker_face(methods[curve.method].fill, look.colour),
             markeredgewidth=0.9,
             zorder=2 if noise else 3,
             alpha=FADED if curve.source_model == panel.target_model and not _alone(panel) else 1,
@@ -210,8 +211,8 @@ def _legend(grid: Grid, models: dict[str, ModelStyle]) -> list[Line2D]:
             linewidth=0,
             marker="o",
             markersize=5,
-            markerfacecolor=INK if methods[method].filled else "white",
-            label=f"{called(method)} ({'filled' if methods[method].filled else 'open'})",
+            **marker_face(methods[method].fill, INK),
+            label=f"{called(method)} ({FILLS[methods[method].fill]})",
         )
         for method in method_order(grid)
     ]

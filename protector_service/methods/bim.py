@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from protector_service.methods.method import ALPHA, GradientMethod
+from protector_service.methods.method import GradientMethod
 
 
 class BasicIterativeMethod(GradientMethod):
@@ -14,5 +14,5 @@ class BasicIterativeMethod(GradientMethod):
     def label(self, clean_logits: Tensor, y_true: int) -> int:
         return y_true
 
-    def step(self, x: Tensor, gradient: Tensor) -> Tensor:
-        return x.add(gradient.sign(), alpha=ALPHA)  # Eq. 4: x + alpha sign(gradient)
+    def step(self, x: Tensor, gradient: Tensor, *, alpha: int) -> Tensor:
+        return x.add(gradient.sign(), alpha=alpha)  # Eq. 4: x + alpha sign(gradient)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from protector_service.methods.method import ALPHA, GradientMethod
+from protector_service.methods.method import GradientMethod
 
 
 class IterativeLeastLikelyClass(GradientMethod):
@@ -15,5 +15,5 @@ class IterativeLeastLikelyClass(GradientMethod):
         least = (clean_logits == clean_logits.min()).nonzero()
         return int(least[0, 0])  # the lowest index of those that tie
 
-    def step(self, x: Tensor, gradient: Tensor) -> Tensor:
-        return x.add(gradient.sign(), alpha=-ALPHA)  # Eq. 5: x - alpha sign(gradient)
+    def step(self, x: Tensor, gradient: Tensor, *, alpha: int) -> Tensor:
+        return x.add(gradient.sign(), alpha=-alpha)  # Eq. 5: x - alpha sign(gradient)

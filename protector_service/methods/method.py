@@ -1,10 +1,13 @@
 """What a method is: it declares its rows, and an engine steps them."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import ClassVar
 
 from torch import Tensor
+
+logger = logging.getLogger(__name__)
 
 ALPHA = 1  # levels: Kurakin et al. 2017, section 2.2, so that every iterate is a whole number of levels
 
@@ -22,15 +25,28 @@ def clip(x: Tensor, probe: Tensor, epsilon: int) -> Tensor:
     return (x - probe).clamp_(-epsilon, epsilon).add_(probe).clamp_(0, 255)
 
 
-class Method(ABC):
-    """A way to craft cloaks, by name."""
+class BrokenMethodError(Exception):
+    """A method does not keep what its interface promises; what it made must not leave as a cloak."""
 
-    name: ClassVar[str]
-    description: ClassVar[str]
+
+class Method(ABC):
+    """A way to craft cloaks, by name. It is made without arguments, and keeps nothing from one call to the next.
+
+    Tensors that it is handed are others' too: it changes none in place.
+    """
+
+    name: ClassVar[str]  # on the wire, and of its entry point
+    description: ClassVar[str]  # one sentence
 
     def budgets(self, epsilons: Sequence[int]) -> tuple[int, ...]:
         """The budgets crafted when these are asked for, ascending."""
         return tuple(sorted(epsilons))
+
+    def broken(self, *, expected: str, actual: str) -> BrokenMethodError:
+        """The error to raise where the method does not keep a promise. The operator reads why in the log."""
+        message = f"{self.name}: expected {expected}, got {actual}"
+        logger.error("method broken", extra={"reason": message})
+        return BrokenMethodError(message)
 
 
 class Control(Method):
@@ -45,8 +61,8 @@ class GradientMethod(Method):
     """A method that follows the sign of the loss gradient with respect to the image, J being the cross-entropy.
 
     `shares_trajectory` promises that the first epsilon steps do not depend on epsilon, so that one trajectory serves every
-    budget: whole-number pixels, alpha of one level, no random start, a label fixed at the start, and at least epsilon
-    steps for a budget of epsilon.
+    budget: whole-number pixels, alpha of one level, a start that is the same for all, a label fixed at the start, and at
+    least epsilon steps for a budget of epsilon.
     """
 
     shares_trajectory: ClassVar[bool] = True
@@ -55,8 +71,12 @@ class GradientMethod(Method):
         """Steps taken for a budget in levels."""
         return iterations(epsilon)
 
+    def alpha(self, epsilon: int) -> int:
+        """Size of a step for a budget, both in levels."""
+        return ALPHA
+
     def start(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
-        """x_0 of Eqs. 4 and 5, (3, S, S) in levels: the probe itself."""
+        """x_0 of Eqs. 4 and 5, (3, S, S), whole levels within the budget: the probe itself."""
         return probe
 
     @abstractmethod
@@ -64,5 +84,5 @@ class GradientMethod(Method):
         """The class whose loss is followed, from the logits (C,) of the clean probe. Fixed for the whole trajectory."""
 
     @abstractmethod
-    def step(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """One unclipped step from x along the gradient of J; both (3, S, S)."""
+    def step(self, x: Tensor, gradient: Tensor, *, alpha: int) -> Tensor:
+        """One unclipped step of `alpha` levels from x along the gradient of J; both (3, S, S). The engine clips it."""

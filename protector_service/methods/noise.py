@@ -1,11 +1,10 @@
 """The noise control."""
 
-import hashlib
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from protector_service.methods.draws import drawn_bytes
 from protector_service.methods.method import Control, clip
 
 
@@ -20,12 +19,7 @@ class RandomNoise(Control):
 
 
 def random_signs(probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
-    """-1 or +1 for every element of a probe (3, S, S), independent between probes, budgets and seeds.
-
-    The bits are SHAKE-256 of seed, epsilon and probe, so that they are the same on every machine and in every version of
-    every library.
-    """
-    key = hashlib.shake_256(f"{seed} {epsilon} ".encode())
-    key.update(probe.to(torch.uint8).cpu().contiguous().numpy().tobytes())
-    bits = np.unpackbits(np.frombuffer(key.digest(-(-probe.numel() // 8)), dtype=np.uint8))[: probe.numel()]
+    """-1 or +1 for every element of a probe (3, S, S), independent between probes, budgets and seeds."""
+    drawn = drawn_bytes("", probe, epsilon=epsilon, seed=seed, count=-(-probe.numel() // 8))
+    bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8))[: probe.numel()]
     return torch.from_numpy(bits.reshape(probe.shape)).to(probe) * 2 - 1

@@ -50,18 +50,32 @@ class Row:
             x=self.x,
             label=self.label,
             epsilon=epsilon,
-            steps_left=self.method.n_iter(epsilon) - self.steps_taken,
+            steps_left=steps_of(self.method, epsilon) - self.steps_taken,
             steps_taken=self.steps_taken,
             nonzero_gradients=self.nonzero_gradients,
         )
 
     def step(self, gradient: Tensor) -> None:
         """Takes one step along the gradient (3, S, S) of the loss at `x`."""
-        self.x = clip(self.method.step(self.x, gradient), self.probe, self.epsilon)
+        stepped = self.method.step(self.x, gradient, alpha=self.method.alpha(self.epsilon))
+        self.x = clip(stepped, self.probe, self.epsilon)
         signs = gradient.sign().flatten()
         self.nonzero_gradients = self.nonzero_gradients + signs.dot(signs)  # a ninth of the time of counting them
         self.steps_taken += 1
         self.steps_left -= 1
+
+
+def steps_of(method: GradientMethod, epsilon: int) -> int:
+    """Steps that a method takes for a budget.
+
+    Raises:
+        BrokenMethodError: it states no number of steps, or too few to share a trajectory.
+    """
+    n_iter = method.n_iter(epsilon)
+    least = epsilon if method.shares_trajectory else 0
+    if not isinstance(n_iter, int) or n_iter < least:
+        raise method.broken(expected=f"at least {least} steps for a budget of {epsilon} levels", actual=repr(n_iter))
+    return n_iter
 
 
 def rows_of(method: GradientMethod, probe: Tensor, *, label: int, epsilons: Sequence[int], seed: int) -> list[Row]:
@@ -75,7 +89,7 @@ def rows_of(method: GradientMethod, probe: Tensor, *, label: int, epsilons: Sequ
             x=method.start(probe, epsilon=epsilon, seed=seed),
             label=label,
             epsilon=epsilon,
-            steps_left=method.n_iter(epsilon),
+            steps_left=steps_of(method, epsilon),
             smaller_epsilons=list(budgets[:-1]) if method.shares_trajectory else [],
         )
         for epsilon in starting

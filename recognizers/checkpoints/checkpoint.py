@@ -8,11 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recognizers.architectures import ARCHITECTURES
+from recognizers.architectures import architectures
 from recognizers.checkpoints.container import read_container
-from recognizers.checkpoints.layouts import LAYOUTS, Layout
+from recognizers.checkpoints.layout import Layout
 from recognizers.checkpoints.published import PUBLISHED
-from recognizers.errors import CheckpointError
+from recognizers.errors import CheckpointError, blaming
+from recognizers.network import Network
 
 _NAMES_SHOWN = 4
 
@@ -45,13 +46,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         container = read_container(path)
-        layout, tensors = _recognise(container.tensors)
+        network, layout, tensors = _recognise(container.tensors)
         return Checkpoint(
             path=path,
             sha256=file_sha256(path),
             file_format=f"{container.kind}, {layout.name} names",
-            architecture=layout.architecture,
-            classes=_classes(layout, tensors),
+            architecture=network.name,
+            classes=_classes(network, tensors),
             precision=", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})),
             note=layout.note,
             tensors=tensors,
@@ -66,35 +67,51 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _recognise(named: Mapping[str, Tensor]) -> tuple[Layout, dict[str, Tensor]]:
+def _recognise(named: Mapping[str, Tensor]) -> tuple[type[Network], Layout, dict[str, Tensor]]:
     # DataParallel prefixes every name; the step counters of BatchNorm are not weights.
     tensors = {
         name.removeprefix("module."): tensor for name, tensor in named.items() if not name.endswith(".num_batches_tracked")
     }
-    layout = next((layout for layout in LAYOUTS if layout.matches(tensors)), None)
-    if layout is None:
-        raise CheckpointError(
-            f"wrong architecture: expected one of {', '.join(ARCHITECTURES)}, got {len(tensors)} tensors named "
-            f"{_some(tensors) or 'nothing'}"
-        )
-    translated = {layout.rename(name): layout.translate(name, tensor) for name, tensor in tensors.items()}
-    _check_names(layout, translated)
+    network, layout = _claimant(tensors)
+    with blaming(f"{network.name}'s layout {layout.name}"):
+        translated = {layout.rename(name): layout.translate(name, tensor) for name, tensor in tensors.items()}
+    _check_names(network, layout, translated)
     _check_values(translated)
-    return layout, translated
+    return network, layout, translated
 
 
-def _expected(layout: Layout) -> dict[str, tuple[int, ...]]:
-    with torch.device("meta"):
-        network = ARCHITECTURES[layout.architecture]()
-    return {
-        name: tuple(tensor.shape)
-        for name, tensor in network.backbone.state_dict().items()
-        if not name.endswith(".num_batches_tracked")
-    }
+def _claimant(tensors: Mapping[str, Tensor]) -> tuple[type[Network], Layout]:
+    """The architecture, and its layout, that a file with these names is of."""
+    known = architectures()
+    claims, faults = [], []
+    for name, network in known.usable.items():
+        for layout in network.layouts:
+            try:
+                if layout.matches(tensors.keys()):
+                    claims.append((network, layout))
+            except Exception as error:  # noqa: BLE001 - a plug-in's fault hides no other's claim
+                faults.append(f"; {name}'s layout {layout.name} failed: {type(error).__name__}: {error}")
+    # A plug-in cannot take a file away from this project's own networks.
+    claims = [claim for claim in claims if claim[0].name in known.own] or claims
+    if len(claims) > 1:
+        names = ", ".join(network.name for network, _ in claims)
+        raise CheckpointError(f"several architectures claim this file: {names}; keep one of them installed")
+    if not claims:
+        raise CheckpointError(
+            f"wrong architecture: expected one of {', '.join(known.usable)}, got {len(tensors)} tensors named "
+            f"{_some(tensors) or 'nothing'}{''.join(faults)}"
+        )
+    return claims[0]
 
 
-def _check_names(layout: Layout, tensors: Mapping[str, Tensor]) -> None:
-    network, expected = ARCHITECTURES[layout.architecture], _expected(layout)
+def _expected(network: type[Network]) -> dict[str, tuple[int, ...]]:
+    with blaming(f"the network {network.name}"), torch.device("meta"):
+        tensors = network().backbone.state_dict()
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
+
+
+def _check_names(network: type[Network], layout: Layout, tensors: Mapping[str, Tensor]) -> None:
+    expected = _expected(network)
     head_names = {f"{network.head_name}.weight", f"{network.head_name}.bias"}
     missing = (expected.keys() | head_names) - tensors.keys()
     unexpected = tensors.keys() - expected.keys() - head_names
@@ -104,11 +121,11 @@ def _check_names(layout: Layout, tensors: Mapping[str, Tensor]) -> None:
             for kind, names in (("missing", missing), ("unexpected", unexpected))
             if names
         ]
-        raise CheckpointError(f"looks like {layout.architecture} ({layout.name}), but of its keys: {', '.join(complaints)}")
+        raise CheckpointError(f"looks like {network.name} ({layout.name}), but of its keys: {', '.join(complaints)}")
     for name, shape in expected.items():
         if tuple(tensors[name].shape) != shape:
             raise CheckpointError(
-                f"looks like {layout.architecture} ({layout.name}), but {name} has the shape "
+                f"looks like {network.name} ({layout.name}), but {name} has the shape "
                 f"{tuple(tensors[name].shape)}, expected {shape}"
             )
 
@@ -121,8 +138,7 @@ def _check_values(tensors: Mapping[str, Tensor]) -> None:
             raise CheckpointError(f"{name}: holds values that are not finite numbers")
 
 
-def _classes(layout: Layout, tensors: Mapping[str, Tensor]) -> int:
-    network = ARCHITECTURES[layout.architecture]
+def _classes(network: type[Network], tensors: Mapping[str, Tensor]) -> int:
     weight, bias = (tensors[f"{network.head_name}.{part}"] for part in ("weight", "bias"))
     classes = weight.shape[0] if weight.ndim else 0
     if tuple(weight.shape) != (classes, network.feature_size) or tuple(bias.shape) != (classes,) or not classes:

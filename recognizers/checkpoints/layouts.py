@@ -1,43 +1,18 @@
 """The namings under which people hold the three networks, each translated to the names of the library that builds it."""
 
 import re
-from abc import ABC, abstractmethod
 from collections.abc import Collection
 from typing import ClassVar
 
 from torch import Tensor
 
-from recognizers.compact import CompactFaceNet, CompactResNet, CompactSENet
-from recognizers.facenet import FaceNet
-from recognizers.resnet50 import ResNet50
-from recognizers.senet50 import SENet50
-
-
-class Layout(ABC):
-    """One naming of one architecture's tensors."""
-
-    name: ClassVar[str]
-    architecture: str
-    note: ClassVar[str | None] = None
-
-    @abstractmethod
-    def matches(self, names: Collection[str]) -> bool:
-        """Whether a file with these names can only be of this naming."""
-
-    def rename(self, name: str) -> str:
-        """The library's name of a tensor; a name the layout does not know stays as it is."""
-        return name
-
-    def translate(self, name: str, tensor: Tensor) -> Tensor:
-        """The tensor (by its own name) as the library's module holds it."""
-        return tensor
+from recognizers.checkpoints.layout import AsBuilt, Layout
 
 
 class FacenetPytorch(Layout):
     """facenet-pytorch's InceptionResnetV1."""
 
     name = "facenet-pytorch"
-    architecture = FaceNet.name
 
     def matches(self, names: Collection[str]) -> bool:
         return "conv2d_1a.conv.weight" in names
@@ -47,7 +22,6 @@ class Vggface2ResNet(Layout):
     """VGGFace2-pytorch's ResNet-50; a state dict of the same network has the same names."""
 
     name = "VGGFace2-pytorch"
-    architecture = ResNet50.name
     note = (
         "read as the Caffe network (stride in the first 1x1 convolution, BGR input); torchvision's resnet50 has the same "
         "names and shapes, so weights trained in that one load here and answer wrongly"
@@ -61,7 +35,6 @@ class Vggface2SENet(Layout):
     """VGGFace2-pytorch's SENet-50: conv4 and conv5 of a block squeeze and excite."""
 
     name = "VGGFace2-pytorch"
-    architecture = SENet50.name
 
     def matches(self, names: Collection[str]) -> bool:
         return "layer1.0.conv4.weight" in names
@@ -77,7 +50,6 @@ class TimmSENet(Layout):
     """timm's legacy_seresnet50."""
 
     name = "timm"
-    architecture = SENet50.name
 
     def matches(self, names: Collection[str]) -> bool:
         return "layer1.0.se_module.fc1.weight" in names and "layer0.conv1.weight" in names
@@ -123,8 +95,7 @@ _RESNET_PARTS = {
 class MatConvNetResNet(_MatConvNet):
     """`resnet50_ft_dag.pth` and its like."""
 
-    architecture = ResNet50.name
-    classifier = ResNet50.head_name
+    classifier = "fc"
     stem = ""
     parts = _RESNET_PARTS
 
@@ -135,8 +106,7 @@ class MatConvNetResNet(_MatConvNet):
 class MatConvNetSENet(_MatConvNet):
     """`senet50_ft_dag.pth` and its like."""
 
-    architecture = SENet50.name
-    classifier = SENet50.head_name
+    classifier = "last_linear"
     stem = "layer0."
     parts = _RESNET_PARTS | {"1x1_down": "se_module.fc1", "1x1_up": "se_module.fc2"}
 
@@ -144,28 +114,7 @@ class MatConvNetSENet(_MatConvNet):
         return "conv2_1_1x1_down.weight" in names
 
 
-class Compact(Layout):
+class Compact(AsBuilt):
     """A compact network as this project's training saves it."""
 
     name = "compact"
-
-    def __init__(self, architecture: str, *, known_by: str) -> None:
-        self.architecture = architecture
-        self._known_by = known_by
-
-    def matches(self, names: Collection[str]) -> bool:
-        return self._known_by in names
-
-
-LAYOUTS: tuple[Layout, ...] = (
-    FacenetPytorch(),
-    Vggface2ResNet(),
-    Vggface2SENet(),
-    TimmSENet(),
-    MatConvNetResNet(),
-    MatConvNetSENet(),
-    Compact(CompactFaceNet.name, known_by="blocks_35.0.project.weight"),
-    # The SENet has the ResNet's names and more.
-    Compact(CompactSENet.name, known_by="stage1.0.excite.fc1.weight"),
-    Compact(CompactResNet.name, known_by="stage1.0.convolutions.0.weight"),
-)

@@ -7,6 +7,7 @@ import torch
 from facenet_pytorch.models.inception_resnet_v1 import BasicConv2d
 from torch import Tensor, nn
 
+from recognizers.checkpoints.layouts import Compact
 from recognizers.network import Network
 
 
@@ -116,6 +117,7 @@ class CompactFaceNet(Network):
     input_size = 160
     feature_size = 128
     head_name = "logits"
+    layouts = (Compact(known_by="blocks_35.0.project.weight"),)
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,11 +6,13 @@ from timm.layers import SEModule
 from torch import Tensor, nn
 
 from recognizers.caffe import CaffeNetwork
+from recognizers.checkpoints.layouts import Compact
 
 STEM = 16
 INNER = (8, 24, 48, 96)  # width of the 3x3 convolution in each stage; a stage's output is four times as wide
 EXPANSION = 4
 BLOCKS = (1, 1, 1, 1)
+EXCITATION = "stage1.0.excite.fc1.weight"  # what the SENet has beside the ResNet's names
 
 
 class Bottleneck(nn.Module):
@@ -65,6 +67,7 @@ class CompactResNet(CaffeNetwork):
     name = "compact-resnet"
     feature_size = INNER[-1] * EXPANSION
     head_name = "classifier"
+    layouts = (Compact(known_by="stage1.0.convolutions.0.weight", without=EXCITATION),)
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,6 +80,7 @@ class CompactSENet(CaffeNetwork):
     name = "compact-senet"
     feature_size = INNER[-1] * EXPANSION
     head_name = "classifier"
+    layouts = (Compact(known_by=EXCITATION),)
 
     def __init__(self) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ from invader_service.terms import Terms
 from protector_service.admission import Admission
 from protector_service.engine import Engine
 from protector_service.gradients import BatchedGradients
-from protector_service.methods import METHODS
+from protector_service.methods.method import Method
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
 from recognizers.extraction import Face, FaceDetector
@@ -33,6 +33,7 @@ from rpc.images import ImageLimits
 from rpc.server import Server
 from rpc.tls import TlsMaterial
 from rpc.worker import Worker
+from tests.engines import METHODS
 from tests.networks import SmallRecognizer
 
 LIMITS = ImageLimits(most_bytes=200_000, most_pixels=1_000_000)
@@ -79,6 +80,7 @@ def small_recognizer(**parameters: int) -> SmallRecognizer:
 async def serving_protector(
     recognizer: Recognizer | None = None,
     *,
+    methods: Mapping[str, Method] = METHODS,
     most_waiting: int = 4,
     admission: Admission | None = None,
     tls: TlsMaterial | None = None,
@@ -89,7 +91,7 @@ async def serving_protector(
     worker = Worker(most_waiting=most_waiting)
     servicer = ProtectorServicer(
         source_models={"small": SourceModel(gradients, "c" * 64, Precision.FLOAT32, threads=1)},
-        methods=METHODS,
+        methods=methods,
         engine=engine,
         detector=CentreDetector(),
         admission=admission or Admission(100),

@@ -12,10 +12,9 @@ from torch.nn.functional import cross_entropy
 
 from protector_service.engine import Engine, EngineClosedError, NonFiniteGradientError
 from protector_service.gradients import BatchedGradients
-from protector_service.methods import METHODS
 from protector_service.methods.method import GradientMethod, clip, iterations
 from protector_service.order import Cloak, Customer
-from tests.engines import engine_of, order_of
+from tests.engines import METHODS, engine_of, order_of
 from tests.networks import SmallRecognizer, probe
 
 PAPER = (4, 8, 16, 32, 64, 128)

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
 from protector_service.gradients import BatchedGradients
-from protector_service.methods import METHODS
 from protector_service.methods.method import clip, iterations
 from protector_service.order import Cloak
 from recognizers.recognizer import Recognizer
+from tests.engines import METHODS, engine_of, order_of
 from tests.engines import craft as craft_with
-from tests.engines import engine_of, order_of
 from tests.networks import LinearRecognizer, SmallRecognizer, probe
 
 PAPER = (4, 8, 16, 32, 64, 128)

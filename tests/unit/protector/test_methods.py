@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given
 
-from protector_service.methods import METHODS
 from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.illc import IterativeLeastLikelyClass
 from protector_service.methods.method import clip, iterations
 from protector_service.methods.noise import RandomNoise, random_signs
 from protector_service.methods.none import NoCloak
+from tests.engines import METHODS
 
 
 @pytest.mark.parametrize(("epsilon", "n_iter"), [(4, 5), (8, 10), (16, 20), (32, 36), (64, 68), (128, 132)])
@@ -41,8 +41,8 @@ def test_bim_climbs_the_true_class_and_illc_descends_the_least_likely() -> None:
     bim, illc = BasicIterativeMethod(), IterativeLeastLikelyClass()
     assert bim.label(logits, 2) == 2
     assert illc.label(logits, 2) == 1, "the lowest index of the classes that tie"
-    assert bim.step(x, gradient).tolist() == [4, 5, 6]
-    assert illc.step(x, gradient).tolist() == [6, 5, 4]
+    assert bim.step(x, gradient, alpha=1).tolist() == [4, 5, 6]
+    assert illc.step(x, gradient, alpha=1).tolist() == [6, 5, 4]
 
 
 def test_the_control_is_the_probe_at_budget_zero_whatever_is_asked() -> None:
@@ -80,5 +80,5 @@ SIGNS_OF_ZEROS = np.unpackbits(np.frombuffer(bytes.fromhex("7e21"), dtype=np.uin
 
 
 def test_every_method_says_what_it_does() -> None:
-    assert set(METHODS) == {"bim", "illc", "noise", "none"}
+    assert set(METHODS) == {"bim", "fgsm", "illc", "noise", "none", "pgd"}
     assert all(method.description.endswith(".") for method in METHODS.values())

@@ -2,12 +2,12 @@
 
 import torch
 
-from protector_service.methods import METHODS
 from protector_service.methods.method import GradientMethod
 from protector_service.methods.row import Row
 from protector_service.order import Cloak, Customer, Order
 from protector_service.outbox import Outbox
 from protector_service.scheduler import MOST_PASSED_OVER, Batch, Crafting, Scheduler, Start
+from tests.engines import METHODS
 from tests.networks import probe
 
 PLACES = 4

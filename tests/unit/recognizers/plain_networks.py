@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recognizers.architectures import ARCHITECTURES
+from recognizers.architectures import architectures
 from tests.networks import probe
 
 CLASSES = 5
@@ -174,7 +174,7 @@ def _draw(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Tens
 def shapes(architecture: str, *, classes: int) -> Mapping[str, tuple[int, ...]]:
     """The shapes of a network's weights, by the plain networks' names."""
     with torch.device("meta"):
-        network = ARCHITECTURES[architecture]()
+        network = architectures().usable[architecture]()
     plain = {
         name: tuple(tensor.shape)
         for name, tensor in network.backbone.state_dict().items()
@@ -203,7 +203,7 @@ def _plain_name(timm_name: str) -> str:
 @cache
 def _timm_names() -> tuple[str, ...]:
     with torch.device("meta"):
-        network = ARCHITECTURES["senet50"]()
+        network = architectures().usable["senet50"]()
     return (*network.backbone.state_dict(), "last_linear.weight", "last_linear.bias")
 
 
@@ -218,7 +218,7 @@ def plain_logits(architecture: str) -> Tensor:
     """What the plain network with the random weights says of the sample images."""
     with torch.no_grad():
         return PLAIN_NETWORKS[architecture](
-            random_weights(architecture), sample_images(ARCHITECTURES[architecture].input_size)
+            random_weights(architecture), sample_images(architectures().usable[architecture].input_size)
         )
 
 

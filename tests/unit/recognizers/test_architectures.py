@@ -9,7 +9,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from recognizers.architectures import ARCHITECTURES
+from recognizers.architectures import architectures
 from recognizers.checkpoints.checkpoint import Checkpoint
 from recognizers.head import LinearHead
 from recognizers.label_set import LabelSet
@@ -53,19 +53,19 @@ def logits(architecture: str, images: Tensor) -> Tensor:
 
 def test_every_published_architecture_is_stated_twice() -> None:
     """The compact ones are this project's own; their weights and cards hold them fast."""
-    assert set(PLAIN_NETWORKS) == {name for name in ARCHITECTURES if not name.startswith("compact-")}
+    assert set(PLAIN_NETWORKS) == {name for name in architectures().usable if not name.startswith("compact-")}
 
 
 @every_architecture
 def test_the_logits_are_those_of_the_plain_network(architecture: str) -> None:
-    images = sample_images(ARCHITECTURES[architecture].input_size)
+    images = sample_images(architectures().usable[architecture].input_size)
     assert relative_difference(logits(architecture, images), plain_logits(architecture)) < TOLERANCE
 
 
 @every_architecture
 def test_the_comparison_would_see_an_input_mistake(architecture: str) -> None:
     """Neither vanished nor saturated: the logits spread over the classes and follow the image, its mean and its channels."""
-    images, reference = sample_images(ARCHITECTURES[architecture].input_size), plain_logits(architecture)
+    images, reference = sample_images(architectures().usable[architecture].input_size), plain_logits(architecture)
     assert bool((reference.std(dim=1) > 0.1 * reference.abs().max()).all())
     assert relative_difference(reference[0], reference[1]) > 100 * TOLERANCE
     assert relative_difference(logits(architecture, images + 1), reference) > 10 * TOLERANCE
@@ -75,7 +75,7 @@ def test_the_comparison_would_see_an_input_mistake(architecture: str) -> None:
 @every_architecture
 def test_the_input_gradient_is_that_of_the_plain_network(architecture: str) -> None:
     """Whose sign is all that an attack sees; the weights get none."""
-    images = sample_images(ARCHITECTURES[architecture].input_size)[:1].requires_grad_(True)
+    images = sample_images(architectures().usable[architecture].input_size)[:1].requires_grad_(True)
     model = recognizer(architecture)
     (ours,) = torch.autograd.grad(model.logits(images)[0, 1], images)
     (reference,) = torch.autograd.grad(PLAIN_NETWORKS[architecture](random_weights(architecture), images)[0, 1], images)

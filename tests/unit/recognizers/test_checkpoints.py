@@ -19,7 +19,7 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-from recognizers.architectures import ARCHITECTURES
+from recognizers.architectures import architectures
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.container import read_container
 from recognizers.errors import CheckpointError, LabelSetError
@@ -394,7 +394,7 @@ def test_another_architecture_is_refused_with_its_names(
     folder: Path, network: Any, named: str, container: Container
 ) -> None:
     reason = refusal_of(folder / "checkpoint", container(hollow_state(network)))
-    assert reason.startswith(f"wrong architecture: expected one of {', '.join(ARCHITECTURES)}, got ")
+    assert reason.startswith(f"wrong architecture: expected one of {', '.join(architectures().usable)}, got ")
     assert named in reason
 
 

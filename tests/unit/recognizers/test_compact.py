@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from recognizers.architectures import ARCHITECTURES
+from recognizers.architectures import architectures
 from recognizers.compact import CompactFaceNet, CompactResNet, CompactSENet
 from recognizers.embedded import FOLDER, IDENTITIES
 from recognizers.errors import CheckpointError
@@ -64,7 +64,7 @@ def test_embedded_weights_are_small_and_their_card_is_theirs(name: str) -> None:
     assert card["classes"] == IDENTITIES
     assert card["training_seconds"] <= 40 * 60
     assert all(found["top_1_percent"] >= 97 for found in card["held_out"].values())
-    assert ARCHITECTURES[name].input_size in (160, 224)
+    assert architectures().usable[name].input_size in (160, 224)
 
 
 def test_the_three_were_trained_from_different_seeds() -> None:

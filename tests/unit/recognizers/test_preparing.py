@@ -8,7 +8,7 @@ from torch.fx import GraphModule
 
 from protector_service.gradients import input_gradient
 from recognizers import embedded
-from recognizers.architectures import ARCHITECTURES
+from recognizers.architectures import architectures
 from recognizers.frozen_convolution import FrozenConvolution
 from recognizers.head import LinearHead
 from recognizers.label_set import LabelSet
@@ -23,7 +23,7 @@ CPU = torch.device("cpu")
 
 
 def recognizer_of(name: str) -> NeuralRecognizer:
-    network = calibrated(ARCHITECTURES[name], seed=4)
+    network = calibrated(architectures().usable[name], seed=4)
     torch.manual_seed(5)
     return NeuralRecognizer(network, LinearHead(network.feature_size, LabelSet(("a", "b", "c"))))
 
@@ -41,7 +41,7 @@ def distance(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", architectures().usable)
 def test_logits_and_gradients_stay_and_the_normalisations_go(name: str) -> None:
     recognizer = recognizer_of(name).double()
     before = answers(recognizer, torch.float64)
@@ -52,7 +52,7 @@ def test_logits_and_gradients_stay_and_the_normalisations_go(name: str) -> None:
     assert not any(parameter.requires_grad for parameter in recognizer.parameters())
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", architectures().usable)
 def test_a_prepared_network_answers_like_the_plain_one(name: str) -> None:
     """Against float64. Gradients jump where a rectifier's input rounds to the other side of zero, in any float32 network."""
     exact_logits, exact_gradient = answers(recognizer_of(name).double(), torch.float64)
@@ -63,7 +63,7 @@ def test_a_prepared_network_answers_like_the_plain_one(name: str) -> None:
     assert distance(gradient.double(), exact_gradient) < 0.2
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", architectures().usable)
 def test_everything_that_follows_a_convolution_is_taken_over(name: str) -> None:
     recognizer = recognizer_of(name)
     prepare(recognizer, CPU)

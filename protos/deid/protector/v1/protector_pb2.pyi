@@ -165,7 +165,9 @@ class CraftResponse(_message.Message):
     epsilon: _builtins.int
     """Its noise budget per pixel, in levels; 0 for the control "none"."""
     n_iter: _builtins.int
-    """Steps taken."""
+    """Steps taken; 0 of a control. How far a step goes is the method's own: one level by "bim", "illc" and "pgd", epsilon by
+    "fgsm".
+    """
     largest_change: _builtins.int
     """max|cloak - probe| over pixels and channels before storage, in levels: never above epsilon."""
     zero_gradient_share: _builtins.float

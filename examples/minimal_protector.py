@@ -1,0 +1,99 @@
+"""A protector in fewer than a hundred lines: it blurs faces, within a budget. docs/extending.md walks through it."""
+
+import argparse
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from hashlib import sha256
+
+import numpy as np
+from deid.protector.v1 import protector_pb2 as pb
+from deid.protector.v1 import protector_pb2_grpc
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter, ImageOps
+
+from rpc.errors import NO_FACE, invalid_argument, not_found
+from rpc.images import ImageLimits, decode_image, encode_jpeg, encode_png
+from rpc.paging import page_of
+from rpc.server import Server
+
+MODEL, SIDE, LIMITS = "lens", 160, ImageLimits()  # a source model by name only; the size of probes; the largest photos
+
+
+def blur(probe: NDArray[np.uint8], epsilon: int, seed: int) -> NDArray[np.uint8]:
+    """Every pixel goes as far towards the blurred picture as the budget lets it. This is the function to replace."""
+    blurred = np.asarray(Image.fromarray(probe).filter(ImageFilter.GaussianBlur(SIDE / 16)), dtype=int)
+    return (probe + np.clip(blurred - probe, -epsilon, epsilon)).astype(np.uint8)
+
+
+def noise(probe: NDArray[np.uint8], epsilon: int, seed: int) -> NDArray[np.uint8]:
+    """Plus or minus epsilon, by seed, budget and probe alone; with the budget 0, which "none" has, the probe itself."""
+    random = np.random.default_rng([seed, epsilon, *sha256(probe.tobytes()).digest()])
+    return np.asarray((probe + random.choice([-epsilon, epsilon], probe.shape)).clip(0, 255), dtype=np.uint8)
+
+
+METHODS = {"blur": blur, "noise": noise, "none": noise}  # sorted by name, as they are listed; the last two are controls
+
+
+class Protector(protector_pb2_grpc.ProtectorServiceServicer):
+    def __init__(self, identities: list[str]) -> None:
+        self.identities = identities
+
+    async def Craft(self, request: pb.CraftRequest, context: object) -> AsyncIterator[pb.CraftResponse]:
+        methods, epsilons = set(request.methods), set(request.epsilons)
+        budgets = len(epsilons & set(range(256))) == len(request.epsilons) and (epsilons or methods == {"none"})
+        storage = request.storage.WhichOneof("format") == "png" or 1 <= request.storage.jpeg.quality <= 100
+        for good, error in (
+            (request.source_model == MODEL, not_found("source_model", request.source_model, known=[MODEL])),
+            (request.identity in self.identities, not_found("identity", request.identity)),
+            (methods <= METHODS.keys(), not_found("methods", ", ".join(methods), known=METHODS)),
+            (0 < len(methods) == len(request.methods), invalid_argument("methods", expected="some", actual="none or twice")),
+            (budgets, invalid_argument("epsilons", expected="0..255, none twice", actual=str(request.epsilons))),
+            (storage, invalid_argument("storage", expected="png, or jpeg of quality 1..100", actual="another")),
+        ):
+            if not good:
+                raise error
+        for cloak in await asyncio.to_thread(lambda: list(cloaks(request))):  # the event loop answers health meanwhile
+            yield cloak
+
+    async def ListSourceModels(self, request: object, context: object) -> pb.ListSourceModelsResponse:
+        digest = sha256("\n".join(self.identities).encode()).hexdigest()
+        model = pb.SourceModel(name=MODEL, input_size=SIDE, identities=len(self.identities), label_set_sha256=digest)
+        return pb.ListSourceModelsResponse(source_models=[model])
+
+    async def ListMethods(self, request: object, context: object) -> pb.ListMethodsResponse:
+        listed = [pb.Method(name=name, description=str(f.__doc__), control=f is noise) for name, f in METHODS.items()]
+        return pb.ListMethodsResponse(methods=listed)
+
+    async def ListIdentities(self, request: pb.ListIdentitiesRequest, context: object) -> pb.ListIdentitiesResponse:
+        if request.source_model != MODEL:
+            raise not_found("source_model", request.source_model, known=[MODEL])
+        page = page_of(self.identities, page_size=request.page_size, page_token=request.page_token)
+        return pb.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
+
+
+def cloaks(request: pb.CraftRequest) -> Iterator[pb.CraftResponse]:
+    photo = Image.fromarray(decode_image(request.photo, field="photo", limits=LIMITS))
+    probe = np.asarray(ImageOps.fit(photo, (SIDE, SIDE)))  # its middle; with a detector, its face
+    if probe.min() == probe.max():
+        raise invalid_argument("photo", expected="a face", actual="one colour", reason=NO_FACE)
+    for method, epsilon in [(m, e) for m in request.methods for e in ([0] if m == "none" else sorted(request.epsilons))]:
+        pixels, quality = METHODS[method](probe, epsilon, request.seed), request.storage.jpeg.quality
+        cloak = encode_jpeg(pixels, quality=quality) if quality else encode_png(pixels)
+        sent = pb.CraftResponse(method=method, epsilon=epsilon, side=SIDE, cloak=cloak)
+        sent.largest_change = abs(pixels.astype(int) - probe).max()  # before storage
+        sent.cloak_sha256, sent.probe_sha256 = (sha256(each).hexdigest() for each in (cloak, probe.tobytes()))
+        yield sent
+
+
+async def main() -> None:
+    parser = argparse.ArgumentParser(description="Serves on this machine, and prints where once it listens.")
+    parser.add_argument("--labels", type=argparse.FileType(), required=True, help="the identities of its photos, one a line")
+    parser.add_argument("--port", type=int, default=0)
+    options = parser.parse_args()
+    server = Server(address=f"127.0.0.1:{options.port}", limits=LIMITS)
+    protector_pb2_grpc.add_ProtectorServiceServicer_to_server(Protector(options.labels.read().split()), server.grpc)
+    await server.serve(["deid.protector.v1.ProtectorService"], drain_seconds=2, stop_with_stdin=False)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,34 @@
+"""Projected gradient descent."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from protector_service.methods.bim import BasicIterativeMethod
+from protector_service.methods.draws import drawn_bytes
+from protector_service.methods.method import clip
+
+
+class ProjectedGradientDescent(BasicIterativeMethod):
+    """PGD (Madry et al. 2018, section 2.1): BIM from a random start within the budget.
+
+    The start is a whole number of levels, so that every iterate is; steps are of one level, and as many as BIM's, where
+    Madry et al. choose both by the data set.
+    """
+
+    name = "pgd"
+    description = "Projected gradient descent: the basic iterative method from a seeded random start within the budget."
+    shares_trajectory = False  # a budget's start is its own
+
+    def start(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
+        return clip(probe + random_levels(probe, epsilon=epsilon, seed=seed), probe, epsilon)
+
+
+def random_levels(probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
+    """A level of -epsilon..epsilon for every element of a probe (3, S, S), uniform and independent; see `drawn_bytes`.
+
+    32 bits make a level, which leaves it uniform up to 511 parts in 2**32.
+    """
+    drawn = drawn_bytes("pgd ", probe, epsilon=epsilon, seed=seed, count=4 * probe.numel())
+    levels = np.frombuffer(drawn, dtype="<u4").astype(np.uint64) * np.uint64(2 * epsilon + 1) >> np.uint64(32)
+    return torch.from_numpy(levels.astype(np.int64).reshape(probe.shape)).to(probe) - epsilon

@@ -1,0 +1,139 @@
+"""Plug-ins: what installed distributions offer by entry points. One that is broken does not keep the others away.
+
+A plug-in is code that its operator has installed, and is as trusted as that: it runs in the service's process.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import Distribution, EntryPoint, distributions
+from types import MappingProxyType
+from typing import Any, Generic, TypeVar
+
+from recognizers.errors import RecognizerError
+
+OWN_DISTRIBUTION = "face-deid-bench"
+NAMES = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
+
+T = TypeVar("T")
+
+
+class PluginError(RecognizerError):
+    """What an entry point names is no plug-in of its kind; the message says what was expected and what came."""
+
+
+@dataclass(frozen=True)
+class Found(Generic[T]):
+    """The plug-ins of one kind."""
+
+    usable: Mapping[str, T]  # by name, sorted
+    own: frozenset[str]  # the names of this project's own
+    refused: tuple[str, ...]  # why, a message for each
+
+
+@dataclass(frozen=True)
+class _Offer:
+    distribution: str  # as it is to be printed
+    own: bool
+    entry: EntryPoint
+
+    def __str__(self) -> str:
+        return f"{self.entry.name} of {self.distribution} ({self.entry.value})"
+
+
+def installed_plugins(group: str, accept: Callable[[str, object], T]) -> Found[T]:
+    """Loads all that this interpreter can import and that is offered under an entry point group; see `find_plugins`.
+
+    Raises:
+        PluginError: not even this project's own are offered.
+    """
+    found = find_plugins(group, accept, installed=distributions())
+    if not found.own:
+        raise PluginError(
+            f"{group}: expected the entry points of {OWN_DISTRIBUTION}, got none: it is not installed, or was before it had "
+            "any. Install it again: `make setup`, or `pip install --no-deps --editable .`"
+        )
+    return found
+
+
+def find_plugins(group: str, accept: Callable[[str, object], T], *, installed: Iterable[Distribution]) -> Found[T]:
+    """Loads all that distributions offer under an entry point group.
+
+    A name that several distributions claim is nobody's, lest the order of installation decide; but this project's own names
+    cannot be taken from it.
+
+    Args:
+        group: of the entry points.
+        accept: makes the plug-in of its name and what the entry point names, or raises `PluginError`.
+        installed: the distributions to look at, those that imports find first before others of the same name.
+    """
+    refused: list[str] = []
+    offers = sorted(_offers(group, installed, refused), key=str)
+    usable: dict[str, T] = {}
+    for offer in offers:
+        try:
+            _check_name(offer, offers)
+            usable[offer.entry.name] = accept(offer.entry.name, _load(offer.entry))
+        except PluginError as error:
+            refused.append(f"{offer}: {error}")
+    own = frozenset(offer.entry.name for offer in offers if offer.own)
+    return Found(MappingProxyType(dict(sorted(usable.items()))), own, tuple(refused))
+
+
+def _offers(group: str, installed: Iterable[Distribution], refused: list[str]) -> Iterator[_Offer]:
+    seen = set()
+    for distribution in installed:
+        name: str | None = distribution.name  # None where a distribution's metadata lack it
+        normalised = re.sub(r"[-_.]+", "-", name or "").lower()
+        if name and normalised in seen:
+            continue  # found twice on the path; the first is the one that imports find
+        seen.add(normalised)
+        shown = f"{name} {distribution.version}" if name else "a distribution without a name"
+        try:
+            entries = distribution.entry_points.select(group=group)
+        except Exception as error:  # noqa: BLE001 - a damaged file raises what its parser happens to stumble over
+            if f"[{group}]" in (distribution.read_text("entry_points.txt") or ""):
+                refused.append(f"all of {shown}: its entry_points.txt cannot be read: {_said(error)}")
+            continue
+        for entry in entries:
+            yield _Offer(shown, normalised == OWN_DISTRIBUTION, entry)
+
+
+def _check_name(offer: _Offer, offers: Sequence[_Offer]) -> None:
+    if not NAMES.fullmatch(offer.entry.name):
+        raise PluginError(f"expected a name of at most 40 of a-z, 0-9, '.', '_' and '-', got {offer.entry.name!r}")
+    others = [other for other in offers if other is not offer and other.entry.name == offer.entry.name]
+    if others and not (offer.own and not any(other.own for other in others)):
+        raise PluginError(f"the name is claimed by {', '.join(other.distribution for other in others)} too; keep one")
+
+
+def _load(entry: EntryPoint) -> object:
+    try:
+        return entry.load()
+    except (Exception, SystemExit) as error:  # whatever its module does when it is imported
+        raise PluginError(f"cannot be loaded: {_said(error)}") from error
+
+
+def accept_class(name: str, loaded: object, *kinds: type) -> type[Any]:
+    """A concrete class derived from one of the kinds, whose `name` is that of its entry point.
+
+    Raises:
+        PluginError: it is not.
+    """
+    expected = " or ".join(kind.__name__ for kind in kinds)
+    if not isinstance(loaded, type) or not issubclass(loaded, kinds):
+        raise PluginError(f"expected a class derived from {expected}, got {shown(loaded)}")
+    if missing := sorted(getattr(loaded, "__abstractmethods__", ())):
+        raise PluginError(f"expected all of {expected}, but {loaded.__name__} lacks {', '.join(missing)}")
+    if (stated := getattr(loaded, "name", None)) != name:
+        raise PluginError(f"expected {loaded.__name__}.name to be that of the entry point, {name!r}, got {stated!r}")
+    return loaded
+
+
+def shown(loaded: object) -> str:
+    """What an object is, for a message."""
+    return f"the class {loaded.__name__}" if isinstance(loaded, type) else f"an object of {type(loaded).__name__}"
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

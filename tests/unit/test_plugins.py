@@ -1,0 +1,196 @@
+"""What is installed is found by its entry points; what is broken is named with its distribution, and harms no other."""
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import distributions
+from pathlib import Path
+
+import pytest
+
+from protector_service.methods.bim import BasicIterativeMethod
+from protector_service.methods.finding import GROUP as METHODS
+from protector_service.methods.finding import accept_method, find_methods
+from protector_service.methods.method import Method
+from recognizers.architectures import GROUP as RECOGNIZERS
+from recognizers.architectures import accept_architecture, architectures
+from recognizers.compact import CompactFaceNet
+from recognizers.network import Network
+from recognizers.plugins import Found, PluginError, find_plugins, installed_plugins
+from tests.plugin_distributions import install, install_text
+
+METHOD = """
+    from protector_service.methods.bim import BasicIterativeMethod
+
+    class Twice(BasicIterativeMethod):
+        name = "twice"
+        description = "Two steps, whatever the budget."
+        shares_trajectory = False
+
+        def n_iter(self, epsilon):
+            return min(2, epsilon)
+"""
+NETWORK = """
+    from recognizers.compact import CompactFaceNet
+    from recognizers.checkpoints.layout import AsBuilt
+
+    class TinyFaceNet(CompactFaceNet):
+        name = "tiny-facenet"
+        layouts = (AsBuilt(known_by="tiny.weight"),)
+"""
+
+CLASS = "expected a class derived from GradientMethod or Control"
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder on the path; what is imported from it is forgotten afterwards."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield tmp_path
+    for name in [name for name in sys.modules if name.startswith("plugin_")]:
+        del sys.modules[name]
+
+
+def methods(site: Path) -> Found[Method]:
+    return find_plugins(METHODS, accept_method, installed=distributions(path=[str(site)]))
+
+
+def networks(site: Path) -> Found[type[Network]]:
+    return find_plugins(RECOGNIZERS, accept_architecture, installed=distributions(path=[str(site)]))
+
+
+def test_this_project_s_own_are_found_by_their_entry_points() -> None:
+    assert {"bim", "fgsm", "illc", "noise", "none", "pgd"} <= find_methods().own <= find_methods().usable.keys()
+    assert {"facenet", "resnet50", "senet50"} <= architectures().own <= architectures().usable.keys()
+
+
+def test_a_plug_in_is_found_where_it_is_installed(site: Path) -> None:
+    install(site, "twice-cloaks", {METHODS: {"twice": "plugin_twice:Twice"}}, plugin_twice=METHOD)
+    install(site, "tiny-faces", {RECOGNIZERS: {"tiny-facenet": "plugin_tiny:TinyFaceNet"}}, plugin_tiny=NETWORK)
+    assert methods(site).usable["twice"].description == "Two steps, whatever the budget."
+    assert issubclass(networks(site).usable["tiny-facenet"], CompactFaceNet)
+    assert methods(site).refused == networks(site).refused == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [
+        pytest.param("import there_is_no_such_module", "cannot be loaded: ModuleNotFoundError: ", id="import"),
+        pytest.param("raise ZeroDivisionError('so there')", "cannot be loaded: ZeroDivisionError: so there", id="raises"),
+        pytest.param("import sys; sys.exit(3)", "cannot be loaded: SystemExit: 3", id="exits"),
+        pytest.param("broken = 1 +", "cannot be loaded: SyntaxError: invalid syntax", id="syntax"),
+        pytest.param("", "cannot be loaded: AttributeError: ", id="no class"),
+        pytest.param("Broken = 3", f"{CLASS}, got an object of int", id="int"),
+        pytest.param("class Broken: pass", f"{CLASS}, got the class Broken", id="class"),
+        pytest.param(
+            "from protector_service.methods.method import Method\nclass Broken(Method): name = 'broken'",
+            f"{CLASS}, got the class Broken",
+            id="neither gradient nor control",
+        ),
+        pytest.param(
+            "from protector_service.methods.method import GradientMethod\nclass Broken(GradientMethod): name = 'broken'",
+            "expected all of GradientMethod or Control, but Broken lacks label, step",
+            id="abstract",
+        ),
+        pytest.param(
+            "from protector_service.methods.bim import BasicIterativeMethod as Broken",
+            "expected BasicIterativeMethod.name to be that of the entry point, 'broken', got 'bim'",
+            id="name",
+        ),
+        pytest.param(
+            "from protector_service.methods.bim import BasicIterativeMethod as B\n"
+            "class Broken(B): name, description = 'broken', ''",
+            "expected Broken.description to be a sentence, got ''",
+            id="description",
+        ),
+        pytest.param(
+            "from protector_service.methods.bim import BasicIterativeMethod as B\n"
+            "class Broken(B):\n  name = 'broken'\n  def __init__(self, strength): pass",
+            "Broken() cannot be used: TypeError: ",
+            id="arguments",
+        ),
+        pytest.param(
+            "from protector_service.methods.bim import BasicIterativeMethod as B\n"
+            "class Broken(B):\n  name = 'broken'\n  def budgets(self, epsilons): return (255,)",
+            "expected Broken.budgets((4, 8)) to be (4, 8), got (255,)",
+            id="budgets",
+        ),
+    ],
+)
+def test_a_broken_method_is_named_with_its_distribution_and_the_others_serve(site: Path, source: str, reason: str) -> None:
+    install(site, "twice-cloaks", {METHODS: {"twice": "plugin_twice:Twice"}}, plugin_twice=METHOD)
+    install(site, "broken-cloaks", {METHODS: {"broken": "plugin_broken:Broken"}}, plugin_broken=source)
+    found = methods(site)
+    assert set(found.usable) == {"twice"}
+    (refused,) = found.refused
+    assert refused.startswith(f"broken of broken-cloaks 1.0 (plugin_broken:Broken): {reason}")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ("input_size = 0", "expected TinyFaceNet.input_size to be a whole number from 1, got 0"),
+        ("feature_size = 'many'", "expected TinyFaceNet.feature_size to be a whole number from 1, got 'many'"),
+        ("head_name = ''", "expected TinyFaceNet.head_name to be the name of the classifier's layer, got ''"),
+        ("layouts = ()", "expected TinyFaceNet.layouts to be a tuple of at least one Layout, got ()"),
+        ("layouts = ('fc',)", "expected TinyFaceNet.layouts to be instances of Layout, got an object of str"),
+    ],
+)
+def test_a_broken_network_is_named_with_its_distribution(site: Path, change: str, reason: str) -> None:
+    source = f"{NETWORK}        {change}\n"
+    install(site, "tiny-faces", {RECOGNIZERS: {"tiny-facenet": "plugin_tiny:TinyFaceNet"}}, plugin_tiny=source)
+    assert networks(site).refused == (f"tiny-facenet of tiny-faces 1.0 (plugin_tiny:TinyFaceNet): {reason}",)
+    assert not networks(site).usable
+
+
+@pytest.mark.parametrize("name", ["Twice", "twice cloaks", "t" * 41, "-twice", "bim,illc", "zweifach-\u00fc"])
+def test_a_name_that_cannot_be_asked_for_is_refused(site: Path, name: str) -> None:
+    install(site, "twice-cloaks", {METHODS: {name: "plugin_twice:Twice"}}, plugin_twice=METHOD)
+    found = methods(site)
+    assert not found.usable
+    assert "expected a name of at most 40 of a-z, 0-9, '.', '_' and '-', got " in found.refused[0]
+
+
+def test_a_name_that_two_claim_is_nobody_s(site: Path) -> None:
+    for distribution in ("one-cloak", "another-cloak"):
+        install(site, distribution, {METHODS: {"twice": "plugin_twice:Twice"}}, plugin_twice=METHOD)
+    found = methods(site)
+    assert not found.usable
+    assert found.refused == (
+        "twice of another-cloak 1.0 (plugin_twice:Twice): the name is claimed by one-cloak 1.0 too; keep one",
+        "twice of one-cloak 1.0 (plugin_twice:Twice): the name is claimed by another-cloak 1.0 too; keep one",
+    )
+
+
+def test_no_plug_in_takes_a_name_of_this_project_s_own(site: Path) -> None:
+    source = METHOD.replace('"twice"', '"bim"')
+    install(site, "a-better-bim", {METHODS: {"bim": "plugin_bim:Twice"}}, plugin_bim=source)
+    found = find_plugins(METHODS, accept_method, installed=distributions())
+    assert type(found.usable["bim"]) is BasicIterativeMethod
+    (refused,) = found.refused
+    assert refused.startswith("bim of a-better-bim 1.0 (plugin_bim:Twice): the name is claimed by face-deid-bench ")
+
+
+def test_a_distribution_found_twice_on_the_path_is_one(site: Path) -> None:
+    install(site, "twice-cloaks", {METHODS: {"twice": "plugin_twice:Twice"}}, plugin_twice=METHOD)
+    found = find_plugins(METHODS, accept_method, installed=distributions(path=[str(site), str(site)]))
+    assert set(found.usable) == {"twice"}
+
+
+def test_metadata_that_cannot_be_read_take_nobody_else_down(site: Path) -> None:
+    install(site, "twice-cloaks", {METHODS: {"twice": "plugin_twice:Twice"}}, plugin_twice=METHOD)
+    install_text(site, "damaged", f"[{METHODS}]\nthis is no entry\n")
+    install_text(site, "damaged-elsewhere", "[console_scripts]\nthis is no entry\n")
+    (site / "nameless.dist-info").mkdir()
+    (site / "nameless.dist-info" / "entry_points.txt").write_text(f"[{METHODS}]\nlost = nowhere:Lost\n")
+    found = methods(site)
+    assert set(found.usable) == {"twice"}
+    damaged, nameless = sorted(found.refused)
+    assert damaged.startswith("all of damaged 1.0: its entry_points.txt cannot be read: ")
+    assert nameless.startswith("lost of a distribution without a name (nowhere:Lost): cannot be loaded: ModuleNotFoundError")
+
+
+def test_where_this_project_itself_is_not_installed_the_error_says_what_to_do() -> None:
+    with pytest.raises(PluginError) as refused:
+        installed_plugins("a.group.that.it.has.not", accept_method)
+    assert str(refused.value).startswith("a.group.that.it.has.not: expected the entry points of face-deid-bench, got none: ")
+    assert "`make setup`" in str(refused.value)
