@@ -127,8 +127,8 @@ def check_complete(run: Run, *, allow_incomplete: bool) -> None:
     fewest = min(cell.n for cell in short) if short else 0
     raise InputError(
         f"{run.root}: expected a complete run, got one with {len(short)} cells of fewer than {run.subjects} observations, "
-        f"the fewest {fewest}: `orchestrator evaluate --run {run.root}`, as it began, goes on with it, and --allow-incomplete "
-        f"reports on it as it is"
+        f"the fewest {fewest}: the command that it began with, with --run {run.root}, goes on with it, and "
+        f"--allow-incomplete reports on it as it is"
     )
 
 
