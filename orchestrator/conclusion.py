@@ -12,7 +12,8 @@ from orchestrator.metrics.psr import results_of
 from orchestrator.planning import Planned
 from orchestrator.psr_csv import psr_csv
 from orchestrator.run_folder import RunFolder
-from orchestrator.store import Fate, Store
+from orchestrator.runner import Reached
+from orchestrator.store import REPLACED, Fate, Store
 from orchestrator.subject import Tally
 from orchestrator.tables import psr_tables
 
@@ -33,14 +34,14 @@ def conclude(
     tally: Tally,
     console: Console,
     *,
-    wanted: int | None,
+    reached: Reached | None,
     seconds: float,
     left: int | None,
     allow_incomplete: bool,
 ) -> Finished:
-    """Prints the results, and writes them where they may be published; `wanted` is None where the run broke off."""
+    """Prints the results, and writes them where they may be published; `reached` is None where the run broke off."""
     plan = planned.plan
-    subjects = wanted or plan.subjects
+    subjects = plan.subjects if reached is None else reached.subjects
     matrix = store.rank_matrix()
     cell_results = list(results_of(matrix, ks=plan.grid.ks, kind=plan.interval_kind))
     for table in psr_tables(cell_results, plan.grid, subjects=subjects, caveat=plan.caveat):
@@ -49,10 +50,19 @@ def conclude(
     published = not short or allow_incomplete
     if published:
         folder.write_psr(psr_csv(cell_results, subjects=subjects, caveat=plan.caveat))
-    outcome = _outcome(planned, store, tally, seconds) | {"invader_queries_left": left, "subjects_wanted": wanted}
+    outcome = _outcome(planned, store, tally, seconds) | {
+        "invader_queries_left": left,
+        "subjects_wanted": reached.subjects if reached is not None and reached.decided else None,
+    }
     folder.write_manifest((folder.manifest() or {}) | {"outcome": outcome})
     for failure in tally.failures:
         console.print(f"failed: {failure.probe}: {failure.what}: {failure.message}", style="yellow", markup=False)
+    if (unfinished := store.observation_counts().unfinished) > 0:
+        console.print(
+            f"{unfinished} observations are of subjects that are not done: they are recorded, and not counted yet",
+            markup=False,
+            highlight=False,
+        )
     if short:
         console.print(_what_is_short(short, subjects, folder, published=published), style="bold red", markup=False)
     console.print(
@@ -78,7 +88,7 @@ def _outcome(planned: Planned, store: Store, tally: Tally, seconds: float) -> di
     drawn = store.subjects()
     return {
         "subjects": [subject.photo for subject in drawn if subject.fate is Fate.SUBJECT],
-        "replaced": {subject.identity: subject.fate.value for subject in drawn if subject.fate is not Fate.SUBJECT},
+        "replaced": {subject.identity: subject.fate.value for subject in drawn if subject.fate in REPLACED},
         "photos": {subject.photo: subject.photo_sha256 for subject in drawn if subject.photo},
         "excluded": list(planned.excluded),
         "missing_models": list(planned.missing),

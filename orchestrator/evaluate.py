@@ -133,9 +133,9 @@ async def evaluate(
                 keep_cloaks=keep_cloaks,
                 subjects_in_flight=subjects_in_flight,
             )
-            wanted = None
+            reached = None
             try:
-                wanted = await runner.run()
+                reached = await runner.run()
             except QueryBudgetSpentError as error:  # what was observed is a result, if a short one
                 progress.note(str(error))
         return conclude(
@@ -144,7 +144,7 @@ async def evaluate(
             folder,
             observer.tally,
             console,
-            wanted=wanted,
+            reached=reached,
             seconds=time.monotonic() - started,
             left=invader_client.queries_left,
             allow_incomplete=allow_incomplete,
@@ -152,18 +152,30 @@ async def evaluate(
 
 
 def _open_store(plan: Plan, folder: RunFolder, *, asked: str | None, patience: float) -> Store:
-    """The store of the run that a folder holds, or begins with."""
+    """The store of the run that a folder holds, or begins with; it decides which run that is where several begin at once."""
     folder.check_same(plan)
     location = folder.store_location(asked)
     store = Store(location, run=plan.digest(), patience=patience)
     try:
         elsewhere = None if location == folder.observations else store.name
+        recorded = store.bind(folder.name, plan.manifest())
+        check_same_plan(recorded.manifest, plan, run=f"{recorded.name} in {store.name}")
+        if elsewhere is not None:  # a folder with its own file may be renamed
+            _check_same_name(recorded.name, folder, store)
         folder.bind(plan, store=elsewhere)
-        check_same_plan(store.bind(folder.name, plan.manifest()), plan, run=f"{store.name}, {folder.name}")
+        folder.forget_outcome()
     except BaseException:
         store.close()
         raise
     return store
+
+
+def _check_same_name(recorded: str, folder: RunFolder, store: Store) -> None:
+    if recorded != folder.name:
+        raise InputError(
+            f"--run: {store.name} holds a run of the same plan that is called {recorded!r}, got {folder.name!r}: a folder "
+            f"of that name goes on with it, and doing it once more takes another database"
+        )
 
 
 def _check_room(plan: Plan, folder: RunFolder, store: Store, *, keep_cloaks: bool) -> None:

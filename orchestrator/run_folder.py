@@ -125,6 +125,12 @@ class RunFolder:
                 f"got {store or self.observations.name}"
             )
 
+    def forget_outcome(self) -> None:
+        """From now on the run is going on, until a session ends and says what became of it."""
+        manifest = self.manifest()
+        if manifest is not None and manifest.pop("outcome", None) is not None:
+            self.write_manifest(manifest)
+
     def store_location(self, asked: str | None = None) -> Path | str:
         """Where the observations are: the database that was asked for, or that the run began with, or the folder's file."""
         return asked or (self.manifest() or {}).get("store") or self.observations

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.adaptive import Looks
@@ -17,6 +18,14 @@ from orchestrator.subject import Progress, SubjectObserver
 SUBJECTS_IN_FLIGHT = 4
 RENEWAL_SECONDS = LEASE_SECONDS / 3
 LOOK_AGAIN_SECONDS = 1.0  # for a subject that somebody else is working on
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a run came."""
+
+    subjects: int  # that were wanted at its last look
+    decided: bool  # whether they are enough: else that depends on answers that are missing
 
 
 class Runner:
@@ -53,8 +62,8 @@ class Runner:
         self._dead: frozenset[str] = frozenset()
         self._ended = asyncio.Event()  # the work on any one subject that is under way
 
-    async def run(self) -> int:
-        """Observes every cell of every subject; the number of subjects that were wanted in the end.
+    async def run(self) -> Reached:
+        """Observes every cell of every subject.
 
         Raises:
             OrchestratorError: a service is gone or not what it was, or the store cannot be used; what was observed stays.
@@ -72,7 +81,7 @@ class Runner:
         controls = len(grid.source_models) if self._keep_cloaks else 0
         self._store.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
 
-    async def _look_by_look(self) -> int:
+    async def _look_by_look(self) -> Reached:
         wanted = self._looks.first()
         while True:
             await self._show_standing(wanted)
@@ -80,12 +89,15 @@ class Runner:
                 for _ in range(min(self._in_flight, self._plan.subjects)):
                     group.create_task(self._fill_places(wanted))
             further = await self._wanted_after(wanted)
-            if further <= wanted:
-                return further
+            if further is None or further <= wanted:
+                return Reached(further or wanted, decided=further is not None)
             wanted = further
 
-    async def _wanted_after(self, wanted: int) -> int:
-        """How many subjects to go on to after a look at the first `wanted` of the draw, and at no others."""
+    async def _wanted_after(self, wanted: int) -> int | None:
+        """How many subjects to go on to after a look at the first `wanted` of the draw, and at no others.
+
+        None where that cannot be told, because answers are missing.
+        """
         if self._plan.until_halfwidth is None:
             return wanted
         matrix = await self._journal.run(self._store.rank_matrix)
@@ -95,7 +107,7 @@ class Runner:
         matrix = matrix.only(photos)
         if any(short_cells(matrix, self._plan.grid, subjects=len(photos))):
             self._progress.note(f"after {len(photos)} subjects cells are short: whether these are enough cannot be told")
-            return wanted
+            return None
         further = self._looks.after(wanted, matrix)
         going_on = f"; going on until ± {self._plan.until_halfwidth:g}" if further > wanted else ""
         cell, k, points = widest(matrix, self._plan.grid)

@@ -1,7 +1,7 @@
 """Asks all that is not yet answered about one subject, and records the answers."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -108,6 +108,12 @@ class SubjectObserver:
         """
         before = await self._journal.run(partial(self._store.subject, identity))
         chosen = self._readable_photo(identity)
+        if before is not None and before.fate is Fate.SUBJECT and not _is_photo_of(before, chosen):
+            observed = await self._journal.run(partial(self._store.observed_cells, probe=before.photo))
+            if observed.issuperset(self._plan.grid.cells()):  # what it lacks is a lossless control, not worth a run
+                self._progress.note(f"{before.photo}: is not there any more; its lossless controls are not asked for")
+                await self._put(before)
+                return before.fate
         if chosen is None and before is not None and before.photo:
             raise InputError(f"--faces: {before.photo} can no longer be read; the run began with it")
         if chosen is None:
@@ -119,17 +125,22 @@ class SubjectObserver:
         if before is not None and (before.photo, before.photo_sha256) != (subject.photo, subject.photo_sha256):
             raise InputError(f"--faces: {photo.name} is not the photo that the run began with, {before.photo}")
         await self._put(subject)
+        observed = await self._journal.run(partial(self._store.observed_cells, probe=photo.name))
+        counted_before = before is not None and before.fate is Fate.SUBJECT
+        if not counted_before:
+            self._progress.observed(len(observed))
         fate = Fate.SUBJECT
         async with asyncio.TaskGroup() as classifications:
             try:
                 async with asyncio.TaskGroup() as source_models:  # together: the protector works on several at a time
                     for name in self._plan.grid.source_models:
-                        source_models.create_task(self._observe_source_model(photo, encoded, name, classifications))
+                        work = self._observe_source_model(photo, encoded, name, observed, classifications)
+                        source_models.create_task(work)
             except* NoFaceError:
                 fate = Fate.NO_FACE
                 self._progress.note(f"{photo.name}: the protector finds no face; replaced by the next")
         await self._put(replace(subject, fate=fate))
-        if fate is Fate.SUBJECT:
+        if fate is Fate.SUBJECT and not counted_before:
             self._progress.subject_done(identity)
         return fate
 
@@ -149,22 +160,32 @@ class SubjectObserver:
         return None
 
     async def _observe_source_model(
-        self, photo: Photo, encoded: bytes, source_model: str, classifications: asyncio.TaskGroup
+        self,
+        photo: Photo,
+        encoded: bytes,
+        source_model: str,
+        observed: Collection[Cell],
+        classifications: asyncio.TaskGroup,
     ) -> None:
         """Crafts what one source model has yet to craft for a photo, and shows every cloak to whom it was not yet shown.
 
         Raises:
             NoFaceError: the protector finds no face in the photo.
         """
-        crafted = await self._observe_cloaks(photo, encoded, source_model, classifications)
+        crafted = await self._observe_cloaks(photo, encoded, source_model, observed, classifications)
         if crafted and self._keep_cloaks and not await self._has_lossless_control(photo, source_model):
             await self._ask_lossless_control(photo, encoded, source_model)
 
     async def _observe_cloaks(
-        self, photo: Photo, encoded: bytes, source_model: str, classifications: asyncio.TaskGroup
+        self,
+        photo: Photo,
+        encoded: bytes,
+        source_model: str,
+        observed: Collection[Cell],
+        classifications: asyncio.TaskGroup,
     ) -> bool:
         """False where a cloak could not be had."""
-        unseen = await self._unseen_cloaks(photo, source_model)
+        unseen = self._unseen_cloaks(source_model, observed)
         for cloak in await self._kept_cloaks(photo, unseen):
             classifications.create_task(self._classify(photo, cloak, unseen.pop(cloak.key)))
         attempts = self._attempts(photo, f"craft with {source_model}", self._services.protector_circuit)
@@ -188,14 +209,12 @@ class SubjectObserver:
             missing = ", ".join(f"{key.method} at {key.epsilon}" for key in unseen)
             raise CallError(f"{self._services.protector.name}: {source_model}: ended without {missing}", passing=True)
 
-    async def _unseen_cloaks(self, photo: Photo, source_model: str) -> dict[CloakKey, list[str]]:
+    def _unseen_cloaks(self, source_model: str, observed: Collection[Cell]) -> dict[CloakKey, list[str]]:
         """The cloaks that were not yet shown to every target model, with the target models left."""
-        observed = await self._journal.run(partial(self._store.observed_cells, probe=photo.name))
         unseen: dict[CloakKey, list[str]] = {}
         for key in self._plan.grid.cloaks(source_model):
             cells = (Cell(key.source_model, key.method, key.epsilon, name) for name in self._plan.grid.target_models)
             targets = [cell.target_model for cell in cells if cell not in observed]
-            self._progress.observed(len(self._plan.grid.target_models) - len(targets))
             if targets:
                 unseen[key] = targets
         return unseen
@@ -331,3 +350,7 @@ class SubjectObserver:
         failure = Failure(photo.name, what, str(error))
         self.tally.failures.append(failure)
         await self._journal.run(partial(self._store.add_failure, failure))
+
+
+def _is_photo_of(subject: Subject, chosen: tuple[Photo, bytes] | None) -> bool:
+    return chosen is not None and (chosen[0].name, sha256(chosen[1]).hexdigest()) == (subject.photo, subject.photo_sha256)

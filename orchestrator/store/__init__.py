@@ -5,10 +5,12 @@ from orchestrator.store.errors import StoreConflictError, StoreError
 from orchestrator.store.journal import Journal
 from orchestrator.store.leases import LEASE_SECONDS
 from orchestrator.store.records import (
+    REPLACED,
     CloakQuality,
     Failure,
     Fate,
     LosslessControl,
+    NamedRun,
     ObservationCounts,
     RecordedCloak,
     Subject,
@@ -17,12 +19,14 @@ from orchestrator.store.store import Store
 
 __all__ = [
     "LEASE_SECONDS",
+    "REPLACED",
     "Change",
     "CloakQuality",
     "Failure",
     "Fate",
     "Journal",
     "LosslessControl",
+    "NamedRun",
     "ObservationCounts",
     "RecordedCloak",
     "Store",

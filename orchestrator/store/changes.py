@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Row, Table, and_, select
+from sqlalchemy import ColumnElement, Connection, Row, Table, and_, select, update
 
 from orchestrator.clients import Cloak
 from orchestrator.metrics.observation import Observation
 from orchestrator.protocol import Cell, CloakKey
 from orchestrator.store.database import insert
 from orchestrator.store.errors import StoreConflictError
-from orchestrator.store.records import CloakQuality, Failure, LosslessControl, Subject
-from orchestrator.store.schema import answers, cloaks, failures, observations, probes, quality, subjects
+from orchestrator.store.records import CloakQuality, Failure, Fate, LosslessControl, Subject
+from orchestrator.store.schema import answers, cloaks, draw, failures, observations, probes, quality, subjects
 
 Change = Callable[[Connection], None]
 """Writes something within a transaction, and raises what keeps it from being written."""
@@ -88,9 +88,17 @@ def crafting(run: str, probe: str, cloak: Cloak) -> Change:
 
 
 def drawing(run: str, subject: Subject) -> Change:
-    """An identity that was drawn, or what became of it since."""
+    """An identity that was drawn, or what became of it since. What became of it stays, and there is nothing left to ask."""
+    key = {"run": run, "identity": subject.identity}
     facts = {"photo": subject.photo, "photo_sha256": subject.photo_sha256, "fate": subject.fate.value}
-    return lambda connection: _put(connection, subjects, {"run": run, "identity": subject.identity}, facts)
+
+    def change(connection: Connection) -> None:
+        _put(connection, subjects, key, facts, where=subjects.c.fate == Fate.BEGUN.value)
+        if subject.fate is not Fate.BEGUN:
+            drawn = draw.c.run == run, draw.c.identity == subject.identity
+            connection.execute(update(draw).where(*drawn).values(due=False))
+
+    return change
 
 
 def keeping(run: str, control: LosslessControl) -> Change:
@@ -127,9 +135,16 @@ def cloak_columns(probe: str, key: CloakKey) -> dict[str, object]:
     return {"probe": probe, "source_model": key.source_model, "method": key.method, "epsilon": key.epsilon}
 
 
-def _put(connection: Connection, table: Table, key: Mapping[str, object], facts: Mapping[str, object]) -> None:
+def _put(
+    connection: Connection,
+    table: Table,
+    key: Mapping[str, object],
+    facts: Mapping[str, object],
+    *,
+    where: ColumnElement[bool] | None = None,
+) -> None:
     statement = insert(connection, table).values(**key, **facts)
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(facts)))
+    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(facts), where=where))
 
 
 def _where(table: Table, key: Mapping[str, object]) -> Any:

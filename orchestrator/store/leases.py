@@ -30,13 +30,12 @@ from sqlalchemy import (
 
 from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreError
-from orchestrator.store.records import Fate
+from orchestrator.store.records import REPLACED, Fate
 from orchestrator.store.schema import draw, subjects
 
 LEASE_SECONDS = 30.0
 
-_REPLACED = (Fate.NO_FACE, Fate.UNREADABLE)
-_FINAL = (Fate.SUBJECT, *_REPLACED)
+FINAL = (Fate.SUBJECT, *REPLACED)
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ class Leases:
 
     def holders(self) -> frozenset[str]:
         """Who holds a lease, that has not expired, of an identity that is not done."""
-        query = select(draw.c.holder).distinct().where(draw.c.run == self.run, ~_fate_in(_FINAL, draw), ~self._free())
+        query = select(draw.c.holder).distinct().where(draw.c.run == self.run, draw.c.due, ~self._free())
         return self.database.read(lambda connection: frozenset(connection.scalars(query)))
 
     def _recorded_draw(self, connection: Connection, identities: Sequence[str]) -> list[str]:
@@ -107,8 +106,13 @@ class Leases:
             connection.execute(text("LOCK TABLE draw IN SHARE ROW EXCLUSIVE MODE"))
             recorded = list(connection.scalars(query))
         if not recorded:
-            rows = [{"run": self.run, "place": place, "identity": identity} for place, identity in enumerate(identities)]
+            rows = [
+                {"run": self.run, "place": place, "identity": identity, "due": True}
+                for place, identity in enumerate(identities)
+            ]
             connection.execute(insert(draw), rows)
+            done = draw.c.run == self.run, _fate_in(FINAL, draw)  # by a version that had no leases
+            connection.execute(update(draw).where(*done).values(due=False))
         return recorded or list(identities)
 
     def _claim(self, connection: Connection, wanted: int, holder: str, dead: Collection[str], call: str) -> str | None:
@@ -137,13 +141,13 @@ class Leases:
         counted = draw.alias("counted")
         last = (
             select(counted.c.place)
-            .where(counted.c.run == self.run, ~_fate_in(_REPLACED, counted))
+            .where(counted.c.run == self.run, ~_fate_in(REPLACED, counted))
             .order_by(counted.c.place)
             .limit(1)
             .offset(wanted - 1)
         )
         horizon = func.coalesce(last.scalar_subquery(), draw.c.place)  # all, where there are not so many
-        return draw.c.run == self.run, draw.c.place <= horizon, ~_fate_in(_FINAL, draw)
+        return draw.c.run == self.run, draw.c.place <= horizon, draw.c.due
 
     def _free(self) -> ColumnElement[bool]:
         now = self._now()

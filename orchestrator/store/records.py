@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from orchestrator.protocol import CloakKey
 
@@ -16,6 +16,9 @@ class Fate(StrEnum):
     UNREADABLE = "unreadable"  # none of its photos can be read: replaced by the next
 
 
+REPLACED = (Fate.NO_FACE, Fate.UNREADABLE)
+
+
 @dataclass(frozen=True)
 class Subject:
     """An identity that was drawn, and its photo."""
@@ -24,6 +27,13 @@ class Subject:
     photo: str  # IDENTITY/FILE
     photo_sha256: str
     fate: Fate
+
+
+class NamedRun(NamedTuple):
+    """What a run is called where several share a store, and the manifest that it began with."""
+
+    name: str
+    manifest: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -69,4 +79,5 @@ class ObservationCounts:
 
     subjects: int  # of which all was observed that can be
     observations: int  # of these subjects
+    unfinished: int  # observations of subjects of which more is to be observed
     cloaks_shown: int  # to at least one target model, of whatever identity that was drawn

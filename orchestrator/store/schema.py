@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint
 
 # By hand, so that opening a store that is up to date need not import Alembic.
 VERSIONS = ("0001", "0002")
@@ -36,6 +36,7 @@ draw = Table(  # the identities in the order in which they are drawn, and who wo
     *_keys("run"),
     Column("place", Integer, primary_key=True, autoincrement=False),
     Column("identity", Text, nullable=False),
+    Column("due", Boolean, nullable=False),  # whether there is something left to ask
     Column("holder", Text),  # null where nobody works on it
     Column("expires", Float),  # seconds since 1970
     Column("claim", Text),  # of the call that took the lease

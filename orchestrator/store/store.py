@@ -26,11 +26,23 @@ from orchestrator.store.records import (
     Failure,
     Fate,
     LosslessControl,
+    NamedRun,
     ObservationCounts,
     RecordedCloak,
     Subject,
 )
-from orchestrator.store.schema import CLOAK_KEY, answers, cloaks, failures, observations, probes, quality, runs, subjects
+from orchestrator.store.schema import (
+    CLOAK_KEY,
+    answers,
+    cloaks,
+    draw,
+    failures,
+    observations,
+    probes,
+    quality,
+    runs,
+    subjects,
+)
 
 
 class Store:
@@ -78,12 +90,12 @@ class Store:
 
     # The run.
 
-    def bind(self, name: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    def bind(self, name: str, manifest: Mapping[str, Any]) -> NamedRun:
         """Records the manifest that the run begins with, once.
 
         Returns:
-            the manifest recorded for this run; where there is none, the one recorded for another run of that name, which is
-            then not this one.
+            what is recorded for this run; where that is nothing, what is for another run of that name, which is then not
+            this one.
         """
         row = {
             "run": self._run,
@@ -92,16 +104,13 @@ class Store:
             "begun_at": datetime.now(UTC).isoformat(timespec="seconds"),
         }
 
-        def recorded(connection: Connection) -> str:
+        def recorded(connection: Connection) -> NamedRun:
             changes.add(connection, runs, [row])
-            of_run, of_name = (
-                select(runs.c.manifest).where(each) for each in (runs.c.run == self._run, runs.c.name == name)
-            )
-            found: str = connection.scalar(of_run) or connection.scalars(of_name).one()
-            return found
+            of_run, of_name = (select(runs).where(each) for each in (runs.c.run == self._run, runs.c.name == name))
+            found = connection.execute(of_run).first() or connection.execute(of_name).one()
+            return NamedRun(found.name, json.loads(found.manifest))
 
-        manifest_found: dict[str, Any] = json.loads(self._database.write(recorded))
-        return manifest_found
+        return self._database.write(recorded)
 
     def run_named(self, name: str) -> dict[str, Any] | None:
         """The manifest of a run."""
@@ -176,7 +185,9 @@ class Store:
         self._database.write(changes.failing(self._run, failure))
 
     def reopen_short(self, *, per_probe: int, controls: int = 0) -> int:
-        """Makes subjects begun again that are short, so that what failed before is asked for once more.
+        """Has those subjects worked on again, and no others, that are short, so that what failed is asked for once more.
+
+        They stay subjects meanwhile: what was observed of them counts.
 
         Args:
             per_probe: the observations that a subject has when it is not short.
@@ -190,12 +201,17 @@ class Store:
         if controls:
             kept = select(probes.c.probe).where(probes.c.run == self._run).group_by(probes.c.probe)
             whole = whole.where(table.probe.in_(kept.having(func.count() >= controls)))
-        statement = (
-            update(subjects)
-            .where(subjects.c.run == self._run, subjects.c.fate == Fate.SUBJECT.value, subjects.c.photo.not_in(whole))
-            .values(fate=Fate.BEGUN.value)
+        of_subjects = select(subjects.c.identity).where(
+            subjects.c.run == self._run, subjects.c.fate == Fate.SUBJECT.value, subjects.c.photo.not_in(whole)
         )
-        return self._database.write(lambda connection: connection.execute(statement).rowcount)
+        done = select(subjects.c.identity).where(subjects.c.run == self._run, subjects.c.fate == Fate.SUBJECT.value)
+        drawn = update(draw).where(draw.c.run == self._run)
+
+        def reopened(connection: Connection) -> int:
+            connection.execute(drawn.where(draw.c.identity.in_(done)).values(due=False))
+            return connection.execute(drawn.where(draw.c.identity.in_(of_subjects)).values(due=True)).rowcount
+
+        return self._database.write(reopened)
 
     # The draw and its leases; see `leases.py`.
 
@@ -267,14 +283,11 @@ class Store:
         """How far the run is, without reading its observations."""
         of_run, table = subjects.c.run == self._run, observations.c
         done = select(func.count()).select_from(subjects).where(of_run, subjects.c.fate == Fate.SUBJECT.value)
-        seen = (
-            select(func.count())
-            .select_from(observations)
-            .where(table.run == self._run, table.probe.in_(self._photos_of_subjects()))
-        )
+        of_probes = select(func.count()).select_from(observations).where(table.run == self._run)
+        seen, unfinished = (of_probes.where(table.probe.in_(self._photos(fate))) for fate in (Fate.SUBJECT, Fate.BEGUN))
         each_cloak = select(*(table[name] for name in CLOAK_KEY)).where(table.run == self._run).distinct().subquery()
-        shown = select(func.count()).select_from(each_cloak)
-        counts = self._database.read(lambda connection: [connection.scalar(query) or 0 for query in (done, seen, shown)])
+        queries = done, seen, unfinished, select(func.count()).select_from(each_cloak)
+        counts = self._database.read(lambda connection: [connection.scalar(query) or 0 for query in queries])
         return ObservationCounts(*counts)
 
     def answers(self, *, probe: str) -> dict[Cell, str]:
@@ -285,14 +298,14 @@ class Store:
     def cloaks(self, *, probe: str | None = None) -> list[RecordedCloak]:
         """The cloaks of a probe that were crafted before, or those of all of the run's subjects, probe by probe."""
         table = cloaks.c
-        wanted = table.probe.in_(self._photos_of_subjects()) if probe is None else table.probe == probe
+        wanted = table.probe.in_(self._photos(Fate.SUBJECT)) if probe is None else table.probe == probe
         query = select(cloaks).where(table.run == self._run, wanted).order_by(*(table[name] for name in CLOAK_KEY))
         return [RecordedCloak(row.probe, _key_of(row), row.probe_sha256, row.cloak_sha256) for row in self._rows(query)]
 
     def lossless_controls(self, *, probe: str | None = None) -> dict[tuple[str, str], LosslessControl]:
         """By probe and source model, the lossless controls that were kept: of one probe, or of all of the run's subjects."""
         table = probes.c
-        wanted = table.probe.in_(self._photos_of_subjects()) if probe is None else table.probe == probe
+        wanted = table.probe.in_(self._photos(Fate.SUBJECT)) if probe is None else table.probe == probe
         return {
             (row.probe, row.source_model): LosslessControl(row.probe, row.source_model, row.probe_sha256, row.file_sha256)
             for row in self._rows(select(probes).where(table.run == self._run, wanted))
@@ -301,7 +314,7 @@ class Store:
     def quality(self) -> list[CloakQuality]:
         """What was measured of the cloaks of the run's subjects, probe by probe."""
         table = quality.c
-        query = select(quality).where(table.run == self._run, table.probe.in_(self._photos_of_subjects()))
+        query = select(quality).where(table.run == self._run, table.probe.in_(self._photos(Fate.SUBJECT)))
         return [
             CloakQuality(row.probe, _key_of(row), row.ssim, math.inf if row.psnr is None else row.psnr)
             for row in self._rows(query.order_by(*(table[name] for name in CLOAK_KEY)))
@@ -312,11 +325,11 @@ class Store:
 
         No observation becomes an object of its own, so that a million are read in seconds.
         """
-        photos = self._photos_of_subjects()
+        photos = self._photos(Fate.SUBJECT)
         return self._database.read(lambda connection: rank_matrix(connection, run=self._run, probes=photos))
 
-    def _photos_of_subjects(self) -> Select[tuple[str]]:
-        return select(subjects.c.photo).where(subjects.c.run == self._run, subjects.c.fate == Fate.SUBJECT.value)
+    def _photos(self, fate: Fate) -> Select[tuple[str]]:
+        return select(subjects.c.photo).where(subjects.c.run == self._run, subjects.c.fate == fate.value)
 
     def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         return self._database.read(lambda connection: connection.execute(query).all())

@@ -94,10 +94,12 @@ class Evaluated:
 
     finished: Finished
     printed: str
+    figures: str | None  # of psr.csv, as they were then
 
     @property
     def csv(self) -> str:
-        return (self.finished.folder / "psr.csv").read_text()
+        assert self.figures is not None, "no figures were written"
+        return self.figures
 
     @property
     def outcome(self) -> dict[str, Any]:
@@ -173,6 +175,7 @@ class Bench:
         keep_cloaks: bool = True,
         in_flight: int = 1,
         allow_incomplete: bool = False,
+        store: str | None = None,
         **changes: Any,
     ) -> Evaluated:
         async with self.protector.serving() as protector, self.invader.serving() as invader:
@@ -183,6 +186,7 @@ class Bench:
                 keep_cloaks=keep_cloaks,
                 in_flight=in_flight,
                 allow_incomplete=allow_incomplete,
+                store=store,
                 **changes,
             )
 
@@ -195,6 +199,7 @@ class Bench:
         keep_cloaks: bool = True,
         in_flight: int = 1,
         allow_incomplete: bool = False,
+        store: str | None = None,
         **changes: Any,
     ) -> Evaluated:
         text = io.StringIO()
@@ -205,11 +210,13 @@ class Bench:
             folder=RunFolder(folder or self.folder),
             keep_cloaks=keep_cloaks,
             subjects_in_flight=in_flight,
+            store=store,
             patience=PATIENCE_SECONDS,
             allow_incomplete=allow_incomplete,
             console=Console(file=text, width=500),
         )
-        return Evaluated(finished, text.getvalue())
+        psr = finished.folder / "psr.csv"
+        return Evaluated(finished, text.getvalue(), psr.read_text() if psr.exists() else None)
 
     async def fails(self, kind: type[OrchestratorError], **changes: Any) -> str:
         with pytest.raises(kind) as failure:

@@ -24,6 +24,7 @@ def upgrade() -> None:
         sa.Column("run", _Text, primary_key=True),
         sa.Column("place", sa.Integer, primary_key=True, autoincrement=False),
         sa.Column("identity", _Text, nullable=False),
+        sa.Column("due", sa.Boolean, nullable=False),
         sa.Column("holder", _Text),
         sa.Column("expires", sa.Float),
         sa.Column("claim", _Text),

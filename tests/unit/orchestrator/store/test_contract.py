@@ -10,6 +10,7 @@ from orchestrator.protocol import Cell
 from orchestrator.store import (
     Failure,
     Fate,
+    LosslessControl,
     ObservationCounts,
     RecordedCloak,
     Store,
@@ -158,31 +159,63 @@ def test_a_run_is_bound_to_the_manifest_it_began_with(place: Place) -> None:
     store, other = place.store(run="r"), place.store(run="another plan")
     manifest = {"digest": "r", "protocol": {"seed": 1, "faces": "фото"}}
     assert store.run_named("pilot") is None
-    assert store.bind("pilot", manifest) == manifest
-    assert store.bind("pilot", manifest | {"written": "later"}) == manifest, "the first stays"
-    assert store.bind("called otherwise", {"digest": "r"}) == manifest, "the run is the plan, whatever it is called"
-    assert other.bind("pilot", {"digest": "another plan"}) == manifest, "the caller sees what differs, and refuses"
+    assert store.bind("pilot", manifest) == ("pilot", manifest)
+    assert store.bind("pilot", manifest | {"written": "later"}) == ("pilot", manifest), "the first stays"
+    assert store.bind("called otherwise", {"digest": "r"}) == ("pilot", manifest), "the caller sees its name"
+    assert other.bind("pilot", {"digest": "another plan"}) == ("pilot", manifest), "the caller refuses"
     assert store.run_named("pilot") == other.run_named("pilot") == manifest
-    assert other.bind("second", {"digest": "another plan"}) == {"digest": "another plan"}
+    assert other.bind("second", {"digest": "another plan"}) == ("second", {"digest": "another plan"})
 
 
 def test_how_far_a_run_is(store: Store) -> None:
-    assert store.observation_counts() == ObservationCounts(subjects=0, observations=0, cloaks_shown=0)
+    assert store.observation_counts() == ObservationCounts(subjects=0, observations=0, unfinished=0, cloaks_shown=0)
     fill(store)
     another = [observation("alice/a.jpg", Cell("facenet", "bim", 16, "resnet50"), 1)]
     store.observe(another, cloak_sha256="f" * 64, answers={})
-    assert store.observation_counts() == ObservationCounts(subjects=1, observations=3, cloaks_shown=3)
+    assert store.observation_counts() == ObservationCounts(subjects=1, observations=3, unfinished=0, cloaks_shown=3)
 
 
-def test_subjects_that_are_short_of_observations_are_begun_again(store: Store) -> None:
+def test_what_was_observed_of_a_subject_that_is_not_done_is_told_apart(store: Store) -> None:
+    fill(store)
+    store.put_subject(drawn("carol", Fate.BEGUN))
+    store.observe([observation("carol/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={})
+    counts = store.observation_counts()
+    assert (counts.subjects, counts.observations, counts.unfinished) == (1, 2, 1)
+
+
+def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: Store) -> None:
+    store.draw(["whole", "short", "none", "faceless"])
     for name, fate in (("whole", Fate.SUBJECT), ("short", Fate.SUBJECT), ("none", Fate.SUBJECT), ("faceless", Fate.NO_FACE)):
         store.put_subject(drawn(name, fate))
+    assert store.outstanding(wanted=3) == 0
     for probe, cells in (("whole/1.jpg", [CELL, OTHER]), ("short/1.jpg", [CELL])):
         store.observe([observation(probe, cell, 1) for cell in cells], cloak_sha256="c" * 64, answers={})
     assert store.reopen_short(per_probe=2) == 2
     fates = {subject.identity: subject.fate for subject in store.subjects()}
-    assert fates == {"whole": Fate.SUBJECT, "short": Fate.BEGUN, "none": Fate.BEGUN, "faceless": Fate.NO_FACE}
-    assert store.reopen_short(per_probe=2) == 0
+    assert fates == {"whole": Fate.SUBJECT, "short": Fate.SUBJECT, "none": Fate.SUBJECT, "faceless": Fate.NO_FACE}
+    assert [store.claim(wanted=3, holder="h") for _ in range(3)] == ["short", "none", None]
+    store.put_subject(drawn("short", Fate.SUBJECT))
+    assert store.outstanding(wanted=3) == 1
+    assert store.reopen_short(per_probe=1) == 1, "by another measure only one is short, and no other is worked on"
+    assert store.outstanding(wanted=3) == 1
+
+
+def test_a_subject_without_its_lossless_controls_is_short_where_they_are_wanted(store: Store) -> None:
+    store.draw(["whole"])
+    store.put_subject(drawn("whole", Fate.SUBJECT))
+    store.observe([observation("whole/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={})
+    assert store.reopen_short(per_probe=1) == 0
+    assert store.reopen_short(per_probe=1, controls=1) == 1
+    store.put_lossless_control(LosslessControl("whole/1.jpg", "facenet", "a" * 64, "b" * 64))
+    assert store.reopen_short(per_probe=1, controls=1) == 0
+
+
+def test_what_became_of_an_identity_stays(store: Store) -> None:
+    store.put_subject(drawn("alice", Fate.BEGUN))
+    store.put_subject(drawn("alice", Fate.SUBJECT))
+    for late in (Fate.BEGUN, Fate.NO_FACE):
+        store.put_subject(drawn("alice", late))
+        assert [subject.fate for subject in store.subjects()] == [Fate.SUBJECT]
 
 
 def test_changes_are_committed_together_and_one_that_cannot_be_made_keeps_none_from_being_made(store: Store) -> None:

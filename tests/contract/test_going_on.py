@@ -1,0 +1,102 @@
+"""Runs that go on in other circumstances than they began in."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.errors import InputError
+from orchestrator.report.run import read_run
+from tests.contract.fakes import Fault, Shown
+from tests.contract.test_orchestrator_against_fakes import IDENTITIES, Bench, draw, observed
+
+SHORT = "d"
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def failing(identity: str) -> Callable[[Shown, int], Fault | None]:
+    return lambda shown, _: Fault() if (shown.identity, shown.method, shown.epsilon) == (identity, "bim", 8) else None
+
+
+def shared(bench: Bench) -> str:
+    return f"sqlite:///{bench.root / 'shared.sqlite'}"
+
+
+async def test_a_complete_run_whose_cloaks_were_discarded_stays_complete_where_its_photos_are_gone(bench: Bench) -> None:
+    first = (await bench.evaluate(keep_cloaks=False)).csv
+    (bench.faces / "a" / "0.jpg").write_bytes(b"damaged")
+    again = await bench.evaluate(keep_cloaks=True)
+    assert again.finished.complete
+    assert "a/0.jpg: is not there any more; its lossless controls are not asked for" in again.printed
+    assert again.csv == first
+    assert {identity for identity, _ in bench.protector.controls_asked} == set("bcd")
+    assert (await bench.evaluate(keep_cloaks=False)).csv == first
+
+
+async def test_an_adaptive_run_does_not_decide_on_answers_that_are_missing(bench: Bench) -> None:
+    bench.add(*IDENTITIES)
+    short = draw(IDENTITIES)[1]
+    bench.invader.fault = failing(short)
+    looking: dict[str, Any] = {"subjects": None, "until_halfwidth": 49.0}
+    evaluated = await bench.evaluate(**looking)
+    assert not evaluated.finished.complete
+    assert "cells are short: whether these are enough cannot be told" in evaluated.printed
+    assert evaluated.outcome["subjects_wanted"] is None
+    assert not read_run(bench.folder).complete
+    bench.invader.fault = lambda shown, time: None
+    evaluated = await bench.evaluate(**looking)
+    assert evaluated.finished.complete
+    assert evaluated.outcome["subjects_wanted"] == len(IDENTITIES)
+    assert read_run(bench.folder).complete
+
+
+async def test_an_outcome_is_forgotten_when_the_run_goes_on(bench: Bench) -> None:
+    bench.invader.fault = failing(SHORT)
+    await bench.evaluate()
+    assert not read_run(bench.folder).going_on
+    going_on: list[bool] = []
+
+    def look(shown: Shown, _time: int) -> None:
+        going_on.append(read_run(bench.folder).going_on)
+
+    bench.invader.fault = look
+    await bench.evaluate()
+    assert going_on == [True]
+    assert not read_run(bench.folder).going_on
+
+
+async def test_what_a_spent_budget_left_unfinished_is_said_and_replaces_nobody(bench: Bench) -> None:
+    bench.invader.queries_left = 7
+    evaluated = await bench.evaluate(in_flight=4)
+    assert not evaluated.finished.complete
+    assert f"{len(observed(bench.folder))} observations are of subjects that are not done" in evaluated.printed
+    assert evaluated.outcome["replaced"] == {}
+
+
+async def test_a_plan_that_the_store_refuses_leaves_nothing_in_a_new_folder(bench: Bench) -> None:
+    store = shared(bench)
+    await bench.evaluate(folder=bench.root / "one" / "run", store=store)
+    other = bench.root / "two" / "run"
+    with pytest.raises(InputError, match=r"holds another run; what differs: protocol.seed: 0 then, 1 now"):
+        await bench.evaluate(folder=other, store=store, seed=1)
+    assert (await bench.evaluate(folder=other, store=store)).finished.complete, "the command, mended"
+
+
+async def test_another_name_is_no_way_to_the_same_run(bench: Bench) -> None:
+    store = shared(bench)
+    await bench.evaluate(folder=bench.root / "one", store=store)
+    asked = bench.invader.asked.total()
+    with pytest.raises(InputError, match=r"holds a run of the same plan that is called 'one', got 'two'"):
+        await bench.evaluate(folder=bench.root / "two", store=store)
+    assert bench.invader.asked.total() == asked
+
+
+async def test_a_run_folder_may_be_renamed(bench: Bench) -> None:
+    first = (await bench.evaluate()).csv
+    renamed = bench.folder.rename(bench.root / "renamed")
+    assert (await bench.evaluate(folder=renamed)).csv == first
