@@ -1040,13 +1040,20 @@ class Program:
     errors: str
 
 
+# Jobs of a shell may have it ignored. Not by `preexec_fn`: this process would be forked while gRPC's threads run.
+HEEDING_CTRL_C = """
+import runpy, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+runpy.run_module("orchestrator", run_name="__main__")
+"""
+
+
 async def start(bench: Bench, protector: str, invader: str) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "orchestrator", "evaluate", "--faces", str(bench.faces), "--run", str(bench.folder)),
+        *(sys.executable, "-c", HEEDING_CTRL_C, "evaluate", "--faces", str(bench.faces), "--run", str(bench.folder)),
         *("--protector", protector, "--invader", invader, "--subjects", "4", "--epsilons", "8,4", "--k", "5,1"),
         *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--methods", "bim", "--in-flight", "1"),
         *("--patience", str(PATIENCE_SECONDS)),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # jobs of a shell may have it ignored
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
