@@ -1,5 +1,7 @@
 """One question, and whether it is worth asking again when a call failed."""
 
+import asyncio
+import random
 from collections.abc import Awaitable, Callable
 
 from orchestrator.circuit import Circuit
@@ -8,21 +10,34 @@ from orchestrator.errors import (
     OrchestratorError,
     QueryBudgetSpentError,
     ServiceChangedError,
+    ServiceGoneError,
     UnreachableServiceError,
     UnusableServiceError,
 )
 
-ATTEMPTS = 3  # of a call that fails without an answer between
+ATTEMPTS = 4  # of a call that fails without an answer between
+# Before the second attempt, and doubled before each further one; half of it is drawn, so that not all come back at once. The
+# three waits take 3.5 s at least: a service that stumbles for a second or two costs no question.
+FIRST_WAIT_SECONDS = 1.0
 OUTAGES = 5  # of its service that a call waits for without an answer between: a photo may be what brings it down
 
 
 class Attempts:
     """How often a question failed since it was last answered."""
 
-    def __init__(self, circuit: Circuit, give_up: Callable[[OrchestratorError], Awaitable[None]]) -> None:
-        """`give_up` records a failure that is final."""
+    def __init__(
+        self,
+        circuit: Circuit,
+        give_up: Callable[[OrchestratorError], Awaitable[None]],
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """`give_up` records a failure that is final; `draw` gives a number from 0 to 1."""
         self._circuit = circuit
         self._give_up = give_up
+        self._sleep = sleep
+        self._draw = draw
         self._failures = self._outages = 0
 
     def answered(self) -> None:
@@ -30,7 +45,7 @@ class Attempts:
         self._failures = self._outages = 0
 
     async def again(self, error: CallError | UnusableServiceError) -> bool:
-        """Whether to ask once more; where the service does not answer, this waits until it does. False: it was recorded.
+        """Whether to ask once more, after a wait: where the service does not answer, until it does. False: it was recorded.
 
         Raises:
             UnusableServiceError: it is the service that failed, and not the question.
@@ -42,12 +57,16 @@ class Attempts:
                 return True
             await self._give_up(error)
             return False
+        if isinstance(error, ServiceGoneError):
+            raise error
         self._failures += 1
         if isinstance(error, CallError):
             passing = error.passing
         else:
             passing = not isinstance(error, QueryBudgetSpentError | ServiceChangedError)
         if passing and self._failures < ATTEMPTS:
+            longest = FIRST_WAIT_SECONDS * 2 ** (self._failures - 1)
+            await self._sleep((1 + self._draw()) / 2 * longest)
             return True
         await self._give_up(error)
         if isinstance(error, UnusableServiceError):

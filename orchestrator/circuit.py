@@ -8,11 +8,10 @@ from datetime import UTC, datetime
 
 from orchestrator.errors import ServiceGoneError, UnreachableServiceError
 
-PATIENCE_SECONDS = 120.0  # unless a run is told otherwise
 PATIENCE_SECONDS = 120.0  # in which a service is started again, with its networks
 FIRST_WAIT_SECONDS = 0.2
 LONGEST_WAIT_SECONDS = 5.0
-_GO_ON = "what was observed is recorded, and the run can be gone on with"
+GO_ON = "what was observed is recorded, and the run can be gone on with"
 
 
 class Circuit:
@@ -73,7 +72,7 @@ class Circuit:
         longest = FIRST_WAIT_SECONDS
         while True:
             if (end := self._ended()) is not None:
-                raise ServiceGoneError(f"{end}; {_GO_ON}")
+                raise ServiceGoneError(f"{end}; {GO_ON}")
             try:
                 await self._check()
                 break
@@ -81,7 +80,7 @@ class Circuit:
                 away = self._clock() - begun
                 if away >= self._patience:
                     raise ServiceGoneError(
-                        f"{error}; it has not answered since {clock_time:%H:%M:%S}, for {away:.0f} s; {_GO_ON}"
+                        f"{error}; it has not answered since {clock_time:%H:%M:%S}, for {away:.0f} s; {GO_ON}"
                     ) from error
             if not noted:
                 self._note(f"the {self._name} does not answer; waiting for it for up to {self._patience:g} s")

@@ -80,18 +80,19 @@ async def evaluate(
     async with AsyncExitStack() as stack:
         holder = stack.enter_context(Holder(folder.holders))
         if holder.alone():
-            folder.sweep()
+            folder.sweep(before_ns=holder.since_ns)
         with console.status("starting the services"):
             protector_at, invader_at = await asyncio.gather(
                 *(stack.enter_async_context(_whereabouts(choice, folder, console)) for choice in (protector, invader))
             )
+        note = partial(console.print, style="yellow", markup=False, highlight=False)
         protector_client = ProtectorClient(protector_at.address, tls=protector.tls_in_use)
         stack.push_async_callback(protector_client.close)
-        invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
+        invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use, patience=patience, note=note)
         stack.push_async_callback(invader_client.close)
         planned = await make_plan(wish, protector_client, invader_client)
         plan = planned.plan
-        observations = _open_store(plan, folder, asked=store, patience=patience)
+        observations = _open_store(plan, folder, asked=store, patience=patience, note=note)
         stack.callback(observations.close)
         journal = await stack.enter_async_context(Journal(observations))
         _announce(planned, folder, console, budget=_budget_note(planned, observations, invader_client.queries_left))
@@ -151,11 +152,11 @@ async def evaluate(
         )
 
 
-def _open_store(plan: Plan, folder: RunFolder, *, asked: str | None, patience: float) -> Store:
+def _open_store(plan: Plan, folder: RunFolder, *, asked: str | None, patience: float, note: Callable[[str], None]) -> Store:
     """The store of the run that a folder holds, or begins with; it decides which run that is where several begin at once."""
     folder.check_same(plan)
     location = folder.store_location(asked)
-    store = Store(location, run=plan.digest(), patience=patience)
+    store = Store(location, run=plan.digest(), patience=patience, note=note)
     try:
         elsewhere = None if location == folder.observations else store.name
         recorded = store.bind(folder.name, plan.manifest())

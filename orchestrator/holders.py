@@ -4,6 +4,7 @@ import fcntl
 import os
 import socket
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,7 @@ from uuid import uuid4
 from orchestrator.errors import OrchestratorError
 
 SUFFIX = ".lock"
+UNLOCKED = ".unlocked"  # until the lock is taken
 
 
 class Holder:
@@ -32,10 +34,18 @@ class Holder:
             OrchestratorError: the file cannot be made.
         """
         path = self._path(self.name)
+        unlocked = path.with_suffix(UNLOCKED)
         try:
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            self._lock = os.open(path, os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self._lock = os.open(unlocked, os.O_CREAT | os.O_RDWR, 0o600)
+            try:
+                fcntl.flock(self._lock, fcntl.LOCK_EX)
+                unlocked.rename(path)  # with the lock on it: nobody finds it without, and takes this process for dead
+            except OSError:
+                os.close(self._lock)
+                with suppress(OSError):
+                    unlocked.unlink()
+                raise
         except OSError as error:
             raise OrchestratorError(f"{path}: cannot be locked: {error.strerror or error}") from error
         return self
@@ -43,8 +53,16 @@ class Holder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._path(self.name).unlink(missing_ok=True)
-        os.close(self._lock)
+        try:
+            with suppress(OSError):  # one that stays is taken for a dead one's, and removed by the next
+                self._path(self.name).unlink()
+        finally:
+            os.close(self._lock)
+
+    @property
+    def since_ns(self) -> int:
+        """When it took the lock, by the clock that the folder's files go by, in nanoseconds."""
+        return os.fstat(self._lock).st_mtime_ns
 
     def dead(self, holders: Iterable[str]) -> frozenset[str]:
         """Those of the holders that shared the folder and are no more. Of one that works elsewhere nothing is known."""
@@ -59,7 +77,8 @@ class Holder:
         kept = {self._path(name) for name in (*but, self.name)}
         for path in self._folder.glob(f"*{SUFFIX}"):
             if path not in kept and self._is_dead(path):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # another was faster, or the folder became read-only
+                    path.unlink()
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}{SUFFIX}"

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +63,12 @@ class RunFolder:
             raise OrchestratorError(f"--run: {self.root} cannot be made: {error.strerror or error}") from error
 
     def _check_nothing_else(self) -> None:
-        own = {self.observations.name, self.logs.name, self.holders.name, *(folder.name for folder in self.pictures)}
-        others = sorted(path.name for path in self.root.iterdir() if path.name not in own)
+        folders = (self.logs, self.holders, *self.pictures)
+        own = {self._manifest.name, *(folder.name for folder in folders)}  # another process may begin it at this moment
+        begins = self.observations.name, UNFINISHED  # with the files that SQLite puts beside its own
+        others = sorted(
+            path.name for path in self.root.iterdir() if path.name not in own and not path.name.startswith(begins)
+        )
         if others:
             raise InputError(f"--run: expected a new folder or one that holds a run, got {self.root} with {others[0]}")
 
@@ -87,11 +92,17 @@ class RunFolder:
         """Where what a service logs goes."""
         return self.logs / f"{service}.log"
 
-    def sweep(self) -> None:
-        """Removes what a process that died left half written; nobody may be writing."""
+    def sweep(self, *, before_ns: int) -> None:
+        """Removes what a process that died left half written.
+
+        Args:
+            before_ns: Nobody who writes had begun by then, in nanoseconds: what is younger may be somebody's.
+        """
         for place in (self.root, *self.pictures):
             for path in place.rglob(f"{UNFINISHED}*"):
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # it was not there any more, or has to stay
+                    if path.stat().st_mtime_ns < before_ns:
+                        path.unlink()
 
     def check_same(self, plan: Plan) -> None:
         """Makes sure that the manifest is the plan's where there is one.
@@ -152,12 +163,12 @@ class RunFolder:
         return found
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Replaces the manifest, whole or not at all."""
-        write_whole(self._manifest, (json.dumps(manifest, indent=2) + "\n").encode())
+        """Replaces the manifest, whole or not at all, whatever happens to the machine."""
+        write_whole(self._manifest, (json.dumps(manifest, indent=2) + "\n").encode(), durable=True)
 
     def write_psr(self, csv: str) -> None:
-        """Replaces `psr.csv`, whole or not at all."""
-        write_whole(self._psr_csv, csv.encode())
+        """Replaces `psr.csv`, whole or not at all, whatever happens to the machine."""
+        write_whole(self._psr_csv, csv.encode(), durable=True)
 
     def keep_cloak(self, sha256: str, suffix: str, encoded: bytes) -> None:
         """Keeps a cloak, whole or not at all."""
@@ -184,7 +195,7 @@ class RunFolder:
 
 def _keep(path: Path, sha256: str, encoded: bytes) -> None:
     if _kept(path, sha256) is None:
-        write_whole(path, encoded)
+        write_whole(path, encoded)  # what a power cut makes of it is told by its digest, and it can be had again
 
 
 def _kept(path: Path, sha256: str) -> bytes | None:
@@ -195,14 +206,14 @@ def _kept(path: Path, sha256: str) -> bytes | None:
     return encoded if hashlib.sha256(encoded).hexdigest() == sha256 else None
 
 
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all, readable by its owner only.
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Writes a file whole or not at all, readable by its owner only; `durable`: see `replace_file`.
 
     Raises:
         OrchestratorError: it cannot be written.
     """
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
-        replace_file(path, content)
+        replace_file(path, content, durable=durable)
     except OSError as error:
         raise OrchestratorError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -162,7 +162,7 @@ class Runner:
                 yield
             finally:
                 renewing.cancel()
-                with suppress(StoreError):  # then they expire
+                with self._store.at_once(), suppress(StoreError):  # then they expire
                     await self._journal.run(partial(self._store.release, holder=self._holder.name))
 
     async def _renew(self) -> None:

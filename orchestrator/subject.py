@@ -1,6 +1,7 @@
 """Asks all that is not yet answered about one subject, and records the answers."""
 
 import asyncio
+import errno
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,9 @@ from rpc.errors import ServiceError
 from rpc.images import ImageLimits, decode_image
 
 CLASSIFICATIONS_IN_FLIGHT = 8
+
+# What keeps a photo from being read as long as nobody mends it: it is gone, forbidden, or no file.
+_OF_THE_PHOTO = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP})
 
 
 class Progress(Protocol):
@@ -148,11 +152,21 @@ class SubjectObserver:
         await self._journal.run(partial(self._store.put_subject, subject))
 
     def _readable_photo(self, identity: str) -> tuple[Photo, bytes] | None:
+        """The first of an identity's photos that can be read; None where there is none.
+
+        Raises:
+            InputError: whether one can be read could not be told: another in its place would be another draw.
+        """
         for photo in drawn_photos(self._plan.faces, identity, seed=self._plan.seed):
             try:
                 encoded = photo.read()
                 decode_image(encoded, field=photo.name, limits=ImageLimits())
             except (OSError, ServiceError) as error:
+                if isinstance(error, OSError) and error.errno not in _OF_THE_PHOTO:
+                    raise InputError(
+                        f"--faces: {photo.name}: expected a photo that can be read, or that never can be; got an error that "
+                        f"may pass: {error.strerror or error}; see to it, and the same command goes on"
+                    ) from error
                 self.tally.unreadable_photos.append(photo.name)
                 self._progress.note(f"skipped: {error}")
             else:

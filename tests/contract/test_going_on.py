@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.report.run import read_run
 from tests.contract.fakes import Fault, Shown
 from tests.contract.test_orchestrator_against_fakes import IDENTITIES, Bench, draw, observed
@@ -100,3 +101,12 @@ async def test_a_run_folder_may_be_renamed(bench: Bench) -> None:
     first = (await bench.evaluate()).csv
     renamed = bench.folder.rename(bench.root / "renamed")
     assert (await bench.evaluate(folder=renamed)).csv == first
+
+
+async def test_an_invader_that_always_says_later_ends_the_run_when_its_patience_ends(bench: Bench) -> None:
+    bench.invader.fault = lambda shown, time: Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", "RATE_LIMITED")
+    message = await bench.fails(UnusableServiceError)
+    assert "it has let nothing through since " in message
+    assert observed(bench.folder) == set()
+    bench.invader.fault = lambda shown, time: None
+    assert (await bench.evaluate()).finished.complete

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from invader_service.servicer import LOOPBACK_CLIENT
 from orchestrator.clients import InvaderClient
+from orchestrator.errors import ServiceGoneError
 from recognizers.extraction import Face
 from rpc.certificates import Authority
 from rpc.channel import open_channel
@@ -332,6 +334,31 @@ async def test_the_orchestrator_waits_until_it_may_ask_again() -> None:
     assert limit.refused == 12
     assert answer is not None
     assert len(answer["small"]) == 3
+
+
+async def test_an_invader_that_lets_nothing_through_is_told_of_once_and_gone_when_patience_ends() -> None:
+    limit, notes = SlowToLetIn(10**9), list[str]()
+    async with serving_invader(rate_limit=limit) as service:
+        client = InvaderClient(service.address, patience=0.3, note=notes.append)
+        questions = (client.classify(IMAGE, target_models=["small"], k=3) for _ in range(8))
+        answers = await asyncio.gather(*questions, return_exceptions=True)
+        await client.close()
+    assert {type(answer) for answer in answers} == {ServiceGoneError}
+    assert str(answers[0]).startswith(f"invader at {service.address}: too early; it has let nothing through since ")
+    assert notes == [
+        f"invader at {service.address}: too early; asking again when it says, for up to 0.3 s in which it answers nothing"
+    ]
+
+
+async def test_who_asks_all_at_once_is_answered_by_an_invader_that_lets_one_through_now_and_then() -> None:
+    patience = 1.0
+    async with serving_invader(rate_limit=RateLimit(5)) as service:
+        client = InvaderClient(service.address, patience=patience)
+        began = time.monotonic()
+        answers = await asyncio.gather(*(client.classify(IMAGE, target_models=["small"], k=3) for _ in range(15)))
+        await client.close()
+    assert time.monotonic() - began > patience
+    assert all(answer is not None for answer in answers)
 
 
 async def test_the_orchestrator_knows_what_is_left_of_its_budget() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
+from orchestrator.attempts import ATTEMPTS
 from orchestrator.protocol import Storage
 from tests.contract.fakes import Fault, Shown
 from tests.contract.test_orchestrator_against_fakes import CLOAKS, IDENTITIES, Bench, draw, manifest, observed
@@ -110,7 +111,7 @@ async def test_one_that_cannot_be_had_is_recorded_and_the_run_is_complete_withou
     bench.protector.control_fault = Fault(message="out of memory")
     evaluated = await bench.evaluate()
     assert evaluated.finished.complete
-    assert set(bench.protector.controls_asked.values()) == {3}
+    assert set(bench.protector.controls_asked.values()) == {ATTEMPTS}
     assert evaluated.outcome["failed_calls"] == 4
     assert "failed: b/0.jpg: lossless control of facenet: protector at " in evaluated.printed
     assert len(observed(bench.folder)) == 40

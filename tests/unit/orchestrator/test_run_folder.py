@@ -2,8 +2,9 @@
 
 import errno
 import json
+import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -88,6 +89,84 @@ def test_a_folder_in_which_a_run_only_just_began_is_taken(folder: RunFolder) -> 
     RunFolder(folder.root).create()
     RunFolder(folder.root).bind(PLAN)
     assert folder.manifest() is not None
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(("observations.sqlite", "observations.sqlite-wal", "observations.sqlite-shm"), id="a store"),
+        pytest.param(("observations.sqlite-journal",), id="a store that becomes one"),
+        pytest.param((".part-ab12cd",), id="half a file"),
+    ],
+)
+def test_a_folder_in_which_a_process_died_as_it_began_or_begins_at_this_moment_is_taken(
+    tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    for name in names:
+        (tmp_path / name).touch()
+    folder = RunFolder(tmp_path)
+    folder.create()
+    folder.bind(PLAN)
+    assert folder.manifest() is not None
+
+
+def test_a_folder_in_which_another_process_writes_the_manifest_as_it_is_looked_at_is_taken(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = Path.iterdir
+
+    def written_first(path: Path) -> Iterator[Path]:
+        RunFolder(folder.root).bind(PLAN)
+        return listed(path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", written_first)
+        folder.create()
+    assert folder.manifest() is not None
+
+
+def test_half_written_files_of_before_are_swept_and_those_that_are_being_written_are_left(folder: RunFolder) -> None:
+    pictures = folder.root / "cloaks" / DIGEST[:2]
+    pictures.mkdir()
+    old, young = ([place / f".part-{name}" for place in (folder.root, pictures)] for name in ("old", "young"))
+    for path in (*old, *young):
+        path.touch()
+    began_ns = 10**9 + old[0].stat().st_mtime_ns
+    for path in young:
+        os.utime(path, ns=(began_ns, began_ns))
+    folder.keep_cloak(DIGEST, ".jpg", ENCODED)
+    folder.sweep(before_ns=began_ns)
+    assert sorted(folder.root.rglob(".part-*")) == sorted(young)
+    assert folder.kept_cloak(DIGEST, ".jpg") == ENCODED
+
+
+def test_what_cannot_be_swept_stays(folder: RunFolder) -> None:
+    in_the_way = folder.root / ".part-folder"
+    in_the_way.mkdir()
+    half = folder.root / "cloaks" / ".part-file"
+    half.touch()
+    folder.sweep(before_ns=2 * half.stat().st_mtime_ns)
+    assert in_the_way.exists()
+    assert not half.exists()
+
+
+def test_the_manifest_and_the_figures_wait_for_the_disk_and_pictures_do_not(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[str] = []
+    sync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        synced.append(Path(f"/proc/self/fd/{descriptor}").readlink().name[:6])
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    folder.keep_cloak(DIGEST, ".jpg", ENCODED)
+    folder.keep_lossless_control(DIGEST, ENCODED)
+    assert synced == []
+    folder.bind(PLAN)
+    folder.write_psr("source_model\n")
+    assert synced == [".part-", folder.root.name] * 2
 
 
 def test_making_a_folder_twice_leaves_what_is_in_it(folder: RunFolder) -> None:
