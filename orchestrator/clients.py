@@ -1,8 +1,8 @@
 """The two services as the run sees them."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -10,8 +10,10 @@ import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
+from orchestrator.admission import Admission
+from orchestrator.circuit import PATIENCE_SECONDS
 from orchestrator.connection import Connection
-from orchestrator.errors import RateLimitedError, UnusableServiceError
+from orchestrator.errors import UnusableServiceError
 from orchestrator.offers import LIST_SECONDS, Listing, Offers
 from orchestrator.protocol import CloakKey, Reading, Storage
 from rpc.offer import received_offer
@@ -19,7 +21,6 @@ from rpc.tls import TlsMaterial
 
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
 CLASSIFY_SECONDS = 300.0
-SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 50, 60_000  # where an invader limits the rate
 
 _READINGS = {Reading.DETECTED: invader_pb2.READING_DETECTED, Reading.WHOLE: invader_pb2.READING_WHOLE}
 
@@ -162,6 +163,10 @@ class ProtectorClient:
             raise UnusableServiceError(
                 f"{self.name}: the cloak {key} changes pixels by {response.largest_change} levels, over its budget"
             )
+        if not 0 <= response.zero_gradient_share <= 1:
+            raise UnusableServiceError(
+                f"{self.name}: the cloak {key}: expected zero_gradient_share within 0..1, got {response.zero_gradient_share}"
+            )
         return Cloak(
             key=key,
             n_iter=response.n_iter,
@@ -176,8 +181,15 @@ class ProtectorClient:
 class InvaderClient:
     """An invader at an address."""
 
-    def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
-        """In plain text, which is for loopback only, where there is no `tls`.
+    def __init__(
+        self,
+        address: str,
+        *,
+        tls: TlsMaterial | None = None,
+        patience: float = PATIENCE_SECONDS,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """In plain text, which is for loopback only, where there is no `tls`; `patience` and `note`: see `Admission`.
 
         Raises:
             InputError: see `Connection`.
@@ -188,6 +200,7 @@ class InvaderClient:
         self.close = self._connection.close
         self._call = self._connection.answer
         self._offers = Offers(self.name, self._list)
+        self._admission = Admission(patience=patience, note=note)
         self.queries_left: int | None = None  # as last told; None where no budget is set
         self.readings = frozenset({Reading.DETECTED})  # that can be asked for, as last told
 
@@ -247,10 +260,11 @@ class InvaderClient:
 
         Raises:
             CallError: the call failed.
-            UnusableServiceError: the service does not answer, or as another than it was, or not to what was asked.
+            UnusableServiceError: the service does not answer, or as another than it was, or not to what was asked, or its
+                rate limit lets nothing through.
         """
         request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, reading=_READINGS[reading])
-        response = await self._classified(request)
+        response = await self._admission.answer(partial(self._classified, request))
         self.queries_left = response.queries_left if response.HasField("queries_left") else None
         if not response.face_found:
             return None
@@ -268,16 +282,10 @@ class InvaderClient:
         return answers
 
     async def _classified(self, request: invader_pb2.ClassifyRequest) -> invader_pb2.ClassifyResponse:
-        """The answer; an invader that limits the rate is asked again when it says."""
-        while True:
-            call = self._stub.Classify(request, timeout=CLASSIFY_SECONDS)
-            try:
-                response = await self._call(call)
-            except RateLimitedError as error:
-                await asyncio.sleep(min(max(error.retry_after_ms or 0, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) / 1000)
-            else:
-                await self._offers.check_answer(call, request.target_models)
-                return response
+        call = self._stub.Classify(request, timeout=CLASSIFY_SECONDS)
+        response = await self._call(call)
+        await self._offers.check_answer(call, request.target_models)
+        return response
 
 
 class _Page(Protocol):

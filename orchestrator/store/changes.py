@@ -120,7 +120,8 @@ def measuring(run: str, measured: Iterable[CloakQuality]) -> Change:
 
 def failing(run: str, failure: Failure) -> Change:
     """A call that failed for good. Two that failed in the same way are two."""
-    row = {"run": run, "probe": failure.probe, "what": failure.what, "message": failure.message, "call": uuid4().hex}
+    message = failure.message.replace("\0", "\N{REPLACEMENT CHARACTER}")  # a service's words; PostgreSQL takes no NUL
+    row = {"run": run, "probe": failure.probe, "what": failure.what, "message": message, "call": uuid4().hex}
     return lambda connection: add(connection, failures, [row])
 
 

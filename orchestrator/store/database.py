@@ -1,11 +1,10 @@
 """Transactions on SQLite or PostgreSQL, and what is done where one fails."""
 
 import os
-import random
 import sqlite3
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,12 +14,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import Table
 
-from orchestrator.store.errors import StoreError
-from orchestrator.store.faults import LOCK_SECONDS, explained, is_passing
+from orchestrator.circuit import PATIENCE_SECONDS
+from orchestrator.store.errors import StoreError, StoreUnavailableError
+from orchestrator.store.faults import LOCK_SECONDS, explained, is_of_everything, is_passing
 from orchestrator.store.location import located, shown
-
-PATIENCE_SECONDS = 60.0  # how long a server may be away
-SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0  # between two attempts, before jitter
+from orchestrator.store.patience import SHORTEST_WAIT_SECONDS, Outage, Patience
 
 # A server behind a broken network is noticed, and a process that was stopped in the middle of a transaction keeps nobody
 # waiting for ever. What the URL says of these counts.
@@ -43,20 +41,31 @@ class Database:
     been made and only the answer was lost. So every piece of work must be one that changes nothing when it is done twice.
     """
 
-    def __init__(self, location: Path | str, *, patience: float = PATIENCE_SECONDS) -> None:
-        """Connects to nothing yet. `patience`: seconds that a server may be away.
+    def __init__(
+        self,
+        location: Path | str,
+        *,
+        patience: float = PATIENCE_SECONDS,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Connects to nothing yet. `patience`: seconds that a server may be away; `note`: see `Patience`.
 
         Raises:
             InputError: see `located`.
         """
         url = located(location)
-        self.name = shown(url)
+        self.name = shown(location)
         self.is_shared = url.get_backend_name() == "postgresql"
-        self._patience = patience
+        self._patience = Patience(self.name, seconds=patience, note=note)
         self._url = url
         self.read_only = False  # where it cannot be written at all
         self._engine = self._postgresql() if self.is_shared else self._sqlite()
         self._writing = self._engine.execution_options(writing=True)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is something to connect to: connecting makes a SQLite file that is not there."""
+        return self.is_shared or Path(str(self._url.database)).is_file()
 
     def read(self, work: Callable[[Connection], T], *, patience: float | None = None) -> T:
         """What the work returns. `patience`: as of the database, unless given.
@@ -64,7 +73,7 @@ class Database:
         Raises:
             StoreError: it cannot be read.
         """
-        return self._run(self._engine, work, self._patience if patience is None else patience)
+        return self._run(self._engine, work, Outage(self._patience, seconds=patience))
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """What the work returns, once it is committed; nothing of it is where it raises.
@@ -72,33 +81,30 @@ class Database:
         Raises:
             StoreError: it cannot be written.
         """
-        return self._run(self._writing, work, self._patience)
+        return self._run(self._writing, work, Outage(self._patience))
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Within it no server is waited for, by whatever thread; see `Patience.none`."""
+        return self._patience.none()
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections; nobody waits for a server any more."""
+        self._patience.hurry()
         self._engine.dispose()
 
-    def _run(self, engine: Engine, work: Callable[[Connection], T], patience: float) -> T:
-        began, since = time.monotonic(), datetime.now(UTC)
-        attempt = 0
+    def _run(self, engine: Engine, work: Callable[[Connection], T], outage: Outage) -> T:
         while True:
             try:
                 with engine.begin() as connection:
-                    return work(connection)
+                    done = work(connection)
             except SQLAlchemyError as error:
-                waited = time.monotonic() - began
-                longest = min(SHORTEST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
-                wait = random.uniform(0, longest)  # noqa: S311 - so that not all come back at once
-                if not is_passing(error) or patience == 0:
-                    raise StoreError(f"{self.name}: {explained(error)}") from error
-                if waited + wait > patience:
-                    raise StoreError(
-                        f"{self.name}: no answer since {since:%Y-%m-%d %H:%M:%S} UTC, for {waited:.0f} s: "
-                        f"{explained(error)}: what was recorded before is safe; see to the server, and the same command "
-                        f"goes on"
-                    ) from error
-            time.sleep(wait)
-            attempt += 1
+                if not is_passing(error):
+                    kind = StoreUnavailableError if is_of_everything(error) else StoreError
+                    raise kind(f"{self.name}: {explained(error)}") from error
+                outage.wait(error)
+            else:
+                outage.over()
+                return done
 
     def _postgresql(self) -> Engine:
         settings = {name: value for name, value in _OF_CONNECTIONS.items() if name not in self._url.query}

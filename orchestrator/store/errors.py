@@ -7,5 +7,9 @@ class StoreError(OrchestratorError):
     """The store cannot be read or written."""
 
 
+class StoreUnavailableError(StoreError):
+    """The server or the disk fails, whatever is read or written; it may be back later."""
+
+
 class StoreConflictError(StoreError):
     """Something else is recorded than what was to be recorded; what was there first stays."""

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 LOCK_SECONDS = 30.0  # how long a change waits for one of another process
@@ -26,6 +26,7 @@ _OF_POSTGRESQL = {
     "25006": "the server or the database is read-only; name one that can be written",
     "42501": "this user may not read, change and create tables there; grant it, or name another user",
 }
+_REFUSED = "the database cannot hold a value that was to be recorded; nothing of what was recorded beside it is lost"
 _PASSING = (
     "40001",  # serialization failure
     "40P01",  # deadlock
@@ -43,7 +44,7 @@ def explained(error: SQLAlchemyError) -> str:
     if not isinstance(error, DBAPIError):
         return str(error)
     own = " ".join(str(error.orig).split())  # of several lines, with PostgreSQL's
-    advice = _advice(error.orig)
+    advice = _REFUSED if isinstance(error, DataError | IntegrityError) else _advice(error.orig)
     return f"{own}: {advice}" if advice else own
 
 
@@ -56,6 +57,11 @@ def is_passing(error: SQLAlchemyError) -> bool:
     state = _state(error.orig)
     # A connection that cannot be made or is lost has no code.
     return error.connection_invalidated or (state is None and _is_operational(error)) or state in _PASSING
+
+
+def is_of_everything(error: SQLAlchemyError) -> bool:
+    """Whether the disk or the database fails for good, so that nothing else can be written either."""
+    return isinstance(error, DBAPIError) and _advice(error.orig) is not None
 
 
 def _is_operational(error: DBAPIError) -> bool:

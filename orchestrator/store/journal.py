@@ -7,11 +7,13 @@ it, so that a crash can cost only what nobody was told is recorded: at most as m
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar
 
 from orchestrator.store.changes import Change
+from orchestrator.store.errors import StoreUnavailableError
 from orchestrator.store.store import Store
 
 MOST_AT_ONCE = 256  # changes in a transaction; longer ones would keep other processes waiting
@@ -34,10 +36,11 @@ class Journal:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Ends after what is waiting is committed. The store stays open."""
-        if self._committing is not None:
-            await self._committing
-        await asyncio.to_thread(self._thread.shutdown)
+        """Ends after what is waiting is committed; after an error, no server is waited for. The store stays open."""
+        with nullcontext() if error is None else self._store.at_once():
+            if self._committing is not None:
+                await self._committing
+            await asyncio.to_thread(self._thread.shutdown)
 
     async def write(self, change: Change) -> None:
         """Returns when a change is durable. One that is cancelled may be made all the same.
@@ -63,6 +66,10 @@ class Journal:
         while self._waiting:
             together, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
             errors = await self.run(partial(self._store.commit, [change for change, _ in together]))
+            away = next((error for error in errors if isinstance(error, StoreUnavailableError)), None)
+            if away is not None:  # what waits behind would only fail likewise, and take as long
+                together, self._waiting = together + self._waiting, []
+                errors += [away] * (len(together) - len(errors))
             for (_, written), error in zip(together, errors, strict=True):
                 if written.done():  # cancelled
                     continue

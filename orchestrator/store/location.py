@@ -1,5 +1,6 @@
 """Where a store is: a SQLite file, or a database behind a URL."""
 
+import os
 from importlib import import_module
 from pathlib import Path
 
@@ -12,13 +13,15 @@ EXPECTED = "--store: expected sqlite:///FILE or postgresql+psycopg://USER:PASSWO
 
 
 def located(location: Path | str) -> URL:
-    """The URL of a SQLite file (a path), or one that is given in words.
+    """The URL of a SQLite file (a path), or one that is given in words; that of a file is made absolute.
+
+    Run folders of older versions name a SQLite file by its path, in words: one that is there is taken.
 
     Raises:
         InputError: it is no URL of a database that can be a store, or what it needs is not installed.
     """
-    if isinstance(location, Path):
-        return URL.create("sqlite", database=str(location))
+    if isinstance(location, Path) or _is_file(location):
+        return _of_file(location)
     try:
         url = make_url(location)
     except (ArgumentError, ValueError):
@@ -27,7 +30,7 @@ def located(location: Path | str) -> URL:
     if url.drivername in ("sqlite", "sqlite+pysqlite"):
         if url.database in (None, "", ":memory:"):
             raise InputError(f"{EXPECTED}, got a SQLite URL without a file: what is in memory dies with the program")
-        return URL.create("sqlite", database=url.database)
+        return _of_file(url.database)
     if url.drivername in ("postgresql", "postgresql+psycopg"):
         if not url.database:
             raise InputError(f"{EXPECTED}, got {_scheme(location)} without a database")
@@ -36,12 +39,25 @@ def located(location: Path | str) -> URL:
     raise InputError(f"{EXPECTED}, got {_scheme(location)}")
 
 
-def shown(url: URL) -> str:
-    """The location in words, without a password."""
-    if url.get_backend_name() == "sqlite":
-        return str(url.database)
+def shown(location: Path | str) -> str:
+    """What a store is called: a path as it is; a URL without its password, and absolute, so that it can be opened again.
+
+    Raises:
+        InputError: see `located`.
+    """
+    url = located(location)
+    if isinstance(location, Path) or _is_file(location):
+        return str(location)
     query = {name: value for name, value in url.query.items() if "password" not in name}
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query).render_as_string()
+
+
+def _is_file(location: str) -> bool:
+    return "://" not in location and os.path.isfile(location)  # noqa: PTH113 - pathlib raises where words can be no path
+
+
+def _of_file(path: Path | str) -> URL:
+    return URL.create("sqlite", database=os.path.abspath(path))  # noqa: PTH100 - a link stays the name it is
 
 
 def _scheme(location: str) -> str:

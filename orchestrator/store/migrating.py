@@ -6,17 +6,24 @@ from sqlalchemy import Connection, column, inspect, select, table, text
 
 from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreError
-from orchestrator.store.schema import VERSION, VERSION_TABLE, VERSIONS
+from orchestrator.store.schema import VERSION, VERSION_TABLE, VERSIONS, observations, subjects
 
 _LOCK = 0x64656964  # PostgreSQL's advisory locks are numbers; "deid"
 
 
-def bring_up_to_date(database: Database) -> None:
+def bring_up_to_date(database: Database, *, make: bool = True) -> None:
     """Makes what tables are missing, and changes what older versions made.
 
+    Args:
+        database: of the store.
+        make: whether a store is made where there is none.
+
     Raises:
-        StoreError: the store is of a newer version, cannot be reached, or cannot be written and is not up to date.
+        StoreError: the store is of a newer version, cannot be reached, or cannot be written and is not up to date; or there
+            is none, and none is to be made.
     """
+    if not make and not (database.is_there and database.read(_holds_a_store, patience=0)):
+        raise StoreError(f"{database.name}: expected the store of a run, got a database that holds none")
     found = database.read(_version, patience=0)  # nobody waits a minute to learn of a wrong address
     _check_known(found, database)
     if found == VERSION:
@@ -27,6 +34,12 @@ def bring_up_to_date(database: Database) -> None:
             f"brought up to date where it may not be written; copy its folder to where it may"
         )
     database.write(lambda connection: _upgrade(connection, database))
+
+
+def _holds_a_store(connection: Connection) -> bool:
+    """Of whatever version, or made before there were any."""
+    found = inspect(connection)
+    return found.has_table(VERSION_TABLE) or (found.has_table(subjects.name) and found.has_table(observations.name))
 
 
 def _version(connection: Connection) -> str | None:

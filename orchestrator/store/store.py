@@ -4,20 +4,22 @@ import json
 import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, select, update
 
+from orchestrator.circuit import PATIENCE_SECONDS
 from orchestrator.clients import Cloak
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.protocol import Cell, CloakKey
 from orchestrator.store import changes
 from orchestrator.store.changes import Change
-from orchestrator.store.database import PATIENCE_SECONDS, Database
-from orchestrator.store.errors import StoreConflictError, StoreError
+from orchestrator.store.database import Database
+from orchestrator.store.errors import StoreUnavailableError
 from orchestrator.store.leases import LEASE_SECONDS, Leases
 from orchestrator.store.matrix import rank_matrix
 from orchestrator.store.migrating import bring_up_to_date
@@ -53,39 +55,52 @@ class Store:
         location: Path | str,
         *,
         run: str,
+        make: bool = True,
         patience: float = PATIENCE_SECONDS,
         lease_seconds: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.time,
+        note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Opens it, and makes or changes its tables where they are of an older version.
 
         Args:
             location: a SQLite file, or a URL: `sqlite:///…` or `postgresql+psycopg://…`.
             run: the digest of the run's plan.
+            make: whether tables are made where there are none; else that is an error.
             patience: seconds that a server may be away before an operation fails. Opening waits for none.
             lease_seconds: how long a claim lasts that is not renewed.
             clock: seconds since 1970; of a SQLite file. A server has its own.
+            note: is told of a server that is away that it is waited for, and that it is back; by whatever thread waits.
 
         Raises:
             InputError: `--store` names no database that can be one.
             StoreError: it cannot be opened, or is of a newer version.
         """
         self._run = run
-        self._database = Database(location, patience=patience)
+        self._database = Database(location, patience=patience, note=note)
         self._leases = Leases(self._database, run, lease_seconds, clock)
         try:
-            bring_up_to_date(self._database)
+            bring_up_to_date(self._database, make=make)
         except BaseException:
             self._database.close()
             raise
 
     @property
     def name(self) -> str:
-        """Where it is, without a password."""
+        """Where it is: a URL without a password, where it was opened by a URL, or the path of a file."""
         return self._database.name
 
+    @property
+    def read_only(self) -> bool:
+        """Whether it is a file that may only be read."""
+        return self._database.read_only
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Within it no server that is away is waited for: whatever waits in any thread fails, what begins is tried once."""
+        return self._database.at_once()
+
     def close(self) -> None:
-        """Closes its connections."""
+        """Closes its connections, and fails what waits for a server."""
         self._database.close()
 
     # The run.
@@ -117,10 +132,17 @@ class Store:
         found = self._database.read(lambda connection: connection.scalar(select(runs.c.manifest).where(runs.c.name == name)))
         return None if found is None else json.loads(found)
 
+    def holds_run(self) -> bool:
+        """Whether the run began here; stores of older versions tell it by the identities that were drawn."""
+        began, drew = (select(exists().where(table.c.run == self._run)) for table in (runs, subjects))
+        return self._database.read(lambda connection: bool(connection.scalar(began) or connection.scalar(drew)))
+
     # Changes. Each is committed alone by the method that is named like it, or together with others by `commit`.
 
     def commit(self, together: Sequence[Change]) -> list[Exception | None]:
         """Makes changes in one transaction. One that cannot be made keeps none of the others from being made.
+
+        Where one cannot, each is made in a transaction of its own, as long as the database can be written at all.
 
         Returns:
             for each what kept it from being made, or None.
@@ -133,11 +155,15 @@ class Store:
         try:
             self._database.write(all_of_them)
         except Exception as error:  # noqa: BLE001 - handed to whoever wanted the change
-            of_the_database = isinstance(error, StoreError) and not isinstance(error, StoreConflictError)
-            if of_the_database or len(together) == 1:
+            if isinstance(error, StoreUnavailableError) or len(together) == 1:
                 return [error] * len(together)
-            return [outcome for change in together for outcome in self.commit([change])]
-        return [None] * len(together)
+        else:
+            return [None] * len(together)
+        outcomes: list[Exception | None] = []
+        for change in together:
+            last = outcomes[-1] if outcomes else None
+            outcomes += [last] if isinstance(last, StoreUnavailableError) else self.commit([change])
+        return outcomes
 
     def observing(self, seen: Sequence[Observation], *, cloak_sha256: str, answers: Mapping[str, str]) -> Change:
         """All that one call was answered about one cloak.

@@ -2,8 +2,10 @@
 
 import asyncio
 import csv
+import errno
 import io
 import json
+import math
 import os
 import signal
 import sqlite3
@@ -13,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import grpc
 import pytest
@@ -22,10 +24,12 @@ from deid.protector.v1 import protector_pb2
 from PIL import Image
 from rich.console import Console
 
+from orchestrator.attempts import ATTEMPTS
 from orchestrator.conclusion import Finished
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
 from orchestrator.evaluate import ServiceChoice, evaluate
-from orchestrator.face_folder import read_face_folder
+from orchestrator.face_folder import FaceFolder, PhotoFile, read_face_folder
+from orchestrator.faces import Photo
 from orchestrator.planning import Wish
 from orchestrator.protocol import Storage
 from orchestrator.run_folder import RunFolder
@@ -389,6 +393,55 @@ async def test_a_photo_that_cannot_be_read_gives_way_to_another_of_the_same_iden
     assert f"skipped: a/{first}: expected a JPEG or PNG image, got 11 other bytes" in evaluated.printed
 
 
+class Unreadable(PhotoFile):
+    """A photo whose reading fails, and goes well when it is tried again."""
+
+    failures: ClassVar[dict[str, int]] = {}  # errno by name, once
+
+    def read(self) -> bytes:
+        if (code := self.failures.pop(self.name, None)) is not None:
+            raise OSError(code, os.strerror(code), str(self.path))
+        return super().read()
+
+
+class Unsteady(FaceFolder):
+    """A data set on a disk, or in a process, that fails for a moment."""
+
+    def photos(self, identity: str) -> Sequence[Photo]:
+        return [Unreadable(identity, self.root / identity / name) for name in self.names[identity]]
+
+
+def drawn_of_a(bench: Bench) -> tuple[Unsteady, list[str]]:
+    """A data set in which a has three photos, and their names as they are drawn."""
+    for name in ("1.jpg", "2.jpg"):
+        write_photo(bench.faces / "a" / name, level=1)
+    names = sorted(("0.jpg", "1.jpg", "2.jpg"), key=lambda name: sha256(f"0\na/{name}".encode()).digest())
+    found = read_face_folder(bench.faces)
+    return Unsteady(found.root, found.names, found.skipped), [f"a/{name}" for name in names]
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.ENOMEM])
+async def test_a_photo_that_may_be_read_later_ends_the_run_and_gives_way_to_no_other(bench: Bench, code: int) -> None:
+    faces, (first, *_) = drawn_of_a(bench)
+    Unreadable.failures[first] = code
+    message = await bench.fails(InputError, faces=faces)
+    assert message.startswith(f"--faces: {first}: expected a photo that can be read, or that never can be; got ")
+    assert os.strerror(code) in message
+    evaluated = await bench.evaluate(faces=faces)
+    assert evaluated.finished.complete
+    assert first in evaluated.outcome["subjects"]
+    assert evaluated.outcome["unreadable_photos"] == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP])
+async def test_a_photo_that_is_missing_or_forbidden_or_no_file_gives_way_to_another(bench: Bench, code: int) -> None:
+    faces, (first, second, _) = drawn_of_a(bench)
+    Unreadable.failures[first] = code
+    evaluated = await bench.evaluate(faces=faces)
+    assert second in evaluated.outcome["subjects"]
+    assert evaluated.outcome["unreadable_photos"] == [first]
+
+
 async def test_an_identity_without_a_photo_that_can_be_read_is_replaced_and_recorded(bench: Bench) -> None:
     order = draw("abcd")
     (bench.faces / order[0] / "0.jpg").write_bytes(b"")
@@ -670,7 +723,7 @@ async def test_a_craft_that_fails_for_good_leaves_its_cells_short_and_the_others
     assert {key for key in observed(bench.folder) if key[0] == first} == {
         (first, "senet50", *cloak, target) for cloak in CLOAKS for target in TARGETS
     }
-    assert [request.identity for request in bench.protector.requests].count(first) == 4
+    assert [request.identity for request in bench.protector.requests].count(first) == ATTEMPTS + 1
     assert f"failed: {first}/0.jpg: craft with facenet: protector at " in evaluated.printed
     assert "INTERNAL: out of memory" in evaluated.printed
 
@@ -699,11 +752,29 @@ async def test_a_failed_classification_is_asked_again(bench: Bench, code: grpc.S
     assert evaluated.csv == await bench.undisturbed()
 
 
+async def test_an_invader_that_stumbles_for_a_moment_costs_no_observation(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.attempts.FIRST_WAIT_SECONDS", 0.2)  # 0.7 s at least, of all waits together
+    until: list[float] = []
+
+    def stumbles(shown: Shown, time: int) -> Fault | None:
+        now = asyncio.get_running_loop().time()
+        if not until:
+            until.append(now + 0.5)
+        return Fault(message="hiccup") if now < until[0] else None
+
+    bench.invader.fault = stumbles
+    evaluated = await bench.evaluate(in_flight=4)
+    assert max(bench.invader.asked.values()) > 1
+    assert (evaluated.finished.complete, evaluated.outcome["failed_calls"]) == (True, 0)
+
+
 async def test_a_classification_that_fails_for_good_leaves_its_cells_short_and_is_never_protected(bench: Bench) -> None:
     bench.invader.fault = failing(1000)
     evaluated = await bench.evaluate(allow_incomplete=True)
     assert not evaluated.finished.complete
-    assert bench.invader.asked[FAILING] == 3
+    assert bench.invader.asked[FAILING] == ATTEMPTS
     rows = evaluated.rows()
     assert {cell for cell, row in rows.items() if row["n"] != "4"} == {
         ("bim", 8, target, k) for target in TARGETS for k in (1, 5)
@@ -724,7 +795,7 @@ async def test_a_classification_that_fails_for_good_leaves_its_cells_short_and_i
 
 
 async def test_what_failed_for_good_is_asked_again_on_going_on_and_nothing_else(bench: Bench) -> None:
-    bench.invader.fault = failing(3)
+    bench.invader.fault = failing(ATTEMPTS)
     assert not (await bench.evaluate()).finished.complete
     bench.protector.requests.clear()
     bench.invader.asked.clear()
@@ -737,7 +808,7 @@ async def test_what_failed_for_good_is_asked_again_on_going_on_and_nothing_else(
 
 
 async def test_without_kept_cloaks_only_the_missing_one_is_crafted_again(bench: Bench) -> None:
-    bench.invader.fault = failing(3)
+    bench.invader.fault = failing(ATTEMPTS)
     await bench.evaluate(keep_cloaks=False)
     bench.protector.asked.clear()
     bench.invader.asked.clear()
@@ -882,11 +953,20 @@ def wrong_digest(response: protector_pb2.CraftResponse) -> None:
     response.cloak += b" "
 
 
+def shares(share: float) -> Callable[[protector_pb2.CraftResponse], None]:
+    def alter(response: protector_pb2.CraftResponse) -> None:
+        response.zero_gradient_share = share
+
+    return alter
+
+
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
         (over_budget, "changes pixels by 1 levels, over its budget"),
         (wrong_digest, "does not have the digest that was sent with it"),
+        (shares(math.nan), "expected zero_gradient_share within 0..1, got nan"),
+        (shares(1.5), "expected zero_gradient_share within 0..1, got 1.5"),
     ],
 )
 async def test_a_cloak_that_is_not_what_it_is_said_to_be_stops_the_run(
@@ -978,7 +1058,7 @@ async def test_another_protocol_is_refused_on_going_on(bench: Bench, changes: di
 
 
 async def test_a_photo_that_was_exchanged_meanwhile_is_refused_by_name(bench: Bench) -> None:
-    bench.invader.fault = failing(3)
+    bench.invader.fault = failing(ATTEMPTS)
     await bench.evaluate()
     before = observed(bench.folder)
     write_photo(bench.faces / "b" / "0.jpg", level=255)
@@ -1018,7 +1098,7 @@ async def test_a_subject_that_is_done_needs_its_photo_no_more(bench: Bench) -> N
 
 
 async def test_a_kept_cloak_that_was_damaged_is_crafted_again(bench: Bench) -> None:
-    bench.invader.fault = failing(3)
+    bench.invader.fault = failing(ATTEMPTS)
     await bench.evaluate()
     digest = sha256(FAILING.encoded()).hexdigest()
     (bench.folder / "cloaks" / digest[:2] / f"{digest}.jpg").write_bytes(b"damaged")

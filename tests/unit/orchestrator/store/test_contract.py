@@ -1,5 +1,6 @@
 """What a store keeps, and that it keeps it once."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -228,6 +229,29 @@ def test_changes_are_committed_together_and_one_that_cannot_be_made_keeps_none_f
     assert [type(outcome) for outcome in outcomes] == [type(None), StoreConflictError, type(None)]
     assert len(store.cloaks(probe="alice/a.jpg")) == 1
     assert sorted(map(str, store.observations())) == sorted(map(str, OF_ALICE))
+
+
+def test_a_value_that_the_database_refuses_costs_no_other_answer(place: Place) -> None:
+    store = place.store()
+    beyond = {"n_iter": 2**31} if place.is_server else {"zero_gradient_share": math.nan}  # of either, what the other takes
+    refused = store.crafting("bob/b.jpg", replace(CLOAK, **beyond))
+    nul = store.observing([observation("bob/b.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "a\0b"})
+    answered = store.observing(OF_ALICE, cloak_sha256="c" * 64, answers={})
+    outcomes = store.commit([refused, answered, nul])
+    types = [StoreError, type(None), StoreError if place.is_server else type(None)]
+    assert [type(outcome) for outcome in outcomes] == types
+    for failed in filter(None, outcomes):
+        assert str(failed).startswith(f"{store.name}: ")
+        assert str(failed).endswith(
+            ": the database cannot hold a value that was to be recorded; nothing of what was recorded beside it is lost"
+        )
+        assert "\n" not in str(failed)
+    assert set(map(str, store.observations(probe="alice/a.jpg"))) == set(map(str, OF_ALICE))
+
+
+def test_a_service_s_words_are_recorded_whatever_they_are(store: Store) -> None:
+    store.add_failure(Failure("alice/a.jpg", "classify", "at \0 offset"))
+    assert store.failures() == [Failure("alice/a.jpg", "classify", "at \N{REPLACEMENT CHARACTER} offset")]
 
 
 def test_observations_can_be_read_as_plain_sql(place: Place) -> None:

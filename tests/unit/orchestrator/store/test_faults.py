@@ -1,13 +1,14 @@
 """A store that cannot be read or written says so in one line, with the way out, and is none the worse."""
 
 import contextlib
+import multiprocessing
 import os
-import shutil
+import signal
 import sqlite3
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
 
@@ -16,31 +17,17 @@ from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.store import Change, Fate, Store, StoreError, database
+from orchestrator.store import Change, Fate, Store, StoreError, StoreUnavailableError, database
 from tests.postgres import Cluster
 from tests.unit.orchestrator.observed import observation
 from tests.unit.orchestrator.store.recorded import CELL, CLOAK, OF_ALICE, SUBJECT, content, drawn, fill
 
-NOBODY = 65534
+SECONDS = 60  # a bound that only a defect reaches
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "observations.sqlite"
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """A folder of its own, and no right to write what permissions forbid."""
-    folder = Path(tempfile.mkdtemp(dir="/tmp"))  # the way to others is closed to anybody else
-    with contextlib.ExitStack() as stack:
-        stack.callback(shutil.rmtree, folder)
-        if os.geteuid() == 0:
-            shutil.chown(folder, NOBODY)
-            stack.callback(os.seteuid, 0)
-            os.seteuid(NOBODY)
-        yield folder
-        folder.chmod(0o700)
 
 
 @pytest.fixture
@@ -179,6 +166,49 @@ def test_a_server_that_stays_away_is_given_up_after_a_while_and_goes_on_when_it_
         store.close()
 
 
+@pytest.mark.parametrize("closed", [False, True])
+def test_an_operation_that_waits_for_a_server_can_be_ended(postgres: Cluster, *, closed: bool) -> None:
+    waited_for = threading.Event()
+    store = Store(postgres.new_database(), run="r", patience=10 * SECONDS, note=lambda _: waited_for.set())
+    with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as stack:
+        stack.callback(store.close)
+        postgres.stop()
+        stack.callback(postgres.start)
+        waiting = thread.submit(store.put_subject, SUBJECT)
+        assert waited_for.wait(SECONDS)
+        if closed:
+            store.close()
+        else:
+            stack.enter_context(store.at_once())
+        assert isinstance(waiting.exception(SECONDS), StoreUnavailableError)
+        with pytest.raises(StoreUnavailableError):
+            store.release(holder="h")
+
+
+def test_where_the_server_goes_away_what_is_left_of_a_commit_is_not_tried(postgres: Cluster) -> None:
+    store = Store(postgres.new_database(), run="r", patience=0.2)
+    tried: list[int] = []
+
+    def refuse(_: Connection) -> None:
+        raise StoreError("no")
+
+    def stop(connection: Connection) -> None:
+        if not tried:
+            postgres.stop()
+        tried.append(2)
+        connection.exec_driver_sql("SELECT 1")
+
+    try:
+        outcomes = store.commit([refuse, stop, lambda _: tried.append(3)])
+    finally:
+        postgres.start()
+        store.close()
+    assert str(outcomes[0]) == "no"
+    assert isinstance(outcomes[1], StoreUnavailableError)
+    assert outcomes[2] is outcomes[1]
+    assert 3 not in tried
+
+
 def test_changes_that_wait_for_each_other_are_both_made(postgres: Cluster) -> None:
     store = Store(postgres.new_database(), run="r")
     both_began = threading.Barrier(2)
@@ -202,7 +232,41 @@ def test_changes_that_wait_for_each_other_are_both_made(postgres: Cluster) -> No
     store.close()
 
 
+def _stop_within_a_transaction(url: str, within: Pipe) -> None:
+    store = Store(url, run="r")
+
+    def change(connection: Connection) -> None:
+        store.crafting("alice/a.jpg", CLOAK)(connection)
+        if not within.closed:
+            within.send(None)
+            within.close()
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    assert store.commit([change]) == [None], "its transaction was ended, and is made again"
+
+
 def test_a_process_that_is_stopped_within_a_transaction_keeps_nobody_waiting_for_ever(postgres: Cluster) -> None:
+    url = postgres.new_database()
+    store = Store(url, run="r")
+    soon = f"{url}?options=-c%20idle_in_transaction_session_timeout%3D500ms"
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("spawn").Process(target=_stop_within_a_transaction, args=(soon, sender))
+    process.start()
+    try:
+        sender.close()
+        receiver.recv()
+        store.add_cloak("alice/a.jpg", CLOAK)
+        os.kill(process.pid or 0, signal.SIGCONT)
+        process.join(SECONDS)
+        assert process.exitcode == 0
+    finally:
+        process.kill()
+        process.join()
+    assert len(store.cloaks(probe="alice/a.jpg")) == 1
+    store.close()
+
+
+def test_how_long_a_stopped_process_may_hold_others_up_is_bounded_unless_the_url_says_otherwise(postgres: Cluster) -> None:
     store = Store(postgres.new_database(), run="r")
     names = ("lock_timeout", "idle_in_transaction_session_timeout")
     bounds = store._database.read(lambda connection: [connection.exec_driver_sql(f"SHOW {name}").scalar() for name in names])

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from orchestrator.metrics.observation import Observation
-from orchestrator.store import Change, Failure, Journal, Store, StoreConflictError, StoreError
+from orchestrator.store import Change, Failure, Journal, Store, StoreConflictError, StoreError, StoreUnavailableError
 from orchestrator.store.changes import failing
 from orchestrator.store.journal import MOST_AT_ONCE
 from tests.postgres import Cluster
@@ -89,6 +89,60 @@ async def test_a_database_that_fails_is_an_error_of_every_change_that_waited(pla
         writes = (journal.write(observing(store, n)) for n in range(3))
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [StoreError] * 3
+
+
+async def test_what_waits_behind_a_change_that_found_the_server_away_fails_with_it(postgres: Cluster) -> None:
+    store = Store(postgres.new_database(), run="r", patience=0.2)
+    postgres.stop()
+    try:
+        async with Journal(store) as journal:
+            writes = (journal.write(observing(store, n)) for n in range(2 * MOST_AT_ONCE))
+            outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    finally:
+        postgres.start()
+        store.close()
+    assert isinstance(outcomes[0], StoreUnavailableError)
+    assert all(outcome is outcomes[0] for outcome in outcomes), "one answer for all"
+
+
+async def test_a_journal_that_an_error_ends_waits_for_no_server(postgres: Cluster) -> None:
+    loop, waited_for = asyncio.get_running_loop(), asyncio.Event()
+    writes: list[asyncio.Task[None]] = []
+
+    def note(_: str) -> None:
+        loop.call_soon_threadsafe(waited_for.set)
+
+    store = Store(postgres.new_database(), run="r", patience=10 * SECONDS, note=note)
+
+    async def interrupted() -> None:
+        async with Journal(store) as journal:
+            writes.extend(asyncio.create_task(journal.write(observing(store, n))) for n in range(2 * MOST_AT_ONCE))
+            await waited_for.wait()
+            raise KeyError
+
+    postgres.stop()
+    try:
+        with pytest.raises(KeyError):
+            await asyncio.wait_for(interrupted(), SECONDS)
+        outcomes = await asyncio.gather(*writes, return_exceptions=True)
+    finally:
+        postgres.start()
+        store.close()
+    assert {type(outcome) for outcome in outcomes} == {StoreUnavailableError}
+
+
+async def test_a_journal_that_an_error_ends_has_committed_what_waited_where_it_can(store: Store) -> None:
+    async def interrupted() -> None:
+        async with Journal(store) as journal:
+            writes.append(asyncio.create_task(journal.write(observing(store, 0))))
+            await asyncio.sleep(0)
+            raise KeyError
+
+    writes: list[asyncio.Task[None]] = []
+    with pytest.raises(KeyError):
+        await interrupted()
+    assert recorded(store) == {0}
+    await writes[0]
 
 
 async def test_a_write_that_is_cancelled_harms_no_other(store: Store) -> None:

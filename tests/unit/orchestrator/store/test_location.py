@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.store import Store
-from orchestrator.store.location import located, shown
+from orchestrator.store.location import shown
 
 
 def test_a_path_and_a_url_of_a_file_are_the_same_place(tmp_path: Path) -> None:
@@ -15,9 +15,38 @@ def test_a_path_and_a_url_of_a_file_are_the_same_place(tmp_path: Path) -> None:
     by_path, by_url = Store(path, run="r"), Store(f"sqlite:///{path}", run="r")
     by_path.draw(["alice"])
     assert by_url.claim(wanted=1, holder="h") == "alice"
-    assert by_path.name == by_url.name == str(path)
+    assert (by_path.name, by_url.name) == (str(path), f"sqlite:///{path}")
     by_path.close()
     by_url.close()
+
+
+@pytest.mark.parametrize("folder", ["plain", "a b", "what?", "50%20", "#1", "a&b=c", "jürgen"])
+def test_a_file_is_opened_again_by_its_name_from_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    """A run folder keeps the name."""
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / folder)
+    first = Store("sqlite:///shared.sqlite", run="r")
+    first.draw(["alice"])
+    monkeypatch.chdir("/")
+    again = Store(first.name, run="r")
+    assert again.claim(wanted=1, holder="h") == "alice"
+    assert again.name == first.name
+    first.close()
+    again.close()
+    assert (tmp_path / folder / "shared.sqlite").is_file()
+
+
+def test_a_file_that_an_older_run_folder_names_by_its_path_is_opened(tmp_path: Path) -> None:
+    path = tmp_path / "shared.sqlite"
+    first = Store(path, run="r")
+    first.draw(["alice"])
+    again = Store(str(path), run="r")
+    assert again.claim(wanted=1, holder="h") == "alice"
+    assert again.name == str(path)
+    first.close()
+    again.close()
 
 
 @pytest.mark.parametrize(
@@ -30,7 +59,7 @@ def test_a_path_and_a_url_of_a_file_are_the_same_place(tmp_path: Path) -> None:
     ],
 )
 def test_a_location_is_shown_without_its_password(url: str, name: str) -> None:
-    assert shown(located(url)) == name
+    assert shown(url) == name
 
 
 @pytest.mark.parametrize(

@@ -84,6 +84,32 @@ def test_a_store_without_a_version_keeps_all_that_is_in_it(path: Path, opened: C
     assert store.claim(wanted=2, holder="h") == "bob"
 
 
+def test_a_store_that_is_opened_to_be_read_is_brought_up_to_date(path: Path, opened: Callable[..., Store]) -> None:
+    write(path, OLDEST)
+    assert opened(path, make=False).observations() == [observation("alice/a.jpg", CELL, 3)]
+
+
+def test_where_there_is_no_store_none_is_made_to_be_read(place: Place) -> None:
+    with pytest.raises(StoreError, match="expected the store of a run, got a database that holds none"):
+        place.store(make=False)
+    if isinstance(place.location, Path):
+        assert not place.location.exists()
+    else:
+        assert place.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []
+
+
+def test_a_store_holds_the_runs_that_began_in_it_and_those_that_were_observed_before_they_were_named(
+    path: Path, place: Place, opened: Callable[..., Store]
+) -> None:
+    store, other = place.store(), place.store(run="other")
+    assert not store.holds_run()
+    store.bind("one", {})
+    assert (store.holds_run(), other.holds_run()) == (True, False)
+    older = path.with_name("older.sqlite")
+    write(older, OLDEST)
+    assert opened(older).holds_run()
+
+
 def differences(store: Store) -> list[object]:
     """What Alembic would change so that the tables are those of `schema`."""
     options = {"version_table": VERSION_TABLE}

@@ -1,0 +1,107 @@
+"""A server that is away is waited for once, not silently, and no longer than anybody wants to."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from orchestrator.store import StoreUnavailableError, patience
+from orchestrator.store.patience import Outage, Patience
+
+AWAY = PoolTimeoutError("no connection")
+SECONDS = 60  # a bound that only a defect reaches
+
+
+class Notes(list[str]):
+    """What the user was told, and whether it was anything yet."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told = threading.Event()
+
+    def __call__(self, message: str) -> None:
+        self.append(message)
+        self.told.set()
+
+
+@pytest.fixture
+def notes() -> Notes:
+    return Notes()
+
+
+@pytest.fixture
+def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first wait already takes longer than any test."""
+    monkeypatch.setattr(patience, "SHORTEST_WAIT_SECONDS", 2 * SECONDS)
+    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 2 * SECONDS)
+    monkeypatch.setattr("random.uniform", lambda _, high: high)
+
+
+def test_a_wait_of_more_than_a_moment_is_told_once_and_so_is_its_end(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "MOMENT_SECONDS", 0)
+    monkeypatch.setattr(patience, "SHORTEST_WAIT_SECONDS", 0)
+    outage = Outage(Patience("STORE", seconds=SECONDS, note=notes))
+    for _ in range(3):
+        outage.wait(AWAY)
+    assert notes == ["the store STORE does not answer; waiting for it for up to 60 s"]
+    outage.over()
+    assert notes[1:] == ["the store answers again after 0 s"]
+
+
+def test_a_moment_is_not_told(notes: Notes) -> None:
+    outage = Outage(Patience("STORE", seconds=SECONDS, note=notes))
+    outage.wait(AWAY)
+    outage.over()
+    assert notes == []
+
+
+def test_patience_is_spent_once_until_something_succeeds(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "SHORTEST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 0.001)
+    once = Patience("STORE", seconds=0.01, note=notes)
+
+    def waits() -> int:
+        outage, count = Outage(once), 0
+        while True:
+            try:
+                outage.wait(AWAY)
+            except StoreUnavailableError:
+                return count
+            count += 1
+
+    assert waits() > 0
+    assert waits() == 0
+    Outage(once).over()
+    assert waits() > 0
+
+
+@pytest.mark.usefixtures("long_waits")
+def test_what_waits_fails_as_soon_as_nobody_wants_to_wait(notes: Notes) -> None:
+    short = Patience("STORE", seconds=1000, note=notes)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(Outage(short).wait, AWAY)
+        assert notes.told.wait(SECONDS)
+        with short.none():
+            with pytest.raises(
+                StoreUnavailableError, match=r"^STORE: no answer since 20.* UTC, for 0 s: no connection: what"
+            ):
+                waiting.result(SECONDS)
+            with short.none(), pytest.raises(StoreUnavailableError):
+                Outage(short).wait(AWAY)
+            with pytest.raises(StoreUnavailableError):
+                Outage(short).wait(AWAY)
+    assert len(notes) == 1, "who does not wait has nothing to tell"
+
+
+@pytest.mark.usefixtures("long_waits")
+def test_afterwards_a_server_is_waited_for_as_before(notes: Notes) -> None:
+    long = Patience("STORE", seconds=1000, note=notes)
+    with long.none():
+        pass
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(Outage(long).wait, AWAY)
+        assert notes.told.wait(SECONDS)
+        assert not waiting.done()
+        long.hurry()
+        assert isinstance(waiting.exception(SECONDS), StoreUnavailableError)
