@@ -52,10 +52,10 @@ class Invader(invader_pb2_grpc.InvaderServiceServicer):
     async def Classify(self, request: pb.ClassifyRequest, context: object) -> pb.ClassifyResponse:
         names, most = list(request.target_models), len(self.identities)
         for good, error in (
-            (set(names) <= {MODEL}, not_found("target_models", ", ".join(names), known=[MODEL])),
-            (len(names) == 1, invalid_argument("target_models", expected=MODEL, actual=f"{len(names)} names")),
+            *((name == MODEL, not_found(f"target_models[{i}]", name, known=[MODEL])) for i, name in enumerate(names)),
+            (len(names) == 1, invalid_argument("target_models", expected=f"{MODEL}, once", actual=f"{len(names)} names")),
             (1 <= request.k <= most, invalid_argument("k", expected=f"1..{most}", actual=str(request.k))),
-            (request.reading <= pb.READING_DETECTED, invalid_argument("reading", expected="detected", actual="another")),
+            (request.reading in (0, 1), invalid_argument("reading", expected="READING_DETECTED", actual="another")),
         ):
             if not good:
                 raise error

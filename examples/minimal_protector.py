@@ -36,19 +36,21 @@ METHODS = {"blur": blur, "noise": noise, "none": noise}  # sorted by name, as th
 
 class Protector(protector_pb2_grpc.ProtectorServiceServicer):
     def __init__(self, identities: list[str]) -> None:
-        self.identities = identities
+        self.identities, self.digest = identities, sha256("\n".join(identities).encode()).hexdigest()
 
     async def Craft(self, request: pb.CraftRequest, context: object) -> AsyncIterator[pb.CraftResponse]:
-        methods, epsilons = set(request.methods), set(request.epsilons)
-        budgets = len(epsilons & set(range(256))) == len(request.epsilons) and (epsilons or methods == {"none"})
-        storage = request.storage.WhichOneof("format") == "png" or 1 <= request.storage.jpeg.quality <= 100
+        methods, epsilons = list(request.methods), list(enumerate(request.epsilons))
+        budgets = len(set(request.epsilons)) == len(epsilons) and (epsilons or methods == ["none"])
+        jpeg, png, quality = request.storage.HasField("jpeg"), request.storage.HasField("png"), request.storage.jpeg.quality
         for good, error in (
             (request.source_model == MODEL, not_found("source_model", request.source_model, known=[MODEL])),
             (request.identity in self.identities, not_found("identity", request.identity)),
-            (methods <= METHODS.keys(), not_found("methods", ", ".join(methods), known=METHODS)),
-            (0 < len(methods) == len(request.methods), invalid_argument("methods", expected="some", actual="none or twice")),
-            (budgets, invalid_argument("epsilons", expected="0..255, none twice", actual=str(request.epsilons))),
-            (storage, invalid_argument("storage", expected="png, or jpeg of quality 1..100", actual="another")),
+            *((m in METHODS, not_found(f"methods[{i}]", m, known=METHODS)) for i, m in enumerate(methods)),
+            (0 < len(methods) == len(set(methods)), invalid_argument("methods", expected="some", actual="none or twice")),
+            *((0 <= e <= 255, invalid_argument(f"epsilons[{i}]", expected="0..255", actual=f"{e}")) for i, e in epsilons),
+            (budgets, invalid_argument("epsilons", expected="some", actual="none or twice")),
+            (jpeg or png, invalid_argument("storage", expected="jpeg or png", actual="neither")),
+            (png or 1 <= quality <= 100, invalid_argument("storage.jpeg.quality", expected="1..100", actual=f"{quality}")),
         ):
             if not good:
                 raise error
@@ -56,8 +58,7 @@ class Protector(protector_pb2_grpc.ProtectorServiceServicer):
             yield cloak
 
     async def ListSourceModels(self, request: object, context: object) -> pb.ListSourceModelsResponse:
-        digest = sha256("\n".join(self.identities).encode()).hexdigest()
-        model = pb.SourceModel(name=MODEL, input_size=SIDE, identities=len(self.identities), label_set_sha256=digest)
+        model = pb.SourceModel(name=MODEL, input_size=SIDE, identities=len(self.identities), label_set_sha256=self.digest)
         return pb.ListSourceModelsResponse(source_models=[model])
 
     async def ListMethods(self, request: object, context: object) -> pb.ListMethodsResponse:
@@ -71,9 +72,8 @@ class Protector(protector_pb2_grpc.ProtectorServiceServicer):
         return pb.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
 
 
-def cloaks(request: pb.CraftRequest) -> Iterator[pb.CraftResponse]:
-    photo = Image.fromarray(decode_image(request.photo, field="photo", limits=LIMITS))
-    probe = np.asarray(ImageOps.fit(photo, (SIDE, SIDE)))  # its middle; with a detector, its face
+def cloaks(request: pb.CraftRequest) -> Iterator[pb.CraftResponse]:  # of the photo's middle; with a detector, of its face
+    probe = np.asarray(ImageOps.fit(Image.fromarray(decode_image(request.photo, field="photo", limits=LIMITS)), (SIDE,) * 2))
     if probe.min() == probe.max():
         raise invalid_argument("photo", expected="a face", actual="one colour", reason=NO_FACE)
     for method, epsilon in [(m, e) for m in request.methods for e in ([0] if m == "none" else sorted(request.epsilons))]:
@@ -87,11 +87,11 @@ def cloaks(request: pb.CraftRequest) -> Iterator[pb.CraftResponse]:
 
 async def main() -> None:
     parser = argparse.ArgumentParser(description="Serves on this machine, and prints where once it listens.")
-    parser.add_argument("--labels", type=argparse.FileType(), required=True, help="the identities of its photos, one a line")
+    parser.add_argument("--labels", type=argparse.FileType(encoding="utf-8"), required=True, help="identities, one a line")
     parser.add_argument("--port", type=int, default=0)
     options = parser.parse_args()
     server = Server(address=f"127.0.0.1:{options.port}", limits=LIMITS)
-    protector_pb2_grpc.add_ProtectorServiceServicer_to_server(Protector(options.labels.read().split()), server.grpc)
+    protector_pb2_grpc.add_ProtectorServiceServicer_to_server(Protector(list(map(str.strip, options.labels))), server.grpc)
     await server.serve(["deid.protector.v1.ProtectorService"], drain_seconds=2, stop_with_stdin=False)
 
 

@@ -28,7 +28,7 @@ def accept_architecture(name: str, loaded: object) -> type[Network]:
     network = accept_class(name, loaded, Network)
     for fact in ("input_size", "feature_size"):
         value = getattr(network, fact, None)
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise PluginError(f"expected {network.__name__}.{fact} to be a whole number from 1, got {value!r}")
     if not isinstance(head := getattr(network, "head_name", None), str) or not head:
         raise PluginError(f"expected {network.__name__}.head_name to be the name of the classifier's layer, got {head!r}")
@@ -38,4 +38,6 @@ def accept_architecture(name: str, loaded: object) -> type[Network]:
     for layout in layouts:
         if not isinstance(layout, Layout):
             raise PluginError(f"expected {network.__name__}.layouts to be instances of Layout, got {shown(layout)}")
+        if not isinstance(stated := getattr(layout, "name", None), str):
+            raise PluginError(f"expected {type(layout).__name__}.name to say what the layout is, got {stated!r}")
     return network

@@ -27,5 +27,5 @@ def blaming(what: str) -> Iterator[None]:
         yield
     except RecognizerError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise CheckpointError(f"{what} failed: {type(error).__name__}: {error}") from error

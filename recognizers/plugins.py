@@ -64,7 +64,8 @@ def find_plugins(group: str, accept: Callable[[str, object], T], *, installed: I
 
     Args:
         group: of the entry points.
-        accept: makes the plug-in of its name and what the entry point names, or raises `PluginError`.
+        accept: makes the plug-in of its name and what the entry point names, or raises `PluginError`. What else it raises
+            is taken for the plug-in's own fault.
         installed: the distributions to look at, those that imports find first before others of the same name.
     """
     refused: list[str] = []
@@ -76,6 +77,8 @@ def find_plugins(group: str, accept: Callable[[str, object], T], *, installed: I
             usable[offer.entry.name] = accept(offer.entry.name, _load(offer.entry))
         except PluginError as error:
             refused.append(f"{offer}: {error}")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever its code does where it is tried
+            refused.append(f"{offer}: cannot be used: {_said(error)}")
     own = frozenset(offer.entry.name for offer in offers if offer.own)
     return Found(MappingProxyType(dict(sorted(usable.items()))), own, tuple(refused))
 
@@ -83,20 +86,36 @@ def find_plugins(group: str, accept: Callable[[str, object], T], *, installed: I
 def _offers(group: str, installed: Iterable[Distribution], refused: list[str]) -> Iterator[_Offer]:
     seen = set()
     for distribution in installed:
-        name: str | None = distribution.name  # None where a distribution's metadata lack it
-        normalised = re.sub(r"[-_.]+", "-", name or "").lower()
-        if name and normalised in seen:
+        normalised, printed = _identity(distribution)
+        if normalised and normalised in seen:
             continue  # found twice on the path; the first is the one that imports find
         seen.add(normalised)
-        shown = f"{name} {distribution.version}" if name else "a distribution without a name"
         try:
             entries = distribution.entry_points.select(group=group)
-        except Exception as error:  # noqa: BLE001 - a damaged file raises what its parser happens to stumble over
-            if f"[{group}]" in (distribution.read_text("entry_points.txt") or ""):
-                refused.append(f"all of {shown}: its entry_points.txt cannot be read: {_said(error)}")
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the parser of a damaged file stumbles over
+            if _may_offer(distribution, group):
+                refused.append(f"all of {printed}: its entry_points.txt cannot be read: {_said(error)}")
             continue
         for entry in entries:
-            yield _Offer(shown, normalised == OWN_DISTRIBUTION, entry)
+            yield _Offer(printed, normalised == OWN_DISTRIBUTION, entry)
+
+
+def _identity(distribution: Distribution) -> tuple[str, str]:
+    """A distribution's normalised name, empty where it cannot be had, and what to print for it."""
+    try:
+        name: str | None = distribution.name  # None where its metadata lack it
+        version = distribution.version
+    except (Exception, SystemExit):  # noqa: BLE001 - in another encoding than UTF-8, for one
+        return "", "a distribution whose metadata cannot be read"
+    return re.sub(r"[-_.]+", "-", name or "").lower(), f"{name} {version}" if name else "a distribution without a name"
+
+
+def _may_offer(distribution: Distribution, group: str) -> bool:
+    """Whether a damaged entry_points.txt speaks of a group, or cannot be read so far as to tell."""
+    try:
+        return f"[{group}]" in (distribution.read_text("entry_points.txt") or "")
+    except (Exception, SystemExit):  # noqa: BLE001 - the same damage
+        return True
 
 
 def _check_name(offer: _Offer, offers: Sequence[_Offer]) -> None:

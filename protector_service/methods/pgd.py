@@ -27,8 +27,9 @@ class ProjectedGradientDescent(BasicIterativeMethod):
 def random_levels(probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
     """A level of -epsilon..epsilon for every element of a probe (3, S, S), uniform and independent; see `drawn_bytes`.
 
-    32 bits make a level, which leaves it uniform up to 511 parts in 2**32.
+    32 bits make a level, which leaves it uniform up to 511 parts in 2**32. Levels are centred as integers: of 16-bit floats
+    bfloat16 has no odd ones above 256.
     """
     drawn = drawn_bytes("pgd ", probe, epsilon=epsilon, seed=seed, count=4 * probe.numel())
-    levels = np.frombuffer(drawn, dtype="<u4").astype(np.uint64) * np.uint64(2 * epsilon + 1) >> np.uint64(32)
-    return torch.from_numpy(levels.astype(np.int64).reshape(probe.shape)).to(probe) - epsilon
+    places = np.frombuffer(drawn, dtype="<u4").astype(np.uint64) * np.uint64(2 * epsilon + 1) >> np.uint64(32)
+    return torch.from_numpy((places.astype(np.int64) - epsilon).reshape(probe.shape)).to(probe)

@@ -89,7 +89,7 @@ def _claimant(tensors: Mapping[str, Tensor]) -> tuple[type[Network], Layout]:
             try:
                 if layout.matches(tensors.keys()):
                     claims.append((network, layout))
-            except Exception as error:  # noqa: BLE001 - a plug-in's fault hides no other's claim
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in's fault hides no other's claim
                 faults.append(f"; {name}'s layout {layout.name} failed: {type(error).__name__}: {error}")
     # A plug-in cannot take a file away from this project's own networks.
     claims = [claim for claim in claims if claim[0].name in known.own] or claims

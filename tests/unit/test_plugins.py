@@ -105,14 +105,36 @@ def test_a_plug_in_is_found_where_it_is_installed(site: Path) -> None:
         pytest.param(
             "from protector_service.methods.bim import BasicIterativeMethod as B\n"
             "class Broken(B):\n  name = 'broken'\n  def __init__(self, strength): pass",
-            "Broken() cannot be used: TypeError: ",
+            "cannot be used: TypeError: ",
             id="arguments",
         ),
         pytest.param(
             "from protector_service.methods.bim import BasicIterativeMethod as B\n"
+            "class Broken(B):\n  name = 'broken'\n  def __init__(self): raise SystemExit('no licence')",
+            "cannot be used: SystemExit: no licence",
+            id="exits when made",
+        ),
+        pytest.param(
+            "from protector_service.methods.bim import BasicIterativeMethod as B\n"
+            "class Nameless(type(B)):\n  @property\n  def name(cls): raise ZeroDivisionError('no name')\n"
+            "class Broken(B, metaclass=Nameless): pass",
+            "cannot be used: ZeroDivisionError: no name",
+            id="name that raises",
+        ),
+        pytest.param(
+            "from protector_service.methods.bim import BasicIterativeMethod as B\n"
             "class Broken(B):\n  name = 'broken'\n  def budgets(self, epsilons): return (255,)",
-            "expected Broken.budgets((4, 8)) to be (4, 8), got (255,)",
+            "expected Broken.budgets((1, 8, 255)) to be (1, 8, 255), got (255,)",
             id="budgets",
+        ),
+        *(
+            pytest.param(
+                "import numpy as np\nfrom protector_service.methods.bim import BasicIterativeMethod as B\n"
+                f"class Broken(B):\n  name = 'broken'\n  def budgets(self, epsilons): return {budgets}",
+                "expected Broken.budgets((1, 8, 255)) to be (1, 8, 255), got ",
+                id=f"budgets are {budgets}",
+            )
+            for budgets in ("np.sort(epsilons)", "tuple(np.sort(epsilons))", "list(epsilons)")
         ),
     ],
 )
@@ -126,13 +148,119 @@ def test_a_broken_method_is_named_with_its_distribution_and_the_others_serve(sit
 
 
 @pytest.mark.parametrize(
+    ("method", "reason"),
+    [
+        (
+            "def n_iter(self, epsilon): return 1.25 * epsilon",
+            "cannot be used: BrokenMethodError: broken: expected at least 1 ",
+        ),
+        (
+            "def n_iter(self, epsilon): return min(7, epsilon)",
+            "cannot be used: BrokenMethodError: broken: expected at least 8 ",
+        ),
+        ("def alpha(self, epsilon): return 0.5", "expected Broken.alpha(1) to be a whole number of levels, got 0.5"),
+        (
+            "def step(self, x, gradient): return x",
+            "cannot be used: TypeError: Broken.step() got an unexpected keyword argument",
+        ),
+        ("def step(self, x, gradient, *, alpha): return x.flatten()", "cannot be used: RuntimeError: "),
+        (
+            "def step(self, x, gradient, *, alpha): return x + 0.5 * gradient.sign()",
+            "cannot be used: BrokenMethodError: broken: expected whole levels 0..255, got others",
+        ),
+        (
+            "def step(self, x, gradient, *, alpha): return x.add_(gradient.sign(), alpha=alpha)",
+            "expected Broken to change no tensor in place, got the probe or the gradient changed",
+        ),
+        (
+            "def step(self, x, gradient, *, alpha): return x.add(gradient.sign_(), alpha=alpha)",
+            "expected Broken to change no tensor in place, got the probe or the gradient changed",
+        ),
+        (
+            "def start(self, probe, *, epsilon, seed): return (probe + epsilon).clamp(0, 255)",
+            "expected the first step of Broken",
+        ),
+        (
+            "def alpha(self, epsilon): return max(1, epsilon // 4)",
+            "expected the first step of Broken to be the same for every ",
+        ),
+        ("def alpha(self, epsilon): return 2", "expected the first step of Broken to be the same for every budget, as "),
+        ("def label(self, clean_logits, y_true): return 100", "expected Broken.label(...) to be a class of 0..99, got 100"),
+        (
+            "def label(self, clean_logits, y_true): return clean_logits.argmin()",
+            "expected Broken.label(...) to be a class of ",
+        ),
+    ],
+)
+def test_a_method_that_would_fail_every_request_is_refused_at_the_start(site: Path, method: str, reason: str) -> None:
+    source = (
+        "from protector_service.methods.bim import BasicIterativeMethod as B\n"
+        f"class Broken(B):\n  name = 'broken'\n  {method}"
+    )
+    install(site, "broken-cloaks", {METHODS: {"broken": "plugin_broken:Broken"}}, plugin_broken=source)
+    found = methods(site)
+    assert not found.usable
+    (refused,) = found.refused
+    assert refused.startswith(f"broken of broken-cloaks 1.0 (plugin_broken:Broken): {reason}")
+
+
+@pytest.mark.parametrize(
+    ("cloak", "reason"),
+    [
+        (
+            "def cloak(self, probe, epsilon): return probe",
+            "TypeError: Broken.cloak() got an unexpected keyword argument 'seed'",
+        ),
+        (
+            "def cloak(self, probe, *, epsilon, seed): return probe + 0.5",
+            "BrokenMethodError: broken: expected whole levels ",
+        ),
+        (
+            "def cloak(self, probe, *, epsilon, seed): return 255 - probe",
+            "BrokenMethodError: broken: expected changes of at ",
+        ),
+    ],
+)
+def test_a_control_that_would_fail_every_request_is_refused_at_the_start(site: Path, cloak: str, reason: str) -> None:
+    source = (
+        "from protector_service.methods.method import Control\n"
+        f"class Broken(Control):\n  name, description = 'broken', 'A control.'\n  {cloak}"
+    )
+    install(site, "broken-cloaks", {METHODS: {"broken": "plugin_broken:Broken"}}, plugin_broken=source)
+    (refused,) = methods(site).refused
+    assert refused.startswith(f"broken of broken-cloaks 1.0 (plugin_broken:Broken): cannot be used: {reason}")
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "return (probe + epsilon // 2).clamp(0, 255)",
+        "return (probe + torch.randint(-epsilon, epsilon + 1, probe.shape)).clamp(0, 255)",
+    ],
+)
+def test_a_start_that_depends_on_the_budget_is_free_to_where_it_says_so(site: Path, start: str) -> None:
+    source = (
+        "import torch\nfrom protector_service.methods.bim import BasicIterativeMethod as B\n"
+        "class Free(B):\n  name, shares_trajectory = 'free', False\n"
+        f"  def start(self, probe, *, epsilon, seed): {start}"
+    )
+    install(site, "free-cloaks", {METHODS: {"free": "plugin_free:Free"}}, plugin_free=source)
+    assert set(methods(site).usable) == {"free"}
+
+
+@pytest.mark.parametrize(
     ("change", "reason"),
     [
         ("input_size = 0", "expected TinyFaceNet.input_size to be a whole number from 1, got 0"),
+        ("input_size = True", "expected TinyFaceNet.input_size to be a whole number from 1, got True"),
         ("feature_size = 'many'", "expected TinyFaceNet.feature_size to be a whole number from 1, got 'many'"),
         ("head_name = ''", "expected TinyFaceNet.head_name to be the name of the classifier's layer, got ''"),
         ("layouts = ()", "expected TinyFaceNet.layouts to be a tuple of at least one Layout, got ()"),
         ("layouts = ('fc',)", "expected TinyFaceNet.layouts to be instances of Layout, got an object of str"),
+        (
+            "layouts = (type('Odd', (AsBuilt,), {'name': None})(known_by='odd'),)",
+            "expected Odd.name to say what the layout is, got None",
+        ),
     ],
 )
 def test_a_broken_network_is_named_with_its_distribution(site: Path, change: str, reason: str) -> None:
@@ -187,6 +315,28 @@ def test_metadata_that_cannot_be_read_take_nobody_else_down(site: Path) -> None:
     damaged, nameless = sorted(found.refused)
     assert damaged.startswith("all of damaged 1.0: its entry_points.txt cannot be read: ")
     assert nameless.startswith("lost of a distribution without a name (nowhere:Lost): cannot be loaded: ModuleNotFoundError")
+
+
+@pytest.mark.parametrize("group", [METHODS, "console_scripts"])
+def test_metadata_that_are_not_utf8_take_nobody_down(site: Path, group: str) -> None:
+    install(site, "twice-cloaks", {METHODS: {"twice": "plugin_twice:Twice"}}, plugin_twice=METHOD)
+    install(site, "jose-cloaks", {group: {"lost": "plugin_lost:Lost"}})
+    (site / "jose_cloaks-1.0.dist-info" / "METADATA").write_bytes("Name: jose-cloaks\nAuthor: José\n".encode("latin-1"))
+    found = methods(site)
+    assert set(found.usable) == {"twice"}
+    lost = "lost of a distribution whose metadata cannot be read (plugin_lost:Lost): cannot be loaded: ModuleNotFoundError: "
+    assert [refused.startswith(lost) for refused in found.refused] == [True] * (group == METHODS)
+
+
+def test_entry_points_that_are_not_utf8_are_told_and_take_nobody_down(site: Path) -> None:
+    install(site, "twice-cloaks", {METHODS: {"twice": "plugin_twice:Twice"}}, plugin_twice=METHOD)
+    install(site, "jose-cloaks", {})
+    entry_points = f"# José\n[{METHODS}]\nlost = plugin_lost:Lost\n".encode("latin-1")
+    (site / "jose_cloaks-1.0.dist-info" / "entry_points.txt").write_bytes(entry_points)
+    found = methods(site)
+    assert set(found.usable) == {"twice"}
+    (refused,) = found.refused
+    assert refused.startswith("all of jose-cloaks 1.0: its entry_points.txt cannot be read: UnicodeDecodeError: ")
 
 
 def test_where_this_project_itself_is_not_installed_the_error_says_what_to_do() -> None:

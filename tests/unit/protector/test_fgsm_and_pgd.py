@@ -108,6 +108,17 @@ def test_pgd_s_start_is_uniform_over_the_budget() -> None:
     assert chi_square < 26.1, "8 degrees of freedom: the 0.999 quantile"
 
 
+def test_pgd_s_start_is_the_same_in_every_floating_point_type() -> None:
+    """Of whole numbers bfloat16 has all up to 256, and a budget of 255 is drawn from 511 levels."""
+    x_0 = torch.from_numpy(probe(side=32)).permute(2, 0, 1)
+    expected = ProjectedGradientDescent().start(x_0.double(), epsilon=255, seed=0)
+    for dtype in (torch.float32, torch.bfloat16):
+        assert torch.equal(
+            random_levels(x_0.to(dtype), epsilon=255, seed=0).double(), random_levels(x_0.double(), epsilon=255, seed=0)
+        )
+        assert torch.equal(ProjectedGradientDescent().start(x_0.to(dtype), epsilon=255, seed=0).double(), expected)
+
+
 def test_pgd_s_start_depends_on_seed_budget_and_probe_and_on_nothing_else() -> None:
     flat, other = torch.full((3, 16, 16), 100.0), torch.full((3, 16, 16), 101.0)
     start = random_levels(flat, epsilon=100, seed=1)

@@ -67,6 +67,13 @@ NETWORKS = """
         def __init__(self):
             raise ZeroDivisionError("not today")
 
+    class Exiting(Plain):
+        name, mark = "exiting", "exiting"
+        layouts = (AsBuilt(known_by="exiting.weight"),)
+
+        def __init__(self):
+            raise SystemExit("no licence")
+
     class Narrow(Plain):
         name, mark, feature_size = "narrow", "narrow", 5
         layouts = (AsBuilt(known_by="narrow.weight"),)
@@ -117,6 +124,7 @@ CLASS_OF = {
     "branched": "Branched",
     "confused": "Confused",
     "contested": "Contested",
+    "exiting": "Exiting",
     "greedy": "Greedy",
     "narrow": "Narrow",
     "numberless": "Numberless",
@@ -191,6 +199,7 @@ def test_what_loads_answers_as_its_weights_say(outcome: dict[str, Any], mark: st
     [
         ("branched", "the network branched failed: TraceError: "),
         ("unbuildable", "the network unbuildable failed: ZeroDivisionError: not today"),
+        ("exiting", "the network exiting failed: SystemExit: no licence"),
         ("narrow", "the classifier fc: expected weight (classes, 5) and bias (classes,), got (3, 4) and (3,)"),
         ("numberless", "the network numberless: expected finite logits and gradients, got others"),
         ("severed", "the network severed failed: RuntimeError: "),
