@@ -40,8 +40,8 @@ _FINAL = frozenset(
 class Connection:
     """To a protector or an invader at an address."""
 
-    def __init__(self, kind: str, address: str, tls: TlsMaterial | None) -> None:
-        """`kind` is "protector" or "invader".
+    def __init__(self, kind: str, address: str, tls: TlsMaterial | None, *, retries: bool = True) -> None:
+        """`kind` is "protector" or "invader"; `retries` as for `open_channel`.
 
         Raises:
             InputError: the address is neither `host:port` nor `dns:///host:port`, or not loopback while there is no `tls`.
@@ -50,7 +50,7 @@ class Connection:
         self._address = address
         self._tls = tls
         try:
-            self.channel = open_channel(address, tls=tls, caller="orchestrator")
+            self.channel = open_channel(address, tls=tls, caller="orchestrator", retries=retries)
         except AddressError as error:
             raise InputError(f"--{kind}: {error}") from error
         except PlainTextError as error:

@@ -103,6 +103,8 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
                 try:
                     async for response in call:
                         yield response
+                    if not call.wants():  # its deadline passed here first: a stream that ended well would be a whole one
+                        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline of the call passed")
                 finally:
                     call.leave()
         logger.info("crafted", extra={"source_model": request.source_model, "seconds": time.monotonic() - started})

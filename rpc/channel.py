@@ -48,11 +48,13 @@ _RETRIES = {
 }
 
 
-def open_channel(address: str, *, tls: TlsMaterial | None = None, caller: str = "client") -> grpc.aio.Channel:
+def open_channel(
+    address: str, *, tls: TlsMaterial | None = None, caller: str = "client", retries: bool = True
+) -> grpc.aio.Channel:
     """A channel to `host:port`, by mutual TLS or, to this machine only, in plain text.
 
     To `dns:///host:port` calls take turns among all addresses of the name that can be connected to. Whichever it is, its
-    certificate must be for the name.
+    certificate must be for the name. Without `retries` a caller learns of every refusal, and comes back by itself.
 
     Raises:
         AddressError: the address is of neither form.
@@ -65,6 +67,7 @@ def open_channel(address: str, *, tls: TlsMaterial | None = None, caller: str = 
         ("grpc.max_send_message_length", _MOST_BYTES),
         # What a call may keep in order to be made again; gRPC's own limit is 256 KiB, less than a photo.
         ("grpc.per_rpc_retry_buffer_size", _MOST_BYTES),
+        ("grpc.enable_retries", int(retries)),
         NO_PROXY,
         *_LIVELINESS,
     ]

@@ -1,7 +1,7 @@
 """`orchestrator conformance`: whether a running service speaks the schema as the bench needs it spoken."""
 
 import asyncio
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.console import console
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.face_folder import read_face_folder
 from orchestrator.files import replace_file
 from orchestrator.synthetic import PREFIX, read_synthetic_faces
@@ -35,6 +35,13 @@ NOT_CONFORMING = 1
 @click.option(
     "--spend-budget", is_flag=True, help="Ask an invader with a query budget until it is spent, to see what it says then."
 )
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=60,
+    show_default=True,
+    help="Deadline of a call that computes. A few calls that ask for much are given a multiple of it.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="File to write the outcomes to.")
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path, dir_okay=False), help="File to write JUnit XML to.")
 @click.option("--list", "list_only", is_flag=True, help="List the checks, ask no service.")
@@ -47,13 +54,14 @@ def conformance_command(
     only: tuple[str, ...],
     skip: tuple[str, ...],
     spend_budget: bool,
+    seconds: float,
     json_file: Path | None,
     junit_file: Path | None,
     list_only: bool,
 ) -> None:
     """Check a running protector, or invader, against the schema, from outside.
 
-    Exit status: 0 every check passed or does not apply, 1 one failed or a service does not answer, 2 bad input.
+    Exit status: 0 every check passed or does not apply, 1 one did not or a service does not answer, 2 bad input.
     """
     from orchestrator.conformance.check import none_wrong  # only now: other commands need none of it
     from orchestrator.conformance.examination import Choice, check_choice
@@ -68,23 +76,49 @@ def conformance_command(
         only=only,
         skip=skip,
         may_spend=spend_budget,
+        seconds=seconds,
     )
     check_choice(choice, protector=protector, invader=invader)
-    outcomes = asyncio.run(_examined(protector, invader, tls, choice, out))
-    show(outcomes, out)
-    for file, content, option in ((json_file, as_json, "--json"), (junit_file, as_junit, "--junit")):
+    files = [(json_file, as_json, "--json"), (junit_file, as_junit, "--junit")]
+    for file, _, option in files:
         if file is not None:
-            _write(file, content(outcomes), option=option)
+            _check_writable(file, option=option)
+    outcomes: list[Outcome] = []
+    try:
+        asyncio.run(_examine(protector, invader, tls, choice, out, outcomes=outcomes))
+    finally:  # what was found until something broke, or somebody had enough, is not lost
+        if outcomes:
+            show(outcomes, out)
+            for file, content, option in files:
+                if file is not None:
+                    _write(file, content(outcomes), option=option)
     if not none_wrong(outcomes):
         raise SystemExit(NOT_CONFORMING)
 
 
-async def _examined(
-    protector: str | None, invader: str | None, tls: TlsMaterial | None, choice: "Choice", out: Console
-) -> "Sequence[Outcome]":
-    from orchestrator.conformance.examination import examine_invader, examine_protector, number_of_checks
+async def _examine(
+    protector: str | None,
+    invader: str | None,
+    tls: TlsMaterial | None,
+    choice: "Choice",
+    out: Console,
+    *,
+    outcomes: "list[Outcome]",
+) -> None:
+    """Adds what becomes of each check to `outcomes` as it is known.
 
-    outcomes = []
+    Raises:
+        InputError: the faces, or the invader's budget, do not do.
+        UnusableServiceError: one of the services cannot be checked; the other was.
+    """
+    from orchestrator.conformance.examination import (
+        examine_invader,
+        examine_protector,
+        number_of_checks,
+        unusable_outcomes,
+    )
+
+    unusable: list[UnusableServiceError] = []
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -96,16 +130,39 @@ async def _examined(
         task = bar.add_task("", total=number_of_checks(choice, protector=protector, invader=invader))
 
         def on_done(outcome: "Outcome") -> None:
+            outcomes.append(outcome)
             bar.update(task, advance=1, description=f"{outcome.id}: {outcome.verdict.value}")
 
         def note(message: str) -> None:
             out.print(message, style="yellow", markup=False, highlight=False)
 
         if protector is not None:
-            outcomes += await examine_protector(protector, tls, choice, on_done=on_done)
+            try:
+                await examine_protector(protector, tls, choice, on_done=on_done)
+            except UnusableServiceError as error:
+                unusable.append(error)
+                outcomes += unusable_outcomes("protector", choice, error)
         if invader is not None:
-            outcomes += await examine_invader(invader, tls, choice, on_done=on_done, note=note)
-    return outcomes
+            try:
+                await examine_invader(invader, tls, choice, on_done=on_done, note=note)
+            except UnusableServiceError as error:
+                unusable.append(error)
+                outcomes += unusable_outcomes("invader", choice, error)
+    if unusable:
+        raise unusable[0]
+
+
+def _check_writable(path: Path, *, option: str) -> None:
+    """Makes sure, before services are asked for minutes, that there is a place for what is found.
+
+    Raises:
+        InputError: there is none.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise InputError(f"{option}: {path}: cannot be written: {error.strerror or error}") from error
 
 
 def _write(path: Path, content: bytes, *, option: str) -> None:

@@ -7,7 +7,7 @@ from orchestrator.conformance.check import Check
 from orchestrator.conformance.invader import bad_input as invader_bad_input
 from orchestrator.conformance.invader import budget as invader_budget
 from orchestrator.conformance.invader import determinism as invader_determinism
-from orchestrator.conformance.invader import disclosure, faces, ranking
+from orchestrator.conformance.invader import disclosure, faces, ranking, understood
 from orchestrator.conformance.invader import lifetime as invader_lifetime
 from orchestrator.conformance.invader import lists as invader_lists
 from orchestrator.conformance.invader.service import Invader
@@ -24,7 +24,15 @@ PROTECTOR_CHECKS: tuple[Check[Protector], ...] = _checks_of(
 )
 # The texts of errors are looked at once there were errors; a budget is spent, if it is to be, at the very end.
 INVADER_CHECKS: tuple[Check[Invader], ...] = _checks_of(
-    invader_lists, faces, ranking, invader_determinism, invader_bad_input, invader_lifetime, disclosure, invader_budget
+    invader_lists,
+    faces,
+    ranking,
+    understood,
+    invader_determinism,
+    invader_bad_input,
+    invader_lifetime,
+    disclosure,
+    invader_budget,
 )
 ALL_CHECKS: tuple[Check[Any], ...] = (*PROTECTOR_CHECKS, *INVADER_CHECKS)
 KNOWN = tuple(check.id for check in ALL_CHECKS)

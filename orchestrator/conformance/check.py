@@ -5,9 +5,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
+from rpc.errors import shorten
+
 Service = TypeVar("Service")
 
 PROBLEMS_SHOWN = 3
+LONGEST_PROBLEM = 400  # characters of one
+LONGEST_EVIDENCE = 1500
 
 
 class Failed(Exception):  # noqa: N818 - a check's outcome
@@ -16,6 +20,14 @@ class Failed(Exception):  # noqa: N818 - a check's outcome
 
 class NotApplicable(Exception):  # noqa: N818 - a check's outcome
     """What a check is about is not there at this service; the message says what is missing."""
+
+
+class Unanswered(Failed):
+    """A call that should have been answered was not within its time; the message is the evidence."""
+
+
+class ServiceStopped(Exception):  # noqa: N818 - the end of all checks
+    """The service answers nobody any more; the message says how it was noticed."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,13 @@ def fail_for(problems: Iterable[str]) -> None:
     found = list(problems)
     if found:
         more = f"; and {len(found) - PROBLEMS_SHOWN} more" if len(found) > PROBLEMS_SHOWN else ""
-        raise Failed("; ".join(found[:PROBLEMS_SHOWN]) + more)
+        raise Failed("; ".join(shorten(each, most=LONGEST_PROBLEM) for each in found[:PROBLEMS_SHOWN]) + more)
+
+
+def as_evidence(text: str) -> str:
+    """A text that may repeat what a service sent, bounded, and without what a terminal or XML would act on."""
+    shown = "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+    return shorten(shown, most=LONGEST_EVIDENCE)
 
 
 class Verdict(Enum):
@@ -62,7 +80,8 @@ class Verdict(Enum):
     PASSED = "passed"
     FAILED = "failed"
     NOT_APPLICABLE = "not applicable"
-    ERROR = "error"  # the check itself broke: nothing is known of the service
+    ERROR = "error"  # the check itself broke, or the service cannot be checked: nothing is known of it
+    NOT_RUN = "not run"  # the service was gone by then
 
 
 @dataclass(frozen=True)
@@ -73,10 +92,10 @@ class Outcome:
     demands: str
     why: str
     verdict: Verdict
-    evidence: str  # of a failure or an error; why a check is not applicable; else empty
+    evidence: str  # of a failure or an error; why a check is not applicable, or was not run; else empty; see `as_evidence`
     seconds: float
 
 
 def none_wrong(outcomes: Iterable[Outcome]) -> bool:
-    """Whether no check failed, and none broke."""
+    """Whether no check failed, none broke, and all were run."""
     return all(outcome.verdict in (Verdict.PASSED, Verdict.NOT_APPLICABLE) for outcome in outcomes)

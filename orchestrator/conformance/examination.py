@@ -3,17 +3,17 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from orchestrator.conformance.catalogue import INVADER_CHECKS, KNOWN, PROTECTOR_CHECKS
-from orchestrator.conformance.check import Failed, Outcome
+from orchestrator.conformance.check import Check, Failed, Outcome, ServiceStopped, Verdict, as_evidence
 from orchestrator.conformance.invader import service as invader
 from orchestrator.conformance.invader.budget import budget_spent, left_at_first
 from orchestrator.conformance.invader.service import Invader
 from orchestrator.conformance.protector import service as protector
 from orchestrator.conformance.protector.service import Protector
-from orchestrator.conformance.refusal import Refused
 from orchestrator.conformance.suite import chosen, run_checks
-from orchestrator.conformance.wire import Wire
+from orchestrator.conformance.wire import CALL_SECONDS, Wire
 from orchestrator.connection import Connection
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.faces import DataSet
@@ -31,6 +31,7 @@ class Choice:
     only: Sequence[str] = ()
     skip: Sequence[str] = ()
     may_spend: bool = False  # the invader's budget, to its last query
+    seconds: float = CALL_SECONDS  # deadline of a call that computes
 
 
 def check_choice(choice: Choice, *, protector: str | None, invader: str | None) -> None:
@@ -62,12 +63,12 @@ async def examine_protector(
         UnusableServiceError: it does not answer, or not so that it could be checked.
     """
     checks = chosen(PROTECTOR_CHECKS, known=KNOWN, only=choice.only, skip=choice.skip)
-    connection = Connection("protector", address, tls)
+    connection = Connection("protector", address, tls, retries=False)
     try:
-        wire = Wire(connection.channel, protector.SERVICE)
+        wire = Wire(connection.channel, protector.SERVICE, seconds=choice.seconds)
         try:
             met = await Protector.met(wire, choice.faces)
-        except Failed as failed:
+        except (Failed, ServiceStopped) as failed:
             raise await _unusable(connection.name, address, tls, failed) from failed
         return await run_checks(met, checks, on_done=on_done)
     finally:
@@ -84,12 +85,12 @@ async def examine_invader(
         UnusableServiceError: it does not answer, or not so that it could be checked.
     """
     checks = chosen(INVADER_CHECKS, known=KNOWN, only=choice.only, skip=choice.skip)
-    connection = Connection("invader", address, tls)
+    connection = Connection("invader", address, tls, retries=False)
     try:
-        wire = Wire(connection.channel, invader.SERVICE)
+        wire = Wire(connection.channel, invader.SERVICE, seconds=choice.seconds)
         try:
             met = await Invader.met(wire, choice.faces, may_spend=choice.may_spend)
-        except Failed as failed:
+        except (Failed, ServiceStopped) as failed:
             raise await _unusable(connection.name, address, tls, failed) from failed
         _compare(left_at_first(met.listed), sum(check.queries for check in checks), note)
         if choice.may_spend and budget_spent in checks:
@@ -115,8 +116,22 @@ def _compare(left: int | None, most: int, note: Note) -> None:
     )
 
 
-async def _unusable(name: str, address: str, tls: TlsMaterial | None, failed: Failed) -> UnusableServiceError:
-    if isinstance(failed, Refused) and failed.refusal.code.name == "UNAVAILABLE":
+async def _unusable(
+    name: str, address: str, tls: TlsMaterial | None, failed: Failed | ServiceStopped
+) -> UnusableServiceError:
+    if isinstance(failed, ServiceStopped):
         why = await asyncio.to_thread(diagnose, address, tls)
-        return UnusableServiceError(f"the {name} does not answer: {why or failed.refusal.message}")
-    return UnusableServiceError(f"the {name} cannot be checked: {failed}")
+        return UnusableServiceError(as_evidence(f"the {name} does not answer: {why or failed}"))
+    return UnusableServiceError(as_evidence(f"the {name} cannot be checked: {failed}"))
+
+
+def unusable_outcomes(service: str, choice: Choice, error: UnusableServiceError) -> list[Outcome]:
+    """What becomes of the chosen checks of a service, "protector" or "invader", that cannot be checked."""
+    checks: Sequence[Check[Any]] = PROTECTOR_CHECKS if service == "protector" else INVADER_CHECKS
+    demands, why = "The service answers, and lists what it has.", "Nothing else of it can be looked at."
+    first = Outcome(f"{service}.answers", demands, why, Verdict.ERROR, as_evidence(str(error)), 0)
+    left = chosen(checks, known=KNOWN, only=choice.only, skip=choice.skip)
+    return [
+        first,
+        *(Outcome(each.id, each.demands, each.why, Verdict.NOT_RUN, f"see {first.id}", 0) for each in left),
+    ]

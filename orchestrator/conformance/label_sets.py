@@ -8,7 +8,8 @@ from typing import Any, Protocol
 from orchestrator.conformance.check import Failed, NotApplicable
 from orchestrator.conformance.refusal import Refusal, Refused
 
-PAGES = 3
+PAGES = 3  # or more, where the longest page is less than a third of a label set
+LONGEST_PAGE = 10_000  # identities
 MOST_IDENTITIES = 1_000_000  # of any label set
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -84,15 +85,15 @@ def model_faults(models: Sequence[Model]) -> Iterator[str]:
             yield f"{model.name}: expected label_set_sha256 in 64 hexadecimal digits, got {model.label_set_sha256!r}"
 
 
-async def label_set_faults(models: Sequence[Model], identities: Identities) -> list[str]:
+async def label_set_faults(models: Sequence[Model], identities: Identities, *, may_refuse: bool) -> list[str]:
     """What is wrong with the label sets that models state.
 
     Raises:
-        NotApplicable: the service does not list them.
+        NotApplicable: the service does not list them, and may do so.
     """
     faults = []
     for model in models:
-        listed = await _listed(model.name, identities)
+        listed = await _listed(model.name, identities, may_refuse=may_refuse)
         if len(listed) != model.identities:
             faults.append(f"{model.name}: states {model.identities} identities, lists {len(listed)}")
         if len(set(listed)) != len(listed):
@@ -104,15 +105,15 @@ async def label_set_faults(models: Sequence[Model], identities: Identities) -> l
     return faults
 
 
-async def page_faults(models: Sequence[Model], identities: Identities) -> list[str]:
+async def page_faults(models: Sequence[Model], identities: Identities, *, may_refuse: bool) -> list[str]:
     """What is wrong with pages of a label set: whatever their size, they make up the same list.
 
     Raises:
-        NotApplicable: the service does not list them.
+        NotApplicable: the service does not list them, and may do so.
     """
     model = models[0]
-    whole = await _listed(model.name, identities)
-    size = -(-len(whole) // PAGES)
+    whole = await _listed(model.name, identities, may_refuse=may_refuse)
+    size = max(1, min(LONGEST_PAGE, -(-len(whole) // PAGES)))
     paged = await identities(model.name, page_size=size)
     return (
         []
@@ -121,12 +122,13 @@ async def page_faults(models: Sequence[Model], identities: Identities) -> list[s
     )
 
 
-async def _listed(model: str, identities: Identities) -> list[str]:
+async def _listed(model: str, identities: Identities, *, may_refuse: bool) -> list[str]:
     try:
         return await identities(model)
     except Refused as refused:
-        raise_if_not_listed(refused.refusal)
-        raise Failed(str(refused)) from refused
+        if may_refuse:
+            raise_if_not_listed(refused.refusal)
+        raise
 
 
 def raise_if_not_listed(refusal: Refusal) -> None:

@@ -1,13 +1,17 @@
-"""Health, whichever service is asked."""
+"""What becomes of a service while calls come and go, whichever it is: health, and calls that nobody waits for."""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import grpc
 
+from orchestrator.conformance.check import NotApplicable
 from orchestrator.conformance.refusal import Refused
 from orchestrator.conformance.wire import Wire
 
 HEALTH_SECONDS = 5.0  # within which a service that works still says so
+ROUNDS = 2
 UNKNOWN_SERVICE = "no.such.Service"
 
 
@@ -30,3 +34,33 @@ async def health_faults(wire: Wire, service: str) -> list[str]:
         if refused.refusal.code is not grpc.StatusCode.NOT_FOUND:
             problems.append(f"expected NOT_FOUND of {UNKNOWN_SERVICE}, got {refused.refusal}")
     return problems
+
+
+def refused_among(ended: Iterable[Any]) -> list[Refused]:
+    """The refusals among what calls that ran meanwhile ended with.
+
+    Raises:
+        Exception: another of them, such as that of a service that stopped.
+    """
+    for each in ended:
+        if isinstance(each, Exception) and not isinstance(each, Refused):
+            raise each
+    return [each for each in ended if isinstance(each, Refused)]
+
+
+async def leave_some(begin: Callable[[float], Awaitable[bool]], *, calls: int, seconds: float) -> None:
+    """Has calls begun at the same time and left while they are worked on, after a quarter of what one takes, or sooner.
+
+    Args:
+        begin: begins a call, leaves it after so many seconds, and tells whether it was not answered by then.
+        calls: that are begun, `ROUNDS` times at most.
+        seconds: that one takes.
+
+    Raises:
+        NotApplicable: they are all answered before.
+    """
+    for _ in range(ROUNDS):
+        seconds /= 4
+        if any(await asyncio.gather(*(begin(seconds) for _ in range(calls)))):
+            return
+    raise NotApplicable(f"calls are answered within {seconds:.4f} s, before they can be left")

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
 
 from orchestrator.conformance.check import Failed
+from orchestrator.conformance.containers import further
 from rpc.images import encode_jpeg, encode_png
 
 Levels = NDArray[np.int16]  # (H, W, 3) RGB, 0..255
@@ -20,6 +21,7 @@ Levels = NDArray[np.int16]  # (H, W, 3) RGB, 0..255
 _BESIDE = ("exif", "icc_profile", "transparency")
 _TURNED = 6  # in EXIF: the first row is the right side
 _PNG_DEPTH, _PNG_COLOUR = 24, 25  # offsets in a file
+_LARGE_PIXELS = 3_000_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
@@ -31,9 +33,9 @@ class Picture:
     format: str  # "PNG" or "JPEG"
     mode: str  # Pillow's: "RGB" where it is three channels of 8 bits
     still: bool
-    beside: str  # what stands beside the pixels and changes how they are shown: EXIF, a colour profile, transparency
+    beside: str  # what stands beside the pixels: EXIF, a colour profile, transparency, and all that no decoder needs
     sampling: str  # of a JPEG's chroma
-    tables: tuple[tuple[int, ...], ...]  # a JPEG's quantization
+    tables: tuple[tuple[int, ...], ...]  # a JPEG's quantization, of each component
     channel_bits: int
 
     @property
@@ -53,8 +55,8 @@ def seen(encoded: bytes, what: str) -> Picture:
         try:
             with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
                 still = getattr(image, "n_frames", 1) == 1
-                beside = ", ".join(key for key in _BESIDE if key in image.info)
-                tables = tuple(tuple(table) for table in getattr(image, "quantization", {}).values())
+                beside = ", ".join([*(key for key in _BESIDE if key in image.info), *further(encoded)])
+                tables = tuple(tuple(image.quantization[table]) for *_, table in getattr(image, "layer", ()))  # type: ignore[attr-defined]
                 levels = np.asarray(image.convert("RGB"), dtype=np.int16)
                 sampling = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(JpegImagePlugin.get_sampling(image), "another")
                 bits = encoded[_PNG_DEPTH] if image.format == "PNG" else 8
@@ -69,51 +71,106 @@ def upright(photo: bytes) -> NDArray[np.uint8]:
         return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
 
 
+def reread(encoded: bytes) -> NDArray[np.uint8]:
+    """An image's RGB levels (H, W, 3) as they lie in the file."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def luma(jpeg: bytes) -> NDArray[np.int16]:
+    """A JPEG's luma (H, W) as it is stored, whatever its chroma is."""
+    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
+        image.draft("L", image.size)
+        return np.asarray(image.convert("L"), dtype=np.int16)
+
+
 def faceless() -> bytes:
     """An image of one colour."""
     return encode_jpeg(np.full((96, 96, 3), 90, dtype=np.uint8), quality=95)
 
 
-def turned(photo: bytes) -> tuple[bytes, bytes]:
-    """A photo whose pixels lie on their side, as a JPEG whose EXIF says so, and what it shows, upright, as a PNG."""
+@dataclass(frozen=True)
+class Ambiguous:
+    """An image that is to be understood in one way, and is easily misunderstood."""
+
+    image: bytes
+    right: bytes  # what it shows, as a PNG that nobody misunderstands
+    wrong: bytes  # likewise, what it shows to who misunderstands it
+
+
+def turned(photo: bytes) -> Ambiguous:
+    """A photo whose pixels lie on their side, as a JPEG whose EXIF says so."""
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = _TURNED
     lying = _saved(Image.fromarray(upright(photo)).rotate(90, expand=True), "JPEG", quality=95, exif=exif)
-    return lying, encode_png(upright(lying))
+    return Ambiguous(lying, encode_png(upright(lying)), encode_png(reread(lying)))
 
 
-def transparent(photo: bytes) -> tuple[bytes, bytes]:
-    """A photo as a PNG that is transparent from left to right, and the same laid over white."""
+def transparent(photo: bytes) -> Ambiguous:
+    """A photo as a PNG that is transparent from left to right, and to be laid over white."""
     image = Image.fromarray(upright(photo)).convert("RGBA")
     ramp = np.linspace(255, 128, image.width).astype(np.uint8)
     image.putalpha(Image.fromarray(np.tile(ramp, (image.height, 1))))
     laid = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return _saved(image, "PNG"), encode_png(np.asarray(laid))
+    return Ambiguous(_saved(image, "PNG"), encode_png(np.asarray(laid)), encode_png(upright(photo)))
 
 
 def bad_images(photo: bytes) -> Iterator[tuple[str, bytes]]:
     """Files that are no image, or no whole one, with what they are."""
-    png = encode_png(upright(photo))
+    png, jpeg = encode_png(upright(photo)), encode_jpeg(upright(photo), quality=95)
     yield "nothing", b""
     yield "a text", b"This is no image, whatever it is called."
     yield "a GIF", b"GIF89a\x01\x00\x01\x00\x00\x00\x00;"
     yield "noise behind a PNG signature", _SIGNATURE + bytes(range(1, 90))
-    yield "half a JPEG", encode_jpeg(upright(photo), quality=95)[: len(photo) // 4]
+    yield "half a JPEG", jpeg[: len(jpeg) // 2]
     yield "half a PNG", png[: len(png) // 2]
     yield "a damaged PNG", png[:60] + bytes(64) + png[124:]
 
 
-def all_formats(photo: bytes) -> Iterator[tuple[str, bytes]]:
-    """A photo in every form that services take, with what each is."""
+@dataclass(frozen=True)
+class Form:
+    """A photo in one of the forms that services take."""
+
+    what: str
+    image: bytes
+    plain: bytes  # the same as an RGB PNG
+    lossless: bool  # whether it decodes to the very same
+
+
+def all_forms(photo: bytes) -> list[Form]:
+    """A photo in every form that services take. There are `FORMS` of them, of `PLAIN_FORMS` plain ones."""
     image = Image.fromarray(upright(photo))
-    grey = np.asarray(image.convert("L"))
-    yield "a progressive JPEG", _saved(image, "JPEG", progressive=True)
-    yield "a grey JPEG", _saved(image.convert("L"), "JPEG")
-    yield "a CMYK JPEG", _saved(image.convert("CMYK"), "JPEG")
-    yield "a JPEG with full chroma", _saved(image, "JPEG", subsampling="4:4:4")
-    yield "a grey PNG", _saved(Image.fromarray(grey), "PNG")
-    yield "a PNG with a palette", _saved(image.convert("P"), "PNG")
-    yield "a PNG of 16 bits", _saved(Image.fromarray(grey.astype(np.uint16) * 257), "PNG")
+    grey, palette = image.convert("L"), image.convert("P")
+    deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
+    colour, greys, coloured = (_saved(each.convert("RGB"), "PNG") for each in (image, grey, palette))
+    return [
+        Form("a progressive JPEG", _saved(image, "JPEG", quality=95, progressive=True), colour, lossless=False),
+        Form("a CMYK JPEG", _saved(image.convert("CMYK"), "JPEG", quality=95), colour, lossless=False),
+        Form("a JPEG with full chroma", _saved(image, "JPEG", quality=95, subsampling="4:4:4"), colour, lossless=False),
+        Form("a grey JPEG", _saved(grey, "JPEG", quality=95), greys, lossless=False),
+        Form("a grey PNG", _saved(grey, "PNG"), greys, lossless=True),
+        Form("a PNG of 16 bits", _saved(deep, "PNG"), greys, lossless=True),
+        Form("a PNG with a palette", _saved(palette, "PNG"), coloured, lossless=True),
+    ]
+
+
+FORMS, PLAIN_FORMS = 7, 3
+
+
+def large(photo: bytes) -> bytes:
+    """A photo as a PNG of more than 8 MiB and less than 12, which is not compressed."""
+    image = Image.fromarray(upright(photo))
+    scale = (_LARGE_PIXELS / (image.width * image.height)) ** 0.5
+    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+    return _saved(image.resize(size, Image.Resampling.BICUBIC), "PNG", compress_level=0)
+
+
+def bordered(photo: bytes) -> bytes:
+    """A photo in the middle of a grey canvas of three times its width, as a PNG."""
+    image = Image.fromarray(upright(photo))
+    canvas = Image.new("RGB", (3 * image.width, image.height), (90, 110, 130))
+    canvas.paste(image, (image.width, 0))
+    return _saved(canvas, "PNG")
 
 
 def _saved(image: Image.Image, kind: str, **parameters: Any) -> bytes:

@@ -14,6 +14,8 @@ from rpc.status import PUSHBACK_KEY, STATUS_KEY
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
+_SAID_BY_LIBRARIES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -23,10 +25,12 @@ class Refusal:
     code: grpc.StatusCode
     message: str
     reason: str | None  # of google.rpc.ErrorInfo
+    domain: str | None  # of the same
     fields: tuple[str, ...]  # that google.rpc.BadRequest names
     retry_after_ms: int | None
     texts: tuple[str, ...]  # every text in it, wherever it stands
     unexpected: tuple[str, ...]  # details that are none of the schema's
+    is_told: bool  # by the service; else our own library may have said so: nobody is there, or the call's time is over
 
     @property
     def comes_back(self) -> bool:
@@ -34,8 +38,14 @@ class Refusal:
         later = self.retry_after_ms is not None and self.retry_after_ms >= 0
         return self.code is grpc.StatusCode.RESOURCE_EXHAUSTED and later and self.reason in (BUSY, RATE_LIMITED, None)
 
+    @property
+    def expired(self) -> bool:
+        """Whether the call's own deadline passed."""
+        return self.code is grpc.StatusCode.DEADLINE_EXCEEDED and not self.is_told
+
     def __str__(self) -> str:
-        return f"{self.call}: {self.code.name}: {self.message or 'no message'}"
+        later = "" if self.retry_after_ms is None else f" (come back in {self.retry_after_ms} ms)"
+        return f"{self.call}: {self.code.name}: {self.message or 'no message'}{later}"
 
 
 class Refused(Failed):
@@ -52,11 +62,13 @@ def refusal_of(call: str, code: grpc.StatusCode, message: str, trailers: Metadat
     texts: list[str] = [message]
     unexpected: list[str] = []
     fields: list[str] = []
-    reason = None
+    reason = domain = None
     for detail in _details(told.get(STATUS_KEY), code, texts, unexpected):
         match detail:
             case ErrorInfo():
-                reason = str(detail.reason)
+                reason, domain = str(detail.reason), str(detail.domain)
+                if detail.metadata:
+                    unexpected.append(f"a google.rpc.ErrorInfo with metadata of {len(detail.metadata)} keys")
                 texts += [detail.reason, detail.domain, *detail.metadata.keys(), *detail.metadata.values()]
             case BadRequest():
                 fields += [violation.field for violation in detail.field_violations]
@@ -66,10 +78,12 @@ def refusal_of(call: str, code: grpc.StatusCode, message: str, trailers: Metadat
         code=code,
         message=message,
         reason=reason,
+        domain=domain,
         fields=tuple(fields),
         retry_after_ms=_number(told.get(PUSHBACK_KEY)),
         texts=tuple(texts),
         unexpected=tuple(unexpected),
+        is_told=STATUS_KEY in told or code not in _SAID_BY_LIBRARIES,
     )
 
 

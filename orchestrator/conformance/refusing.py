@@ -7,6 +7,7 @@ import grpc
 
 from orchestrator.conformance.refusal import Refusal
 from rpc.errors import INVALID_ARGUMENT, NOT_FOUND
+from rpc.status import DOMAIN
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ def faults(expected: Expected, got: Refusal | None) -> Iterator[str]:
         yield f"{expected.what}: expected google.rpc.BadRequest to name {expected.field}, got {named}"
     if expected.reason is not None and got.reason != expected.reason:
         yield f"{expected.what}: expected google.rpc.ErrorInfo with the reason {expected.reason}, got {got.reason or 'none'}"
+    elif expected.reason is not None and got.domain != DOMAIN:
+        yield f"{expected.what}: expected google.rpc.ErrorInfo of the domain {DOMAIN}, got {got.domain!r}"
 
 
 def _is_of(named: str, field: str) -> bool:
@@ -51,13 +54,17 @@ def _is_of(named: str, field: str) -> bool:
 
 
 LARGE_MESSAGE = bytes(20 * 2**20)  # the protocol demands 17 MiB at most
+# The service's limit on images, or what gRPC says by itself of a larger message: in most languages, and in Rust.
 TOO_LARGE = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
-)  # gRPC's own limit on messages, or the service's on images
+    grpc.StatusCode.OUT_OF_RANGE,
+)
 MALFORMED = b"\xff\xff\xff"
+# The service's answer, or what gRPC says by itself: in most languages, and in Java.
 NOT_PARSED = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.INTERNAL,
-)  # gRPC's own answer in most languages, or the service's
+    grpc.StatusCode.UNKNOWN,
+)
 UNKNOWN_FIELD = b"\xc2\x3e\x03new"  # field 1000, of three bytes

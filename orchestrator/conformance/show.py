@@ -18,6 +18,7 @@ _STYLES = {
     Verdict.FAILED: "bold red",
     Verdict.NOT_APPLICABLE: "yellow",
     Verdict.ERROR: "bold magenta",
+    Verdict.NOT_RUN: "magenta",
 }
 
 
@@ -27,7 +28,7 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
     for column in ("check", "", "demands", "seen"):
         table.add_column(column, overflow="fold")
     for outcome in outcomes:
-        failed = outcome.verdict in (Verdict.FAILED, Verdict.ERROR)
+        failed = outcome.verdict in (Verdict.FAILED, Verdict.ERROR)  # then it is told why it matters
         demands = f"{outcome.demands} {outcome.why}" if failed else outcome.demands
         verdict = Text(outcome.verdict.value, style=_STYLES[outcome.verdict])
         table.add_row(Text(outcome.id), verdict, Text(demands), Text(outcome.evidence))
@@ -82,7 +83,7 @@ def as_junit(outcomes: Sequence[Outcome]) -> bytes:
             name=service,
             tests=str(len(own)),
             failures=str(counts[Verdict.FAILED]),
-            errors=str(counts[Verdict.ERROR]),
+            errors=str(counts[Verdict.ERROR] + counts[Verdict.NOT_RUN]),
             skipped=str(counts[Verdict.NOT_APPLICABLE]),
             time=f"{sum(outcome.seconds for outcome in own):.3f}",
         )
@@ -90,16 +91,16 @@ def as_junit(outcomes: Sequence[Outcome]) -> bytes:
             name = outcome.id.partition(".")[2]
             case = ElementTree.SubElement(suite, "testcase", classname=service, name=name, time=f"{outcome.seconds:.3f}")
             if (kind := _ELEMENTS.get(outcome.verdict)) is not None:
-                child = ElementTree.SubElement(case, kind, message=_printable(outcome.evidence))
-                child.text = _printable(f"{outcome.demands} {outcome.why}")
+                child = ElementTree.SubElement(case, kind, message=outcome.evidence)
+                child.text = f"{outcome.demands} {outcome.why}"
     ElementTree.indent(suites)
     document: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
     return document + b"\n"
 
 
-_ELEMENTS = {Verdict.FAILED: "failure", Verdict.ERROR: "error", Verdict.NOT_APPLICABLE: "skipped"}
-
-
-def _printable(text: str) -> str:
-    """XML has no way to write control characters, which a service may have sent."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)
+_ELEMENTS = {
+    Verdict.FAILED: "failure",
+    Verdict.ERROR: "error",
+    Verdict.NOT_APPLICABLE: "skipped",
+    Verdict.NOT_RUN: "error",  # a pipeline is not to take what was not looked at for good
+}

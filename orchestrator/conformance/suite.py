@@ -5,28 +5,60 @@ from collections.abc import Callable, Sequence
 from fnmatch import fnmatchcase
 from typing import TypeVar
 
-from orchestrator.conformance.check import Check, Failed, NotApplicable, Outcome, Verdict
+from orchestrator.conformance.check import (
+    Check,
+    Failed,
+    NotApplicable,
+    Outcome,
+    ServiceStopped,
+    Unanswered,
+    Verdict,
+    as_evidence,
+)
 from orchestrator.errors import InputError
 
 Service = TypeVar("Service")
 OnDone = Callable[[Outcome], None]
 
+MOST_UNANSWERED = 3  # checks that a call was not answered in, until the service counts as stopped
+
 
 async def run_checks(service: Service, checks: Sequence[Check[Service]], *, on_done: OnDone) -> list[Outcome]:
-    """What becomes of each check; one that breaks is an outcome of its own kind, and keeps no other from running."""
-    outcomes = []
-    for check in checks:
-        began = time.monotonic()
-        verdict, evidence = await _ran(service, check)
-        outcome = Outcome(check.id, check.demands, check.why, verdict, evidence, time.monotonic() - began)
+    """What becomes of each check; one that breaks is an outcome of its own kind, and keeps no other from running.
+
+    Once the service has stopped answering, the rest is not run.
+    """
+    outcomes: list[Outcome] = []
+    unanswered = 0
+
+    def ended(check: Check[Service], verdict: Verdict, evidence: str, *, seconds: float) -> None:
+        outcome = Outcome(check.id, check.demands, check.why, verdict, as_evidence(evidence), seconds)
         on_done(outcome)
         outcomes.append(outcome)
+
+    for place, check in enumerate(checks):
+        began = time.monotonic()
+        stopped = False
+        try:
+            verdict, evidence = await _ran(service, check)
+        except Unanswered as failed:
+            unanswered += 1
+            verdict, evidence, stopped = Verdict.FAILED, str(failed), unanswered == MOST_UNANSWERED
+        except ServiceStopped as reason:
+            verdict, evidence, stopped = Verdict.FAILED, f"the service stopped answering: {reason}", True
+        ended(check, verdict, evidence, seconds=time.monotonic() - began)
+        if stopped:
+            for left in checks[place + 1 :]:
+                ended(left, Verdict.NOT_RUN, f"the service stopped answering at {check.id}", seconds=0)
+            break
     return outcomes
 
 
 async def _ran(service: Service, check: Check[Service]) -> tuple[Verdict, str]:
     try:
         await check.run(service)
+    except (Unanswered, ServiceStopped):
+        raise
     except Failed as failed:
         return Verdict.FAILED, str(failed)
     except NotApplicable as reason:

@@ -6,27 +6,33 @@ from collections.abc import Iterable, Iterator
 from orchestrator.conformance.refusal import Refusal
 
 LONGEST = 500  # characters
+# Shapes, not words: what a text says of weights, faces or lines is its own affair.
 _INTERNALS = {
-    "a traceback": r"Traceback|stack ?trace|\bat 0x[0-9a-f]{4,}|\bline \d+\b|^\s+at [\w.$]+\(|panicked at|goroutine \d",
-    "a path": r"(?:^|[\s'\"(=:])(?:/|~/|\.\.?/|[A-Za-z]:\\|\\\\)[\w.-]+[/\\][\w./\\-]*|file://|\b[\w-]+/[\w-]+/[\w.-]+",
-    "a source file": r"\b[\w-]+\.(?:py|go|rs|java|kt|cc?|cpp|cxx|hpp?|js|ts|cs|rb|so|dll)\b",
-    "a checkpoint's name": r"\b[\w-]+\.(?:pt|pth|pkl|ckpt|h5|onnx|pb|bin|npz|npy|safetensors|tflite)\b",
-    "an exception's name": r"(?-i:\b[A-Z]\w*(?:Error|Exception)\b)|\berrno\b|segmentation fault",
-    "a network's internals": r"\b(?:tensor|torch|tensorflow|keras|onnx|cuda|cudnn|logits?|embeddings?|gradients?|weights?"
-    r"|(?:conv|layer|block|bn|fc)\d+(?:\.\w+)*)\b",
-    "an address": r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b|\b0x[0-9a-f]{6,}\b|\blocalhost:\d+",
+    "a traceback": r"Traceback \(|stack ?trace|\bFile \"[^\"]+\", line \d|^\s+at [\w.$<>]+ ?\(|panicked at|\bgoroutine \d",
+    "a path": r"(?:^|[\s'\"(=:,])(?:/|~/|\.\.?/|[a-z]:\\|\\\\)[\w.-]+[/\\][\w./\\-]*|\bfile://",
+    "a source file": r"\b[\w-]+\.(?:(?:py|go|rs|java|kt|cpp|cxx|hpp|mjs|so|dll)\b|(?:cc?|h|js|ts|cs|rb):\d)",
+    "a checkpoint's name": r"\b[\w-]+\.(?:pt|pth|pkl|ckpt|h5|onnx|npz|npy|safetensors|tflite)\b",
+    "an exception's name": r"(?-i:\b[A-Z]\w*(?:Error|Exception)\b)|\b\w+::\w+|\berrno\b|segmentation fault|\bwhat\(\):",
+    "a library's inside": r"\btensors? of (?:shape|rank|size|dtype)\b|\b(?:torch|tf|keras|np|jax)\.\w+"
+    r"|\bcu(?:da|dnn) error\b|\b(?:conv|layer|block|bn|fc)\d+(?:\.\w+)+",
+    "an address": r"\b(?:\d{1,3}(?:\.\d{1,3}){3}|localhost|[a-z][\w-]*(?:\.[a-z][\w-]*)+):\d{2,5}\b|\]:\d{2,5}\b"
+    r"|\b0x[0-9a-f]{6,}\b",
     "numbers in a row": r"(?:-?\d+\.\d+[,;\s]+){3}",
 }
 _PATTERNS = {name: re.compile(pattern, re.IGNORECASE | re.MULTILINE) for name, pattern in _INTERNALS.items()}
+NUMBERS = _PATTERNS["numbers in a row"]
 
 
 def unclean(refusals: Iterable[Refusal], *, sent: Iterable[str] = ()) -> Iterator[str]:
     """A sentence on everything in the texts of refusals that tells of a service's inside.
 
-    What a client sent may come back to it: `sent` is not looked at.
+    What a client sent, or the service lists, may come in them: `sent` is not looked at. Nor is what our own library says
+    of a call that nobody answered.
     """
-    repeated = list(sent)
+    repeated = sorted((text for text in sent if text), key=len, reverse=True)
     for refusal in refusals:
+        if not refusal.is_told:
+            continue
         for fault in refusal.unexpected:
             yield f"{refusal.call} ({refusal.code.name}) carries {fault}"
         for text in dict.fromkeys(refusal.texts):

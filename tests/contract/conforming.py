@@ -15,11 +15,13 @@ import grpc
 import numpy as np
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+from google.protobuf.message import Message
 from numpy.typing import NDArray
 from PIL import Image
 
-from rpc.errors import NEVER_AGAIN, NO_FACE, QUERY_BUDGET_SPENT, ServiceError, invalid_argument, not_found
+from rpc.errors import NEVER_AGAIN, NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, ServiceError, invalid_argument, not_found
 from rpc.images import ImageLimits, decode_image, encode_jpeg, encode_png
+from rpc.offer import offer_of, send_offer
 from rpc.paging import Page, page_of
 from rpc.server import ALL_REASONS, Server
 from rpc.tls import TlsMaterial
@@ -30,17 +32,27 @@ Levels = NDArray[np.int64]
 
 IDENTITIES = tuple(f"identity_{place}" for place in range(12))
 SIDE = 24  # pixels
-LIMITS = ImageLimits(most_bytes=500_000, most_pixels=1_000_000)
+DISCLOSED = ALL_REASONS | {QUERY_BUDGET_SPENT, RATE_LIMITED}
+LIMITS = ImageLimits()
 
 
 class Conforming:
     """What both have: a name in the schema, and the server that they are served by."""
 
     service_name = ""
+    limits = LIMITS  # of messages
 
     def register(self, server: Server) -> None:
         """Adds the service to a server."""
         raise NotImplementedError
+
+    def listed(self) -> Message:
+        """What the service offers."""
+        raise NotImplementedError
+
+    async def send_offer(self, context: Context) -> None:
+        """Sends what stands for it."""
+        await send_offer(context, offer_of(self.listed()))
 
     async def start(self, server: Server) -> None:
         """Serves, and says so."""
@@ -49,7 +61,7 @@ class Conforming:
     @asynccontextmanager
     async def serving(self, tls: TlsMaterial | None = None) -> AsyncIterator[str]:
         """Serves on a free port, and gives the address."""
-        server = Server(address="127.0.0.1:0", limits=LIMITS, disclosed=ALL_REASONS | {QUERY_BUDGET_SPENT}, tls=tls)
+        server = Server(address="127.0.0.1:0", limits=self.limits, disclosed=DISCLOSED, tls=tls)
         self.register(server)
         await self.start(server)
         try:
@@ -68,11 +80,11 @@ class Crafted:
 
 
 class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceServicer):
-    """deid.protector.v1.ProtectorService: bim, fgsm, illc, noise and none, with two source models."""
+    """deid.protector.v1.ProtectorService: bim, fgsm, illc, pgd, noise and none, with two source models."""
 
     service_name = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
     label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1]}
-    controls: Mapping[str, bool] = {"bim": False, "fgsm": False, "illc": False, "noise": True, "none": True}
+    controls: Mapping[str, bool] = {"bim": False, "fgsm": False, "illc": False, "noise": True, "none": True, "pgd": False}
     step_seconds = 0.0  # that the device takes
 
     def __init__(self) -> None:
@@ -107,8 +119,13 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     def alpha(self, method: str, epsilon: int) -> int:
         return epsilon if method == "fgsm" else 1
 
-    def start_of(self, probe: Levels, request: protector_pb2.CraftRequest, *, epsilon: int) -> Levels:
-        return probe
+    def start_of(self, method: str, probe: Levels, request: protector_pb2.CraftRequest, *, epsilon: int) -> Levels:
+        return self.random_start(probe, epsilon, seed=request.seed) if method == "pgd" else probe
+
+    def random_start(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        key = int.from_bytes(hashlib.sha256(f"{seed} {epsilon}".encode() + probe.astype(np.uint8).tobytes()).digest())
+        drawn = np.random.default_rng(key).integers(-epsilon, epsilon, probe.shape, endpoint=True)
+        return (probe + drawn).clip(0, 255)
 
     async def crafted(self, method: str, probe: Levels, epsilon: int, request: protector_pb2.CraftRequest) -> Crafted:
         if method == "none":
@@ -117,7 +134,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             return Crafted(self.noisy(probe, epsilon, seed=request.seed), 0, 0.0)
         label = f"{request.source_model} {request.identity if method != 'illc' else 'least likely'}"
         step = self.alpha(method, epsilon) * (1 if method != "illc" else -1)
-        x, zeros = self.start_of(probe, request, epsilon=epsilon), 0
+        x, zeros = self.start_of(method, probe, request, epsilon=epsilon), 0
         for _ in range(self.n_iter(method, epsilon)):
             sign = self.gradient_sign(x, label)
             zeros += int((sign == 0).sum())
@@ -198,8 +215,11 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         try:
             self.check(request)
             probe = self.probe(self.photo(request.photo), request)
-            for method, epsilon in self.row(request):
-                yield await self.response(method, epsilon, probe, request)
+            for place, (method, epsilon) in enumerate(self.row(request)):
+                response = await self.response(method, epsilon, probe, request)
+                if place == 0:
+                    await self.send_offer(context)
+                yield response
         finally:
             self.in_flight -= 1
 
@@ -226,6 +246,10 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     async def ListSourceModels(  # noqa: N802
         self, request: protector_pb2.ListSourceModelsRequest, context: Context
     ) -> protector_pb2.ListSourceModelsResponse:
+        await self.send_offer(context)
+        return self.listed()
+
+    def listed(self) -> protector_pb2.ListSourceModelsResponse:
         return protector_pb2.ListSourceModelsResponse(
             source_models=[
                 protector_pb2.SourceModel(
@@ -285,8 +309,15 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
     def has_face(self, photo: Pixels, request: invader_pb2.ClassifyRequest) -> bool:
         return request.reading == invader_pb2.READING_WHOLE or bool(photo.min() < photo.max())
 
+    def face(self, photo: Pixels, request: invader_pb2.ClassifyRequest) -> Pixels:
+        """What of a photo is read: the half in the middle, where its detector finds the face, or all of it."""
+        if request.reading == invader_pb2.READING_WHOLE:
+            return photo
+        height, width = photo.shape[:2]
+        return photo[height // 4 : -(-3 * height // 4), width // 4 : -(-3 * width // 4)]
+
     def probabilities(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> NDArray[np.float64]:
-        small = np.asarray(Image.fromarray(photo).resize((8, 8)), dtype=np.float64).ravel() / 255
+        small = np.asarray(Image.fromarray(self.face(photo, request)).resize((8, 8)), dtype=np.float64).ravel() / 255
         seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
         logits = np.random.default_rng(seed).normal(size=(len(self.label_sets[name]), small.size)) @ small / 3
         exponentials = np.exp(logits - logits.max())
@@ -352,7 +383,9 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
             with self.charged(request):
                 photo = self.photo(request.image)
                 await asyncio.sleep(self.seconds)
-                return self.answer(photo, request)
+                answer = self.answer(photo, request)
+            await self.send_offer(context)
+            return answer
         finally:
             self.in_flight -= 1
 
@@ -379,6 +412,13 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
     async def ListTargetModels(  # noqa: N802
         self, request: invader_pb2.ListTargetModelsRequest, context: Context
     ) -> invader_pb2.ListTargetModelsResponse:
+        await self.send_offer(context)
+        models = self.listed().target_models
+        return invader_pb2.ListTargetModelsResponse(
+            target_models=models, queries_left=self.left(), disclosure=self.disclosure, readings=self.readings
+        )
+
+    def listed(self) -> invader_pb2.ListTargetModelsResponse:
         return invader_pb2.ListTargetModelsResponse(
             target_models=[
                 invader_pb2.TargetModel(
@@ -388,10 +428,7 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
                     most_candidates=self.most_candidates,
                 )
                 for name, identities in sorted(self.label_sets.items())
-            ],
-            queries_left=self.left(),
-            disclosure=self.disclosure,
-            readings=self.readings,
+            ]
         )
 
     def digest(self, identities: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """Invaders that are wrong in one way each."""
 
 import asyncio
+import hashlib
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +18,14 @@ from grpc_reflection.v1alpha import reflection
 from numpy.typing import NDArray
 from PIL import Image
 
-from rpc.errors import QUERY_BUDGET_SPENT, ServiceError, invalid_argument
+from rpc.errors import IDENTITIES_NOT_LISTED, QUERY_BUDGET_SPENT, ServiceError, invalid_argument
+from rpc.images import ImageLimits
+from rpc.offer import send_offer
 from rpc.paging import Page
 from rpc.server import Server
 from tests.contract.conforming import ConformingInvader, Context, Pixels
 from tests.contract.mutants import mutant
+from tests.contract.mutants_protector import of_another_domain
 
 Request = invader_pb2.ClassifyRequest
 Answer = invader_pb2.ClassifyResponse
@@ -57,6 +61,25 @@ class PagesAsItLikes(ConformingInvader):
 
     def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
         return super().page(identities, 7 if page_size > 0 else page_size, page_token)
+
+
+@mutant("invader.offer")
+class OffersAnewWithEveryAnswer(ConformingInvader):
+    """Sends another deid-offer with every answer."""
+
+    answers = 0
+
+    async def send_offer(self, context: Context) -> None:
+        self.answers += 1
+        await send_offer(context, hashlib.sha256(str(self.answers).encode()).hexdigest())
+
+
+@mutant("invader.offer")
+class OffersNoDigest(ConformingInvader):
+    """Sends in deid-offer what is no digest."""
+
+    async def send_offer(self, context: Context) -> None:
+        await send_offer(context, "first,second")
 
 
 # Faces
@@ -104,6 +127,57 @@ class ReadsAsItAlwaysDid(ConformingInvader):
         return bool(photo.min() < photo.max())
 
 
+@mutant("invader.reading")
+class ReadsTheSameSquare(ConformingInvader):
+    """Reads the middle of an image, and where it is to be read whole too."""
+
+    def face(self, photo: Pixels, request: Request) -> Pixels:
+        return super().face(photo, Request(reading=invader_pb2.READING_DETECTED))
+
+
+@mutant("invader.reading")
+class TakesNegativeReadings(ConformingInvader):
+    """Takes a negative reading for none."""
+
+    def check(self, request: Request) -> None:
+        if request.reading < 0:
+            request.reading = invader_pb2.READING_UNSPECIFIED
+        super().check(request)
+
+
+# What an image is taken for
+
+
+@mutant("invader.formats")
+class Clips16Bits(ConformingInvader):
+    """Takes samples of 16 bits above 255 for white."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        photo = super().photo(encoded)
+        with Image.open(io.BytesIO(encoded)) as image:
+            return np.asarray(image.convert("RGB")) if image.mode.startswith("I") else photo
+
+
+@mutant("invader.orientation")
+class IgnoresOrientation(ConformingInvader):
+    """Takes an image as its pixels lie, whatever EXIF says."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        photo = super().photo(encoded)
+        with Image.open(io.BytesIO(encoded)) as image:
+            return np.asarray(image.convert("RGB")) if image.format == "JPEG" else photo
+
+
+@mutant("invader.transparency")
+class DropsAlpha(ConformingInvader):
+    """Drops the alpha channel instead of laying the image over white."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        photo = super().photo(encoded)
+        with Image.open(io.BytesIO(encoded)) as image:
+            return np.asarray(image.convert("RGB")) if image.mode == "RGBA" else photo
+
+
 # Candidates
 
 
@@ -132,6 +206,36 @@ class AppendsAnEmbedding(ConformingInvader):
     def candidates(self, photo: Pixels, name: str, request: Request) -> Candidates:
         candidates = super().candidates(photo, name, request)
         candidates[0].identity += "#3d2c9f7ea1"
+        return candidates
+
+
+@mutant("invader.members")
+class AppendsAnEmbeddingToNamesThatNobodyKnows(ConformingInvader):
+    """Does not list its identities, and appends an embedding to each."""
+
+    def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
+        raise ServiceError("not listed", code=grpc.StatusCode.PERMISSION_DENIED, reason=IDENTITIES_NOT_LISTED)
+
+    def candidates(self, photo: Pixels, name: str, request: Request) -> Candidates:
+        candidates = super().candidates(photo, name, request)
+        embedding = ",".join(f"{value:.5f}" for value in self.probabilities(photo, name, request))
+        for candidate in candidates:
+            candidate.identity += f"|{embedding}"
+        return candidates
+
+
+@mutant("invader.members")
+class MarksNamesThatNobodyKnows(ConformingInvader):
+    """Does not list its identities, and appends a part of an embedding to each, in hexadecimal."""
+
+    def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
+        raise ServiceError("not listed", code=grpc.StatusCode.PERMISSION_DENIED, reason=IDENTITIES_NOT_LISTED)
+
+    def candidates(self, photo: Pixels, name: str, request: Request) -> Candidates:
+        candidates = super().candidates(photo, name, request)
+        embedding = hashlib.sha256(photo.tobytes()).hexdigest()
+        for candidate in candidates:
+            candidate.identity += embedding[:8]
         return candidates
 
 
@@ -237,6 +341,13 @@ class KnowsColourOnly(ConformingInvader):
         return photo
 
 
+@mutant("invader.large-image")
+class LimitsOfTheLibrary(ConformingInvader):
+    """Takes messages of 4 MiB, as its library does unless it is told."""
+
+    limits = ImageLimits(most_bytes=3 * 2**20)
+
+
 @mutant("invader.limits")
 class BreaksOnBombs(ConformingInvader):
     """Breaks on an image that promises more pixels than it takes."""
@@ -257,6 +368,18 @@ class CutsK(ConformingInvader):
     def check(self, request: Request) -> None:
         request.k = min(request.k, self.most_candidates)
         super().check(request)
+
+
+@mutant("invader.bad-k")
+class ErrorsOfItsOwnDomain(ConformingInvader):
+    """Sends errors of another domain than the schema's."""
+
+    async def Classify(self, request: Request, context: Context) -> Answer:  # noqa: N802
+        try:
+            self.check(request)
+        except ServiceError as error:
+            await context.abort(error.code, error.message, of_another_domain(error))
+        return await super().Classify(request, context)
 
 
 @mutant("invader.bad-models")
@@ -340,6 +463,22 @@ class TellsInTrailers(ConformingInvader):
         return await super().Classify(request, context)
 
 
+@mutant("invader.metadata")
+class EmbeddingForARequestId(ConformingInvader):
+    """Sends an embedding in a key that requests have."""
+
+    async def send_offer(self, context: Context) -> None:
+        await context.send_initial_metadata((("x-request-id", "0.1250," * 200),))
+
+
+@mutant("invader.metadata")
+class EmbeddingForAnOffer(ConformingInvader):
+    """Sends an embedding in deid-offer."""
+
+    async def send_offer(self, context: Context) -> None:
+        await send_offer(context, "0.1250," * 200)
+
+
 @mutant("invader.error-texts")
 class TellsAnException(ConformingInvader):
     """Tells what a network raised."""
@@ -407,6 +546,17 @@ class NoFaceIsFree(ConformingInvader):
     def answer(self, photo: Pixels, request: Request) -> Answer:
         self.used -= not self.has_face(photo, request)
         return super().answer(photo, request)
+
+
+@mutant("invader.budget")
+class WholeImagesAreFree(ConformingInvader):
+    """Charges nothing where a whole image is read."""
+
+    @contextmanager
+    def charged(self, request: Request) -> Iterator[None]:
+        with super().charged(request):
+            self.used -= request.reading == invader_pb2.READING_WHOLE
+            yield
 
 
 @mutant("invader.budget")

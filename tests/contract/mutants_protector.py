@@ -10,13 +10,18 @@ import grpc
 import numpy as np
 from deid.protector.v1 import protector_pb2
 from google.protobuf.unknown_fields import UnknownFieldSet
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from rpc.errors import ServiceError, invalid_argument
-from rpc.images import encode_jpeg, encode_png
+from rpc.errors import BUSY, IDENTITIES_NOT_LISTED, ServiceError, invalid_argument
+from rpc.images import ImageLimits, encode_jpeg, encode_png
+from rpc.offer import send_offer
 from rpc.paging import Page
 from rpc.server import Server
+from rpc.status import STATUS_KEY, trailers_of
 from tests.contract.conforming import ConformingProtector, Context, Crafted, Levels, Pixels, label_set_sha256
 from tests.contract.mutants import mutant
 
@@ -60,6 +65,25 @@ class LosesTheLastOfAPage(ConformingProtector):
     def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
         page = super().page(identities, page_size, page_token)
         return Page(page.identities[:-1], page.next_page_token) if page.next_page_token else page
+
+
+@mutant("protector.label-sets")
+class KeepsItsIdentitiesToItself(ConformingProtector):
+    """Does not list its identities, as an invader may do."""
+
+    def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
+        raise ServiceError("not listed", code=grpc.StatusCode.PERMISSION_DENIED, reason=IDENTITIES_NOT_LISTED)
+
+
+@mutant("protector.offer")
+class OffersAnewWithEveryAnswer(ConformingProtector):
+    """Sends another deid-offer with every answer."""
+
+    answers = 0
+
+    async def send_offer(self, context: Context) -> None:
+        self.answers += 1
+        await send_offer(context, hashlib.sha256(str(self.answers).encode()).hexdigest())
 
 
 # The probe
@@ -111,6 +135,26 @@ class SmallerCloaks(ConformingProtector):
         return super().encode(pixels if method == "none" else pixels[:-1], storage, method=method)
 
 
+@mutant("protector.geometry")
+class SignsItsCloaks(ConformingProtector):
+    """Writes a text of kilobytes into cloaks, beside the pixels."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        beside = PngInfo()
+        beside.add_text("of", f"{method} " * 500)
+        return saved(Image.fromarray(pixels), "PNG", pnginfo=beside)
+
+
+@mutant("protector.geometry")
+class CorrectsGamma(ConformingProtector):
+    """Writes a gamma into cloaks, by which some decoders show other levels."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        beside = PngInfo()
+        beside.add(b"gAMA", (16384).to_bytes(4, "big"))
+        return saved(Image.fromarray(pixels), "PNG", pnginfo=beside)
+
+
 @mutant("protector.orientation")
 class IgnoresOrientation(ConformingProtector):
     """Takes a photo as its pixels lie, whatever EXIF says."""
@@ -159,6 +203,15 @@ class WrapsAround(ConformingProtector):
     def probe(self, photo: Pixels, request: Request) -> Pixels:
         probe = super().probe(photo, request)
         return np.where(probe > 120, 255, probe).astype(np.uint8)  # of a photo with bright places
+
+
+@mutant("protector.budget")
+class DoublesLargeBudgets(ConformingProtector):
+    """Changes twice as much as the budget above 64 levels."""
+
+    def whole(self, levels: Levels, probe: Levels) -> Pixels:
+        change = levels - probe
+        return super().whole((probe + np.where(np.abs(change) > 64, 2, 1) * change).clip(0, 255), probe)
 
 
 @mutant("protector.whole-levels")
@@ -240,6 +293,23 @@ class NoiseThatWrapsAround(ConformingProtector):
         return (probe + epsilon * self.signs(probe, epsilon, seed=seed)) % 256
 
 
+@mutant("protector.noise")
+class Checkerboard(ConformingProtector):
+    """Adds a checkerboard for noise, which any filter takes out."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        row, column, _ = np.indices(probe.shape)
+        return np.asarray((row + column + seed) % 2 * 2 - 1)
+
+
+@mutant("protector.noise")
+class GreyNoise(ConformingProtector):
+    """Draws one sign for all channels of a pixel."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return np.repeat(super().signs(probe, epsilon, seed=seed)[..., :1], 3, axis=2)
+
+
 @mutant("protector.zero-gradients")
 class ShareInPercent(ConformingProtector):
     """States the share of zero gradients in percent."""
@@ -257,6 +327,17 @@ class DoesNothing(ConformingProtector):
     async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
         crafted = await super().crafted(method, probe, epsilon, request)
         return Crafted(probe, crafted.n_iter, crafted.zero_gradient_share) if method == "illc" else crafted
+
+
+@mutant("protector.effect")
+class ClaimsToHaveStalled(ConformingProtector):
+    """Returns every probe, and states that all gradients were zero."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        if self.controls[method]:
+            return await super().crafted(method, probe, epsilon, request)
+        taken = self.n_iter(method, epsilon)
+        return Crafted(probe, taken, float(taken > 0))
 
 
 # The stream
@@ -339,6 +420,26 @@ class KnowsTheStorage(ConformingProtector):
         return await super().crafted(method, probe, epsilon, request)
 
 
+@mutant("protector.jpeg-control")
+class CommentsItsCloaks(ConformingProtector):
+    """Writes a comment of kilobytes into JPEGs."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        if storage.WhichOneof("format") == "png":
+            return encode_png(pixels)
+        beside = {"subsampling": "4:2:0", "comment": f"{method} ".encode() * 500}
+        return saved(Image.fromarray(pixels), "JPEG", quality=storage.jpeg.quality, **beside)
+
+
+@mutant("protector.jpeg-cloaks")
+class DoublesBudgetsAtOtherQualities(ConformingProtector):
+    """Takes twice the budget where JPEG of another quality than 95 is asked for."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        other = request.storage.WhichOneof("format") == "jpeg" and request.storage.jpeg.quality != 95
+        return await super().crafted(method, probe, min(255, 2 * epsilon) if other else epsilon, request)
+
+
 # Determinism
 
 
@@ -373,7 +474,7 @@ class ChangesUnderLoad(ConformingProtector):
 class StartsAtRandom(ConformingProtector):
     """Starts bim and illc at random, drawn from the seed."""
 
-    def start_of(self, probe: Levels, request: Request, *, epsilon: int) -> Levels:
+    def start_of(self, method: str, probe: Levels, request: Request, *, epsilon: int) -> Levels:
         return (probe + self.signs(probe, epsilon, seed=request.seed) * min(epsilon, 1)).clip(0, 255)
 
 
@@ -383,6 +484,30 @@ class NoiseWithoutASeed(ConformingProtector):
 
     def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
         return super().signs(probe, epsilon, seed=0)
+
+
+@mutant("protector.seed")
+class SeedOf32Bits(ConformingProtector):
+    """Draws noise from the lower half of the seed."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return super().signs(probe, epsilon, seed=seed % 2**32)
+
+
+@mutant("protector.seed")
+class SeedAsADouble(ConformingProtector):
+    """Draws noise from the seed in 53 bits, as JavaScript has numbers."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return super().signs(probe, epsilon, seed=int(float(seed)))
+
+
+@mutant("protector.seed")
+class PgdThatIsBim(ConformingProtector):
+    """Starts pgd at the probe."""
+
+    def random_start(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return probe
 
 
 # Bad input
@@ -433,6 +558,23 @@ class KnowsColourOnly(ConformingProtector):
         return photo
 
 
+@mutant("protector.formats")
+class Clips16Bits(ConformingProtector):
+    """Takes samples of 16 bits above 255 for white."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        photo = super().photo(encoded)
+        with Image.open(io.BytesIO(encoded)) as image:
+            return reread(encoded) if image.mode.startswith("I") else photo
+
+
+@mutant("protector.large-photo")
+class LimitsOfTheLibrary(ConformingProtector):
+    """Takes messages of 4 MiB, as its library does unless it is told."""
+
+    limits = ImageLimits(most_bytes=3 * 2**20)
+
+
 @mutant("protector.limits")
 class BreaksOnBombs(ConformingProtector):
     """Breaks on an image that promises more pixels than it takes."""
@@ -473,6 +615,19 @@ class KnowsEverybody(ConformingProtector):
 
     def check_names(self, request: Request) -> None:
         self.label_set(request.source_model, field="source_model")
+
+
+@mutant("protector.bad-names")
+class ErrorsOfItsOwnDomain(ConformingProtector):
+    """Sends errors of another domain than the schema's."""
+
+    async def Craft(self, request: Request, context: Context) -> AsyncIterator[Response]:  # noqa: N802
+        try:
+            self.check_names(request)
+        except ServiceError as error:
+            await context.abort(error.code, error.message, of_another_domain(error))
+        async for response in super().Craft(request, context):
+            yield response
 
 
 @mutant("protector.bad-storage")
@@ -535,49 +690,42 @@ class TellsAnException(ConformingProtector):
 # Lifetime
 
 
-class _CraftsToTheEnd(ConformingProtector):
-    step_seconds = 0.004
+class _LosesPlaces(ConformingProtector):
+    step_seconds = 0.001
+    places = 4
 
-    def goes_on(self, context: Context) -> bool:
-        """Whether a call that nobody waits for is crafted all the same."""
+    def is_lost(self, context: Context) -> bool:
+        """Whether the place of a call that nobody waits for is never given back."""
         raise NotImplementedError
 
     async def Craft(self, request: Request, context: Context) -> AsyncIterator[Response]:  # noqa: N802
-        self.check(request)
-        probe = self.probe(self.photo(request.photo), request)
-        for method, epsilon in self.row(request):
-            crafting = asyncio.create_task(self.one_by_one(method, epsilon, probe, request))
-            try:
-                yield await asyncio.shield(crafting)
-            except asyncio.CancelledError:
-                if not self.goes_on(context):
-                    crafting.cancel()
-                raise
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.turn = asyncio.Lock()
-
-    async def one_by_one(self, method: str, epsilon: int, probe: Pixels, request: Request) -> Response:
-        async with self.turn:
-            return await self.response(method, epsilon, probe, request)
+        if self.places <= 0:
+            text = "all places are taken"
+            raise ServiceError(text, code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason=BUSY, retry_after_ms=-1)
+        try:
+            async for response in super().Craft(request, context):
+                yield response
+        except asyncio.CancelledError:
+            self.places -= self.is_lost(context)
+            raise
 
 
 @mutant("protector.cancellation")
-class CraftsWhatWasCancelled(_CraftsToTheEnd):
-    """Crafts a call to its end after it was cancelled, and others wait."""
+class LosesThePlacesOfCancelledCalls(_LosesPlaces):
+    """Never gives back the place of a call that was cancelled."""
 
-    def goes_on(self, context: Context) -> bool:
+    def is_lost(self, context: Context) -> bool:
         left = context.time_remaining()
         return left is None or left > 1
 
 
 @mutant("protector.deadline")
-class CraftsBeyondTheDeadline(_CraftsToTheEnd):
-    """Crafts a call to its end after its deadline, and others wait."""
+class LosesThePlacesOfExpiredCalls(_LosesPlaces):
+    """Never gives back the place of a call whose deadline passed."""
 
-    def goes_on(self, context: Context) -> bool:
-        return not CraftsWhatWasCancelled.goes_on(self, context)  # type: ignore[arg-type]
+    def is_lost(self, context: Context) -> bool:
+        left = context.time_remaining()
+        return left is not None and left <= 1
 
 
 @mutant("protector.health")
@@ -622,3 +770,12 @@ def saved(image: Image.Image, kind: str, **parameters: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **parameters)
     return buffer.getvalue()
+
+
+def of_another_domain(error: ServiceError) -> tuple[tuple[str, str | bytes], ...]:
+    """The trailers of an error whose ErrorInfo is of another domain."""
+    (_, sent), *_ = trailers_of(error)
+    assert isinstance(sent, bytes)
+    status = Status.FromString(sent)
+    status.details[0].Pack(ErrorInfo(reason=error.reason, domain="example.org"))
+    return ((STATUS_KEY, status.SerializeToString()),)

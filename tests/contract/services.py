@@ -84,6 +84,7 @@ async def serving_protector(
     most_waiting: int = 4,
     admission: Admission | None = None,
     tls: TlsMaterial | None = None,
+    limits: ImageLimits = LIMITS,
 ) -> AsyncIterator[Serving]:
     """A protector with one source model, "small"."""
     gradients = BatchedGradients(recognizer or small_recognizer(), batch_rows=2)
@@ -96,9 +97,9 @@ async def serving_protector(
         detector=CentreDetector(),
         admission=admission or Admission(100),
         worker=worker,
-        limits=LIMITS,
+        limits=limits,
     )
-    server = Server(address="127.0.0.1:0", limits=LIMITS, tls=tls)
+    server = Server(address="127.0.0.1:0", limits=limits, tls=tls)
     protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
     async with _serving(server, PROTECTOR) as service:
         yield service
@@ -121,7 +122,7 @@ async def serving_invader(
     logits = BatchedLogits(targets, batch_rows=2)
     chosen = replace(TERMS, **terms)
     servicer = kind(classifier=Classifier(logits, detector or CentreDetector()), worker=worker, terms=chosen)
-    server = Server(address="127.0.0.1:0", limits=LIMITS, disclosed=DISCLOSED, tls=tls)
+    server = Server(address="127.0.0.1:0", limits=chosen.images, disclosed=DISCLOSED, tls=tls)
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
     async with _serving(server, INVADER) as service:
         yield service

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from deid.invader.v1 import invader_pb2
 
 from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
@@ -11,13 +13,18 @@ from invader_service.rate_limit import RateLimit
 from orchestrator.conformance.catalogue import INVADER_CHECKS, KNOWN, PROTECTOR_CHECKS
 from orchestrator.conformance.check import Check, Outcome, Verdict
 from orchestrator.conformance.examination import Choice, examine_invader, examine_protector
-from orchestrator.conformance.invader.service import Invader
+from orchestrator.conformance.invader.service import SERVICE, Invader
+from orchestrator.conformance.suite import run_checks
+from orchestrator.conformance.wire import Wire
+from orchestrator.connection import Connection
 from orchestrator.face_folder import FaceFolder, read_face_folder
 from protector_service.admission import Admission
 from rpc.certificates import Authority
+from rpc.errors import ServiceError, invalid_argument
+from rpc.images import ImageLimits
 from rpc.tls import TlsMaterial
 from tests.contract.conformance_tables import DOCUMENT, with_tables
-from tests.contract.conforming import IDENTITIES, ConformingInvader, ConformingProtector
+from tests.contract.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
 from tests.contract.mutants import MUTANTS, Mutant
 from tests.contract.services import serving_invader, serving_protector
 from tests.drawn_faces import jpeg
@@ -58,24 +65,24 @@ def others(outcomes: Sequence[Outcome], verdict: Verdict = PASSED) -> dict[str, 
 
 
 async def test_our_protector_passes_in_plain_text_and_by_mutual_tls(faces: FaceFolder) -> None:
-    async with serving_protector() as service:
+    async with serving_protector(limits=ImageLimits()) as service:
         plain = await protector_outcomes(service.address, Choice(faces))
-    async with serving_protector(tls=material(AUTHORITY, "protector", server=True)) as service:
+    async with serving_protector(tls=material(AUTHORITY, "protector", server=True), limits=ImageLimits()) as service:
         by_tls = await protector_outcomes(service.address, Choice(faces), material(AUTHORITY))
     assert others(plain) == others(by_tls) == {}
     assert [each.id for each in plain] == [each.id for each in by_tls] == [check.id for check in PROTECTOR_CHECKS]
 
 
 async def test_our_protector_passes_where_little_room_makes_it_busy(faces: FaceFolder) -> None:
-    async with serving_protector(admission=Admission(20), most_waiting=1) as service:
+    async with serving_protector(admission=Admission(20), most_waiting=1, limits=ImageLimits()) as service:
         outcomes = await protector_outcomes(service.address, Choice(faces, skip=LONG))
     assert others(outcomes) == {}
 
 
 async def test_our_invader_passes_in_plain_text_and_by_mutual_tls(faces: FaceFolder) -> None:
-    async with serving_invader(ledger=QueryLedger(None, budget=300)) as service:
+    async with serving_invader(images=ImageLimits(), ledger=QueryLedger(None, budget=300)) as service:
         plain = await invader_outcomes(service.address, Choice(faces, may_spend=True))
-    async with serving_invader(tls=material(AUTHORITY, "invader", server=True)) as service:
+    async with serving_invader(images=ImageLimits(), tls=material(AUTHORITY, "invader", server=True)) as service:
         by_tls = await invader_outcomes(service.address, Choice(faces), material(AUTHORITY))
     assert others(plain) == {}
     assert set(others(by_tls)) == OF_BUDGETS
@@ -84,10 +91,16 @@ async def test_our_invader_passes_in_plain_text_and_by_mutual_tls(faces: FaceFol
 
 @pytest.mark.parametrize("disclosure", [Disclosure.RANKED, Disclosure.TOP1])
 async def test_our_invader_passes_whatever_it_discloses(faces: FaceFolder, disclosure: Disclosure) -> None:
-    async with serving_invader(disclosure=disclosure, list_identities=False, rate_limit=RateLimit(1000)) as service:
+    terms: dict[str, Any] = {
+        "disclosure": disclosure,
+        "list_identities": False,
+        "rate_limit": RateLimit(1000),
+        "images": ImageLimits(),
+    }
+    async with serving_invader(**terms) as service:
         outcomes = await invader_outcomes(service.address, Choice(faces, skip=LONG))
     assert others([each for each in outcomes if each.verdict is not NOT_APPLICABLE]) == {}
-    not_listed = {"invader.label-sets", "invader.pages", "invader.members"}
+    not_listed = {"invader.label-sets", "invader.pages"}
     assert {"invader.sorted", *not_listed, *OF_BUDGETS} <= {each.id for each in outcomes if each.verdict is NOT_APPLICABLE}
 
 
@@ -129,10 +142,66 @@ async def test_an_invader_is_asked_no_more_than_was_said(faces: FaceFolder) -> N
     assert 0 < invader.used <= most
 
 
+class Counts(ConformingInvader):
+    """Counts the queries that it is asked, whether it answers them or not."""
+
+    asked = 0
+
+    async def Classify(  # noqa: N802
+        self, request: invader_pb2.ClassifyRequest, context: Context
+    ) -> invader_pb2.ClassifyResponse:
+        self.asked += 1
+        return await super().Classify(request, context)
+
+
+class AnswersEverything(Counts):
+    """Answers any request by something."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        try:
+            return super().photo(encoded)
+        except ServiceError:
+            return probe(side=16)
+
+    def check(self, request: invader_pb2.ClassifyRequest) -> None:
+        known = [name for name in request.target_models if name in self.label_sets] or ["first"]
+        del request.target_models[:]
+        request.target_models.extend(known)
+
+
+class AnswersNothing(Counts):
+    """Refuses every query."""
+
+    def check(self, request: invader_pb2.ClassifyRequest) -> None:
+        raise invalid_argument("image", expected="another", actual="this")
+
+
+class HasSpentItsBudget(Counts):
+    """Has no query left."""
+
+    budget = 0
+
+
+@pytest.mark.parametrize("kind", [Counts, AnswersEverything, AnswersNothing, HasSpentItsBudget])
 @pytest.mark.parametrize("check", INVADER_CHECKS, ids=lambda check: check.id)
-async def test_a_check_alone_costs_no_more_queries_than_its_head_says(faces: FaceFolder, check: Check[Invader]) -> None:
-    invader = ConformingInvader()
+async def test_a_check_alone_asks_no_more_queries_than_its_head_says(
+    faces: FaceFolder, check: Check[Invader], kind: type[Counts]
+) -> None:
+    invader = kind()
     async with invader.serving() as address:
-        (outcome,) = await invader_outcomes(address, Choice(faces, only=[check.id]))
-    assert outcome.verdict is (NOT_APPLICABLE if check.id == "invader.budget-spent" else PASSED), outcome.evidence
-    assert invader.used <= check.queries
+        outcome = await run_alone(check, address, faces)
+    if kind is Counts:
+        assert outcome.verdict is (NOT_APPLICABLE if check.id == "invader.budget-spent" else PASSED), outcome.evidence
+    assert outcome.verdict is not Verdict.ERROR, outcome.evidence
+    assert invader.asked <= check.queries
+
+
+async def run_alone(check: Check[Invader], address: str, faces: FaceFolder) -> Outcome:
+    """What becomes of a check, whatever is left of a budget."""
+    connection = Connection("invader", address, None, retries=False)
+    try:
+        met = await Invader.met(Wire(connection.channel, SERVICE), faces)
+        (outcome,) = await run_checks(met, [check], on_done=lambda outcome: None)
+    finally:
+        await connection.close()
+    return outcome

@@ -41,7 +41,7 @@ async def test_both_services_are_checked_and_the_outcomes_are_shown_and_written(
         status, output, errors = await conformance(*services, *chosen, "--json", files[0], "--junit", files[1])
     assert (status, errors) == (1, "")
     assert "4 checks in" in output
-    assert "the checks of the invader ask up to 11 queries; 300 are left" in output
+    assert "the checks of the invader ask up to 13 queries; 300 are left" in output
     document = json.loads(files[0].read_text())
     assert document["conforms"] is False
     verdicts = {check["id"]: check["verdict"] for check in document["checks"]}
@@ -135,6 +135,34 @@ async def test_an_invader_with_too_little_budget_is_asked_nothing(faces: Path) -
 
 
 async def test_a_service_that_is_not_there_ends_with_1_and_why(faces: Path) -> None:
-    status, _, errors = await conformance("--faces", faces, "--invader", "127.0.0.1:1")
+    status, output, errors = await conformance("--faces", faces, "--invader", "127.0.0.1:1")
     assert status == 1
     assert errors == "error: the invader at 127.0.0.1:1 does not answer: nothing listens there\n"
+    assert "not run" in output
+
+
+async def test_what_was_found_of_one_service_is_written_though_the_other_is_not_there(faces: Path, tmp_path: Path) -> None:
+    files = (tmp_path / "outcomes.json", tmp_path / "junit.xml")
+    files[1].write_text("<old/>")
+    only = ("--only", "protector.budget", "--only", "invader.k", "--json", files[0], "--junit", files[1])
+    async with ConformingProtector().serving() as protector:
+        services = ("--faces", faces, "--protector", protector, "--invader", "127.0.0.1:1")
+        status, _, errors = await conformance(*services, *only)
+    assert (status, errors) == (1, "error: the invader at 127.0.0.1:1 does not answer: nothing listens there\n")
+    document = json.loads(files[0].read_text())
+    assert document["conforms"] is False
+    assert [(check["id"], check["verdict"]) for check in document["checks"]] == [
+        ("protector.budget", "passed"),
+        ("invader.answers", "error"),
+        ("invader.k", "not run"),
+    ]
+    suites = ElementTree.parse(files[1]).getroot()
+    assert [(suite.get("name"), suite.get("errors")) for suite in suites] == [("protector", "0"), ("invader", "2")]
+
+
+@pytest.mark.parametrize("option", ["--json", "--junit"])
+async def test_a_file_that_cannot_be_written_is_refused_before_anybody_is_asked(faces: Path, option: str) -> None:
+    service = ("--faces", faces, "--invader", "127.0.0.1:1")
+    status, output, errors = await conformance(*service, option, faces / "nowhere" / "file")
+    assert (status, output) == (2, "")
+    assert errors == f"error: {option}: {faces / 'nowhere' / 'file'}: cannot be written: No such file or directory\n"

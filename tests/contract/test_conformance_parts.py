@@ -1,13 +1,17 @@
 """What checks are made of: error texts, unknown fields, choosing, and a check that breaks."""
 
+import io
+
 import grpc
 import pytest
 from deid.invader.v1 import invader_pb2
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
+from PIL import Image
 
 from orchestrator.conformance.catalogue import KNOWN, PROTECTOR_CHECKS
-from orchestrator.conformance.check import Check, Outcome, Verdict, check, none_wrong
+from orchestrator.conformance.check import Check, Failed, Verdict, check, none_wrong
+from orchestrator.conformance.containers import further
 from orchestrator.conformance.refusal import Refusal, refusal_of
 from orchestrator.conformance.show import as_junit
 from orchestrator.conformance.suite import chosen, run_checks
@@ -15,7 +19,9 @@ from orchestrator.conformance.texts import unclean
 from orchestrator.conformance.unknown_fields import unknown_fields
 from orchestrator.errors import InputError
 from rpc.errors import busy, invalid_argument, not_found, too_slow
+from rpc.images import encode_jpeg, encode_png
 from rpc.status import trailers_of
+from tests.networks import probe
 
 
 def refusal(text: str) -> Refusal:
@@ -34,6 +40,10 @@ def refusal(text: str) -> Refusal:
         "java.lang.NullPointerException",
         "ValueError: bad",
         "expected a tensor of rank 4",
+        "std::bad_alloc",
+        "no answer of db.internal:5432",
+        "failed at server.js:12",
+        "arcface-r50.onnx is missing",
         "conv1.weight has 3 channels",
         "no route to 10.0.3.17:50052",
         "object at 0x7f3a9c21",
@@ -55,6 +65,37 @@ def test_texts_of_our_own_errors_are_clean() -> None:
     ]
     refusals = [refusal_of("Craft", error.code, error.message, trailers_of(error)) for error in errors]
     assert list(unclean([*refusals, refusal("internal error, incident 0f3a9c21b7d4e865")])) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "photo: expected image/jpeg or image/png, got text/plain",
+        "image: expected a photo of face/head/torso",
+        "identity: expected a listed name, see https://example.org/help/identities",
+        "methods[0]: expected one of gradient-free, got 'x'",
+        "storage: expected weights of 1..100",
+        "k: expected 1..50, got 51 (line 3 of the request)",
+        "failed to decode Protobuf message: CraftRequest.photo: invalid wire type",
+        "Error, decoded message length too large: found 20971605 bytes, the limit is: 17825792 bytes",
+        "internal error, incident 7f3a/12/9c",
+    ],
+)
+def test_harmless_words_are_no_inside(text: str) -> None:
+    assert list(unclean([refusal(text)])) == []
+
+
+def test_listed_names_may_be_told_however_they_look() -> None:
+    listed = ["arcface", "arcface-r50.onnx"]
+    assert list(unclean([refusal("source_model: expected one of arcface, arcface-r50.onnx, got 'x'")], sent=listed)) == []
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
+def test_what_our_own_library_says_is_not_held_against_a_service(code: grpc.StatusCode) -> None:
+    text = "failed to connect to all addresses; last error: ipv4:127.0.0.1:50051: Connection refused"
+    told = refusal_of("Craft", code, text, ())
+    assert not told.is_told
+    assert list(unclean([told])) == []
 
 
 def test_what_was_sent_may_come_back() -> None:
@@ -133,6 +174,22 @@ def test_ids_are_told_apart_and_every_head_is_whole() -> None:
         assert each.why.endswith(".")
 
 
-def test_junit_holds_what_xml_cannot_write() -> None:
-    outcome = Outcome("protector.budget", "D.", "W.", Verdict.FAILED, "got \x00 <&>", 0.5)
-    assert 'message="got \N{REPLACEMENT CHARACTER} &lt;&amp;&gt;"' in as_junit([outcome]).decode()
+async def test_junit_holds_what_xml_cannot_write() -> None:
+    @check("it.fails", demands="D.", why="W.")
+    async def fails(service: None) -> None:
+        raise Failed("got \x00 <&>")
+
+    outcomes = await run_checks(None, [fails], on_done=lambda outcome: None)
+    assert 'message="got \N{REPLACEMENT CHARACTER} &lt;&amp;&gt;"' in as_junit(outcomes).decode()
+
+
+def test_what_stands_beside_the_pixels_of_a_file_is_found() -> None:
+    pixels = probe(side=16)
+    png, jpeg = encode_png(pixels), encode_jpeg(pixels, quality=95)
+    assert list(further(png)) == list(further(jpeg)) == []
+    assert list(further(png + b"12345")) == list(further(jpeg + b"12345")) == ["5 bytes after the end"]
+    comment = b"\xff\xfe\x04\x00" + bytes(1022)
+    assert list(further(jpeg[:2] + comment + jpeg[2:])) == ["a segment 0xfe of 1024 bytes"]
+    progressive = io.BytesIO()
+    Image.fromarray(pixels).save(progressive, "JPEG", progressive=True)
+    assert list(further(progressive.getvalue())) == []

@@ -4,8 +4,8 @@ import asyncio
 
 from deid.invader.v1 import invader_pb2
 
+from orchestrator.conformance.bad_input import NAMELESS
 from orchestrator.conformance.check import Failed, NotApplicable, check, fail_for
-from orchestrator.conformance.invader.bad_input import NAMELESS
 from orchestrator.conformance.invader.service import Invader
 from orchestrator.conformance.pictures import faceless
 from rpc.errors import NEVER_AGAIN, QUERY_BUDGET_SPENT
@@ -16,19 +16,23 @@ MOST_SPENT = 2000  # queries
 
 @check(
     "invader.budget",
-    demands="Where there is a budget, an answered query costs one, be it for one target model, for all, or for no face; "
-    "several at once cost one each; lists cost nothing; and what is left is stated the same in answers and lists.",
+    demands="Where there is a budget, an answered query costs one, be it for one target model, for all, for no face, or for "
+    "a whole image; several at once cost one each; lists cost nothing; and what is left is stated the same in answers and "
+    "lists.",
     why="The budget is what bounds how far a model can be imitated; a run plans its queries by it.",
-    queries=AT_ONCE + 3,
+    queries=AT_ONCE + 4,
 )
 async def budget(service: Invader) -> None:
     left = await service.queries_left()
     problems: list[str] = []
-    for what, request in (
+    requests = [
         ("a query of one target model", service.request(target_models=service.names[:1])),
         ("a query of all target models", service.request()),
         ("a query about no face", service.request(faceless())),
-    ):
+    ]
+    if invader_pb2.READING_WHOLE in service.listed.readings:
+        requests.append(("a query about a whole image", service.request(reading=invader_pb2.READING_WHOLE)))
+    for what, request in requests:
         answer = await service.classify(request)
         stated = answer.queries_left if answer.HasField("queries_left") else None
         left = _compare(problems, what, expected=left - 1, stated=stated, listed=await service.queries_left())
@@ -70,6 +74,7 @@ async def budget_errors(service: Invader) -> None:
     demands="With a spent budget a query is refused with RESOURCE_EXHAUSTED, the reason QUERY_BUDGET_SPENT and a pushback "
     "of -1; lists are answered.",
     why="A client that is not told that asking again is of no use asks for ever.",
+    queries=1,  # where none is left; what may be spent is said by itself
 )
 async def budget_spent(service: Invader) -> None:
     left = await service.queries_left()

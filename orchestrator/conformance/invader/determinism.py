@@ -58,6 +58,8 @@ async def alone(service: Invader) -> None:
 async def under_load(service: Invader) -> None:
     images = [subject.photo for subject in service.subjects] + [faceless()]
     alone = [await service.answer(image) for image in images]
-    loaded = await asyncio.gather(*(service.classify(service.request(image)) for _ in range(COPIES) for image in images))
+    asked = [image for _ in range(COPIES) for image in images]
+    # One that is worked on after all the others is given the time of all.
+    loaded = await asyncio.gather(*(service.classify(service.request(image), times=len(asked)) for image in asked))
     different = [place for place, answer in enumerate(loaded) if not same(answer, alone[place % len(images)])]
     fail_for(f"image {place % len(images) + 1}: under load it is answered otherwise" for place in different)

@@ -2,10 +2,12 @@
 
 from deid.invader.v1 import invader_pb2
 
+from orchestrator.conformance.bad_input import bad_pages
 from orchestrator.conformance.check import check, fail_for
-from orchestrator.conformance.invader.service import Invader
+from orchestrator.conformance.invader.service import LIST_MODELS, Invader
 from orchestrator.conformance.label_sets import label_set_faults, model_faults, page_faults
-from orchestrator.conformance.refusing import faults, invalid, unknown_name
+from orchestrator.conformance.offers import offer_faults
+from orchestrator.conformance.refusing import faults
 
 
 @check(
@@ -30,7 +32,7 @@ async def models(service: Invader) -> None:
     why="An identity that a target model cannot answer would count as protected.",
 )
 async def label_sets(service: Invader) -> None:
-    fail_for(await label_set_faults(service.target_models, service.identities))
+    fail_for(await label_set_faults(service.target_models, service.identities, may_refuse=True))
 
 
 @check(
@@ -40,14 +42,23 @@ async def label_sets(service: Invader) -> None:
     why="A label set of thousands comes in pages; a service that loses one excludes subjects.",
 )
 async def pages(service: Invader) -> None:
-    problems = await page_faults(service.target_models, service.identities)
-    for expected, request in (
-        (invalid("page_size -1", "page_size"), {"page_size": -1}),
-        (invalid("page_size 10001", "page_size"), {"page_size": 10_001}),
-        (invalid("a token of its own making", "page_token"), {"page_token": "no token of yours"}),
-        (unknown_name("an unknown target model", "target_model"), {"target_model": "no model of yours"}),
-    ):
-        asked = invader_pb2.ListIdentitiesRequest(**({"target_model": service.names[0]} | request))
+    problems = await page_faults(service.target_models, service.identities, may_refuse=True)
+    for expected, changes in bad_pages(model_field="target_model"):
+        asked = invader_pb2.ListIdentitiesRequest(**{"target_model": service.names[0], **changes})
         got = await service.wire.refusal("ListIdentities", asked, invader_pb2.ListIdentitiesResponse)
         problems += faults(expected, got)
     fail_for(problems)
+
+
+@check(
+    "invader.offer",
+    demands="deid-offer, where it is sent, is 64 hexadecimal digits, and the same with every answer of Classify and "
+    "ListTargetModels.",
+    why="It is what a run notices other models by; one that changes by itself ends every run.",
+    queries=2,
+)
+async def offer(service: Invader) -> None:
+    for subject in service.subjects[:2]:
+        await service.classify(service.request(subject.photo))
+    await service.wire.ask("ListTargetModels", LIST_MODELS, invader_pb2.ListTargetModelsResponse)
+    fail_for(offer_faults(service.wire.offers))

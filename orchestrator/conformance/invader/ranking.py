@@ -6,8 +6,11 @@ from deid.invader.v1 import invader_pb2
 
 from orchestrator.conformance.check import NotApplicable, check, fail_for
 from orchestrator.conformance.invader.service import IMAGES, Invader
+from orchestrator.conformance.texts import NUMBERS
 
 DECIMALS = 4
+LONGEST_NAME = 100  # characters of an identity that nobody can look up
+LEAST_TO_VANISH = 10_000  # identities, of which the most probable may be less than half of the last decimal place
 
 
 @check(
@@ -49,18 +52,34 @@ async def distinct(service: Invader) -> None:
 
 @check(
     "invader.members",
-    demands="Every candidate is an identity of the target model's label set.",
+    demands="Every candidate is an identity of the target model's label set; where that is not listed, of no more than "
+    f"{LONGEST_NAME} characters, without numbers in a row, and one of no more than the set has.",
     why="A name is all that may leave: whatever else stands in its place is something else that leaves.",
     queries=IMAGES,
 )
 async def members(service: Invader) -> None:
     problems = []
+    seen: dict[str, set[str]] = {}
     for name, each in await service.answers():
-        known = set(await service.label_set(each.target_model))
+        try:
+            known = set(await service.label_set(each.target_model))
+        except NotApplicable:
+            seen.setdefault(each.target_model, set()).update(_names(each))
+            problems += [f"{name}: {candidate!r} is no name" for candidate in _names(each) if not _is_name(candidate)]
+            continue
         problems += [
             f"{name}: {candidate!r} is none of its identities" for candidate in _names(each) if candidate not in known
         ]
+    problems += [
+        f"{model.name}: states {model.identities} identities, and answers with {len(seen[model.name])}"
+        for model in service.target_models
+        if len(seen.get(model.name, ())) > model.identities
+    ]
     fail_for(problems)
+
+
+def _is_name(candidate: str) -> bool:
+    return 0 < len(candidate) <= LONGEST_NAME and NUMBERS.search(candidate) is None
 
 
 @check(
@@ -83,8 +102,7 @@ async def in_order(service: Invader) -> None:
 
 @check(
     "invader.probabilities",
-    demands=f"Probabilities are 0..1, sum to at most 1, are rounded to {DECIMALS} places, and come where the service says "
-    "so only.",
+    demands=f"Probabilities are 0..1, are rounded to {DECIMALS} places, and come where the service says so only.",
     why="Finer numbers, or logits in their place, are what models are imitated by.",
     queries=IMAGES,
 )
@@ -92,19 +110,25 @@ async def probabilities(service: Invader) -> None:
     problems = []
     for name, each in await service.answers():
         problems += [
-            f"{name}: {fault}" for fault in _faults([c.probability for c in each.candidates], service.listed.disclosure)
+            f"{name}: {fault}"
+            for fault in _faults(
+                [candidate.probability for candidate in each.candidates],
+                service.listed.disclosure,
+                identities=service.model(each.target_model).identities,
+            )
         ]
     fail_for(problems)
 
 
-def _faults(probabilities: Sequence[float], disclosure: int) -> Iterator[str]:
+def _faults(probabilities: Sequence[float], disclosure: int, *, identities: int) -> Iterator[str]:
     yield from (f"{each} is no probability" for each in probabilities if not 0 <= each <= 1)
     finer = [each for each in probabilities if 0 <= each <= 1 and each != round(each, DECIMALS)]
     if finer:
         yield f"expected {DECIMALS} decimal places, got {finer[0]!r}"
     if disclosure in (invader_pb2.DISCLOSURE_TOP1, invader_pb2.DISCLOSURE_RANKED) and any(probabilities):
         yield f"discloses {probabilities[0]}, and says that it discloses no probabilities"
-    if disclosure == invader_pb2.DISCLOSURE_PROBABILITIES and probabilities and not any(probabilities):
+    vanish = identities >= LEAST_TO_VANISH
+    if disclosure == invader_pb2.DISCLOSURE_PROBABILITIES and probabilities and not any(probabilities) and not vanish:
         yield "says that it discloses probabilities, and they are all 0"
 
 

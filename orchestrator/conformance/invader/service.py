@@ -11,7 +11,7 @@ from orchestrator.conformance.check import Failed, NotApplicable
 from orchestrator.conformance.label_sets import all_identities, raise_if_not_listed
 from orchestrator.conformance.refusal import Refusal, Refused
 from orchestrator.conformance.subjects import Subject, subjects
-from orchestrator.conformance.wire import COMPUTING_SECONDS, Wire
+from orchestrator.conformance.wire import Wire
 from orchestrator.errors import InputError
 from orchestrator.faces import DataSet
 
@@ -62,6 +62,17 @@ class Invader:
         """Of the target models."""
         return [model.name for model in self.target_models]
 
+    def model(self, name: str) -> invader_pb2.TargetModel:
+        """A target model as it was listed.
+
+        Raises:
+            Failed: an answer named it, and the list does not.
+        """
+        for model in self.target_models:
+            if model.name == name:
+                return model
+        raise Failed(f"an answer is of the target model {name!r}, which is not listed")
+
     @property
     def k(self) -> int:
         """Candidates that all target models return."""
@@ -83,13 +94,13 @@ class Invader:
         }
         return invader_pb2.ClassifyRequest(**(fields | changes))
 
-    async def classify(self, request: Message | bytes) -> Answer:
-        """The answer to a request, which is sent whether or not it was before.
+    async def classify(self, request: Message | bytes, *, times: int = 1) -> Answer:
+        """The answer to a request, which is sent whether or not it was before; it is given so many calls' time.
 
         Raises:
             Refused: it was refused.
         """
-        return await self.wire.ask("Classify", request, Answer, seconds=COMPUTING_SECONDS)
+        return await self.wire.ask("Classify", request, Answer, seconds=times * self.wire.seconds)
 
     async def answer(self, image: bytes) -> Answer:
         """The answer about an image by all target models, which is asked for once.
@@ -112,6 +123,14 @@ class Invader:
     async def refusal(self, **changes: Any) -> Refusal | None:
         """How a request is refused; None where it is answered."""
         return await self.wire.refusal("Classify", self.request(**changes), Answer)
+
+    async def refusal_of_image(self, image: bytes) -> Refusal | None:
+        """How an image is refused; None where it is answered."""
+        return await self.refusal(image=image)
+
+    async def refusal_of_a_good_request(self) -> Refusal | None:
+        """How a good request is refused: one query."""
+        return await self.refusal()
 
     async def queries_left(self) -> int:
         """What is left of our budget.

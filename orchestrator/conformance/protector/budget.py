@@ -1,15 +1,19 @@
 """Budgets, by pixel: lossless cloaks against the lossless control."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from orchestrator.conformance.check import NotApplicable, check, fail_for
+from orchestrator.conformance.check import Failed, NotApplicable, check, fail_for
 from orchestrator.conformance.pictures import Levels, seen
-from orchestrator.conformance.protector.service import EPSILONS, Cloaks, Protector, Response
+from orchestrator.conformance.protector.service import EPSILONS, Cloaks, Protector, Response, by_budget, probe_of
 from orchestrator.protocol import CONTROL, METHODS, NOISE
 
 # By epsilon: so many steps, odd in number, only the last of which can meet the bound.
 ODD = {1: 1, 4: 5}
+OF_GRADIENTS = (*METHODS, "fgsm", "pgd")
 STANDARD_ERRORS = 6  # within which a fair coin's share stays, but for one in a thousand million
+# Within which the correlations of independent signs stay at all distances, of which there are as many as samples.
+STANDARD_ERRORS_OF_MANY = 7
 
 
 def changes(cloaks: Cloaks, probe: Levels) -> list[tuple[str, Response, Levels]]:
@@ -118,22 +122,20 @@ async def whole_levels(service: Protector) -> None:
 async def budget_zero(service: Protector) -> None:
     problems = []
     for model in service.source_models:
-        cloaks = {
-            (each.method, each.epsilon): each for each in await service.craft(service.request(model.name, epsilons=[0]))
-        }
-        if (CONTROL, 0) in cloaks:
-            probe = seen(cloaks[CONTROL, 0].cloak, "the control").levels
-            problems += [
-                f"{model.name}: {name}: changes pixels" for name, _, change in changes(cloaks, probe) if change.any()
-            ]
+        row = await service.craft(service.request(model.name, epsilons=[0]))
+        probe = probe_of(row, model.name)
+        problems += [
+            f"{model.name}: {name}: changes pixels" for name, _, change in changes(by_budget(row), probe) if change.any()
+        ]
     fail_for(problems)
 
 
 @check(
     "protector.noise",
-    demands="noise is plus or minus epsilon on every channel, both equally often, cut at 0 and 255.",
-    why="It is what any noise of that size does: weaker noise flatters every method, and values that wrap around are no "
-    "noise.",
+    demands="noise is plus or minus epsilon on every channel, both equally often and independently of one another, cut at 0 "
+    "and 255.",
+    why="It is what any noise of that size does: weaker noise, or a pattern that a filter takes out, flatters every method, "
+    "and values that wrap around are no noise.",
 )
 async def noise(service: Protector) -> None:
     if NOISE not in service.method_names:
@@ -141,18 +143,38 @@ async def noise(service: Protector) -> None:
     problems = []
     for epsilon in (4, 255):
         request = service.request(methods=[CONTROL, NOISE], epsilons=[epsilon])
-        cloaks = {each.method: seen(each.cloak, each.method).levels for each in await service.craft(request)}
-        probe, cloak = cloaks[CONTROL], cloaks[NOISE]
+        row = await service.craft(request)
+        probe, came = probe_of(row, service.model), by_budget(row).get((NOISE, epsilon))
+        if came is None:
+            raise Failed(f"epsilon {epsilon}: expected noise, got none")
+        cloak = seen(came.cloak, NOISE).levels
+        if cloak.shape != probe.shape:
+            raise Failed(f"epsilon {epsilon}: the noise is of another size than the probe")
         up, down = cloak == np.minimum(probe + epsilon, 255), cloak == np.maximum(probe - epsilon, 0)
         if not (up | down).all():
             problems.append(f"epsilon {epsilon}: {int((~(up | down)).sum())} of {cloak.size} channels are neither")
         told = up != down
         share = float(up[told].mean()) if told.any() else 0.5
-        # One sign may hold for all three channels of a pixel.
-        most = STANDARD_ERRORS * 0.5 * (3 / max(int(told.sum()), 1)) ** 0.5
-        if abs(share - 0.5) > most:
+        number = max(int(told.sum()), 1)
+        if abs(share - 0.5) > STANDARD_ERRORS * 0.5 / number**0.5:
             problems.append(f"epsilon {epsilon}: expected about half of the channels brighter, got {share:.1%}")
+        correlation, distance = _largest_correlation(np.where(told, np.where(up, 1.0, -1.0), 0.0))
+        if abs(correlation) > STANDARD_ERRORS_OF_MANY / number**0.5:
+            problems.append(
+                f"epsilon {epsilon}: expected independent signs, got a correlation of {correlation:.2f} between those "
+                f"{distance} (rows, columns, channels) apart"
+            )
     fail_for(problems)
+
+
+def _largest_correlation(signs: NDArray[np.float64]) -> tuple[float, tuple[int, ...]]:
+    """Of signs (H, W, C), each -1, 1 or 0 where it is not known, with themselves at any distance but 0, and where it is."""
+    power = np.abs(np.fft.fftn(signs)) ** 2
+    products = np.fft.ifftn(power).real  # the Wiener-Khinchin theorem: of all pairs at each distance, around the edges
+    products.flat[0] = 0
+    place = np.unravel_index(np.abs(products).argmax(), products.shape)
+    known = max(float(np.abs(signs).sum()), 1)
+    return float(products[place]) / known, tuple(map(int, place))
 
 
 @check(
@@ -172,15 +194,23 @@ async def zero_gradients(service: Protector) -> None:
 
 @check(
     "protector.effect",
-    demands=f"With epsilon {max(EPSILONS)}, a cloak of a method that is no control differs from the probe, unless every "
-    "gradient was zero.",
+    demands=f"With epsilon {max(EPSILONS)}, no method that is no control returns the probe of every photo; bim, illc, fgsm "
+    "and pgd return one only where every gradient was zero.",
     why="A method that returns the probe is measured as one that does not protect.",
 )
 async def effect(service: Protector) -> None:
     problems = []
+    rows_changed: dict[str, list[bool]] = {}
     async for row, cloaks, probe in service.rows():
         for name, each, change in changes(cloaks, probe):
-            stalled = each.zero_gradient_share == 1
-            if each.method in service.crafting and each.epsilon == max(EPSILONS) and not change.any() and not stalled:
+            if each.method not in service.crafting or each.epsilon != max(EPSILONS):
+                continue
+            rows_changed.setdefault(each.method, []).append(bool(change.any()))
+            if each.method in OF_GRADIENTS and not change.any() and each.zero_gradient_share != 1:
                 problems.append(f"{row}: {name}: is the probe")
+    problems += [
+        f"{method}: is the probe in all of {len(changed)} rows"
+        for method, changed in rows_changed.items()
+        if not any(changed)
+    ]
     fail_for(problems)

@@ -59,7 +59,10 @@ async def alone(service: Protector) -> None:
 async def under_load(service: Protector) -> None:
     pairs = [(model, subject) for _ in range(COPIES) for model, subject in service.pairs()]
     alone = [await service.row(model, subject) for model, subject in pairs]
-    loaded = await asyncio.gather(*(service.craft(service.request(model, subject)) for model, subject in pairs))
+    # One that is worked on after all the others is given the time of all.
+    loaded = await asyncio.gather(
+        *(service.craft(service.request(model, subject), times=len(pairs)) for model, subject in pairs)
+    )
     fail_for(
         f"{model}, {subject.identity}: {apart}"
         for (model, subject), expected, got in zip(pairs, alone, loaded, strict=True)
@@ -69,16 +72,32 @@ async def under_load(service: Protector) -> None:
 
 @check(
     "protector.seed",
-    demands="Another seed gives other noise, and the same control, bim, illc and fgsm.",
+    demands="Another seed gives other noise and another pgd, be it another in its 64th bit only, or in its first; and the "
+    "same control, bim, illc and fgsm.",
     why="These methods start at the probe and draw nothing; noise that no seed changes is one draw for a whole run.",
 )
 async def seed(service: Protector) -> None:
     before = {(each.method, each.epsilon): each.cloak for each in await service.row(service.model, service.subject)}
-    problems = []
-    for each in await service.craft(service.request(seed=SEED + 1)):
-        same = before.get((each.method, each.epsilon)) == each.cloak
-        if each.method == NOISE and same:
-            problems.append(f"epsilon {each.epsilon}: the noise is that of another seed")
-        if each.method in (CONTROL, "fgsm", *METHODS) and not same:
-            problems.append(f"{each.method}, epsilon {each.epsilon}: depends on the seed")
+    problems = [
+        f"{each.method}, epsilon {each.epsilon}: depends on the seed"
+        for each in await service.craft(service.request(seed=SEED + 1))
+        if each.method in (CONTROL, "fgsm", *METHODS) and before.get((each.method, each.epsilon)) != each.cloak
+    ]
+    for method in (NOISE, "pgd"):
+        if method in service.method_names:
+            problems += await _drawn_alike(service, method)
     fail_for(problems)
+
+
+async def _drawn_alike(service: Protector, method: str) -> list[str]:
+    """Pairs of seeds by which a method that draws gives the same cloak."""
+    cloaks: dict[bytes, int] = {}
+    problems = []
+    for seed in (SEED, SEED + 1, SEED + 2**32, SEED + 2**63, 2**64 - 1, 2**64 - 2):
+        (cloak, *_) = [
+            each.cloak for each in await service.craft(service.request(methods=[method], epsilons=[8], seed=seed))
+        ] or [b""]
+        if cloak in cloaks:
+            problems.append(f"{method}: the seeds {cloaks[cloak]} and {seed} give the same")
+        cloaks.setdefault(cloak, seed)
+    return problems

@@ -2,10 +2,12 @@
 
 from deid.protector.v1 import protector_pb2
 
+from orchestrator.conformance.bad_input import bad_pages
 from orchestrator.conformance.check import check, fail_for
 from orchestrator.conformance.label_sets import is_digest, label_set_faults, list_faults, model_faults, page_faults
+from orchestrator.conformance.offers import offer_faults
 from orchestrator.conformance.protector.service import Protector
-from orchestrator.conformance.refusing import faults, invalid, unknown_name
+from orchestrator.conformance.refusing import faults
 from orchestrator.protocol import CONTROL, NOISE
 
 
@@ -42,7 +44,7 @@ async def methods(service: Protector) -> None:
     why="Subjects are drawn from the people whom all models know; two services compare label sets by their digests.",
 )
 async def label_sets(service: Protector) -> None:
-    fail_for(await label_set_faults(service.source_models, service.identities))
+    fail_for(await label_set_faults(service.source_models, service.identities, may_refuse=False))
 
 
 @check(
@@ -52,14 +54,24 @@ async def label_sets(service: Protector) -> None:
     why="A label set of thousands comes in pages; a service that loses one excludes subjects.",
 )
 async def pages(service: Protector) -> None:
-    problems = await page_faults(service.source_models, service.identities)
-    for expected, request in (
-        (invalid("page_size -1", "page_size"), {"page_size": -1}),
-        (invalid("page_size 10001", "page_size"), {"page_size": 10_001}),
-        (invalid("a token of its own making", "page_token"), {"page_token": "no token of yours"}),
-        (unknown_name("an unknown source model", "source_model"), {"source_model": "no model of yours"}),
-    ):
-        asked = protector_pb2.ListIdentitiesRequest(**({"source_model": service.model} | request))
+    problems = await page_faults(service.source_models, service.identities, may_refuse=False)
+    for expected, changes in bad_pages(model_field="source_model"):
+        asked = protector_pb2.ListIdentitiesRequest(**{"source_model": service.model, **changes})
         got = await service.wire.refusal("ListIdentities", asked, protector_pb2.ListIdentitiesResponse)
         problems += faults(expected, got)
     fail_for(problems)
+
+
+@check(
+    "protector.offer",
+    demands="deid-offer, where it is sent, is 64 hexadecimal digits, and the same with every answer of Craft and "
+    "ListSourceModels.",
+    why="It is what a run notices other models by; one that changes by itself ends every run.",
+)
+async def offer(service: Protector) -> None:
+    for subject in service.subjects[service.model]:
+        await service.craft(service.request(subject=subject, methods=[CONTROL], epsilons=[]))
+    await service.wire.ask(
+        "ListSourceModels", protector_pb2.ListSourceModelsRequest(), protector_pb2.ListSourceModelsResponse
+    )
+    fail_for(offer_faults(service.wire.offers))

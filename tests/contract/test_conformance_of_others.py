@@ -1,0 +1,268 @@
+"""What the conformance suite must not hold against services of another make."""
+
+import asyncio
+import io
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from deid.invader.v1 import invader_pb2
+from deid.protector.v1 import protector_pb2
+from numpy.typing import NDArray
+from PIL import Image
+
+from invader_service.rate_limit import RateLimit
+from orchestrator.conformance import wire
+from orchestrator.conformance.check import Verdict
+from orchestrator.conformance.examination import Choice
+from orchestrator.conformance.protector.storage import _faults, _twice
+from orchestrator.conformance.refusal import refusal_of
+from orchestrator.conformance.refusing import NOT_PARSED, TOO_LARGE, Expected, faults
+from orchestrator.face_folder import FaceFolder, read_face_folder
+from rpc.errors import RATE_LIMITED, ServiceError, busy
+from rpc.images import ImageLimits, encode_jpeg, encode_png
+from tests.contract.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
+from tests.contract.mutants_invader import LosesThePlacesOfCancelledCalls
+from tests.contract.services import serving_invader
+from tests.contract.test_conformance import invader_outcomes, others, protector_outcomes, write_faces
+from tests.networks import probe
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceFolder:
+    root = tmp_path_factory.mktemp("faces")
+    write_faces(root)
+    return read_face_folder(root)
+
+
+class ForeignDecoder(ConformingProtector):
+    """Decodes JPEG otherwise than libjpeg, and has a detector whose box moves by pixels for it."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        photo = super().photo(encoded)
+        return photo if encoded.startswith(b"\x89PNG") else with_repeated_chroma(photo)
+
+    def probe(self, photo: Pixels, request: protector_pb2.CraftRequest) -> Pixels:
+        moved = int(photo.astype(np.int64).sum()) % 5
+        return super().probe(photo[moved:, moved:], request)
+
+
+def with_repeated_chroma(photo: Pixels) -> Pixels:
+    """A photo with its chroma averaged over, and repeated for, every 2 x 2 pixels."""
+    levels = np.asarray(Image.fromarray(photo).convert("YCbCr")).copy()
+    height, width = (side // 2 * 2 for side in levels.shape[:2])
+    for channel in (1, 2):
+        blocks = levels[:height, :width, channel].reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+        levels[:height, :width, channel] = blocks.repeat(2, 0).repeat(2, 1).round()
+    return np.asarray(Image.fromarray(levels, "YCbCr").convert("RGB"))
+
+
+async def test_a_detector_behind_another_decoder_understands_photos_as_ours_does(faces: FaceFolder) -> None:
+    only = ["protector.orientation", "protector.transparency", "protector.formats"]
+    async with ForeignDecoder().serving() as address:
+        assert others(await protector_outcomes(address, Choice(faces, only=only))) == {}
+
+
+async def test_half_of_a_smooth_photo_is_no_whole_one(tmp_path: Path) -> None:
+    y, x = np.mgrid[0:300, 0:300] / 300
+    grain = np.random.default_rng(0).normal(0, 1.2, (300, 300, 3))
+    smooth = (np.stack([120 + 80 * np.sin(3 * x), 110 + 70 * np.cos(2 * y), 100 + 60 * x * y], -1) + grain).astype(np.uint8)
+    for identity in IDENTITIES[:3]:
+        (tmp_path / identity).mkdir()
+        (tmp_path / identity / "a.png").write_bytes(encode_png(smooth))
+    photos = read_face_folder(tmp_path)
+    async with ConformingProtector().serving() as address:
+        assert others(await protector_outcomes(address, Choice(photos, only=["protector.bad-photo"]))) == {}
+    async with ConformingInvader().serving() as address:
+        assert others(await invader_outcomes(address, Choice(photos, only=["invader.bad-image"]))) == {}
+
+
+MANY = (*IDENTITIES, *(f"stranger_{place}" for place in range(30_001)))
+
+
+class ManyProtected(ConformingProtector):
+    label_sets: Mapping[str, Sequence[str]] = {"first": MANY}
+
+
+class ManyNamed(ConformingInvader):
+    """Of so many identities the softmax of unscaled cosines is nowhere 0.0001."""
+
+    label_sets: Mapping[str, Sequence[str]] = {"first": MANY}
+
+    def probabilities(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> NDArray[np.float64]:
+        exponentials = np.exp(np.random.default_rng(int(photo.sum())).uniform(-0.3, 0.3, len(MANY)))
+        return np.asarray(exponentials / exponentials.sum())
+
+
+async def test_a_label_set_may_be_longer_than_three_pages_and_flatter_than_four_decimals(faces: FaceFolder) -> None:
+    async with ManyProtected().serving() as address:
+        outcomes = await protector_outcomes(address, Choice(faces, only=["protector.pages", "protector.label-sets"]))
+    async with ManyNamed().serving() as address:
+        only = ["invader.pages", "invader.label-sets", "invader.probabilities"]
+        outcomes += await invader_outcomes(address, Choice(faces, only=only))
+    assert others(outcomes) == {}
+
+
+class Scores(ConformingInvader):
+    """Answers with scores that sum to more than 1."""
+
+    def probabilities(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> NDArray[np.float64]:
+        return np.asarray(np.sqrt(super().probabilities(photo, name, request)))
+
+
+async def test_probabilities_need_not_sum_to_one(faces: FaceFolder) -> None:
+    async with Scores().serving() as address:
+        assert others(await invader_outcomes(address, Choice(faces, only=["invader.probabilities", "invader.sorted"]))) == {}
+
+
+# JPEG
+
+
+def segments(encoded: bytes) -> tuple[list[bytes], bytes]:
+    """The segments of a JPEG before its scan, and the rest."""
+    place, found = 2, []
+    while encoded[place + 1] != 0xDA:
+        length = int.from_bytes(encoded[place + 2 : place + 4], "big")
+        found.append(encoded[place : place + 2 + length])
+        place += 2 + length
+    return found, encoded[place:]
+
+
+def tables(found: list[bytes]) -> Iterator[bytes]:
+    for segment in found:
+        if segment[1] == 0xDB:
+            yield from (segment[place : place + 65] for place in range(4, len(segment), 65))
+
+
+def as_segment(table: bytes) -> bytes:
+    return b"\xff\xdb\x00\x43" + table
+
+
+def chroma_table_first(pixels: Pixels, quality: int) -> bytes:
+    found, scan = segments(encode_jpeg(pixels, quality=quality))
+    rest = b"".join(each for each in found[1:] if each[1] != 0xDB)
+    return b"\xff\xd8" + found[0] + b"".join(map(as_segment, reversed(list(tables(found))))) + rest + scan
+
+
+def table_for_each_component(pixels: Pixels, quality: int) -> bytes:
+    found, scan = segments(encode_jpeg(pixels, quality=quality))
+    luma, chroma = tables(found)
+    rest = b"".join(each[:-1] + b"\x02" if each[1] == 0xC0 else each for each in found[1:] if each[1] != 0xDB)
+    return b"\xff\xd8" + found[0] + b"".join(map(as_segment, (luma, chroma, b"\x02" + chroma[1:]))) + rest + scan
+
+
+def cosited_chroma(pixels: Pixels, quality: int) -> bytes:
+    """Chroma averaged by 1-2-1 around every second sample, as in H.26x."""
+    levels = np.asarray(Image.fromarray(pixels).convert("YCbCr")).astype(float)
+    for channel in (1, 2):
+        padded = np.pad(levels[..., channel], 1, "edge")
+        across = (padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]) / 4
+        both = (across[:-2] + 2 * across[1:-1] + across[2:]) / 4
+        levels[..., channel] = both[::2, ::2].repeat(2, 0).repeat(2, 1)
+    buffer = io.BytesIO()
+    image = Image.fromarray(levels.round().astype(np.uint8), "YCbCr")
+    image.save(buffer, "JPEG", quality=quality, subsampling="4:2:0")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("quality", [95, 40])
+@pytest.mark.parametrize("encode", [chroma_table_first, table_for_each_component, cosited_chroma])
+def test_other_encoders_of_the_same_jpeg_are_taken(encode: Callable[[Pixels, int], bytes], quality: int) -> None:
+    plain = probe(side=160)
+    signs = np.random.default_rng(0).choice([-9, 9], plain.shape)
+    noisy = (plain.astype(int) + signs).clip(0, 255).astype(np.uint8)
+    for pixels in (plain, noisy):
+        assert _faults(encode(pixels, quality), pixels.astype(np.int16), quality=quality) == []
+    assert _twice(encode(plain, quality), plain.astype(np.int16), quality=quality) == []
+
+
+# What libraries say, and how services make clients wait
+
+
+@pytest.mark.parametrize(
+    ("codes", "code", "text"),
+    [
+        (NOT_PARSED, grpc.StatusCode.UNKNOWN, "Application error processing RPC"),
+        (NOT_PARSED, grpc.StatusCode.INTERNAL, "Exception deserializing request!"),
+        (TOO_LARGE, grpc.StatusCode.OUT_OF_RANGE, "Error, decoded message length too large: found 20971605 bytes"),
+        (TOO_LARGE, grpc.StatusCode.RESOURCE_EXHAUSTED, "Received message larger than max (20971605 vs. 17825792)"),
+    ],
+)
+def test_libraries_may_refuse_by_themselves(codes: tuple[grpc.StatusCode, ...], code: grpc.StatusCode, text: str) -> None:
+    assert list(faults(Expected("it", codes), refusal_of("Craft", code, text, ()))) == []
+
+
+class OneAtATime(ConformingProtector):
+    """Works on one call at a time, for a third of a second, and refuses the others."""
+
+    step_seconds = 0.008
+
+    async def Craft(  # noqa: N802
+        self, request: protector_pb2.CraftRequest, context: Context
+    ) -> AsyncIterator[protector_pb2.CraftResponse]:
+        if self.in_flight:
+            raise busy("one at a time", retry_after_ms=50)
+        async for response in super().Craft(request, context):
+            yield response
+
+
+async def test_patience_lasts_as_long_as_calls_are_answered(faces: FaceFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "PATIENCE_SECONDS", 1.5)
+    async with OneAtATime().serving() as address:
+        (outcome,) = await protector_outcomes(address, Choice(faces, only=["protector.under-load"]))
+    assert outcome.verdict is Verdict.PASSED, outcome.evidence
+    assert outcome.seconds > 1.5, "it took longer than the patience, or this test shows nothing"
+
+
+async def test_waits_of_a_rate_limit_are_not_held_against_our_invader(faces: FaceFolder) -> None:
+    only = ["invader.cancellation", "invader.deadline"]
+    async with serving_invader(rate_limit=RateLimit(5), images=ImageLimits()) as service:
+        assert others(await invader_outcomes(service.address, Choice(faces, only=only))) == {}
+
+
+class OneEvery100Milliseconds(LosesThePlacesOfCancelledCalls):
+    """Never gives back the place of a call that was cancelled, and has a rate limit beside."""
+
+    next = 0.0
+
+    async def Classify(self, request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:  # noqa: N802
+        now = time.monotonic()
+        if now < self.next:
+            raise ServiceError(
+                "asked too often", code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason=RATE_LIMITED, retry_after_ms=100
+            )
+        self.next = now + 0.1
+        return await super().Classify(request, context)
+
+
+async def test_behind_a_rate_limit_calls_are_left_while_they_are_worked_on(faces: FaceFolder) -> None:
+    async with OneEvery100Milliseconds().serving() as address:
+        (outcome,) = await invader_outcomes(address, Choice(faces, only=["invader.cancellation"]))
+    assert outcome.verdict is Verdict.FAILED
+    assert "all places are taken" in outcome.evidence
+
+
+class CraftsToTheEnd(ConformingProtector):
+    """Crafts what was cancelled to its end, as a service SHOULD not."""
+
+    step_seconds = 0.002
+
+    async def Craft(  # noqa: N802
+        self, request: protector_pb2.CraftRequest, context: Context
+    ) -> AsyncIterator[protector_pb2.CraftResponse]:
+        probe = self.probe(self.photo(request.photo), request)
+        self.check(request)
+        crafting = [
+            asyncio.create_task(self.response(method, epsilon, probe, request)) for method, epsilon in self.row(request)
+        ]
+        for each in crafting:
+            yield await asyncio.shield(each)
+
+
+async def test_to_stop_at_once_is_not_demanded(faces: FaceFolder) -> None:
+    async with CraftsToTheEnd().serving() as address:
+        outcomes = await protector_outcomes(address, Choice(faces, only=["protector.cancellation", "protector.deadline"]))
+    assert others(outcomes) == {}

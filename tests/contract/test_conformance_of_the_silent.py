@@ -1,0 +1,170 @@
+"""How the conformance suite ends where a service hangs, stops, or leaves out what a check needs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from deid.invader.v1 import invader_pb2
+from deid.protector.v1 import protector_pb2
+
+from orchestrator.conformance import wire
+from orchestrator.conformance.catalogue import PROTECTOR_CHECKS
+from orchestrator.conformance.check import LONGEST_EVIDENCE, Outcome, Verdict, none_wrong
+from orchestrator.conformance.examination import Choice
+from orchestrator.conformance.show import as_junit
+from orchestrator.conformance.suite import MOST_UNANSWERED
+from orchestrator.errors import UnusableServiceError
+from orchestrator.face_folder import FaceFolder, read_face_folder
+from rpc.errors import BUSY, ServiceError, invalid_argument
+from rpc.server import Server
+from tests.contract.conforming import ConformingInvader, ConformingProtector, Context, Pixels
+from tests.contract.test_conformance import LONG, invader_outcomes, protector_outcomes, write_faces
+
+Request = protector_pb2.CraftRequest
+Responses = AsyncIterator[protector_pb2.CraftResponse]
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceFolder:
+    root: Path = tmp_path_factory.mktemp("faces")
+    write_faces(root)
+    return read_face_folder(root)
+
+
+def by_verdict(outcomes: list[Outcome], verdict: Verdict) -> list[str]:
+    return [outcome.id for outcome in outcomes if outcome.verdict is verdict]
+
+
+class BusyForYears(ConformingProtector):
+    """Asks to come back in three years."""
+
+    async def Craft(self, request: Request, context: Context) -> Responses:  # noqa: N802
+        raise ServiceError("busy", code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason=BUSY, retry_after_ms=10**11)
+        yield  # an asynchronous generator
+
+
+async def test_nobody_waits_for_years(faces: FaceFolder) -> None:
+    async with BusyForYears().serving() as address:
+        with pytest.raises(UnusableServiceError, match=r"Craft: RESOURCE_EXHAUSTED: busy \(come back in 100000000000 ms\)$"):
+            await protector_outcomes(address, Choice(faces))
+
+
+class Hangs(ConformingProtector):
+    """Answers no call to Craft after some, and goes on telling its health."""
+
+    calls = 0
+
+    async def Craft(self, request: Request, context: Context) -> Responses:  # noqa: N802
+        self.calls += 1
+        if self.calls > 6:
+            await asyncio.Event().wait()
+        async for response in super().Craft(request, context):
+            yield response
+
+
+async def test_a_service_that_hangs_is_not_asked_all_the_rest(faces: FaceFolder) -> None:
+    service = Hangs()
+    async with service.serving() as address:
+        outcomes = await protector_outcomes(address, Choice(faces, seconds=0.5))
+    assert [outcome.id for outcome in outcomes] == [check.id for check in PROTECTOR_CHECKS]
+    failed, not_run = by_verdict(outcomes, Verdict.FAILED), by_verdict(outcomes, Verdict.NOT_RUN)
+    assert len(failed) == MOST_UNANSWERED
+    assert len(not_run) > len(PROTECTOR_CHECKS) // 2
+    evidence = {outcome.id: outcome.evidence for outcome in outcomes}
+    assert evidence[failed[0]] == "Craft: expected an answer, got none within 0.5 s (--seconds)"
+    assert {evidence[each] for each in not_run} == {f"the service stopped answering at {failed[-1]}"}
+    assert not none_wrong(outcomes)
+    assert f'errors="{len(not_run)}"' in as_junit(outcomes).decode()
+
+
+class Stops(ConformingProtector):
+    """Ends while it crafts."""
+
+    calls = 0
+
+    def register(self, server: Server) -> None:
+        super().register(server)
+        self.server = server
+
+    async def Craft(self, request: Request, context: Context) -> Responses:  # noqa: N802
+        self.calls += 1
+        if self.calls == 10:
+            self.stopping = asyncio.create_task(self.server.grpc.stop(None))
+            await asyncio.Event().wait()
+        async for response in super().Craft(request, context):
+            yield response
+
+
+async def test_a_service_that_ends_is_not_blamed_for_the_rest(faces: FaceFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "ALIVE_SECONDS", 0.5)
+    async with Stops().serving() as address:
+        outcomes = await protector_outcomes(address, Choice(faces))
+    (failed,) = by_verdict(outcomes, Verdict.FAILED)
+    place = [outcome.id for outcome in outcomes].index(failed)
+    assert outcomes[place].evidence.startswith("the service stopped answering: Craft: UNAVAILABLE: ")
+    assert {outcome.verdict for outcome in outcomes[:place]} == {Verdict.PASSED}
+    assert {outcome.verdict for outcome in outcomes[place + 1 :]} == {Verdict.NOT_RUN}
+    assert outcomes[place + 1].evidence == f"the service stopped answering at {failed}"
+
+
+class SendsNoControl(ConformingProtector):
+    """Sends nothing where the control alone is asked for."""
+
+    def row(self, request: Request) -> list[tuple[str, int]]:
+        return [] if list(request.methods) == ["none"] else super().row(request)
+
+
+class SendsCloaksAlone(ConformingProtector):
+    """Sends no control but where it is asked for alone."""
+
+    def row(self, request: Request) -> list[tuple[str, int]]:
+        whole = super().row(request)
+        return whole if len(whole) == 1 else [pair for pair in whole if pair[0] != "none"]
+
+
+class NoiseOfAnotherSize(ConformingProtector):
+    """Sends noise of another size than the probe."""
+
+    def encode(self, pixels: Pixels, storage: protector_pb2.Storage, *, method: str) -> bytes:
+        other = np.zeros((20, 20, 3), dtype=np.uint8)
+        return super().encode(other if method == "noise" else pixels, storage, method=method)
+
+
+class SendsNothing(ConformingProtector):
+    """Sends nothing where cloaks are asked for."""
+
+    def row(self, request: Request) -> list[tuple[str, int]]:
+        return [("none", 0)] if list(request.methods) == ["none"] else []
+
+
+@pytest.mark.parametrize("kind", [SendsNoControl, SendsCloaksAlone, NoiseOfAnotherSize, SendsNothing])
+async def test_what_does_not_come_fails_a_check_and_breaks_none(faces: FaceFolder, kind: type[ConformingProtector]) -> None:
+    async with kind().serving() as address:
+        outcomes = await protector_outcomes(address, Choice(faces, skip=LONG))
+    assert by_verdict(outcomes, Verdict.FAILED)
+    assert by_verdict(outcomes, Verdict.ERROR) == []
+
+
+class Shouts(ConformingInvader):
+    """Answers with endless names, and refuses with what a terminal acts on."""
+
+    def check(self, request: invader_pb2.ClassifyRequest) -> None:
+        if request.k < 1:
+            raise invalid_argument("k", expected="\x1b]0;owned\x07\x1b[2J", actual="\x00")
+        super().check(request)
+
+    def candidates(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> list[invader_pb2.Candidate]:
+        candidates = super().candidates(photo, name, request)
+        candidates[0].identity = "\x1b[31m" + "x" * 200_000
+        return candidates
+
+
+async def test_evidence_is_bounded_and_can_be_printed(faces: FaceFolder) -> None:
+    async with Shouts().serving() as address:
+        outcomes = await invader_outcomes(address, Choice(faces, only=["invader.members", "invader.bad-k"]))
+    for outcome in outcomes:
+        assert len(outcome.evidence) <= LONGEST_EVIDENCE
+        assert all(letter.isprintable() for letter in outcome.evidence)
