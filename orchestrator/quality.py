@@ -43,8 +43,9 @@ def psnr(control: Image, cloak: Image) -> float:
 def cloak_quality(run_folder: RunFolder, store: Store) -> Iterator[CloakQuality]:
     """SSIM and PSNR of the stored cloaks of a run's subjects, the controls among them, probe by probe.
 
-    What was measured once is in the store, and outlives the pictures. There is nothing of a cloak that was not kept, whose
-    lossless control was not, or whose control has other pixels than the probe it was made of.
+    What was measured once is in the store, and outlives the pictures; it is measured each time where the store may only be
+    read. There is nothing of a cloak that was not kept, whose lossless control was not, or whose control has other pixels
+    than the probe it was made of.
 
     Raises:
         InputError: the run's manifest cannot be read.
@@ -62,7 +63,8 @@ def cloak_quality(run_folder: RunFolder, store: Store) -> Iterator[CloakQuality]
                 new.append(cloak)
         if new and of_probe in controls:
             measured = _measured(new, controls[of_probe], run_folder, suffix=suffix)
-            store.add_quality(measured)
+            if not store.read_only:
+                store.add_quality(measured)
             yield from measured
 
 

@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from orchestrator.commands.store_option import store_option
 from orchestrator.console import console
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.metrics.psr import Difference, Rate
@@ -24,16 +25,17 @@ DETAILS_SHOWN = 4  # of one thing that differs
 @click.command(name="compare")
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="RUN RUN...")
 @click.option("--k", type=click.IntRange(1), help="Compare PSR@k.  [default: 25, or the largest that all runs have]")
+@store_option
 @click.option("--anyway", is_flag=True, help="Compare runs that differ in more than one thing, too.")
 @click.option("--csv", "to", type=click.Path(path_type=Path), help="Write the comparison as CSV, too.")
-def compare_command(*, runs: tuple[Path, ...], k: int | None, anyway: bool, to: Path | None) -> None:
+def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None, anyway: bool, to: Path | None) -> None:
     """Show the same cells of several runs side by side.
 
     Differences are of every other run from the first, over the probes that both observed, with 95 % intervals.
     """
     if len(runs) < 2:
         raise InputError(f"compare: expected two runs or more, got {len(runs)}")
-    read = [read_run(root) for root in runs]
+    read = [read_run(root, offered=store) for root in runs]
     things = differing(read)
     if len(things) > 1 and not anyway:
         raise InputError(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.commands.store_option import is_insisted_on, store_option
 from orchestrator.errors import InputError
 
 NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
@@ -20,7 +21,7 @@ NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
     help="A run that is RUN but for --storage png, or but for --reading whole: what compression and resizing do.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Folder to write into.  [default: RUN/report]")
-@click.option("--store", envvar="DEID_ORCHESTRATOR_STORE", help="Database of RUN.  [default: the one it was made with]")
+@store_option
 @click.option("--allow-incomplete", is_flag=True, help="Report on a run that is still going, or of which cells are short.")
 @click.option("--with-pictures", is_flag=True, help="Show pictures of people. Those who do not exist are always shown.")
 @click.option("--magnified", is_flag=True, help="Show the perturbations, magnified, under the example cloaks.")
@@ -42,7 +43,8 @@ def report_command(
         run,
         beside=beside,
         out=out,
-        store=store,
+        store=store if is_insisted_on() else None,
+        offered=store,
         allow_incomplete=allow_incomplete,
         with_pictures=with_pictures,
         magnified=magnified,
@@ -56,11 +58,12 @@ def report(
     beside: tuple[Path, ...] = (),
     out: Path | None = None,
     store: str | None = None,
+    offered: str | None = None,
     allow_incomplete: bool = False,
     with_pictures: bool = False,
     magnified: bool = False,
 ) -> Path:
-    """Writes the report of the run in a folder, and returns the page.
+    """Writes the report of the run in a folder, and returns the page; `store` and `offered` are as of `read_run`.
 
     Raises:
         InputError: a folder holds no such run, or one that is incomplete while that is not allowed.
@@ -72,12 +75,12 @@ def report(
     from orchestrator.report.write import check_out, write_report
 
     out = out or root / "report"
-    run = read_run(root, store=store)
+    run = read_run(root, store=store, offered=offered)
     check_complete(run, allow_incomplete=allow_incomplete)
     check_out(out)
     return write_report(
         run,
-        beside=told(run, [read_run(other) for other in beside]),
+        beside=told(run, [read_run(other, offered=offered) for other in beside]),
         out=out,
         with_pictures=with_pictures,
         magnified=magnified,

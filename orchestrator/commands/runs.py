@@ -6,6 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.commands.store_option import store_option
 from orchestrator.console import console
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.report.pictures import kept_pictures
@@ -22,7 +23,8 @@ from orchestrator.run_folder import RunFolder
     envvar="DEID_ORCHESTRATOR_RUNS",
     help="Folder of run folders.",
 )
-def runs_command(*, folder: Path) -> None:
+@store_option
+def runs_command(*, folder: Path, store: str | None) -> None:
     """List the runs of a folder: what each asks, how far it is, and whether it holds pictures."""
     if not folder.is_dir():
         raise InputError(f"--runs: expected a folder of run folders, got {folder}, which is none")
@@ -34,15 +36,15 @@ def runs_command(*, folder: Path) -> None:
     for column in ("run", "subjects", "source models", "methods", "storage", "state", "pictures"):
         table.add_column(column, justify="right" if column in ("subjects", "pictures") else "left", overflow="fold")
     for root in roots:
-        table.add_row(*_row(root))
+        table.add_row(*_row(root, store))
     console().print(table)
 
 
-def _row(root: Path) -> list[Text]:
+def _row(root: Path, store: str | None) -> list[Text]:
     pictures = sum(path.stat().st_size for path in kept_pictures(RunFolder(root)))
     held = f"{pictures / 1e6:.1f} MB" if pictures else "none"
     try:
-        run = read_run(root)
+        run = read_run(root, offered=store)
     except OrchestratorError as error:
         return [Text(text) for text in (root.name, "", "", "", "", f"cannot be read: {error}", held)]
     grid = run.grid

@@ -45,6 +45,7 @@ class QualityPoint:
     target_model: str
     ssim: float  # mean, between lossless control and stored cloak
     psnr: float  # mean, dB
+    photographs: int  # whose cloaks these are the means of
     psr: Rate
 
 
@@ -131,7 +132,7 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
             notes=paragraph(
                 "A point for each ε, which falls from left to right; top right is best. Pareto front: the choices that no",
                 "other beats in both at once, among source models other than the one that reads, whose own curves are pale.",
-                "Quality is of stored cloaks against the lossless probe, mean of photographs.",
+                f"Quality is of stored cloaks against the lossless probe, mean of {_photographs(points)}; PSR is of all.",
                 n_sentence([point.psr.n for point in points if point.psr.n]),
                 caveat=caveat,
             ),
@@ -145,6 +146,12 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
                 axes.set_title(f"read by {called(panel.target_model)}" if row is rows[0] else "", pad=6)
             _share_x(axes_row, row)
     return drawn.figure
+
+
+def _photographs(points: Sequence[QualityPoint]) -> str:
+    """How many the means of quality are of."""
+    fewest, most = (each((point.photographs for point in points), default=0) for each in (min, max))
+    return f"{most} photograph{'' if most == 1 else 's'}" if fewest == most else f"{fewest} to {most} photographs"
 
 
 def _share_x(axes_row: Sequence[Axes], row: Sequence[Panel]) -> None:

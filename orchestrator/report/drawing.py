@@ -23,7 +23,7 @@ from orchestrator.metrics.psr import CellResult
 from orchestrator.protocol import CloakKey, Storage
 from orchestrator.quality import cloak_quality
 from orchestrator.report.gallery import data_uri
-from orchestrator.report.pictures import PREFIX
+from orchestrator.report.pictures import PREFIX, absence, keeps_pictures
 from orchestrator.report.run import Run
 from orchestrator.run_folder import RunFolder
 from orchestrator.store import CloakQuality, Store
@@ -83,22 +83,26 @@ def drawings(
         points = quality_points(run, results, store, k=k)
         if points:
             note = "The further up and right, the more a cloak protects for what it takes of the picture."
-            if len(run.matrix.probes) > MOST_MEASURED:
-                note += f" Quality is the mean of the first {MOST_MEASURED} subjects."
+            measured, many = max(point.photographs for point in points), len(run.matrix.probes)
+            if measured < many:
+                note += (
+                    f" Quality is the mean of {measured} of {many:,} subjects: of the first {MOST_MEASURED} at most whose "
+                    f"cloaks are in this folder or were measured before."
+                )
             planned.append(_Planned("tradeoff", lambda: tradeoff(points, run.grid, k=k, caveat=run.caveat), note))
         else:
             not_drawn.append(
                 "PSR against image quality is not drawn: it needs the cloaks and lossless controls, which evaluate keeps "
-                "unless --discard-cloaks is given."
+                "unless --discard-cloaks is given, in the folder of the orchestrator that had them crafted."
             )
     if not pictures:
         not_drawn.append(
             "Example cloaks are not shown: pictures of people are not, unless they are asked for by --with-pictures."
         )
-    elif run.matrix.probes and (found := _pictures(run, store, run.matrix.probes[0])):
+    elif (found := next(_pictures(run, store), None)) is not None:
         planned.insert(0, _examples(run, *found, magnified=magnified))
     else:
-        not_drawn.append("Example cloaks are not shown: the run keeps none; it discarded them, or they were removed since.")
+        not_drawn.append(f"Example cloaks are not shown: none are kept in this folder; {absence(run.manifest)}.")
     drawn = [_drawn(each, out) for each in planned]
     return Drawings(tuple(drawn), tuple(not_drawn))
 
@@ -125,7 +129,7 @@ def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[_Pl
 
 
 def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: int) -> list[QualityPoint]:
-    """The cells whose cloaks' quality is known, with the means over the first subjects."""
+    """The cells whose cloaks' quality is known, with the means over the first subjects of whom it is."""
     measured: dict[CloakKey, list[CloakQuality]] = {}
     of_subjects = groupby(cloak_quality(RunFolder(run.root), store), key=lambda each: each.probe)
     for place, (_, of_subject) in enumerate(of_subjects):
@@ -134,7 +138,11 @@ def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: 
         for each in of_subject:
             measured.setdefault(each.cloak, []).append(each)
     means = {
-        key: (float(np.mean([each.ssim for each in found])), float(np.mean(finite)) if finite else float("inf"))
+        key: (
+            float(np.mean([each.ssim for each in found])),
+            float(np.mean(finite)) if finite else float("inf"),
+            len(found),
+        )
         for key, found in measured.items()
         for finite in [[each.psnr for each in found if isfinite(each.psnr)]]
     }
@@ -145,16 +153,18 @@ def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: 
     ]
 
 
-def _pictures(run: Run, store: Store, probe: str) -> tuple[str, dict[str, Any], dict[CloakKey, Any]] | None:
-    """A probe, its lossless controls by source model, and its cloaks; None where no cloak is kept."""
+def _pictures(run: Run, store: Store) -> Iterator[tuple[str, dict[str, Any], dict[CloakKey, Any]]]:
+    """The probes of which this folder keeps cloaks, their lossless controls by source model, and the cloaks."""
     folder, suffix = RunFolder(run.root), Storage.stated(run.storage).suffix
-    cloaks = {each.key: _decoded(folder.kept_cloak(each.sha256, suffix)) for each in store.cloaks(probe=probe)}
-    controls = {
-        source_model: _decoded(folder.kept_lossless_control(control.file_sha256))
-        for (_, source_model), control in store.lossless_controls(probe=probe).items()
-    }
-    known = {key: picture for key, picture in cloaks.items() if picture is not None}
-    return (probe, {name: each for name, each in controls.items() if each is not None}, known) if known else None
+    for probe in run.matrix.probes if keeps_pictures(folder) else ():
+        cloaks = {each.key: _decoded(folder.kept_cloak(each.sha256, suffix)) for each in store.cloaks(probe=probe)}
+        known = {key: picture for key, picture in cloaks.items() if picture is not None}
+        if known:
+            controls = {
+                source_model: _decoded(folder.kept_lossless_control(control.file_sha256))
+                for (_, source_model), control in store.lossless_controls(probe=probe).items()
+            }
+            yield probe, {name: each for name, each in controls.items() if each is not None}, known
 
 
 def _decoded(encoded: bytes | None) -> Any:

@@ -142,11 +142,22 @@ def _session(run: Run) -> str:
     session = run.outcome.get("last_session")
     if not session:
         return ""
-    failed = run.outcome.get("failed_calls", 0)
     return (
         f". The last session made {session['classify_calls']:,} classification calls and {session['craft_calls']:,} "
-        f"crafting calls in {session['seconds']:,.0f} s; {failed:,} calls failed for good"
+        f"crafting calls in {session['seconds']:,.0f} s. {_failed(run)}"
     )
+
+
+def _failed(run: Run) -> str:
+    """How often calls failed, and what that costs: what they asked may have been answered in a later session."""
+    failed = run.outcome.get("failed_calls", 0)
+    if not failed:
+        return "No call failed for good"
+    many = f"{failed:,} calls" if failed > 1 else "1 call"
+    wanted = len(run.outcome.get("subjects", ())) * run.grid.observations_per_probe
+    missing = max(0, wanted - run.observations)
+    said = f"{missing:,} observations are missing" if missing > 1 else f"{missing or 'no'} observation is missing"
+    return f"In all sessions {many} failed for good; {said}"
 
 
 def _data(card: Mapping[str, Any]) -> str:
@@ -211,7 +222,10 @@ def left_out_table(run: Run) -> Table | None:
         ("some model does not know the identity: it would count as protected for nothing", outcome.get("excluded", []))
     )
     named.append(
-        ("the photograph cannot be read; another of the same identity was drawn", outcome.get("unreadable_photos", []))
+        (
+            "the photograph could not be read, in the last session; another of the same identity was drawn",
+            outcome.get("unreadable_photos", []),
+        )
     )
     named.append(("not a JPEG or PNG file", outcome.get("skipped_files", [])))
     named.append(("a service does not have it", outcome.get("missing_models", [])))

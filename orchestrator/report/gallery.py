@@ -3,9 +3,11 @@
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE
 from orchestrator.protocol import CONTROL, NOISE, Cell, CloakKey, Storage
+from orchestrator.report.pictures import absence, keeps_pictures
 from orchestrator.report.run import Run
 from orchestrator.report.tables import method_title
 from orchestrator.run_folder import RunFolder
@@ -62,7 +64,7 @@ class Gallery:
 
 
 def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
-    """The first subjects' cloaks, in the pixels that the invader saw.
+    """The cloaks of the first subjects whose are in the run's folder, in the pixels that the invader saw.
 
     Args:
         run: whose cloaks.
@@ -71,16 +73,15 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
     """
     if not pictures:
         return Gallery("Pictures of people are not shown unless they are asked for, by --with-pictures.")
-    folder, size = RunFolder(run.root), 0
+    size = 0
     subjects: list[ShownSubject] = []
-    for probe in run.matrix.probes[:MOST_SUBJECTS]:
-        kept = _kept(run, folder, store, probe)
+    for probe, kept in islice(_kept(run, store), MOST_SUBJECTS):
         size += sum(map(len, kept.values()))
-        if not kept or (subjects and size > MOST_BYTES):
+        if subjects and size > MOST_BYTES:
             break
         subjects.append(ShownSubject(probe, tuple(_rows(run, probe, kept, store.answers(probe=probe)))))
     if not subjects:
-        return Gallery("No pictures are kept: the run discarded its cloaks, or they were removed since.")
+        return Gallery(f"No pictures are kept in this folder: {absence(run.manifest)}.")
     many, asked = len(run.matrix.probes), run.matrix.candidates
     return Gallery(
         note=f"{len(subjects)} of {many} subject{'s' if many > 1 else ''}. Under a picture stands the rank of the true "
@@ -91,10 +92,14 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
     )
 
 
-def _kept(run: Run, folder: RunFolder, store: Store, probe: str) -> dict[CloakKey, bytes]:
-    suffix = Storage.stated(run.storage).suffix
-    found = {cloak.key: folder.kept_cloak(cloak.sha256, suffix) for cloak in store.cloaks(probe=probe)}
-    return {key: encoded for key, encoded in found.items() if encoded is not None and key.method != NOISE}
+def _kept(run: Run, store: Store) -> Iterator[tuple[str, dict[CloakKey, bytes]]]:
+    """The subjects of whom this folder keeps cloaks, and these, but for noise."""
+    folder, suffix = RunFolder(run.root), Storage.stated(run.storage).suffix
+    for probe in run.matrix.probes if keeps_pictures(folder) else ():
+        found = {cloak.key: folder.kept_cloak(cloak.sha256, suffix) for cloak in store.cloaks(probe=probe)}
+        kept = {key: encoded for key, encoded in found.items() if encoded is not None and key.method != NOISE}
+        if kept:
+            yield probe, kept
 
 
 def _rows(run: Run, probe: str, kept: dict[CloakKey, bytes], named: dict[Cell, str]) -> Iterator[GalleryRow]:

@@ -1,4 +1,4 @@
-"""A run folder, read to be reported on. Nothing in it is changed."""
+"""A run folder, read to be reported on. What it says is not changed; a store of an older version is brought up to date."""
 
 import json
 from collections.abc import Mapping
@@ -23,6 +23,7 @@ from orchestrator.metrics.psr import IntervalKind
 from orchestrator.protocol import NO_FACE_IS_PROTECTED, Grid
 from orchestrator.run_folder import RunFolder
 from orchestrator.store import Store
+from orchestrator.store.location import shown
 
 BINDING = ("format", "protocol", "data_set", "source_models", "target_models")
 
@@ -69,20 +70,32 @@ class Run:
         return self.manifest.get("outcome") or {}
 
 
-def read_run(root: Path, *, store: str | None = None) -> Run:
-    """Reads a run folder, and its observations in the store that it names, or in the one that is given.
+def read_run(root: Path, *, store: str | None = None, offered: str | None = None) -> Run:
+    """Reads a run folder, and its observations where its manifest says that they are.
+
+    Args:
+        root: the folder.
+        store: another way to them: where the manifest's leads nowhere.
+        offered: a database that is taken where it is the one that the manifest names, for the sake of its password.
 
     Raises:
-        InputError: it is none: absent, empty, half written, from a newer version, or of another protocol.
+        InputError: it is none: absent, empty, half written, from a newer version, or of another protocol; or its
+            observations are not in `store`.
         StoreError: its observations cannot be read.
     """
     manifest = read_manifest(root)
     grid = _grid(manifest["protocol"]["grid"], root)
-    location = RunFolder(root).store_location(store)
+    folder = RunFolder(root)
+    named = folder.store_location()
+    location = store or _with_its_password(named, offered)
     if isinstance(location, Path) and not location.is_file():
         raise InputError(f"{root}: half a run: expected {location.name} beside manifest.json, got none")
-    observations = Store(location, run=manifest["digest"])
+    observations = Store(location, run=manifest["digest"], make=False)
     try:
+        if location != folder.observations and not observations.holds_run():
+            raise InputError(
+                f"--store: {root} keeps its observations in {named}, got {observations.name}, which holds none of them"
+            )
         matrix = observations.rank_matrix()
     finally:
         observations.close()
@@ -105,6 +118,13 @@ def read_run(root: Path, *, store: str | None = None) -> Run:
         complete=wanted is not None and all(int(matrix.observed(cell).sum()) >= subjects for cell in grid.cells()),
         going_on="outcome" not in manifest or wanted is None,
     )
+
+
+def _with_its_password(named: Path | str, offered: str | None) -> Path | str:
+    """The database that was offered where it is the one that is named, which is without a password; else that one."""
+    if offered is not None and isinstance(named, str) and shown(offered) == shown(named):
+        return offered
+    return named
 
 
 def _subjects_wanted(manifest: Mapping[str, Any]) -> int | None:

@@ -1,4 +1,4 @@
-"""`python -m tests.faults`: the campaign, and its table for docs/reliability.md."""
+"""`python -m tests.faults`: the campaign whose table stands in docs/reliability.md."""
 
 import json
 import sys

@@ -107,6 +107,14 @@ def make_run(
     return root
 
 
+def move_observations(root: Path, to: Path) -> str:
+    """Has a run's observations kept in a database elsewhere, as where several orchestrators work on it; its URL."""
+    folder, url = RunFolder(root), f"sqlite:///{to}"
+    folder.observations.rename(to)
+    folder.write_manifest((folder.manifest() or {}) | {"store": url})
+    return url
+
+
 def _observe(
     folder: RunFolder,
     store: Store,

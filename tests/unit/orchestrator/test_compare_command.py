@@ -15,7 +15,7 @@ from orchestrator.protocol import Cell, Storage
 from orchestrator.report.comparison import compared, differing
 from orchestrator.report.run import read_run
 from tests.unit.orchestrator.observed import BEYOND, Seen
-from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, recognised
+from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
 CELL = Cell("compact-facenet", "bim", 4, "compact-resnet")
 
@@ -82,6 +82,12 @@ def test_what_is_printed_names_what_differs_and_both_figures(runs: tuple[Path, P
     interval = newcombe(PairedCounts(0, 1, 2, 0))
     limits = f"[−{-100 * interval.low:.0f}, +{100 * interval.high:.0f}]"
     assert [cell.strip() for cell in line.strip("│").split("│")][4:] == ["66.7 (N=3)", "33.3 (N=3)", f"−33.3 {limits}"]
+
+
+def test_the_database_that_a_run_names_can_be_given_with_its_password(runs: tuple[Path, Path]) -> None:
+    database = move_observations(runs[1], runs[1].with_suffix(".sqlite"))
+    assert orchestrator("compare", *runs, "--store", database).exit_code == 0
+    assert refusal(*runs, "--store", "team").startswith("--store: expected "), "else it was not looked at"
 
 
 def test_a_difference_whose_interval_excludes_zero_is_marked(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from tests.unit.orchestrator.figured import GRID, table_results
 SVG = "{http://www.w3.org/2000/svg}"
 CAVEAT = "embedded recognizers on synthetic faces: not the paper's figures"
 PICTURE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-POINTS = [QualityPoint("facenet", "bim", 8, "resnet50", 0.9, 40.0, Rate(1, 2))]
+POINTS = [QualityPoint("facenet", "bim", 8, "resnet50", 0.9, 40.0, 2, Rate(1, 2))]
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "psr_curves": lambda: psr_curves(table_results(), GRID, source_model="facenet", caveat=CAVEAT),

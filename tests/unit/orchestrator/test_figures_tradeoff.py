@@ -14,7 +14,7 @@ GRID = Grid(("facenet", "resnet50"), ("facenet", "senet50"), ("bim", "illc"), (4
 
 
 def point(source: str, method: str, epsilon: int, target: str, ssim: float, protected: int, *, n: int = 10) -> QualityPoint:
-    return QualityPoint(source, method, epsilon, target, ssim, 50 * ssim, Rate(protected, n))
+    return QualityPoint(source, method, epsilon, target, ssim, 50 * ssim, n, Rate(protected, n))
 
 
 POINTS = [
@@ -88,4 +88,6 @@ def test_the_figure_draws_curves_and_front_and_says_where_there_is_nothing() -> 
     assert front.get_drawstyle() == "steps-pre"
     assert (list(front.get_xdata()), list(front.get_ydata())) == ([0.5, 0.8, 0.9], [90, 60, 10])  # type: ignore[arg-type]
     assert list(bim.get_ydata()) == [10, 40, 90]  # type: ignore[arg-type]
+    texts = " ".join(text.get_text() for text in figure.texts).replace("\n", " ").replace("\u00a0", " ")
+    assert "lossless probe, mean of 10 photographs; PSR is of all. N = 10 photographs" in texts
     assert "These are not the paper's figures." in figure.texts[-1].get_text()

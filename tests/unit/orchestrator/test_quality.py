@@ -165,6 +165,19 @@ def test_what_was_measured_is_not_measured_again(kept: Kept, monkeypatch: pytest
     assert [(each.cloak, each.ssim) for each in kept.quality()] == [(KEY, before[0].ssim), (other, -0.5)]
 
 
+def test_what_is_measured_of_a_run_that_may_only_be_read_is_not_kept(unprivileged: Path) -> None:
+    kept = Kept(unprivileged / "run", Storage(95))
+    kept.control(FACE)
+    kept.cloak(encode_jpeg(FACE, quality=95))
+    kept.store.close()
+    kept.folder.root.chmod(0o500)
+    kept.store = Store(kept.folder.observations, run=PLAN.digest(), make=False)
+    assert [each.cloak for each in kept.quality()] == [KEY]
+    assert kept.store.quality() == []
+    kept.store.close()
+    kept.folder.root.chmod(0o700)
+
+
 def without_control(kept: Kept) -> None:
     kept.cloak(encode_jpeg(FACE, quality=95))
 
@@ -192,9 +205,9 @@ def with_a_cloak_that_was_lost(kept: Kept) -> None:
 
 
 def of_an_identity_that_was_replaced(kept: Kept) -> None:
-    kept.subject("alice/a.jpg", Fate.NO_FACE)
-    kept.control(FACE)
-    kept.cloak(encode_jpeg(FACE, quality=95))
+    kept.subject("bob/c.png", Fate.NO_FACE)
+    kept.control(FACE, probe="bob/c.png")
+    kept.cloak(encode_jpeg(FACE, quality=95), probe="bob/c.png")
 
 
 @pytest.mark.parametrize(

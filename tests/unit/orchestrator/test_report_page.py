@@ -14,8 +14,14 @@ from orchestrator.cli import cli
 from orchestrator.commands.report import report
 from orchestrator.errors import InputError
 from orchestrator.protocol import Cell, Grid, Reading, Storage
+from orchestrator.report.drawing import quality_points
+from orchestrator.report.pictures import kept_pictures
+from orchestrator.report.run import read_run
+from orchestrator.report.write import measure
+from orchestrator.run_folder import RunFolder
+from orchestrator.store import Store, StoreError
 from tests.unit.orchestrator.pages import Element, by_id, parsed
-from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, recognised
+from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
 SHORT = Cell("compact-facenet", "bim", 4, "compact-resnet")
 
@@ -248,9 +254,75 @@ def test_the_gallery_says_what_each_target_model_answered_and_whom_it_took_a_clo
 def test_a_run_without_cloaks_says_what_is_missing(tmp_path: Path) -> None:
     page = page_of(make_run(tmp_path / "run", pictures=False))
     assert pictures(page) == []
-    assert "Example cloaks are not shown: the run keeps none" in by_id(page, "figures").text
+    assert "Example cloaks are not shown: none are kept in this folder" in by_id(page, "figures").text
     assert "PSR against image quality is not drawn" in by_id(page, "figures").text
     assert "No pictures are kept" in by_id(page, "gallery").text
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Path:
+    """A run of two orchestrators with a folder each; this one had the cloaks of the last of three subjects crafted."""
+    root = make_run(tmp_path / "run")
+    move_observations(root, tmp_path / "team.sqlite")
+    folder, last = RunFolder(root), read_run(root).matrix.probes[-1]
+    store = Store(tmp_path / "team.sqlite", run=read_run(root).digest)
+    own = {cloak.sha256 for cloak in store.cloaks(probe=last)}
+    own |= {control.file_sha256 for control in store.lossless_controls(probe=last).values()}
+    store.close()
+    for path in kept_pictures(folder):
+        if path.stem not in own:
+            path.unlink()
+    return root
+
+
+def test_subjects_whose_cloaks_lie_elsewhere_do_not_hide_those_whose_are_here(shared: Path) -> None:
+    page, last = page_of(shared), read_run(shared).matrix.probes[-1]
+    gallery = by_id(page, "gallery").text
+    assert "1 of 3 subjects" in gallery
+    assert last in gallery
+    assert "Example cloaks are not shown" not in by_id(page, "figures").text
+    assert len(pictures(page)) > 10
+
+
+def test_quality_says_of_how_many_subjects_it_is(shared: Path, whole: Path) -> None:
+    said = (
+        "Quality is the mean of 1 of 3 subjects: of the first 100 at most whose cloaks are in this folder or were measured"
+    )
+    assert said in by_id(page_of(shared), "figures").text
+    assert "the mean of" not in by_id(parsed((whole / "report" / "report.html").read_text()), "figures").text
+    for root, photographs in ((shared, 1), (whole, 3)):
+        run = read_run(root)
+        store = Store(run.store, run=run.digest)
+        assert {point.photographs for point in quality_points(run, measure(run).results, store, k=1)} == {photographs}
+        store.close()
+
+
+def test_where_no_cloaks_are_here_they_may_be_elsewhere(shared: Path) -> None:
+    for path in kept_pictures(RunFolder(shared)):
+        path.unlink()
+    page = page_of(shared)
+    why = "the run discarded its cloaks, or they were removed since, or they lie in the folder of another orchestrator."
+    assert f"No pictures are kept in this folder: {why}" in by_id(page, "gallery").text
+    assert f"none are kept in this folder; {why}" in by_id(page, "figures").text
+    assert "PSR against image quality is not drawn" in by_id(page, "figures").text
+
+
+@pytest.mark.parametrize(
+    ("failed", "short", "said"),
+    [
+        (0, False, "No call failed for good"),
+        (1, False, "In all sessions 1 call failed for good; no observation is missing"),
+        (2, True, "In all sessions 2 calls failed for good; 1 observation is missing"),
+    ],
+)
+def test_calls_that_failed_stand_with_what_is_missing_still(tmp_path: Path, failed: int, short: bool, said: str) -> None:
+    root = make_run(
+        tmp_path / "run",
+        answered=lambda n, cell: None if short and (n, cell) == (2, SHORT) else recognised(n, cell),
+        pictures=False,
+        outcome={"failed_calls": failed},
+    )
+    assert f"crafting calls in 2 s. {said}" in by_id(page_of(root, allow_incomplete=True), "run").text
 
 
 def test_names_from_a_data_set_are_text_and_no_markup(tmp_path: Path) -> None:
@@ -331,6 +403,26 @@ def test_the_command_prints_where_the_page_is_and_refuses_in_one_line(tmp_path: 
     done = CliRunner().invoke(cli, ["report", str(root)])
     assert (done.exit_code, done.output) == (0, f"report: {root / 'report' / 'report.html'}\n")
     assert isinstance(CliRunner().invoke(cli, ["report", str(tmp_path)]).exception, InputError)
+
+
+def test_a_database_of_the_environment_is_not_taken_for_that_of_a_run_that_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DEID_ORCHESTRATOR_STORE", f"sqlite:///{tmp_path / 'team.sqlite'}")
+    root = make_run(tmp_path / "run", pictures=False)
+    assert CliRunner().invoke(cli, ["report", str(root)]).exit_code == 0
+    refused = CliRunner().invoke(cli, ["report", str(root), "--store", f"sqlite:///{tmp_path / 'team.sqlite'}"])
+    assert isinstance(refused.exception, StoreError)
+    assert not (tmp_path / "team.sqlite").exists()
+
+
+def test_a_run_beside_it_is_read_from_the_database_that_is_given_too(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run", pictures=False)
+    png = make_run(tmp_path / "png", plan=changed(storage=Storage(None)), pictures=False)
+    move_observations(png, tmp_path / "team.sqlite")
+    assert report(root, beside=(png,)).exists()
+    with pytest.raises(InputError, match="--store: expected "):
+        report(root, beside=(png,), offered="team")
 
 
 def test_the_manifest_beside_the_page_is_the_run_s(whole: Path) -> None:

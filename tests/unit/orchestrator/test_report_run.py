@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
@@ -11,7 +12,9 @@ from orchestrator.manifest import digest_of
 from orchestrator.metrics.psr import IntervalKind
 from orchestrator.protocol import Cell, Grid, Reading
 from orchestrator.report.run import BINDING, read_run
-from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, recognised
+from orchestrator.store import StoreError
+from tests.postgres import Cluster
+from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
 
 def refusal(root: Path) -> str:
@@ -124,6 +127,56 @@ def test_observations_that_are_no_database_are_an_error_of_one_line(tmp_path: Pa
     (root / "observations.sqlite").write_bytes(b"not a database, and longer than a header would be" * 9)
     with pytest.raises(OrchestratorError, match=r"observations\.sqlite: file is not a database: expected"):
         read_run(root)
+
+
+def test_observations_are_read_where_the_manifest_says_that_they_are(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run", pictures=False)
+    url = move_observations(root, tmp_path / "team.sqlite")
+    assert (read_run(root).store, read_run(root).complete) == (url, True)
+
+
+def test_there_may_be_another_way_to_the_same_database(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run", pictures=False)
+    move_observations(root, tmp_path / "team.sqlite")
+    (tmp_path / "link").symlink_to(tmp_path)
+    assert read_run(root, store=f"sqlite:///{tmp_path / 'link' / 'team.sqlite'}").complete
+
+
+def test_a_store_that_does_not_hold_the_run_is_refused_by_both_names(tmp_path: Path) -> None:
+    root, other = (make_run(tmp_path / str(seed), plan=changed(seed=seed), pictures=False) for seed in (1, 2))
+    with pytest.raises(InputError) as refused:
+        read_run(root, store=f"sqlite:///{other / 'observations.sqlite'}")
+    assert str(refused.value) == (
+        f"--store: {root} keeps its observations in {root / 'observations.sqlite'}, got "
+        f"sqlite:///{other / 'observations.sqlite'}, which holds none of them"
+    )
+
+
+def test_a_database_that_the_run_was_removed_from_is_refused(tmp_path: Path) -> None:
+    root, other = (make_run(tmp_path / str(seed), plan=changed(seed=seed), pictures=False) for seed in (1, 2))
+    move_observations(root, tmp_path / "team.sqlite")
+    (other / "observations.sqlite").rename(tmp_path / "team.sqlite")
+    assert refusal(root).endswith("which holds none of them")
+
+
+def test_reading_makes_no_store(tmp_path: Path, postgres: Cluster) -> None:
+    root = make_run(tmp_path / "run", pictures=False)
+    server = postgres.new_database()
+    for nowhere in (f"sqlite:///{tmp_path / 'team.sqlite'}", server):
+        with pytest.raises(StoreError, match="expected the store of a run, got a database that holds none"):
+            read_run(root, store=nowhere)
+    assert not (tmp_path / "team.sqlite").exists()
+    with psycopg.connect(server.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
+
+
+def test_a_database_that_is_offered_is_taken_where_the_manifest_names_it(tmp_path: Path) -> None:
+    root, own = (make_run(tmp_path / name, pictures=False) for name in ("run", "own"))
+    named = move_observations(root, tmp_path / "team.sqlite")
+    same, another = named.replace("sqlite:", "sqlite+pysqlite:"), f"sqlite:///{tmp_path / 'another.sqlite'}"
+    assert read_run(root, offered=same).store == same
+    assert read_run(root, offered=another).store == named
+    assert read_run(own, offered=same).store == own / "observations.sqlite"
 
 
 def test_the_run_of_a_newer_version_is_refused_as_that(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from orchestrator.commands.report import report
 from orchestrator.errors import InputError
 from orchestrator.report.run import read_run
 from tests.unit.orchestrator.pages import by_id, parsed
-from tests.unit.orchestrator.reported import PEOPLE, changed, make_run
+from tests.unit.orchestrator.reported import PEOPLE, changed, make_run, move_observations
 
 
 def orchestrator(*arguments: str | Path, answer: str | None = None) -> Result:
@@ -52,6 +52,23 @@ def test_a_run_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> N
     found = listed(tmp_path)
     assert "complete" in found["whole"]
     assert "half written or damaged" in found["broken"]
+
+
+def test_a_database_that_is_meant_for_other_runs_hides_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_run(tmp_path / "whole", pictures=False)
+    shared = make_run(tmp_path / "shared", pictures=False)
+    move_observations(shared, tmp_path / "team.sqlite")
+    monkeypatch.setenv("DEID_ORCHESTRATOR_STORE", f"sqlite:///{tmp_path / 'another.sqlite'}")
+    found = listed(tmp_path)
+    assert all("3 of 3" in line and "complete" in line for line in found.values())
+    assert not (tmp_path / "another.sqlite").exists()
+
+
+def test_the_database_that_a_run_names_can_be_given_with_its_password(tmp_path: Path) -> None:
+    shared = make_run(tmp_path / "shared", pictures=False)
+    move_observations(shared, tmp_path / "team.sqlite")
+    said = orchestrator("runs", "--runs", tmp_path, "--store", "team").output
+    assert "cannot be read: --store:" in " ".join(said.replace("│", " ").split()), "else it was not looked at"
 
 
 def test_the_size_of_kept_pictures_is_shown(tmp_path: Path) -> None:
