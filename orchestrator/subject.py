@@ -2,8 +2,8 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
@@ -102,6 +102,7 @@ class SubjectObserver:
         self._keep_cloaks = keep_cloaks
         # A place is given back when the answer is recorded: what a crash can cost is the questions that hold these.
         self._classifying = asyncio.Semaphore(CLASSIFICATIONS_IN_FLIGHT)
+        self._ending = False
         self.tally = Tally()
 
     async def observe(self, identity: str) -> Fate:
@@ -186,9 +187,10 @@ class SubjectObserver:
         Raises:
             NoFaceError: the protector finds no face in the photo.
         """
-        crafted = await self._observe_cloaks(photo, encoded, source_model, observed, classifications)
-        if crafted and self._keep_cloaks and not await self._has_lossless_control(photo, source_model):
-            await self._ask_lossless_control(photo, encoded, source_model)
+        with self._run_ends_on_error():
+            crafted = await self._observe_cloaks(photo, encoded, source_model, observed, classifications)
+            if crafted and self._keep_cloaks and not await self._has_lossless_control(photo, source_model):
+                await self._ask_lossless_control(photo, encoded, source_model)
 
     async def _observe_cloaks(
         self,
@@ -334,14 +336,25 @@ class SubjectObserver:
 
     @asynccontextmanager
     async def _place_in_flight(self) -> AsyncIterator[None]:
-        """One of the few there are; an error gives none back, so that nobody asks another question of a run that ends."""
+        """One of the few there are. A run that ends gives none back, so that nobody asks another question of it."""
         await self._classifying.acquire()
         try:
+            with self._run_ends_on_error():
+                yield
+        finally:  # where this subject alone is not to be worked on any more, others may be
+            if not self._ending:
+                self._classifying.release()
+
+    @contextmanager
+    def _run_ends_on_error(self) -> Iterator[None]:
+        """Notes it at once: the others of the same subject are told long before those of other subjects."""
+        try:
             yield
-        except asyncio.CancelledError:  # this subject is not to be worked on any more, others may be
-            self._classifying.release()
+        except NoFaceError:
             raise
-        self._classifying.release()
+        except Exception:
+            self._ending = True
+            raise
 
     def _observation(self, photo: Photo, key: CloakKey, target: str, k: int, candidates: list[str] | None) -> Observation:
         cell = Cell(key.source_model, key.method, key.epsilon, target)

@@ -1,18 +1,22 @@
 """Runs that go on in other circumstances than they began in."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from deid.protector.v1 import protector_pb2
 
-from orchestrator.errors import InputError, UnusableServiceError
+from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
 from orchestrator.report.run import read_run
-from tests.contract.fakes import Fault, Shown
+from orchestrator.run_folder import RunFolder
+from tests.contract.fakes import Context, FakeProtector, Fault, Shown, is_for_lossless_control
 from tests.contract.test_orchestrator_against_fakes import IDENTITIES, Bench, draw, observed
 
 SHORT = "d"
+Responses = AsyncIterator[protector_pb2.CraftResponse]
 
 
 @pytest.fixture
@@ -110,3 +114,26 @@ async def test_an_invader_that_always_says_later_ends_the_run_when_its_patience_
     assert observed(bench.folder) == set()
     bench.invader.fault = lambda shown, time: None
     assert (await bench.evaluate()).finished.complete
+
+
+async def test_a_run_that_ends_asks_no_other_question(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.subject.CLASSIFICATIONS_IN_FLIGHT", 1)
+    invader = bench.invader
+    invader.hold = lambda shown: True  # the one place is taken for good
+
+    class Waiting(FakeProtector):
+        async def Craft(self, request: protector_pb2.CraftRequest, context: Context) -> Responses:  # noqa: N802
+            if is_for_lossless_control(request):
+                await invader.held.wait()
+                if request.identity != next(iter(invader.asked)).identity:
+                    await asyncio.Event().wait()
+            async for response in super().Craft(request, context):
+                yield response
+
+    def full(self: RunFolder, sha256: str, encoded: bytes) -> None:
+        raise OrchestratorError("the disk is full")
+
+    bench.protector = Waiting({"facenet": IDENTITIES})
+    monkeypatch.setattr(RunFolder, "keep_lossless_control", full)
+    assert await bench.fails(OrchestratorError, in_flight=4) == "the disk is full"
+    assert invader.asked.total() == 1
