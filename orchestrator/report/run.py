@@ -22,7 +22,7 @@ from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.psr import IntervalKind
 from orchestrator.protocol import NO_FACE_IS_PROTECTED, Grid
 from orchestrator.run_folder import RunFolder
-from orchestrator.store import Store
+from orchestrator.store import NoStoreError, Store
 from orchestrator.store.location import shown
 
 BINDING = ("format", "protocol", "data_set", "source_models", "target_models")
@@ -90,12 +90,14 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
     location = store or _with_its_password(named, offered)
     if isinstance(location, Path) and not location.is_file():
         raise InputError(f"{root}: half a run: expected {location.name} beside manifest.json, got none")
-    observations = Store(location, run=manifest["digest"], make=False)
+    elsewhere = f"--store: {root} keeps its observations in {named}, got {shown(location)}, which holds none of them"
+    try:
+        observations = Store(location, run=manifest["digest"], make=False)
+    except NoStoreError as error:
+        raise InputError(elsewhere) from error
     try:
         if location != folder.observations and not observations.holds_run():
-            raise InputError(
-                f"--store: {root} keeps its observations in {named}, got {observations.name}, which holds none of them"
-            )
+            raise InputError(elsewhere)
         matrix = observations.rank_matrix()
     finally:
         observations.close()

@@ -1,7 +1,7 @@
 """The observations of runs, in SQL: SQLite by default, PostgreSQL where several orchestrators share a run."""
 
 from orchestrator.store.changes import Change
-from orchestrator.store.errors import StoreConflictError, StoreError, StoreUnavailableError
+from orchestrator.store.errors import NoStoreError, StoreConflictError, StoreError, StoreUnavailableError
 from orchestrator.store.journal import Journal
 from orchestrator.store.leases import LEASE_SECONDS
 from orchestrator.store.records import (
@@ -27,6 +27,7 @@ __all__ = [
     "Journal",
     "LosslessControl",
     "NamedRun",
+    "NoStoreError",
     "ObservationCounts",
     "RecordedCloak",
     "Store",

@@ -11,5 +11,9 @@ class StoreUnavailableError(StoreError):
     """The server or the disk fails, whatever is read or written; it may be back later."""
 
 
+class NoStoreError(StoreError):
+    """There is no store where one was to be read."""
+
+
 class StoreConflictError(StoreError):
     """Something else is recorded than what was to be recorded; what was there first stays."""

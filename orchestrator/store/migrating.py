@@ -5,7 +5,7 @@ from pathlib import Path
 from sqlalchemy import Connection, column, inspect, select, table, text
 
 from orchestrator.store.database import Database
-from orchestrator.store.errors import StoreError
+from orchestrator.store.errors import NoStoreError, StoreError
 from orchestrator.store.schema import VERSION, VERSION_TABLE, VERSIONS, observations, subjects
 
 _LOCK = 0x64656964  # PostgreSQL's advisory locks are numbers; "deid"
@@ -19,11 +19,11 @@ def bring_up_to_date(database: Database, *, make: bool = True) -> None:
         make: whether a store is made where there is none.
 
     Raises:
-        StoreError: the store is of a newer version, cannot be reached, or cannot be written and is not up to date; or there
-            is none, and none is to be made.
+        NoStoreError: there is none, and none is to be made.
+        StoreError: the store is of a newer version, cannot be reached, or cannot be written and is not up to date.
     """
     if not make and not (database.is_there and database.read(_holds_a_store, patience=0)):
-        raise StoreError(f"{database.name}: expected the store of a run, got a database that holds none")
+        raise NoStoreError(f"{database.name}: expected the store of a run, got a database that holds none")
     found = database.read(_version, patience=0)  # nobody waits a minute to learn of a wrong address
     _check_known(found, database)
     if found == VERSION:

@@ -19,7 +19,7 @@ from orchestrator.report.pictures import kept_pictures
 from orchestrator.report.run import read_run
 from orchestrator.report.write import measure
 from orchestrator.run_folder import RunFolder
-from orchestrator.store import Store, StoreError
+from orchestrator.store import Store
 from tests.unit.orchestrator.pages import Element, by_id, parsed
 from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
@@ -412,7 +412,7 @@ def test_a_database_of_the_environment_is_not_taken_for_that_of_a_run_that_says_
     root = make_run(tmp_path / "run", pictures=False)
     assert CliRunner().invoke(cli, ["report", str(root)]).exit_code == 0
     refused = CliRunner().invoke(cli, ["report", str(root), "--store", f"sqlite:///{tmp_path / 'team.sqlite'}"])
-    assert isinstance(refused.exception, StoreError)
+    assert isinstance(refused.exception, InputError)
     assert not (tmp_path / "team.sqlite").exists()
 
 

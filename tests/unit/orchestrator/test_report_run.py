@@ -12,7 +12,6 @@ from orchestrator.manifest import digest_of
 from orchestrator.metrics.psr import IntervalKind
 from orchestrator.protocol import Cell, Grid, Reading
 from orchestrator.report.run import BINDING, read_run
-from orchestrator.store import StoreError
 from tests.postgres import Cluster
 from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
@@ -163,8 +162,12 @@ def test_reading_makes_no_store(tmp_path: Path, postgres: Cluster) -> None:
     root = make_run(tmp_path / "run", pictures=False)
     server = postgres.new_database()
     for nowhere in (f"sqlite:///{tmp_path / 'team.sqlite'}", server):
-        with pytest.raises(StoreError, match="expected the store of a run, got a database that holds none"):
+        with pytest.raises(InputError) as refused:
             read_run(root, store=nowhere)
+        own = root / "observations.sqlite"
+        assert str(refused.value) == (
+            f"--store: {root} keeps its observations in {own}, got {nowhere}, which holds none of them"
+        )
     assert not (tmp_path / "team.sqlite").exists()
     with psycopg.connect(server.replace("+psycopg", "")) as connection:
         assert connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'").fetchall() == []
