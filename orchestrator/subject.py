@@ -352,7 +352,7 @@ class SubjectObserver:
             yield
         except NoFaceError:
             raise
-        except Exception:
+        except OrchestratorError:
             self._ending = True
             raise
 
