@@ -127,11 +127,6 @@ class Store:
 
         return self._database.write(recorded)
 
-    def run_named(self, name: str) -> dict[str, Any] | None:
-        """The manifest of a run."""
-        found = self._database.read(lambda connection: connection.scalar(select(runs.c.manifest).where(runs.c.name == name)))
-        return None if found is None else json.loads(found)
-
     def holds_run(self) -> bool:
         """Whether the run began here; stores of older versions tell it by the identities that were drawn."""
         began, drew = (select(exists().where(table.c.run == self._run)) for table in (runs, subjects))

@@ -159,12 +159,10 @@ def test_the_order_of_names_is_that_of_their_bytes_on_every_database(store: Stor
 def test_a_run_is_bound_to_the_manifest_it_began_with(place: Place) -> None:
     store, other = place.store(run="r"), place.store(run="another plan")
     manifest = {"digest": "r", "protocol": {"seed": 1, "faces": "фото"}}
-    assert store.run_named("pilot") is None
     assert store.bind("pilot", manifest) == ("pilot", manifest)
     assert store.bind("pilot", manifest | {"written": "later"}) == ("pilot", manifest), "the first stays"
     assert store.bind("called otherwise", {"digest": "r"}) == ("pilot", manifest), "the caller sees its name"
     assert other.bind("pilot", {"digest": "another plan"}) == ("pilot", manifest), "the caller refuses"
-    assert store.run_named("pilot") == other.run_named("pilot") == manifest
     assert other.bind("second", {"digest": "another plan"}) == ("second", {"digest": "another plan"})
 
 
