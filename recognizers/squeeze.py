@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from recognizers.frozen_linear import rows_by
+from recognizers.rectifier import rectifier_gradient, rectify_
 
 
 class SqueezeExcitation(nn.Module):
@@ -69,7 +70,7 @@ class _Excited(torch.autograd.Function):
         s = rows_by(w_2.flatten(1), hidden, b_2).sigmoid_()[:, :, None, None]
         output = features * s if other is None else torch.addcmul(other, features, s)
         if rectified:
-            output = output.relu_()
+            output = rectify_(output)
         ctx.adds, ctx.rectified = other is not None, rectified
         ctx.save_for_backward(features, hidden, s, w_1, w_2, output if rectified else None)
         return output
@@ -79,10 +80,30 @@ class _Excited(torch.autograd.Function):
         (dy,) = gradients
         features, hidden, s, w_1, w_2, output = ctx.saved_tensors
         if ctx.rectified:
-            dy = torch.ops.aten.threshold_backward(dy, output, 0)
+            dy = rectifier_gradient(dy, output)
         positions = features.shape[2] * features.shape[3]
-        ds = avg_pool2d(dy * features, features.shape[2:]) * positions
+        ds = _products_summed(dy, features)[:, :, None, None]
         d_excited = (ds * s * (1 - s)).flatten(1)  # through the sigmoid
         d_hidden = rows_by(w_2.flatten(1).t().contiguous(), d_excited) * (hidden > 0)  # through the rectifier
         dz = rows_by(w_1.flatten(1).t().contiguous(), d_hidden)[:, :, None, None]
         return torch.addcmul(dz / positions, dy, s), dy if ctx.adds else None, None, None, None, None, None
+
+
+def _products_summed(one: Tensor, other: Tensor) -> Tensor:
+    """The sum over positions of the products of two features (N, C, H, W), by image and channel (N, C).
+
+    On a CPU it is read off BatchNorm's backward pass, whose gradient of the scale is this sum: of one image, with mean 0 and
+    variance 1. It reads both once and writes no products.
+    """
+    if one.device.type != "cpu":
+        return (one * other).sum((2, 3))
+    channels = one.shape[1]
+    dtype = torch.float32 if one.dtype is torch.bfloat16 else one.dtype  # bfloat16 is summed in float32
+    zero, unit = torch.zeros(channels, dtype=dtype), torch.ones(channels, dtype=dtype)
+    sums = [
+        torch.ops.aten.native_batch_norm_backward(
+            dy[None], x[None], unit, zero, unit, None, None, False, 0.0, [False, True, False]
+        )[1]
+        for dy, x in zip(one, other, strict=True)
+    ]
+    return torch.stack(sums).to(one.dtype)

@@ -15,6 +15,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
 from recognizers.frozen_convolution import FrozenConvolution
+from recognizers.rectifier import rectifier_gradient
 
 
 class TapedBackbone(nn.Module):
@@ -82,7 +83,7 @@ class _Taped(torch.autograd.Function):
                     _add(arrived, x, dx)
             else:
                 if convolution.rectified:
-                    dy = torch.ops.aten.threshold_backward(dy, rectified.pop(node), 0)
+                    dy = rectifier_gradient(dy, rectified.pop(node))
                 x, *others = node.all_input_nodes
                 for other in others:
                     _add(arrived, other, dy)
