@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
+from recognizers.fused_layer import FusedLayer
+
 
 def runs_frozen(dtype: torch.dtype) -> bool:
     """Whether this processor, and this build of PyTorch, have the operators that `FrozenConvolution` is made of."""
@@ -20,30 +22,39 @@ def runs_frozen(dtype: torch.dtype) -> bool:
     return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-class FrozenConvolution(nn.Module):
-    """y = W x + b, plus another tensor where one is given, rectified or not; and dx from dy.
-
-    CPU, float32 or bfloat16, one group, undilated. Autograd knows nothing of it: `recognizers.tape` does.
-    """
+class FrozenConvolution(FusedLayer):
+    """f(x) = W x + b. CPU, float32 or bfloat16, one group, undilated."""
 
     def __init__(self, convolution: nn.Conv2d, *, rectified: bool, x: torch.Size, y: torch.Size) -> None:
         """`x` and `y` are the shapes (N, C, H, W) that the weights are laid out for; another N does as well."""
-        super().__init__()
+        super().__init__(rectified=rectified)
         assert isinstance(convolution.padding, tuple)
         assert convolution.groups == 1
         assert convolution.dilation == (1, 1)
-        self.rectified = rectified
         self.bias = convolution.bias
         self._y_from_x = _LaidOut(convolution.weight, x, stride=convolution.stride, padding=convolution.padding)
         self._dx_from_dy = _gradient(convolution, x, y)
 
-    def forward(self, x: Tensor, other: Tensor | None = None) -> Tensor:
-        """Y (N, C', H', W') of x (N, C, H, W); `other` has the shape of y."""
-        return self._y_from_x(x, self.bias, other=other, rectified=self.rectified)
+    def recorded(self, x: Tensor, other: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """See `FusedLayer`."""
+        return self._y_from_x(x, self.bias, other=other, rectified=self.rectified), ()
 
-    def input_gradient(self, dy: Tensor, *, onto: Tensor | None) -> Tensor:
-        """Dx from dy, the rectifier's part being done, plus what is there already."""
-        return self._dx_from_dy(dy.contiguous(memory_format=torch.channels_last), onto)
+    def input_gradient(
+        self,
+        dy: Tensor,
+        record: tuple[Tensor, ...] = (),
+        *,
+        onto: Tensor | None = None,
+        overwrite: bool = False,
+    ) -> Tensor:
+        """See `FusedLayer`."""
+        return self._dx_from_dy(dy.contiguous(memory_format=torch.channels_last), onto, overwrite)
+
+
+def pointwise(weight: Tensor, x: Tensor, bias: Tensor) -> Tensor:
+    """W x + b at every position of x (N, C, H, W), for a weight (C', C, 1, 1) that is used once."""
+    y: Tensor = torch.ops.mkldnn._convolution_pointwise(x, weight, bias, (0, 0), (1, 1), (1, 1), 1, "none", [], "")
+    return y
 
 
 class _LaidOut:
@@ -64,9 +75,15 @@ class _LaidOut:
             output = convolution.binary(x, other, *geometry, "add", 1.0, "relu" if rectified else None, [], None)
         return output
 
+    def add_to(self, sum_: Tensor, x: Tensor) -> Tensor:
+        """Adds the convolution of x to a tensor in its place."""
+        geometry = (self._weight, None, self._padding, self._stride, (1, 1), 1)
+        torch.ops.mkldnn._convolution_pointwise_.binary(sum_, x, *geometry, "add", 1.0, None, [], None)
+        return sum_
+
 
 class _Gradient(Protocol):
-    def __call__(self, dy: Tensor, onto: Tensor | None, /) -> Tensor: ...
+    def __call__(self, dy: Tensor, onto: Tensor | None, overwrite: bool, /) -> Tensor: ...  # noqa: FBT001
 
 
 def _gradient(convolution: nn.Conv2d, x: torch.Size, y: torch.Size) -> _Gradient:
@@ -85,7 +102,9 @@ class _Mirrored:
         padding = tuple(size - 1 - edge for size, edge in zip(convolution.kernel_size, convolution.padding, strict=True))
         self._convolution = _LaidOut(convolution.weight.flip(2, 3).transpose(0, 1), y, stride=(1, 1), padding=padding)
 
-    def __call__(self, dy: Tensor, onto: Tensor | None, /) -> Tensor:
+    def __call__(self, dy: Tensor, onto: Tensor | None, overwrite: bool, /) -> Tensor:  # noqa: FBT001
+        if onto is not None and overwrite:
+            return self._convolution.add_to(onto, dy)
         return self._convolution(dy, None, other=onto)
 
 
@@ -97,11 +116,13 @@ class _Scattered:
         self._down, self._across = convolution.stride
         self._convolution = _LaidOut(convolution.weight.transpose(0, 1), y, stride=(1, 1), padding=(0, 0))
 
-    def __call__(self, dy: Tensor, onto: Tensor | None, /) -> Tensor:
+    def __call__(self, dy: Tensor, onto: Tensor | None, overwrite: bool, /) -> Tensor:  # noqa: FBT001
         taken = self._convolution(dy, None)
         shape = (*taken.shape[:2], self._height, self._width)
-        dx = torch.empty(shape, dtype=dy.dtype, memory_format=torch.channels_last)
-        dx = dx.zero_() if onto is None else dx.copy_(onto)
+        if onto is None:
+            dx = torch.empty(shape, dtype=dy.dtype, memory_format=torch.channels_last).zero_()
+        else:
+            dx = onto if overwrite else onto.clone()
         dx[:, :, :: self._down, :: self._across] += taken
         return dx
 
@@ -138,7 +159,7 @@ class _Shuffled:
         )
         self._convolution = _LaidOut(mirrored, y, stride=(1, 1), padding=tuple(padding))
 
-    def __call__(self, dy: Tensor, onto: Tensor | None, /) -> Tensor:
+    def __call__(self, dy: Tensor, onto: Tensor | None, overwrite: bool, /) -> Tensor:  # noqa: FBT001 - dx is new
         samples = self._convolution(dy, None)
         (top, left), (down, across) = self._first, self._samples
         dx = torch.pixel_shuffle(samples[:, :, top : top + down, left : left + across], self._stride)

@@ -2,6 +2,7 @@
 
 import operator
 from collections.abc import Callable
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -9,12 +10,28 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 from torch.fx.passes.shape_prop import ShapeProp
 
+from recognizers.excited_convolution import ExcitedConvolution, saves_passes
 from recognizers.frozen_convolution import FrozenConvolution
-from recognizers.squeeze import excited
+from recognizers.fused_layer import FusedLayer
+from recognizers.squeeze import Excitation, excited
 
 _ADDITIONS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, torch.add)
 _PRODUCTS: tuple[Callable[..., Any], ...] = (operator.mul, operator.imul, torch.mul)
 _RECTIFIERS: tuple[Callable[..., Any], ...] = (torch.relu, torch.relu_, nn.functional.relu)
+
+
+def give_each_call_its_module(backbone: GraphModule) -> None:
+    """A module that is called several times becomes as many, because what follows it is not the same each time."""
+    called: set[str] = set()
+    for node in backbone.graph.nodes:
+        if node.op != "call_module":
+            continue
+        if node.target in called:
+            own = f"{node.target}_{node.name}"
+            backbone.add_submodule(own, deepcopy(backbone.get_submodule(node.target)))
+            node.target = own
+        called.add(node.target)
+    backbone.recompile()
 
 
 def fold_scales(backbone: GraphModule) -> None:
@@ -45,24 +62,52 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
         elif _is_module(backbone, node, nn.ReLU):
             backbone.set_submodule(node.target, nn.ReLU())  # not in place
     for node in list(backbone.graph.nodes):
-        if _is_module(backbone, node, nn.Conv2d):
+        if _is_module(backbone, node, nn.Conv2d) and not _excites(backbone, node):
             last, other, rectified = _tail(backbone, node)
-            convolution = backbone.get_submodule(node.target)
-            assert isinstance(convolution, nn.Conv2d)
-            frozen = FrozenConvolution(convolution, rectified=rectified, x=_shape(node.args[0]), y=_shape(node))
-            backbone.set_submodule(node.target, frozen)
-            with backbone.graph.inserting_after(last):
-                taken_over = backbone.graph.call_module(node.target, (*node.args, other))
-            taken_over.meta = last.meta
-            _bypass(last, taken_over)
+            frozen = FrozenConvolution(
+                _convolution(backbone, node), rectified=rectified, x=_shape(node.args[0]), y=_shape(node)
+            )
+            _take_over(backbone, node, frozen, last, other)
     for node in list(backbone.graph.nodes):
         if node.target is excited:
+            source, *weights = node.args
             last, other, rectified = _tail(backbone, node)
-            with backbone.graph.inserting_after(last):
-                taken_over = backbone.graph.call_function(excited, (*node.args, other, rectified))
-            _bypass(last, taken_over)
+            if _is_module(backbone, source, nn.Conv2d):
+                module = ExcitedConvolution(
+                    _convolution(backbone, source),
+                    Excitation(*(weight and backbone.get_parameter(weight.target) for weight in weights)),
+                    rectified=rectified,
+                    x=_shape(source.args[0]),
+                    y=_shape(source),
+                )
+                _take_over(backbone, source, module, last, other)
+            else:
+                with backbone.graph.inserting_after(last):
+                    taken_over = backbone.graph.call_function(excited, (*node.args, other, rectified))
+                _bypass(last, taken_over)
     backbone.graph.eliminate_dead_code()
     backbone.recompile()
+
+
+def _excites(backbone: GraphModule, node: Node) -> bool:
+    """Whether a convolution is better run as an `ExcitedConvolution`."""
+    user = _only_user(node)
+    return user is not None and user.target is excited and saves_passes(_convolution(backbone, node), _shape(node))
+
+
+def _take_over(backbone: GraphModule, node: Node, module: FusedLayer, last: Node, other: Node | None) -> None:
+    """A module runs in the place of a convolution and of what follows it up to `last`."""
+    backbone.set_submodule(str(node.target), module)
+    with backbone.graph.inserting_after(last):
+        taken_over = backbone.graph.call_module(str(node.target), (*node.args, other))
+    taken_over.meta = last.meta
+    _bypass(last, taken_over)
+
+
+def _convolution(backbone: GraphModule, node: Node) -> nn.Conv2d:
+    convolution = backbone.get_submodule(str(node.target))
+    assert isinstance(convolution, nn.Conv2d)
+    return convolution
 
 
 def _tail(backbone: GraphModule, node: Node) -> tuple[Node, Node | None, bool]:

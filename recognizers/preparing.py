@@ -1,12 +1,12 @@
 """Makes a loaded recognizer ready to serve: the same function, faster."""
 
 import torch
-from torch.fx import GraphModule
+from torch.fx import GraphModule, symbolic_trace
 from torch.fx.experimental.optimization import fuse
 
 from recognizers.frozen_convolution import runs_frozen
 from recognizers.frozen_linear import freeze_linears
-from recognizers.fusing import fold_scales, fuse_convolutions
+from recognizers.fusing import fold_scales, fuse_convolutions, give_each_call_its_module
 from recognizers.precision import Precision
 from recognizers.recognizer import NeuralRecognizer
 from recognizers.squeeze import share_passes
@@ -41,8 +41,10 @@ def fold(recognizer: NeuralRecognizer) -> GraphModule:
     """
     network = recognizer.network
     share_passes(network.backbone)
+    traced = symbolic_trace(network.backbone)
+    give_each_call_its_module(traced)
     with torch.no_grad():
-        backbone = fuse(network.backbone)
+        backbone = fuse(traced)
     assert isinstance(backbone, GraphModule)
     fold_scales(backbone)
     network.backbone = backbone

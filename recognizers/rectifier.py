@@ -14,10 +14,14 @@ def rectify_(features: Tensor) -> Tensor:
     return features
 
 
-def rectifier_gradient(dy: Tensor, y: Tensor) -> Tensor:
-    """Dx of y = max(x, 0): dy where y is above zero, else 0. Both have the same shape and type."""
-    dx: Tensor = torch.ops.aten.threshold_backward(_comparable(dy), _comparable(y), 0)
-    return dx.view(dy.dtype)
+def rectifier_gradient(dy: Tensor, y: Tensor, *, overwrite: bool = False) -> Tensor:
+    """Dx of y = max(x, 0): dy where y is above zero, else 0; in the place of dy if that may be overwritten."""
+    gradient = torch.ops.aten.threshold_backward
+    if not overwrite:
+        dx: Tensor = gradient(_comparable(dy), _comparable(y), 0)
+        return dx.view(dy.dtype)
+    gradient.grad_input(_comparable(dy), _comparable(y), 0, grad_input=_comparable(dy))
+    return dy
 
 
 def _comparable(features: Tensor) -> Tensor:

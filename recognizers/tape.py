@@ -1,11 +1,12 @@
 """Runs a fused backbone forwards and backwards.
 
-Autograd would sum gradients that meet in passes of their own. Here a convolution adds its dx to what has already arrived as
-it computes it. Everything but convolutions is differentiated by autograd, a node at a time.
+Autograd would sum gradients that meet in passes of their own. Here a layer adds its dx to what has already arrived as it
+computes it, in its place where nothing else holds that. What is no layer is differentiated by autograd, a node at a time.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import torch
@@ -14,12 +15,12 @@ from torch.autograd.function import once_differentiable
 from torch.fx import GraphModule, Node
 from torch.fx.node import map_arg
 
-from recognizers.frozen_convolution import FrozenConvolution
+from recognizers.fused_layer import FusedLayer
 from recognizers.rectifier import rectifier_gradient
 
 
 class TapedBackbone(nn.Module):
-    """A backbone whose convolutions are `FrozenConvolution`s, differentiable in its images."""
+    """A backbone of `FusedLayer`s and whatever else, differentiable in its images."""
 
     def __init__(self, backbone: GraphModule) -> None:
         super().__init__()
@@ -41,8 +42,16 @@ class _Step:
     done: Sequence[Node]  # values that nobody needs after it
 
     @property
-    def convolution(self) -> FrozenConvolution | None:
-        return self.run if isinstance(self.run, FrozenConvolution) else None
+    def layer(self) -> FusedLayer | None:
+        return self.run if isinstance(self.run, FusedLayer) else None
+
+    @property
+    def inputs(self) -> tuple[Node, Node | None]:
+        """What a layer reads: x, and what it adds."""
+        x, other = self.node.args
+        assert isinstance(x, Node)
+        assert other is None or isinstance(other, Node)
+        return x, other
 
 
 class _Taped(torch.autograd.Function):
@@ -50,49 +59,68 @@ class _Taped(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, steps: Sequence[_Step]) -> Tensor:
         values: dict[Node, Any] = {_source(steps): images}
         alone: dict[Node, tuple[dict[Node, Tensor], Tensor]] = {}  # what autograd recorded: inputs and output
-        rectified: dict[Node, Tensor] = {}
+        records: dict[Node, tuple[Tensor, ...]] = {}  # a layer's, and its output where that is rectified
         for step in steps:
-            node, convolution = step.node, step.convolution
-            if convolution is None:
+            node, layer = step.node, step.layer
+            if layer is None:
                 values[node] = _run_alone(step, values, alone)
             else:
-                values[node] = convolution(*map_arg(node.args, values.__getitem__))
-                if convolution.rectified:
-                    rectified[node] = values[node]
+                x, other = step.inputs
+                y, record = layer.recorded(values[x], None if other is None else values[other])
+                values[node], records[node] = y, (*record, y) if layer.rectified else record
             for value in step.done:
                 del values[value]
-        ctx.steps, ctx.alone, ctx.rectified = steps, alone, list(rectified)
-        ctx.save_for_backward(*rectified.values())
+        ctx.steps, ctx.alone = steps, alone
+        ctx.lengths = {node: len(record) for node, record in records.items()}
+        ctx.save_for_backward(*chain.from_iterable(records.values()))
         output: Tensor = values[steps[-1].node]
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        rectified = dict(zip(ctx.rectified, ctx.saved_tensors, strict=True))
-        arrived: dict[Node, Tensor] = {ctx.steps[-1].node: gradients[0]}
+        saved = iter(ctx.saved_tensors)
+        records = {node: tuple(islice(saved, length)) for node, length in ctx.lengths.items()}
+        arrived = _Arrived()
+        arrived.add(ctx.steps[-1].node, gradients[0], shared=True)
         for step in reversed(ctx.steps):
-            node, convolution = step.node, step.convolution
-            if node not in arrived:
+            node, layer = step.node, step.layer
+            dy, shared = arrived.take(node)
+            if dy is None:
                 continue
-            dy = arrived.pop(node)
-            if convolution is None:
+            if layer is None:
                 inputs, output = ctx.alone.pop(node)
                 dxs = torch.autograd.grad(output, list(inputs.values()), dy)
                 for x, dx in zip(inputs, dxs, strict=True):
-                    _add(arrived, x, dx)
-            else:
-                if convolution.rectified:
-                    dy = rectifier_gradient(dy, rectified.pop(node))
-                x, *others = node.all_input_nodes
-                for other in others:
-                    _add(arrived, other, dy)
-                arrived[x] = convolution.input_gradient(dy, onto=arrived.get(x))
-        return arrived[_source(ctx.steps)], None
+                    arrived.add(x, dx, shared=True)
+                continue
+            record = records.pop(node)
+            if layer.rectified:
+                record, y = record[:-1], record[-1]
+                dy, shared = rectifier_gradient(dy, y, overwrite=not shared), False
+            x, other = step.inputs  # which may be the same
+            onto, onto_shared = arrived.take(x)
+            arrived.add(x, layer.input_gradient(dy, record, onto=onto, overwrite=not onto_shared), shared=False)
+            if other is not None:
+                arrived.add(other, dy, shared=shared)
+        return arrived.take(_source(ctx.steps))[0], None
 
 
-def _add(arrived: dict[Node, Tensor], node: Node, gradient: Tensor) -> None:
-    arrived[node] = arrived[node] + gradient if node in arrived else gradient
+class _Arrived:
+    """By node, the sum of the gradients that have arrived there, and whether something else may hold that tensor."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Node, tuple[Tensor, bool]] = {}
+
+    def take(self, node: Node) -> tuple[Tensor | None, bool]:
+        return self._sums.pop(node, (None, True))
+
+    def add(self, node: Node, gradient: Tensor, *, shared: bool) -> None:
+        sum_, sum_shared = self.take(node)
+        if sum_ is None:
+            self._sums[node] = gradient, shared
+        else:
+            self._sums[node] = sum_ + gradient if sum_shared else sum_.add_(gradient), False
 
 
 def _run_alone(step: _Step, values: dict[Node, Any], alone: dict[Node, tuple[dict[Node, Tensor], Tensor]]) -> Any:

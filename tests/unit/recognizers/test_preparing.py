@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from timm.layers import SEModule
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
@@ -16,7 +15,6 @@ from recognizers.loading import load_folder
 from recognizers.precision import Precision
 from recognizers.preparing import fold, prepare
 from recognizers.recognizer import NeuralRecognizer
-from recognizers.squeeze import excited
 from tests.networks import calibrated
 
 CPU = torch.device("cpu")
@@ -92,57 +90,6 @@ def test_bfloat16_is_near_and_logits_stay_float32() -> None:
     logits, gradient = answers(recognizer, torch.float32)
     assert logits.dtype == gradient.dtype == torch.float32
     assert distance(logits, exact_logits) < 0.1
-
-
-@pytest.mark.parametrize("size", [12, 13, 14])
-@pytest.mark.parametrize("rectified", [False, True])
-@pytest.mark.parametrize("adds", [False, True])
-@pytest.mark.parametrize(
-    ("kernel", "stride", "padding"),
-    [(1, 1, 0), (1, 2, 0), (3, 1, 1), (3, 2, 1), (3, 2, 0), (3, 1, 0), ((1, 7), 1, (0, 3)), (7, 2, 3), (5, 3, 2), (2, 2, 0)],
-)
-def test_a_frozen_convolution_is_the_convolution_with_what_follows_it_and_has_its_gradient(
-    kernel: int | tuple[int, int], stride: int, padding: int | tuple[int, int], size: int, *, adds: bool, rectified: bool
-) -> None:
-    torch.manual_seed(0)
-    plain = nn.Conv2d(5, 7, kernel, stride, padding).requires_grad_(False)
-    x = torch.randn(2, 5, size, size + 1).to(memory_format=torch.channels_last).requires_grad_(True)
-    unadded = plain(x)
-    other = torch.randn_like(unadded)
-    dy = torch.randn_like(unadded)
-    (dx,) = torch.autograd.grad(unadded, x, dy)
-    already = torch.randn_like(dx)
-    y = unadded + other if adds else unadded
-    y = y.relu() if rectified else y
-
-    frozen = FrozenConvolution(plain, rectified=rectified, x=x.shape, y=y.shape)
-    with torch.no_grad():
-        assert torch.allclose(frozen(x, other if adds else None), y, rtol=1e-4, atol=1e-5)
-        assert torch.allclose(frozen.input_gradient(dy, onto=None), dx, rtol=1e-4, atol=1e-5)
-        kept = already.clone()
-        assert torch.allclose(frozen.input_gradient(dy, onto=already), dx + already, rtol=1e-4, atol=1e-5)
-    assert torch.equal(already, kept), "others may hold it"
-
-
-@pytest.mark.parametrize("rectified", [False, True])
-@pytest.mark.parametrize("adds", [False, True])
-def test_squeeze_and_excitation_has_the_gradient_that_autograd_finds(*, adds: bool, rectified: bool) -> None:
-    torch.manual_seed(0)
-    module = SEModule(8, rd_ratio=1 / 4, rd_divisor=1).double().requires_grad_(False)
-    x = torch.randn(2, 8, 5, 5, dtype=torch.float64, requires_grad=True)
-    other = torch.randn(2, 8, 5, 5, dtype=torch.float64, requires_grad=True)
-    inputs = (x, other) if adds else (x,)
-
-    expected = module(x) + other if adds else module(x)
-    expected = expected.relu() if rectified else expected
-    weights = torch.randn_like(expected)
-    wanted = torch.autograd.grad((expected * weights).sum(), inputs)
-
-    first, second = module.fc1, module.fc2
-    output = excited(x, first.weight, first.bias, second.weight, second.bias, other if adds else None, rectified)
-    gradients = torch.autograd.grad((output * weights).sum(), inputs)
-    for ours, theirs in zip((output, *gradients), (expected, *wanted), strict=True):
-        assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("precision", Precision)
