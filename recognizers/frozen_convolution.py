@@ -22,15 +22,25 @@ def runs_frozen(dtype: torch.dtype) -> bool:
     return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def freezes(convolution: nn.Conv2d) -> bool:
+    """Whether a `FrozenConvolution` can stand for it: one group, undilated, padded with zeros, equal strides."""
+    return (
+        convolution.groups == 1
+        and convolution.dilation == (1, 1)
+        and convolution.padding_mode == "zeros"
+        and isinstance(convolution.padding, tuple)
+        and convolution.stride[0] == convolution.stride[1]
+    )
+
+
 class FrozenConvolution(FusedLayer):
-    """f(x) = W x + b. CPU, float32 or bfloat16, one group, undilated."""
+    """f(x) = W x + b, for a convolution that `freezes`; on a CPU, in float32 or bfloat16."""
 
     def __init__(self, convolution: nn.Conv2d, *, rectified: bool, x: torch.Size, y: torch.Size) -> None:
         """`x` and `y` are the shapes (N, C, H, W) that the weights are laid out for; another N does as well."""
         super().__init__(rectified=rectified)
+        assert freezes(convolution)
         assert isinstance(convolution.padding, tuple)
-        assert convolution.groups == 1
-        assert convolution.dilation == (1, 1)
         self.bias = convolution.bias
         self._y_from_x = _LaidOut(convolution.weight, x, stride=convolution.stride, padding=convolution.padding)
         self._dx_from_dy = _gradient(convolution, x, y)
@@ -135,7 +145,6 @@ class _Shuffled:
 
     def __init__(self, convolution: nn.Conv2d, x: torch.Size, y: torch.Size) -> None:
         assert isinstance(convolution.padding, tuple)
-        assert convolution.stride[0] == convolution.stride[1]
         self._stride = stride = convolution.stride[0]
         self._size = x[2:]
         weight = convolution.weight.detach()

@@ -11,13 +11,21 @@ from torch.fx import GraphModule, Node
 from torch.fx.passes.shape_prop import ShapeProp
 
 from recognizers.excited_convolution import ExcitedConvolution, saves_passes
-from recognizers.frozen_convolution import FrozenConvolution
+from recognizers.frozen_convolution import FrozenConvolution, freezes
 from recognizers.fused_layer import FusedLayer
 from recognizers.squeeze import Excitation, excited
 
 _ADDITIONS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, torch.add)
 _PRODUCTS: tuple[Callable[..., Any], ...] = (operator.mul, operator.imul, torch.mul)
 _RECTIFIERS: tuple[Callable[..., Any], ...] = (torch.relu, torch.relu_, nn.functional.relu)
+
+_OUT_OF_PLACE: dict[Any, Callable[..., Any]] = {
+    operator.iadd: operator.add,
+    operator.isub: operator.sub,
+    operator.imul: operator.mul,
+    operator.itruediv: operator.truediv,
+    torch.relu_: torch.relu,
+}
 
 
 def give_each_call_its_module(backbone: GraphModule) -> None:
@@ -50,7 +58,9 @@ def fold_scales(backbone: GraphModule) -> None:
 
 
 def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
-    """Every convolution becomes a `FrozenConvolution` that adds and rectifies, where these follow and nothing else does.
+    """Convolutions become `FusedLayer`s that add and rectify, where these follow and nothing else does.
+
+    Those that `FrozenConvolution` does not stand for stay as they are.
 
     `images` (N, 3, S, S) is an input of the size and type that the backbone will see.
     """
@@ -59,34 +69,44 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
     for node in list(backbone.graph.nodes):
         if _is_module(backbone, node, nn.Identity) or _is_module(backbone, node, nn.Dropout):
             _bypass(node, node.args[0])
-        elif _is_module(backbone, node, nn.ReLU):
-            backbone.set_submodule(node.target, nn.ReLU())  # not in place
-    for node in list(backbone.graph.nodes):
-        if _is_module(backbone, node, nn.Conv2d) and not _excites(backbone, node):
+    _write_nothing_in_place(backbone)
+    convolutions = [node for node in backbone.graph.nodes if _is_frozen(backbone, node)]
+    to_excite = {node for node in convolutions if _excites(backbone, node)}
+    for node in convolutions:
+        if node not in to_excite:
             last, other, rectified = _tail(backbone, node)
-            frozen = FrozenConvolution(
-                _convolution(backbone, node), rectified=rectified, x=_shape(node.args[0]), y=_shape(node)
-            )
+            x, y = _shape(node.args[0]), _shape(node)
+            frozen = FrozenConvolution(_convolution(backbone, node), rectified=rectified, x=x, y=y)
             _take_over(backbone, node, frozen, last, other)
-    for node in list(backbone.graph.nodes):
-        if node.target is excited:
-            source, *weights = node.args
-            last, other, rectified = _tail(backbone, node)
-            if _is_module(backbone, source, nn.Conv2d):
-                module = ExcitedConvolution(
-                    _convolution(backbone, source),
-                    Excitation(*(weight and backbone.get_parameter(weight.target) for weight in weights)),
-                    rectified=rectified,
-                    x=_shape(source.args[0]),
-                    y=_shape(source),
-                )
-                _take_over(backbone, source, module, last, other)
-            else:
-                with backbone.graph.inserting_after(last):
-                    taken_over = backbone.graph.call_function(excited, (*node.args, other, rectified))
-                _bypass(last, taken_over)
+    for node in [node for node in backbone.graph.nodes if node.target is excited]:
+        source, *weights = node.args
+        last, other, rectified = _tail(backbone, node)
+        if source in to_excite:
+            excitation = Excitation(*(weight and backbone.get_parameter(weight.target) for weight in weights))
+            x, y = _shape(source.args[0]), _shape(source)
+            layer = ExcitedConvolution(_convolution(backbone, source), excitation, rectified=rectified, x=x, y=y)
+            _take_over(backbone, source, layer, last, other)
+        else:
+            with backbone.graph.inserting_after(last):
+                taken_over = backbone.graph.call_function(excited, (*node.args, other, rectified))
+            _bypass(last, taken_over)
     backbone.graph.eliminate_dead_code()
     backbone.recompile()
+
+
+def _write_nothing_in_place(backbone: GraphModule) -> None:
+    """A step's input may be wanted again: by another step, or by its own gradient."""
+    for module in backbone.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
+    for node in backbone.graph.nodes:
+        if node.kwargs.get("inplace"):
+            node.update_kwarg("inplace", False)
+        node.target = _OUT_OF_PLACE.get(node.target, node.target)
+
+
+def _is_frozen(backbone: GraphModule, node: Node) -> bool:
+    return _is_module(backbone, node, nn.Conv2d) and freezes(_convolution(backbone, node))
 
 
 def _excites(backbone: GraphModule, node: Node) -> bool:
@@ -95,9 +115,9 @@ def _excites(backbone: GraphModule, node: Node) -> bool:
     return user is not None and user.target is excited and saves_passes(_convolution(backbone, node), _shape(node))
 
 
-def _take_over(backbone: GraphModule, node: Node, module: FusedLayer, last: Node, other: Node | None) -> None:
-    """A module runs in the place of a convolution and of what follows it up to `last`."""
-    backbone.set_submodule(str(node.target), module)
+def _take_over(backbone: GraphModule, node: Node, layer: FusedLayer, last: Node, other: Node | None) -> None:
+    """A layer runs in the place of a convolution and of what follows it up to `last`."""
+    backbone.set_submodule(str(node.target), layer)
     with backbone.graph.inserting_after(last):
         taken_over = backbone.graph.call_module(str(node.target), (*node.args, other))
     taken_over.meta = last.meta
@@ -123,7 +143,7 @@ def _tail(backbone: GraphModule, node: Node) -> tuple[Node, Node | None, bool]:
     return (user if rectified and user is not None else last), other, rectified
 
 
-def _shape(node: Node) -> torch.Size:
+def _shape(node: Any) -> torch.Size:
     shape: torch.Size = node.meta["tensor_meta"].shape
     return shape
 

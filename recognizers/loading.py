@@ -15,6 +15,7 @@ from recognizers.model_card import check_against_card
 from recognizers.precision import Precision
 from recognizers.preparing import prepare
 from recognizers.recognizer import NeuralRecognizer
+from recognizers.trial import logits_as_built, try_out
 
 # What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.
 OTHER_SUFFIXES = frozenset({".txt", ".csv", ".md", ".json"})
@@ -103,8 +104,9 @@ def load_folder(folder: Path, device: torch.device, *, precision: Precision = Pr
         try:
             candidate = load_recognizer(path)
             with blaming(f"{path}: the network {candidate.recognizer.name}"):
+                expected = logits_as_built(candidate.recognizer)
                 prepare(candidate.recognizer, device, precision=precision)
-                _try_out(candidate.recognizer, device, path=path)
+                try_out(candidate.recognizer, device, path=path, expected=expected, precision=precision)
         except RecognizerError as error:
             refused.append(str(error))
             continue
@@ -116,25 +118,6 @@ def load_folder(folder: Path, device: torch.device, *, precision: Precision = Pr
         reasons = "; ".join(refused) or "it holds no file that could be one"
         raise CheckpointError(f"{folder}: no usable checkpoint: {reasons}")
     return CheckpointFolder(loaded, tuple(refused))
-
-
-def _try_out(recognizer: NeuralRecognizer, device: torch.device, *, path: Path) -> None:
-    """Asks a recognizer once for what it will be asked for, so that one that cannot answer is refused at the start.
-
-    Raises:
-        CheckpointError: its logits are not of its label set, or cannot be differentiated, or are not numbers.
-    """
-    side = recognizer.input_size
-    images = torch.full((1, 3, side, side), 127.5, device=device, requires_grad=True)
-    logits = recognizer.logits(images)
-    if tuple(logits.shape) != (1, len(recognizer.label_set)):
-        raise CheckpointError(
-            f"{path}: the network {recognizer.name}: expected logits (1, {len(recognizer.label_set)}), "
-            f"got {tuple(logits.shape)}"
-        )
-    (gradient,) = torch.autograd.grad(logits.logsumexp(dim=1).sum(), images)
-    if not bool(logits.isfinite().all() and gradient.isfinite().all()):
-        raise CheckpointError(f"{path}: the network {recognizer.name}: expected finite logits and gradients, got others")
 
 
 def _checkpoint_files(folder: Path) -> list[Path]:

@@ -92,6 +92,20 @@ NETWORKS = """
         def normalise(self, images):
             return images.detach()
 
+    class RectifiedBehindItsBack(nn.Sequential):
+        def forward(self, images):
+            features = self[0](images)
+            rectified = nn.functional.relu(features, inplace=True)
+            return (features - 2 * rectified).mean((2, 3))
+
+    class InPlace(Plain):
+        name, mark = "in-place", "in-place"
+        layouts = (AsBuilt(known_by="in-place.weight"),)
+
+        def __init__(self):
+            super().__init__()
+            self.backbone = RectifiedBehindItsBack(OrderedDict(self.backbone.named_children()))
+
     class Raising(Layout):
         name = "raising"
 
@@ -126,6 +140,7 @@ CLASS_OF = {
     "contested": "Contested",
     "exiting": "Exiting",
     "greedy": "Greedy",
+    "in-place": "InPlace",
     "narrow": "Narrow",
     "numberless": "Numberless",
     "plain": "Plain",
@@ -203,6 +218,7 @@ def test_what_loads_answers_as_its_weights_say(outcome: dict[str, Any], mark: st
         ("narrow", "the classifier fc: expected weight (classes, 5) and bias (classes,), got (3, 4) and (3,)"),
         ("numberless", "the network numberless: expected finite logits and gradients, got others"),
         ("severed", "the network severed failed: RuntimeError: "),
+        ("in-place", "the network in-place: made faster for serving, its logits differ by "),
         ("contested", "several architectures claim this file: contested, greedy; keep one of them installed"),
         ("payload", "the file holds Python objects other than tensors; refused, nothing of it was executed. "),
     ],

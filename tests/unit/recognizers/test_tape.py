@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import symbolic_trace
 
+from recognizers.frozen_convolution import FrozenConvolution
 from recognizers.fusing import fuse_convolutions, give_each_call_its_module
 from recognizers.tape import TapedBackbone
 
@@ -20,8 +21,18 @@ BLOCKS: dict[str, Block] = {
     "a sum without convolutions": lambda x, one, _: x + x.sin() + one(x),
     "a shared sum, rectified and as it is": lambda x, one, other: torch.relu(one(x) + x) + other(x) + x,
     "joined": lambda x, one, other: torch.cat([one(x), x], 1)[:, 4:-4] + other(x),
+    "written in place": lambda x, one, other: in_place(x, one, other) + x,
     "one layer twice": lambda x, one, _: one(torch.relu(one(x) + x)) + x,
 }
+
+
+def in_place(x: Tensor, one: nn.Module, other: nn.Module) -> Tensor:
+    y = x + 1
+    y += one(x).sin()
+    y -= x
+    y *= 2.0
+    y /= 3.0
+    return torch.relu_(nn.functional.relu6(y, inplace=True) - 0.5 + other(x))
 
 
 class Network(nn.Module):
@@ -40,20 +51,48 @@ class Network(nn.Module):
         return logits
 
 
+def answers(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+    seen = images.clone().requires_grad_(True)
+    logits = backbone(seen)
+    (gradient,) = torch.autograd.grad(logits[:, 0].sum(), seen)
+    return logits.detach(), gradient
+
+
+def taped(network: nn.Module, images: Tensor) -> TapedBackbone:
+    traced = symbolic_trace(network)
+    give_each_call_its_module(traced)
+    fuse_convolutions(traced, images)
+    return TapedBackbone(traced)
+
+
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)
 def test_the_gradient_is_the_one_that_autograd_finds(block: Block) -> None:
     network = Network(block).requires_grad_(False)
     images = torch.randn(2, 3, 12, 12).to(memory_format=torch.channels_last)
-
-    def answers(backbone: nn.Module) -> tuple[Tensor, Tensor]:
-        seen = images.clone().requires_grad_(True)
-        logits = backbone(seen)
-        (gradient,) = torch.autograd.grad(logits[:, 0].sum(), seen)
-        return logits.detach(), gradient
-
-    expected = answers(network)
-    traced = symbolic_trace(network)
-    give_each_call_its_module(traced)
-    fuse_convolutions(traced, images)
-    for ours, theirs in zip(answers(TapedBackbone(traced)), expected, strict=True):
+    expected = answers(network, images)
+    for ours, theirs in zip(answers(taped(network, images), images), expected, strict=True):
         assert torch.allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+CONVOLUTIONS: dict[str, Callable[[], nn.Conv2d]] = {
+    "in groups": lambda: nn.Conv2d(8, 8, 3, 1, 1, groups=8),
+    "dilated": lambda: nn.Conv2d(8, 8, 3, 1, 2, dilation=2),
+    "padded by name": lambda: nn.Conv2d(8, 8, 3, padding="same"),
+    "padded with reflections": lambda: nn.Conv2d(8, 8, 3, 1, 1, padding_mode="reflect"),
+    "of two strides": lambda: nn.Conv2d(8, 8, 3, (1, 2), 1),
+}
+
+
+@pytest.mark.parametrize("convolution", CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_convolutions_of_other_kinds_stay(convolution: Callable[[], nn.Conv2d]) -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), convolution(), nn.ReLU(), nn.Conv2d(8, 4, 1), nn.AdaptiveAvgPool2d(1)
+    )
+    network.append(nn.Flatten()).requires_grad_(False)
+    images = torch.randn(2, 3, 12, 12).to(memory_format=torch.channels_last)
+    expected = answers(network, images)
+    ours = taped(network, images)
+    assert sum(isinstance(module, FrozenConvolution) for module in ours.modules()) == 2
+    for one, other in zip(answers(ours, images), expected, strict=True):
+        assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)
