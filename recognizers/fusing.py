@@ -89,6 +89,7 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
         else:
             with backbone.graph.inserting_after(last):
                 taken_over = backbone.graph.call_function(excited, (*node.args, other, rectified))
+            taken_over.meta = last.meta
             _bypass(last, taken_over)
     backbone.graph.eliminate_dead_code()
     backbone.recompile()
@@ -136,7 +137,7 @@ def _tail(backbone: GraphModule, node: Node) -> tuple[Node, Node | None, bool]:
     user = _only_user(last)
     if user is not None and user.target in _ADDITIONS and not user.kwargs:
         others = [argument for argument in user.args if argument is not node]
-        if len(others) == 1 and isinstance(others[0], Node):
+        if len(others) == 1 and isinstance(others[0], Node) and _shape(others[0]) == _shape(node):
             last, other = user, others[0]
     user = _only_user(last)
     rectified = user is not None and (user.target in _RECTIFIERS or _is_module(backbone, user, nn.ReLU))

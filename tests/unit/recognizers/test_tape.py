@@ -20,6 +20,7 @@ BLOCKS: dict[str, Block] = {
     "one sum read twice": lambda x, one, other: one(x + x.tanh()) * other(x + x.tanh()),
     "a sum without convolutions": lambda x, one, _: x + x.sin() + one(x),
     "a shared sum, rectified and as it is": lambda x, one, other: torch.relu(one(x) + x) + other(x) + x,
+    "one number a channel added": lambda x, one, _: torch.relu(one(x) + x.mean((2, 3), keepdim=True)),
     "joined": lambda x, one, other: torch.cat([one(x), x], 1)[:, 4:-4] + other(x),
     "written in place": lambda x, one, other: in_place(x, one, other) + x,
     "one layer twice": lambda x, one, _: one(torch.relu(one(x) + x)) + x,
