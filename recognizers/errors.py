@@ -21,11 +21,11 @@ class UnknownIdentityError(RecognizerError):
 
 
 @contextmanager
-def blaming(what: str) -> Iterator[None]:
+def blaming(what: str, *, advice: str = "") -> Iterator[None]:
     """Makes whatever is raised within it a `CheckpointError` that names what failed: a plug-in may raise anything."""
     try:
         yield
     except RecognizerError:
         raise
     except (Exception, SystemExit) as error:
-        raise CheckpointError(f"{what} failed: {type(error).__name__}: {error}") from error
+        raise CheckpointError(f"{what} failed: {type(error).__name__}: {error}{advice}") from error

@@ -23,13 +23,14 @@ def runs_frozen(dtype: torch.dtype) -> bool:
 
 
 def freezes(convolution: nn.Conv2d) -> bool:
-    """Whether a `FrozenConvolution` can stand for it: one group, undilated, padded with zeros, equal strides."""
+    """Whether a `FrozenConvolution` can stand for it: one group, undilated, equal strides, padded with few zeros."""
     return (
         convolution.groups == 1
         and convolution.dilation == (1, 1)
+        and convolution.stride[0] == convolution.stride[1]
         and convolution.padding_mode == "zeros"
         and isinstance(convolution.padding, tuple)
-        and convolution.stride[0] == convolution.stride[1]
+        and all(edge < size for edge, size in zip(convolution.padding, convolution.kernel_size, strict=True))
     )
 
 

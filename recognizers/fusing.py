@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,7 @@ _OUT_OF_PLACE: dict[Any, Callable[..., Any]] = {
     operator.itruediv: operator.truediv,
     torch.relu_: torch.relu,
 }
+_IN_PLACE_METHODS = {"add_", "sub_", "mul_", "div_", "relu_", "clamp_"}
 
 
 def give_each_call_its_module(backbone: GraphModule) -> None:
@@ -104,6 +105,8 @@ def _write_nothing_in_place(backbone: GraphModule) -> None:
         if node.kwargs.get("inplace"):
             node.update_kwarg("inplace", False)
         node.target = _OUT_OF_PLACE.get(node.target, node.target)
+        if node.op == "call_method" and node.users and node.target in _IN_PLACE_METHODS:
+            node.target = node.target.removesuffix("_")
 
 
 def _is_frozen(backbone: GraphModule, node: Node) -> bool:
@@ -137,7 +140,7 @@ def _tail(backbone: GraphModule, node: Node) -> tuple[Node, Node | None, bool]:
     user = _only_user(last)
     if user is not None and user.target in _ADDITIONS and not user.kwargs:
         others = [argument for argument in user.args if argument is not node]
-        if len(others) == 1 and isinstance(others[0], Node) and _shape(others[0]) == _shape(node):
+        if len(others) == 1 and _is_of_shape(others[0], _shape(node)):
             last, other = user, others[0]
     user = _only_user(last)
     rectified = user is not None and (user.target in _RECTIFIERS or _is_module(backbone, user, nn.ReLU))
@@ -147,6 +150,10 @@ def _tail(backbone: GraphModule, node: Node) -> tuple[Node, Node | None, bool]:
 def _shape(node: Any) -> torch.Size:
     shape: torch.Size = node.meta["tensor_meta"].shape
     return shape
+
+
+def _is_of_shape(node: Any, shape: torch.Size) -> TypeGuard[Node]:
+    return isinstance(node, Node) and "tensor_meta" in node.meta and node.meta["tensor_meta"].shape == shape
 
 
 def _only_user(node: Node) -> Node | None:

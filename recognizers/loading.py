@@ -15,7 +15,7 @@ from recognizers.model_card import check_against_card
 from recognizers.precision import Precision
 from recognizers.preparing import prepare
 from recognizers.recognizer import NeuralRecognizer
-from recognizers.trial import logits_as_built, try_out
+from recognizers.trial import advice_on, logits_as_built, try_out
 
 # What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.
 OTHER_SUFFIXES = frozenset({".txt", ".csv", ".md", ".json"})
@@ -103,8 +103,10 @@ def load_folder(folder: Path, device: torch.device, *, precision: Precision = Pr
     for path in _checkpoint_files(folder):
         try:
             candidate = load_recognizer(path)
-            with blaming(f"{path}: the network {candidate.recognizer.name}"):
+            blamed = f"{path}: the network {candidate.recognizer.name}"
+            with blaming(blamed):
                 expected = logits_as_built(candidate.recognizer)
+            with blaming(blamed, advice=advice_on(candidate.recognizer)):
                 prepare(candidate.recognizer, device, precision=precision)
                 try_out(candidate.recognizer, device, path=path, expected=expected, precision=precision)
         except RecognizerError as error:

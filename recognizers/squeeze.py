@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 from timm.layers import SEModule
+from timm.layers.activations import Sigmoid
 from timm.models.senet import SEModule as LegacySEModule
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -34,12 +35,21 @@ class SqueezeExcitation(nn.Module):
 
 
 def share_passes(module: nn.Module) -> None:
-    """Replaces every squeeze-and-excitation module of timm's in a network by ours, with its weights."""
+    """Replaces squeeze-and-excitation modules of timm's in a network by ours, with their weights; not variants of it."""
     for name, child in module.named_children():
-        if isinstance(child, SEModule | LegacySEModule):
+        if isinstance(child, LegacySEModule) or (isinstance(child, SEModule) and _is_the_paper_s(child)):
             setattr(module, name, SqueezeExcitation(child.fc1, child.fc2))
         else:
             share_passes(child)
+
+
+def _is_the_paper_s(module: SEModule) -> bool:
+    return (
+        isinstance(module.act, nn.ReLU)
+        and isinstance(module.gate, nn.Sigmoid | Sigmoid)
+        and isinstance(module.bn, nn.Identity)
+        and not module.add_maxpool
+    )
 
 
 @torch.fx.wrap  # one node of a traced graph

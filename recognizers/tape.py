@@ -72,7 +72,8 @@ class _Taped(torch.autograd.Function):
                 del values[value]
         ctx.steps, ctx.alone = steps, alone
         ctx.lengths = {node: len(record) for node, record in records.items()}
-        ctx.save_for_backward(*chain.from_iterable(records.values()))
+        held = [tensor.detach() for inputs, output in alone.values() for tensor in (*inputs.values(), output)]
+        ctx.save_for_backward(*chain.from_iterable(records.values()), *held)  # held too, where memory is counted
         output: Tensor = values[steps[-1].node]
         return output
 
@@ -89,6 +90,8 @@ class _Taped(torch.autograd.Function):
             if dy is None:
                 continue
             if layer is None:
+                if node not in ctx.alone:
+                    continue  # it does not depend on the images, or not differentiably
                 inputs, output = ctx.alone.pop(node)
                 dxs = torch.autograd.grad(output, list(inputs.values()), dy)
                 for x, dx in zip(inputs, dxs, strict=True):
@@ -130,13 +133,17 @@ def _run_alone(step: _Step, values: dict[Node, Any], alone: dict[Node, tuple[dic
 
     def leaf(argument: Node) -> Any:
         value = values[argument]
-        if isinstance(value, Tensor) and argument.op != "get_attr":
+        if isinstance(value, Tensor) and value.is_floating_point() and argument.op != "get_attr":
             value = inputs.setdefault(argument, value.detach().requires_grad_(True))
         return value
 
     with torch.enable_grad():
         value = step.run(*map_arg(node.args, leaf), **map_arg(node.kwargs, leaf))
-    if not isinstance(value, Tensor) or not value.requires_grad:
+    if not isinstance(value, Tensor):
+        if isinstance(value, Sequence) and any(isinstance(each, Tensor) and each.requires_grad for each in value):
+            raise TypeError(f"{node}: expected each step of the network to give one tensor, got {len(value)}")
+        return value
+    if not value.requires_grad:
         return value
     alone[node] = (inputs, value)
     return value.detach()
@@ -144,7 +151,8 @@ def _run_alone(step: _Step, values: dict[Node, Any], alone: dict[Node, tuple[dic
 
 def _source(steps: Sequence[_Step]) -> Node:
     """The images."""
-    return steps[0].node.all_input_nodes[0]
+    source: Node = next(node for node in steps[0].node.graph.nodes if node.op == "placeholder")
+    return source
 
 
 def _steps(backbone: GraphModule) -> Sequence[_Step]:
@@ -163,8 +171,9 @@ def _runs(backbone: GraphModule, node: Node) -> Callable[..., Any]:
     if node.op == "call_method":
         return lambda this, *arguments, **keywords: getattr(this, target)(*arguments, **keywords)
     if node.op == "get_attr":
-        parameter = backbone.get_parameter(target)
-        return lambda: parameter
+        module, _, name = target.rpartition(".")
+        constant = getattr(backbone.get_submodule(module), name)
+        return lambda: constant
     assert callable(node.target)
     return node.target
 

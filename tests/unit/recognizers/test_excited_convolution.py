@@ -36,3 +36,4 @@ def test_it_is_what_it_replaces_and_has_its_gradient(*, adds: bool, rectified: b
         assert torch.equal(already, kept), "others may hold it"
         summed = layer.input_gradient(dy, record, onto=already, overwrite=True)
         assert torch.allclose(summed, dx + kept, rtol=1e-4, atol=1e-5)
+        assert summed is already

@@ -35,4 +35,6 @@ def test_a_frozen_convolution_is_the_convolution_with_what_follows_it_and_has_it
         kept = already.clone()
         assert torch.allclose(frozen.input_gradient(dy, onto=already), dx + already, rtol=1e-4, atol=1e-5)
         assert torch.equal(already, kept), "others may hold it"
-        assert torch.allclose(frozen.input_gradient(dy, onto=already, overwrite=True), dx + kept, rtol=1e-4, atol=1e-5)
+        summed = frozen.input_gradient(dy, onto=already, overwrite=True)
+        assert torch.allclose(summed, dx + kept, rtol=1e-4, atol=1e-5)
+        assert summed is already or kernel != 1

@@ -218,7 +218,10 @@ def test_what_loads_answers_as_its_weights_say(outcome: dict[str, Any], mark: st
         ("narrow", "the classifier fc: expected weight (classes, 5) and bias (classes,), got (3, 4) and (3,)"),
         ("numberless", "the network numberless: expected finite logits and gradients, got others"),
         ("severed", "the network severed failed: RuntimeError: "),
-        ("in-place", "the network in-place: made faster for serving, its logits differ by "),
+        (
+            "in-place",
+            "the network in-place: expected the logits that it gives as it was built, within roundings; got others, ",
+        ),
         ("contested", "several architectures claim this file: contested, greedy; keep one of them installed"),
         ("payload", "the file holds Python objects other than tensors; refused, nothing of it was executed. "),
     ],

@@ -1,4 +1,4 @@
-"""Rectifiers give PyTorch's results, bit for bit."""
+"""Rectifiers give PyTorch's results, to the last bit of a number."""
 
 import pytest
 import torch

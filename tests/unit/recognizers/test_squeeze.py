@@ -3,8 +3,9 @@
 import pytest
 import torch
 from timm.layers import SEModule
+from torch import nn
 
-from recognizers.squeeze import excited, outgrow_caches, positions_sum
+from recognizers.squeeze import SqueezeExcitation, excited, outgrow_caches, positions_sum, share_passes
 
 SMALL, LARGE = (2, 8, 5, 5), (2, 8, 130, 130)
 
@@ -50,3 +51,19 @@ def test_products_are_summed_over_the_positions_of_each_image_and_channel(
     assert sums.dtype is dtype
     expected = (one.double() * other.double()).sum((2, 3))
     assert torch.allclose(sums.double(), expected, rtol=1e-2 if dtype is torch.bfloat16 else 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("module", "ours"),
+    [
+        (SEModule(8), True),
+        (SEModule(8, gate_layer="hard_sigmoid"), False),
+        (SEModule(8, act_layer=nn.SiLU), False),
+        (SEModule(8, norm_layer=nn.BatchNorm2d), False),
+        (SEModule(8, add_maxpool=True), False),
+    ],
+)
+def test_variants_stay_as_they_are(module: SEModule, *, ours: bool) -> None:
+    network = nn.Sequential(module)
+    share_passes(network)
+    assert isinstance(network[0], SqueezeExcitation) == ours
