@@ -19,15 +19,6 @@ _ADDITIONS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, torch
 _PRODUCTS: tuple[Callable[..., Any], ...] = (operator.mul, operator.imul, torch.mul)
 _RECTIFIERS: tuple[Callable[..., Any], ...] = (torch.relu, torch.relu_, nn.functional.relu)
 
-_OUT_OF_PLACE: dict[Any, Callable[..., Any]] = {
-    operator.iadd: operator.add,
-    operator.isub: operator.sub,
-    operator.imul: operator.mul,
-    operator.itruediv: operator.truediv,
-    torch.relu_: torch.relu,
-}
-_IN_PLACE_METHODS = {"add_", "sub_", "mul_", "div_", "relu_", "clamp_"}
-
 
 def give_each_call_its_module(backbone: GraphModule) -> None:
     """A module that is called several times becomes as many, because what follows it is not the same each time."""
@@ -104,9 +95,19 @@ def _write_nothing_in_place(backbone: GraphModule) -> None:
     for node in backbone.graph.nodes:
         if node.kwargs.get("inplace"):
             node.update_kwarg("inplace", False)
-        node.target = _OUT_OF_PLACE.get(node.target, node.target)
-        if node.op == "call_method" and node.users and node.target in _IN_PLACE_METHODS:
+        if node.op == "call_function":
+            node.target = _out_of_place(node.target)
+        elif node.op == "call_method" and node.users and callable(getattr(Tensor, node.target.removesuffix("_"), None)):
             node.target = node.target.removesuffix("_")
+
+
+def _out_of_place(function: Callable[..., Any]) -> Callable[..., Any]:
+    name = getattr(function, "__name__", "")
+    for library in (torch, nn.functional):
+        if getattr(library, name, None) is function:
+            result: Callable[..., Any] = getattr(library, name.removesuffix("_"), function)
+            return result
+    return function
 
 
 def _is_frozen(backbone: GraphModule, node: Node) -> bool:

@@ -16,12 +16,9 @@ Block = Callable[[Tensor, nn.Module, nn.Module], Any]
 
 
 def in_place(x: Tensor, one: nn.Module, other: nn.Module) -> Any:
-    y = x + 1
-    y += one(x).sin()
-    y -= x
-    y *= 2.0
-    y /= 3.0
-    return torch.relu_(nn.functional.relu6(y, inplace=True) - 0.5 + other(x))
+    y = torch.relu_((x + one(x)).sin())
+    z = nn.functional.hardtanh_(other(x).cos(), -0.5, 0.5)
+    return y + z + nn.functional.relu6(one(x).sin(), inplace=True)
 
 
 def by_in_place_methods(x: Tensor, one: nn.Module, other: nn.Module) -> Any:
