@@ -29,8 +29,9 @@ evaluate: setup
 	$(BIN)/orchestrator evaluate $(if $(FACES),--faces "$(FACES)") \
 		$(if $(CHECKPOINTS),--protector-checkpoints "$(CHECKPOINTS)" --invader-checkpoints "$(CHECKPOINTS)") $(ARGS)
 
+# In as many processes as there are cores; tests/conftest.py says which take which tests.
 test: setup lint protos-check
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto
 
 lint: setup
 	$(BIN)/ruff check .

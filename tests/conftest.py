@@ -2,9 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler.protocol import Scheduling
 
 from tests.postgres import Cluster, running_cluster
 
@@ -13,6 +17,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 REAL = "DEID_REAL"
 DEPLOYMENT = "DEID_DEPLOYMENT"
+FIGURE = "figure"
+MOST_PROCESSES = 8  # of 1.5 GB each
+DEPLOYED = "tests/deployment/"
 
 # What switches a marker's tests on, and what is said where it does not.
 SWITCHES = {
@@ -28,20 +35,43 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             for item in items:
                 if marker in item.keywords:
                     item.add_marker(skip)
+    items.sort(key=lambda item: "deployment" not in item.keywords)  # they take longest, and mostly wait
+
+
+class FilesTogether(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """A process takes one file of tests after another, whose fixtures are made once; of the deployment there is one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return DEPLOYED if file.startswith(DEPLOYED) else file
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One for each core, and one that mostly waits for containers."""
+    return min(os.cpu_count() or 1, MOST_PROCESSES) + bool(os.environ.get(DEPLOYMENT))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
+    """Called where tests run in several processes."""
+    return FilesTogether(config, log)
 
 
 Tell = Callable[[str], None]
 
 
 @pytest.fixture
-def tell(capsys: pytest.CaptureFixture[str]) -> Tell:
-    """Shows a figure that a test measured, whether it passes or not."""
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """Keeps a figure that a test measured for the end of the run, whether it passes or not."""
+    return partial(record_property, FIGURE)
 
-    def shown(sentence: str) -> None:
-        with capsys.disabled():
-            print(f"\n{sentence}")  # noqa: T201
 
-    return shown
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [report for outcome in ("passed", "failed") for report in terminalreporter.getreports(outcome)]
+    figures = [(report.nodeid, said) for report in reports for key, said in report.user_properties if key == FIGURE]
+    if figures:
+        terminalreporter.section("figures")
+    for nodeid, said in figures:
+        terminalreporter.line(f"{nodeid}: {said}")
 
 
 @pytest.fixture(scope="session")
