@@ -618,7 +618,7 @@ class AsksToComeBack(ConformingInvader):
 
 
 class _LosesPlaces(ConformingInvader):
-    seconds = 0.05
+    seconds = 0.4  # calls are left within a fraction of it, and arrive before
     places = 4
 
     def is_lost(self, context: Context) -> bool:
