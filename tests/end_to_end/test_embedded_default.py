@@ -67,27 +67,3 @@ def test_the_run_ends_with_its_report(run: Run) -> None:
     assert CAVEAT.partition(":")[0] in page
     assert "synthetic0-" in page
     assert {path.name for path in (run.folder / "report").iterdir()} >= {"report.html", "observations.parquet", "figures"}
-
-
-def test_going_on_with_a_finished_run_asks_nothing(run: Run) -> None:
-    command = [*EVALUATE, "--subjects", "2", "--epsilons", "4,64", "--run", str(run.folder)]
-    again = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert again.returncode == 0, again.stderr
-    assert json.loads((run.folder / "manifest.json").read_text())["outcome"]["last_session"]["craft_calls"] == 0
-
-
-def refused(*arguments: str, cwd: Path) -> str:
-    finished = subprocess.run([*EVALUATE, *arguments], cwd=cwd, capture_output=True, text=True, timeout=300)
-    assert finished.returncode == 2, finished.stdout + finished.stderr
-    assert "Traceback" not in finished.stderr
-    return finished.stderr.strip()
-
-
-def test_more_people_than_the_recognizers_know_are_refused(tmp_path: Path) -> None:
-    assert refused("--faces", "synthetic:identities=301", cwd=tmp_path) == (
-        "error: --faces: expected at most 300 synthetic identities, as many as every model knows, got 301"
-    )
-
-
-def test_more_subjects_than_people_are_refused(tmp_path: Path) -> None:
-    assert refused("--subjects", "301", cwd=tmp_path).startswith("error: --subjects: expected at most 300 ")

@@ -23,6 +23,7 @@ from orchestrator.store import Store
 from tests.unit.orchestrator.pages import Element, by_id, parsed
 from tests.unit.orchestrator.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
+pytestmark = pytest.mark.usefixtures("blank_figures")  # but for the run of a whole module
 SHORT = Cell("compact-facenet", "bim", 4, "compact-resnet")
 
 

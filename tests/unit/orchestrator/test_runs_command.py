@@ -12,6 +12,8 @@ from orchestrator.report.run import read_run
 from tests.unit.orchestrator.pages import by_id, parsed
 from tests.unit.orchestrator.reported import PEOPLE, changed, make_run, move_observations
 
+pytestmark = pytest.mark.usefixtures("blank_figures")
+
 
 def orchestrator(*arguments: str | Path, answer: str | None = None) -> Result:
     return CliRunner().invoke(cli, list(map(str, arguments)), input=answer)
