@@ -12,7 +12,8 @@ from tests.deployment.deployment import ORCHESTRATOR_IMAGE, SERVICES, Deployment
 PORTS = {"protector": 50051, "invader": 50052}
 
 CONNECT = """
-import socket
+import os, socket
+os.environ["RES_OPTIONS"] = "timeout:1 attempts:1"  # of a look-up that nobody answers
 try:
     socket.create_connection(({host!r}, {port}), timeout=3)
     print("connected")
