@@ -29,9 +29,9 @@ evaluate: setup
 	$(BIN)/orchestrator evaluate $(if $(FACES),--faces "$(FACES)") \
 		$(if $(CHECKPOINTS),--protector-checkpoints "$(CHECKPOINTS)" --invader-checkpoints "$(CHECKPOINTS)") $(ARGS)
 
-# In as many processes as there are cores; tests/conftest.py says which take which tests.
+# In as many processes as there are cores, of 1.5 GB each; tests/conftest.py says which take which tests.
 test: setup lint protos-check
-	$(BIN)/pytest --numprocesses auto
+	$(BIN)/pytest --numprocesses auto --maxprocesses 8
 
 lint: setup
 	$(BIN)/ruff check .

@@ -18,7 +18,6 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 REAL = "DEID_REAL"
 DEPLOYMENT = "DEID_DEPLOYMENT"
 FIGURE = "figure"
-MOST_PROCESSES = 8  # of 1.5 GB each
 DEPLOYED = "tests/deployment/"
 
 # What switches a marker's tests on, and what is said where it does not.
@@ -44,11 +43,6 @@ class FilesTogether(LoadFileScheduling):  # type: ignore[misc]  # xdist has no t
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
         return DEPLOYED if file.startswith(DEPLOYED) else file
-
-
-def pytest_xdist_auto_num_workers() -> int:
-    """One for each core, and one that mostly waits for containers."""
-    return min(os.cpu_count() or 1, MOST_PROCESSES) + bool(os.environ.get(DEPLOYMENT))
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from tests.deployment.deployment import CALL_SECONDS, SERVICES, Deployment
@@ -20,6 +21,7 @@ FETCH = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "tar", "orchestrator"
 AUDITED = "print(sum(1 for _ in open('/ledger/audit.jsonl')))"
 QUESTIONS_BEFORE = 5  # of the forty that the grid asks
 CUT_OFF_SECONDS = 5.0
+MOST_PAUSES = 5  # tried until the engine succeeds
 
 pytestmark = pytest.mark.deployment
 
@@ -32,7 +34,13 @@ def later(seconds: float, act: Callable[[], object]) -> None:
 
 
 def pause(deployment: Deployment, container: Container) -> None:
-    container.pause()
+    for left in reversed(range(MOST_PAUSES)):
+        try:
+            container.pause()
+            break
+        except APIError as error:  # a container in which a process is just starting
+            if "unable to freeze" not in str(error) or not left:
+                raise
     later(FROZEN_SECONDS, container.unpause)
 
 
