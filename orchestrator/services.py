@@ -1,18 +1,20 @@
 """Starts the two services as child processes on free loopback ports."""
 
 import asyncio
-import json
 import os
+import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.service_output import ServiceOutput
 
-_LISTENING = "listening on "
+START_SECONDS = 300.0  # in which full-size networks are read from a slow disk
 _STOP_SECONDS = 15.0
+_READ_SECONDS = 1.0  # for what a process that ended has left in its pipes
 
 
 @dataclass(frozen=True)
@@ -25,40 +27,55 @@ class Service:
 
 
 @asynccontextmanager
-async def child_service(module: str, *, arguments: Sequence[str], log: Path) -> AsyncIterator[Service]:
-    """Runs `python -m MODULE` while the context lasts; its standard error goes to `log`.
+async def child_service(
+    module: str, *, arguments: Sequence[str], log: Path, start_seconds: float = START_SECONDS
+) -> AsyncIterator[Service]:
+    """Runs `python -P -m MODULE` while the context lasts; all that it prints goes to `log`.
 
     Raises:
-        OrchestratorError: it stopped before it was ready; the message is its last line.
+        OrchestratorError: it stopped before it was ready, or was not ready in time; the message ends with its last line.
+        OSError: the log cannot be written.
     """
-    with log.open("ab") as errors:
-        begun = errors.tell()
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", module, "--port", "0", "--stop-with-stdin", "true", *arguments),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=errors,
-            # Threads that wait by spinning would take the other service's cores.
-            env=os.environ | {"OMP_WAIT_POLICY": "PASSIVE"},
-            # Ctrl-C is this process's to handle; it then stops its children in order.
-            start_new_session=True,
-        )
-    try:
-        assert process.stdout is not None
-        line = (await process.stdout.readline()).decode()
-        if not line.startswith(_LISTENING):
-            status = await process.wait()
-            raise OrchestratorError(f"{module} did not start (exit status {status}): {_last_line(log)}")
+    with log.open("ab", buffering=0) as file:
+        process = await _started(module, arguments)
+        output = ServiceOutput(process, log=file)
 
-        def ended() -> str | None:
-            if process.returncode is None:
-                return None
-            return f"the {module} that was started ended (exit status {process.returncode}): {_last_line(log)}"
+        def last_words() -> str:
+            return f"{output.last_line or f'it said nothing; see {log}'}{_killed(process.returncode)}"
 
-        yield Service(line.removeprefix(_LISTENING).strip(), _complaints(log, begun), ended)
-    finally:
-        await _stop(process)
+        try:
+            try:
+                address = await asyncio.wait_for(output.address(), start_seconds)
+            except TimeoutError:
+                raise OrchestratorError(
+                    f"{module} was not ready {start_seconds:.0f} s after it was started: {last_words()}"
+                ) from None
+            if address is None:
+                status = await process.wait()
+                await output.close(within=_READ_SECONDS)
+                raise OrchestratorError(f"{module} did not start (exit status {status}): {last_words()}")
+
+            def ended() -> str | None:
+                if process.returncode is None:
+                    return None
+                return f"the {module} that was started ended (exit status {process.returncode}): {last_words()}"
+
+            yield Service(address, list(output.complaints), ended)
+        finally:
+            await _stop(process)
+            await output.close(within=_READ_SECONDS)
+
+
+def _started(module: str, arguments: Sequence[str]) -> Coroutine[None, None, asyncio.subprocess.Process]:
+    # -P: else the modules of the folder that the user happens to be in would come first.
+    command = (sys.executable, "-P", "-m", module, "--port", "0", "--stop-with-stdin", "true", *arguments)
+    pipe = asyncio.subprocess.PIPE
+    # Threads that wait by spinning would take the other service's cores.
+    environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+    # A session of its own: Ctrl-C is this process's to handle; it then stops its children in order.
+    return asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
+    )
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:
@@ -71,18 +88,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
             await process.wait()
 
 
-def _last_line(log: Path) -> str:
-    lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return lines[-1].strip() if lines else f"it said nothing; see {log}"
-
-
-def _complaints(log: Path, begun: int) -> list[str]:
-    complaints = []
-    for line in log.read_bytes()[begun:].decode(errors="replace").splitlines():
-        try:
-            record = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(record, dict) and record.get("level") == "error":
-            complaints.append(f"{record.get('event')}: {record.get('reason', '')}")
-    return complaints
+def _killed(status: int | None) -> str:
+    """What a process that was killed cannot say itself."""
+    if status == -signal.SIGKILL:
+        return "; it was killed, as the system does to what takes more memory than there is"
+    return ""

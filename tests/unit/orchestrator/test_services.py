@@ -108,3 +108,68 @@ async def test_a_service_that_died_meanwhile_does_not_keep_the_run_from_ending(s
     stand_in(LISTEN, "sys.exit(3)")
     async with child_service("stand_in", arguments=(), log=tmp_path / "log") as service:
         assert service.address == "127.0.0.1:4321"
+
+
+LINES = 10_000
+
+
+async def test_lines_before_and_after_the_one_that_says_where_a_service_listens_are_logged_and_block_nothing(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    log, worked = tmp_path / "log", tmp_path / "worked"
+    os.mkfifo(worked)
+    stand_in(
+        BLOCK,
+        f"for number in range({LINES}): print('library: line', number)",
+        LISTEN,
+        f"for number in range({LINES}): print('onednn_verbose, line', number)",
+        "print('without end ' * 100_000)",
+        f"open({str(worked)!r}, 'w').write('all')",
+        WAIT,
+    )
+    async with child_service("stand_in", arguments=(), log=log) as service:
+        assert service.address == "127.0.0.1:4321"
+        assert await asyncio.to_thread(worked.read_text) == "all"
+    printed = log.read_text().splitlines()
+    assert printed[:LINES] == [f"library: line {number}" for number in range(LINES)]
+    assert printed[LINES:-1] == [f"onednn_verbose, line {number}" for number in range(LINES)]
+
+
+async def test_a_service_that_never_says_where_it_listens_is_given_up(stand_in: StandIn, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    stand_in("print('library: loaded', flush=True)", "signal.pause()")
+    with pytest.raises(OrchestratorError, match=r"stand_in was not ready 2 s after it was started: library: loaded$"):
+        async with child_service("stand_in", arguments=(), log=log, start_seconds=2):
+            pass
+    assert log.read_text() == "library: loaded\n"
+
+
+async def test_what_a_service_logged_last_is_why_it_did_not_start_whatever_it_printed(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in("print('library: loaded')", "sys.exit('no usable checkpoint')")
+    with pytest.raises(OrchestratorError, match=r"did not start \(exit status 1\): no usable checkpoint$"):
+        async with child_service("stand_in", arguments=(), log=tmp_path / "log"):
+            pass
+    assert "library: loaded" in (tmp_path / "log").read_text()
+
+
+async def test_a_service_imports_nothing_of_the_folder_that_the_user_is_in(
+    stand_in: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(BLOCK, "import random", LISTEN, WAIT)
+    here = tmp_path / "here"
+    here.mkdir()
+    (here / "random.py").write_text("raise SystemExit('my own script was executed')\n")
+    monkeypatch.chdir(here)
+    async with child_service("stand_in", arguments=(), log=tmp_path / "log") as service:
+        assert service.address == "127.0.0.1:4321"
+
+
+async def test_a_service_that_was_killed_is_told_to_have_run_out_of_memory_perhaps(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in("import os", "os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(OrchestratorError, match=r"exit status -9\): it said nothing; see .*; it was killed, .* memory"):
+        async with child_service("stand_in", arguments=(), log=tmp_path / "log"):
+            pass
