@@ -11,6 +11,7 @@ from orchestrator.errors import (
     InputError,
     NoFaceError,
     OrchestratorError,
+    PhotoRefusedError,
     QueryBudgetSpentError,
     RateLimitedError,
     UnreachableServiceError,
@@ -19,10 +20,13 @@ from rpc.addresses import AddressError
 from rpc.channel import open_channel
 from rpc.diagnosis import diagnose
 from rpc.errors import NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, PlainTextError
-from rpc.status import received
+from rpc.status import ReceivedError, received
 from rpc.tls import TlsMaterial
 
 Answer = TypeVar("Answer")
+
+PHOTO = "photo"  # a field of CraftRequest
+TOO_LARGE = "message larger than max"  # what gRPC says of one, for which it has no status of its own
 
 # Statuses that the same question will meet again.
 _FINAL = frozenset(
@@ -78,6 +82,8 @@ class Connection:
         told = received(error)
         if told.reason == NO_FACE:
             return NoFaceError(told.message)
+        if _is_of_the_photo(told):
+            return PhotoRefusedError(told.message)
         if told.reason == QUERY_BUDGET_SPENT:
             return QueryBudgetSpentError(f"the {self.name} answers no more: {told.message}")
         if told.reason == RATE_LIMITED:
@@ -88,3 +94,10 @@ class Connection:
         if told.code is grpc.StatusCode.UNIMPLEMENTED:
             return InputError(f"the {self.name} does not speak the schema: {told.message}")
         return CallError(f"{self.name}: {told.code.name}: {told.message}", passing=told.code not in _FINAL)
+
+
+def _is_of_the_photo(told: ReceivedError) -> bool:
+    """Whether a photo was refused, by the service or, where it is larger than a whole message may be, by gRPC itself."""
+    if told.code is grpc.StatusCode.INVALID_ARGUMENT:
+        return PHOTO in told.fields
+    return told.code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in told.message

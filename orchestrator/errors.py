@@ -1,5 +1,7 @@
 """What can go wrong with an evaluation."""
 
+from typing import TypeVar
+
 
 class OrchestratorError(Exception):
     """Root of this package's errors. The message is meant for the person who runs the program."""
@@ -49,5 +51,20 @@ class NoFaceError(OrchestratorError):
     """The protector finds no face in a photo."""
 
 
+class PhotoRefusedError(OrchestratorError):
+    """The protector does not take a photo: it is no whole picture, or beyond the limits that the protector has."""
+
+
 class MetricError(OrchestratorError):
     """A metric is not defined for these observations."""
+
+
+E = TypeVar("E", bound=BaseException)
+
+
+def first_of(errors: BaseExceptionGroup[E]) -> E:
+    """The first error of a group, however deep it lies: the others followed from it, or say the same."""
+    error: E | BaseExceptionGroup[E] = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from orchestrator.adaptive import Looks
+from orchestrator.errors import first_of
 from orchestrator.faces import drawn_identities
 from orchestrator.holders import Holder
 from orchestrator.metrics.completeness import short_cells
@@ -74,7 +75,7 @@ class Runner:
             async with self._leases_renewed():
                 return await self._look_by_look()
         except ExceptionGroup as errors:
-            raise _first(errors) from errors
+            raise first_of(errors) from errors
 
     def _reopen_short(self) -> None:
         grid = self._plan.grid
@@ -177,10 +178,3 @@ class Runner:
     async def _show_standing(self, wanted: int) -> None:
         counts = await self._journal.run(self._store.observation_counts)
         self._progress.stands_at(subjects=counts.subjects, observations=counts.observations, wanted=wanted)
-
-
-def _first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = errors
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

@@ -2,25 +2,32 @@
 
 import asyncio
 import errno
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
+from itertools import chain
 from typing import Protocol
 
 from orchestrator.attempts import Attempts
 from orchestrator.circuit import Circuit
 from orchestrator.clients import Cloak, InvaderClient, ProtectorClient
-from orchestrator.errors import CallError, InputError, NoFaceError, OrchestratorError, UnusableServiceError
+from orchestrator.errors import (
+    CallError,
+    InputError,
+    NoFaceError,
+    OrchestratorError,
+    PhotoRefusedError,
+    UnusableServiceError,
+    first_of,
+)
 from orchestrator.faces import Photo, drawn_photos
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.planning import Planned
 from orchestrator.protocol import CONTROL, LOSSLESS, Cell, CloakKey
 from orchestrator.run_folder import RunFolder
 from orchestrator.store import Failure, Fate, Journal, LosslessControl, Store, Subject
-from rpc.errors import ServiceError
-from rpc.images import ImageLimits, decode_image
 
 CLASSIFICATIONS_IN_FLIGHT = 8
 
@@ -112,29 +119,37 @@ class SubjectObserver:
             OrchestratorError: a service is gone or not what it was, or the store or the run folder cannot be written.
         """
         before = await self._journal.run(partial(self._store.subject, identity))
-        chosen = self._readable_photo(identity)
-        if before is not None and before.fate is Fate.SUBJECT and not _is_photo_of(before, chosen):
-            observed = await self._journal.run(partial(self._store.observed_cells, probe=before.photo))
-            if observed.issuperset(self._plan.grid.cells()):  # what it lacks is a lossless control, not worth a run
-                self._progress.note(f"{before.photo}: is not there any more; its lossless controls are not asked for")
-                await self._put(before)
-                return before.fate
-        if chosen is None and before is not None and before.photo:
-            raise InputError(f"--faces: {before.photo} can no longer be read; the run began with it")
-        if chosen is None:
-            await self._put(Subject(identity, "", "", Fate.UNREADABLE))
-            self._progress.note(f"{identity}: none of its photos can be read; replaced by the next")
-            return Fate.UNREADABLE
-        photo, encoded = chosen
-        subject = Subject(identity, photo.name, sha256(encoded).hexdigest(), Fate.BEGUN)
-        if before is not None and (before.photo, before.photo_sha256) != (subject.photo, subject.photo_sha256):
-            raise InputError(f"--faces: {photo.name} is not the photo that the run began with, {before.photo}")
+        drawn = drawn_photos(self._plan.faces, identity, seed=self._plan.seed)
+        photos = self._readable(drawn)
+        if before is not None and before.photo:
+            begun_with = self._read_again(before, drawn)
+            if begun_with is None:
+                return await self._leave_as_it_is(before)
+            photos = chain([begun_with], photos)
+        for photo, encoded in photos:
+            try:
+                return await self._observe_photo(photo, encoded, before)
+            except PhotoRefusedError as error:
+                self._skip(photo, error)
+        await self._put(Subject(identity, "", "", Fate.UNREADABLE))
+        self._progress.note(f"{identity}: none of its photos can be used; replaced by the next")
+        return Fate.UNREADABLE
+
+    async def _observe_photo(self, photo: Photo, encoded: bytes, before: Subject | None) -> Fate:
+        """Observes what is not yet observed of a photo.
+
+        Raises:
+            PhotoRefusedError: the protector does not take it.
+            OrchestratorError: see `observe`.
+        """
+        subject = Subject(photo.identity, photo.name, sha256(encoded).hexdigest(), Fate.BEGUN)
         await self._put(subject)
         observed = await self._journal.run(partial(self._store.observed_cells, probe=photo.name))
         counted_before = before is not None and before.fate is Fate.SUBJECT
         if not counted_before:
             self._progress.observed(len(observed))
         fate = Fate.SUBJECT
+        refused: PhotoRefusedError | None = None
         async with asyncio.TaskGroup() as classifications:
             try:
                 async with asyncio.TaskGroup() as source_models:  # together: the protector works on several at a time
@@ -144,35 +159,77 @@ class SubjectObserver:
             except* NoFaceError:
                 fate = Fate.NO_FACE
                 self._progress.note(f"{photo.name}: the protector finds no face; replaced by the next")
+            except* PhotoRefusedError as refusals:
+                refused = first_of(refusals)
+        if refused is not None:
+            if not counted_before:
+                raise refused
+            await self._record_failure(photo, "craft", refused)  # it took the photo before, and what was observed counts
         await self._put(replace(subject, fate=fate))
         if fate is Fate.SUBJECT and not counted_before:
-            self._progress.subject_done(identity)
+            self._progress.subject_done(photo.identity)
         return fate
 
     async def _put(self, subject: Subject) -> None:
         await self._journal.run(partial(self._store.put_subject, subject))
 
-    def _readable_photo(self, identity: str) -> tuple[Photo, bytes] | None:
-        """The first of an identity's photos that can be read; None where there is none.
+    def _readable(self, photos: Iterable[Photo]) -> Iterator[tuple[Photo, bytes]]:
+        """Those that can be read; whether they are whole pictures, and small enough, the protector says.
 
         Raises:
-            InputError: whether one can be read could not be told: another in its place would be another draw.
+            InputError: see `_read`.
         """
-        for photo in drawn_photos(self._plan.faces, identity, seed=self._plan.seed):
-            try:
-                encoded = photo.read()
-                decode_image(encoded, field=photo.name, limits=ImageLimits())
-            except (OSError, ServiceError) as error:
-                if isinstance(error, OSError) and error.errno not in _OF_THE_PHOTO:
-                    raise InputError(
-                        f"--faces: {photo.name}: expected a photo that can be read, or that never can be; got an error that "
-                        f"may pass: {error.strerror or error}; see to it, and the same command goes on"
-                    ) from error
-                self.tally.unreadable_photos.append(photo.name)
-                self._progress.note(f"skipped: {error}")
-            else:
-                return photo, encoded
-        return None
+        for photo in photos:
+            if (encoded := self._read(photo)) is not None:
+                yield photo, encoded
+
+    def _read(self, photo: Photo) -> bytes | None:
+        """The encoded photo; None where it is not there to be read.
+
+        Raises:
+            InputError: whether it can be read could not be told: another in its place would be another draw.
+        """
+        try:
+            return photo.read()
+        except OSError as error:
+            if error.errno not in _OF_THE_PHOTO:
+                raise InputError(
+                    f"--faces: {photo.name}: expected a photo that can be read, or that never can be; got an error that "
+                    f"may pass: {error.strerror or error}; see to it, and the same command goes on"
+                ) from error
+            self._skip(photo, error)
+            return None
+
+    def _skip(self, photo: Photo, error: Exception) -> None:
+        self.tally.unreadable_photos.append(photo.name)
+        self._progress.note(f"skipped: {photo.name}: {error}")
+
+    def _read_again(self, before: Subject, drawn: Iterator[Photo]) -> tuple[Photo, bytes] | None:
+        """The photo that the run began with, and goes on with; None where it cannot be read any more.
+
+        Raises:
+            InputError: it is another now; or see `_read`.
+        """
+        photo = next((photo for photo in drawn if photo.name == before.photo), None)
+        encoded = None if photo is None else self._read(photo)
+        if photo is None or encoded is None:
+            return None
+        if sha256(encoded).hexdigest() != before.photo_sha256:
+            raise InputError(f"--faces: {photo.name} is not the photo that the run began with: its SHA-256 is another")
+        return photo, encoded
+
+    async def _leave_as_it_is(self, before: Subject) -> Fate:
+        """A subject of which all is observed lacks a lossless control, which is not worth a run.
+
+        Raises:
+            InputError: something is not observed, and the photo is needed for it.
+        """
+        observed = await self._journal.run(partial(self._store.observed_cells, probe=before.photo))
+        if before.fate is not Fate.SUBJECT or not observed.issuperset(self._plan.grid.cells()):
+            raise InputError(f"--faces: {before.photo} can no longer be read; the run began with it")
+        self._progress.note(f"{before.photo}: is not there any more; its lossless controls are not asked for")
+        await self._put(before)
+        return before.fate
 
     async def _observe_source_model(
         self,
@@ -301,7 +358,7 @@ class SubjectObserver:
                 self._check_complete(source_model, {} if controls else {CloakKey(source_model, CONTROL, 0): []})
                 recorded = LosslessControl(photo.name, source_model, controls[0].probe_sha256, controls[0].sha256)
                 await self._keep_lossless_control(recorded, controls[0].encoded)
-            except NoFaceError as error:  # where it found one before: the subject stays one
+            except (NoFaceError, PhotoRefusedError) as error:  # where it took it before: the subject stays one
                 await self._record_failure(photo, what, error)
             except (CallError, UnusableServiceError) as error:
                 if await attempts.again(error):
@@ -350,7 +407,7 @@ class SubjectObserver:
         """Notes it at once: the others of the same subject are told long before those of other subjects."""
         try:
             yield
-        except NoFaceError:
+        except (NoFaceError, PhotoRefusedError):
             raise
         except OrchestratorError:
             self._ending = True
@@ -377,7 +434,3 @@ class SubjectObserver:
         failure = Failure(photo.name, what, str(error))
         self.tally.failures.append(failure)
         await self._journal.run(partial(self._store.add_failure, failure))
-
-
-def _is_photo_of(subject: Subject, chosen: tuple[Photo, bytes] | None) -> bool:
-    return chosen is not None and (chosen[0].name, sha256(chosen[1]).hexdigest()) == (subject.photo, subject.photo_sha256)

@@ -1,5 +1,7 @@
 """Service errors on the wire: google.rpc.Status with BadRequest and ErrorInfo (grpc-status)."""
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import grpc
@@ -46,11 +48,20 @@ class ReceivedError:
     reason: str | None
     message: str
     retry_after_ms: int | None = None  # when to come back; below zero never
+    fields: frozenset[str] = frozenset()  # of the request, that are not as expected
 
 
 def received(error: grpc.aio.AioRpcError) -> ReceivedError:
-    """Reads a failed call; details that are missing or malformed are None."""
-    return ReceivedError(error.code(), _reason(error), error.details() or "no message", _retry_after_ms(error))
+    """Reads a failed call; details that are missing or malformed are None, or none."""
+    reason, fields = None, frozenset[str]()
+    with suppress(DecodeError):
+        for detail in _details(error):
+            info, bad_request = ErrorInfo(), BadRequest()
+            if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info):
+                reason = reason or str(info.reason)
+            elif detail.Is(BadRequest.DESCRIPTOR) and detail.Unpack(bad_request):
+                fields |= {str(violation.field) for violation in bad_request.field_violations}
+    return ReceivedError(error.code(), reason, error.details() or "no message", _retry_after_ms(error), fields)
 
 
 def _retry_after_ms(error: grpc.aio.AioRpcError) -> int | None:
@@ -60,13 +71,9 @@ def _retry_after_ms(error: grpc.aio.AioRpcError) -> int | None:
         return None
 
 
-def _reason(error: grpc.aio.AioRpcError) -> str | None:
+def _details(error: grpc.aio.AioRpcError) -> Sequence[Any]:
     try:
         status = rpc_status.from_call(error)  # type: ignore[arg-type]
-        for detail in status.details if status else ():
-            info = ErrorInfo()
-            if detail.Is(ErrorInfo.DESCRIPTOR) and detail.Unpack(info):
-                return str(info.reason)
     except (ValueError, DecodeError):  # whatever the other side sent, the call has failed all the same
-        return None
-    return None
+        return ()
+    return status.details if status else ()

@@ -17,7 +17,8 @@ import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
-from google.rpc.error_details_pb2 import ErrorInfo
+from google.protobuf.message import Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -54,17 +55,33 @@ class Fault:
     message: str = "as the test told"
     reason: str | None = None
     after: int = 0  # responses that come before, of a stream
+    field: str | None = None  # of the request, that is not as expected
 
     async def abort(self, context: Context) -> NoReturn:
         """Ends a call with this fault."""
         trailers: list[tuple[str, str | bytes]] = [("grpc-retry-pushback-ms", str(NEVER_AGAIN))]
+        details: list[Message] = []
         if self.reason is not None:
-            detail = AnyMessage()
-            detail.Pack(ErrorInfo(reason=self.reason, domain="fake"))
-            status = Status(code=self.code.value[0], message=self.message, details=[detail])
+            details.append(ErrorInfo(reason=self.reason, domain="fake"))
+        if self.field is not None:
+            violation = BadRequest.FieldViolation(field=self.field, description=self.message)
+            details.append(BadRequest(field_violations=[violation]))
+        if details:
+            status = Status(code=self.code.value[0], message=self.message, details=list(map(_packed, details)))
             trailers.append(("grpc-status-details-bin", status.SerializeToString()))
         await context.abort(self.code, self.message, tuple(trailers))
         raise AssertionError("abort raises")
+
+
+def _packed(detail: Message) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(detail)
+    return packed
+
+
+def _refused_photo(expected: str, actual: str) -> Fault:
+    message = f"photo: expected {expected}, got {actual}"
+    return Fault(grpc.StatusCode.INVALID_ARGUMENT, message, "INVALID_ARGUMENT", field="photo")
 
 
 BUDGET_SPENT = Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "the budget is spent", "QUERY_BUDGET_SPENT")
@@ -121,6 +138,7 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
     faceless: set[str] = field(default_factory=set)  # identities in whose photos it finds no face
     faults: deque[Fault | None] = field(default_factory=deque)  # of the next Craft calls, one each
     broken: dict[tuple[str, str], Fault] = field(default_factory=dict)  # by identity and source model
+    max_photo_bytes: int | None = None  # beyond which it refuses a photo
     control_fault: Fault | None = None  # of every call for a lossless control
     alter: Callable[[protector_pb2.CraftResponse], None] = lambda response: None
     requests: list[protector_pb2.CraftRequest] = field(default_factory=list)
@@ -145,6 +163,7 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
             yield self._response(Shown(request.identity, request.source_model, "none", 0), photo=request.photo)
             return
         self.requests.append(request)
+        await self._check(request.photo, context)
         fault = self.broken.get((request.identity, request.source_model))
         if self.faults:
             fault = self.faults.popleft()
@@ -160,6 +179,12 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
             if fault is not None and sent == fault.after:
                 await fault.abort(context)
             yield self._response(shown, photo=request.photo)
+
+    async def _check(self, photo: bytes, context: Context) -> None:
+        if not photo.startswith(b"\xff\xd8"):
+            await _refused_photo("a JPEG", f"{len(photo)} other bytes").abort(context)
+        if self.max_photo_bytes is not None and len(photo) > self.max_photo_bytes:
+            await _refused_photo(f"at most {self.max_photo_bytes} bytes", f"{len(photo)} bytes").abort(context)
 
     def _response(self, shown: Shown, *, photo: bytes) -> protector_pb2.CraftResponse:
         cloak = shown.encoded()
