@@ -26,6 +26,7 @@ RUN python3 -m venv --without-pip /opt/venv \
 ENV PATH=/opt/venv/bin:$PATH
 COPY pyproject.toml README.md LICENSE /source/
 COPY protos /source/protos
+COPY command_line /source/command_line
 COPY rpc /source/rpc
 COPY synthetic_faces /source/synthetic_faces
 COPY recognizers /source/recognizers
@@ -47,6 +48,7 @@ RUN python3 -m venv --without-pip /opt/venv \
 ENV PATH=/opt/venv/bin:$PATH
 COPY --from=project /project/face_deid_bench-*.dist-info /app/face_deid_bench.dist-info
 COPY --from=project /project/deid /app/deid
+COPY --from=project /project/command_line /app/command_line
 COPY --from=project /project/rpc /app/rpc
 COPY --from=project /project/synthetic_faces /app/synthetic_faces
 COPY --from=project /project/orchestrator /app/orchestrator
@@ -68,6 +70,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     OMP_WAIT_POLICY=PASSIVE
 COPY --from=project /project/face_deid_bench-*.dist-info /app/face_deid_bench.dist-info
 COPY --from=project /project/deid /app/deid
+COPY --from=project /project/command_line /app/command_line
 COPY --from=project /project/rpc /app/rpc
 COPY --from=project /project/recognizers /app/recognizers
 

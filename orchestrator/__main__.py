@@ -4,17 +4,23 @@ import sys
 
 import click
 
+from command_line.output import tolerant_output
 from orchestrator.cli import cli
 from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.interruption import Interrupted, raised_signals
 
 
 def main() -> None:
     """Runs the command line."""
-    try:
-        cli()
-    except OrchestratorError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2 if isinstance(error, InputError) else 1)
+    with tolerant_output(), raised_signals():
+        try:
+            cli()
+        except OrchestratorError as error:
+            click.echo(f"error: {error}", err=True)
+            sys.exit(2 if isinstance(error, InputError) else 1)
+        except Interrupted as signal:
+            click.echo(str(signal), err=True)
+            sys.exit(signal.exit_status)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The command line of the orchestrator."""
 
-import asyncio
 import functools
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -9,16 +8,20 @@ from typing import Any
 
 import click
 
+from command_line.options import PathOption
+from orchestrator import interruption
 from orchestrator.circuit import PATIENCE_SECONDS
 from orchestrator.commands.compare import compare_command
 from orchestrator.commands.conformance import conformance_command
 from orchestrator.commands.purge import purge_command
 from orchestrator.commands.report import report, report_command
 from orchestrator.commands.runs import runs_command
+from orchestrator.conclusion import show
 from orchestrator.console import console
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.evaluate import ServiceChoice, check_choice, evaluate
 from orchestrator.face_folder import read_face_folder
+from orchestrator.interruption import Interrupted
 from orchestrator.planning import Wish
 from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, SUBJECTS, Reading, Storage
 from orchestrator.run_folder import RunFolder
@@ -26,7 +29,6 @@ from orchestrator.synthetic import PREFIX, read_synthetic_faces
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 INCOMPLETE = 3
-INTERRUPTED = 130
 
 Command = Callable[..., Any]
 
@@ -80,7 +82,7 @@ def addresses(command: Command) -> Command:
 
 def _tls_file(name: str, *, help: str) -> Callable[[Command], Command]:  # noqa: A002 - click's word
     envvar = f"DEID_ORCHESTRATOR_TLS_{name.upper()}"
-    return click.option(f"--tls-{name}", type=click.Path(path_type=Path), envvar=envvar, help=help)
+    return click.option(f"--tls-{name}", type=PathOption(), envvar=envvar, help=help)
 
 
 def _read_tls(certificate: Path | None, key: Path | None, authority: Path | None) -> TlsMaterial | None:
@@ -108,12 +110,12 @@ def cli() -> None:
 @addresses
 @click.option(
     "--protector-checkpoints",
-    type=click.Path(path_type=Path),
+    type=PathOption(),
     help="Start a protector with this folder.  [default: the embedded recognizers]",
 )
 @click.option(
     "--invader-checkpoints",
-    type=click.Path(path_type=Path),
+    type=PathOption(),
     help="Start an invader with this folder.  [default: the embedded recognizers]",
 )
 @click.option(
@@ -167,12 +169,12 @@ def cli() -> None:
 )
 @click.option(
     "--run",
-    type=click.Path(path_type=Path),
+    type=PathOption(),
     help="Run folder, new or to go on with.  [default: TIME in --runs]",
 )
 @click.option(
     "--runs",
-    type=click.Path(path_type=Path),
+    type=PathOption(),
     default=Path("runs"),
     envvar="DEID_ORCHESTRATOR_RUNS",
     help="Folder of run folders.",
@@ -224,7 +226,9 @@ def evaluate_command(
 ) -> None:
     """Run the paper's grid on a data set and print PSR.
 
-    Exit status: 0 complete, 3 some cells are short, 2 bad input, 1 a service or the store failed, 130 interrupted.
+    Figures, outcome and report are written before anything of them is printed. Exit status: 0 complete, 3 some cells are
+    short, 2 bad input, 1 a service or the store failed, 130 interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP), 74 all is
+    done, but standard output could not be written.
     """
     _check_methods(methods)
     choices = (
@@ -246,10 +250,11 @@ def evaluate_command(
         reading=Reading(reading),
         until_halfwidth=until_halfwidth,
     )
-    folder = RunFolder(run or runs / datetime.now().astimezone().strftime("%Y%m%d-%H%M%S"))
+    now = datetime.now().astimezone()
+    folder = RunFolder(runs / f"{now:%Y%m%d-%H%M%S}", new=True) if run is None else RunFolder(run)
     out = console()
     try:
-        finished = asyncio.run(
+        finished = interruption.run(
             evaluate(
                 wish,
                 protector=choices[0],
@@ -263,27 +268,36 @@ def evaluate_command(
                 console=out,
             )
         )
-    except KeyboardInterrupt:
-        out.print(f"interrupted; {_way_on(folder)}", markup=False, highlight=False)
-        raise SystemExit(INTERRUPTED) from None
+    except Interrupted as signal:
+        if not folder.begun:
+            raise
+        raise Interrupted(signal.number, f"; {_way_on(folder)}") from None
     except InputError:
         raise
     except OrchestratorError as error:
         if not folder.begun:
             raise
         raise OrchestratorError(f"{error}; {_way_on(folder)}") from error
-    if finished.published and not no_report:
-        _report(folder, store=store)
+    page: Path | None = None
+    try:
+        if finished.published and not no_report:
+            with out.status("writing the report"):
+                page = _report(folder, store=store)
+    finally:
+        show(finished, out)
+        if page is not None:
+            click.echo(f"report: {page}")
     if not finished.complete:
         raise SystemExit(INCOMPLETE)
 
 
-def _report(folder: RunFolder, *, store: str | None) -> None:
+def _report(folder: RunFolder, *, store: str | None) -> Path | None:
     """What was observed is there whether or not a page can be made of it."""
     try:
-        click.echo(f"report: {report(folder.root, store=store, allow_incomplete=True)}")
+        return report(folder.root, store=store, allow_incomplete=True)
     except OrchestratorError as error:
         click.echo(f"no report was written: {error}", err=True)
+        return None
 
 
 @cli.command(name="doctor")
@@ -298,7 +312,7 @@ def doctor_command(*, protector: str | None, invader: str | None, tls: TlsMateri
     from orchestrator.doctor.examination import examine, show  # only now: an evaluation needs no Docker SDK
     from orchestrator.doctor.finding import Verdict
 
-    findings = asyncio.run(examine(protector, invader, tls, project=project))
+    findings = interruption.run(examine(protector, invader, tls, project=project))
     show(findings, console())
     if any(finding.verdict is Verdict.WRONG for finding in findings):
         raise SystemExit(1)

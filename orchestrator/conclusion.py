@@ -1,12 +1,15 @@
-"""The end of a session with a run: what it shows, and whether its figures may be published."""
+"""The end of a session with a run: its figures and its outcome are written first, and then shown."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.metrics.completeness import ShortCell, short_cells
 from orchestrator.metrics.psr import results_of
 from orchestrator.planning import Planned
@@ -17,6 +20,8 @@ from orchestrator.store import REPLACED, Fate, Store
 from orchestrator.subject import Tally
 from orchestrator.tables import psr_tables
 
+WARNING = "yellow"
+
 
 @dataclass(frozen=True)
 class Finished:
@@ -25,6 +30,13 @@ class Finished:
     complete: bool  # every cell has the N that was asked for
     published: bool  # its figures were written
     folder: Path
+    shown: Sequence[RenderableType]  # what there is to print of it
+
+
+def show(finished: Finished, console: Console) -> None:
+    """Prints the results."""
+    for each in finished.shown:
+        console.print(each)
 
 
 def conclude(
@@ -32,20 +44,17 @@ def conclude(
     store: Store,
     folder: RunFolder,
     tally: Tally,
-    console: Console,
     *,
     reached: Reached | None,
     seconds: float,
     left: int | None,
     allow_incomplete: bool,
 ) -> Finished:
-    """Prints the results, and writes them where they may be published; `reached` is None where the run broke off."""
+    """Writes the results where they may be published, and the outcome; `reached` is None where the run broke off."""
     plan = planned.plan
     subjects = plan.subjects if reached is None else reached.subjects
     matrix = store.rank_matrix()
     cell_results = list(results_of(matrix, ks=plan.grid.ks, kind=plan.interval_kind))
-    for table in psr_tables(cell_results, plan.grid, subjects=subjects, caveat=plan.caveat):
-        console.print(table)
     short = list(short_cells(matrix, plan.grid, subjects=subjects))
     published = not short or allow_incomplete
     if published:
@@ -54,28 +63,54 @@ def conclude(
         "invader_queries_left": left,
         "subjects_wanted": reached.subjects if reached is not None and reached.decided else None,
     }
-    folder.write_manifest((folder.manifest() or {}) | {"outcome": outcome})
-    for failure in tally.failures:
-        console.print(f"failed: {failure.probe}: {failure.what}: {failure.message}", style="yellow", markup=False)
-    if (unfinished := store.observation_counts().unfinished) > 0:
-        console.print(
-            f"{unfinished} observations are of subjects that are not done: they are recorded, and not counted yet",
-            markup=False,
-            highlight=False,
-        )
+    folder.write_outcome(outcome)
+    remarks = _remarks(store, tally)
     if short:
-        console.print(_what_is_short(short, subjects, folder, published=published), style="bold red", markup=False)
-    console.print(
-        f"{matrix.observations} observations in {seconds:.0f} s; results in {folder.root}", markup=False, highlight=False
+        left_out = _too_few_people(planned, store, subjects)
+        what = left_out or f"The same command with --run {folder.root} asks again for what is missing."
+        remarks = (*remarks, Text(_what_is_short(short, subjects, what, published=published), "bold red"))
+    total = Text(f"{matrix.observations} observations in {seconds:.0f} s; results in {folder.root}")
+    return Finished(
+        complete=not short,
+        published=published,
+        folder=folder.root,
+        shown=(*psr_tables(cell_results, plan.grid, subjects=subjects, caveat=plan.caveat), *remarks, total),
     )
-    return Finished(complete=not short, published=published, folder=folder.root)
 
 
-def _what_is_short(short: Sequence[ShortCell], subjects: int, folder: RunFolder, *, published: bool) -> str:
+def record_stop(planned: Planned, store: Store, folder: RunFolder, tally: Tally, *, why: str, seconds: float) -> None:
+    """Writes the outcome of a run that stops before its end, as far as the store and the run folder let it."""
+    with suppress(OrchestratorError), store.at_once():
+        folder.write_outcome(_outcome(planned, store, tally, seconds) | {"stopped_by": why})
+
+
+def _remarks(store: Store, tally: Tally) -> tuple[RenderableType, ...]:
+    failed = [Text(f"failed: {failure.probe}: {failure.what}: {failure.message}", WARNING) for failure in tally.failures]
+    if (unfinished := store.observation_counts().unfinished) > 0:
+        return (
+            *failed,
+            Text(f"{unfinished} observations are of subjects that are not done: they are recorded, and not counted yet"),
+        )
+    return tuple(failed)
+
+
+def _too_few_people(planned: Planned, store: Store, subjects: int) -> str:
+    """What to do where everybody was drawn and too many had to be replaced; empty where somebody is left."""
+    replaced = sum(1 for subject in store.subjects() if subject.fate in REPLACED)
+    usable = len(planned.eligible) - replaced
+    if usable >= subjects:
+        return ""
+    return (
+        f"Asking again does not help: of the {len(planned.eligible)} identities that every model knows, {replaced} have no "
+        f"photo that can be used, and nobody is left to replace them. A run of --subjects {usable} or fewer, or more people "
+        f"in --faces, can be complete."
+    )
+
+
+def _what_is_short(short: Sequence[ShortCell], subjects: int, what_to_do: str, *, published: bool) -> str:
     fewest = min(short, key=lambda each: each.n)
     return (
-        f"INCOMPLETE: {len(short)} cells have fewer than {subjects} observations, the fewest {fewest.n}. "
-        f"The same command with --run {folder.root} asks again for what is missing. "
+        f"INCOMPLETE: {len(short)} cells have fewer than {subjects} observations, the fewest {fewest.n}. {what_to_do} "
         + (
             "Each figure's N stands beside it."
             if published

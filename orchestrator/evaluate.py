@@ -13,11 +13,11 @@ from rich.console import Console
 from orchestrator.adaptive import Looks
 from orchestrator.circuit import PATIENCE_SECONDS, Circuit
 from orchestrator.clients import InvaderClient, ProtectorClient
-from orchestrator.conclusion import Finished, conclude
-from orchestrator.errors import InputError, QueryBudgetSpentError
+from orchestrator.conclusion import Finished, conclude, record_stop
+from orchestrator.errors import InputError, OrchestratorError, QueryBudgetSpentError
 from orchestrator.holders import Holder
 from orchestrator.manifest import Plan, check_same_plan
-from orchestrator.planning import Planned, Wish, make_plan
+from orchestrator.planning import Planned, Wish, chosen_sources, chosen_targets, make_plan
 from orchestrator.progress import RunProgress
 from orchestrator.run_folder import RunFolder
 from orchestrator.runner import Runner
@@ -27,6 +27,7 @@ from orchestrator.subject import Services, SubjectObserver
 from rpc.tls import TlsMaterial
 
 NAMES_SHOWN = 5
+INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ async def evaluate(
     allow_incomplete: bool = False,
     console: Console,
 ) -> Finished:
-    """Runs the grid, or what is left of it, and writes and prints the results.
+    """Runs the grid, or what is left of it, and writes the results.
 
     Args:
         wish: What to run.
@@ -70,12 +71,14 @@ async def evaluate(
         subjects_in_flight: Subjects that are worked on at a time.
         patience: Seconds to wait for a service or a database that does not answer.
         allow_incomplete: Whether to write figures of a run of which cells are short.
-        console: Where to print.
+        console: Where to print how far it is.
 
     Raises:
         OrchestratorError: it cannot go on; what was observed stays.
     """
     started = time.monotonic()
+    folder.check()
+    await _check_running(wish, protector, invader)
     folder.create()
     async with AsyncExitStack() as stack:
         holder = stack.enter_context(Holder(folder.holders))
@@ -139,17 +142,37 @@ async def evaluate(
                 reached = await runner.run()
             except QueryBudgetSpentError as error:  # what was observed is a result, if a short one
                 progress.note(str(error))
+            except (asyncio.CancelledError, OrchestratorError) as error:
+                seconds = time.monotonic() - started
+                record_stop(planned, observations, folder, observer.tally, why=str(error) or INTERRUPTED, seconds=seconds)
+                raise
         return conclude(
             planned,
             observations,
             folder,
             observer.tally,
-            console,
             reached=reached,
             seconds=time.monotonic() - started,
             left=invader_client.queries_left,
             allow_incomplete=allow_incomplete,
         )
+
+
+async def _check_running(wish: Wish, protector: ServiceChoice, invader: ServiceChoice) -> None:
+    """Asks the services that are running for what is wanted of them, before anything is started or made.
+
+    Raises:
+        OrchestratorError: it cannot be had.
+    """
+    async with AsyncExitStack() as stack:
+        if protector.address is not None:
+            protector_client = ProtectorClient(protector.address, tls=protector.tls)
+            stack.push_async_callback(protector_client.close)
+            await chosen_sources(wish, protector_client)
+        if invader.address is not None:
+            invader_client = InvaderClient(invader.address, tls=invader.tls)
+            stack.push_async_callback(invader_client.close)
+            await chosen_targets(wish, invader_client)
 
 
 def _open_store(plan: Plan, folder: RunFolder, *, asked: str | None, patience: float, note: Callable[[str], None]) -> Store:

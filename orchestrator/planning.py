@@ -61,15 +61,9 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     Raises:
         InputError: the wish cannot be had; the message names the option.
     """
-    offered_sources, offered_targets = await protector.source_models(), await invader.target_models()
-    sources = _chosen("--source-models", wish.source_models, offered_sources, protector.name)
-    targets = _chosen("--target-models", wish.target_models, offered_targets, invader.name)
-    _check_methods(wish.methods, await protector.methods(), protector.name)
-    _check_reading(wish.reading, invader)
+    sources, targets = await chosen_sources(wish, protector), await chosen_targets(wish, invader)
     ks = KS if wish.ks is None else wish.ks
     disclosed = _disclosed_ks(ks, targets)
-    if wish.ks is not None or not disclosed:
-        _check_ks(ks, targets)
     missing = [
         f"{kind} model {name}: the {service} does not have it"
         for kind, chosen, service in (("source", sources, protector.name), ("target", targets, invader.name))
@@ -91,6 +85,31 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
         missing=tuple(missing),
         label_sets=known_to_targets,
     )
+
+
+async def chosen_sources(wish: Wish, protector: ProtectorClient) -> dict[str, Model]:
+    """The source models that are wished for, which the protector has, as it has the methods.
+
+    Raises:
+        InputError: it has not.
+    """
+    chosen = _chosen("--source-models", wish.source_models, await protector.source_models(), protector.name)
+    _check_methods(wish.methods, await protector.methods(), protector.name)
+    return chosen
+
+
+async def chosen_targets(wish: Wish, invader: InvaderClient) -> dict[str, Model]:
+    """The target models that are wished for, which the invader has, with the reading and as many candidates.
+
+    Raises:
+        InputError: it has not.
+    """
+    chosen = _chosen("--target-models", wish.target_models, await invader.target_models(), invader.name)
+    _check_reading(wish.reading, invader)
+    ks = KS if wish.ks is None else wish.ks
+    if wish.ks is not None or not _disclosed_ks(ks, chosen):
+        _check_ks(ks, chosen)
+    return chosen
 
 
 class LabelSets:

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,40 @@ ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
 class RunFolder:
     """`manifest.json`, `observations.sqlite`, `psr.csv`, `cloaks/`, `probes/` and `logs/` of one run."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, new: bool = False) -> None:
+        """`new`: of a folder that nobody else has: where `root` is taken when it is made, `root-2` is, and so on."""
         self.root = root
-        self.observations = root / "observations.sqlite"
-        self._psr_csv = root / "psr.csv"
-        self.logs = root / "logs"
-        self._manifest = root / "manifest.json"
-        self._cloaks = root / "cloaks"
-        self._probes = root / "probes"  # lossless controls
-        self.holders = root / "holders"  # of the orchestrators that work on it
+        self._new = new
+
+    @property
+    def observations(self) -> Path:
+        return self.root / "observations.sqlite"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def holders(self) -> Path:
+        """Of the orchestrators that work on it."""
+        return self.root / "holders"
+
+    @property
+    def _psr_csv(self) -> Path:
+        return self.root / "psr.csv"
+
+    @property
+    def _manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
+    def _cloaks(self) -> Path:
+        return self.root / "cloaks"
+
+    @property
+    def _probes(self) -> Path:
+        """Of lossless controls."""
+        return self.root / "probes"
 
     @property
     def begun(self) -> bool:
@@ -45,6 +71,21 @@ class RunFolder:
         """The folders of all that shows a person. A run without them has all its figures still."""
         return self._cloaks, self._probes
 
+    def check(self) -> None:
+        """Makes sure that it is new or holds a run; makes nothing.
+
+        Raises:
+            InputError: it holds something else.
+            OrchestratorError: it cannot be listed.
+        """
+        if self._new:
+            return
+        try:
+            if self.root.is_dir() and not self._manifest.exists():
+                self._check_nothing_else()
+        except OSError as error:
+            raise OrchestratorError(f"--run: {self.root} cannot be read: {error.strerror or error}") from error
+
     def create(self) -> None:
         """Makes the folder where it is not yet, readable by its owner only.
 
@@ -52,15 +93,28 @@ class RunFolder:
             InputError: it exists and holds something other than a run.
             OrchestratorError: it cannot be made or written.
         """
+        self.check()
         try:
-            if self.root.is_dir() and not self._manifest.exists():
-                self._check_nothing_else()
+            if self._new:
+                self._claim()
             for folder in (self.root, *self.pictures, self.logs):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for file in (self.observations, self.log("protector"), self.log("invader")):
                 file.touch(mode=0o600)
         except OSError as error:
             raise OrchestratorError(f"--run: {self.root} cannot be made: {error.strerror or error}") from error
+
+    def _claim(self) -> None:
+        """Takes the first name that is free; of several that begin in the same second each makes another folder."""
+        wanted = self.root
+        for number in count(2):
+            try:
+                self.root.mkdir(mode=0o700, parents=True)
+            except FileExistsError:
+                self.root = wanted.with_name(f"{wanted.name}-{number}")
+            else:
+                self._new = False
+                return
 
     def _check_nothing_else(self) -> None:
         folders = (self.logs, self.holders, *self.pictures)
@@ -136,6 +190,10 @@ class RunFolder:
                 f"got {store or self.observations.name}"
             )
 
+    def write_outcome(self, outcome: Mapping[str, Any]) -> None:
+        """Has the manifest say what became of the run."""
+        self.write_manifest((self.manifest() or {}) | {"outcome": dict(outcome)})
+
     def forget_outcome(self) -> None:
         """From now on the run is going on, until a session ends and says what became of it."""
         manifest = self.manifest()
@@ -153,7 +211,7 @@ class RunFolder:
             InputError: there is one that cannot be read.
         """
         try:
-            found = json.loads(self._manifest.read_text())
+            found = json.loads(self._manifest.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:

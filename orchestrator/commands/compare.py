@@ -9,6 +9,7 @@ import click
 from rich.markup import escape
 from rich.table import Table
 
+from command_line.options import PathOption
 from orchestrator.commands.store_option import store_option
 from orchestrator.console import console
 from orchestrator.errors import InputError, OrchestratorError
@@ -23,11 +24,11 @@ DETAILS_SHOWN = 4  # of one thing that differs
 
 
 @click.command(name="compare")
-@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="RUN RUN...")
+@click.argument("runs", nargs=-1, type=PathOption(), metavar="RUN RUN...")
 @click.option("--k", type=click.IntRange(1), help="Compare PSR@k.  [default: 25, or the largest that all runs have]")
 @store_option
 @click.option("--anyway", is_flag=True, help="Compare runs that differ in more than one thing, too.")
-@click.option("--csv", "to", type=click.Path(path_type=Path), help="Write the comparison as CSV, too.")
+@click.option("--csv", "to", type=PathOption(), help="Write the comparison as CSV, too.")
 def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None, anyway: bool, to: Path | None) -> None:
     """Show the same cells of several runs side by side.
 

@@ -1,6 +1,5 @@
 """`orchestrator conformance`: whether a running service speaks the schema as the bench needs it spoken."""
 
-import asyncio
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +8,8 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from command_line.options import PathOption
+from orchestrator import interruption
 from orchestrator.console import console
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.face_folder import read_face_folder
@@ -42,8 +43,8 @@ NOT_CONFORMING = 1
     show_default=True,
     help="Deadline of a call that computes. A few calls that ask for much are given a multiple of it.",
 )
-@click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="File to write the outcomes to.")
-@click.option("--junit", "junit_file", type=click.Path(path_type=Path, dir_okay=False), help="File to write JUnit XML to.")
+@click.option("--json", "json_file", type=PathOption(dir_okay=False), help="File to write the outcomes to.")
+@click.option("--junit", "junit_file", type=PathOption(dir_okay=False), help="File to write JUnit XML to.")
 @click.option("--list", "list_only", is_flag=True, help="List the checks, ask no service.")
 def conformance_command(
     *,
@@ -85,7 +86,7 @@ def conformance_command(
             _check_writable(file, option=option)
     outcomes: list[Outcome] = []
     try:
-        asyncio.run(_examine(protector, invader, tls, choice, out, outcomes=outcomes))
+        interruption.run(_examine(protector, invader, tls, choice, out, outcomes=outcomes))
     finally:  # what was found until something broke, or somebody had enough, is not lost
         if outcomes:
             show(outcomes, out)

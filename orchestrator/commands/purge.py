@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from command_line.options import PathOption
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.report.pictures import kept_pictures, picture_figures, without_pictures
 from orchestrator.run_folder import RunFolder
@@ -12,7 +13,7 @@ PAGE = Path("report") / "report.html"
 
 
 @click.command(name="purge")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PathOption())
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def purge_command(*, run: Path, yes: bool) -> None:
     """Remove the pictures of RUN: its cloaks, its probes, and those in its report. What was observed stays.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from command_line.options import PathOption
 from orchestrator.commands.store_option import is_insisted_on, store_option
 from orchestrator.errors import InputError
 
@@ -12,15 +13,15 @@ NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
 
 
 @click.command(name="report")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", type=PathOption())
 @click.option(
     "--beside",
-    type=click.Path(path_type=Path),
+    type=PathOption(),
     multiple=True,
     metavar="OTHER",
     help="A run that is RUN but for --storage png, or but for --reading whole: what compression and resizing do.",
 )
-@click.option("--out", type=click.Path(path_type=Path), help="Folder to write into.  [default: RUN/report]")
+@click.option("--out", type=PathOption(), help="Folder to write into.  [default: RUN/report]")
 @store_option
 @click.option("--allow-incomplete", is_flag=True, help="Report on a run that is still going, or of which cells are short.")
 @click.option("--with-pictures", is_flag=True, help="Show pictures of people. Those who do not exist are always shown.")

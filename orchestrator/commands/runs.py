@@ -6,6 +6,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from command_line.options import PathOption
 from orchestrator.commands.store_option import store_option
 from orchestrator.console import console
 from orchestrator.errors import InputError, OrchestratorError
@@ -18,7 +19,7 @@ from orchestrator.run_folder import RunFolder
 @click.option(
     "--runs",
     "folder",
-    type=click.Path(path_type=Path),
+    type=PathOption(),
     default=Path("runs"),
     envvar="DEID_ORCHESTRATOR_RUNS",
     help="Folder of run folders.",

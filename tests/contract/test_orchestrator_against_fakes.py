@@ -25,7 +25,7 @@ from PIL import Image
 from rich.console import Console
 
 from orchestrator.attempts import ATTEMPTS
-from orchestrator.conclusion import Finished
+from orchestrator.conclusion import Finished, show
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
 from orchestrator.evaluate import ServiceChoice, evaluate
 from orchestrator.face_folder import FaceFolder, PhotoFile, read_face_folder
@@ -207,6 +207,7 @@ class Bench:
         **changes: Any,
     ) -> Evaluated:
         text = io.StringIO()
+        console = Console(file=text, width=500)
         finished = await evaluate(
             self.wish(**changes),
             protector=ServiceChoice("protector", protector, None),
@@ -217,8 +218,9 @@ class Bench:
             store=store,
             patience=PATIENCE_SECONDS,
             allow_incomplete=allow_incomplete,
-            console=Console(file=text, width=500),
+            console=console,
         )
+        show(finished, console)
         psr = finished.folder / "psr.csv"
         return Evaluated(finished, text.getvalue(), psr.read_text() if psr.exists() else None)
 
@@ -390,7 +392,55 @@ async def test_a_photo_that_cannot_be_read_gives_way_to_another_of_the_same_iden
     evaluated = await bench.evaluate()
     assert f"a/{second}" in evaluated.outcome["subjects"]
     assert evaluated.outcome["unreadable_photos"] == [f"a/{first}"]
-    assert f"skipped: a/{first}: expected a JPEG or PNG image, got 11 other bytes" in evaluated.printed
+    assert f"skipped: a/{first}: photo: expected a JPEG, got 11 other bytes" in evaluated.printed
+
+
+async def test_a_photo_beyond_the_limits_of_the_protector_alone_gives_way_to_another_for_good(bench: Bench) -> None:
+    _, names = drawn_of_a(bench)
+    first, second, _ = (name.partition("/")[2] for name in names)
+    large = (bench.faces / "a" / first).read_bytes() + bytes(1000)
+    (bench.faces / "a" / first).write_bytes(large)
+    bench.protector.max_photo_bytes = len(large) - 1
+    evaluated = await bench.evaluate()
+    assert evaluated.finished.complete
+    assert f"a/{second}" in evaluated.outcome["subjects"]
+    assert f"skipped: a/{first}: photo: expected at most {len(large) - 1} bytes, got {len(large)} bytes" in evaluated.printed
+    bench.protector.max_photo_bytes = None
+    again = await bench.evaluate()
+    assert (again.csv, again.outcome["subjects"]) == (evaluated.csv, evaluated.outcome["subjects"])
+
+
+async def test_a_run_that_broke_off_goes_on_with_the_photo_that_the_protector_took(bench: Bench) -> None:
+    _, names = drawn_of_a(bench)
+    first, second, _ = (name.partition("/")[2] for name in names)
+    (bench.faces / "a" / first).write_bytes(b"not a photo")
+    bench.invader.fault = failing(1000)
+    await bench.evaluate(allow_incomplete=True)
+    bench.invader.fault = failing(0)
+    write_photo(bench.faces / "a" / first, level=9)
+    evaluated = await bench.evaluate()
+    assert evaluated.finished.complete
+    assert f"a/{second}" in evaluated.outcome["subjects"]
+
+
+async def test_a_photo_larger_than_a_message_may_be_gives_way_to_another(bench: Bench) -> None:
+    _, names = drawn_of_a(bench)
+    first, second, _ = (name.partition("/")[2] for name in names)
+    photo = bench.faces / "a" / first
+    photo.write_bytes(photo.read_bytes() + bytes(5 * 2**20))  # gRPC takes 4 MiB unless it is told otherwise
+    evaluated = await bench.evaluate()
+    assert evaluated.finished.complete
+    assert f"a/{second}" in evaluated.outcome["subjects"]
+
+
+async def test_a_subject_whose_photo_is_refused_later_keeps_what_was_observed(bench: Bench) -> None:
+    bench.invader.fault = failing(1)
+    before = await bench.evaluate(allow_incomplete=True)
+    bench.invader.fault = failing(0)
+    bench.protector.max_photo_bytes = 1
+    evaluated = await bench.evaluate(allow_incomplete=True)
+    assert evaluated.outcome["subjects"] == before.outcome["subjects"]
+    assert observed(bench.folder) >= {("a", "facenet", "none", 0, "facenet")}
 
 
 class Unreadable(PhotoFile):
@@ -1180,8 +1230,10 @@ async def test_ctrl_c_exits_with_130_and_says_how_to_go_on(bench: Bench) -> None
         await bench.invader.held.wait()
         process.send_signal(signal.SIGINT)
         program = await finish(process)
-    assert (program.status, program.errors) == (130, "")
-    assert f"--run {bench.folder} goes on" in " ".join(program.output.split())
+    assert program.status == 130
+    assert program.errors == (
+        f"interrupted by SIGINT; what was observed is kept, and the same command with --run {bench.folder} goes on\n"
+    )
     assert observed(bench.folder)
 
 

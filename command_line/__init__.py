@@ -1,0 +1,1 @@
+"""What the project's command lines have in common."""

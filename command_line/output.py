@@ -1,0 +1,109 @@
+"""Standard output and standard error that never end a command: its results do not depend on whether they can be printed."""
+
+import codecs
+import errno
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+OUTPUT_LOST = 74  # exit status: all was done, but standard output could not be written; EX_IOERR of sysexits.h
+
+# What this project prints beyond ASCII, where the encoding lacks it. One column each, so that tables keep straight.
+_PLAIN = {"ε": "e", "α": "a", "–": "-", "−": "-", "±": "~", "×": "x", "’": "'", "“": '"', "”": '"', "…": "."}
+_PLAIN_ERRORS = "plain"
+
+
+@contextmanager
+def tolerant_output() -> Iterator[None]:
+    """Within it nothing that is printed raises, whatever becomes of standard output and standard error.
+
+    A character that the encoding lacks is replaced by a plain one, or escaped. Where a stream cannot be written, the rest of
+    what is printed to it is dropped: silently where its reader went away (`| head`), else at the end with a word on standard
+    error and, where the command did well, exit status 74.
+
+    Raises:
+        SystemExit: that of the command, or `OUTPUT_LOST`.
+    """
+    codecs.register_error(_PLAIN_ERRORS, _plain)
+    _occupy_closed_descriptors()
+    before = sys.stdout, sys.stderr
+    sys.stdout, output = _tolerant(sys.stdout, 1)
+    sys.stderr, _ = _tolerant(sys.stderr, 2)
+    try:
+        try:
+            yield
+        except SystemExit as end:
+            _finish(output, failed=end.code not in (None, 0))
+            raise
+        _finish(output, failed=False)
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        sys.stdout, sys.stderr = before
+
+
+class _Descriptor(io.RawIOBase):
+    """A file descriptor that takes whatever is written to it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.error: OSError | None = None  # since which everything is dropped
+
+    def writable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def isatty(self) -> bool:
+        return os.isatty(self._descriptor)
+
+    def write(self, content: Any, /) -> int:
+        while self.error is None:
+            try:
+                return os.write(self._descriptor, content)
+            except BlockingIOError:  # whoever shares the descriptor made it so
+                select.select([], [self._descriptor], [])
+            except OSError as error:
+                self.error = error
+        return memoryview(content).nbytes
+
+
+def _tolerant(stream: TextIO | None, descriptor: int) -> tuple[TextIO, _Descriptor]:
+    raw = _Descriptor(descriptor)
+    text = io.TextIOWrapper(
+        io.BufferedWriter(raw),
+        encoding=None if stream is None else stream.encoding,
+        errors=_PLAIN_ERRORS,
+        line_buffering=descriptor == 2 or raw.isatty(),
+    )
+    return text, raw
+
+
+def _finish(output: _Descriptor, *, failed: bool) -> None:
+    sys.stdout.flush()  # what is not yet written may not be writable
+    if output.error is None or output.error.errno == errno.EPIPE:
+        return
+    print(f"error: standard output cannot be written: {output.error.strerror}", file=sys.stderr)  # noqa: T201
+    if not failed:
+        raise SystemExit(OUTPUT_LOST)
+
+
+def _occupy_closed_descriptors() -> None:
+    """Else a file that is opened later gets the number of a stream that was closed, and with it what is printed."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # which takes the lowest free number
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    return "".join(_PLAIN.get(each) or ascii(each)[1:-1] for each in lacking), error.end
