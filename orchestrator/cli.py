@@ -18,14 +18,14 @@ from orchestrator.commands.report import report, report_command
 from orchestrator.commands.runs import runs_command
 from orchestrator.conclusion import show
 from orchestrator.console import console
+from orchestrator.data_sets import read_data_set
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.evaluate import ServiceChoice, check_choice, evaluate
-from orchestrator.face_folder import read_face_folder
 from orchestrator.interruption import Interrupted
 from orchestrator.planning import Wish
 from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, SUBJECTS, Reading, Storage
 from orchestrator.run_folder import RunFolder
-from orchestrator.synthetic import PREFIX, read_synthetic_faces
+from orchestrator.synthetic import PREFIX
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 INCOMPLETE = 3
@@ -97,6 +97,7 @@ def _read_tls(certificate: Path | None, key: Path | None, authority: Path | None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110})
+@click.version_option(package_name="face-deid-bench", prog_name="orchestrator")
 def cli() -> None:
     """Measures how well adversarial cloaks protect face photographs from recognizers they were not made for."""
 
@@ -238,7 +239,7 @@ def evaluate_command(
     for choice in choices:
         check_choice(choice)
     wish = Wish(
-        faces=read_synthetic_faces(faces) if faces.startswith(PREFIX) else read_face_folder(Path(faces)),
+        faces=read_data_set(faces),
         source_models=source_models,
         target_models=target_models,
         methods=methods,

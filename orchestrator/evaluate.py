@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,7 @@ from orchestrator.progress import RunProgress
 from orchestrator.run_folder import RunFolder
 from orchestrator.runner import Runner
 from orchestrator.services import child_service
-from orchestrator.store import Journal, Store
+from orchestrator.store import LEASE_SECONDS, Journal, Store
 from orchestrator.subject import Services, SubjectObserver
 from rpc.tls import TlsMaterial
 
@@ -84,11 +84,13 @@ async def evaluate(
         holder = stack.enter_context(Holder(folder.holders))
         if holder.alone():
             folder.sweep(before_ns=holder.since_ns)
+        note = partial(console.print, style="yellow", markup=False, highlight=False)
+        for sentence in _what_the_file_system_lacks(folder, holder):
+            note(sentence)
         with console.status("starting the services"):
             protector_at, invader_at = await asyncio.gather(
                 *(stack.enter_async_context(_whereabouts(choice, folder, console)) for choice in (protector, invader))
             )
-        note = partial(console.print, style="yellow", markup=False, highlight=False)
         protector_client = ProtectorClient(protector_at.address, tls=protector.tls_in_use)
         stack.push_async_callback(protector_client.close)
         invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use, patience=patience, note=note)
@@ -173,6 +175,16 @@ async def _check_running(wish: Wish, protector: ServiceChoice, invader: ServiceC
             invader_client = InvaderClient(invader.address, tls=invader.tls)
             stack.push_async_callback(invader_client.close)
             await chosen_targets(wish, invader_client)
+
+
+def _what_the_file_system_lacks(folder: RunFolder, holder: Holder) -> Iterator[str]:
+    if not holder.can_lock:
+        yield (
+            f"{folder.root}: the file system has no locks: what a process that dies was working on is taken up by another "
+            f"after {LEASE_SECONDS:.0f} s, and what it left half written stays"
+        )
+    if not folder.syncs_names:
+        yield f"{folder.root}: the file system cannot sync folders: after a power cut the newest files may not be there"
 
 
 def _open_store(plan: Plan, folder: RunFolder, *, asked: str | None, patience: float, note: Callable[[str], None]) -> Store:

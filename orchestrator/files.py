@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 UNFINISHED = ".part-"  # how the name of a file begins that is being written
+# What file systems answer to an operation that they do not have.
+LACKING = frozenset({errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK})
 
 
 def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
@@ -34,16 +36,22 @@ def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
             Path(temporary).unlink()
         raise
     if durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Waits until the names in a folder are on the disk."""
+def sync_folder(folder: Path) -> bool:
+    """Waits until the names in a folder are on the disk; False where the file system, such as a share, has no way to.
+
+    Raises:
+        OSError: it has, and it failed.
+    """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno != errno.EINVAL:  # a file system that cannot do this for a folder
+        if error.errno not in LACKING:
             raise
+        return False
     finally:
         os.close(descriptor)
+    return True

@@ -11,6 +11,7 @@ from typing import Self
 from uuid import uuid4
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.files import LACKING
 
 SUFFIX = ".lock"
 UNLOCKED = ".unlocked"  # until the lock is taken
@@ -25,6 +26,7 @@ class Holder:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.can_lock = True  # whether the file system has locks; without them nobody is known to be dead
         self.name = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
 
     def __enter__(self) -> Self:
@@ -39,8 +41,9 @@ class Holder:
             self._folder.mkdir(mode=0o700, exist_ok=True)
             self._lock = os.open(unlocked, os.O_CREAT | os.O_RDWR, 0o600)
             try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX)
-                unlocked.rename(path)  # with the lock on it: nobody finds it without, and takes this process for dead
+                self.can_lock = _locked(self._lock)
+                if self.can_lock:
+                    unlocked.rename(path)  # with the lock on it: nobody finds it without, and takes this process for dead
             except OSError:
                 os.close(self._lock)
                 with suppress(OSError):
@@ -54,8 +57,9 @@ class Holder:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
+            path = self._path(self.name)
             with suppress(OSError):  # one that stays is taken for a dead one's, and removed by the next
-                self._path(self.name).unlink()
+                (path if self.can_lock else path.with_suffix(UNLOCKED)).unlink()
         finally:
             os.close(self._lock)
 
@@ -69,8 +73,10 @@ class Holder:
         return frozenset(name for name in holders if name != self.name and self._is_dead(self._path(name)))
 
     def alone(self) -> bool:
-        """Whether nobody else who is alive shares the folder."""
-        return all(path == self._path(self.name) or self._is_dead(path) for path in self._folder.glob(f"*{SUFFIX}"))
+        """Whether nobody else who is alive shares the folder; False where that cannot be told."""
+        return self.can_lock and all(
+            path == self._path(self.name) or self._is_dead(path) for path in self._folder.glob(f"*{SUFFIX}")
+        )
 
     def forget(self, *, but: Iterable[str]) -> None:
         """Removes the files of the dead that no lease names any more."""
@@ -95,3 +101,14 @@ class Holder:
         finally:
             os.close(descriptor)
         return True
+
+
+def _locked(descriptor: int) -> bool:
+    """Takes the lock; False where the file system has none."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    except OSError as error:
+        if error.errno not in LACKING:
+            raise
+        return False
+    return True

@@ -56,7 +56,7 @@ class RunProgress:
         if not self._console.is_terminal:
             task = self._bar.tasks[0]
             remaining = task.time_remaining
-            left = "" if remaining is None else f", about {remaining / 60:.0f} min left"
+            left = "" if remaining is None else f", about {_duration(remaining)} left"
             self._console.print(f"{self._description()}: {task.completed:.0f} of {task.total:.0f} observations{left}")
 
     def note(self, message: str) -> None:
@@ -65,3 +65,7 @@ class RunProgress:
 
     def _description(self) -> str:
         return f"subject {self._done} of {self._subjects}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.files import UNFINISHED, replace_file
+from orchestrator.files import UNFINISHED, replace_file, sync_folder
 from orchestrator.manifest import Plan, check_same_plan, software
 from orchestrator.protocol import Storage
 
@@ -103,6 +103,18 @@ class RunFolder:
                 file.touch(mode=0o600)
         except OSError as error:
             raise OrchestratorError(f"--run: {self.root} cannot be made: {error.strerror or error}") from error
+
+    @property
+    def syncs_names(self) -> bool:
+        """Whether its file system can wait until the names of files are on the disk.
+
+        Raises:
+            OrchestratorError: it cannot be told.
+        """
+        try:
+            return sync_folder(self.root)
+        except OSError as error:
+            raise OrchestratorError(f"--run: {self.root} cannot be written: {error.strerror or error}") from error
 
     def _claim(self) -> None:
         """Takes the first name that is free; of several that begin in the same second each makes another folder."""

@@ -11,10 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from command_line.options import PathOption
 from orchestrator import interruption
 from orchestrator.console import console
+from orchestrator.data_sets import read_data_set
 from orchestrator.errors import InputError, UnusableServiceError
-from orchestrator.face_folder import read_face_folder
 from orchestrator.files import replace_file
-from orchestrator.synthetic import PREFIX, read_synthetic_faces
+from orchestrator.synthetic import PREFIX
 from rpc.tls import TlsMaterial
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def conformance_command(
         show_checks(out)
         return
     choice = Choice(
-        faces=read_synthetic_faces(faces) if faces.startswith(PREFIX) else read_face_folder(Path(faces)),
+        faces=read_data_set(faces),
         only=only,
         skip=skip,
         may_spend=spend_budget,

@@ -11,7 +11,7 @@ from orchestrator.commands.store_option import store_option
 from orchestrator.console import console
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.report.pictures import kept_pictures
-from orchestrator.report.run import read_run
+from orchestrator.report.run import Run, read_run
 from orchestrator.run_folder import RunFolder
 
 
@@ -50,7 +50,16 @@ def _row(root: Path, store: str | None) -> list[Text]:
         return [Text(text) for text in (root.name, "", "", "", "", f"cannot be read: {error}", held)]
     grid = run.grid
     done = len(run.matrix.probes)
-    state = "no outcome: going on, or broken off" if run.going_on else "complete" if run.complete else "short cells"
     storage = run.storage if run.reading == "detected" else f"{run.storage}, read {run.reading}"
-    cells = [f"{done} of {run.subjects}", ", ".join(grid.source_models), ", ".join(grid.methods), storage, state, held]
+    cells = [f"{done} of {run.subjects}", ", ".join(grid.source_models), ", ".join(grid.methods), storage, _state(run), held]
     return [Text(text) for text in (root.name, *cells)]
+
+
+def _state(run: Run) -> str:
+    if run.held:
+        return "going on"
+    if not run.outcome:
+        return "broken off"
+    if (why := run.outcome.get("stopped_by")) is not None:
+        return f"stopped: {why}"
+    return "complete" if run.complete else "short cells"

@@ -46,11 +46,11 @@ class Reproduction:
 def notices(run: Run) -> Iterator[Notice]:
     """Why not everything stands, and why it cannot be compared: on top of the page, whatever was asked for."""
     expected = run.subjects * run.grid.observations_per_probe
-    if run.going_on:
+    if run.going_on or "stopped_by" in run.outcome:
         most = "" if run.until_halfwidth is None else " at most"
         yield Notice(
             "This run is not finished.",
-            f"It is still going, or was broken off: {run.observations:,} of{most} {expected:,} observations, of "
+            f"{_how_it_stands(run)}: {run.observations:,} of{most} {expected:,} observations, of "
             f"{len(run.matrix.probes)} of{most} {run.subjects} subjects. What stands here will change.",
         )
     elif not run.complete:
@@ -66,6 +66,13 @@ def notices(run: Run) -> Iterator[Notice]:
         yield Notice("Not the paper’s figures:", f"{run.caveat.partition(':')[0]}. They show how the bench works.")
     if run.subjects == 1:
         yield Notice("A single subject.", "Every share is 0 or 100 %, and its interval spans most of what is possible.")
+
+
+def _how_it_stands(run: Run) -> str:
+    if run.held:
+        return "It is still going"
+    why = run.outcome.get("stopped_by")
+    return "It was broken off" if why is None else f"It stopped ({why})"
 
 
 LOOKED_AT = (

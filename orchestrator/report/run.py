@@ -45,6 +45,7 @@ class Run:
     synthetic: bool  # the faces belong to nobody
     complete: bool  # every cell has N observations
     going_on: bool  # the manifest has no outcome yet, or none that says how many subjects were wanted
+    held: bool  # somebody works on it: a lease has not expired
 
     @property
     def name(self) -> str:
@@ -99,6 +100,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         if location != folder.observations and not observations.holds_run():
             raise InputError(elsewhere)
         matrix = observations.rank_matrix()
+        held = bool(observations.holders())
     finally:
         observations.close()
     until_halfwidth = manifest["protocol"].get("until_halfwidth")
@@ -119,6 +121,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         synthetic=synthetic,
         complete=wanted is not None and all(int(matrix.observed(cell).sum()) >= subjects for cell in grid.cells()),
         going_on="outcome" not in manifest or wanted is None,
+        held=held,
     )
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.files import replace_file
+from orchestrator.files import replace_file, sync_folder
 
 BEFORE, AFTER = b"what was there", b"what is to be there, and longer"
 
@@ -54,10 +54,12 @@ def test_any_other_file_waits_for_no_disk(disk: Disk) -> None:
     assert disk.target.read_bytes() == AFTER
 
 
-def test_a_file_system_that_syncs_no_folders_will_do(disk: Disk) -> None:
-    disk.folder_error = errno.EINVAL
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_that_syncs_no_folders_will_do(disk: Disk, code: int) -> None:
+    disk.folder_error = code
     replace_file(disk.target, AFTER, durable=True)
     assert disk.target.read_bytes() == AFTER
+    assert not sync_folder(disk.target.parent)
 
 
 def test_a_disk_that_fails_is_not_passed_over(disk: Disk) -> None:

@@ -1,5 +1,6 @@
 """Who works on a run is told from who is dead by a lock that lasts as long as the process."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -106,11 +107,11 @@ def test_what_others_write_is_younger_than_the_lock_of_whoever_was_alone(folder:
 def test_a_lock_that_cannot_be_taken_is_an_error_of_one_line_and_leaves_nothing(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unsupported(descriptor: int, operation: int) -> None:
-        raise OSError(95, "Operation not supported")
+    def broken(descriptor: int, operation: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(fcntl, "flock", unsupported)
-    with pytest.raises(OrchestratorError, match=r"\.lock: cannot be locked: Operation not supported$"):
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OrchestratorError, match=r"\.lock: cannot be locked: Input/output error$"):
         Holder(folder).__enter__()
     assert list(folder.iterdir()) == []
     assert open_files(folder) == []
@@ -136,3 +137,20 @@ def test_the_dead_stay_where_the_folder_became_read_only(unprivileged: Path) -> 
         unprivileged.chmod(0o700)
         holder.forget(but=())
     assert list(unprivileged.iterdir()) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK])
+def test_where_a_file_system_has_no_locks_nobody_is_taken_for_dead_or_knows_that_it_is_alone(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def flock(*_: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with Holder(folder) as one, Holder(folder) as other:
+        assert not one.can_lock
+        assert not one.alone()
+        assert one.dead([other.name, "somebody-1-2"]) == frozenset()
+        one.forget(but=())
+        assert len(list(folder.iterdir())) == 2
+    assert list(folder.iterdir()) == []

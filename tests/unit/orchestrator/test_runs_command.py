@@ -9,8 +9,9 @@ from orchestrator.cli import cli
 from orchestrator.commands.report import report
 from orchestrator.errors import InputError
 from orchestrator.report.run import read_run
+from orchestrator.store import Store
 from tests.unit.orchestrator.pages import by_id, parsed
-from tests.unit.orchestrator.reported import PEOPLE, changed, make_run, move_observations
+from tests.unit.orchestrator.reported import PEOPLE, PLAN, changed, make_run, move_observations
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
 
@@ -33,16 +34,29 @@ def listed(folder: Path) -> dict[str, str]:
     return {name: " ".join(text.split()) for name, text in lines.items()}
 
 
+def hold(root: Path) -> None:
+    """As an orchestrator that is working on the run."""
+    store = Store(root / "observations.sqlite", run=PLAN.digest())
+    store.draw(sorted(PLAN.faces.identities))
+    assert store.claim(wanted=3, holder="somebody") is not None
+    store.close()
+
+
 def test_runs_are_listed_with_how_far_they_are(tmp_path: Path) -> None:
     make_run(tmp_path / "whole", pictures=False)
     make_run(tmp_path / "begun", subjects=1, finished=False, pictures=False)
     make_run(tmp_path / "short", subjects=2, pictures=False)
+    make_run(tmp_path / "stopped", subjects=2, pictures=False, outcome={"stopped_by": "interrupted"})
+    make_run(tmp_path / "held", subjects=2, finished=False, pictures=False)
+    hold(tmp_path / "held")
     (tmp_path / "notes").mkdir()
     found = listed(tmp_path)
-    assert list(found) == ["begun", "short", "whole"]
+    assert list(found) == ["begun", "held", "short", "stopped", "whole"]
     assert found["whole"].startswith("3 of 3 compact-facenet, compact-resnet bim, illc jpeg, quality 95 complete none")
     assert "1 of 3" in found["begun"]
-    assert "no outcome: going on, or broken off" in found["begun"]
+    assert "broken off" in found["begun"]
+    assert "going on" in found["held"]
+    assert "stopped: interrupted" in found["stopped"]
     assert "2 of 3" in found["short"]
     assert "short cells" in found["short"]
 
