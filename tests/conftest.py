@@ -79,3 +79,22 @@ def postgres() -> Iterator[Cluster]:
     """A PostgreSQL server; one for all tests, so each takes a database of its own."""
     with running_cluster() as cluster:
         yield cluster
+
+
+@pytest.fixture
+def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are drawn, and written as blank files: encoding them takes most of a report's time."""
+    from matplotlib.figure import Figure  # only now: most tests draw nothing
+    from PIL import Image
+
+    from orchestrator.figures.save import Saved
+
+    def save(figure: Figure, folder: Path, name: str) -> Saved:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        saved = Saved(*(folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")))
+        saved.svg.write_text("<svg/>")
+        saved.pdf.write_bytes(b"%PDF")
+        Image.new("L", (1, 1)).save(saved.png)
+        return saved
+
+    monkeypatch.setattr("orchestrator.report.drawing.save", save)

@@ -32,6 +32,7 @@ from orchestrator.face_folder import FaceFolder, PhotoFile, read_face_folder
 from orchestrator.faces import Photo
 from orchestrator.planning import Wish
 from orchestrator.protocol import Storage
+from orchestrator.report.run import read_run
 from orchestrator.run_folder import RunFolder
 from orchestrator.synthetic import read_synthetic_faces
 from synthetic_faces import Population
@@ -1223,18 +1224,25 @@ async def test_a_service_that_is_gone_exits_with_1_and_one_line_that_says_how_to
     assert line.endswith(f"the same command with --run {bench.folder} goes on")
 
 
-async def test_ctrl_c_exits_with_130_and_says_how_to_go_on(bench: Bench) -> None:
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda value: str(value)
+)
+async def test_a_signal_ends_a_run_in_order_with_its_outcome_and_a_word_on_how_to_go_on(
+    bench: Bench, number: signal.Signals, status: int
+) -> None:
     bench.invader.hold = lambda shown: shown == Shown(draw("abcd")[1], "facenet", "bim", 8)
     async with bench.protector.serving() as protector, bench.invader.serving() as invader:
         process = await start(bench, protector, invader)
         await bench.invader.held.wait()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         program = await finish(process)
-    assert program.status == 130
+    assert program.status == status
     assert program.errors == (
-        f"interrupted by SIGINT; what was observed is kept, and the same command with --run {bench.folder} goes on\n"
+        f"interrupted by {number.name}; what was observed is kept, and the same command with --run {bench.folder} goes on\n"
     )
     assert observed(bench.folder)
+    assert manifest(bench.folder)["outcome"]["stopped_by"] == "interrupted"
+    assert not read_run(bench.folder).held
 
 
 async def test_whom_each_target_model_took_a_cloak_for_is_recorded(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""Folders on which permissions bind whoever runs the tests, and reports without the time that figures take."""
+"""Folders on which permissions bind whoever runs the tests."""
 
 import contextlib
 import os
@@ -8,10 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from matplotlib.figure import Figure
-from PIL import Image
-
-from orchestrator.figures.save import Saved
 
 NOBODY = 65534
 
@@ -28,18 +24,3 @@ def unprivileged() -> Iterator[Path]:
             os.seteuid(NOBODY)
         yield folder
         folder.chmod(0o700)
-
-
-@pytest.fixture
-def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are drawn, and written as blank files: encoding them takes most of a report's time."""
-
-    def save(figure: Figure, folder: Path, name: str) -> Saved:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        saved = Saved(*(folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")))
-        saved.svg.write_text("<svg/>")
-        saved.pdf.write_bytes(b"%PDF")
-        Image.new("L", (1, 1)).save(saved.png)
-        return saved
-
-    monkeypatch.setattr("orchestrator.report.drawing.save", save)

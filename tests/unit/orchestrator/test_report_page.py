@@ -127,9 +127,7 @@ def test_queries_are_pictures_not_observations(whole: Path) -> None:
 
 def test_a_run_that_is_going_on_is_reported_as_far_as_it_is(tmp_path: Path) -> None:
     page = page_of(make_run(tmp_path / "run", subjects=1, finished=False), allow_incomplete=True)
-    assert notices(page)[0].startswith(
-        "This run is not finished. It was broken off: 28 of 84 observations"
-    )
+    assert notices(page)[0].startswith("This run is not finished. It was broken off: 28 of 84 observations")
     assert {row[4] for row in by_id(page, "psr").rows()} == {"1*"}
 
 

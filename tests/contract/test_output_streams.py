@@ -1,0 +1,195 @@
+"""What a command does is done whatever becomes of what it prints: each command, with each kind of output."""
+
+import asyncio
+import io
+import json
+import os
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Queue
+
+import pytest
+
+from command_line.output import OUTPUT_LOST
+from orchestrator.__main__ import main
+from tests.contract.fakes import FakeInvader, FakeProtector
+from tests.contract.test_orchestrator_against_fakes import IDENTITIES, write_photo
+from tests.unit.orchestrator.reported import make_run
+
+LATIN, ASCII, HEAD, FULL, CLOSED = "latin-1", "ascii", "| head -1", "/dev/full", "closed"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a command works."""
+
+    folder: Path
+    protector: str
+    invader: str
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "runs" / "ε of Zoë"
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, what it needs, and what it leaves."""
+
+    arguments: Callable[[Place], Sequence[str | Path]]
+    results: Callable[[Place], Sequence[Path]] = lambda _: ()
+    prepare: Callable[[Place], object] = lambda _: None
+    status: int = 0
+
+
+def a_run(place: Place) -> None:
+    make_run(place.run)
+
+
+def two_runs(place: Place) -> None:
+    make_run(place.run)
+    make_run(place.folder / "runs" / "other")
+
+
+def photos(place: Place) -> None:
+    for level, identity in enumerate("abcd"):
+        write_photo(place.folder / "faces" / identity / "0.jpg", level=40 * level)
+
+
+COMMANDS = {
+    "evaluate": Command(
+        lambda place: (
+            *("evaluate", "--faces", place.folder / "faces", "--run", place.run, "--subjects", "2", "--epsilons", "4"),
+            *("--protector", place.protector, "--invader", place.invader, "--k", "1,5", "--methods", "bim"),
+            *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--discard-cloaks"),
+        ),
+        lambda place: (place.run / "psr.csv", place.run / "report" / "report.html"),
+        prepare=photos,
+    ),
+    "report": Command(
+        lambda place: ("report", place.run), lambda place: (place.run / "report" / "report.html",), prepare=a_run
+    ),
+    "compare": Command(
+        lambda place: ("compare", place.run, place.folder / "runs" / "other", "--csv", place.folder / "compared.csv"),
+        lambda place: (place.folder / "compared.csv",),
+        prepare=two_runs,
+    ),
+    "runs": Command(lambda place: ("runs", "--runs", place.folder / "runs"), prepare=two_runs),
+    "purge": Command(lambda place: ("purge", place.run, "--yes"), prepare=a_run),
+    "doctor": Command(lambda place: ("doctor", "--protector", place.protector, "--invader", place.invader), status=1),
+    "conformance": Command(
+        lambda place: (
+            *("conformance", "--protector", place.protector, "--only", "protector.methods"),
+            *("--json", place.folder / "outcomes.json", "--faces", place.folder / "faces"),
+        ),
+        lambda place: (place.folder / "outcomes.json",),
+        prepare=photos,
+        status=1,
+    ),
+    "help": Command(lambda _: ("evaluate", "--help")),
+    "bad input": Command(lambda _: ("report", "nowhere ε"), status=2),
+}
+
+
+@asynccontextmanager
+async def services() -> AsyncIterator[tuple[str, str]]:
+    protector = FakeProtector({"facenet": IDENTITIES})
+    invader = FakeInvader(dict.fromkeys(("facenet", "resnet50"), IDENTITIES))
+    async with protector.serving() as protecting, invader.serving() as invading:
+        yield protecting, invading
+
+
+@contextmanager
+def standard_output(kind: str) -> Iterator[None]:
+    """This process's own is of a kind while the context lasts."""
+    kept, before = os.dup(1), sys.stdout
+    reading, writing = os.pipe()
+    full = os.open("/dev/full", os.O_WRONLY)
+    reader = threading.Thread(target=_read, args=(reading,), kwargs={"to_the_end": kind != HEAD})
+    reader.start()
+    try:
+        os.dup2(full if kind == FULL else writing, 1)
+        os.close(writing)
+        encoding = kind if kind in (LATIN, ASCII) else "utf-8"
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), encoding=encoding)
+        if kind == CLOSED:
+            sys.stdout = None
+            os.close(1)
+        yield
+    finally:
+        sys.stdout = before
+        os.dup2(kept, 1)
+        reader.join()
+        for descriptor in (kept, full, reading):
+            os.close(descriptor)
+
+
+def _read(descriptor: int, *, to_the_end: bool) -> None:
+    with open(descriptor, "rb", closefd=False) as pipe:
+        pipe.readline()
+        if to_the_end:
+            pipe.read()
+
+
+def exit_status(command: Command, place: Place, monkeypatch: pytest.MonkeyPatch) -> int | str | None:
+    monkeypatch.setattr(sys, "argv", ["orchestrator", *map(str, command.arguments(place))])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    """With services in a thread of their own: commands run in the main one, to which signals come."""
+    addresses: Queue[tuple[str, str]] = Queue()
+    stop = asyncio.Event()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with services() as serving:
+            addresses.put(serving)
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    yield Place(tmp_path, *addresses.get())
+    loop.call_soon_threadsafe(stop.set)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.usefixtures("blank_figures")
+@pytest.mark.parametrize("output", [LATIN, ASCII, HEAD, FULL, CLOSED])
+@pytest.mark.parametrize("name", COMMANDS)
+def test_what_a_command_does_is_done_whatever_becomes_of_its_output(
+    place: Place, name: str, output: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    command = COMMANDS[name]
+    command.prepare(place)
+    with standard_output(output):
+        status = exit_status(command, place, monkeypatch)
+    errors = capfd.readouterr().err
+    assert [path for path in command.results(place) if not path.stat().st_size] == []
+    assert (status or 0) == (OUTPUT_LOST if output == FULL and not command.status else command.status), errors
+    assert ("standard output cannot be written: No space left on device" in errors) == (output == FULL and status != 2)
+
+
+async def test_an_evaluation_whose_reader_went_away_ends_with_its_outcome_and_its_report(tmp_path: Path) -> None:
+    async with services() as (protector, invader):
+        place = Place(tmp_path, protector, invader)
+        photos(place)
+        arguments = (sys.executable, "-P", "-m", "orchestrator", *map(str, COMMANDS["evaluate"].arguments(place)))
+        process = await asyncio.create_subprocess_exec(
+            *("bash", "-c", '"$@" | head -1; exit ${PIPESTATUS[0]}', "bash", *arguments),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        printed, errors = await process.communicate()
+    assert (process.returncode, errors) == (0, b"")
+    assert printed.startswith(b"run folder ")
+    assert json.loads((place.run / "manifest.json").read_bytes())["outcome"]["subjects_wanted"] == 2
+    assert (place.run / "report" / "report.html").exists()
