@@ -56,7 +56,7 @@ class RunProgress:
         if not self._console.is_terminal:
             task = self._bar.tasks[0]
             remaining = task.time_remaining
-            left = "" if remaining is None else f", about {_duration(remaining)} left"
+            left = "" if remaining is None else f", about {duration(remaining)} left"
             self._console.print(f"{self._description()}: {task.completed:.0f} of {task.total:.0f} observations{left}")
 
     def note(self, message: str) -> None:
@@ -67,5 +67,6 @@ class RunProgress:
         return f"subject {self._done} of {self._subjects}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """A time as people say it: in minutes from two on."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"

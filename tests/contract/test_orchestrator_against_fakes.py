@@ -372,6 +372,10 @@ async def test_where_the_draw_runs_out_the_run_is_short_and_says_so(bench: Bench
     bench.protector.faceless = {"a", "b", "c"}
     evaluated = await bench.evaluate(allow_incomplete=True)
     assert not evaluated.finished.complete
+    assert "Asking again does not help: of the 4 identities that every model knows, 3 have no photo that can be used" in (
+        evaluated.printed
+    )
+    assert "asks again for what is missing" not in evaluated.printed
     assert evaluated.outcome["subjects"] == ["d/0.jpg"]
     assert {row["n"] for row in evaluated.rows().values()} == {"1"}
     assert "INCOMPLETE: 10 cells have fewer than 4 observations" in evaluated.printed
@@ -666,6 +670,36 @@ async def test_a_label_set_that_is_not_the_one_stated_is_refused(bench: Bench, m
 
 
 # What a service does not have
+
+
+@pytest.mark.parametrize(
+    ("running", "changes", "said"),
+    [
+        ("protector", {"source_models": ("senet50",)}, "--source-models: "),
+        ("protector", {"methods": ("cw",)}, "--methods: "),
+        ("invader", {"target_models": ("senet50",)}, "--target-models: "),
+        ("invader", {"ks": (1, 500)}, "--k: "),
+    ],
+)
+async def test_what_a_running_service_lacks_is_told_before_another_is_started_or_a_folder_made(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, running: str, changes: dict[str, Any], said: str
+) -> None:
+    def start(*_: object, **__: object) -> None:
+        raise AssertionError("a service was started")
+
+    monkeypatch.setattr("orchestrator.evaluate.child_service", start)
+    async with bench.protector.serving() as protector, bench.invader.serving() as invader:
+        with pytest.raises(InputError, match=f"^{said}"):
+            await evaluate(
+                bench.wish(**changes),
+                protector=ServiceChoice("protector", protector if running == "protector" else None, None),
+                invader=ServiceChoice("invader", invader if running == "invader" else None, None),
+                folder=RunFolder(bench.folder),
+                keep_cloaks=True,
+                subjects_in_flight=1,
+                console=Console(file=io.StringIO()),
+            )
+    assert not bench.folder.exists()
 
 
 async def test_models_of_the_paper_that_are_missing_are_reported_and_the_others_run(bench: Bench) -> None:

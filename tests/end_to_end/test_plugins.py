@@ -15,8 +15,15 @@ from tests.plugin_distributions import install
 
 METHODS, RECOGNIZERS = "protector_service.methods", "recognizers"
 
-METHOD = """
+LINES = 10_000  # that a plug-in prints when it is imported, and again when it first crafts: more than a pipe holds
+METHOD = f"""
     from protector_service.methods.bim import BasicIterativeMethod
+
+    def talk(when):
+        for number in range({LINES}):
+            print("plug-in:", when, number, flush=True)
+
+    talk("imported")
 
     class Halfway(BasicIterativeMethod):
         name = "halfway"
@@ -24,6 +31,9 @@ METHOD = """
         shares_trajectory = False
 
         def n_iter(self, epsilon):
+            if not type(self).__dict__.get("talked"):
+                type(self).talked = True
+                talk("crafting")
             return super().n_iter(epsilon) // 2
 """
 NETWORK = """
@@ -65,7 +75,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     weights = load_file(embedded.FOLDER / "compact-facenet.safetensors")
     save_file({f"mine.{name}": tensor for name, tensor in weights.items()}, checkpoints / "mine.safetensors")
     (checkpoints / "labels.txt").write_bytes((embedded.FOLDER / "labels.txt").read_bytes())
-    command = [sys.executable, "-m", "orchestrator", "evaluate", "--run", str(folder), "--subjects", "2", "--k", "1"]
+    command = [sys.executable, "-P", "-m", "orchestrator", "evaluate", "--run", str(folder), "--subjects", "2", "--k", "1"]
     command += ["--protector-checkpoints", str(checkpoints), "--invader-checkpoints", str(checkpoints)]
     command += ["--source-models", "my-facenet", "--target-models", "my-facenet"]
     command += ["--methods", "bim,illc,fgsm,pgd,halfway", "--epsilons", "4,32"]
@@ -82,6 +92,11 @@ def test_methods_and_network_of_plug_ins_are_run_beside_this_project_s_own(run: 
     assert set(psr[psr.method == "none"].psr) == {0.0}, "the network knows the people of its checkpoint"
     assert set(psr[(psr.method == "halfway") & (psr.epsilon == 32)].psr) == {100.0}
     assert set(psr.n) == {2}
+
+
+def test_what_a_plug_in_prints_is_in_the_service_s_log(run: Run) -> None:
+    printed = [line for line in (run.folder / "logs" / "protector.log").read_text().splitlines() if "plug-in: " in line]
+    assert printed == [f"plug-in: {when} {number}" for when in ("imported", "crafting") for number in range(LINES)]
 
 
 def test_every_method_has_its_table_and_its_place_in_the_report(run: Run) -> None:

@@ -1,11 +1,13 @@
 """What the command line refuses: one line that names the option, what was expected and what came."""
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from orchestrator.__main__ import main
+from orchestrator.cli import cli
 
 Output = pytest.CaptureFixture[str]
 
@@ -137,3 +139,26 @@ def test_a_run_folder_that_cannot_be_made_is_one_line(faces: Path, monkeypatch: 
         main()
     assert stopped.value.code == 1
     assert capfd.readouterr().err == f"error: --run: {run} cannot be made: Not a directory\n"
+
+
+@pytest.mark.parametrize("option", ["--run", "--runs", "--protector-checkpoints", "--tls-key"])
+def test_every_path_option_knows_the_home_of_its_user(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    (parameter,) = [each for each in cli.commands["evaluate"].params if option in each.opts]
+    assert parameter.type.convert("~/x", parameter, None) == Path("/home/ann/x")
+    assert parameter.type.convert("~nobody-of-that-name/x", parameter, None) == Path("~nobody-of-that-name/x")
+
+
+def test_a_data_set_is_looked_for_in_the_home_of_its_user(
+    faces: Path, monkeypatch: pytest.MonkeyPatch, capfd: Output
+) -> None:
+    monkeypatch.setenv("HOME", str(faces.parent))
+    reason = refused(["evaluate", "--faces", "~/nowhere"], monkeypatch, capfd)
+    assert str(faces.parent / "nowhere") in reason
+
+
+def test_it_says_its_version(monkeypatch: pytest.MonkeyPatch, capfd: Output) -> None:
+    monkeypatch.setattr(sys, "argv", ["orchestrator", "--version"])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert (end.value.code, capfd.readouterr().out) == (0, f"orchestrator, version {version('face-deid-bench')}\n")

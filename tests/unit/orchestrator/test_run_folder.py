@@ -475,3 +475,36 @@ def test_a_disk_that_fills_up_is_one_line(folder: RunFolder, monkeypatch: pytest
     monkeypatch.setattr("tempfile.mkstemp", full)
     with pytest.raises(OrchestratorError, match=r"cannot be written: No space left on device$"):
         folder.keep_cloak("ab" * 32, ".jpg", b"cloak")
+
+
+def test_new_folders_of_the_same_name_are_made_beside_each_other(tmp_path: Path) -> None:
+    folders = [RunFolder(tmp_path / "runs" / "20260101-120000", new=True) for _ in range(3)]
+    for folder in folders:
+        folder.create()
+    names = ["20260101-120000", "20260101-120000-2", "20260101-120000-3"]
+    assert [folder.root.name for folder in folders] == names
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == names
+    folders[1].create()
+    assert folders[1].root.name == names[1]
+
+
+def test_a_folder_that_is_not_asked_to_be_new_is_gone_on_with(folder: RunFolder) -> None:
+    folder.bind(PLAN)
+    again = RunFolder(folder.root)
+    again.create()
+    assert again.begun
+
+
+@pytest.mark.parametrize("code", [errno.EBADF, errno.EOPNOTSUPP])
+def test_a_folder_whose_names_cannot_be_synced_says_so_and_is_used(
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def fsync(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(code, os.strerror(code))
+
+    assert folder.syncs_names
+    monkeypatch.setattr(os, "fsync", fsync)
+    assert not folder.syncs_names
+    folder.bind(PLAN)
+    assert folder.begun
