@@ -1,21 +1,32 @@
 """Images from and to the wire. What comes from outside is limited before it is decoded."""
 
 import io
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from rpc.errors import ServiceError, invalid_argument
+from rpc.bare_image import BadImageError, BareImage, damaged, truncated
+from rpc.errors import invalid_argument
+from rpc.image_formats import bare_image
 from rpc.jpeg_scans import scans_of
+from rpc.orientation import orientation_of
 
-FORMATS = ("JPEG", "PNG")
 # What costs more than its bytes and pixels say. In a strip of a photo MTCNN looks for the smallest of faces, at 4 GB and
 # minutes for 50 megapixels; every scan of a progressive JPEG goes over all pixels, and 16 MB hold hours of empty ones.
 LONGEST_SIDE = 16_384  # pixels
 MOST_SCANS = 100  # a progressive JPEG has about ten
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 @dataclass(frozen=True)
@@ -32,76 +43,80 @@ class ImageLimits:
 def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[np.uint8]:
     """Decodes a JPEG or PNG to RGB (H, W, 3), uint8, EXIF orientation applied.
 
-    Grey, CMYK, palette and 16-bit images are converted; alpha is laid over white.
+    Grey, CMYK, palette and 16-bit images are converted; alpha is laid over white. But for the orientation no metadata
+    counts: Pillow does not see it, so that none of it, damaged or not, changes a pixel, is warned of, or costs a photo.
 
     Raises:
         ServiceError: INVALID_ARGUMENT for `field`: empty, too large, too long, of too many scans, not JPEG or PNG, animated,
             truncated or damaged.
     """
-    if not encoded:
-        raise invalid_argument(field, expected="a JPEG or PNG image", actual="nothing")
     if len(encoded) > limits.most_bytes:
         raise invalid_argument(field, expected=f"at most {limits.most_bytes} bytes", actual=f"{len(encoded)} bytes")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what Pillow thinks of a damaged image's metadata
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        try:
-            with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-                _check_header(image, field=field, limits=limits)
-                if image.format == "PNG":
-                    _check_png_is_whole(encoded)
-                else:
-                    _check_scans(encoded, field=field)
-                image.load()
-                return _to_rgb(image)
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise _too_many_pixels(field, "more", limits) from error
-        except UnidentifiedImageError as error:
-            raise invalid_argument(field, expected="a JPEG or PNG image", actual=f"{len(encoded)} other bytes") from error
-        except ServiceError:
-            raise
-        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damage
-            raise invalid_argument(field, expected="a whole image", actual="a truncated or damaged one") from error
+    try:
+        bare = bare_image(encoded)
+        check_cost(bare, limits=limits)
+        _check_still(bare)
+        return _decoded(bare)
+    except BadImageError as error:
+        raise invalid_argument(field, expected=error.expected, actual=error.actual) from error
 
 
-def _check_header(image: Image.Image, *, field: str, limits: ImageLimits) -> None:
-    if image.width * image.height > limits.most_pixels:
-        raise _too_many_pixels(field, f"{image.width} x {image.height}", limits)
-    if max(image.size) > LONGEST_SIDE:
-        raise invalid_argument(
-            field, expected=f"at most {LONGEST_SIDE} pixels a side", actual=f"{image.width} x {image.height}"
-        )
-    # A phone's JPEG may carry further pictures (MPO) after the photo; an animation has no one photo.
-    if image.format == "PNG" and getattr(image, "n_frames", 1) > 1:
-        raise invalid_argument(field, expected="a still image", actual="an animated one")
+def check_cost(bare: BareImage, *, limits: ImageLimits) -> None:
+    """Looks at what an image states, before its pixels are decoded.
+
+    Raises:
+        BadImageError: it has too many pixels or scans, is too long, or has no pixels at all.
+    """
+    actual = f"{bare.width} x {bare.height}"
+    most_pixels = min(limits.most_pixels, Image.MAX_IMAGE_PIXELS or limits.most_pixels)
+    if bare.width * bare.height > most_pixels:
+        raise BadImageError(expected=f"at most {most_pixels} pixels", actual=actual)
+    if bare.width * bare.height == 0:
+        raise BadImageError(expected="at least one pixel", actual=actual)
+    if max(bare.width, bare.height) > LONGEST_SIDE:
+        raise BadImageError(expected=f"at most {LONGEST_SIDE} pixels a side", actual=actual)
+    if bare.format == "JPEG" and (scans := scans_of(bare.encoded)) > MOST_SCANS:
+        raise BadImageError(expected=f"a JPEG of at most {MOST_SCANS} scans", actual=str(scans))
 
 
-def _check_png_is_whole(encoded: bytes) -> None:
-    """Pillow decodes a PNG that ends early where its pixels happen to be complete; verify() reads to the end."""
-    with Image.open(io.BytesIO(encoded), formats=FORMATS) as image:
-        image.verify()
+def _check_still(bare: BareImage) -> None:
+    """A phone's JPEG may carry further pictures (MPO) after the photo; an animation has no one photo."""
+    if bare.animated:
+        raise BadImageError(expected="a still image", actual="an animated one")
 
 
-def _check_scans(encoded: bytes, *, field: str) -> None:
-    if (scans := scans_of(encoded)) > MOST_SCANS:
-        raise invalid_argument(field, expected=f"a JPEG of at most {MOST_SCANS} scans", actual=str(scans))
+def _decoded(bare: BareImage) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(bare.encoded), formats=(bare.format,)) as image:
+            image.load()
+            return _to_rgb(_upright(image, orientation_of(bare.exif)))
+    except MemoryError:
+        raise  # which says nothing of the image
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damage
+        raise _undecodable(bare) from error
 
 
-def _too_many_pixels(field: str, actual: str, limits: ImageLimits) -> ServiceError:
-    return invalid_argument(field, expected=f"at most {limits.most_pixels} pixels", actual=actual)
+def _undecodable(bare: BareImage) -> BadImageError:
+    if bare.ended:
+        return damaged(bare.format, "its pixels cannot be decoded")
+    return truncated(bare.format, "it ends before its end mark")
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip
-        levels = np.asarray(upright)
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip
+        levels = np.asarray(image)
         high_bytes = (levels >> 8).clip(0, 255).astype(np.uint8)
-        high_bytes[levels == upright.info.get("transparency", -1)] = 255
-        upright = Image.fromarray(high_bytes)
-    if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
-        upright = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return np.asarray(upright.convert("RGB"))
+        high_bytes[levels == image.info.get("transparency", -1)] = 255
+        image = Image.fromarray(high_bytes)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(image.convert("RGB"))
 
 
 def encode_jpeg(pixels: NDArray[np.uint8], *, quality: int) -> bytes:

@@ -69,7 +69,7 @@ async def test_the_list_says_how_many_candidates_can_be_had() -> None:
     ("changes", "message"),
     [
         ({"image": b"nothing"}, "image: expected a JPEG or PNG image, got 7 other bytes"),
-        ({"image": IMAGE[:300]}, "image: expected a whole image, got a truncated or damaged one"),
+        ({"image": IMAGE[:300]}, "image: expected a whole image, got a truncated JPEG: it ends within its header"),
         ({"k": 0}, "k: expected 1..5 candidates of small, got 0"),
         ({"k": 6}, "k: expected 1..5 candidates of small, got 6"),
         ({"target_models": []}, "target_models: expected at least one target model, got none"),

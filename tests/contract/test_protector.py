@@ -51,8 +51,8 @@ async def craft(service: Serving, **changes: Any) -> list[protector_pb2.CraftRes
     ("changes", "message"),
     [
         ({"photo": b""}, "photo: expected a JPEG or PNG image, got nothing"),
-        ({"photo": b"GIF89a"}, "photo: expected a JPEG or PNG image, got 6 other bytes"),
-        ({"photo": PHOTO[:400]}, "photo: expected a whole image, got a truncated or damaged one"),
+        ({"photo": b"GIF89a"}, "photo: expected a JPEG or PNG image, got a GIF; convert it to JPEG or PNG"),
+        ({"photo": PHOTO[:400]}, "photo: expected a whole image, got a truncated JPEG: it ends within its header"),
         ({"photo": bytes(200_001)}, "photo: expected at most 200000 bytes, got 200001 bytes"),
         ({"photo": BLANK}, "photo: expected a face that MTCNN finds, got none"),
         ({"epsilons": [256]}, "epsilons[0]: expected 0..255 levels, got 256"),

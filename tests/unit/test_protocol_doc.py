@@ -32,6 +32,7 @@ from protector_service.methods.method import iterations
 from protector_service.methods.noise import RandomNoise
 from protector_service.request import MOST_EPSILON
 from recognizers.label_set import LabelSet
+from rpc.bare_image import MOST_PARTS
 from rpc.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
 from rpc.errors import FieldViolation, ServiceError
 from rpc.images import LONGEST_SIDE, MOST_SCANS, ImageLimits
@@ -243,6 +244,7 @@ def test_the_limits_are_those_of_the_code() -> None:
         "pixels": images.most_pixels,
         "side": LONGEST_SIDE,
         "scans": MOST_SCANS,
+        "parts": MOST_PARTS,
         "epsilon": MOST_EPSILON,
         "cloaks": protector["most_rows"].default,
         "page": MOST_PER_PAGE,

@@ -2,9 +2,22 @@
 
 import struct
 import zlib
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+# What a viewer does to the stored pixels, by EXIF 2.3, tag 0x0112.
+UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+    1: lambda pixels: pixels,
+    2: np.fliplr,
+    3: lambda pixels: np.rot90(pixels, 2),
+    4: np.flipud,
+    5: lambda pixels: pixels.transpose(1, 0, 2),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).transpose(1, 0, 2),
+    8: lambda pixels: np.rot90(pixels, 1),
+}
 
 GREY, RGB, PALETTE, GREY_ALPHA, RGBA = 0, 2, 3, 4, 6  # PNG's colour types
 
@@ -34,3 +47,18 @@ def jpeg_header(width: int, height: int) -> bytes:
     components = b"".join(bytes((number, 0x11, 0)) for number in (1, 2, 3))
     frame = struct.pack(">HBHHB", 8 + len(components), 8, height, width, 3) + components
     return b"\xff\xd8\xff\xe0\x00\x10JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00\xff\xc0" + frame + b"\xff\xda\x00\x02"
+
+
+def segment(marker: int, content: bytes) -> bytes:
+    """A segment of a JPEG's header."""
+    return bytes((0xFF, marker)) + struct.pack(">H", 2 + len(content)) + content
+
+
+Entry = tuple[int, int, int, bytes]  # of EXIF: tag, type, count, value or offset
+
+
+def exif(entries: Sequence[Entry], *, order: str = "<", stated: int | None = None) -> bytes:
+    """EXIF of one directory, as a TIFF structure; `stated` is how many entries it says that it has."""
+    body = b"".join(struct.pack(order + "HHL", *entry[:3]) + entry[3].ljust(4, b"\0")[:4] for entry in entries)
+    head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "LH", 8, len(entries) if stated is None else stated)
+    return head + body + bytes(4)

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rpc.bare_image import MOST_PARTS
 from rpc.errors import ServiceError
 from rpc.images import LONGEST_SIDE, MOST_SCANS, ImageLimits, decode_image
 from rpc.jpeg_scans import scans_of
+from tests.unit.rpc.pictures import chunk, segment
 
 START_OF_SCAN, END = b"\xff\xda", b"\xff\xd9"
 
@@ -75,3 +77,19 @@ def test_a_thumbnail_within_the_metadata_and_a_film_after_the_photo_are_no_scans
     assert scans_of(photo) == 1
     film = b"\0\2" + (START_OF_SCAN + b"\0\2") * (MOST_SCANS + 1)
     assert decode(photo + film) == (48, 64, 3)
+
+
+def with_parts(kind: str, parts: int) -> bytes:
+    """An image of as many chunks, or segments before its pixels, the further of which hold nothing."""
+    image = encoded(16, 16, kind)
+    if kind == "PNG":
+        return image[:33] + chunk(b"teSt", b"") * (parts - image.count(b"IDAT") - 1) + image[33:]
+    header = ("JFIF", "DQT", "DQT", "SOF", "DHT", "DHT", "DHT", "DHT", "SOS")
+    return image[:2] + segment(0xFE, b"") * (parts - len(header)) + image[2:]
+
+
+@pytest.mark.parametrize(("kind", "parts"), [("PNG", "chunks"), ("JPEG", "segments before its pixels")])
+def test_an_image_of_very_many_parts_is_refused_whatever_they_hold(kind: str, parts: str) -> None:
+    most = MOST_PARTS - 1 if kind == "PNG" else MOST_PARTS  # IEND is a chunk too
+    assert decode(with_parts(kind, most)) == (16, 16, 3)
+    assert refusal(with_parts(kind, most + 1)) == f"photo: expected a {kind} of at most {MOST_PARTS} {parts}, got more"
