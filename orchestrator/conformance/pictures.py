@@ -2,7 +2,6 @@
 
 import io
 import struct
-import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,15 +9,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, JpegImagePlugin
+from PIL import ExifTags, Image, JpegImagePlugin
 
 from orchestrator.conformance.check import Failed
 from orchestrator.conformance.containers import further
-from rpc.images import encode_jpeg, encode_png
+from rpc.bare_image import BadImageError
+from rpc.image_formats import bare_image
+from rpc.images import ImageLimits, check_cost, decode_image, encode_jpeg, encode_png
 
 Levels = NDArray[np.int16]  # (H, W, 3) RGB, 0..255
 
-_BESIDE = ("exif", "icc_profile", "transparency")
 _TURNED = 6  # in EXIF: the first row is the right side
 _PNG_DEPTH, _PNG_COLOUR = 24, 25  # offsets in a file
 _LARGE_PIXELS = 3_000_000
@@ -33,7 +33,7 @@ class Picture:
     format: str  # "PNG" or "JPEG"
     mode: str  # Pillow's: "RGB" where it is three channels of 8 bits
     still: bool
-    beside: str  # what stands beside the pixels: EXIF, a colour profile, transparency, and all that no decoder needs
+    beside: str  # what stands beside the pixels: all that no decoder of RGB needs, in words; "" where there is nothing
     sampling: str  # of a JPEG's chroma
     tables: tuple[tuple[int, ...], ...]  # a JPEG's quantization, of each component
     channel_bits: int
@@ -48,27 +48,28 @@ def seen(encoded: bytes, what: str) -> Picture:
     """What an image is, decoded.
 
     Raises:
-        Failed: it is no whole JPEG or PNG.
+        Failed: it is no whole JPEG or PNG, or larger than services send any.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG")) as image:
-                still = getattr(image, "n_frames", 1) == 1
-                beside = ", ".join([*(key for key in _BESIDE if key in image.info), *further(encoded)])
-                tables = tuple(tuple(image.quantization[table]) for *_, table in getattr(image, "layer", ()))  # type: ignore[attr-defined]
-                levels = np.asarray(image.convert("RGB"), dtype=np.int16)
-                sampling = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(JpegImagePlugin.get_sampling(image), "another")
-                bits = encoded[_PNG_DEPTH] if image.format == "PNG" else 8
-                return Picture(levels, str(image.format), image.mode, still, beside, sampling, tables, bits)
-        except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damage
-            raise Failed(f"{what}: expected a whole JPEG or PNG image, got {len(encoded)} bytes that are none") from error
+    try:
+        bare = bare_image(encoded)
+        check_cost(bare, limits=ImageLimits())
+    except BadImageError as error:
+        raise Failed(f"{what}: expected {error.expected}, got {error.actual}") from error
+    try:
+        with Image.open(io.BytesIO(bare.encoded), formats=(bare.format,)) as image:
+            tables = tuple(tuple(image.quantization[table]) for *_, table in getattr(image, "layer", ()))  # type: ignore[attr-defined]
+            levels = np.asarray(image.convert("RGB"), dtype=np.int16)
+            sampling = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(JpegImagePlugin.get_sampling(image), "another")
+            bits = bare.encoded[_PNG_DEPTH] if bare.format == "PNG" else 8
+            beside = ", ".join(further(encoded))
+            return Picture(levels, bare.format, image.mode, not bare.animated, beside, sampling, tables, bits)
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damage
+        raise Failed(f"{what}: expected a whole JPEG or PNG image, got {len(encoded)} bytes that are none") from error
 
 
 def upright(photo: bytes) -> NDArray[np.uint8]:
-    """A photo's RGB levels (H, W, 3), EXIF orientation applied."""
-    with Image.open(io.BytesIO(photo)) as image:
-        return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+    """A photo's RGB levels (H, W, 3), as services are to take them."""
+    return decode_image(photo, field="photo", limits=ImageLimits())
 
 
 def reread(encoded: bytes) -> NDArray[np.uint8]:
@@ -79,7 +80,7 @@ def reread(encoded: bytes) -> NDArray[np.uint8]:
 
 def luma(jpeg: bytes) -> NDArray[np.int16]:
     """A JPEG's luma (H, W) as it is stored, whatever its chroma is."""
-    with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
+    with Image.open(io.BytesIO(bare_image(jpeg).encoded), formats=("JPEG",)) as image:
         image.draft("L", image.size)
         return np.asarray(image.convert("L"), dtype=np.int16)
 

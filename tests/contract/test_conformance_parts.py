@@ -1,8 +1,12 @@
 """What checks are made of: error texts, unknown fields, choosing, and a check that breaks."""
 
 import io
+import warnings
+from collections.abc import Iterator
+from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from deid.invader.v1 import invader_pb2
 from google.rpc.error_details_pb2 import ErrorInfo
@@ -12,14 +16,15 @@ from PIL import Image
 from orchestrator.conformance.catalogue import KNOWN, PROTECTOR_CHECKS
 from orchestrator.conformance.check import Check, Failed, Verdict, check, none_wrong
 from orchestrator.conformance.containers import further
+from orchestrator.conformance.pictures import bombs, seen, upright
 from orchestrator.conformance.refusal import Refusal, refusal_of
 from orchestrator.conformance.show import as_junit
 from orchestrator.conformance.suite import chosen, run_checks
 from orchestrator.conformance.texts import unclean
 from orchestrator.conformance.unknown_fields import unknown_fields
 from orchestrator.errors import InputError
-from rpc.errors import busy, invalid_argument, not_found, too_slow
-from rpc.images import encode_jpeg, encode_png
+from rpc.errors import ServiceError, busy, invalid_argument, not_found, too_slow
+from rpc.images import ImageLimits, decode_image, encode_jpeg, encode_png
 from rpc.status import trailers_of
 from tests.networks import probe
 
@@ -55,10 +60,27 @@ def test_texts_that_tell_of_the_inside_are_found(text: str) -> None:
     assert list(unclean([refusal(text)]))
 
 
+def refused_images() -> Iterator[ServiceError]:
+    """What is said of files that are no image, or no whole one."""
+    png = encode_png(probe(side=16))
+    at = png.index(b"IDAT")
+    others = (b"", b"GIF89a", b"II*\0", b"\0\5\x16\7", b"<html>", b"version https://git-lfs", bytes(9), b"no image")
+    for encoded in (
+        *others,
+        png[:-9],
+        png[:at] + b"x" + png[at + 1 :],
+        png[:at] + b"X" + png[at + 1 :],
+        png[:-20] + png[-12:],
+    ):
+        with pytest.raises(ServiceError) as refused:
+            decode_image(encoded, field="image", limits=ImageLimits())
+        yield refused.value
+
+
 def test_texts_of_our_own_errors_are_clean() -> None:
     errors = [
         invalid_argument("epsilons[1]", expected="0..255 levels", actual="-1"),
-        invalid_argument("image", expected="a JPEG or PNG image", actual="9 other bytes"),
+        *refused_images(),
         not_found("source_model", "vgg", known=["compact-facenet", "compact-senet"]),
         busy("3 cloaks are asked for already", retry_after_ms=1000),
         too_slow(60),
@@ -193,3 +215,64 @@ def test_what_stands_beside_the_pixels_of_a_file_is_found() -> None:
     progressive = io.BytesIO()
     Image.fromarray(pixels).save(progressive, "JPEG", progressive=True)
     assert list(further(progressive.getvalue())) == []
+
+
+def test_an_image_that_came_is_seen_with_what_stands_beside_its_pixels() -> None:
+    pixels = probe(side=16)
+    plain = seen(encode_png(pixels), "the cloak")
+    assert (plain.format, plain.mode, plain.channel_bits, plain.still, plain.beside) == ("PNG", "RGB", 8, True, "")
+    assert np.array_equal(plain.levels, pixels)
+    turned = io.BytesIO()
+    Image.fromarray(pixels).save(turned, "PNG", exif=b"II*\0", icc_profile=b"of no colours", transparency=(0, 0, 0))
+    beside = seen(turned.getvalue(), "the cloak").beside
+    assert all(chunk in beside for chunk in ("a chunk eXIf of 4 bytes", "a chunk iCCP of ", "a chunk tRNS of 6 bytes"))
+    frames = io.BytesIO()
+    Image.fromarray(pixels).save(frames, "PNG", save_all=True, append_images=[Image.new("RGB", (16, 16))])
+    assert not seen(frames.getvalue(), "the cloak").still
+
+
+WITHOUT_END = encode_png(probe(side=16))[:-12]
+
+
+@pytest.mark.parametrize(
+    ("encoded", "told"),
+    [
+        (b"GIF89a", "the cloak: expected a JPEG or PNG image, got a GIF; convert it to JPEG or PNG"),
+        (
+            encode_png(probe(side=16))[:-12],
+            "the cloak: expected a whole image, got a truncated PNG: it ends before its last chunk",
+        ),
+        (list(bombs())[1][1], "the cloak: expected at most 50000000 pixels, got 200000 x 200000"),
+    ],
+)
+def test_an_image_that_came_and_is_none_is_told_why(encoded: bytes, told: str) -> None:
+    with pytest.raises(Failed) as failed:
+        seen(encoded, "the cloak")
+    assert str(failed.value) == told
+
+
+@pytest.mark.filterwarnings("error")
+def test_what_stands_beside_the_pixels_that_came_is_not_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor are the filters of warnings set aside for that: they are the process's, and other threads go by them."""
+    before, opening, during = list(warnings.filters), Image.open, []
+
+    def spied(*args: Any, **parameters: Any) -> Image.Image:
+        during.append(list(warnings.filters))
+        return opening(*args, **parameters)
+
+    monkeypatch.setattr(Image, "open", spied)
+    jpeg, index = encode_jpeg(probe(side=16), quality=95), b"\xff\xe2\x00\x0eMPF\0no index"
+    assert seen(jpeg[:2] + index + jpeg[2:], "the cloak").beside == "a segment 0xe2 of 14 bytes"
+    assert during == [before]
+
+
+def test_a_photo_is_upright_whatever_else_its_metadata_hold() -> None:
+    wrong = (
+        b"Exif\0\0II*\0\x08\0\0\0\x02\0"
+        + b"\x12\x01\x03\0\x01\0\0\0\x06\0\0\0"
+        + b"\x1a\x01\x02\0\x04\0\0\x0072\0\0"
+        + bytes(4)
+    )
+    photo = io.BytesIO()
+    Image.fromarray(probe(side=16)[:8]).save(photo, "JPEG", exif=wrong)
+    assert upright(photo.getvalue()).shape == (16, 8, 3)
