@@ -1,4 +1,4 @@
-"""`python -m synthetic_faces`: write the population out, or look at it."""
+"""`python -P -m synthetic_faces`: write the population out, or look at it."""
 
 import argparse
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 from synthetic_faces.errors import SyntheticFacesError
 from synthetic_faces.folder import write_folder
+from synthetic_faces.output import say_done, say_meanwhile
 from synthetic_faces.population import MOST_IDENTITIES, MOST_PHOTOGRAPHS, MOST_SEED, Population
 from synthetic_faces.sheet import contact_sheet
 
@@ -21,15 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
             _write(options.out, population, photographs=options.photographs)
         else:
             contact_sheet(population, photographs=options.photographs, people_a_row=4, side=options.side).save(options.out)
-            print(options.out)
+            say_done(str(options.out))
     except SyntheticFacesError as error:
-        print(f"error: {error}", file=sys.stderr)
+        say_meanwhile(f"error: {error}")
         return 2
     except (OSError, ValueError) as error:  # Pillow: an ending that it does not know
-        print(f"error: {options.out}: cannot be written: {error}", file=sys.stderr)
+        say_meanwhile(f"error: {options.out}: cannot be written: {error}")
         return 2
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on", file=sys.stderr)
+        say_meanwhile("interrupted; the same command goes on")
         return INTERRUPTED
     return 0
 
@@ -38,13 +39,21 @@ def _write(out: Path, population: Population, *, photographs: int) -> None:
     total = population.identities * photographs
     for count, _ in enumerate(write_folder(out, population, photographs=photographs), start=1):
         if count % photographs == 0:
-            print(f"\r{count} of {total} photographs", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
-    print(out)
+            say_meanwhile(f"\r{count} of {total} photographs", end="")
+    say_meanwhile("")
+    say_done(str(out))
+
+
+def _path(text: str) -> Path:
+    """A path as people type it: a leading `~` is their home, where they have one."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m synthetic_faces", description="People who do not exist.")
+    parser = argparse.ArgumentParser(prog="python -P -m synthetic_faces", description="People who do not exist.")
     commands = parser.add_subparsers(dest="command", required=True)
     write = commands.add_parser("write", help="write photographs as a data set in VGGFace2's layout")
     sheet = commands.add_parser("sheet", help="draw a contact sheet")
@@ -52,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         "--side", type=int, default=128, choices=range(16, 257), metavar="16..256", help="of a photograph, pixels"
     )
     for command, identities, photographs in ((write, 300, 4), (sheet, 24, 3)):
-        command.add_argument("out", type=Path)
+        command.add_argument("out", type=_path)
         command.add_argument("--identities", type=int, default=identities, help=f"1..{MOST_IDENTITIES}; {identities}")
         command.add_argument(
             "--photographs",

@@ -1,5 +1,8 @@
 """`python -m synthetic_faces`: data sets and contact sheets."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +58,38 @@ def test_a_place_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pyte
     (tmp_path / "file").touch()
     assert main(["write", str(tmp_path / "file"), "--identities", "1"]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path / 'file'}: cannot be written: ")
+
+
+def test_a_tilde_is_the_user_s_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["write", "~/faces", "--identities", "1", "--photographs", "1"]) == 0
+    assert (tmp_path / "faces" / "synthetic0-0001" / "0001_01.jpg").exists()
+
+
+def test_the_home_of_nobody_is_refused_by_what_was_given(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["write", "~nobody-of-that-name/faces"])
+    assert ended.value.code == 2
+    assert "~nobody-of-that-name/faces" in capsys.readouterr().err
+
+
+def written(out: Path, *, stdout: int | None, stderr: int | None, **environment: str) -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-P", "-m", "synthetic_faces", "write", str(out), "--identities", "2", "--photographs", "1"]
+    return subprocess.run(command, stdout=stdout, stderr=stderr, env=os.environ | environment, timeout=120, check=False)
+
+
+def test_an_output_that_is_not_utf_8_is_printed_to_with_escapes(tmp_path: Path) -> None:
+    out = tmp_path / "Gesichter-äß"
+    run = written(out, stdout=subprocess.PIPE, stderr=subprocess.PIPE, PYTHONIOENCODING="ascii:strict")
+    assert (run.returncode, run.stdout) == (0, f"{tmp_path}/Gesichter-\\xe4\\xdf\n".encode())
+    assert len(list(out.rglob("*.jpg"))) == 2
+
+
+def test_a_pipe_that_nobody_reads_and_a_full_disk_under_the_output_keep_nothing_from_being_written(tmp_path: Path) -> None:
+    reader, pipe = os.pipe()
+    os.close(reader)
+    with Path("/dev/full").open("wb") as full, os.fdopen(pipe, "wb") as closed:
+        for name, output in (("full", full), ("closed", closed)):
+            run = written(tmp_path / name, stdout=output.fileno(), stderr=output.fileno())
+            assert run.returncode == 0
+            assert len(list((tmp_path / name).rglob("*.jpg"))) == 2
