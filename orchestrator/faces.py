@@ -2,8 +2,9 @@
 
 import hashlib
 import os
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 
 class Photo(Protocol):
@@ -38,12 +39,12 @@ class DataSet(Protocol):
 
     @property
     def identities(self) -> frozenset[str]:
-        """Everyone in it."""
+        """Everyone in it, in Unicode's normal form C unless they are spelt otherwise by `spelt`."""
         ...
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """Files that are not photos."""
+        """Files that are not photos and folders that cannot be listed, with the reason where the ending does not tell."""
         ...
 
     @property
@@ -55,14 +56,38 @@ class DataSet(Protocol):
         """An identity's photos."""
         ...
 
+    def spelt(self, labels: Mapping[str, str]) -> Self:
+        """The same data set with identities called by their labels, which may be in another normal form."""
+        ...
+
     def card(self) -> Mapping[str, Any]:
         """What a manifest says of it: all that a draw depends on."""
         ...
 
 
-def printable(name: str) -> str:
-    """A file name as text that can be stored and printed: bytes that are not UTF-8 are escaped."""
-    return os.fsencode(name).decode(errors="backslashreplace")
+# Python decodes names from the file system by the locale. Here they are text by their bytes, which are taken for UTF-8
+# whatever the locale is, so that they compare with labels, and draw the same subjects, on every machine. A byte that is not
+# UTF-8 stands as a lone surrogate, which no label can hold.
+
+
+def text_of(file_name: str) -> str:
+    """A name as the file system gave it to Python, as text."""
+    return os.fsencode(file_name).decode(errors="surrogateescape")
+
+
+def file_name_of(text: str) -> str:
+    """The name that `text_of` made a text of, as the file system takes it."""
+    return os.fsdecode(text.encode(errors="surrogateescape"))
+
+
+def canonical(text: str) -> str:
+    """The text in Unicode's normal form C: what two spellings of one name have in common."""
+    return unicodedata.normalize("NFC", text)
+
+
+def printable(text: str) -> str:
+    """A text as it can be stored and printed: bytes that are not UTF-8 are escaped."""
+    return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def drawn_identities(identities: frozenset[str], *, seed: int) -> list[str]:
@@ -76,4 +101,4 @@ def drawn_photos(faces: DataSet, identity: str, *, seed: int) -> Iterator[Photo]
 
 
 def _draw(seed: int, name: str) -> bytes:
-    return hashlib.sha256(f"{seed}\n".encode() + os.fsencode(name)).digest()
+    return hashlib.sha256(f"{seed}\n{name}".encode(errors="surrogateescape")).digest()

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from functools import cached_property
+from typing import Any, ClassVar, Self
 
 from orchestrator.errors import InputError
 from orchestrator.faces import Photo
@@ -46,14 +47,22 @@ class SyntheticFaces:
     synthetic: ClassVar[bool] = True
     skipped: ClassVar[tuple[str, ...]] = ()
 
+    @cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate(self.population.names, start=1)}
+
     @property
     def identities(self) -> frozenset[str]:
-        return frozenset(self.population.names)
+        return frozenset(self._numbers)
 
     def photos(self, identity: str) -> Sequence[Photo]:
         """See `DataSet.photos`."""
-        number = self.population.names.index(identity) + 1
+        number = self._numbers[identity]
         return [SyntheticPhoto(self.population, number, photograph) for photograph in range(1, self.photographs + 1)]
+
+    def spelt(self, labels: Mapping[str, str]) -> Self:
+        """See `DataSet.spelt`. Their names are ASCII, which has one normal form."""
+        return self
 
     def card(self) -> Mapping[str, Any]:
         """See `DataSet.card`."""

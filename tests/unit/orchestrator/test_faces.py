@@ -1,14 +1,20 @@
 """Which photos a data set holds, and the order in which subjects are drawn from it."""
 
+import contextlib
+import errno
 import hashlib
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
 
+from orchestrator import face_folder
 from orchestrator.errors import InputError
 from orchestrator.face_folder import PhotoFile, read_face_folder
-from orchestrator.faces import drawn_identities, drawn_photos
+from orchestrator.faces import drawn_identities, drawn_photos, text_of
+
+ZOE = "Zoë"  # normal form C
 
 
 def write(root: Path, *names: str) -> Path:
@@ -67,13 +73,12 @@ def test_what_is_read_does_not_depend_on_the_order_in_which_the_file_system_list
 ) -> None:
     names = [f"identity_{place}/{photo}.jpg" for place in range(9) for photo in range(3)]
     folder = read_face_folder(write(tmp_path, *names, "z.txt", "a.txt"))
-    scandir, iterdir = os.scandir, Path.iterdir
+    scandir = os.scandir
 
-    def backwards(path: Path) -> list[os.DirEntry[str]]:
-        return sorted(scandir(path), key=lambda entry: entry.name, reverse=True)
+    def backwards(path: Path) -> contextlib.nullcontext[list[os.DirEntry[str]]]:
+        return contextlib.nullcontext(sorted(scandir(path), key=lambda entry: entry.name, reverse=True))
 
     monkeypatch.setattr(os, "scandir", backwards)
-    monkeypatch.setattr(Path, "iterdir", lambda path: iter(sorted(iterdir(path), reverse=True)))
     again = read_face_folder(tmp_path)
     assert again == folder
     assert list(again.names) == sorted(again.names)
@@ -90,19 +95,25 @@ def test_other_files_are_skipped_and_named(tmp_path: Path) -> None:
     write(tmp_path, "alice/a.jpg", "alice/notes.txt", "alice/b.webp", "readme.md", "portrait.jpg", "bob/only.gif")
     folder = read_face_folder(tmp_path)
     assert dict(folder.names) == {"alice": ["a.jpg"]}
-    assert folder.skipped == ("alice/b.webp", "alice/notes.txt", "bob/only.gif", "portrait.jpg", "readme.md")
+    assert folder.skipped == (
+        "alice/b.webp (WebP: convert it to JPEG or PNG)",
+        "alice/notes.txt",
+        "bob/only.gif (GIF: convert it to JPEG or PNG)",
+        "portrait.jpg",
+        "readme.md",
+    )
 
 
 def test_endings_count_in_capitals_too(tmp_path: Path) -> None:
-    folder = read_face_folder(write(tmp_path, "alice/A.JPG", "alice/b.Jpeg", "alice/c.PNG"))
-    assert list(folder.names["alice"]) == ["A.JPG", "b.Jpeg", "c.PNG"]
+    folder = read_face_folder(write(tmp_path, "alice/A.JPG", "alice/b.Jpeg", "alice/c.PNG", "alice/d.jfif", "alice/e.JPE"))
+    assert list(folder.names["alice"]) == ["A.JPG", "b.Jpeg", "c.PNG", "d.jfif", "e.JPE"]
     assert folder.skipped == ()
 
 
 def test_folders_inside_an_identity_s_folder_are_skipped_and_named(tmp_path: Path) -> None:
     folder = read_face_folder(write(tmp_path, "alice/a.jpg", "alice/more/b.jpg"))
     assert dict(folder.names) == {"alice": ["a.jpg"]}
-    assert folder.skipped == ("alice/more",)
+    assert folder.skipped == ("alice/more (a folder within an identity's)",)
 
 
 def test_an_identity_folder_without_photos_is_no_identity(tmp_path: Path) -> None:
@@ -117,12 +128,44 @@ def test_identity_folders_that_are_links_count(tmp_path: Path) -> None:
     assert dict(read_face_folder(tmp_path / "faces").names) == {"alice": ["a.jpg"]}
 
 
-@pytest.mark.parametrize("names", [(), ("portrait.jpg",), ("alice/notes.txt",)])
-def test_a_data_set_without_photos_in_identity_folders_is_refused(tmp_path: Path, names: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("names", "way_out"),
+    [
+        pytest.param((), "", id="nothing"),
+        pytest.param(("alice/notes.txt",), "", id="no photo"),
+        pytest.param(
+            ("alice/a.heic", "alice/b.HEIC"),
+            ": skipped 2, such as alice/a.heic (HEIC: convert it to JPEG or PNG)",
+            id="another format",
+        ),
+        pytest.param(
+            ("me.jpg",),
+            ": photos lie in it itself, such as me.jpg. Expected IDENTITY/PHOTO: give each identity a folder of photos; "
+            "where this is the folder of one identity, give {parent}",
+            id="too flat",
+        ),
+        pytest.param(
+            ("train/n0001/a.jpg", "train/n0002/b.jpg", "val/n0001/c.jpg"),
+            ": photos lie further down, such as train/n0001/a.jpg. Expected IDENTITY/PHOTO: where n0001 is an identity, "
+            "give {root}/train; where train is one, put its photos into train itself",
+            id="one level too deep, or a level too many",
+        ),
+        pytest.param(
+            ("vgg/data/train/n0001/a.jpg",),
+            ": photos lie further down, such as vgg/data/train/n0001/a.jpg. Expected IDENTITY/PHOTO: where n0001 is an "
+            "identity, give {root}/vgg/data/train; where train is one, put its photos into train itself",
+            id="much too deep",
+        ),
+    ],
+)
+def test_a_data_set_without_photos_in_identity_folders_is_refused_by_what_is_there(
+    tmp_path: Path, names: tuple[str, ...], way_out: str
+) -> None:
     with pytest.raises(InputError) as refused:
         read_face_folder(write(tmp_path, *names))
     assert str(refused.value) == (
-        f"--faces: expected a folder of identity folders with .jpeg, .jpg, .png files, got {tmp_path} with none"
+        f"--faces: expected a folder of identity folders with .jfif, .jpe, .jpeg, .jpg, .png files, got {tmp_path} with none"
+        + way_out.format(root=tmp_path, parent=tmp_path.parent)
     )
 
 
@@ -131,3 +174,127 @@ def test_what_is_no_folder_is_refused_by_name(tmp_path: Path, name: str) -> None
     (tmp_path / "file.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"^--faces: .*" + name):
         read_face_folder(tmp_path / name)
+
+
+def test_what_desktops_leave_and_hide_is_passed_over_without_a_word(tmp_path: Path) -> None:
+    names = ("alice/a.jpg", "alice/._a.jpg", "alice/.DS_Store", "alice/Thumbs.db", "alice/desktop.ini")
+    folder = read_face_folder(write(tmp_path, *names, ".DS_Store", ".cache/b.jpg", "__MACOSX/._alice"))
+    assert dict(folder.names) == {"alice": ["a.jpg"]}
+    assert folder.skipped == ()
+
+
+def test_a_folder_that_is_a_link_to_itself_is_skipped_and_named_with_the_reason(tmp_path: Path) -> None:
+    write(tmp_path, "alice/a.jpg")
+    (tmp_path / "bob").symlink_to("bob")
+    (tmp_path / "alice" / "loop").symlink_to("loop")
+    folder = read_face_folder(tmp_path)
+    assert dict(folder.names) == {"alice": ["a.jpg"]}
+    assert folder.skipped == ("alice/loop", f"bob (cannot be listed: {os.strerror(errno.ELOOP)})")
+
+
+def test_a_folder_of_somebody_else_s_is_skipped_and_named_with_the_reason(unprivileged: Path) -> None:
+    write(unprivileged, "alice/a.jpg", "bob/b.jpg", "carol/c.jpg")
+    (unprivileged / "bob").chmod(0)
+    folder = read_face_folder(unprivileged)
+    (unprivileged / "bob").chmod(0o700)
+    assert folder.identities == {"alice", "carol"}
+    assert folder.skipped == (f"bob (cannot be listed: {os.strerror(errno.EACCES)})",)
+
+
+def test_where_no_folder_can_be_listed_the_reason_is_told(unprivileged: Path) -> None:
+    write(unprivileged, "bob/b.jpg")
+    (unprivileged / "bob").chmod(0)
+    with pytest.raises(
+        InputError, match=rf"with none: skipped 1, such as bob \(cannot be listed: {os.strerror(errno.EACCES)}\)$"
+    ):
+        read_face_folder(unprivileged)
+    (unprivileged / "bob").chmod(0o700)
+
+
+def fail_to_list(monkeypatch: pytest.MonkeyPatch, name: str, code: int) -> None:
+    scandir = os.scandir
+
+    def listing(path: Path) -> object:
+        if Path(path).name == name:
+            raise OSError(code, os.strerror(code), str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", listing)
+
+
+def test_a_folder_that_vanished_meanwhile_is_skipped_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "alice/a.jpg", "bob/b.jpg")
+    fail_to_list(monkeypatch, "bob", errno.ENOENT)
+    folder = read_face_folder(tmp_path)
+    assert folder.identities == {"alice"}
+    assert folder.skipped == (f"bob (cannot be listed: {os.strerror(errno.ENOENT)})",)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ESTALE, errno.EMFILE])
+def test_a_folder_that_may_be_listed_later_is_not_left_out_which_would_be_another_draw(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    write(tmp_path, "alice/a.jpg", "bob/b.jpg")
+    fail_to_list(monkeypatch, "bob", code)
+    with pytest.raises(InputError, match=rf"^--faces: {tmp_path}/bob: .* an error that may pass: {os.strerror(code)}$"):
+        read_face_folder(tmp_path)
+
+
+def test_two_folders_whose_names_differ_in_their_normal_form_alone_are_refused_by_both(tmp_path: Path) -> None:
+    write(tmp_path, f"{ZOE}/a.jpg", f"{unicodedata.normalize('NFD', ZOE)}/b.jpg")
+    with pytest.raises(InputError) as refused:
+        read_face_folder(tmp_path)
+    assert str(refused.value) == (
+        "--faces: expected one folder for each identity, got two for Zoë, whose names differ in their Unicode normalization "
+        "alone: 'Zoe\\u0308' and 'Zo\\xeb'"
+    )
+
+
+def test_an_identity_is_its_folder_s_name_in_normal_form_c_and_can_be_called_as_a_label_is(tmp_path: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", ZOE)
+    folder = read_face_folder(write(tmp_path, f"{decomposed}/a.jpg", "bob/b.jpg"))
+    assert folder.identities == {ZOE, "bob"}
+    digest = hashlib.sha256(f"{decomposed}/a.jpg\nbob/b.jpg\n".encode()).hexdigest()
+    for faces, label in ((folder, ZOE), (folder.spelt({ZOE: decomposed}), decomposed)):
+        assert faces.identities == {label, "bob"}
+        (photo,) = faces.photos(label)
+        assert (photo.identity, photo.key, photo.read()) == (label, f"{label}/a.jpg", b"a photo, never opened here")
+        assert faces.sha256() == digest
+
+
+class Hashed(str):
+    """A file name that counts how often it is hashed or compared."""
+
+    times = 0
+    __slots__ = ()
+
+    def __hash__(self) -> int:
+        Hashed.times += 1
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        Hashed.times += 1
+        return super().__eq__(other)
+
+
+def test_listing_an_identity_s_folder_takes_as_many_operations_as_it_has_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    is_photo = face_folder._is_photo
+
+    def counted(name: str) -> bool:
+        asked.append(name)
+        return is_photo(name)
+
+    monkeypatch.setattr(face_folder, "text_of", lambda name: Hashed(text_of(name)))
+    monkeypatch.setattr(face_folder, "_is_photo", counted)
+
+    def operations(files: int) -> int:
+        asked.clear()
+        Hashed.times = 0
+        names = [f"{files}/ann/{place}.{ending}" for place in range(files // 2) for ending in ("jpg", "txt")]
+        read_face_folder(write(tmp_path, *names).joinpath(str(files)))
+        return len(asked) + Hashed.times
+
+    assert operations(400) <= 4 * operations(100)

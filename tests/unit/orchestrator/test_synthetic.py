@@ -52,3 +52,25 @@ def test_a_population_that_cannot_be_is_refused(text: str, complaint: str) -> No
     with pytest.raises(InputError) as refused:
         read_synthetic_faces(text)
     assert str(refused.value) == f"--faces: {text}: {complaint}"
+
+
+def test_finding_everyone_s_photos_names_each_of_a_population_as_often_however_large_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named: list[int] = []
+    name_of = Population.name
+
+    def counted(population: Population, number: int) -> str:
+        named.append(number)
+        return name_of(population, number)
+
+    monkeypatch.setattr(Population, "name", counted)
+
+    def names_made(identities: int) -> int:
+        named.clear()
+        faces = read_synthetic_faces(f"synthetic:identities={identities},photographs=1")
+        for identity in faces.identities:
+            assert len(faces.photos(identity)) == 1
+        return len(named)
+
+    assert names_made(80) <= 4 * names_made(20)
