@@ -11,6 +11,7 @@ from invader_service import audit
 from invader_service.candidate import Candidate
 from invader_service.classifier import Classifier
 from invader_service.terms import Terms
+from recognizers.extraction_rule import EXTRACTION_RULE
 from recognizers.recognizer import Recognizer
 from rpc.caller import certified_name
 from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, shorten, too_slow
@@ -96,6 +97,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
                 identities=len(recognizer.label_set),
                 label_set_sha256=recognizer.label_set.sha256,
                 most_candidates=self._most(recognizer),
+                extraction=EXTRACTION_RULE,
             )
             for name, recognizer in sorted(self._classifier.target_models.items())
         ]

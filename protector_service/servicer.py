@@ -16,12 +16,13 @@ from numpy.typing import NDArray
 from protector_service.admission import Admission
 from protector_service.call import Call
 from protector_service.engine import Engine
-from protector_service.methods.method import Control, Method
+from protector_service.methods.method import Control, GradientMethod, Method, statement
 from protector_service.order import Cloak, Order, control_cloaks
 from protector_service.request import CraftOrder, Encoder, understand
 from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
 from recognizers.extraction import FaceDetector, OnSearch, crop, extract_face, ignore_search
+from recognizers.extraction_rule import EXTRACTION_RULE
 from rpc.caller import certified_name
 from rpc.errors import NO_FACE, invalid_argument, not_found, shorten
 from rpc.images import ImageLimits, decode_image
@@ -143,10 +144,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
     ) -> protector_pb2.ListMethodsResponse:
         """See the schema."""
         return protector_pb2.ListMethodsResponse(
-            methods=[
-                protector_pb2.Method(name=name, description=method.description, control=isinstance(method, Control))
-                for name, method in sorted(self._methods.items())
-            ]
+            methods=[_listed_method(name, method) for name, method in sorted(self._methods.items())]
         )
 
     async def ListIdentities(  # noqa: N802
@@ -178,10 +176,20 @@ def _listed(source_models: Mapping[str, SourceModel]) -> protector_pb2.ListSourc
                 batch_rows=model.gradients.batch_rows if model.gradients.fixed else 0,
                 precision=model.precision,
                 threads=model.threads,
+                extraction=EXTRACTION_RULE,
             )
             for name, model in sorted(source_models.items())
         ]
     )
+
+
+def _listed_method(name: str, method: Method) -> protector_pb2.Method:
+    listed = protector_pb2.Method(name=name, description=method.description, control=isinstance(method, Control))
+    if isinstance(method, GradientMethod):
+        listed.step_size = statement(method.alpha)
+        listed.steps = statement(method.n_iter)
+        listed.start = statement(method.start)
+    return listed
 
 
 def _response(cloak: Cloak, *, encode: Encoder, probe_sha256: str) -> protector_pb2.CraftResponse:

@@ -1,6 +1,7 @@
 """The fast gradient sign method."""
 
 from protector_service.methods.bim import BasicIterativeMethod
+from protector_service.methods.method import stated
 
 
 class FastGradientSignMethod(BasicIterativeMethod):
@@ -13,8 +14,10 @@ class FastGradientSignMethod(BasicIterativeMethod):
     description = "Fast gradient sign method: raises the loss of the true identity in one step of epsilon, untargeted."
     shares_trajectory = False
 
+    @stated("min(1, epsilon)")
     def n_iter(self, epsilon: int) -> int:
         return min(1, epsilon)
 
+    @stated("epsilon")
     def alpha(self, epsilon: int) -> int:
         return epsilon

@@ -4,12 +4,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protector_service.methods.method import Control, GradientMethod, Method
+from protector_service.methods.method import Control, GradientMethod, Method, statement
 from protector_service.methods.row import rows_of
 from protector_service.order import control_cloaks, finished_cloak, image_of
 from recognizers.plugins import Found, PluginError, accept_class, installed_plugins
 
 GROUP = "protector_service.methods"
+MOST_STATED = 500  # characters, by the protocol
 
 _BUDGETS = (1, 8, 255)  # any, far from each other
 _PHOTO = np.arange(32 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(32, 32, 3)  # every level, the ends included
@@ -44,10 +45,21 @@ def accept_method(name: str, loaded: object) -> Method:
     if not _whole(*budgets) or budgets not in allowed:
         raise PluginError(f"expected {kind.__name__}.budgets({_BUDGETS}) to be {allowed[0]}, got {budgets!r}")
     if isinstance(method, GradientMethod):
+        _check_statements(method)
         _try_steps(method)
     elif isinstance(method, Control):
         control_cloaks(method, _PHOTO, epsilons=_BUDGETS, seed=0)
     return method
+
+
+def _check_statements(method: GradientMethod) -> None:
+    for function in (method.alpha, method.n_iter, method.start):
+        words = statement(function)
+        if not isinstance(words, str) or len(words) > MOST_STATED:
+            raise PluginError(
+                f"expected what {type(method).__name__}.{function.__name__} is stated to give to be a text of at most "
+                f"{MOST_STATED} characters, got {words!r:.60}"
+            )
 
 
 def _try_steps(method: GradientMethod) -> None:

@@ -2,8 +2,8 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
@@ -23,6 +23,28 @@ def clip(x: Tensor, probe: Tensor, epsilon: int) -> Tensor:
     Exact for whole levels; as the change x - x_0, which saves making both bounds at every step.
     """
     return (x - probe).clamp_(-epsilon, epsilon).add_(probe).clamp_(0, 255)
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def stated(words: str) -> Callable[[Function], Function]:
+    """Says in words what a function of a method gives, for whoever reads about a run.
+
+    The words belong to that very function: a method that overrides it says its own, or nothing.
+    """
+
+    def say(function: Function) -> Function:
+        function.__dict__["stated"] = words
+        return function
+
+    return say
+
+
+def statement(function: Callable[..., Any]) -> str:
+    """What is said of a function by `stated`; empty where that is nothing."""
+    words: str = getattr(function, "stated", "")
+    return words
 
 
 class BrokenMethodError(Exception):
@@ -67,14 +89,17 @@ class GradientMethod(Method):
 
     shares_trajectory: ClassVar[bool] = True
 
+    @stated("floor(min(epsilon + 4, 1.25 epsilon))")
     def n_iter(self, epsilon: int) -> int:
         """Steps taken for a budget in levels."""
         return iterations(epsilon)
 
+    @stated("1 level")
     def alpha(self, epsilon: int) -> int:
         """Size of a step for a budget, both in levels."""
         return ALPHA
 
+    @stated("the probe")
     def start(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
         """x_0 of Eqs. 4 and 5, (3, S, S), whole levels within the budget: the probe itself."""
         return probe

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.draws import drawn_bytes
-from protector_service.methods.method import clip
+from protector_service.methods.method import clip, stated
 
 
 class ProjectedGradientDescent(BasicIterativeMethod):
@@ -20,6 +20,7 @@ class ProjectedGradientDescent(BasicIterativeMethod):
     description = "Projected gradient descent: the basic iterative method from a seeded random start within the budget."
     shares_trajectory = False  # a budget's start is its own
 
+    @stated("the probe, a whole number of levels drawn uniformly from -epsilon..epsilon added to each sample, clipped")
     def start(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
         return clip(probe + random_levels(probe, epsilon=epsilon, seed=seed), probe, epsilon)
 

@@ -12,6 +12,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from torch import Tensor
 
 from invader_service.ranking import ranked
+from recognizers.extraction_rule import EXTRACTION_RULE
 from rpc.status import received
 from tests.contract.services import INVADER, Serving, serving_invader, serving_protector, small_recognizer
 from tests.drawn_faces import jpeg
@@ -27,7 +28,7 @@ ALLOWED_FIELDS = {
     "Candidate": {"identity", "probability"},
     "ListTargetModelsRequest": set(),
     "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure", "readings"},
-    "TargetModel": {"name", "identities", "label_set_sha256", "most_candidates"},
+    "TargetModel": {"name", "identities", "label_set_sha256", "most_candidates", "extraction"},
     "ListIdentitiesRequest": {"target_model", "page_size", "page_token"},
     "ListIdentitiesResponse": {"identities", "next_page_token"},
 }
@@ -58,7 +59,12 @@ async def test_the_list_says_how_many_candidates_can_be_had() -> None:
     async with serving_invader(most_candidates=50) as service:
         stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
         listed = (await stub.ListTargetModels(invader_pb2.ListTargetModelsRequest())).target_models
-    expected = invader_pb2.TargetModel(identities=7, most_candidates=7, label_set_sha256=small_recognizer().label_set.sha256)
+    expected = invader_pb2.TargetModel(
+        identities=7,
+        most_candidates=7,
+        label_set_sha256=small_recognizer().label_set.sha256,
+        extraction=EXTRACTION_RULE,
+    )
     for model in listed:
         expected.name = model.name
         assert model == expected

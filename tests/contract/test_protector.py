@@ -18,6 +18,7 @@ from torch import Tensor
 
 from protector_service.admission import Admission
 from protector_service.call import Call
+from recognizers.extraction_rule import EXTRACTION_RULE
 from rpc.status import received
 from tests.contract.services import PROTECTOR, Serving, serving_protector, small_recognizer
 from tests.drawn_faces import jpeg
@@ -256,7 +257,21 @@ async def test_it_lists_models_as_they_are_and_methods_with_their_descriptions()
         batch_rows=2,
         precision="float32",
         threads=1,
+        extraction=EXTRACTION_RULE,
     )
     assert {method.name: method.description for method in methods} == {
         name: method.description for name, method in METHODS.items()
+    }
+    rule = "floor(min(epsilon + 4, 1.25 epsilon))"
+    assert {method.name: (method.step_size, method.steps, method.start) for method in methods} == {
+        "bim": ("1 level", rule, "the probe"),
+        "fgsm": ("epsilon", "min(1, epsilon)", "the probe"),
+        "illc": ("1 level", rule, "the probe"),
+        "noise": ("", "", ""),
+        "none": ("", "", ""),
+        "pgd": (
+            "1 level",
+            rule,
+            "the probe, a whole number of levels drawn uniformly from -epsilon..epsilon added to each sample, clipped",
+        ),
     }

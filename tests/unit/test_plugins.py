@@ -185,6 +185,14 @@ def test_a_broken_method_is_named_with_its_distribution_and_the_others_serve(sit
             "expected the first step of Broken to be the same for every ",
         ),
         ("def alpha(self, epsilon): return 2", "expected the first step of Broken to be the same for every budget, as "),
+        (
+            f"@stated({'x' * 501!r})\n  def alpha(self, epsilon): return 1",
+            "expected what Broken.alpha is stated to give to be a text of at most 500 characters, got 'xxx",
+        ),
+        (
+            "@stated(1)\n  def start(self, probe, *, epsilon, seed): return probe",
+            "expected what Broken.start is stated to give to be a text of at most 500 characters, got 1",
+        ),
         ("def label(self, clean_logits, y_true): return 100", "expected Broken.label(...) to be a class of 0..99, got 100"),
         (
             "def label(self, clean_logits, y_true): return clean_logits.argmin()",
@@ -195,6 +203,7 @@ def test_a_broken_method_is_named_with_its_distribution_and_the_others_serve(sit
 def test_a_method_that_would_fail_every_request_is_refused_at_the_start(site: Path, method: str, reason: str) -> None:
     source = (
         "from protector_service.methods.bim import BasicIterativeMethod as B\n"
+        "from protector_service.methods.method import stated\n"
         f"class Broken(B):\n  name = 'broken'\n  {method}"
     )
     install(site, "broken-cloaks", {METHODS: {"broken": "plugin_broken:Broken"}}, plugin_broken=source)

@@ -1,6 +1,7 @@
 """The methods' rules, worked by hand."""
 
 import math
+from collections.abc import Callable
 
 import hypothesis.strategies as st
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 
 from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.illc import IterativeLeastLikelyClass
-from protector_service.methods.method import clip, iterations
+from protector_service.methods.method import GradientMethod, clip, iterations, stated, statement
 from protector_service.methods.noise import RandomNoise, random_signs
 from protector_service.methods.none import NoCloak
 from tests.engines import METHODS
@@ -82,3 +83,37 @@ SIGNS_OF_ZEROS = np.unpackbits(np.frombuffer(bytes.fromhex("7e21"), dtype=np.uin
 def test_every_method_says_what_it_does() -> None:
     assert set(METHODS) == {"bim", "fgsm", "illc", "noise", "none", "pgd"}
     assert all(method.description.endswith(".") for method in METHODS.values())
+
+
+def test_what_is_stated_of_a_function_is_not_said_of_one_that_overrides_it() -> None:
+    class Silent(BasicIterativeMethod):
+        def alpha(self, epsilon: int) -> int:
+            return 2 * super().alpha(epsilon)
+
+    class Talking(Silent):
+        @stated("3 levels")
+        def alpha(self, epsilon: int) -> int:
+            return 3
+
+    assert statement(BasicIterativeMethod().alpha) == "1 level"
+    assert statement(Silent().alpha) == ""
+    assert statement(Silent().n_iter) == "floor(min(epsilon + 4, 1.25 epsilon))"
+    assert statement(Talking().alpha) == "3 levels"
+
+
+@pytest.mark.parametrize("name", ["bim", "illc", "fgsm", "pgd"])
+def test_what_a_method_of_this_project_states_is_what_it_does(name: str) -> None:
+    method = METHODS[name]
+    assert isinstance(method, GradientMethod)
+    rules: dict[str, Callable[[int], int]] = {
+        "1 level": lambda epsilon: 1,
+        "epsilon": lambda epsilon: epsilon,
+        "floor(min(epsilon + 4, 1.25 epsilon))": lambda epsilon: math.floor(min(epsilon + 4, 1.25 * epsilon)),
+        "min(1, epsilon)": lambda epsilon: min(1, epsilon),
+    }
+    for function in (method.alpha, method.n_iter):
+        rule = rules[statement(function)]
+        assert [function(epsilon) for epsilon in range(256)] == [rule(epsilon) for epsilon in range(256)]
+    flat = torch.full((3, 8, 8), 128.0)
+    moved = bool((method.start(flat, epsilon=8, seed=0) != flat).any())
+    assert moved == (statement(method.start) != "the probe")

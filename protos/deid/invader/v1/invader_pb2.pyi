@@ -262,6 +262,7 @@ class TargetModel(_message.Message):
     IDENTITIES_FIELD_NUMBER: _builtins.int
     LABEL_SET_SHA256_FIELD_NUMBER: _builtins.int
     MOST_CANDIDATES_FIELD_NUMBER: _builtins.int
+    EXTRACTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name by which requests refer to it, such as "senet50"."""
     identities: _builtins.int
@@ -270,6 +271,10 @@ class TargetModel(_message.Message):
     """SHA-256, lower-case hexadecimal, of the label set: the identities in class order, UTF-8, joined by line feeds."""
     most_candidates: _builtins.int
     """The most candidates that one classification returns: the largest k."""
+    extraction: _builtins.str
+    """How the face of an image is found and cut out for this model, in words, at most 500 characters. Empty where a service does
+    not say.
+    """
     def __init__(
         self,
         *,
@@ -277,10 +282,11 @@ class TargetModel(_message.Message):
         identities: _builtins.int = ...,
         label_set_sha256: _builtins.str = ...,
         most_candidates: _builtins.int = ...,
+        extraction: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identities", b"identities", "label_set_sha256", b"label_set_sha256", "most_candidates", b"most_candidates", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extraction", b"extraction", "identities", b"identities", "label_set_sha256", b"label_set_sha256", "most_candidates", b"most_candidates", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

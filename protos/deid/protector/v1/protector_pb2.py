@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deid/protector/v1/protector.proto\x12\x11\x64\x65id.protector.v1\"\xa3\x01\n\x0c\x43raftRequest\x12\r\n\x05photo\x18\x01 \x01(\x0c\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x14\n\x0csource_model\x18\x03 \x01(\t\x12\x0f\n\x07methods\x18\x04 \x03(\t\x12\x10\n\x08\x65psilons\x18\x05 \x03(\x05\x12+\n\x07storage\x18\x06 \x01(\x0b\x32\x1a.deid.protector.v1.Storage\x12\x0c\n\x04seed\x18\x07 \x01(\x04\"q\n\x07Storage\x12.\n\x04jpeg\x18\x01 \x01(\x0b\x32\x1e.deid.protector.v1.JpegStorageH\x00\x12,\n\x03png\x18\x02 \x01(\x0b\x32\x1d.deid.protector.v1.PngStorageH\x00\x42\x08\n\x06\x66ormat\"\x1e\n\x0bJpegStorage\x12\x0f\n\x07quality\x18\x01 \x01(\x05\"\x0c\n\nPngStorage\"\xbe\x01\n\rCraftResponse\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07\x65psilon\x18\x02 \x01(\x05\x12\x0e\n\x06n_iter\x18\x03 \x01(\x05\x12\x16\n\x0elargest_change\x18\x04 \x01(\x05\x12\x1b\n\x13zero_gradient_share\x18\x05 \x01(\x01\x12\r\n\x05\x63loak\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63loak_sha256\x18\x07 \x01(\t\x12\x14\n\x0cprobe_sha256\x18\x08 \x01(\t\x12\x0c\n\x04side\x18\t \x01(\x05\"\x19\n\x17ListSourceModelsRequest\"Q\n\x18ListSourceModelsResponse\x12\x35\n\rsource_models\x18\x01 \x03(\x0b\x32\x1e.deid.protector.v1.SourceModel\"\xb0\x01\n\x0bSourceModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ninput_size\x18\x02 \x01(\x05\x12\x12\n\nidentities\x18\x03 \x01(\x05\x12\x18\n\x10label_set_sha256\x18\x04 \x01(\t\x12\x19\n\x11\x63heckpoint_sha256\x18\x05 \x01(\t\x12\x12\n\nbatch_rows\x18\x06 \x01(\x05\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x0f\n\x07threads\x18\x08 \x01(\x05\"\x14\n\x12ListMethodsRequest\"A\n\x13ListMethodsResponse\x12*\n\x07methods\x18\x01 \x03(\x0b\x32\x19.deid.protector.v1.Method\"<\n\x06Method\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x03 \x01(\x08\"T\n\x15ListIdentitiesRequest\x12\x14\n\x0csource_model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"E\n\x16ListIdentitiesResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x92\x03\n\x10ProtectorService\x12L\n\x05\x43raft\x12\x1f.deid.protector.v1.CraftRequest\x1a .deid.protector.v1.CraftResponse0\x01\x12k\n\x10ListSourceModels\x12*.deid.protector.v1.ListSourceModelsRequest\x1a+.deid.protector.v1.ListSourceModelsResponse\x12\\\n\x0bListMethods\x12%.deid.protector.v1.ListMethodsRequest\x1a&.deid.protector.v1.ListMethodsResponse\x12\x65\n\x0eListIdentities\x12(.deid.protector.v1.ListIdentitiesRequest\x1a).deid.protector.v1.ListIdentitiesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deid/protector/v1/protector.proto\x12\x11\x64\x65id.protector.v1\"\xa3\x01\n\x0c\x43raftRequest\x12\r\n\x05photo\x18\x01 \x01(\x0c\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x14\n\x0csource_model\x18\x03 \x01(\t\x12\x0f\n\x07methods\x18\x04 \x03(\t\x12\x10\n\x08\x65psilons\x18\x05 \x03(\x05\x12+\n\x07storage\x18\x06 \x01(\x0b\x32\x1a.deid.protector.v1.Storage\x12\x0c\n\x04seed\x18\x07 \x01(\x04\"q\n\x07Storage\x12.\n\x04jpeg\x18\x01 \x01(\x0b\x32\x1e.deid.protector.v1.JpegStorageH\x00\x12,\n\x03png\x18\x02 \x01(\x0b\x32\x1d.deid.protector.v1.PngStorageH\x00\x42\x08\n\x06\x66ormat\"\x1e\n\x0bJpegStorage\x12\x0f\n\x07quality\x18\x01 \x01(\x05\"\x0c\n\nPngStorage\"\xbe\x01\n\rCraftResponse\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07\x65psilon\x18\x02 \x01(\x05\x12\x0e\n\x06n_iter\x18\x03 \x01(\x05\x12\x16\n\x0elargest_change\x18\x04 \x01(\x05\x12\x1b\n\x13zero_gradient_share\x18\x05 \x01(\x01\x12\r\n\x05\x63loak\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63loak_sha256\x18\x07 \x01(\t\x12\x14\n\x0cprobe_sha256\x18\x08 \x01(\t\x12\x0c\n\x04side\x18\t \x01(\x05\"\x19\n\x17ListSourceModelsRequest\"Q\n\x18ListSourceModelsResponse\x12\x35\n\rsource_models\x18\x01 \x03(\x0b\x32\x1e.deid.protector.v1.SourceModel\"\xc4\x01\n\x0bSourceModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ninput_size\x18\x02 \x01(\x05\x12\x12\n\nidentities\x18\x03 \x01(\x05\x12\x18\n\x10label_set_sha256\x18\x04 \x01(\t\x12\x19\n\x11\x63heckpoint_sha256\x18\x05 \x01(\t\x12\x12\n\nbatch_rows\x18\x06 \x01(\x05\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x0f\n\x07threads\x18\x08 \x01(\x05\x12\x12\n\nextraction\x18\t \x01(\t\"\x14\n\x12ListMethodsRequest\"A\n\x13ListMethodsResponse\x12*\n\x07methods\x18\x01 \x03(\x0b\x32\x19.deid.protector.v1.Method\"m\n\x06Method\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x03 \x01(\x08\x12\x11\n\tstep_size\x18\x04 \x01(\t\x12\r\n\x05steps\x18\x05 \x01(\t\x12\r\n\x05start\x18\x06 \x01(\t\"T\n\x15ListIdentitiesRequest\x12\x14\n\x0csource_model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"E\n\x16ListIdentitiesResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\x92\x03\n\x10ProtectorService\x12L\n\x05\x43raft\x12\x1f.deid.protector.v1.CraftRequest\x1a .deid.protector.v1.CraftResponse0\x01\x12k\n\x10ListSourceModels\x12*.deid.protector.v1.ListSourceModelsRequest\x1a+.deid.protector.v1.ListSourceModelsResponse\x12\\\n\x0bListMethods\x12%.deid.protector.v1.ListMethodsRequest\x1a&.deid.protector.v1.ListMethodsResponse\x12\x65\n\x0eListIdentities\x12(.deid.protector.v1.ListIdentitiesRequest\x1a).deid.protector.v1.ListIdentitiesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -46,17 +46,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTSOURCEMODELSRESPONSE']._serialized_start=603
   _globals['_LISTSOURCEMODELSRESPONSE']._serialized_end=684
   _globals['_SOURCEMODEL']._serialized_start=687
-  _globals['_SOURCEMODEL']._serialized_end=863
-  _globals['_LISTMETHODSREQUEST']._serialized_start=865
-  _globals['_LISTMETHODSREQUEST']._serialized_end=885
-  _globals['_LISTMETHODSRESPONSE']._serialized_start=887
-  _globals['_LISTMETHODSRESPONSE']._serialized_end=952
-  _globals['_METHOD']._serialized_start=954
-  _globals['_METHOD']._serialized_end=1014
-  _globals['_LISTIDENTITIESREQUEST']._serialized_start=1016
-  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1100
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1102
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1171
-  _globals['_PROTECTORSERVICE']._serialized_start=1174
-  _globals['_PROTECTORSERVICE']._serialized_end=1576
+  _globals['_SOURCEMODEL']._serialized_end=883
+  _globals['_LISTMETHODSREQUEST']._serialized_start=885
+  _globals['_LISTMETHODSREQUEST']._serialized_end=905
+  _globals['_LISTMETHODSRESPONSE']._serialized_start=907
+  _globals['_LISTMETHODSRESPONSE']._serialized_end=972
+  _globals['_METHOD']._serialized_start=974
+  _globals['_METHOD']._serialized_end=1083
+  _globals['_LISTIDENTITIESREQUEST']._serialized_start=1085
+  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1169
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1171
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1240
+  _globals['_PROTECTORSERVICE']._serialized_start=1243
+  _globals['_PROTECTORSERVICE']._serialized_end=1645
 # @@protoc_insertion_point(module_scope)

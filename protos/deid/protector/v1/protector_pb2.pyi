@@ -254,6 +254,7 @@ class SourceModel(_message.Message):
     BATCH_ROWS_FIELD_NUMBER: _builtins.int
     PRECISION_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
+    EXTRACTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name by which requests refer to it, such as "facenet"."""
     input_size: _builtins.int
@@ -276,6 +277,10 @@ class SourceModel(_message.Message):
     """Processor threads that share a batch, by which convolutions are cut up: part of what makes a cloak repeatable. 0 where a
     service does not say.
     """
+    extraction: _builtins.str
+    """How the face of a photo is found and cut out for this model, in words, at most 500 characters. Empty where a service does
+    not say.
+    """
     def __init__(
         self,
         *,
@@ -287,10 +292,11 @@ class SourceModel(_message.Message):
         batch_rows: _builtins.int = ...,
         precision: _builtins.str = ...,
         threads: _builtins.int = ...,
+        extraction: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "checkpoint_sha256", b"checkpoint_sha256", "identities", b"identities", "input_size", b"input_size", "label_set_sha256", b"label_set_sha256", "name", b"name", "precision", b"precision", "threads", b"threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "checkpoint_sha256", b"checkpoint_sha256", "extraction", b"extraction", "identities", b"identities", "input_size", b"input_size", "label_set_sha256", b"label_set_sha256", "name", b"name", "precision", b"precision", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -342,22 +348,36 @@ class Method(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     CONTROL_FIELD_NUMBER: _builtins.int
+    STEP_SIZE_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name by which requests refer to it, such as "bim"."""
     description: _builtins.str
     """One sentence on what it does."""
     control: _builtins.bool
     """True for the methods that only serve as controls ("none", "noise") and query no network."""
+    step_size: _builtins.str
+    """How far a step goes for a budget, in words, at most 500 characters: "1 level", "epsilon". Empty for controls, which take no
+    steps, and where a service does not say.
+    """
+    steps: _builtins.str
+    """How many steps are taken for a budget, likewise: "floor(min(epsilon + 4, 1.25 epsilon))"."""
+    start: _builtins.str
+    """Where the steps start, likewise: "the probe"."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         description: _builtins.str = ...,
         control: _builtins.bool = ...,
+        step_size: _builtins.str = ...,
+        steps: _builtins.str = ...,
+        start: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control", b"control", "description", b"description", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control", b"control", "description", b"description", "name", b"name", "start", b"start", "step_size", b"step_size", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
