@@ -7,6 +7,7 @@ from hashlib import sha256
 from orchestrator.clients import InvaderClient, Model, ProtectorClient
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.faces import DataSet, printable
+from orchestrator.labels import Matched, match, nearest, whom_models_know
 from orchestrator.manifest import Plan
 from orchestrator.protocol import EMBEDDED_MODELS, KS, MODELS, SUBJECTS, Grid, Reading, Storage
 
@@ -17,9 +18,9 @@ WIDEST = 50  # points, of half an interval: it then says nothing
 class Wish:
     """What the user asked for.
 
-    None for models means the paper's, or the embedded ones where a service has none of these; None for ks the protocol's,
-    as far as the target models disclose so many candidates; None for subjects the default, or, where they are drawn until
-    the intervals are narrow, all there are.
+    None for models means the paper's, the embedded ones where a service has none of these, or all where it has none of these
+    either; None for ks the protocol's, as far as the target models disclose so many candidates; None for
+    subjects the default, or, where they are drawn until the intervals are narrow, all there are.
 
     Raises:
         InputError: `until_halfwidth` is none that an interval can have.
@@ -51,7 +52,7 @@ class Planned:
     plan: Plan
     eligible: frozenset[str]  # identities that every model knows
     excluded: tuple[str, ...]  # identities of the data set that some model does not know
-    missing: tuple[str, ...]  # models of the paper that a service does not have, PSR@k that cannot be, a sentence each
+    missing: tuple[str, ...]  # what was expected and cannot be had: models of the paper, PSR@k, names; a sentence each
     label_sets: Mapping[str, frozenset[str]]  # by target model
 
 
@@ -65,25 +66,40 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     ks = KS if wish.ks is None else wish.ks
     disclosed = _disclosed_ks(ks, targets)
     missing = [
-        f"{kind} model {name}: the {service} does not have it"
-        for kind, chosen, service in (("source", sources, protector.name), ("target", targets, invader.name))
-        for name in _default_models(chosen)
-        if name not in chosen and (wish.source_models if kind == "source" else wish.target_models) is None
+        *(_models_missing("source", sources, protector.name) if wish.source_models is None else ()),
+        *(_models_missing("target", targets, invader.name) if wish.target_models is None else ()),
     ]
     missing += [f"PSR@{k}: the {invader.name} discloses fewer candidates" for k in ks if k not in disclosed]
     label_sets = LabelSets(protector, invader)
-    known = [frozenset(await label_sets.of_source(model)) for model in sources.values()]
-    known_to_targets = {name: frozenset(await label_sets.of_target(model)) for name, model in targets.items()}
-    eligible = wish.faces.identities.intersection(*known, *known_to_targets.values())
-    _check_known(wish.faces, eligible)
-    subjects = _subjects(wish, eligible)
+    of_sources = {name: await label_sets.of_source(model) for name, model in sources.items()}
+    of_targets = {name: await label_sets.of_target(model) for name, model in targets.items()}
+    matched = match(wish.faces, [*of_sources.values(), *of_targets.values()])
+    if not matched.known:
+        of_models = {f"source model {name}": labels for name, labels in of_sources.items()}
+        of_models |= {f"target model {name}": labels for name, labels in of_targets.items()}
+        advice = EMBEDDED_KNOW if not {*sources, *targets}.isdisjoint(EMBEDDED_MODELS) else ""
+        raise InputError(_nobody_known(matched, of_models) + advice)
+    _check_all_known(matched)
+    if matched.differing:
+        missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {_named(matched.differing)}")
+    subjects = _subjects(wish, matched.known)
     grid = Grid(tuple(sources), tuple(targets), wish.methods, wish.epsilons, disclosed)
     return Planned(
-        plan=Plan(grid, wish.storage, subjects, wish.seed, wish.faces, sources, targets, wish.reading, wish.until_halfwidth),
-        eligible=eligible,
-        excluded=tuple(sorted(map(printable, wish.faces.identities - eligible))),
+        plan=Plan(
+            grid,
+            wish.storage,
+            subjects,
+            wish.seed,
+            matched.faces,
+            sources,
+            targets,
+            wish.reading,
+            wish.until_halfwidth,
+        ),
+        eligible=matched.known,
+        excluded=tuple(sorted(map(printable, (*matched.unknown, *matched.differing)))),
         missing=tuple(missing),
-        label_sets=known_to_targets,
+        label_sets={name: frozenset(labels) for name, labels in of_targets.items()},
     )
 
 
@@ -145,15 +161,29 @@ class LabelSets:
 def _chosen(option: str, wanted: Sequence[str] | None, offered: Mapping[str, Model], service: str) -> dict[str, Model]:
     unknown = [name for name in wanted or () if name not in offered]
     if unknown:
-        raise InputError(f"{option}: expected models that the {service} has ({', '.join(offered)}), got {unknown[0]}")
-    chosen = {name: offered[name] for name in wanted or _default_models(offered) if name in offered}
-    if not chosen:
-        raise InputError(f"{option}: the {service} has none of {', '.join(MODELS)}; it has {', '.join(offered) or 'none'}")
-    return chosen
+        raise InputError(
+            f"{option}: expected models that the {service} has ({', '.join(offered)}), got {unknown[0]}"
+            f"{nearest(unknown[0], offered)}"
+        )
+    if not offered:
+        raise UnusableServiceError(f"the {service} lists no models, where it must at least one")
+    return {name: offered[name] for name in wanted or _default_models(offered) if name in offered}
 
 
 def _default_models(offered: Collection[str]) -> tuple[str, ...]:
-    return EMBEDDED_MODELS if set(MODELS).isdisjoint(offered) and not set(EMBEDDED_MODELS).isdisjoint(offered) else MODELS
+    """The paper's; the embedded ones where a service has none of these; all where it has none of these either."""
+    for usual in (MODELS, EMBEDDED_MODELS):
+        if not set(usual).isdisjoint(offered):
+            return usual
+    return tuple(offered)
+
+
+def _models_missing(kind: str, chosen: Collection[str], service: str) -> list[str]:
+    """Sentences on the usual models that a service does not have, where nobody chose any."""
+    usual = _default_models(chosen)
+    if usual not in (MODELS, EMBEDDED_MODELS):
+        return [f"{kind} models of the paper: the {service} has none of them, so that all of its own are used"]
+    return [f"{kind} model {name}: the {service} does not have it" for name in usual if name not in chosen]
 
 
 def _subjects(wish: Wish, eligible: frozenset[str]) -> int:
@@ -168,25 +198,43 @@ def _subjects(wish: Wish, eligible: frozenset[str]) -> int:
     return subjects
 
 
-def _check_known(faces: DataSet, eligible: frozenset[str]) -> None:
-    unknown = sorted(faces.identities - eligible)
-    if not eligible:
+EMBEDDED_KNOW = (
+    ". The embedded recognizers know the people of synthetic: only; your own come with --protector-checkpoints and "
+    "--invader-checkpoints"
+)
+DIFFERING = "models spell them in different Unicode normal forms, so that there is no one name to ask by"
+
+
+def _nobody_known(matched: Matched, label_sets: Mapping[str, Collection[str]]) -> str:
+    if matched.differing and not matched.unknown:
+        return f"--faces: {DIFFERING}: {_named(matched.differing)}"
+    unknown = matched.unknown
+    return (
+        f"--faces: expected identities that every model knows, got {len(unknown)} ({_named(unknown)}) that some model does "
+        f"not know: {whom_models_know(matched.faces, label_sets)}"
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    return printable(names[0]) + (", ..." if len(names) > 1 else "")
+
+
+def _check_all_known(matched: Matched) -> None:
+    """A number of synthetic identities is asked for, and means all of them."""
+    if matched.faces.synthetic and matched.unknown:
         raise InputError(
-            f"--faces: expected identities that every model knows, got {len(unknown)} ({printable(unknown[0])}, ...) that "
-            f"some model does not know. The embedded recognizers know the people of synthetic: only; your own come "
-            f"with --protector-checkpoints and --invader-checkpoints"
-        )
-    if faces.synthetic and unknown:
-        raise InputError(
-            f"--faces: expected at most {len(eligible)} synthetic identities, as many as every model knows, "
-            f"got {len(faces.identities)}"
+            f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
+            f"got {len(matched.faces.identities)}"
         )
 
 
-def _check_methods(methods: Sequence[str], offered: set[str], service: str) -> None:
+def _check_methods(methods: Sequence[str], offered: Collection[str], service: str) -> None:
     for method in methods:
         if method not in offered:
-            raise InputError(f"--methods: expected methods of the {service} ({', '.join(sorted(offered))}), got {method}")
+            raise InputError(
+                f"--methods: expected methods of the {service} ({', '.join(sorted(offered))}), got {method}"
+                f"{nearest(method, offered)}"
+            )
 
 
 def _check_reading(reading: Reading, invader: InvaderClient) -> None:

@@ -7,9 +7,11 @@ import io
 import json
 import math
 import os
+import shutil
 import signal
 import sqlite3
 import sys
+import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -562,8 +564,85 @@ async def test_more_subjects_than_there_are_are_refused_with_their_number(bench:
 async def test_where_some_model_knows_nobody_the_way_out_is_named(bench: Bench) -> None:
     bench.invader.label_sets = dict.fromkeys(TARGETS, ("nobody", *tuple("stuvwxyz")))
     message = await bench.fails(InputError)
-    assert message.startswith("--faces: expected identities that every model knows, got 4 (a, ...) that some model does not")
-    assert "--invader-checkpoints" in message
+    assert message == (
+        "--faces: expected identities that every model knows, got 4 (a, ...) that some model does not know: source model "
+        "facenet knows 4 of them (a, b, c, ...); target model facenet, target model resnet50 know none of them, but 9 "
+        "others (nobody, s, t, ...)"
+    )
+
+
+async def test_where_the_embedded_recognizers_know_nobody_the_way_to_one_s_own_is_named(bench: Bench) -> None:
+    bench.invader.label_sets = {"compact-facenet": ("nobody", *tuple("stuvwxyz"))}
+    message = await bench.fails(InputError, target_models=None)
+    assert message.endswith(
+        "The embedded recognizers know the people of synthetic: only; your own come with --protector-checkpoints and "
+        "--invader-checkpoints"
+    )
+
+
+@pytest.mark.parametrize(
+    ("folder", "label"),
+    [
+        ("anna_maria", "Anna Maria"),
+        ("ANNA MARIA", "Anna Maria"),
+        ("zoe akesson", "Zoë Åkesson"),
+        ("Anna Mariah", "Anna Maria"),
+    ],
+)
+async def test_names_that_are_nearly_alike_are_told(bench: Bench, folder: str, label: str) -> None:
+    people = ("Anna Maria", "Zoë Åkesson")
+    bench.protector.label_sets, bench.invader.label_sets = {"facenet": people}, dict.fromkeys(TARGETS, people)
+    shutil.rmtree(bench.faces)
+    write_photo(bench.faces / folder / "0.jpg", level=1)
+    message = await bench.fails(InputError)
+    assert message.startswith(
+        f"--faces: expected identities that every model knows, got 1 ({folder}) that some model does not know: "
+        "source model facenet, target model facenet, target model resnet50 know none of them, but 2 others "
+        "(Anna Maria, Zoë Åkesson)"
+    )
+    assert f"; {folder} is nearly {label}: names have to be the same, letter by letter" in message
+    assert "checkpoints" not in message
+
+
+ZOE, DECOMPOSED = "Zoë", unicodedata.normalize("NFD", "Zoë")
+
+
+@pytest.mark.parametrize("folder", [ZOE, DECOMPOSED])
+@pytest.mark.parametrize("label", [ZOE, DECOMPOSED])
+async def test_services_are_asked_by_their_label_whatever_normal_form_the_folder_s_name_has(
+    bench: Bench, folder: str, label: str
+) -> None:
+    people = (label, *IDENTITIES)
+    bench.protector.label_sets, bench.invader.label_sets = {"facenet": people}, dict.fromkeys(TARGETS, people)
+    bench.invader.rank, bench.invader.face_found = lambda shown, target: 1, lambda shown: True
+    shutil.rmtree(bench.faces)
+    write_photo(bench.faces / folder / "0.jpg", level=1)
+    evaluated = await bench.evaluate(subjects=1)
+    assert {shown.identity for shown in bench.protector.asked} == {label}
+    assert evaluated.outcome["subjects"] == [f"{label}/0.jpg"]
+    assert evaluated.outcome["excluded"] == []
+    assert {row["psr"] for row in csv.DictReader(io.StringIO(evaluated.csv))} == {"0.0000"}, "the true identity comes first"
+
+
+async def test_an_identity_that_models_spell_in_different_normal_forms_takes_no_part_and_is_named(bench: Bench) -> None:
+    bench.add(ZOE)
+    bench.protector.label_sets = {"facenet": (*IDENTITIES, ZOE)}
+    bench.invader.label_sets = dict.fromkeys(TARGETS, (*IDENTITIES, DECOMPOSED))
+    outcome = (await bench.evaluate()).outcome
+    assert outcome["excluded"] == [ZOE]
+    (missing,) = outcome["missing_models"]
+    assert missing.startswith("1 identities: models spell them in different Unicode normal forms, ")
+    assert missing.endswith(f": {ZOE}")
+    shutil.rmtree(bench.faces)
+    bench.add(ZOE)
+    assert (await bench.fails(InputError, subjects=1)).startswith("--faces: models spell them in different Unicode")
+
+
+async def test_a_label_set_that_has_a_name_in_two_normal_forms_does_not_tell_who_is_meant(bench: Bench) -> None:
+    bench.add(ZOE)
+    bench.protector.label_sets = {"facenet": (*IDENTITIES, ZOE, DECOMPOSED)}
+    bench.invader.label_sets = dict.fromkeys(TARGETS, (*IDENTITIES, ZOE))
+    assert (await bench.evaluate()).outcome["excluded"] == [ZOE]
 
 
 # Synthetic faces and embedded recognizers
@@ -726,12 +805,13 @@ async def test_models_that_were_not_asked_for_are_not_missing(bench: Bench) -> N
     ("changes", "message"),
     [
         (
-            {"source_models": ("vgg",)},
-            r"--source-models: expected models that the protector at \S+ has \(facenet\), got vgg",
+            {"source_models": ("facenet1",)},
+            r"--source-models: expected models that the protector at \S+ has \(facenet\), got facenet1; "
+            r"did you mean facenet\?",
         ),
         (
-            {"target_models": ("facenet", "senet50")},
-            r"--target-models: expected models that the invader at \S+ has \(facenet, resnet50\), got senet50",
+            {"target_models": ("facenet", "mine")},
+            r"--target-models: expected models that the invader at \S+ has \(facenet, resnet50\), got mine",
         ),
         (
             {"methods": ("bim", "deepfool")},
@@ -748,11 +828,22 @@ async def test_what_a_service_does_not_have_is_refused_by_option(
     assert bench.protector.requests == []
 
 
-async def test_a_service_with_none_of_the_paper_s_models_says_what_it_has(bench: Bench) -> None:
-    bench.invader.label_sets = {"mine": IDENTITIES}
-    message = await bench.fails(InputError, target_models=None)
-    assert message.startswith("--target-models: the invader at ")
-    assert message.endswith(" has none of facenet, resnet50, senet50; it has mine")
+async def test_services_with_none_of_the_usual_models_are_asked_with_all_of_their_own_which_is_said(bench: Bench) -> None:
+    bench.protector.label_sets = {"lens": IDENTITIES}
+    bench.invader.label_sets = {"mine": IDENTITIES, "yours": IDENTITIES}
+    bench.invader.rank, bench.invader.face_found = lambda shown, target: 1, lambda shown: True
+    evaluated = await bench.evaluate(source_models=None, target_models=None)
+    grid = manifest(evaluated.finished.folder)["protocol"]["grid"]
+    assert (grid["source_models"], grid["target_models"]) == (["lens"], ["mine", "yours"])
+    for kind, sentence in zip(("source", "target"), evaluated.outcome["missing_models"], strict=True):
+        assert sentence.startswith(f"{kind} models of the paper: the ")
+        assert sentence.endswith(" has none of them, so that all of its own are used")
+
+
+async def test_a_service_without_models_cannot_be_used(bench: Bench) -> None:
+    bench.invader.label_sets = {}
+    message = await bench.fails(UnusableServiceError, target_models=None)
+    assert message.endswith(" lists no models, where it must at least one")
 
 
 async def test_a_service_of_the_other_kind_is_refused(bench: Bench) -> None:
