@@ -15,12 +15,14 @@ from orchestrator.circuit import PATIENCE_SECONDS
 from orchestrator.connection import Connection
 from orchestrator.errors import UnusableServiceError
 from orchestrator.offers import LIST_SECONDS, Listing, Offers
-from orchestrator.protocol import CloakKey, Reading, Storage
+from orchestrator.protocol import NOT_STATED, CloakKey, Reading, Storage
+from rpc.errors import shorten
 from rpc.offer import received_offer
 from rpc.tls import TlsMaterial
 
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
 CLASSIFY_SECONDS = 300.0
+MOST_STATED = 500  # characters of what a service says in words
 
 _READINGS = {Reading.DETECTED: invader_pb2.READING_DETECTED, Reading.WHOLE: invader_pb2.READING_WHOLE}
 
@@ -95,16 +97,24 @@ class ProtectorClient:
                     "batch_rows": model.batch_rows,
                     "precision": model.precision,
                     "threads": model.threads,
+                    "extraction": _stated(model.extraction) or NOT_STATED,
                 },
             )
             for model in listed.source_models
         }
         return Listing(models, await received_offer(call))
 
-    async def methods(self) -> set[str]:
-        """The names of the methods."""
+    async def methods(self) -> dict[str, dict[str, str]]:
+        """What each method says of how it crafts (`manifest.CRAFTING`), by its name; empty where it says nothing."""
         listed = await self._call(self._stub.ListMethods(protector_pb2.ListMethodsRequest(), timeout=LIST_SECONDS))
-        return {method.name for method in listed.methods}
+        return {
+            method.name: {
+                "step_size": _stated(method.step_size),
+                "steps": _stated(method.steps),
+                "start": _stated(method.start),
+            }
+            for method in listed.methods
+        }
 
     async def identities(self, model: Model) -> tuple[str, ...]:
         """The label set of a source model, in class order."""
@@ -233,6 +243,7 @@ class InvaderClient:
                     "identities": model.identities,
                     "label_set_sha256": model.label_set_sha256,
                     "most_candidates": model.most_candidates,
+                    "extraction": _stated(model.extraction) or NOT_STATED,
                 },
             )
             for model in listed.target_models
@@ -286,6 +297,11 @@ class InvaderClient:
         response = await self._call(call)
         await self._offers.check_answer(call, request.target_models)
         return response
+
+
+def _stated(text: str) -> str:
+    """What a service says in words, as one line of a length that a page can hold."""
+    return shorten(" ".join(text.split()), most=MOST_STATED)
 
 
 class _Page(Protocol):

@@ -17,7 +17,7 @@ from orchestrator.conclusion import Finished, conclude, record_stop
 from orchestrator.errors import InputError, OrchestratorError, QueryBudgetSpentError
 from orchestrator.holders import Holder
 from orchestrator.manifest import Plan, check_same_plan
-from orchestrator.planning import Planned, Wish, chosen_sources, chosen_targets, make_plan
+from orchestrator.planning import Planned, Wish, asked_of_invader, asked_of_protector, make_plan
 from orchestrator.progress import RunProgress
 from orchestrator.run_folder import RunFolder
 from orchestrator.runner import Runner
@@ -170,11 +170,11 @@ async def _check_running(wish: Wish, protector: ServiceChoice, invader: ServiceC
         if protector.address is not None:
             protector_client = ProtectorClient(protector.address, tls=protector.tls)
             stack.push_async_callback(protector_client.close)
-            await chosen_sources(wish, protector_client)
+            await asked_of_protector(wish, protector_client)
         if invader.address is not None:
             invader_client = InvaderClient(invader.address, tls=invader.tls)
             stack.push_async_callback(invader_client.close)
-            await chosen_targets(wish, invader_client)
+            await asked_of_invader(wish, invader_client)
 
 
 def _what_the_file_system_lacks(folder: RunFolder, holder: Holder) -> Iterator[str]:

@@ -5,7 +5,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,11 @@ from orchestrator.differences import differences
 from orchestrator.errors import InputError
 from orchestrator.faces import DataSet
 from orchestrator.metrics.psr import IntervalKind
-from orchestrator.protocol import EMBEDDED_MODELS, LOOK_EVERY, NO_FACE_IS_PROTECTED, Grid, Reading, Storage
+from orchestrator.protocol import EMBEDDED_MODELS, LOOK_EVERY, NO_FACE_IS_PROTECTED, NOT_STATED, Grid, Reading, Storage
 
 FORMAT = 1
 
-# What the protocol fixes or chooses for extraction and crafting. The services hold these; a run states them.
-EXTRACTION = {
-    "detector": "MTCNN",
-    "thresholds": [0.6, 0.7, 0.7],
-    "min_face_size": "max(20, min(height, width) / 5)",
-    "least_probability": 0.9,
-    "face": "largest box, ties by probability",
-    "square_scale": 1.3,
-    "resize": "bilinear, antialiased",
-}
-CRAFTING = {"alpha": 1, "n_iter": "floor(min(epsilon + 4, 1.25 epsilon))", "random_start": False}
+CRAFTING = ("step_size", "steps", "start")  # what a method says of how it crafts, in words
 
 
 @dataclass(frozen=True)
@@ -45,6 +35,7 @@ class Plan:
     target_models: Mapping[str, Model]
     reading: Reading = Reading.DETECTED
     until_halfwidth: float | None = None  # points, that no interval is wider than in the end; None: N is fixed
+    crafting: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by method, what the protector says of it
 
     def binding(self) -> dict[str, Any]:
         """The part of the manifest that a run is bound to.
@@ -60,15 +51,18 @@ class Plan:
                 **looks,
                 "seed": self.seed,
                 "storage": str(self.storage),
-                "extraction": EXTRACTION,
                 "reading": self.reading.value,
-                "crafting": CRAFTING,
+                "crafting": {method: self._crafting(method) for method in self.grid.methods},
                 "no_face_is_protected": NO_FACE_IS_PROTECTED,
             },
             "data_set": dict(self.faces.card()),
             "source_models": {name: dict(model.card) for name, model in self.source_models.items()},
             "target_models": {name: dict(model.card) for name, model in self.target_models.items()},
         }
+
+    def _crafting(self, method: str) -> dict[str, str]:
+        stated = self.crafting.get(method, {})
+        return {what: stated.get(what) or NOT_STATED for what in CRAFTING}
 
     @property
     def caveat(self) -> str:

@@ -62,7 +62,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     Raises:
         InputError: the wish cannot be had; the message names the option.
     """
-    sources, targets = await chosen_sources(wish, protector), await chosen_targets(wish, invader)
+    (sources, methods), targets = await asked_of_protector(wish, protector), await asked_of_invader(wish, invader)
     ks = KS if wish.ks is None else wish.ks
     disclosed = _disclosed_ks(ks, targets)
     missing = [
@@ -95,6 +95,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
             targets,
             wish.reading,
             wish.until_halfwidth,
+            {method: methods[method] for method in grid.methods},
         ),
         eligible=matched.known,
         excluded=tuple(sorted(map(printable, (*matched.unknown, *matched.differing)))),
@@ -103,22 +104,25 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
     )
 
 
-async def chosen_sources(wish: Wish, protector: ProtectorClient) -> dict[str, Model]:
-    """The source models that are wished for, which the protector has, as it has the methods.
+async def asked_of_protector(
+    wish: Wish, protector: ProtectorClient
+) -> tuple[dict[str, Model], Mapping[str, Mapping[str, str]]]:
+    """The source models that are wished for, and what each of the protector's methods says of itself.
 
     Raises:
-        InputError: it has not.
+        InputError: the protector lacks a model or a method.
     """
     chosen = _chosen("--source-models", wish.source_models, await protector.source_models(), protector.name)
-    _check_methods(wish.methods, await protector.methods(), protector.name)
-    return chosen
+    methods = await protector.methods()
+    _check_methods(wish.methods, methods, protector.name)
+    return chosen, methods
 
 
-async def chosen_targets(wish: Wish, invader: InvaderClient) -> dict[str, Model]:
-    """The target models that are wished for, which the invader has, with the reading and as many candidates.
+async def asked_of_invader(wish: Wish, invader: InvaderClient) -> dict[str, Model]:
+    """The target models that are wished for.
 
     Raises:
-        InputError: it has not.
+        InputError: the invader lacks a model or the reading, or returns fewer candidates.
     """
     chosen = _chosen("--target-models", wish.target_models, await invader.target_models(), invader.name)
     _check_reading(wish.reading, invader)

@@ -15,6 +15,7 @@ NOISE = "noise"
 JPEG_QUALITY = 95  # a choice: the paper says JPEG only
 NO_FACE_IS_PROTECTED = True  # a choice
 SUBJECTS = 16  # a choice: the paper gives no N
+NOT_STATED = "not stated"  # by a service, of something that its figures depend on
 LOOK_EVERY = 20  # a choice: subjects between two looks of a run that stops by the width of its intervals
 
 

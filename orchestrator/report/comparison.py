@@ -1,6 +1,6 @@
 """The same cells of several runs side by side, by probe."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,15 +57,18 @@ def _binding(manifest: Mapping[str, Any]) -> dict[str, Any]:
 
 
 HOW_MANY = ("protocol.until_halfwidth", "protocol.look_every")  # subjects
+CRAFTING = "protocol.crafting"  # by method: what the methods are, or say of themselves
 
 
 def _thing(path: str) -> str:
     """`protocol.grid.methods`, `protocol.storage`, or else the part of the manifest: one checkpoint is a card of fields.
 
-    How many subjects are drawn is one thing, whatever decides it.
+    How many subjects are drawn is one thing, whatever decides it; so are the methods, with what they say of themselves.
     """
     if path in HOW_MANY:
         return "protocol.subjects"
+    if path.startswith(f"{CRAFTING}."):
+        return "protocol.grid.methods"
     parts = path.split(".")
     if parts[0] != "protocol":
         return parts[0]
@@ -87,8 +90,9 @@ def compared(runs: Sequence[Run], *, k: int) -> Iterator[ComparedCell]:
                 f"--k: expected at most {run.matrix.candidates}, the candidates that {run.name} asked for, got {k}"
             )
     standing_for = [_standing_for(runs[0], run) for run in runs]
+    cells_of = [frozenset(run.grid.cells()) for run in runs]
     for cell in runs[0].grid.cells():
-        cells = [_in(run, cell, names) for run, names in zip(runs, standing_for, strict=True)]
+        cells = [_in(there, cell, names) for there, names in zip(cells_of, standing_for, strict=True)]
         if sum(each is not None for each in cells) < 2:
             continue
         yield ComparedCell(
@@ -110,10 +114,10 @@ def _standing_for(first: Run, other: Run) -> Mapping[str, str]:
     return same | (dict(zip(ours, theirs, strict=True)) if len(ours) == len(theirs) else {})
 
 
-def _in(run: Run, cell: Cell, methods: Mapping[str, str]) -> Cell | None:
+def _in(cells: Collection[Cell], cell: Cell, methods: Mapping[str, str]) -> Cell | None:
     method = methods.get(cell.method)
     there = None if method is None else replace(cell, method=method)
-    return there if there in set(run.grid.cells()) else None
+    return there if there in cells else None
 
 
 def _rate(run: Run, cell: Cell | None, k: int) -> Rate | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from orchestrator.metrics.psr import IntervalKind
 from orchestrator.metrics.widest import widest
-from orchestrator.protocol import EMBEDDED_MODELS
+from orchestrator.protocol import EMBEDDED_MODELS, MODELS, NOT_STATED, Grid, Reading
 from orchestrator.report.run import Run
 from orchestrator.report.tables import Column, Table, Value, method_title
 from orchestrator.synthetic import PREFIX
@@ -104,15 +104,13 @@ def _until(run: Run, halfwidth: float) -> str:
 def facts(run: Run) -> Iterator[Fact]:
     """The protocol, the data and the questions."""
     protocol, grid = run.manifest["protocol"], run.grid
-    methods = ", ".join(method_title(method) for method in grid.all_methods)
     yield Fact("Subjects", f"{len(run.matrix.probes)} observed, {_asked_for(run)}; one photograph each")
     yield Fact("Data", _data(run.manifest["data_set"]))
     yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
-    yield Fact(
-        "Methods", f"{methods}; α = {protocol['crafting']['alpha']} level a step, n_iter = {protocol['crafting']['n_iter']}"
-    )
+    yield Fact("Methods", _methods(protocol["crafting"], grid))
     yield Fact("Budgets ε", f"{', '.join(map(str, grid.epsilons))} levels of 0..255")
     yield Fact("Stored as", run.storage)
+    yield Fact("Faces cut out", _extraction(run))
     yield Fact("Read", READINGS.get(run.reading, run.reading))
     yield Fact(
         "No face",
@@ -123,6 +121,38 @@ def facts(run: Run) -> Iterator[Fact]:
         f"{queries(run):,} pictures were answered by the invader, {run.observations:,} observations in all{_session(run)}",
     )
     yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
+
+
+def _methods(crafting: Mapping[str, Mapping[str, str]], grid: Grid) -> str:
+    """The methods, and what the protector says of how each crafts."""
+    alike: dict[str, list[str]] = {}
+    for method in grid.methods:
+        alike.setdefault(_rule(crafting.get(method, {})), []).append(method_title(method))
+    rules = "; ".join(f"{', '.join(methods)}: {rule}" for rule, methods in alike.items())
+    return f"{', '.join(method_title(method) for method in grid.all_methods)}. {rules}"
+
+
+def _rule(stated: Mapping[str, str]) -> str:
+    words = {name: stated.get(key) or NOT_STATED for key, name in RULE.items()}
+    if set(words.values()) == {NOT_STATED}:
+        return f"{', '.join(RULE.values())} {NOT_STATED}"
+    return ", ".join(f"{name} = {text}" if text != NOT_STATED else f"{name} {text}" for name, text in words.items())
+
+
+RULE = {"step_size": "α", "steps": "n_iter", "start": "start"}
+
+
+def _extraction(run: Run) -> str:
+    """How the services say that they cut faces out, each way once."""
+    said: dict[str, list[str]] = {}
+    for kind, models in (("photographs for", "source_models"), ("cloaks for", "target_models")):
+        if models == "target_models" and run.reading == Reading.WHOLE:
+            continue
+        for name, card in run.manifest[models].items():
+            said.setdefault(card.get("extraction") or NOT_STATED, []).append(f"{kind} {title(name)}")
+    if len(said) == 1:
+        return next(iter(said))
+    return "; ".join(f"{', '.join(whose)}: {rule}" for rule, whose in said.items())
 
 
 def _asked_for(run: Run) -> str:
@@ -204,9 +234,9 @@ def models_table(run: Run) -> Table:
 def _field(card: Mapping[str, Any], field: str) -> Value:
     value = card.get(field)
     if field.endswith("_sha256"):
-        return Value("–" if value is None else str(value)[:DIGITS])
+        return Value(str(value or "–")[:DIGITS])
     number = "number" if field in ("input_size", "identities") else ""
-    if value is None:
+    if value in (None, ""):
         return Value("–", sort="", classes=number)
     return Value(f"{value:,}", sort=value, classes=number) if isinstance(value, int) else Value(str(value))
 
@@ -234,7 +264,7 @@ def left_out_table(run: Run) -> Table | None:
             outcome.get("unreadable_photos", []),
         )
     )
-    named.append(("not a JPEG or PNG file", outcome.get("skipped_files", [])))
+    named.append(("not a JPEG or PNG file, or not to be listed", outcome.get("skipped_files", [])))
     named.append(("a service does not have it", outcome.get("missing_models", [])))
     rows = [
         (
@@ -256,7 +286,7 @@ def _some(names: list[str]) -> str:
 
 
 def reproduction(run: Run) -> Reproduction:
-    """The exact command, from the manifest alone. Folders are the reader's own; digests tell whether they are the same."""
+    """The command, from the manifest alone. Folders and addresses are the reader's; digests tell whether they are alike."""
     protocol, grid, card = run.manifest["protocol"], run.grid, run.manifest["data_set"]
     notes = ["A cloak is the same bit for bit where the software, the processor and the number of threads are."]
     if card.get("synthetic"):
@@ -264,14 +294,7 @@ def reproduction(run: Run) -> Reproduction:
     else:
         faces = "FACES"
         notes.append(f"FACES: a folder of identity folders; the SHA-256 of its photo names is {card.get('photos_sha256')}.")
-    options: list[tuple[str, Any]] = [("--faces", faces)]
-    embedded = {*grid.source_models, *grid.target_models} <= set(EMBEDDED_MODELS)
-    if not embedded:
-        options += [("--protector-checkpoints", "CHECKPOINTS"), ("--invader-checkpoints", "CHECKPOINTS")]
-        notes.append("CHECKPOINTS: a folder with the checkpoints whose digests stand under “Models”.")
-    precisions = {source.get("precision") for source in run.manifest["source_models"].values()} - {None}
-    options += [("--precision", precision) for precision in sorted(precisions)[:1]]
-    options.append(("--subjects", protocol["subjects"]))
+    options: list[tuple[str, Any]] = [("--faces", faces), *_services(run, notes), ("--subjects", protocol["subjects"])]
     if run.until_halfwidth is not None:
         options.append(("--until-halfwidth", run.until_halfwidth))
     options.append(("--seed", protocol["seed"]))
@@ -290,8 +313,40 @@ def reproduction(run: Run) -> Reproduction:
     if quality:
         options.append(("--jpeg-quality", quality))
     options += [("--reading", run.reading), ("--run", "NEW_FOLDER")]
-    command = " ".join(["orchestrator evaluate", *(shlex.join([option, str(value)]) for option, value in options)])
-    return Reproduction(command.replace(" --", " \\\n  --"), tuple(notes))
+    lines = ["orchestrator evaluate", *(shlex.join([option, str(value)]) for option, value in options)]
+    return Reproduction(" \\\n  ".join(lines), tuple(notes))
+
+
+def _services(run: Run, notes: list[str]) -> Iterator[tuple[str, str]]:
+    """The options by which the two services are had again; what they need is added to `notes`.
+
+    A manifest does not say where a service ran. Models that state a checkpoint, and those of the paper's names, can be had
+    from checkpoints; any others only where they are.
+    """
+    cards = run.manifest["source_models"]
+    sources, targets = set(run.grid.source_models), set(run.grid.target_models)
+    from_checkpoints = {name for name, card in cards.items() if card.get("checkpoint_sha256")}
+    embedded = [models <= set(EMBEDDED_MODELS) for models in (sources, targets)]
+    loadable = [sources <= from_checkpoints, targets <= from_checkpoints | set(MODELS)]
+    for kind, is_embedded, is_loadable in zip(("protector", "invader"), embedded, loadable, strict=True):
+        if is_embedded:
+            continue
+        if is_loadable:
+            yield f"--{kind}-checkpoints", "CHECKPOINTS"
+        else:
+            yield f"--{kind}", kind.upper()
+            notes.append(f"{kind.upper()}: the address of the {kind}: its models come from no checkpoint that is stated.")
+    if any(can and not own for can, own in zip(loadable, embedded, strict=True)):
+        notes.append(
+            "CHECKPOINTS: a folder with the checkpoints whose digests stand under “Models”. Where a service ran on its own, "
+            "--protector or --invader with its address stands instead."
+        )
+    precisions = {str(card.get("precision")) for card in cards.values()}
+    if (embedded[0] or loadable[0]) and len(precisions) == 1 and precisions <= PRECISIONS:
+        yield "--precision", precisions.pop()
+
+
+PRECISIONS = {"float32", "bfloat16"}  # that services of the bench can be started with
 
 
 INTERVAL_SOURCES = {

@@ -8,15 +8,7 @@ from typing import Any
 
 from orchestrator.differences import differences
 from orchestrator.errors import InputError
-from orchestrator.manifest import (
-    CRAFTING,
-    EXTRACTION,
-    FORMAT,
-    caveat_of,
-    digest_of,
-    interval_kind_of,
-    reading_of,
-)
+from orchestrator.manifest import FORMAT, caveat_of, digest_of, interval_kind_of, reading_of
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.psr import IntervalKind
@@ -191,8 +183,8 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
-    """Metrics mean what they say for one way of extracting and crafting only."""
-    ours = {"extraction": EXTRACTION, "crafting": CRAFTING, "no_face_is_protected": NO_FACE_IS_PROTECTED}
+    """Metrics mean what they say for one way of counting only."""
+    ours = {"no_face_is_protected": NO_FACE_IS_PROTECTED}
     protocol = manifest["protocol"]
     if not isinstance(protocol, dict):
         raise InputError(f"{path}: protocol: expected an object, got {type(protocol).__name__}")
@@ -202,7 +194,7 @@ def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
     ]
     if found:
         raise InputError(f"{path}: of another protocol: {'; '.join(found)}")
-    absent = [key for key in ("grid", "subjects", "seed", "storage") if key not in protocol]
+    absent = [key for key in ("grid", "subjects", "seed", "storage", "crafting") if key not in protocol]
     if absent:
         raise InputError(f"{path}: expected protocol.{absent[0]}, got none")
 

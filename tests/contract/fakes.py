@@ -135,6 +135,7 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
 
     label_sets: LabelSets
     methods: Sequence[str] = ("bim", "illc", "noise", "none")
+    stated: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)  # step_size, steps and start of a method
     faceless: set[str] = field(default_factory=set)  # identities in whose photos it finds no face
     faults: deque[Fault | None] = field(default_factory=deque)  # of the next Craft calls, one each
     broken: dict[tuple[str, str], Fault] = field(default_factory=dict)  # by identity and source model
@@ -223,7 +224,11 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
         self, request: protector_pb2.ListMethodsRequest, context: Context
     ) -> protector_pb2.ListMethodsResponse:
         """See the schema."""
-        return protector_pb2.ListMethodsResponse(methods=[protector_pb2.Method(name=name) for name in self.methods])
+        listed = []
+        for name in self.methods:
+            step_size, steps, start = self.stated.get(name, ("", "", ""))
+            listed.append(protector_pb2.Method(name=name, step_size=step_size, steps=steps, start=start))
+        return protector_pb2.ListMethodsResponse(methods=listed)
 
     async def ListIdentities(  # noqa: N802
         self, request: protector_pb2.ListIdentitiesRequest, context: Context
@@ -245,6 +250,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
     hold: Callable[[Shown], bool] = lambda shown: False  # whether to keep the caller waiting for ever
     refusal: Fault | None = None  # of ListIdentities
     most_candidates: int = 6
+    extraction: str = ""
     readings: Sequence["invader_pb2.Reading.ValueType"] = (invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE)
     queries_left: int | None = None  # None: no budget
     asked: Counter[Shown] = field(default_factory=Counter)
@@ -316,6 +322,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                     identities=len(identities),
                     label_set_sha256=label_set_sha256(identities),
                     most_candidates=self.most_candidates,
+                    extraction=self.extraction,
                 )
                 for name, identities in sorted(self.label_sets.items())
             ],

@@ -846,6 +846,24 @@ async def test_a_service_without_models_cannot_be_used(bench: Bench) -> None:
     assert message.endswith(" lists no models, where it must at least one")
 
 
+async def test_the_manifest_states_what_the_services_say_of_themselves_and_nothing_else(bench: Bench) -> None:
+    bench.protector.methods = ("bim", "blur", "noise", "none")
+    bench.protector.stated = {"blur": ("as far as a blur goes", " one \n", "")}
+    bench.invader.extraction = "the image's middle; " + "x" * 600
+    bench.invader.rank, bench.invader.face_found = lambda shown, target: 1, lambda shown: True
+    evaluated = await bench.evaluate(methods=("bim", "blur"), epsilons=(4,))
+    found = manifest(evaluated.finished.folder)
+    assert found["protocol"]["crafting"] == {
+        "bim": dict.fromkeys(("step_size", "steps", "start"), "not stated"),
+        "blur": {"step_size": "as far as a blur goes", "steps": "one", "start": "not stated"},
+    }
+    assert "extraction" not in found["protocol"]
+    assert found["source_models"]["facenet"]["extraction"] == "not stated"
+    extraction = found["target_models"]["resnet50"]["extraction"]
+    assert extraction.startswith("the image's middle; xxx")
+    assert len(extraction) == 500
+
+
 async def test_a_service_of_the_other_kind_is_refused(bench: Bench) -> None:
     async with bench.invader.serving() as invader:
         with pytest.raises(InputError, match=rf"^the protector at {invader} does not speak the schema: "):

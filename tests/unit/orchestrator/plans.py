@@ -13,6 +13,7 @@ from orchestrator.manifest import Plan
 from orchestrator.protocol import Grid, Storage
 
 FACES = FaceFolder(Path("faces"), {"alice": ("a.jpg", "b.jpg"), "bob": ("c.png",)}, ())
+BIM = {"step_size": "1 level", "steps": "floor(min(epsilon + 4, 1.25 epsilon))", "start": "the probe"}
 GRID = Grid(("facenet",), ("resnet50",), ("bim",), (4, 8), (1, 5))
 
 
@@ -30,6 +31,7 @@ PLAN = Plan(
     faces=FACES,
     source_models={"facenet": model("facenet", checkpoint_sha256="c" * 64)},
     target_models={"resnet50": model("resnet50")},
+    crafting={"bim": BIM},
 )
 
 

@@ -182,3 +182,20 @@ def test_the_csv_holds_what_is_printed(runs: tuple[Path, Path], tmp_path: Path) 
     )  # fmt: skip
     assert (first["run"], first["n"], first["psr"], first["difference"]) == ("jpeg", "3", "66.6667", "")
     assert (second["run"], second["pairs"], second["psr"], second["difference"]) == ("png", "3", "33.3333", "-33.3333")
+
+
+def test_methods_and_what_they_say_of_themselves_are_one_thing(tmp_path: Path) -> None:
+    stated = {method: {"step_size": "1 level", "steps": "ten", "start": "the probe"} for method in ("bim", "illc", "pgd")}
+    first = make_run(tmp_path / "first", plan=changed(crafting=stated), pictures=False)
+    other = make_run(
+        tmp_path / "other",
+        plan=changed(crafting=stated, grid=replace(GRID, methods=("bim", "pgd"))),
+        pictures=False,
+    )
+    restated = make_run(
+        tmp_path / "restated", plan=changed(crafting=stated | {"bim": stated["bim"] | {"steps": "nine"}}), pictures=False
+    )
+    (differs,) = differing([read_run(first), read_run(other)])
+    assert differs.thing == "protocol.grid.methods"
+    (differs,) = differing([read_run(first), read_run(restated)])
+    assert differs.details == ("protocol.crafting.bim.steps: 'ten' in first, 'nine' in restated",)

@@ -191,8 +191,16 @@ def test_the_run_of_a_newer_version_is_refused_as_that(tmp_path: Path) -> None:
 def test_another_protocol_is_refused_by_what_differs(tmp_path: Path) -> None:
     root = make_run(tmp_path / "run")
     protocol = json.loads((root / "manifest.json").read_text())["protocol"]
-    rewrite(root, protocol=protocol | {"crafting": protocol["crafting"] | {"alpha": 2}})
-    assert refusal(root).endswith("of another protocol: protocol.crafting.alpha: 2 there, 1 here")
+    rewrite(root, protocol=protocol | {"no_face_is_protected": False})
+    assert refusal(root).endswith("of another protocol: protocol.no_face_is_protected: False there, True here")
+
+
+def test_a_manifest_that_says_nothing_of_how_methods_craft_is_refused(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run")
+    protocol = json.loads((root / "manifest.json").read_text())["protocol"]
+    del protocol["crafting"]
+    rewrite(root, protocol=protocol)
+    assert refusal(root).endswith("expected protocol.crafting, got none")
 
 
 def test_a_grid_with_an_axis_of_its_own_is_refused(tmp_path: Path) -> None:

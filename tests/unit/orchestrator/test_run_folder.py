@@ -17,10 +17,11 @@ from orchestrator.manifest import Plan, reading_of
 from orchestrator.protocol import Grid, Reading, Storage
 from orchestrator.run_folder import RunFolder
 from orchestrator.store import Fate, Store, Subject
-from tests.unit.orchestrator.plans import FACES, PLAN, model, plan
+from tests.unit.orchestrator.plans import BIM, FACES, PLAN, model, plan
 
 ENCODED = b"a cloak"
 DIGEST = sha256(ENCODED).hexdigest()
+UNSTATED = dict.fromkeys(("step_size", "steps", "start"), "not stated")
 
 
 @pytest.fixture
@@ -189,7 +190,7 @@ def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFol
     }
     assert (protocol["subjects"], protocol["seed"], protocol["storage"]) == (2, 3, "jpeg, quality 95")
     assert protocol["no_face_is_protected"] is True
-    assert protocol["extraction"]["square_scale"] == 1.3
+    assert protocol["crafting"] == {"bim": BIM}
     assert manifest["data_set"]["photos_sha256"] == sha256(b"alice/a.jpg\nalice/b.jpg\nbob/c.png\n").hexdigest()
     assert manifest["source_models"]["facenet"]["checkpoint_sha256"] == "c" * 64
     assert manifest["digest"] == PLAN.digest()
@@ -261,8 +262,18 @@ def test_an_outcome_beside_the_plan_does_not_keep_it_from_going_on(folder: RunFo
         ),
         pytest.param(
             plan(grid=Grid(("facenet",), ("resnet50",), ("bim", "illc"), (4, 8), (1, 5))),
-            "protocol.grid.methods: ['bim'] then, ['bim', 'illc'] now",
+            f"protocol.crafting.illc: None then, {UNSTATED!r} now; protocol.grid.methods: ['bim'] then, ['bim', 'illc'] now",
             id="methods",
+        ),
+        pytest.param(
+            plan(crafting={"bim": BIM | {"step_size": "2 levels"}}),
+            "protocol.crafting.bim.step_size: '1 level' then, '2 levels' now",
+            id="what a method says of itself",
+        ),
+        pytest.param(
+            plan(target_models={"resnet50": model("resnet50", extraction="the middle")}),
+            "target_models.resnet50.extraction: None then, 'the middle' now",
+            id="extraction",
         ),
         pytest.param(
             plan(grid=Grid(("facenet",), ("resnet50",), ("bim",), (4, 8), (1,))),
@@ -302,8 +313,8 @@ def test_another_plan_is_refused_by_what_differs_and_by_nothing_else(
     assert other.digest() != PLAN.digest()
 
 
-def test_a_run_of_a_fixed_n_keeps_the_identity_that_it_had_before_there_was_another(folder: RunFolder) -> None:
-    assert PLAN.digest() == "e1e8aa383f9f6bda1172d75e32d738217af023db89a74d022438d08222be3aa9"
+def test_a_run_of_a_fixed_n_states_no_looks_and_keeps_its_identity(folder: RunFolder) -> None:
+    assert PLAN.digest() == "6fb5c8f6ecbff5fac81c10aabf9d9052460e20056a0b164aae8f72fd8b9eb7e6"
     assert {"until_halfwidth", "look_every"}.isdisjoint(PLAN.binding()["protocol"])
 
 
