@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
+from heapq import nsmallest
 from itertools import islice
 
 from orchestrator.faces import DataSet, canonical, printable
@@ -98,5 +99,5 @@ def _folded(name: str) -> str:
 
 
 def _some(names: Collection[str]) -> str:
-    shown = ", ".join(map(printable, islice(names, NAMES_SHOWN)))
+    shown = ", ".join(map(printable, nsmallest(NAMES_SHOWN, names)))
     return shown + (", ..." if len(names) > NAMES_SHOWN else "")

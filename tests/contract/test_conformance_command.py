@@ -3,11 +3,14 @@
 import asyncio
 import json
 import sys
+import unicodedata
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from orchestrator.conformance.subjects import Subject, subjects
+from orchestrator.face_folder import read_face_folder
 from rpc.certificates import Authority
 from tests.contract.conforming import ConformingInvader, ConformingProtector
 from tests.contract.mutants_protector import OneLevelOver
@@ -120,8 +123,24 @@ async def test_a_protector_that_knows_none_of_the_people_is_not_checked(stranger
     assert status == 2
     assert errors == (
         "error: --faces: expected photos of people whom the service knows, got 1 others; give a folder with a folder of "
-        "photos for each of some identities of its label set\n"
+        "photos for each of some identities of its label set: the service knows none of them, but 12 others (identity_0, "
+        "identity_1, identity_10, ...)\n"
     )
+
+
+def test_people_are_known_to_a_service_whatever_normal_form_their_folders_names_have(tmp_path: Path) -> None:
+    photos = read_face_folder(write_photo_of(tmp_path / unicodedata.normalize("NFD", "Zoë") / "a.jpg"))
+    (subject,) = subjects(photos, known={"Zoë", "nobody"})
+    assert subject == Subject("Zoë", b"a photo")
+    (subject,) = subjects(photos, known={unicodedata.normalize("NFD", "Zoë")})
+    assert subject.identity == unicodedata.normalize("NFD", "Zoë")
+
+
+def write_photo_of(file: Path) -> Path:
+    """The data set that the file is all of."""
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"a photo")
+    return file.parents[1]
 
 
 async def test_an_invader_with_too_little_budget_is_asked_nothing(faces: Path) -> None:
