@@ -140,12 +140,12 @@ def cli() -> None:
 @click.option(
     "--source-models",
     type=CommaList(str, name="model"),
-    help="Crafted with.  [default: the paper's three, or the embedded three]",
+    help="Crafted with.  [default: the paper's three, or the embedded three, or all that the protector has]",
 )
 @click.option(
     "--target-models",
     type=CommaList(str, name="model"),
-    help="Classified by.  [default: the paper's three, or the embedded three]",
+    help="Classified by.  [default: the paper's three, or the embedded three, or all that the invader has]",
 )
 @click.option("--methods", type=CommaList(str, name="method"), default=",".join(METHODS), help="Beside both controls.")
 @click.option(

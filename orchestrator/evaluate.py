@@ -273,7 +273,7 @@ def _announce(planned: Planned, folder: RunFolder, console: Console, *, budget: 
     if planned.excluded:
         lines.append(f"excluded       {len(planned.excluded)} identities unknown to some model: {_some(planned.excluded)}")
     if plan.faces.skipped:
-        lines.append(f"skipped        {len(plan.faces.skipped)} files that are not JPEG or PNG: {_some(plan.faces.skipped)}")
+        lines.append(f"skipped        {len(plan.faces.skipped)} files or folders of no use: {_some(plan.faces.skipped)}")
     lines += [f"missing        {sentence}" for sentence in planned.missing]
     if budget:
         lines.append(f"budget         {budget}")

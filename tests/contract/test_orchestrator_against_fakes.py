@@ -320,7 +320,7 @@ async def test_the_tables_and_what_was_run_are_printed(bench: Bench) -> None:
     assert "PSR in %, crafted with FaceNet by BIM" in printed
     assert "100.0 [51–100]" in printed
     assert "4 of 4 identities that every model knows" in printed
-    assert "skipped        1 files that are not JPEG or PNG: notes.txt" in printed
+    assert "skipped        1 files or folders of no use: notes.txt" in printed
     assert "INCOMPLETE" not in printed
 
 

@@ -111,7 +111,7 @@ def test_what_was_left_out_is_said(undisturbed: Undisturbed) -> None:
     assert "this is a web page, not a checkpoint" in output
     assert "target model senet50: the invader at" in output
     assert "excluded 1 identities unknown to some model: stranger" in output
-    assert "skipped 1 files that are not JPEG or PNG: drawn_000/notes.txt" in output
+    assert "skipped 1 files or folders of no use: drawn_000/notes.txt" in output
 
 
 def test_tables_are_printed_for_every_method(undisturbed: Undisturbed) -> None:
