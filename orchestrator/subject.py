@@ -35,6 +35,10 @@ CLASSIFICATIONS_IN_FLIGHT = 8
 _OF_THE_PHOTO = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP})
 
 
+class _PhotoGoneError(InputError):
+    """The photo that the run began with is not there any more."""
+
+
 class Progress(Protocol):
     """Whoever shows how far a run is."""
 
@@ -122,10 +126,14 @@ class SubjectObserver:
         drawn = drawn_photos(self._plan.faces, identity, seed=self._plan.seed)
         photos = self._readable(drawn)
         if before is not None and before.photo:
-            begun_with = self._read_again(before, drawn)
-            if begun_with is None:
-                return await self._leave_as_it_is(before)
-            photos = chain([begun_with], photos)
+            try:
+                photos = chain([self._read_again(before, drawn)], photos)
+            except _PhotoGoneError:
+                if not await self._is_all_observed(before):
+                    raise
+                self._progress.note(f"{before.photo}: is not there any more; its lossless controls are not asked for")
+                await self._put(before)
+                return before.fate
         for photo, encoded in photos:
             try:
                 return await self._observe_photo(photo, encoded, before)
@@ -204,32 +212,25 @@ class SubjectObserver:
         self.tally.unreadable_photos.append(photo.name)
         self._progress.note(f"skipped: {photo.name}: {error}")
 
-    def _read_again(self, before: Subject, drawn: Iterator[Photo]) -> tuple[Photo, bytes] | None:
-        """The photo that the run began with, and goes on with; None where it cannot be read any more.
+    def _read_again(self, before: Subject, drawn: Iterator[Photo]) -> tuple[Photo, bytes]:
+        """The photo that the run began with, and goes on with.
 
         Raises:
-            InputError: it is another now; or see `_read`.
+            _PhotoGoneError: it cannot be read any more, or is another now.
+            InputError: see `_read`.
         """
         photo = next((photo for photo in drawn if photo.name == before.photo), None)
         encoded = None if photo is None else self._read(photo)
         if photo is None or encoded is None:
-            return None
+            raise _PhotoGoneError(f"--faces: {before.photo} can no longer be read; the run began with it")
         if sha256(encoded).hexdigest() != before.photo_sha256:
-            raise InputError(f"--faces: {photo.name} is not the photo that the run began with: its SHA-256 is another")
+            raise _PhotoGoneError(f"--faces: {photo.name} is not the photo that the run began with: its SHA-256 is another")
         return photo, encoded
 
-    async def _leave_as_it_is(self, before: Subject) -> Fate:
-        """A subject of which all is observed lacks a lossless control, which is not worth a run.
-
-        Raises:
-            InputError: something is not observed, and the photo is needed for it.
-        """
-        observed = await self._journal.run(partial(self._store.observed_cells, probe=before.photo))
-        if before.fate is not Fate.SUBJECT or not observed.issuperset(self._plan.grid.cells()):
-            raise InputError(f"--faces: {before.photo} can no longer be read; the run began with it")
-        self._progress.note(f"{before.photo}: is not there any more; its lossless controls are not asked for")
-        await self._put(before)
-        return before.fate
+    async def _is_all_observed(self, subject: Subject) -> bool:
+        """Whether a subject lacks nothing but a lossless control, which is not worth a run."""
+        observed = await self._journal.run(partial(self._store.observed_cells, probe=subject.photo))
+        return subject.fate is Fate.SUBJECT and observed.issuperset(self._plan.grid.cells())
 
     async def _observe_source_model(
         self,
