@@ -15,8 +15,9 @@ from deid.invader.v1 import invader_pb2
 
 from rpc.errors import RpcError, ServiceError, shorten
 from rpc.logs import request_id
+from rpc.running_calls import is_cut_off
 
-ANSWERED, NO_FACE, LEFT, FAILED = "answered", "no face", "client left", "failed"
+ANSWERED, NO_FACE, LEFT, CUT_OFF, FAILED = "answered", "no face", "client left", "cut off", "failed"
 _READINGS = {
     invader_pb2.READING_UNSPECIFIED: "detected",
     invader_pb2.READING_DETECTED: "detected",
@@ -49,9 +50,10 @@ class Query:
 class AuditLog:
     """A JSON object a line: who asked what when, and what became of it.
 
-    Its fields are time, client, request_id, image_sha256, image_bytes, target_models, k, reading and outcome, which is
-    "answered", "no face", "client left", the reason of a refusal, or "failed". A query whose line cannot be written is not
-    answered. The file stays the same when it is renamed; to rotate it, copy and truncate.
+    Its fields are time, client, request_id, image_sha256, image_bytes, target_models, k, reading and outcome: "answered",
+    "no face", "client left", "cut off" where the service stopped before answering, the reason of a refusal, or "failed".
+    A query whose line cannot be written is not answered. The file stays the same when it is renamed; to rotate it, copy and
+    truncate.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -61,6 +63,7 @@ class AuditLog:
             AuditError: the file cannot be opened.
         """
         self._torn = False  # whether the last line lacks its end
+        self._closed = False
         try:
             # Appended to by one write a line, so that whoever rotates it may truncate it at any time.
             flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
@@ -79,13 +82,15 @@ class AuditLog:
             outcome = error.reason
             raise
         except asyncio.CancelledError:
-            outcome = LEFT
+            outcome = CUT_OFF if is_cut_off() else LEFT
             raise
         finally:
             if not query.ended:
                 query.end(outcome)
 
     def _write(self, client: str, request: invader_pb2.ClassifyRequest, outcome: str) -> None:
+        if self._closed:  # the file's descriptor may be another file's by now
+            raise AuditError("the audit log is closed")
         if self._file is None:
             return
         line = {
@@ -106,9 +111,11 @@ class AuditLog:
         self._torn = False
 
     def close(self) -> None:
-        """Closes the file."""
+        """Closes the file; no line can be written from then on."""
+        self._closed = True
         if self._file is not None:
             os.close(self._file)
+            self._file = None
 
 
 def _plain(name: str) -> str:

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 
 import torch
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
@@ -58,7 +60,13 @@ async def serve(settings: InvaderSettings, *, program: str) -> None:
         health_port=settings.health_port,
         interceptors=server_interceptors(program),
     )
-    terms = terms_of(settings)
+    with closing(terms_of(settings)) as terms:
+        closers = await _serve(settings, server, terms, metrics)
+    await close_within(CLOSE_SECONDS, *closers, at_once=server.signals.at_once)
+
+
+async def _serve(settings: InvaderSettings, server: Server, terms: Terms, metrics: Metrics) -> Sequence[Callable[[], None]]:
+    """Loads the target models and serves on these terms; what is to be closed once it has stopped."""
     prepared = prepare_device(settings.device, lanes=settings.lanes, threads=settings.threads)
     worker = Worker(most_waiting=settings.most_waiting, lanes=prepared.lanes)
     logits = BatchedLogits(
@@ -75,8 +83,7 @@ async def serve(settings: InvaderSettings, *, program: str) -> None:
     serve_metrics(metrics, settings)
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
     await server.serve([SERVICE], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
-    terms.close()
-    close_within(CLOSE_SECONDS, worker.close, logits.close)
+    return worker.close, logits.close
 
 
 def terms_of(settings: InvaderSettings) -> Terms:
@@ -85,15 +92,20 @@ def terms_of(settings: InvaderSettings) -> Terms:
     Raises:
         RpcError: a file cannot be used.
     """
+    audit_log = AuditLog(settings.audit_log)
+    with ExitStack() as opened:
+        opened.callback(audit_log.close)
+        ledger = QueryLedger(settings.ledger, budget=settings.query_budget or None)
+        opened.pop_all()
     return Terms(
         images=settings.image_limits,
         most_candidates=settings.most_candidates,
         list_identities=settings.list_identities,
         disclosure=settings.disclosure,
         most_seconds=settings.most_seconds,
-        ledger=QueryLedger(settings.ledger, budget=settings.query_budget or None),
+        ledger=ledger,
         rate_limit=RateLimit(settings.rate_limit) if settings.rate_limit else None,
-        audit_log=AuditLog(settings.audit_log),
+        audit_log=audit_log,
     )
 
 

@@ -76,7 +76,7 @@ async def serve(settings: ProtectorSettings, *, program: str) -> None:
     protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
     reflection.enable_server_reflection((SERVICE, reflection.SERVICE_NAME), server.grpc)
     await server.serve([SERVICE], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
-    close_within(CLOSE_SECONDS, worker.close, engine.close)
+    await close_within(CLOSE_SECONDS, worker.close, engine.close, at_once=server.signals.at_once)
 
 
 def load_methods() -> Mapping[str, Method]:

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Sequence
@@ -25,6 +24,8 @@ from rpc.errors import (
 from rpc.images import ImageLimits
 from rpc.interceptor import ErrorInterceptor
 from rpc.metrics import Metrics, MetricsInterceptor
+from rpc.running_calls import RunningCalls
+from rpc.stopping import StopSignals, done_within
 from rpc.tls import TlsMaterial
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ LISTENING = "listening on "
 _ENVELOPE = 2**20  # what a message may hold beside its image, in bytes
 _STREAMS_A_CONNECTION = 64  # calls at a time: each may have a message on its way
 _LEAST_PING_INTERVAL_MS = 2_000  # a client that waits may ask for a sign of life so often; ours does every five seconds
+_UNWIND_SECONDS = 5.0  # handlers that were cancelled have only to note how they ended
+_NO_GRACE_ENDS = 10.0**9  # seconds: how long calls may drain is bounded here, and not by gRPC
 _UNCOMPRESSED_ONLY = 1  # a bit for each algorithm, the first of which is none
 
 
@@ -67,12 +70,15 @@ class Server:
                 f"--tls-authority (`make certificates` makes them), or --host {LOOPBACK}"
             )
         self.transport = "plain text, loopback only" if tls is None else "mutual TLS"
+        self.calls = RunningCalls()
+        self.signals = StopSignals()
         most_bytes = limits.most_bytes + _ENVELOPE
         self.grpc = grpc.aio.server(
             interceptors=[
                 *interceptors,
                 MetricsInterceptor(metrics or Metrics()),
                 ErrorInterceptor(disclosed=disclosed),
+                self.calls,
             ],
             options=[
                 ("grpc.so_reuseport", 0),
@@ -108,28 +114,35 @@ class Server:
             await self.health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     async def stop(self, drain_seconds: float | None) -> None:
-        """Lets running calls finish for a while, and stops."""
-        await self.grpc.stop(drain_seconds)
+        """Lets running calls finish for a while, cuts off those that do not, and waits until the handlers of all have ended.
+
+        A second signal ends the while.
+        """
+        if drain_seconds:
+            draining = asyncio.create_task(self.grpc.stop(_NO_GRACE_ENDS))
+            await done_within(drain_seconds, draining, unless=self.signals.at_once)
+        self.calls.cut_off = True
+        await self.grpc.stop(None)
+        if not await self.calls.end(_UNWIND_SECONDS):
+            logger.warning("calls did not end when they were cut off", extra={"calls": self.calls.number})
         if self._health_grpc is not None:
             await self._health_grpc.stop(None)
 
     async def serve(self, service_names: Sequence[str], *, drain_seconds: float, stop_with_stdin: bool) -> None:
-        """Serves until SIGTERM or SIGINT; then reports NOT_SERVING, lets calls finish for a while, and stops.
+        """Serves until SIGTERM, SIGINT or SIGHUP; then reports NOT_SERVING, lets calls finish for a while, and stops.
 
-        With `stop_with_stdin`, the end of standard input stops it too.
+        With `stop_with_stdin`, the end of standard input stops it too. When this returns no handler runs any more.
         """
-        stopped = asyncio.Event()
-        loop = asyncio.get_running_loop()
         if stop_with_stdin:
             # A daemon thread: nothing portable can interrupt a blocking read of standard input.
-            threading.Thread(target=_wait_for_end_of_stdin, args=(loop, stopped), daemon=True).start()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopped.set)
+            arguments = (asyncio.get_running_loop(), self.signals.asked)
+            threading.Thread(target=_wait_for_end_of_stdin, args=arguments, daemon=True).start()
+        self.signals.listen()
         await self.start(service_names)
         logger.info("serving", extra={"address": self.address, "transport": self.transport})
         # The one line on standard output: whoever started this process on port 0 learns the port from it.
         print(f"{LISTENING}{self.address}", flush=True)  # noqa: T201
-        await stopped.wait()
+        await self.signals.asked.wait()
         await self.health.enter_graceful_shutdown()
         logger.info("draining", extra={"seconds": drain_seconds})
         await self.stop(drain_seconds)

@@ -205,3 +205,15 @@ def test_a_query_whose_line_is_cut_short_fails(path: Path) -> None:
     told = subprocess.run([sys.executable, "-c", ALMOST_FULL, str(path)], capture_output=True, text=True, timeout=60)
     assert told.stdout.strip() == "refused", told.stderr
     assert path.stat().st_size == 100
+
+
+def test_a_log_that_is_closed_writes_to_no_file_that_was_opened_since(path: Path, tmp_path: Path) -> None:
+    log = AuditLog(path)
+    log.close()
+    with (tmp_path / "another").open("wb") as another:
+        with pytest.raises(AuditError, match="closed"):
+            write(log)
+        log.close()
+        another.write(b"its own")
+    assert (tmp_path / "another").read_bytes() == b"its own"
+    assert lines(path) == []

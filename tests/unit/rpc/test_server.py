@@ -17,7 +17,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rpc.certificates import Authority
 from rpc.errors import AddressInUseError, PlainTextError, invalid_argument
 from rpc.images import ImageLimits
+from rpc.running_calls import is_cut_off
 from rpc.server import Server
+from rpc.stopping import SAME_EVENT_SECONDS, StopSignals
 from rpc.tls import TlsMaterial
 from tests.unit.rpc.certificates import material
 from tests.unit.rpc.serving import Classify, Context, add_handlers, ask, started
@@ -167,7 +169,7 @@ async def statuses(server: Server) -> AsyncIterator[int]:
                 yield int(answer.status)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_reports_not_serving_lets_running_calls_finish_and_stops(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,6 +205,107 @@ async def test_a_call_that_outlasts_the_drain_is_cut_off(monkeypatch: pytest.Mon
         with pytest.raises(grpc.aio.AioRpcError):
             await running
     await health.aclose()  # type: ignore[attr-defined]
+
+
+class Unwinding:
+    """Takes its time to end when it is cancelled."""
+
+    def __init__(self) -> None:
+        self.entered, self.opened = asyncio.Event(), asyncio.Event()
+        self.ended = False
+        self.was_cut_off = False
+
+    async def __call__(self, request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        self.entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.was_cut_off = is_cut_off()
+            for _ in range(100):  # turns of the event loop, in which a server that did not wait would have stopped
+                await asyncio.sleep(0)
+            self.ended = True
+        return invader_pb2.ClassifyResponse()
+
+
+async def test_a_server_has_stopped_when_the_handlers_of_the_calls_that_it_cut_off_have_ended() -> None:
+    unwinding = Unwinding()
+    server = with_invader(unwinding)
+    await server.start([NAME])
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        running = asyncio.create_task(ask(channel))
+        await unwinding.entered.wait()
+        await server.stop(None)
+        assert unwinding.ended
+        assert unwinding.was_cut_off
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_call_that_its_client_gave_up_is_not_cut_off() -> None:
+    unwinding = Unwinding()
+    async with started(with_invader(unwinding)) as server, grpc.aio.insecure_channel(server.address) as channel:
+        running = asyncio.create_task(ask(channel))
+        await unwinding.entered.wait()
+        running.cancel()
+        assert await server.calls.end(SECONDS)
+    assert unwinding.ended
+    assert not unwinding.was_cut_off
+
+
+async def test_a_handler_that_does_not_end_is_waited_for_no_longer_than_it_may_take_and_told_of(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    entered, opened = asyncio.Event(), asyncio.Event()
+
+    async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        entered.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await opened.wait()
+        return invader_pb2.ClassifyResponse()
+
+    monkeypatch.setattr("rpc.server._UNWIND_SECONDS", 0.01)
+    server = with_invader(classify)
+    await server.start([NAME])
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        running = asyncio.create_task(ask(channel))
+        await entered.wait()
+        await server.stop(None)
+        (record,) = (each for each in caplog.records if "did not end" in each.getMessage())
+        assert record.__dict__["calls"] == 1
+        opened.set()
+        assert await server.calls.end(SECONDS)
+        await asyncio.gather(running, return_exceptions=True)
+
+
+class Clock:
+    """Seconds, wound on by a test."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_a_second_signal_ends_the_drain_at_once() -> None:
+    slow, clock = Slow(), Clock()
+    server = with_invader(slow)
+    server.signals = StopSignals(clock=clock)
+    serve = asyncio.create_task(server.serve([NAME], drain_seconds=10**6, stop_with_stdin=False))
+    health = statuses(server)
+    assert await anext(health) == SERVING
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        running = asyncio.create_task(ask(channel))
+        await slow.entered.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await anext(health) == NOT_SERVING
+        await health.aclose()  # type: ignore[attr-defined]
+        clock.now += SAME_EVENT_SECONDS
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.wait_for(serve, SECONDS)
+        with pytest.raises(grpc.aio.AioRpcError):
+            await running
 
 
 async def test_the_end_of_standard_input_stops_it_where_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,82 @@
+"""The calls whose handlers have not returned yet."""
+
+from __future__ import annotations  # some of gRPC's generic types are generic in their stubs only
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import grpc
+
+from rpc.interceptor import is_own, wrapped
+
+_calls: ContextVar[RunningCalls | None] = ContextVar("calls", default=None)
+
+
+def is_cut_off() -> bool:
+    """Whether it is the server that ends the call that is being handled here, and not its client."""
+    calls = _calls.get()
+    return calls is not None and calls.cut_off
+
+
+class RunningCalls(grpc.aio.ServerInterceptor):
+    """Counts the handlers of this project's own services that are running; the innermost interceptor, next to the handlers.
+
+    gRPC's `stop` returns when it has cancelled the calls. Their handlers are told of it only afterwards, and have then
+    still to give back what they hold and to write down how they ended.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+        self.cut_off = False  # whether the server is ending those that still run
+        self._none = asyncio.Event()
+        self._none.set()
+
+    async def end(self, seconds: float) -> bool:
+        """Waits until no handler is running, for so long at most, and says whether none is."""
+        try:
+            await asyncio.wait_for(self._none.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """See `grpc.aio.ServerInterceptor`."""
+        handler = await continuation(handler_call_details)
+        if handler is None or not is_own(str(handler_call_details.method)):
+            return handler
+        return wrapped(handler, unary=self._unary, stream=self._stream)
+
+    def _unary(self, respond: Any) -> Any:
+        async def counted(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            with self._counting():
+                return await respond(request, context)
+
+        return counted
+
+    def _stream(self, respond: Any) -> Any:
+        async def counted(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+            with self._counting():
+                async with aclosing(respond(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+
+        return counted
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        _calls.set(self)
+        self.number += 1
+        self._none.clear()
+        try:
+            yield
+        finally:
+            self.number -= 1
+            if not self.number:
+                self._none.set()
