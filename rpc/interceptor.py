@@ -42,31 +42,31 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         method = str(handler_call_details.method)
         if handler is None or not is_own(method):
             return handler
-        parse = _parser(handler)
+        codec = _Codec(handler)
         return wrapped(
             handler,
-            unary=lambda respond: self._guard(method, lambda request, context: respond(parse(request), context)),
-            stream=lambda respond: self._guard_stream(method, lambda request, context: respond(parse(request), context)),
-            parsed=False,
+            unary=lambda respond: self._guard(method, codec, respond),
+            stream=lambda respond: self._guard_stream(method, codec, respond),
+            encoded=True,
         )
 
-    def _guard(self, method: str, respond: Any) -> Any:
+    def _guard(self, method: str, codec: _Codec, respond: Any) -> Any:
         async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
             _adopt_request_id(context)
             try:
-                return await respond(request, context)
+                return codec.serialize(await respond(codec.parsed(request), context))
             except Exception as error:  # noqa: BLE001 - the boundary: every exception ends here
                 await self._abort(method, context, error)
 
         return guarded
 
-    def _guard_stream(self, method: str, respond: Any) -> Any:
+    def _guard_stream(self, method: str, codec: _Codec, respond: Any) -> Any:
         async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             _adopt_request_id(context)
             try:
-                async with aclosing(respond(request, context)) as responses:
+                async with aclosing(respond(codec.parsed(request), context)) as responses:
                     async for response in responses:
-                        yield response
+                        yield codec.serialize(response)
             except Exception as error:  # noqa: BLE001 - the boundary: every exception ends here
                 await self._abort(method, context, error)
 
@@ -91,33 +91,60 @@ def is_own(method: str) -> bool:
     return method.startswith(_OWN_SERVICES)
 
 
+# Of each kind of call, by whether its requests and its responses are streams: the handler's field, and what makes one.
+_KINDS = {
+    (False, False): ("unary_unary", grpc.unary_unary_rpc_method_handler),
+    (False, True): ("unary_stream", grpc.unary_stream_rpc_method_handler),
+    (True, False): ("stream_unary", grpc.stream_unary_rpc_method_handler),
+    (True, True): ("stream_stream", grpc.stream_stream_rpc_method_handler),
+}
+
+
 def wrapped(
     handler: grpc.RpcMethodHandler[Any, Any],
     *,
     unary: Callable[[Any], Any],
     stream: Callable[[Any], Any],
-    parsed: bool = True,
+    encoded: bool = False,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A handler with something around its one answer, or around its stream of answers; requests come parsed or as bytes."""
-    deserializer = handler.request_deserializer if parsed else None
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler(stream(handler.unary_stream), deserializer, handler.response_serializer)
-    return grpc.unary_unary_rpc_method_handler(unary(handler.unary_unary), deserializer, handler.response_serializer)
+    """A handler of the same kind with something around what responds: `unary` where it has one answer, `stream` where many.
+
+    A call with a stream of requests has an asynchronous iterator for its request. Where messages are to stay `encoded`, what
+    is around parses requests, and serializes answers.
+    """
+    kind, make = _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
+    around = stream if handler.response_streaming else unary
+    codec = (None, None) if encoded else (handler.request_deserializer, handler.response_serializer)
+    return make(around(getattr(handler, kind)), *codec)
 
 
-def _parser(handler: grpc.RpcMethodHandler[Any, Any]) -> Callable[[bytes], Any]:
-    """Parses a request where an error can be translated; gRPC itself tells the client the exception's text."""
-    deserialize: Any = handler.request_deserializer
+class _Codec:
+    """A handler's messages, parsed and serialized where an error can be translated: gRPC would tell the client its text."""
 
-    def parse(request: bytes) -> Any:
+    def __init__(self, handler: grpc.RpcMethodHandler[Any, Any]) -> None:
+        self._streamed = bool(handler.request_streaming)
+        self._deserialize: Callable[[bytes], Any] = handler.request_deserializer or _as_it_is
+        self.serialize: Callable[[Any], bytes] = handler.response_serializer or _as_it_is
+
+    def parsed(self, request: Any) -> Any:
+        """A request from its bytes; a stream of them from a stream of bytes."""
+        return self._each(request) if self._streamed else self._parse(request)
+
+    async def _each(self, requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for request in requests:
+            yield self._parse(request)
+
+    def _parse(self, request: bytes) -> Any:
         try:
-            return deserialize(request)
+            return self._deserialize(request)
         except DecodeError as error:
             raise invalid_argument(
                 "request", expected="a message of the schema", actual=f"{len(request)} other bytes"
             ) from error
 
-    return parse
+
+def _as_it_is(message: Any) -> Any:
+    return message
 
 
 async def _end(
