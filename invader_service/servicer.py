@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -14,7 +15,8 @@ from invader_service.terms import Terms
 from recognizers.extraction_rule import EXTRACTION_RULE
 from recognizers.recognizer import Recognizer
 from rpc.caller import certified_name
-from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, shorten, too_slow
+from rpc.distinct import distinct
+from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, too_slow
 from rpc.images import decode_image
 from rpc.offer import offer_of, send_offer
 from rpc.paging import page_of
@@ -80,12 +82,12 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     def _check(self, names: Sequence[str], *, k: int) -> None:
         if not names:
             raise invalid_argument("target_models", expected="at least one target model", actual="none")
-        if len(set(names)) < len(names):
-            raise invalid_argument("target_models", expected="no repetition", actual=shorten(", ".join(names)))
-        for place, name in enumerate(names):
-            most = self._most(self._recognizer(name, field=f"target_models[{place}]"))
-            if not 1 <= k <= most:
-                raise invalid_argument("k", expected=f"1..{most} candidates of {name}", actual=str(k))
+        distinct("target_models", names, partial(self._check_one, k=k))
+
+    def _check_one(self, field: str, name: str, *, k: int) -> None:
+        most = self._most(self._recognizer(name, field=field))
+        if not 1 <= k <= most:
+            raise invalid_argument("k", expected=f"1..{most} candidates of {name}", actual=str(k))
 
     def _most(self, recognizer: Recognizer) -> int:
         return self._terms.disclosure.most_candidates(min(self._terms.most_candidates, len(recognizer.label_set)))
@@ -106,7 +108,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         try:
             return self._classifier.target_models[name]
         except KeyError:
-            raise not_found(field, shorten(name), known=self._classifier.target_models.keys()) from None
+            raise not_found(field, name, known=self._classifier.target_models.keys()) from None
 
     async def ListTargetModels(  # noqa: N802
         self,

@@ -1,13 +1,15 @@
 """Checks a Craft request before anything is computed for it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from deid.protector.v1 import protector_pb2
 from numpy.typing import NDArray
 
 from protector_service.methods.method import Control, GradientMethod, Method
+from rpc.distinct import distinct
 from rpc.errors import invalid_argument, not_found
 from rpc.images import encode_jpeg, encode_png
 
@@ -38,15 +40,10 @@ def understand(request: protector_pb2.CraftRequest, *, methods: Mapping[str, Met
     Raises:
         ServiceError: INVALID_ARGUMENT or NOT_FOUND, with the field at fault.
     """
-    chosen = tuple(_method(place, name, methods) for place, name in enumerate(request.methods))
+    chosen = distinct("methods", request.methods, partial(_method, known=methods))
     if not chosen:
         raise invalid_argument("methods", expected="at least one method", actual="none")
-    _check_distinct("methods", request.methods)
-    epsilons = tuple(request.epsilons)
-    for place, epsilon in enumerate(epsilons):
-        if not 0 <= epsilon <= MOST_EPSILON:
-            raise invalid_argument(f"epsilons[{place}]", expected=f"0..{MOST_EPSILON} levels", actual=str(epsilon))
-    _check_distinct("epsilons", epsilons)
+    epsilons = distinct("epsilons", request.epsilons, _epsilon)
     if not epsilons and not all(isinstance(method, Control) and method.budgets(()) for method in chosen):
         raise invalid_argument("epsilons", expected="at least one budget", actual="none")
     return CraftOrder(
@@ -58,19 +55,17 @@ def understand(request: protector_pb2.CraftRequest, *, methods: Mapping[str, Met
     )
 
 
-def _method(place: int, name: str, methods: Mapping[str, Method]) -> Method:
+def _method(field: str, name: str, *, known: Mapping[str, Method]) -> Method:
     try:
-        return methods[name]
+        return known[name]
     except KeyError:
-        raise not_found(f"methods[{place}]", name, known=methods) from None
+        raise not_found(field, name, known=known) from None
 
 
-def _check_distinct(field: str, values: Sequence[object]) -> None:
-    seen: set[object] = set()
-    for value in values:
-        if value in seen:
-            raise invalid_argument(field, expected="no repetition", actual=f"{value} twice")
-        seen.add(value)
+def _epsilon(field: str, epsilon: int) -> int:
+    if not 0 <= epsilon <= MOST_EPSILON:
+        raise invalid_argument(field, expected=f"0..{MOST_EPSILON} levels", actual=str(epsilon))
+    return epsilon
 
 
 def _encoder(storage: protector_pb2.Storage) -> Encoder:

@@ -24,7 +24,7 @@ from recognizers.errors import UnknownIdentityError
 from recognizers.extraction import FaceDetector, OnSearch, crop, extract_face, ignore_search
 from recognizers.extraction_rule import EXTRACTION_RULE
 from rpc.caller import certified_name
-from rpc.errors import NO_FACE, invalid_argument, not_found, shorten
+from rpc.errors import NO_FACE, invalid_argument, not_found
 from rpc.images import ImageLimits, decode_image
 from rpc.offer import offer_of, send_offer
 from rpc.paging import page_of
@@ -161,7 +161,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         try:
             return self._source_models[name]
         except KeyError:
-            raise not_found("source_model", shorten(name), known=self._source_models) from None
+            raise not_found("source_model", name, known=self._source_models) from None
 
 
 def _listed(source_models: Mapping[str, SourceModel]) -> protector_pb2.ListSourceModelsResponse:

@@ -17,6 +17,7 @@ TOO_SLOW = "TOO_SLOW"
 NEVER_AGAIN = -1  # as a time to come back
 
 _NAMES_SHOWN = 10
+_LONGEST_TEXT = 120  # characters
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def not_found(field: str, name: str, *, known: Collection[str] = ()) -> ServiceE
     """The request names something that the service does not have; a few known names show the way out."""
     listed = sorted(known)
     expected = f"one of {', '.join(listed)}" if 0 < len(listed) <= _NAMES_SHOWN else "a name that the service lists"
-    violation = FieldViolation(field, expected, shorten(repr(name)))
+    violation = FieldViolation(field, expected, quoted(name))
     return ServiceError(str(violation), code=grpc.StatusCode.NOT_FOUND, reason=NOT_FOUND, violation=violation)
 
 
@@ -96,6 +97,11 @@ def too_slow(seconds: float) -> ServiceError:
     )
 
 
-def shorten(text: str, *, most: int = 120) -> str:
+def quoted(text: str) -> str:
+    """A text that came, in quotes and shortened: of a long one the rest is not even looked at."""
+    return shorten(repr(text[:_LONGEST_TEXT]))
+
+
+def shorten(text: str, *, most: int = _LONGEST_TEXT) -> str:
     """At most `most` characters of a text, an ellipsis where something is missing."""
     return text if len(text) <= most else text[: most - 1] + "…"

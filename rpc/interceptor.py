@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from rpc.errors import ServiceError, invalid_argument
+from rpc.envelope import check_envelope, image_fields, no_message
+from rpc.errors import ServiceError
 from rpc.logs import request_id
 from rpc.status import trailers_of
 
@@ -42,7 +43,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         method = str(handler_call_details.method)
         if handler is None or not is_own(method):
             return handler
-        codec = _Codec(handler)
+        codec = _Codec(handler, images=image_fields(method))
         return wrapped(
             handler,
             unary=lambda respond: self._guard(method, codec, respond),
@@ -121,7 +122,9 @@ def wrapped(
 class _Codec:
     """A handler's messages, parsed and serialized where an error can be translated: gRPC would tell the client its text."""
 
-    def __init__(self, handler: grpc.RpcMethodHandler[Any, Any]) -> None:
+    def __init__(self, handler: grpc.RpcMethodHandler[Any, Any], *, images: frozenset[int] | None) -> None:
+        """`images` are the fields of a request that may be large; None where its schema is not known here."""
+        self._images = images
         self._streamed = bool(handler.request_streaming)
         self._deserialize: Callable[[bytes], Any] = handler.request_deserializer or _as_it_is
         self.serialize: Callable[[Any], bytes] = handler.response_serializer or _as_it_is
@@ -135,12 +138,12 @@ class _Codec:
             yield self._parse(request)
 
     def _parse(self, request: bytes) -> Any:
+        if self._images is not None:
+            check_envelope(request, images=self._images)
         try:
             return self._deserialize(request)
         except DecodeError as error:
-            raise invalid_argument(
-                "request", expected="a message of the schema", actual=f"{len(request)} other bytes"
-            ) from error
+            raise no_message(request) from error
 
 
 def _as_it_is(message: Any) -> Any:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rpc.errors import invalid_argument, shorten
+from rpc.errors import invalid_argument, quoted
 
 MOST_PER_PAGE = 10_000
 _LONGEST_NUMBER = 12  # digits: no label set is larger
@@ -26,11 +26,11 @@ def page_of(identities: Sequence[str], *, page_size: int, page_token: str) -> Pa
     if not 0 <= page_size <= MOST_PER_PAGE:
         raise invalid_argument("page_size", expected=f"0..{MOST_PER_PAGE}", actual=str(page_size))
     if page_token and not (_is_number(page_token) and int(page_token) < len(identities)):
-        raise invalid_argument("page_token", expected="a next_page_token of this list", actual=shorten(repr(page_token)))
+        raise invalid_argument("page_token", expected="a next_page_token of this list", actual=quoted(page_token))
     start = int(page_token or 0)
     end = start + (page_size or MOST_PER_PAGE)
     return Page(identities[start:end], str(end) if end < len(identities) else "")
 
 
 def _is_number(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) < _LONGEST_NUMBER
+    return len(text) < _LONGEST_NUMBER and text.isascii() and text.isdigit()

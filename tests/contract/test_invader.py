@@ -79,8 +79,14 @@ async def test_the_list_says_how_many_candidates_can_be_had() -> None:
         ({"k": 0}, "k: expected 1..5 candidates of small, got 0"),
         ({"k": 6}, "k: expected 1..5 candidates of small, got 6"),
         ({"target_models": []}, "target_models: expected at least one target model, got none"),
-        ({"target_models": ["small", "small"]}, "target_models: expected no repetition, got small, small"),
+        ({"target_models": ["small", "small"]}, "target_models: expected no repetition, got small twice"),
         ({"target_models": ["vgg"]}, "target_models[0]: expected one of large, small, got 'vgg'"),
+        ({"target_models": ["vgg"] * 4000}, "target_models[0]: expected one of large, small, got 'vgg'"),
+        ({"target_models": ["small", "large"] * 2000}, "target_models: expected no repetition, got small twice"),
+        (
+            {"image": b"", "target_models": ["small"] * 10**5},
+            "request: expected at most 65536 bytes and 4096 fields beside its image, got 700002 bytes in more fields",
+        ),
     ],
 )
 async def test_bad_input_is_told_what_was_expected_and_what_came(changes: dict[str, Any], message: str) -> None:

@@ -28,6 +28,7 @@ from tests.networks import SmallRecognizer, probe
 PHOTO = jpeg(probe(side=64))
 BLANK = jpeg(np.full((64, 64, 3), 90, dtype=np.uint8))
 PNG = protector_pb2.Storage(png=protector_pb2.PngStorage())
+ENVELOPE = "at most 65536 bytes and 4096 fields beside its image"
 JPEG_101 = protector_pb2.Storage(jpeg=protector_pb2.JpegStorage(quality=101))
 
 
@@ -67,6 +68,9 @@ async def craft(service: Serving, **changes: Any) -> list[protector_pb2.CraftRes
         ({"identity": "nobody"}, "identity: expected a name that the service lists, got 'nobody'"),
         ({"storage": None}, "storage: expected jpeg or png, got neither"),
         ({"storage": JPEG_101}, "storage.jpeg.quality: expected 1..100, got 101"),
+        ({"epsilons": [1] * 60_000}, "epsilons: expected no repetition, got 1 twice"),
+        ({"photo": b"", "epsilons": [1] * 10**6}, f"request: expected {ENVELOPE}, got 1000051 bytes"),
+        ({"photo": b"", "methods": ["bim"] * 10**5}, f"request: expected {ENVELOPE}, got 500028 bytes in more fields"),
     ],
 )
 async def test_bad_input_is_told_what_was_expected_and_what_came(changes: dict[str, Any], message: str) -> None:
