@@ -25,6 +25,7 @@ from recognizers.extraction import MtcnnDetector
 from recognizers.loading import load_folder
 from recognizers.precision import choose_precision
 from recognizers.recognizer import Recognizer
+from rpc.addresses import address_of
 from rpc.errors import (
     BUSY,
     IDENTITIES_NOT_LISTED,
@@ -52,7 +53,7 @@ async def serve(settings: InvaderSettings, *, program: str) -> None:
     """Loads the target models and serves until a signal comes."""
     metrics = Metrics()
     server = Server(
-        address=f"{settings.host}:{settings.port}",
+        address=address_of(settings.host, settings.port),
         limits=settings.image_limits,
         disclosed=DISCLOSED,
         tls=settings.tls,

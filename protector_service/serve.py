@@ -23,6 +23,7 @@ from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
 from recognizers.loading import load_folder
 from recognizers.precision import choose_precision
+from rpc.addresses import address_of
 from rpc.errors import RpcError
 from rpc.logs import configure_logging
 from rpc.metrics import Metrics, serve_metrics
@@ -40,7 +41,7 @@ async def serve(settings: ProtectorSettings, *, program: str) -> None:
     """Loads the source models and serves until a signal comes."""
     metrics = Metrics()
     server = Server(
-        address=f"{settings.host}:{settings.port}",
+        address=address_of(settings.host, settings.port),
         limits=settings.image_limits,
         tls=settings.tls,
         metrics=metrics,

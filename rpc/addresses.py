@@ -1,6 +1,6 @@
 """Hosts and ports, and the two forms in which a client names a service."""
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 
 from rpc.errors import RpcError
 
@@ -21,6 +21,26 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def bare_host(host: str) -> str:
+    """A host name or an address as it is typed, without an IPv6 address's brackets.
+
+    Raises:
+        AddressError: it is neither, such as one with a port.
+    """
+    bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    if bare != host or ":" in bare:
+        try:
+            IPv6Address(bare)
+        except ValueError as error:
+            raise AddressError(f"expected a host name or an address, without a port, got {host!r}") from error
+    return bare
+
+
+def address_of(host: str, port: int) -> str:
+    """`host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_replicated(address: str) -> bool:

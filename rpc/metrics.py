@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from rpc.addresses import address_of
 from rpc.errors import AddressInUseError
 from rpc.interceptor import is_own, wrapped
 from rpc.settings import ServiceSettings
@@ -80,8 +81,9 @@ class Metrics:
         """
         try:
             server, _ = start_http_server(port, host, self.registry)
-        except OSError as error:
-            raise AddressInUseError(f"cannot serve metrics on {host}:{port}: {error.strerror or error}") from error
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise AddressInUseError(f"cannot serve metrics on {address_of(host, port)}: {reason}") from error
         return int(server.server_port)
 
 
@@ -93,7 +95,7 @@ def serve_metrics(metrics: Metrics, settings: ServiceSettings) -> None:
     """
     if settings.metrics_port is not None:
         port = metrics.serve(host=settings.metrics_host, port=settings.metrics_port)
-        logger.info("metrics", extra={"address": f"{settings.metrics_host}:{port}"})
+        logger.info("metrics", extra={"address": address_of(settings.metrics_host, port)})
 
 
 class MetricsInterceptor(grpc.aio.ServerInterceptor):

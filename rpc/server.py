@@ -1,8 +1,10 @@
 """The life of a service: bind, get ready, serve, drain on a signal, stop."""
 
 import asyncio
+import errno
 import logging
 import os
+import socket
 import sys
 import threading
 from collections.abc import Sequence
@@ -37,6 +39,11 @@ _STREAMS_A_CONNECTION = 64  # calls at a time: each may have a message on its wa
 _LEAST_PING_INTERVAL_MS = 2_000  # a client that waits may ask for a sign of life so often; ours does every five seconds
 _UNWIND_SECONDS = 5.0  # handlers that were cancelled have only to note how they ended
 _NO_GRACE_ENDS = 10.0**9  # seconds: how long calls may drain is bounded here, and not by gRPC
+_REASONS = {
+    errno.EADDRINUSE: "the port is taken",
+    errno.EADDRNOTAVAIL: "the host is not this machine's",
+    errno.EACCES: "this user may not listen on such a port",
+}
 _UNCOMPRESSED_ONLY = 1  # a bit for each algorithm, the first of which is none
 
 
@@ -155,9 +162,23 @@ def _bind(server: grpc.aio.Server, address: str, tls: TlsMaterial | None) -> int
             return server.add_insecure_port(address)
         return server.add_secure_port(address, tls.server_credentials())
     except RuntimeError as error:
-        raise AddressInUseError(
-            f"cannot listen on {address}: the port is taken or the host is not this machine's"
-        ) from error
+        raise AddressInUseError(f"cannot listen on {address}: {_why_not(address)}") from error
+
+
+def _why_not(address: str) -> str:
+    """Why an address cannot be listened on, by trying: gRPC does not say."""
+    host, _, port = address.rpartition(":")
+    try:
+        ends = socket.getaddrinfo(host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, end in ends:
+            with socket.socket(family, kind, protocol) as trying:
+                trying.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as gRPC
+                trying.bind(end)
+    except (socket.gaierror, UnicodeError, ValueError):
+        return f"the host {host!r} is not known here"
+    except OSError as error:
+        return _REASONS.get(error.errno or 0, error.strerror or str(error))
+    return "the port is taken or the host is not this machine's"
 
 
 def _wait_for_end_of_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:

@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 from typing import Literal, NoReturn, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from rpc.addresses import AddressError, bare_host
 from rpc.images import ImageLimits
 from rpc.tls import TlsFiles, TlsMaterial, read_tls
 
@@ -20,7 +21,7 @@ class ServiceSettings(BaseSettings):
 
     model_config = SettingsConfigDict(cli_kebab_case=True, cli_hide_none_type=True, cli_avoid_json=True, extra="forbid")
 
-    host: str = Field("127.0.0.1", description="Address to listen on.")
+    host: str = Field("127.0.0.1", description="Host name or address to listen on, such as ::1.")
     port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
     tls_certificate: Path | None = Field(None, description="PEM certificate of this service: with it, mutual TLS.")
     tls_key: Path | None = Field(None, description="PEM private key of that certificate.")
@@ -49,6 +50,14 @@ class ServiceSettings(BaseSettings):
         False, description="Stop when standard input closes: a parent that dies takes the service with it."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+
+    @field_validator("host", "metrics_host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        try:
+            return bare_host(host)
+        except AddressError as error:
+            raise PydanticCustomError("host", "expected a host name or an address, without a port") from error
 
     @model_validator(mode="after")
     def _all_of_tls_or_nothing(self) -> Self:

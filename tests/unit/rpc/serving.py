@@ -1,10 +1,12 @@
 """A real server in this process, around handlers that a test writes."""
 
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
+import pytest
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2
 
@@ -15,6 +17,19 @@ from rpc.server import ALL_REASONS, Server
 Context = grpc.aio.ServicerContext[Any, Any]
 Classify = Callable[[invader_pb2.ClassifyRequest, Context], Awaitable[invader_pb2.ClassifyResponse]]
 Craft = Callable[[protector_pb2.CraftRequest, Context], AsyncIterator[protector_pb2.CraftResponse]]
+
+
+def _has_ipv6() -> bool:
+    """Whether this machine can listen on its IPv6 loopback, which containers often cannot."""
+    try:
+        with socket.socket(socket.AF_INET6) as trying:
+            trying.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+needs_ipv6 = pytest.mark.skipif(not _has_ipv6(), reason="this machine has no IPv6 loopback")
 
 
 def add_handlers(server: grpc.aio.Server, *, classify: Classify | None = None, craft: Craft | None = None) -> None:

@@ -22,7 +22,7 @@ from rpc.interceptor import is_own, wrapped
 from rpc.metrics import Metrics, serve_metrics
 from rpc.server import Server
 from rpc.settings import ServiceSettings
-from tests.unit.rpc.serving import Context, ask, started
+from tests.unit.rpc.serving import Context, ask, needs_ipv6, started
 
 LIMIT = 30.0  # seconds until a test that hangs fails
 
@@ -282,6 +282,22 @@ def test_a_port_that_is_taken_is_an_error_that_names_it() -> None:
 def test_a_host_that_is_not_this_machine_s_is_an_error_that_names_it() -> None:
     with pytest.raises(AddressInUseError, match=r"cannot serve metrics on 203\.0\.113\.1:0"):
         Metrics().serve(host="203.0.113.1", port=0)
+
+
+@pytest.mark.parametrize("host", ["no-such-host.invalid", f"{'a' * 70}.example"])
+def test_a_host_that_is_not_known_is_an_error_that_names_it(host: str) -> None:
+    with pytest.raises(AddressInUseError, match=f"cannot serve metrics on {host}:0: "):
+        Metrics().serve(host=host, port=0)
+
+
+@needs_ipv6
+def test_metrics_are_served_on_an_ipv6_address(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "rpc")
+    serve_metrics(Metrics(), ServiceSettings(metrics_host="[::1]", metrics_port=0))
+    (record,) = caplog.records
+    assert record.__dict__["address"].startswith("[::1]:")
+    with urllib.request.urlopen(f"http://{record.__dict__['address']}/metrics", timeout=LIMIT) as answer:
+        assert b"deid_calls" in answer.read()
 
 
 def test_metrics_are_served_where_the_settings_ask_for_it_and_the_log_says_where(caplog: pytest.LogCaptureFixture) -> None:

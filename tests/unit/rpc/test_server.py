@@ -14,15 +14,18 @@ import pytest
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from rpc.addresses import address_of, host_and_port
 from rpc.certificates import Authority
+from rpc.channel import open_channel
 from rpc.errors import AddressInUseError, PlainTextError, invalid_argument
+from rpc.healthcheck import unhealthy
 from rpc.images import ImageLimits
 from rpc.running_calls import is_cut_off
 from rpc.server import Server
 from rpc.stopping import SAME_EVENT_SECONDS, StopSignals
 from rpc.tls import TlsMaterial
 from tests.unit.rpc.certificates import material
-from tests.unit.rpc.serving import Classify, Context, add_handlers, ask, started
+from tests.unit.rpc.serving import Classify, Context, add_handlers, ask, needs_ipv6, started
 
 NAME = "deid.invader.v1.InvaderService"
 LIMITS = ImageLimits(most_bytes=100_000)
@@ -74,9 +77,47 @@ async def test_a_port_that_is_taken_is_an_error_that_names_it(server: Server) ->
         Server(address=server.address, limits=LIMITS)
 
 
-async def test_a_host_that_is_not_this_machine_s_is_an_error_that_names_it() -> None:
-    with pytest.raises(AddressInUseError, match=r"cannot listen on 203\.0\.113\.1:0"):
-        Server(address="203.0.113.1:0", limits=LIMITS, tls=TLS)
+@pytest.mark.parametrize(
+    ("address", "reason"),
+    [
+        ("203.0.113.1:0", "the host is not this machine's"),
+        ("[2001:db8::1]:0", "the host is not this machine's"),
+        ("no-such-host.invalid:0", "the host 'no-such-host.invalid' is not known here"),
+        (f"{'a' * 70}.example:0", f"the host '{'a' * 70}.example' is not known here"),
+    ],
+)
+async def test_a_host_that_cannot_be_listened_on_is_an_error_that_says_why(address: str, reason: str) -> None:
+    with pytest.raises(AddressInUseError) as refused:
+        Server(address=address, limits=LIMITS, tls=TLS)
+    assert str(refused.value) == f"cannot listen on {address}: {reason}"
+
+
+@needs_ipv6
+async def test_an_ipv6_address_is_listened_on_and_printed_as_clients_take_it(capsys: pytest.CaptureFixture[str]) -> None:
+    slow = Slow()
+    slow.opened.set()
+    server = Server(address=address_of("::1", 0), limits=LIMITS, health_port=0)
+    add_handlers(server.grpc, classify=slow)
+    serve = asyncio.create_task(server.serve([NAME], drain_seconds=SECONDS, stop_with_stdin=False))
+    health = statuses(server)
+    assert await anext(health) == SERVING
+    await health.aclose()  # type: ignore[attr-defined]
+    printed = capsys.readouterr().out.removeprefix("listening on ").strip()
+    assert printed == f"[::1]:{server.port}"
+    assert host_and_port(printed) == ("::1", server.port)
+    async with open_channel(printed) as channel:
+        assert (await ask(channel)).face_found
+    assert await asyncio.to_thread(unhealthy, server.health_port) is None
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(serve, SECONDS)
+
+
+@needs_ipv6
+async def test_an_ipv6_port_that_is_taken_is_an_error_that_names_it() -> None:
+    async with started(Server(address="[::1]:0", limits=LIMITS)) as server:
+        with pytest.raises(AddressInUseError) as refused:
+            Server(address=server.address, limits=LIMITS)
+    assert str(refused.value) == f"cannot listen on {server.address}: the port is taken"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "protector", ""])

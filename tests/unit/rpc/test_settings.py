@@ -87,6 +87,18 @@ def test_flags_have_hyphens_and_truth_values_are_spelled_out() -> None:
     assert (settings.most_waiting, settings.stop_with_stdin, settings.log_level) == (2, True, "error")
 
 
+@pytest.mark.parametrize("typed", ["::1", "[::1]"])
+def test_an_ipv6_host_may_be_typed_with_brackets_or_without(typed: str) -> None:
+    settings = read("--host", typed, "--metrics-host", typed)
+    assert (settings.host, settings.metrics_host) == ("::1", "::1")
+
+
+@pytest.mark.parametrize("flag", ["--host", "--metrics-host"])
+def test_a_host_with_a_port_stops_the_start(capsys: pytest.CaptureFixture[str], flag: str) -> None:
+    said = refusal(capsys, flag, "127.0.0.1:5000")
+    assert said == f"lamp-service: {flag}: expected a host name or an address, without a port, got '127.0.0.1:5000'\n"
+
+
 def test_limits_on_images_are_those_that_were_set() -> None:
     assert read("--most-bytes", "10", "--most-pixels", "20").image_limits == ImageLimits(most_bytes=10, most_pixels=20)
 
