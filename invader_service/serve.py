@@ -39,6 +39,7 @@ from rpc.errors import (
 from rpc.logs import configure_logging
 from rpc.metrics import Metrics, serve_metrics
 from rpc.server import Server
+from rpc.settings import log_injected_variables
 from rpc.stopping import CLOSE_SECONDS, close_within
 from rpc.tracing import server_interceptors
 from rpc.worker import Worker
@@ -125,6 +126,7 @@ def load_target_models(settings: InvaderSettings, device: torch.device) -> dict[
 def run(settings: InvaderSettings, *, program: str) -> None:
     """Serves; a failed start is one line and exit status 2."""
     configure_logging(settings.log_level)
+    log_injected_variables(settings)
     try:
         asyncio.run(serve(settings, program=program))
     except (RecognizerError, RpcError) as error:

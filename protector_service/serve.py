@@ -28,6 +28,7 @@ from rpc.errors import RpcError
 from rpc.logs import configure_logging
 from rpc.metrics import Metrics, serve_metrics
 from rpc.server import Server
+from rpc.settings import log_injected_variables
 from rpc.stopping import CLOSE_SECONDS, close_within
 from rpc.tracing import server_interceptors
 from rpc.worker import Worker
@@ -120,6 +121,7 @@ def load_source_models(settings: ProtectorSettings, prepared: PreparedDevice) ->
 def run(settings: ProtectorSettings, *, program: str) -> None:
     """Serves; a failed start is one line and exit status 2."""
     configure_logging(settings.log_level)
+    log_injected_variables(settings)
     try:
         asyncio.run(serve(settings, program=program))
     except (RecognizerError, RpcError) as error:

@@ -1,17 +1,29 @@
 """Configuration that both services share: command line over environment over default."""
 
+import logging
 import os
 import sys
+from collections.abc import Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, NoReturn, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from rpc.addresses import AddressError, bare_host
+from rpc.environment import injected_variables
 from rpc.images import ImageLimits
 from rpc.tls import TlsFiles, TlsMaterial, read_tls
+
+logger = logging.getLogger(__name__)
 
 PILLOW_LIMIT = 89_478_485  # pixels: Image.MAX_IMAGE_PIXELS
 
@@ -66,6 +78,26 @@ class ServiceSettings(BaseSettings):
             raise PydanticCustomError("tls", "--tls-certificate, --tls-key and --tls-authority: expected all three or none")
         return self
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """See `BaseSettings`: the environment without what Kubernetes injected."""
+        assert isinstance(env_settings, EnvSettingsSource)
+        injected = {name.lower() for name in cls.injected_variables()}
+        env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if name not in injected}
+        return init_settings, env_settings
+
+    @classmethod
+    def injected_variables(cls) -> list[str]:
+        """Variables of the environment that would be settings, had Kubernetes not injected them."""
+        return injected_variables(cls.model_config.get("env_prefix", ""), os.environ)
+
     @property
     def tls(self) -> TlsMaterial | None:
         """The certificate, key and authority; None for plain text.
@@ -90,15 +122,28 @@ def read_settings(settings: type[Settings], *, program: str, arguments: list[str
     """Reads a service's settings; a bad or unknown one ends the process with its name and exit status 2."""
     prefix = settings.model_config.get("env_prefix", "")
     known = {f"{prefix}{name}".upper() for name in settings.model_fields}
-    unknown = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in known)
+    others = known.union(settings.injected_variables())
+    unknown = sorted(name for name in os.environ if name.upper().startswith(prefix) and name.upper() not in others)
     if unknown:
-        _stop(f"{program}: unknown environment variable {unknown[0]}; known: {', '.join(sorted(known))}")
+        _stop(*(f"{program}: unknown environment variable {name}; {_way_out(name, prefix, known)}" for name in unknown))
     try:
         return settings(_cli_parse_args=arguments, _cli_prog_name=program)
     except SettingsError as error:
         _stop(f"{program}: {error}")
     except ValidationError as error:
         _stop(*(f"{program}: {_fault(fault)}" for fault in error.errors()))
+
+
+def _way_out(name: str, prefix: str, known: Collection[str]) -> str:
+    """The setting that may be meant, or all there are; what all begin with makes none of them alike."""
+    near = get_close_matches(name.upper().removeprefix(prefix), [each.removeprefix(prefix) for each in known], n=1)
+    return f"did you mean {prefix}{near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+
+
+def log_injected_variables(settings: ServiceSettings) -> None:
+    """Says which variables of the environment are not taken for settings."""
+    if injected := settings.injected_variables():
+        logger.info("ignored what Kubernetes injects", extra={"variables": ", ".join(injected)})
 
 
 def _fault(fault: ErrorDetails) -> str:

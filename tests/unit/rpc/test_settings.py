@@ -1,5 +1,6 @@
 """Settings: command line over environment over default; what is not understood stops the start with its name."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from rpc.certificates import Authority
 from rpc.images import ImageLimits
-from rpc.settings import PILLOW_LIMIT, ServiceSettings, read_settings
+from rpc.settings import PILLOW_LIMIT, ServiceSettings, log_injected_variables, read_settings
 from rpc.tls import TlsError
 from tests.unit.rpc.certificates import material, written
 
@@ -118,9 +119,91 @@ def test_an_unknown_environment_variable_of_this_service_stops_the_start(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("DEID_LAMP_LUMEN", "5")
-    text = refusal(capsys, "--checkpoints", "weights")
-    assert text.startswith("lamp-service: unknown environment variable DEID_LAMP_LUMEN; known: DEID_LAMP_CHECKPOINTS, ")
-    assert "DEID_LAMP_LUMENS" in text
+    monkeypatch.setenv("DEID_LAMP_SHADE", "red")
+    near, unlike = refusal(capsys, "--checkpoints", "weights").splitlines()
+    assert near == "lamp-service: unknown environment variable DEID_LAMP_LUMEN; did you mean DEID_LAMP_LUMENS?"
+    assert unlike.startswith("lamp-service: unknown environment variable DEID_LAMP_SHADE; known: DEID_LAMP_CHECKPOINTS, ")
+    assert "DEID_LAMP_LUMENS" in unlike
+
+
+# What Kubernetes 1.30 injects for a Service called deid-lamp with the ports grpc and metrics.
+INJECTED = {
+    "DEID_LAMP_SERVICE_HOST": "10.96.0.17",
+    "DEID_LAMP_SERVICE_PORT": "50052",
+    "DEID_LAMP_SERVICE_PORT_GRPC": "50052",
+    "DEID_LAMP_SERVICE_PORT_METRICS": "9464",
+    "DEID_LAMP_PORT": "tcp://10.96.0.17:50052",
+    "DEID_LAMP_PORT_50052_TCP": "tcp://10.96.0.17:50052",
+    "DEID_LAMP_PORT_50052_TCP_PROTO": "tcp",
+    "DEID_LAMP_PORT_50052_TCP_PORT": "50052",
+    "DEID_LAMP_PORT_50052_TCP_ADDR": "10.96.0.17",
+    "DEID_LAMP_PORT_9464_TCP": "tcp://10.96.0.17:9464",
+    "DEID_LAMP_PORT_9464_TCP_PROTO": "tcp",
+    "DEID_LAMP_PORT_9464_TCP_PORT": "9464",
+    "DEID_LAMP_PORT_9464_TCP_ADDR": "10.96.0.17",
+}
+# And for another, called deid-lamp-metrics, by UDP over IPv6.
+INJECTED_BESIDE = {
+    "DEID_LAMP_METRICS_SERVICE_HOST": "fd00::17",
+    "DEID_LAMP_METRICS_SERVICE_PORT": "9464",
+    "DEID_LAMP_METRICS_PORT": "udp://[fd00::17]:9464",
+    "DEID_LAMP_METRICS_PORT_9464_UDP": "udp://[fd00::17]:9464",
+    "DEID_LAMP_METRICS_PORT_9464_UDP_PROTO": "udp",
+    "DEID_LAMP_METRICS_PORT_9464_UDP_PORT": "9464",
+    "DEID_LAMP_METRICS_PORT_9464_UDP_ADDR": "fd00::17",
+}
+
+
+@pytest.fixture
+def injected(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    variables = INJECTED | INJECTED_BESIDE
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    return variables
+
+
+def test_what_kubernetes_injects_is_not_taken_for_settings_and_is_logged(
+    injected: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rpc")
+    settings = read()
+    assert (settings.port, settings.metrics_port) == (0, None)
+    log_injected_variables(settings)
+    (record,) = caplog.records
+    assert record.__dict__["variables"].split(", ") == sorted(injected)
+
+
+def test_nothing_is_logged_where_nothing_is_injected(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "rpc")
+    monkeypatch.setenv("DEID_LAMP_PORT", "50052")
+    settings = read()
+    assert settings.port == 50052
+    log_injected_variables(settings)
+    assert caplog.records == []
+
+
+def test_a_port_that_is_given_goes_over_one_that_is_injected(injected: dict[str, str]) -> None:
+    assert read("--port", "50052", "--metrics-port", "0").port == 50052
+
+
+def test_other_variables_stop_the_start_beside_injected_ones(
+    injected: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("DEID_LAMP_SERVICE_HOSTS", "DEID_LAMP_PORT_GRPC", "DEID_LAMP_PORT_50052_TLS", "DEID_LAMP_SERVICE"):
+        monkeypatch.setenv(name, "tcp://10.96.0.17:50052")
+    said = refusal(capsys).splitlines()
+    assert [line.removeprefix("lamp-service: unknown environment variable ").partition(";")[0] for line in said] == [
+        *("DEID_LAMP_PORT_50052_TLS", "DEID_LAMP_PORT_GRPC", "DEID_LAMP_SERVICE", "DEID_LAMP_SERVICE_HOSTS"),
+    ]
+
+
+def test_a_port_that_is_no_number_is_a_bad_value_unless_it_is_an_address_of_kubernetes(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DEID_LAMP_PORT", "http://10.96.0.17:50052")
+    assert "got 'http://10.96.0.17:50052'" in refusal(capsys)
 
 
 def test_an_unknown_flag_stops_the_start(capsys: pytest.CaptureFixture[str]) -> None:
