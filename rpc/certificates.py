@@ -19,11 +19,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from rpc.tls import TlsError, TlsFiles, read_tls
+from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 SERVERS = ("protector", "invader")
 CLIENTS = ("orchestrator",)
 DAYS = 365
+_RENEW = "--renew makes new ones, with which all programs have to be started again"
 _CLOCKS_APART = timedelta(minutes=5)
 
 Usage = x509.ObjectIdentifier
@@ -57,9 +58,9 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         try:
             subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-            hosts = [_host(each) for each in (name, *(also if server else ()))]
         except ValueError as error:
-            raise TlsError(f"expected a host name in ASCII of at most 64 characters, or an address, got {name!r}") from error
+            raise _no_host(name) from error
+        hosts = [_host(each) for each in (name, *(also if server else ()))]
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
         issuer = self.certificate
         builder = (
@@ -79,7 +80,17 @@ def _host(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
+        pass
+    if not name:
+        raise _no_host(name)
+    try:
         return x509.DNSName(name)
+    except ValueError as error:
+        raise _no_host(name) from error
+
+
+def _no_host(name: str) -> TlsError:
+    return TlsError(f"expected a host name in ASCII of at most 64 characters, or an address, got {name!r}")
 
 
 def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int) -> x509.CertificateBuilder:
@@ -133,29 +144,73 @@ def make_certificates(
         Whether new ones were made.
 
     Raises:
-        TlsError: the folder cannot be written, or a name is none.
+        TlsError: the folder cannot be written, a name is none, or certificates that are left do not serve for what is asked.
     """
     names = [*servers, *clients]
-    authorities = {_good_authority(folder / name) for name in names}
-    if not renew and len(authorities) == 1 and None not in authorities:
+    there = {name: _good(files_in(folder / name)) for name in names}
+    if not renew and len({shown and shown.authority for shown in there.values()}) == 1 and None not in there.values():
+        for name, shown in there.items():
+            assert shown is not None
+            _check_use(shown.leaf, files_in(folder / name).certificate, (name, *also) if name in servers else ())
         return False
     authority = Authority.create(days=days)
     ca = authority.certificate.public_bytes(Encoding.PEM)
+    # All before any is written: a name that is none must leave nothing half done.
+    issued = {name: authority.issue(name, server=name in servers, also=also, days=days) for name in names}
     try:
-        for name in names:
-            certificate, key = authority.issue(name, server=name in servers, also=also, days=days)
+        for name, (certificate, key) in issued.items():
             _write(files_in(folder / name), certificate, key, ca)
     except OSError as error:
         raise TlsError(f"{folder}: cannot be written: {error.strerror or error}") from error
     return True
 
 
-def _good_authority(folder: Path) -> bytes | None:
-    """The authority of a program's certificate; None where the certificate is not good."""
+def _good(files: TlsFiles) -> TlsMaterial | None:
+    """A program's certificate with its authority; None where it is not good."""
     try:
-        return read_tls(files_in(folder)).authority
+        return read_tls(files)
     except TlsError:
         return None
+
+
+def _check_use(certificate: x509.Certificate, path: Path, hosts: Sequence[str]) -> None:
+    """Makes sure that a certificate serves a server that is reached as each of these hosts; where there are none, a client.
+
+    Raises:
+        TlsError: it does not.
+    """
+    usage = ExtendedKeyUsageOID.SERVER_AUTH if hosts else ExtendedKeyUsageOID.CLIENT_AUTH
+    try:
+        of_other_use = usage not in certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        of_other_use = False  # of any
+    if of_other_use:
+        expected, actual = ("a server", "a client") if hosts else ("a client", "a server")
+        raise TlsError(f"{path}: expected a certificate for {expected}, got one for {actual}; {_RENEW}")
+    certified = _certified_hosts(certificate)
+    missing = [host for host in hosts if not any(_is_for(host, name) for name in certified)]
+    if missing:
+        raise TlsError(
+            f"{path}: expected a certificate for {', '.join(missing)} too, got one for {', '.join(certified) or 'no host'}; "
+            f"{_RENEW}"
+        )
+
+
+def _certified_hosts(certificate: x509.Certificate) -> list[str]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+
+
+def _is_for(host: str, certified: str) -> bool:
+    """Whether a host is the one that a certificate names, or one of those of its wildcard, `*.example.org`."""
+    try:
+        return ip_address(host) == ip_address(certified)
+    except ValueError:
+        host, certified = host.lower(), certified.lower()
+        return host == certified or (certified.startswith("*.") and host.partition(".")[2] == certified[2:])
 
 
 def _write(files: TlsFiles, certificate: bytes, key: bytes, authority: bytes) -> None:
@@ -171,7 +226,7 @@ def _write(files: TlsFiles, certificate: bytes, key: bytes, authority: bytes) ->
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--server", "servers", multiple=True, default=SERVERS, help="Host name of a server; repeatable.")
 @click.option("--client", "clients", multiple=True, default=CLIENTS, help="Name of a client; repeatable.")
-@click.option("--days", type=click.IntRange(1), default=DAYS, help="How long they are valid.")
+@click.option("--days", type=click.IntRange(1), default=DAYS, help="How long new ones are valid.")
 @click.option("--also", "also", multiple=True, help="A further host name or address of every server, such as localhost.")
 @click.option("--renew", is_flag=True, help="Make new ones even where good ones are there.")
 def main(

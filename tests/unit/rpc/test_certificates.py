@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from rpc.certificates import Authority, files_in, main, make_certificates
 from rpc.tls import TlsError, TlsMaterial, read_tls
-from tests.unit.rpc.certificates import expired, material, written
+from tests.unit.rpc.certificates import certificate_of, expired, material, written
 
 NAMES = ("protector", "invader", "orchestrator")
 
@@ -168,6 +168,80 @@ def test_certificates_that_end_soon_are_left_because_services_run_with_them(tmp_
     assert not make_certificates(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("also", "missing"), [(["localhost"], "localhost"), (["::1", "gpu1.example", "protector"], "::1, gpu1.example")]
+)
+def test_certificates_that_lack_a_host_that_is_asked_for_are_not_taken_for_good(
+    tmp_path: Path, also: list[str], missing: str
+) -> None:
+    make_certificates(tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(TlsError) as refused:
+        make_certificates(tmp_path, also=also)
+    assert str(refused.value) == (
+        f"{tmp_path}/protector/tls.crt: expected a certificate for {missing} too, got one for protector; "
+        "--renew makes new ones, with which all programs have to be started again"
+    )
+    assert contents(tmp_path) == before
+    assert make_certificates(tmp_path, also=also, renew=True)
+    assert not make_certificates(tmp_path, also=also)
+    assert not make_certificates(tmp_path), "a further host does no harm"
+
+
+def test_an_address_is_the_same_however_it_is_written(tmp_path: Path) -> None:
+    make_certificates(tmp_path, also=["::1", "LocalHost"])
+    assert not make_certificates(tmp_path, also=["0:0:0:0:0:0:0:1", "localhost"])
+
+
+def with_hosts(folder: Path, *hosts: str, server: bool = True) -> None:
+    """A server's certificate of somebody's own authority, and with it a client's of another common name."""
+    authority = Authority.create()
+    for name, hosts_of in (("gpu1.example", hosts), ("orchestrator", ("alice",))):
+        first, *others = hosts_of
+        certificate, key = authority.issue(first, server=name != "orchestrator", also=others)
+        leaf = x509.load_pem_x509_certificate(certificate)
+        written(folder / name, TlsMaterial(certificate, key, certificate_of(authority), leaf))
+
+
+@pytest.mark.parametrize("hosts", [("gpu1.example",), ("*.example",), ("other.example", "gpu1.example")])
+def test_certificates_of_one_s_own_authority_are_left_where_they_are_for_the_hosts(
+    tmp_path: Path, hosts: tuple[str, ...]
+) -> None:
+    with_hosts(tmp_path, *hosts)
+    assert not make_certificates(tmp_path, servers=["gpu1.example"])
+
+
+@pytest.mark.parametrize("hosts", [("gpu2.example",), ("*.gpu1.example",), ("*.gpu2.example",), ("example",)])
+def test_certificates_of_one_s_own_authority_that_lack_the_host_are_named(tmp_path: Path, hosts: tuple[str, ...]) -> None:
+    with_hosts(tmp_path, *hosts)
+    with pytest.raises(
+        TlsError, match=r"gpu1\.example/tls\.crt: expected a certificate for gpu1\.example too, got one for "
+    ):
+        make_certificates(tmp_path, servers=["gpu1.example"])
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (
+            {"servers": [], "clients": ["protector", "orchestrator"]},
+            "protector/tls.crt: expected a certificate for a client, got one for a server; --renew",
+        ),
+        (
+            {"servers": ["protector", "orchestrator"], "clients": []},
+            "orchestrator/tls.crt: expected a certificate for a server, got one for a client; --renew",
+        ),
+    ],
+)
+def test_a_certificate_of_the_other_use_is_not_taken_for_good(
+    tmp_path: Path, asked: dict[str, list[str]], message: str
+) -> None:
+    make_certificates(tmp_path)
+    with pytest.raises(TlsError) as refused:
+        make_certificates(tmp_path, servers=asked["servers"], clients=asked["clients"])
+    assert message in str(refused.value)
+
+
 def test_certificates_are_renewed_when_asked(tmp_path: Path) -> None:
     make_certificates(tmp_path)
     before = contents(tmp_path)
@@ -235,6 +309,29 @@ def test_the_command_ends_with_what_is_in_the_way(tmp_path: Path) -> None:
     refused = run(tmp_path)
     assert (refused.exit_code, refused.stdout) == (2, "")
     assert refused.stderr.startswith(f"error: {tmp_path}: cannot be written: ")
+
+
+def test_the_command_does_not_drop_a_host_that_the_certificates_there_lack(tmp_path: Path) -> None:
+    run(tmp_path)
+    refused = run(tmp_path, "--also", "localhost")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.startswith(f"error: {tmp_path}/protector/tls.crt: expected a certificate for localhost too, ")
+    assert "--renew" in refused.stderr
+
+
+def test_a_name_that_is_none_leaves_the_certificates_as_they_are(tmp_path: Path) -> None:
+    make_certificates(tmp_path)
+    before = contents(tmp_path)
+    with pytest.raises(TlsError, match="got 'bücher'"):
+        make_certificates(tmp_path, clients=["orchestrator", "bücher"], renew=True)
+    assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize("host", ["bücher", ""])
+def test_a_further_host_that_is_none_is_named(tmp_path: Path, host: str) -> None:
+    refused = run(tmp_path, "--also", host)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert refused.stderr.endswith(f", got {host!r}\n")
 
 
 def test_the_command_renews_and_gives_servers_further_names(tmp_path: Path) -> None:
