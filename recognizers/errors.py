@@ -1,7 +1,12 @@
 """What can go wrong with recognizers and their files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+
+from recognizers.memory import memory_advice
+
+_LONGEST_TEXT = 100  # characters
+_NAMES_SHOWN = 4
 
 
 class RecognizerError(Exception):
@@ -20,6 +25,20 @@ class UnknownIdentityError(RecognizerError):
     """An identity is not in a label set."""
 
 
+def shorten(text: str) -> str:
+    """Text of a file's choosing as it may be printed: on one line, and not long."""
+    printable = "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text[:_LONGEST_TEXT]
+    )
+    return printable + ("..." if len(text) > _LONGEST_TEXT else "")
+
+
+def some(names: Iterable[str]) -> str:
+    """The first of some names, as they may be printed."""
+    known = list(names)
+    return ", ".join(shorten(name) for name in known[:_NAMES_SHOWN]) + (", ..." if len(known) > _NAMES_SHOWN else "")
+
+
 @contextmanager
 def blaming(what: str, *, advice: str = "") -> Iterator[None]:
     """Makes whatever is raised within it a `CheckpointError` that names what failed: a plug-in may raise anything."""
@@ -28,4 +47,5 @@ def blaming(what: str, *, advice: str = "") -> Iterator[None]:
     except RecognizerError:
         raise
     except (Exception, SystemExit) as error:
-        raise CheckpointError(f"{what} failed: {type(error).__name__}: {error}{advice}") from error
+        reason = memory_advice(error) or f"{type(error).__name__}: {error}{advice}"
+        raise CheckpointError(f"{what} failed: {reason}") from error

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from recognizers.errors import RecognizerError
+from recognizers.memory import memory_advice
 
 OWN_DISTRIBUTION = "face-deid-bench"
 NAMES = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
@@ -45,7 +46,7 @@ def installed_plugins(group: str, accept: Callable[[str, object], T]) -> Found[T
     """Loads all that this interpreter can import and that is offered under an entry point group; see `find_plugins`.
 
     Raises:
-        PluginError: not even this project's own are offered.
+        PluginError: not even this project's own are offered, or memory does not suffice to load one of them.
     """
     found = find_plugins(group, accept, installed=distributions())
     if not found.own:
@@ -75,10 +76,12 @@ def find_plugins(group: str, accept: Callable[[str, object], T], *, installed: I
         try:
             _check_name(offer, offers)
             usable[offer.entry.name] = accept(offer.entry.name, _load(offer.entry))
-        except PluginError as error:
-            refused.append(f"{offer}: {error}")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever its code does where it is tried
-            refused.append(f"{offer}: cannot be used: {_said(error)}")
+        except (Exception, SystemExit) as error:  # whatever its code does where it is tried
+            advice = memory_advice(error)
+            if advice and offer.own:  # without it, this project's own names would be unknown
+                raise PluginError(f"{offer}: {advice}") from error
+            said = str(error) if isinstance(error, PluginError) else f"cannot be used: {_said(error)}"
+            refused.append(f"{offer}: {advice or said}")
     own = frozenset(offer.entry.name for offer in offers if offer.own)
     return Found(MappingProxyType(dict(sorted(usable.items()))), own, tuple(refused))
 

@@ -348,6 +348,22 @@ def test_entry_points_that_are_not_utf8_are_told_and_take_nobody_down(site: Path
     assert refused.startswith("all of jose-cloaks 1.0: its entry_points.txt cannot be read: UnicodeDecodeError: ")
 
 
+OUT_OF_MEMORY = "raise ImportError('libtorch_cuda.so: failed to map segment from shared object')"
+
+
+def test_where_memory_does_not_suffice_for_this_project_s_own_that_is_the_error(site: Path) -> None:
+    """Or else a checkpoint of that network would be called one of an unknown network."""
+    install(site, "face-deid-bench", {RECOGNIZERS: {"tiny-facenet": "plugin_tiny:TinyFaceNet"}}, plugin_tiny=OUT_OF_MEMORY)
+    with pytest.raises(PluginError, match=r"tiny-facenet of face-deid-bench .*: not enough memory to start"):
+        networks(site)
+
+
+def test_where_memory_does_not_suffice_for_a_plug_in_the_others_serve(site: Path) -> None:
+    install(site, "tiny-faces", {RECOGNIZERS: {"tiny-facenet": "plugin_tiny:TinyFaceNet"}}, plugin_tiny=OUT_OF_MEMORY)
+    (reason,) = networks(site).refused
+    assert "not enough memory to start" in reason
+
+
 def test_where_this_project_itself_is_not_installed_the_error_says_what_to_do() -> None:
     with pytest.raises(PluginError) as refused:
         installed_plugins("a.group.that.it.has.not", accept_method)
