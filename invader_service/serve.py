@@ -1,8 +1,6 @@
 """Wires the invader and serves it. No reflection: it tells nothing that a client need not know."""
 
-import asyncio
 import logging
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
@@ -20,7 +18,6 @@ from invader_service.terms import Terms
 from recognizers import embedded
 from recognizers.architectures import architectures
 from recognizers.device import prepare_device
-from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
 from recognizers.loading import load_folder
 from recognizers.precision import choose_precision
@@ -34,12 +31,9 @@ from rpc.errors import (
     QUERY_BUDGET_SPENT,
     RATE_LIMITED,
     TOO_SLOW,
-    RpcError,
 )
-from rpc.logs import configure_logging
 from rpc.metrics import Metrics, serve_metrics
 from rpc.server import Server
-from rpc.settings import log_injected_variables
 from rpc.stopping import CLOSE_SECONDS, close_within
 from rpc.tracing import server_interceptors
 from rpc.worker import Worker
@@ -121,14 +115,3 @@ def load_target_models(settings: InvaderSettings, device: torch.device) -> dict[
         logger.error("checkpoint refused", extra={"reason": reason})
     logger.info("target models ready", extra={"target_models": ", ".join(folder.loaded), "precision": precision})
     return {name: loaded.recognizer for name, loaded in folder.loaded.items()}
-
-
-def run(settings: InvaderSettings, *, program: str) -> None:
-    """Serves; a failed start is one line and exit status 2."""
-    configure_logging(settings.log_level)
-    log_injected_variables(settings)
-    try:
-        asyncio.run(serve(settings, program=program))
-    except (RecognizerError, RpcError) as error:
-        print(f"{program}: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)

@@ -1,22 +1,36 @@
 """`protector-service`: serves, or with `healthcheck` asks the one that serves on this machine whether it is healthy."""
 
-import sys
-
-from protector_service.config import ProtectorSettings
-from rpc.healthcheck import HEALTHCHECK, exit_with_health
-from rpc.settings import read_settings
+from rpc.program import Serve, SettingsType, run_service
 
 PROGRAM = "protector-service"
 
 
 def main() -> None:
     """Runs the service; a failed start is one line and exit status 2."""
-    if sys.argv[1:2] == [HEALTHCHECK]:
-        exit_with_health(read_settings(ProtectorSettings, program=f"{PROGRAM} {HEALTHCHECK}", arguments=sys.argv[2:]))
-    settings = read_settings(ProtectorSettings, program=PROGRAM, arguments=sys.argv[1:])
-    from protector_service.serve import run  # only now, because torch comes with it
+    run_service(PROGRAM, settings=_settings, serve=_serve, explain=_explain)
 
-    run(settings, program=PROGRAM)
+
+def _settings() -> SettingsType:
+    from protector_service.config import ProtectorSettings
+
+    return ProtectorSettings
+
+
+def _serve() -> Serve:
+    from protector_service.serve import serve  # only now, because torch comes with it
+
+    return serve
+
+
+def _explain(error: BaseException) -> str | None:
+    from recognizers.errors import RecognizerError
+    from recognizers.memory import memory_advice
+
+    if advice := memory_advice(error):
+        return advice
+    from rpc.errors import RpcError  # only now, because gRPC comes with it
+
+    return str(error) if isinstance(error, RecognizerError | RpcError) else None
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """Wires the protector and serves it."""
 
-import asyncio
 import logging
-import sys
 from collections.abc import Mapping
 
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
@@ -19,16 +17,12 @@ from protector_service.source_model import SourceModel
 from recognizers import embedded
 from recognizers.architectures import architectures
 from recognizers.device import PreparedDevice, prepare_device
-from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
 from recognizers.loading import load_folder
 from recognizers.precision import choose_precision
 from rpc.addresses import address_of
-from rpc.errors import RpcError
-from rpc.logs import configure_logging
 from rpc.metrics import Metrics, serve_metrics
 from rpc.server import Server
-from rpc.settings import log_injected_variables
 from rpc.stopping import CLOSE_SECONDS, close_within
 from rpc.tracing import server_interceptors
 from rpc.worker import Worker
@@ -116,14 +110,3 @@ def load_source_models(settings: ProtectorSettings, prepared: PreparedDevice) ->
             },
         )
     return models
-
-
-def run(settings: ProtectorSettings, *, program: str) -> None:
-    """Serves; a failed start is one line and exit status 2."""
-    configure_logging(settings.log_level)
-    log_injected_variables(settings)
-    try:
-        asyncio.run(serve(settings, program=program))
-    except (RecognizerError, RpcError) as error:
-        print(f"{program}: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(2)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from rpc.output import say
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 SERVERS = ("protector", "invader")
@@ -239,9 +240,9 @@ def main(
     try:
         made = make_certificates(folder, servers=servers, clients=clients, also=also, days=days, renew=renew)
     except TlsError as error:
-        click.echo(f"error: {error}", err=True)
+        say(f"error: {error}", error=True)
         sys.exit(2)
-    click.echo(f"{folder}: {'made' if made else 'there already'}: {', '.join((*servers, *clients))}")
+    say(f"{folder}: {'made' if made else 'there already'}: {', '.join((*servers, *clients))}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ class JsonFormatter(logging.Formatter):
         fields |= {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(fields, default=str, ensure_ascii=False)
+        return json.dumps(fields, default=str)  # in ASCII, whatever standard error's encoding
 
 
 def configure_logging(level: str) -> None:

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -26,6 +27,7 @@ from rpc.errors import (
 from rpc.images import ImageLimits
 from rpc.interceptor import ErrorInterceptor
 from rpc.metrics import Metrics, MetricsInterceptor
+from rpc.output import say
 from rpc.running_calls import RunningCalls
 from rpc.stopping import StopSignals, done_within
 from rpc.tls import TlsMaterial
@@ -148,7 +150,8 @@ class Server:
         await self.start(service_names)
         logger.info("serving", extra={"address": self.address, "transport": self.transport})
         # The one line on standard output: whoever started this process on port 0 learns the port from it.
-        print(f"{LISTENING}{self.address}", flush=True)  # noqa: T201
+        if not say(f"{LISTENING}{self.address}"):
+            logger.warning("standard output cannot be written", extra={"line": f"{LISTENING}{self.address}"})
         await self.signals.asked.wait()
         await self.health.enter_graceful_shutdown()
         logger.info("draining", extra={"seconds": drain_seconds})
@@ -182,7 +185,11 @@ def _why_not(address: str) -> str:
 
 
 def _wait_for_end_of_stdin(loop: asyncio.AbstractEventLoop, stopped: asyncio.Event) -> None:
-    # Not through sys.stdin: its buffer is locked while a thread waits in it, and an interpreter that ends then aborts.
-    while os.read(sys.stdin.fileno(), 1024):
-        pass
-    loop.call_soon_threadsafe(stopped.set)
+    if sys.stdin is not None:
+        with suppress(OSError, ValueError):  # it is closed, or that of a terminal that was: it has ended
+            # Not through sys.stdin: its buffer is locked while a thread waits in it, and an interpreter that ends then
+            # aborts.
+            while os.read(sys.stdin.fileno(), 1024):
+                pass
+    with suppress(RuntimeError):  # the loop is closed: the service has stopped already
+        loop.call_soon_threadsafe(stopped.set)

@@ -3,8 +3,10 @@
 import json
 import os
 import pkgutil
+import resource
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -82,6 +84,40 @@ except SystemExit as ended:
     imported = imported_by(script)
     assert "grpc_health" in imported
     assert imported & HEAVY == set()
+
+
+@pytest.mark.parametrize("program", ["protector_service", "invader_service"])
+def test_a_service_says_its_version_without_torch_and_without_grpc(program: str) -> None:
+    finished = subprocess.run([sys.executable, "-m", program, "--version"], capture_output=True, text=True, timeout=120)
+    name = program.replace("_", "-")
+    assert (finished.returncode, finished.stdout, finished.stderr) == (0, f"{name} {version('face-deid-bench')}\n", "")
+    script = f"""
+import sys
+from {program}.__main__ import main
+
+sys.argv, said = ["a-service", "--version"], sys.stdout
+sys.stdout = None
+main()
+sys.stdout = said
+"""
+    assert imported_by(script) & (HEAVY | {"grpc", "pydantic"}) == set()
+
+
+MEMORY = 1_500_000 * 1024  # bytes of address space: enough for Python and gRPC, and too few for torch
+
+
+@pytest.mark.parametrize("program", ["protector_service", "invader_service"])
+def test_a_service_that_has_too_little_memory_to_start_says_so_in_one_line(program: str) -> None:
+    finished = subprocess.run(
+        [sys.executable, "-m", program],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
+    )
+    (line,) = finished.stderr.splitlines()
+    assert (finished.returncode, finished.stdout) == (2, "")
+    assert line.startswith(f"{program.replace('_', '-')}: not enough memory")
 
 
 @pytest.mark.parametrize("program", ["orchestrator", "protector_service", "invader_service"])

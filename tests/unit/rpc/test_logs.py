@@ -33,6 +33,13 @@ def test_a_record_has_its_level_logger_event_and_fields() -> None:
     }
 
 
+def test_a_line_is_ascii_and_json_whatever_is_logged() -> None:
+    record = logging.LogRecord("a", logging.INFO, "f", 1, "ü 李雷 \N{GRINNING FACE} \udcff", (), None)
+    text = JsonFormatter().format(record)
+    assert text.isascii()
+    assert json.loads(text)["event"] == "ü 李雷 \N{GRINNING FACE} \udcff"
+
+
 def test_a_record_has_the_id_of_its_request() -> None:
     token = request_id.set("abc")
     try:
