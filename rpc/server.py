@@ -127,11 +127,12 @@ class Server:
 
         A second signal ends the while.
         """
-        if drain_seconds:
-            draining = asyncio.create_task(self.grpc.stop(_NO_GRACE_ENDS))
-            await done_within(drain_seconds, draining, unless=self.signals.at_once)
+        stopping = asyncio.create_task(self.grpc.stop(_NO_GRACE_ENDS if drain_seconds else None))
+        if drain_seconds and not await done_within(drain_seconds, stopping, unless=self.signals.at_once):
+            self.calls.cut_off = True
+            await self.grpc.stop(None)  # which has the effect of shortening the other
         self.calls.cut_off = True
-        await self.grpc.stop(None)
+        await stopping
         if not await self.calls.end(_UNWIND_SECONDS):
             logger.warning("calls did not end when they were cut off", extra={"calls": self.calls.number})
         if self._health_grpc is not None:
