@@ -18,12 +18,15 @@ _PLAIN_ERRORS = "plain"
 
 
 @contextmanager
-def tolerant_output() -> Iterator[None]:
+def tolerant_output(*, is_result: bool = True) -> Iterator[None]:
     """Within it nothing that is printed raises, whatever becomes of standard output and standard error.
 
     A character that the encoding lacks is replaced by a plain one, or escaped. Where a stream cannot be written, the rest of
     what is printed to it is dropped: silently where its reader went away (`| head`), else at the end with a word on standard
     error and, where the command did well, exit status 74.
+
+    Args:
+        is_result: whether that is worth a word and a status: what a service prints is not what it is run for.
 
     Raises:
         SystemExit: that of the command, or `OUTPUT_LOST`.
@@ -37,9 +40,11 @@ def tolerant_output() -> Iterator[None]:
         try:
             yield
         except SystemExit as end:
-            _finish(output, failed=end.code not in (None, 0))
+            if is_result:
+                _finish(output, failed=end.code not in (None, 0))
             raise
-        _finish(output, failed=False)
+        if is_result:
+            _finish(output, failed=False)
     finally:
         sys.stdout.flush()
         sys.stderr.flush()

@@ -97,7 +97,7 @@ def _read_tls(certificate: Path | None, key: Path | None, authority: Path | None
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110})
-@click.version_option(package_name="face-deid-bench", prog_name="orchestrator")
+@click.version_option(package_name="face-deid-bench", prog_name="orchestrator", message="%(prog)s %(version)s")
 def cli() -> None:
     """Measures how well adversarial cloaks protect face photographs from recognizers they were not made for."""
 

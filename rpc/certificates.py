@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from rpc.output import say
+from command_line.options import PathOption
+from command_line.output import tolerant_output
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 SERVERS = ("protector", "invader")
@@ -224,13 +225,13 @@ def _write(files: TlsFiles, certificate: bytes, key: bytes, authority: bytes) ->
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=PathOption(file_okay=False))
 @click.option("--server", "servers", multiple=True, default=SERVERS, help="Host name of a server; repeatable.")
 @click.option("--client", "clients", multiple=True, default=CLIENTS, help="Name of a client; repeatable.")
 @click.option("--days", type=click.IntRange(1), default=DAYS, help="How long new ones are valid.")
 @click.option("--also", "also", multiple=True, help="A further host name or address of every server, such as localhost.")
 @click.option("--renew", is_flag=True, help="Make new ones even where good ones are there.")
-def main(
+def command(
     *, folder: Path, servers: tuple[str, ...], clients: tuple[str, ...], also: tuple[str, ...], days: int, renew: bool
 ) -> None:
     """Make certificates for mutual TLS in FOLDER/NAME/, unless good ones are there.
@@ -240,9 +241,15 @@ def main(
     try:
         made = make_certificates(folder, servers=servers, clients=clients, also=also, days=days, renew=renew)
     except TlsError as error:
-        say(f"error: {error}", error=True)
+        click.echo(f"error: {error}", err=True)
         sys.exit(2)
-    say(f"{folder}: {'made' if made else 'there already'}: {', '.join((*servers, *clients))}")
+    click.echo(f"{folder}: {'made' if made else 'there already'}: {', '.join((*servers, *clients))}")
+
+
+def main() -> None:
+    """Runs the command line."""
+    with tolerant_output():
+        command(prog_name="python -P -m rpc.certificates")
 
 
 if __name__ == "__main__":

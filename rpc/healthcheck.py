@@ -8,7 +8,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rpc.addresses import LOOPBACK
 from rpc.channel import NO_PROXY
-from rpc.output import say
 from rpc.settings import ServiceSettings
 
 HEALTHCHECK = "healthcheck"
@@ -18,10 +17,10 @@ SECONDS = 3.0
 def exit_with_health(settings: ServiceSettings) -> NoReturn:
     """Ends the process: status 0 where the service with these settings is serving, else 1 and why on standard error."""
     if settings.health_port is None:
-        say("healthcheck: expected --health-port, that of the service", error=True)
+        print("healthcheck: expected --health-port, that of the service", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     if (reason := unhealthy(settings.health_port)) is not None:
-        say(reason, error=True)
+        print(reason, file=sys.stderr)  # noqa: T201
         sys.exit(1)
     sys.exit(0)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 from importlib.metadata import version
 from typing import Any, NoReturn
 
-from rpc.output import open_missing_streams, say, settle_streams
+from command_line.output import tolerant_output
 
 DISTRIBUTION = "face-deid-bench"
 VERSION = "--version"
@@ -35,20 +35,17 @@ def run_service(
         serve: imports what serves by them.
         explain: what to tell of an error that ended it; None of an error that nobody foresaw.
     """
-    open_missing_streams()
-    try:
-        if VERSION in sys.argv[1:]:
-            say(f"{program} {version(DISTRIBUTION)}")
-        else:
-            _run(program, sys.argv[1:], settings, serve)
-    except KeyboardInterrupt:  # before it served
-        say(f"{program}: interrupted", error=True)
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        logger.debug("the service failed", exc_info=error)
-        _fail(f"{program}: {explain(error) or _unforeseen(error)}")
-    finally:
-        settle_streams()
+    with tolerant_output(is_result=False):
+        try:
+            if VERSION in sys.argv[1:]:
+                print(f"{program} {version(DISTRIBUTION)}")  # noqa: T201
+            else:
+                _run(program, sys.argv[1:], settings, serve)
+        except KeyboardInterrupt:  # before it served
+            _end(f"{program}: interrupted", INTERRUPTED)
+        except Exception as error:
+            logger.debug("the service failed", exc_info=error)
+            _end(f"{program}: {explain(error) or _unforeseen(error)}", FAILED)
 
 
 def _run(program: str, arguments: list[str], settings_type: Callable[[], SettingsType], serve: Callable[[], Serve]) -> None:
@@ -64,9 +61,9 @@ def _run(program: str, arguments: list[str], settings_type: Callable[[], Setting
     asyncio.run(serve()(settings, program=program))
 
 
-def _fail(reason: str) -> NoReturn:
-    say(reason, error=True)
-    sys.exit(FAILED)
+def _end(reason: str, status: int) -> NoReturn:
+    print(reason, file=sys.stderr)  # noqa: T201
+    sys.exit(status)
 
 
 def _unforeseen(error: Exception) -> str:

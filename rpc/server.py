@@ -27,7 +27,6 @@ from rpc.errors import (
 from rpc.images import ImageLimits
 from rpc.interceptor import ErrorInterceptor
 from rpc.metrics import Metrics, MetricsInterceptor
-from rpc.output import say
 from rpc.running_calls import RunningCalls
 from rpc.stopping import StopSignals, done_within
 from rpc.tls import TlsMaterial
@@ -151,8 +150,7 @@ class Server:
         await self.start(service_names)
         logger.info("serving", extra={"address": self.address, "transport": self.transport})
         # The one line on standard output: whoever started this process on port 0 learns the port from it.
-        if not say(f"{LISTENING}{self.address}"):
-            logger.warning("standard output cannot be written", extra={"line": f"{LISTENING}{self.address}"})
+        print(f"{LISTENING}{self.address}", flush=True)  # noqa: T201
         await self.signals.asked.wait()
         await self.health.enter_graceful_shutdown()
         logger.info("draining", extra={"seconds": drain_seconds})

@@ -21,7 +21,6 @@ from pydantic_settings import (
 from rpc.addresses import AddressError, bare_host
 from rpc.environment import injected_variables
 from rpc.images import ImageLimits
-from rpc.output import say
 from rpc.tls import TlsFiles, TlsMaterial, read_tls
 
 logger = logging.getLogger(__name__)
@@ -157,5 +156,5 @@ def _fault(fault: ErrorDetails) -> str:
 
 
 def _stop(*reasons: str) -> NoReturn:
-    say("\n".join(reasons), error=True)
+    print(*reasons, sep="\n", file=sys.stderr)  # noqa: T201
     sys.exit(2)

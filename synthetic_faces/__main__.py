@@ -4,9 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from command_line.output import tolerant_output
 from synthetic_faces.errors import SyntheticFacesError
 from synthetic_faces.folder import write_folder
-from synthetic_faces.output import say_done, say_meanwhile
 from synthetic_faces.population import MOST_IDENTITIES, MOST_PHOTOGRAPHS, MOST_SEED, Population
 from synthetic_faces.sheet import contact_sheet
 
@@ -22,15 +22,15 @@ def main(arguments: list[str] | None = None) -> int:
             _write(options.out, population, photographs=options.photographs)
         else:
             contact_sheet(population, photographs=options.photographs, people_a_row=4, side=options.side).save(options.out)
-            say_done(str(options.out))
+            print(options.out)
     except SyntheticFacesError as error:
-        say_meanwhile(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
         return 2
     except (OSError, ValueError) as error:  # Pillow: an ending that it does not know
-        say_meanwhile(f"error: {options.out}: cannot be written: {error}")
+        print(f"error: {options.out}: cannot be written: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        say_meanwhile("interrupted; the same command goes on")
+        print("interrupted; the same command goes on", file=sys.stderr)
         return INTERRUPTED
     return 0
 
@@ -39,9 +39,9 @@ def _write(out: Path, population: Population, *, photographs: int) -> None:
     total = population.identities * photographs
     for count, _ in enumerate(write_folder(out, population, photographs=photographs), start=1):
         if count % photographs == 0:
-            say_meanwhile(f"\r{count} of {total} photographs", end="")
-    say_meanwhile("")
-    say_done(str(out))
+            print(f"\r{count} of {total} photographs", end="", file=sys.stderr, flush=True)
+    print(file=sys.stderr)
+    print(out)
 
 
 def _path(text: str) -> Path:
@@ -75,4 +75,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with tolerant_output():
+        sys.exit(main())

@@ -163,4 +163,4 @@ def test_it_says_its_version(monkeypatch: pytest.MonkeyPatch, capfd: Output) -> 
     monkeypatch.setattr(sys, "argv", ["orchestrator", "--version"])
     with pytest.raises(SystemExit) as end:
         main()
-    assert (end.value.code, capfd.readouterr().out) == (0, f"orchestrator, version {version('face-deid-bench')}\n")
+    assert (end.value.code, capfd.readouterr().out) == (0, f"orchestrator {version('face-deid-bench')}\n")

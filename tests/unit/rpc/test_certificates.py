@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from rpc.certificates import Authority, files_in, main, make_certificates
+from rpc.certificates import Authority, command, files_in, make_certificates
 from rpc.tls import TlsError, TlsMaterial, read_tls
 from tests.unit.rpc.certificates import certificate_of, expired, material, written
 
@@ -286,7 +286,7 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 
 def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+    return CliRunner().invoke(command, [str(argument) for argument in arguments])
 
 
 def test_the_command_makes_them_and_leaves_them_the_second_time(tmp_path: Path) -> None:

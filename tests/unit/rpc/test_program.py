@@ -105,16 +105,10 @@ unwritable = pytest.mark.parametrize("stream", [full, broken_pipe])
 
 
 @unwritable
-async def test_a_service_whose_address_cannot_be_printed_goes_on_and_logs_it(
-    stream: Callable[[], IO[bytes]], tmp_path: Path
-) -> None:
-    with stream() as stdout, (tmp_path / "log").open("wb") as log:
-        async with serving(stdout=stdout, stderr=log) as process:
+async def test_a_service_whose_address_cannot_be_printed_goes_on(stream: Callable[[], IO[bytes]]) -> None:
+    with stream() as stdout:
+        async with serving(stdout=stdout, stderr=asyncio.subprocess.DEVNULL) as process:
             assert await ended(process) == 0
-    records = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-    (warning,) = (record for record in records if record["level"] == "warning")
-    assert warning["event"] == "standard output cannot be written"
-    assert warning["line"].startswith("listening on 127.0.0.1:")
 
 
 @unwritable
