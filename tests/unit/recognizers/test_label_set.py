@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import unicodedata
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -52,13 +53,40 @@ identities = st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_
 
 
 @settings(deadline=None)
-@given(st.lists(identities, min_size=1, max_size=5, unique=True))
+@given(st.lists(identities, min_size=1, max_size=5, unique_by=lambda name: unicodedata.normalize("NFC", name)))
 def test_only_line_ends_separate_identities(folder: Path, names: list[str]) -> None:
     assert read_labels(labels_file(folder, "\n".join(names) + "\n")).identities == tuple(names)
 
 
-def test_an_empty_line_is_refused(folder: Path) -> None:
-    assert "class 1" in refusal(labels_file(folder, "anna\n\nzoe\n"))
+@pytest.mark.parametrize("blank", ["", "  ", "\r", "\t"])
+def test_an_empty_line_is_refused_with_its_number(folder: Path, blank: str) -> None:
+    assert "line 2 is blank: expected the identity of class 1" in refusal(labels_file(folder, f"anna\n{blank}\nzoe\n"))
+
+
+@pytest.mark.parametrize("end", ["\n", "\n\n", "\r\n\r\n\r\n", " \n", "\n  "])
+def test_empty_lines_at_the_end_are_no_lines(folder: Path, end: str) -> None:
+    assert read_labels(labels_file(folder, "zoe\nanna\n" + end)).identities == ("zoe", "anna")
+    path = labels_file(folder, HEADER + "n000001, Anna, 3, 1, f\n" + end, name="identity_meta.csv")
+    assert read_labels(path).identities == ("n000001",)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_a_file_in_utf_16_is_named_with_the_way_out(folder: Path, encoding: str) -> None:
+    content = "\ufeff" * (encoding == "utf-16-be") + "anna\nzoe\n"
+    assert "is text in UTF-16, as Excel and PowerShell write it; save it as UTF-8" in refusal(
+        labels_file(folder, content.encode(encoding))
+    )
+
+
+def test_one_identity_in_two_spellings_of_unicode_stands_twice(folder: Path) -> None:
+    """Folders are compared in NFC; what a file says stays as it is, and so does its digest."""
+    composed, decomposed = "Zo\u00eb", "Zoe\u0308"
+    message = refusal(labels_file(folder, f"anna\n{composed}\nmax\n{decomposed}\n"))
+    assert "classes 1 and 3, lines 2 and 4" in message
+    assert r"'Zo\xeb' and as 'Zoe\u0308'" in message
+    with pytest.raises(LabelSetError, match="classes 0 and 1"):
+        LabelSet((composed, decomposed))
+    assert read_labels(labels_file(folder, f"{decomposed}\n")).identities == (decomposed,)
 
 
 @pytest.mark.parametrize("content", ["", "\ufeff", HEADER, HEADER + "n000001, Anna, 3, 0, f\n"])
@@ -69,7 +97,7 @@ def test_a_file_without_identities_is_refused(folder: Path, content: str) -> Non
 def test_a_repeated_identity_is_refused_with_both_places(folder: Path) -> None:
     message = refusal(labels_file(folder, "anna\nzoe\nanna\n"))
     assert "'anna'" in message
-    assert "0 and 2" in message
+    assert "classes 0 and 2, lines 1 and 3" in message
 
 
 def test_a_file_that_is_not_utf_8_is_refused(folder: Path) -> None:
@@ -89,6 +117,32 @@ def test_of_vggface2s_metadata_the_training_identities_are_taken_sorted(folder: 
     )
     path = labels_file(folder, HEADER + rows, name="identity_meta.csv")
     assert read_labels(path).identities == ("n000002", "n000003", "n000009")
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("quoting", [csv.QUOTE_ALL, csv.QUOTE_MINIMAL])
+@pytest.mark.parametrize("line_end", ["\n", "\r\n"])
+def test_metadata_may_be_quoted_and_separated_as_spreadsheets_do(
+    folder: Path, delimiter: str, quoting: int, line_end: str
+) -> None:
+    content = io.StringIO()
+    rows = csv.writer(content, delimiter=delimiter, quoting=quoting, lineterminator=line_end)  # type: ignore[arg-type]
+    rows.writerow(["Class_ID", "Name", "Sample_Num", "Flag", "Gender"])
+    rows.writerow(["n000003", 'Kim; Jr., "K"\tof that', 424, 1, "m"])
+    rows.writerow(["n000002", "Anna", 315, 0, "f"])
+    rows.writerow(["n000001", "Zoe", 88, 1, "f"])
+    rows.writerow([""] * 5)  # as spreadsheets end it
+    path = labels_file(folder, "\ufeff" + content.getvalue(), name="identity_meta.csv")
+    assert read_labels(path).identities == ("n000001", "n000003")
+
+
+def test_the_name_of_a_column_alone_is_an_identity(folder: Path) -> None:
+    assert read_labels(labels_file(folder, "Class_ID\nn000001\n")).identities == ("Class_ID", "n000001")
+
+
+def test_an_identity_repeated_in_the_metadata_is_refused_with_both_lines(folder: Path) -> None:
+    rows = "n000002, A, 3, 1, f\nn000001, B, 3, 0, f\nn000002, C, 3, 1, f\n"
+    assert "lines 2 and 4" in refusal(labels_file(folder, HEADER + rows, name="identity_meta.csv"))
 
 
 def test_metadata_is_recognised_by_its_header_whatever_the_file_is_called(folder: Path) -> None:
