@@ -1,7 +1,8 @@
 """Recognises a checkpoint by its content and says what it is, or what is wrong with it."""
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,13 +10,13 @@ import torch
 from torch import Tensor
 
 from recognizers.architectures import architectures
-from recognizers.checkpoints.container import read_container
+from recognizers.checkpoints.container import Container, read_container
 from recognizers.checkpoints.layout import Layout
 from recognizers.checkpoints.published import PUBLISHED
-from recognizers.errors import CheckpointError, blaming
+from recognizers.checkpoints.wrappers import Where, location, without_prefixes
+from recognizers.errors import CheckpointError, blaming, shorten, some
+from recognizers.memory import memory_advice
 from recognizers.network import Network
-
-_NAMES_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Checkpoint:
     precision: str
     note: str | None
     tensors: Mapping[str, Tensor]  # by the library's names, in the file's precision
+    unwrapped: str | None = None  # under which key and behind which prefix of all names they were, if any
 
     @property
     def published_as(self) -> str | None:
@@ -46,7 +48,9 @@ def read_checkpoint(path: Path) -> Checkpoint:
     """
     try:
         container = read_container(path)
-        network, layout, tensors = _recognise(container.tensors)
+        claimed = _find_network(container)
+        network, layout = claimed.network, claimed.layout
+        tensors = _translated(claimed)
         return Checkpoint(
             path=path,
             sha256=file_sha256(path),
@@ -56,9 +60,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
             precision=", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})),
             note=layout.note,
             tensors=tensors,
+            unwrapped=claimed.location,
         )
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    except (MemoryError, RuntimeError) as error:
+        if advice := memory_advice(error):
+            raise CheckpointError(f"{path}: {advice}") from error
+        raise
 
 
 def file_sha256(path: Path) -> str:
@@ -67,23 +76,54 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _recognise(named: Mapping[str, Tensor]) -> tuple[type[Network], Layout, dict[str, Tensor]]:
-    # DataParallel prefixes every name; the step counters of BatchNorm are not weights.
-    tensors = {
-        name.removeprefix("module."): tensor for name, tensor in named.items() if not name.endswith(".num_batches_tracked")
+@dataclass(frozen=True)
+class _Claimed:
+    """Tensors that an architecture's layout knows by their names, and where they stand in the file."""
+
+    network: type[Network]
+    layout: Layout
+    tensors: Mapping[str, Tensor]  # by the layout's names
+    location: str | None
+
+
+def _find_network(container: Container) -> _Claimed:
+    """The one network in a file, wherever a training loop put it."""
+    found = [claimed for where, named in container.mappings.items() if (claimed := _claim(where, named))]
+    if len(found) > 1:
+        places = "; ".join(claimed.location or "on its own" for claimed in found)
+        raise CheckpointError(
+            f"holds {len(found)} networks ({places}), and does not say which is meant: save one alone, by "
+            'torch.save(torch.load("FILE", weights_only=True)["KEY"], "OUT")'
+        )
+    if not found:
+        raise _unknown_network(container.tensors)
+    return found[0]
+
+
+def _claim(where: Where, named: Mapping[str, Tensor]) -> _Claimed | None:
+    for prefix, tensors in without_prefixes(_weights(named)):
+        if claims := _claims(tensors, faults=[]):
+            if len(claims) > 1:
+                names = ", ".join(network.name for network, _ in claims)
+                raise CheckpointError(f"several architectures claim this file: {names}; keep one of them installed")
+            network, layout = claims[0]
+            return _Claimed(network, layout, tensors, location(where, prefix))
+    return None
+
+
+def _weights(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Without counters: the steps of BatchNorm's layers, and the models that an average was taken of."""
+    return {
+        name: tensor
+        for name, tensor in named.items()
+        if not name.endswith(".num_batches_tracked") and (tensor.ndim or tensor.is_floating_point() or tensor.is_complex())
     }
-    network, layout = _claimant(tensors)
-    with blaming(f"{network.name}'s layout {layout.name}"):
-        translated = {layout.rename(name): layout.translate(name, tensor) for name, tensor in tensors.items()}
-    _check_names(network, layout, translated)
-    _check_values(translated)
-    return network, layout, translated
 
 
-def _claimant(tensors: Mapping[str, Tensor]) -> tuple[type[Network], Layout]:
-    """The architecture, and its layout, that a file with these names is of."""
+def _claims(tensors: Mapping[str, Tensor], *, faults: list[str]) -> list[tuple[type[Network], Layout]]:
+    """The architectures, and their layouts, that tensors of these names can be of."""
     known = architectures()
-    claims, faults = [], []
+    claims = []
     for name, network in known.usable.items():
         for layout in network.layouts:
             try:
@@ -92,16 +132,35 @@ def _claimant(tensors: Mapping[str, Tensor]) -> tuple[type[Network], Layout]:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in's fault hides no other's claim
                 faults.append(f"; {name}'s layout {layout.name} failed: {type(error).__name__}: {error}")
     # A plug-in cannot take a file away from this project's own networks.
-    claims = [claim for claim in claims if claim[0].name in known.own] or claims
-    if len(claims) > 1:
-        names = ", ".join(network.name for network, _ in claims)
-        raise CheckpointError(f"several architectures claim this file: {names}; keep one of them installed")
-    if not claims:
-        raise CheckpointError(
-            f"wrong architecture: expected one of {', '.join(known.usable)}, got {len(tensors)} tensors named "
-            f"{_some(tensors) or 'nothing'}{''.join(faults)}"
-        )
-    return claims[0]
+    return [claim for claim in claims if claim[0].name in known.own] or claims
+
+
+def _unknown_network(named: Mapping[str, Tensor]) -> CheckpointError:
+    tensors = _weights(named)
+    faults: list[str] = []
+    _claims(tensors, faults=faults)
+    heads = Counter(name.partition(".")[0] for name in tensors)
+    for head, _ in heads.most_common(1):
+        within = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{head}.")}
+        if len(within) < len(tensors) and (claimed := _claim((), within)):
+            return CheckpointError(
+                f"looks like {claimed.network.name} {claimed.location}, but other tensors stand beside it "
+                f"({some(sorted(tensors.keys() - within.keys()))}): save the network's state_dict() alone"
+            )
+    return CheckpointError(
+        f"wrong architecture: expected one of {', '.join(architectures().usable)}, got {len(tensors)} tensors named "
+        f"{some(sorted(tensors)) or 'nothing'}{''.join(faults)}"
+    )
+
+
+def _translated(claimed: _Claimed) -> dict[str, Tensor]:
+    """The tensors under the library's names, complete and sound."""
+    network, layout = claimed.network, claimed.layout
+    with blaming(f"{network.name}'s layout {layout.name}"):
+        translated = {layout.rename(name): layout.translate(name, tensor) for name, tensor in claimed.tensors.items()}
+    _check_names(network, layout, translated)
+    _check_values(translated)
+    return translated
 
 
 def _expected(network: type[Network]) -> dict[str, tuple[int, ...]]:
@@ -117,7 +176,7 @@ def _check_names(network: type[Network], layout: Layout, tensors: Mapping[str, T
     unexpected = tensors.keys() - expected.keys() - head_names
     if missing or unexpected:
         complaints = [
-            f"{len(names)} {kind} ({_some(names)})"
+            f"{len(names)} {kind} ({some(sorted(names))})"
             for kind, names in (("missing", missing), ("unexpected", unexpected))
             if names
         ]
@@ -126,12 +185,14 @@ def _check_names(network: type[Network], layout: Layout, tensors: Mapping[str, T
         if tuple(tensors[name].shape) != shape:
             raise CheckpointError(
                 f"looks like {network.name} ({layout.name}), but {name} has the shape "
-                f"{tuple(tensors[name].shape)}, expected {shape}"
+                f"{shorten(str(tuple(tensors[name].shape)))}, expected {shape}"
             )
 
 
 def _check_values(tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
+        if tensor.layout is not torch.strided or tensor.is_meta or tensor.is_quantized:
+            raise CheckpointError(f"{name}: expected plain numbers, got a sparse, quantised or empty tensor")
         if not tensor.is_floating_point():
             raise CheckpointError(f"{name}: expected floating point, got {tensor.dtype}")
         if not bool(torch.isfinite(tensor).all()):
@@ -144,11 +205,6 @@ def _classes(network: type[Network], tensors: Mapping[str, Tensor]) -> int:
     if tuple(weight.shape) != (classes, network.feature_size) or tuple(bias.shape) != (classes,) or not classes:
         raise CheckpointError(
             f"the classifier {network.head_name}: expected weight (classes, {network.feature_size}) and bias (classes,), "
-            f"got {tuple(weight.shape)} and {tuple(bias.shape)}"
+            f"got {shorten(str(tuple(weight.shape)))} and {shorten(str(tuple(bias.shape)))}"
         )
     return classes
-
-
-def _some(names: Collection[str]) -> str:
-    first = sorted(names)[:_NAMES_SHOWN]
-    return ", ".join(first) + (", ..." if len(names) > len(first) else "")

@@ -1,11 +1,14 @@
 """Checkpoint files: what is recognised, by content alone, and what is refused, for which reason."""
 
+import argparse
+import datetime
 import hashlib
 import io
 import os
 import pickle
 import re
 import tempfile
+import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -335,7 +338,221 @@ def test_a_wrapped_state_dict_is_unwrapped(folder: Path, architecture: str, lega
 
 
 def test_a_wrapped_pickle_is_unwrapped(folder: Path) -> None:
-    check_marked(folder, pickle.dumps({"state_dict": arrays(marked_weights("resnet50"))}, 2), "resnet50")
+    wrapped = {"state_dict": arrays(marked_weights("resnet50")), "epoch": 3, "accuracy": np.float32(0.5), "losses": [1.5]}
+    check_marked(folder, pickle.dumps(wrapped, 2), "resnet50")
+
+
+def prefixed(prefix: str) -> dict[str, Tensor]:
+    return {f"{prefix}{name}": tensor for name, tensor in marked_weights("resnet50").items()}
+
+
+def averaged() -> dict[str, Tensor]:
+    """As `torch.optim.swa_utils.AveragedModel` has it."""
+    return {"n_averaged": torch.tensor(7)} | prefixed("module.")
+
+
+OPTIMIZER = {
+    "state": {0: {"step": torch.tensor(3.0), "exp_avg": torch.zeros(3)}},
+    "param_groups": [{"lr": 0.1, "params": [0]}],
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "unwrapped"),
+    [
+        (
+            lambda: {"epoch": 3, "model_state_dict": prefixed(""), "optimizer_state_dict": OPTIMIZER},
+            "under 'model_state_dict'",
+        ),
+        (lambda: {"model": prefixed(""), "optimizer": OPTIMIZER, "epoch": 3}, "under 'model'"),
+        (lambda: {"net": prefixed(""), "acc": 0.9}, "under 'net'"),
+        (lambda: {"some key of your own": prefixed("")}, "under 'some key of your own'"),
+        (lambda: {"model": {"state_dict": OrderedDict(prefixed(""))}}, "under 'model' -> 'state_dict'"),
+        # PyTorch's ImageNet example keeps the best accuracy as a tensor.
+        (
+            lambda: {
+                "arch": "resnet50",
+                "state_dict": prefixed("module."),
+                "best_acc1": torch.tensor(76.2),
+                "rng": torch.zeros(9),
+            },
+            "under 'state_dict', without the prefix 'module.' of all names",
+        ),
+        (
+            lambda: {"state_dict": prefixed("model."), "pytorch-lightning_version": "2", "callbacks": {"best": None}},
+            "under 'state_dict', without the prefix 'model.' of all names",
+        ),
+        (lambda: prefixed("_orig_mod."), "without the prefix '_orig_mod.' of all names"),
+        (lambda: prefixed("module.model."), "without the prefix 'module.model.' of all names"),
+        (lambda: prefixed("_orig_mod.module.backbone."), "without the prefix '_orig_mod.module.backbone.' of all names"),
+        (averaged, "without the prefix 'module.' of all names"),
+        (lambda: {"model": (once := prefixed("")), "alias": once}, "under 'model'"),
+    ],
+)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_what_training_loops_write_is_unwrapped_and_told(
+    folder: Path, content: Callable[[], dict[str, Any]], unwrapped: str, legacy: bool
+) -> None:
+    buffer = io.BytesIO()
+    torch.save(content(), buffer, _use_new_zipfile_serialization=not legacy)
+    check_marked(folder, buffer.getvalue(), "resnet50")
+    assert read_checkpoint(folder / "checkpoint").unwrapped == unwrapped
+
+
+def test_of_a_plain_state_dict_nothing_is_unwrapped(folder: Path) -> None:
+    assert read_checkpoint(hollow_checkpoint(folder / "checkpoint")).unwrapped is None
+
+
+def test_a_prefix_goes_in_safetensors_too(folder: Path) -> None:
+    check_marked(folder, safetensors_file(prefixed("model.")), "resnet50")
+
+
+def test_a_checkpoint_of_several_networks_is_refused_with_their_keys(folder: Path) -> None:
+    other = {name: tensor + 1 for name, tensor in marked_weights("resnet50").items()}
+    torch.save({"state_dict": prefixed(""), "state_dict_ema": other}, folder / "checkpoint")
+    reason = refusal(folder / "checkpoint")
+    assert reason.startswith(
+        "holds 2 networks (under 'state_dict'; under 'state_dict_ema'), and does not say which is meant"
+    )
+    assert 'torch.save(torch.load("FILE", weights_only=True)["KEY"], "OUT")' in reason
+
+
+def test_a_prefix_that_not_all_names_have_is_refused_with_the_others(folder: Path) -> None:
+    torch.save({"state_dict": prefixed("model.") | {"criterion.weight": torch.zeros(3)}}, folder / "checkpoint")
+    reason = refusal(folder / "checkpoint")
+    assert reason.startswith(
+        "looks like resnet50 without the prefix 'model.' of all names, but other tensors stand beside it"
+    )
+    assert "(criterion.weight): save the network's state_dict() alone" in reason
+
+
+class Meter:
+    """Such as training loops have."""
+
+    value = 1.0
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize(
+    ("beside", "named"),
+    [
+        (Meter(), "tests.unit.recognizers.test_checkpoints.Meter"),
+        (argparse.Namespace(lr=0.1), "argparse.Namespace"),
+        (Path("runs"), "pathlib."),
+        (np.float64(0.5), "scalar"),
+        (datetime.timedelta(1), "datetime.timedelta"),
+    ],
+    ids=["meter", "namespace", "path", "number of numpy", "timedelta"],
+)
+def test_an_object_beside_the_weights_is_named_with_the_way_to_the_weights(
+    folder: Path, beside: object, named: str, legacy: bool
+) -> None:
+    content = {"epoch": 3, "model_state_dict": prefixed(""), "optimizer": OPTIMIZER, "beside": beside}
+    torch.save(content, folder / "checkpoint", _use_new_zipfile_serialization=not legacy)
+    reason = refusal(folder / "checkpoint")
+    assert "refused, nothing of it was executed. There is " in reason
+    assert named in reason
+    command = re.search(r"python -c '(.*)'$", reason)
+    assert command is not None
+    # What the command does, it does.
+    statement = command[1].replace('"FILE"', repr(str(folder / "checkpoint"))).replace('"OUT"', repr(str(folder / "out")))
+    exec(statement)
+    assert read_checkpoint(folder / "out").architecture == "resnet50"
+
+
+def test_the_way_out_of_a_whole_network_works(folder: Path) -> None:
+    torch.save({"epoch": 3, "net": torchvision.models.resnet18()}, folder / "checkpoint")
+    reason = refusal(folder / "checkpoint")
+    assert "torchvision.models.resnet.ResNet" in reason
+    assert 'weights_only=False)["net"].state_dict(), "OUT")' in reason
+
+
+def test_no_word_of_a_file_gets_into_the_command_that_people_copy_but_a_plain_one(folder: Path) -> None:
+    torch.save({"x'; touch /tmp/canary; '": {"a": torch.zeros(3)}, "beside": Meter()}, folder / "checkpoint")
+    reason = refusal(folder / "checkpoint")
+    assert "canary" not in reason
+    assert '["KEY"]' in reason
+
+
+def test_many_classes_are_named_by_the_first(folder: Path) -> None:
+    torch.save(torchvision.models.resnet18(), folder / "checkpoint")
+    reason = refusal(folder / "checkpoint")
+    assert re.search(r"There is torchvision\.models\.resnet\.ResNet, [^ ]+, [^ ]+, [^ ]+, \.\.\. in it", reason)
+
+
+def torch_file_of(pickled: bytes) -> bytes:
+    """A PyTorch file whose content is given by its pickle."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", pickled)
+        archive.writestr("archive/version", b"3\n")
+    return buffer.getvalue()
+
+
+def test_the_files_that_are_made_hostile_below_are_read(folder: Path) -> None:
+    path = folder / "checkpoint"
+    path.write_bytes(torch_file_of(b"\x80\x02}."))
+    assert read_container(path).tensors == {}
+
+
+@pytest.mark.parametrize(
+    "pickled",
+    [
+        b"\x80\x02}N" + b"2\x86" * 60 + b"K\x01s.",
+        b"\x80\x02}(N" + b"2\x86" * 60 + b"K\x01u.",
+        b"\x80\x02ccollections\nOrderedDict\n](](N" + b"2\x86" * 60 + b"K\x01ee\x85R.",
+        b"\x80\x02ccollections\nCounter\n(N" + b"2\x86" * 60 + b"t\x85R.",
+        b"\x80\x02cbuiltins\nbytearray\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R.",
+        b"\x80\x02ctorch\nTensor\n\x8a\x06\x00\x00\x00\x00\x00\x01\x85R.",
+        b"\x80\x02ccollections\nOrderedDict\n)R}X\x03\x00\x00\x00getNsb.",
+        b"\x80\x02(X\x07\x00\x00\x00storagectorch\nFloatStorage\nX\x01\x00\x00\x000X\x03\x00\x00\x00cpuJ\xff\xff\xff\x7ftQ.",
+    ],
+    ids=[
+        "a key of pairs",
+        "keys of pairs",
+        "pairs of a key of pairs",
+        "what is counted",
+        "a byte array of a terabyte",
+        "a tensor of a terabyte",
+        "a dict's own method",
+        "more numbers than the file has",
+    ],
+)
+def test_what_a_pytorch_file_asks_torch_for_is_looked_at_first(folder: Path, pickled: bytes) -> None:
+    """Of a pair of a pair, sixty deep and each of one thing twice, hashing would take 2^60 steps."""
+    assert len(refusal_of(folder / "checkpoint", torch_file_of(pickled))) < 1000
+
+
+def test_what_is_declared_safe_for_all_of_the_process_is_not_touched(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another thread may be reading by it."""
+    path = hollow_checkpoint(folder / "checkpoint")
+    for change in ("clear_safe_globals", "add_safe_globals"):
+        monkeypatch.setattr(torch.serialization, change, lambda *_: pytest.fail("what is declared safe was changed"))
+    assert read_checkpoint(path).architecture == "facenet"
+
+
+def test_memory_that_does_not_suffice_is_not_called_damage(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = hollow_checkpoint(folder / "checkpoint")
+
+    def starved(*_: object, **__: object) -> object:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:128] . DefaultCPUAllocator: can't allocate memory: you tried")
+
+    monkeypatch.setattr(torch, "load", starved)
+    assert refusal(path).startswith("not enough memory")
+
+
+def test_a_name_that_is_not_in_utf_8_does_not_matter_either(folder: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(folder) + b"/weights\xff.safetensors"))
+    path.write_bytes(safetensors_file(marked_weights("resnet50")))
+    assert read_checkpoint(path).architecture == "resnet50"
+
+
+def test_a_checkpoint_s_own_words_are_printed_short_and_on_one_line(folder: Path) -> None:
+    names = ["a\nb", "\x1b[31m", "c" * 100_000]
+    reason = refusal_of(folder / "checkpoint", torch_zip({name: torch.zeros(3) for name in names}))
+    assert "a\\nb" in reason
+    assert "\x1b" not in reason
+    assert len(reason) < 600
 
 
 @pytest.mark.parametrize("classes", [1, 8631])
@@ -531,11 +748,6 @@ def test_a_missing_file_and_a_folder_cannot_be_read(folder: Path) -> None:
 )
 def test_a_saved_web_page_is_called_one(folder: Path, page: str) -> None:
     assert refusal_of(folder / "resnet50_ft_weight.pkl", page.encode()).startswith("this is a web page")
-
-
-@pytest.mark.parametrize("content", [b"\x00" * 600, b"not a checkpoint at all"])
-def test_other_files_are_no_pickles_either(folder: Path, content: bytes) -> None:
-    assert refusal_of(folder / "checkpoint.pth", content).startswith("not a pickle")
 
 
 @pytest.mark.parametrize("content", [[torch.zeros(3)], torch.zeros(3), {"a": 1}, {"state_dict": 7}, {3: torch.zeros(3)}])

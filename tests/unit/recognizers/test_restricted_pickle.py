@@ -1,5 +1,6 @@
 """Pickles of numbers are read; everything else is refused, and nothing a pickle names is ever called."""
 
+import copyreg
 import datetime
 import os
 import pickle
@@ -18,6 +19,7 @@ import pytest
 from hypothesis import example, given, settings
 from numpy.typing import NDArray
 
+from recognizers.checkpoints import restricted_unpickler
 from recognizers.checkpoints.restricted_pickle import read_numeric_pickle
 from recognizers.errors import CheckpointError
 
@@ -151,13 +153,25 @@ def test_shapes_and_memory_orders_survive(folder: Path, array: Array, protocol: 
     assert np.array_equal(np.signbit(ours), np.signbit(array))
 
 
-@pytest.mark.parametrize(
-    "wrap", [OrderedDict, lambda arrays: {"state_dict": arrays}, lambda arrays: OrderedDict(state_dict=OrderedDict(arrays))]
-)
-def test_an_ordered_dict_and_a_wrapped_state_dict_are_dicts_too(folder: Path, wrap: Any) -> None:
-    arrays = read(folder, pickle.dumps(wrap({"a": THREE_NUMBERS, "b": THREE_NUMBERS[:2]}), 2))
-    assert list(arrays) == ["a", "b"]
-    assert same(arrays["b"], THREE_NUMBERS[:2])
+def test_an_ordered_dict_is_a_dict_too(folder: Path) -> None:
+    assert list(read(folder, pickle.dumps(OrderedDict(a=THREE_NUMBERS, b=THREE_NUMBERS[:2]), 2))) == ["a", "b"]
+
+
+@pytest.mark.parametrize("wrap", [dict, OrderedDict])
+def test_of_a_dict_that_wraps_others_only_their_arrays_are_kept(folder: Path, wrap: Any) -> None:
+    content = wrap(
+        state_dict=wrap(a=THREE_NUMBERS, b=THREE_NUMBERS[:2]), epoch=3, best=np.float32(0.5), log={"losses": [1.5]}
+    )
+    (wrapped,) = read(folder, pickle.dumps(content, 2)).items()
+    assert wrapped[0] == "state_dict"
+    assert list(wrapped[1]) == ["a", "b"]
+    assert same(wrapped[1]["b"], THREE_NUMBERS[:2])
+
+
+def test_a_dict_that_holds_itself_is_read_once(folder: Path) -> None:
+    content: dict[str, Any] = {"state_dict": {"a": THREE_NUMBERS}}
+    content["state_dict"]["again"] = content
+    assert list(read(folder, pickle.dumps(content, 2))["state_dict"]) == ["a"]
 
 
 class Shell:
@@ -393,6 +407,97 @@ def test_a_dict_that_replaces_its_own_methods_is_refused(folder: Path) -> None:
 def test_a_key_too_deep_to_print_is_refused(folder: Path) -> None:
     with pytest.raises(CheckpointError):
         read(folder, pickled(b"})" + b"\x85" * 3000 + b"Ns"))
+
+
+PAIRS = b"N" + b"2\x86" * 60  # a pair of a pair ..., each of one thing twice: 2^60 things to hash, to compare or to print
+
+
+@pytest.mark.parametrize(
+    "opcodes",
+    [
+        b"}" + PAIRS + b"K\x01s",
+        b"}(" + PAIRS + b"K\x01u",
+        b"(" + PAIRS + b"K\x01d",
+        b"ccollections\nOrderedDict\n](](" + PAIRS + b"K\x01ee\x85R",
+        b"\x8f(" + PAIRS + b"\x90",
+        b"(" + PAIRS + b"\x91",
+        b"}" + b"\x8a\x14" + b"\x01" * 20 + b"K\x01s",
+        PAIRS,
+        b"}" + byte_string(b"a") + PAIRS + b"s",
+        b"cnumpy\ndtype\n" + PAIRS + b"\x85R",
+        b"c_codecs\nencode\n" + byte_string(b"a") + PAIRS + b"\x86R",
+        b"cnumpy.core.numeric\n_frombuffer\n(" + byte_string(b"") + FLOATS + b"K\x00\x85" + PAIRS + b"tR",
+    ],
+    ids=[
+        "a key",
+        "keys",
+        "a dict",
+        "an OrderedDict",
+        "a member of a set",
+        "a member of a frozenset",
+        "a number of many digits",
+        "the content",
+        "a value",
+        "a dtype's code",
+        "an encoding",
+        "a memory order",
+    ],
+)
+def test_a_few_bytes_do_not_cost_an_age(folder: Path, opcodes: bytes) -> None:
+    with pytest.raises(CheckpointError) as refused:
+        read(folder, pickled(opcodes))
+    assert len(str(refused.value)) < 400
+
+
+@pytest.mark.parametrize("field", ["order", "subarray", "names", "fields"])
+def test_nor_does_the_state_of_a_dtype(folder: Path, field: str) -> None:
+    state = {"order": byte_string(b"<"), "subarray": b"N", "names": b"N", "fields": b"N"} | {field: PAIRS}
+    made = b"cnumpy\ndtype\n" + byte_string(b"f4") + b"K\x00K\x01\x87R"
+    dtype = made + b"(K\x03" + b"".join(state.values()) + integer(-1) * 2 + integer(0) + b"tb"
+    with pytest.raises(CheckpointError):
+        read(folder, named(array_of_three(dtype=dtype)))
+
+
+def test_the_same_bytes_are_not_copied_over_and_over(folder: Path) -> None:
+    """Each array takes a few bytes of the file, and would have all of the memoised ones for its own."""
+    raw, count = b"T" + struct.pack("<i", 40_000) + bytes(40_000) + b"q\x01", 1000
+    opcodes = b"}" + byte_string(b"a") + raw + b"s"
+    for number in range(count):
+        again = array_opcodes(dtype=dtype_opcodes("u1", "|"), shape=integer(40_000) + b"\x85", raw=b"h\x01")
+        opcodes += byte_string(str(number).encode()) + again + b"s"
+    with pytest.raises(CheckpointError, match="the same bytes over and over"):
+        read(folder, pickled(opcodes))
+
+
+def test_a_pickle_has_an_end(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each byte may be an empty list, which takes fifty in memory."""
+    monkeypatch.setattr(restricted_unpickler._Instructions, "left", 1000)
+    with pytest.raises(CheckpointError, match="instructions"):
+        read(folder, pickled(b"]" * 2000))
+
+
+def test_a_name_of_a_file_s_choosing_is_printed_short_and_on_one_line(folder: Path) -> None:
+    with pytest.raises(CheckpointError) as refused:
+        read(folder, pickled(b"cevil\r\n" + b"x" * 100_000 + b"\n"))
+    assert len(str(refused.value)) < 400
+    assert "\r" not in str(refused.value)
+
+
+@pytest.mark.parametrize("content", [b"\x80\x02v.", b"v", b"\x80\x02}r."])
+def test_damage_is_told_in_words(folder: Path, content: bytes) -> None:
+    with pytest.raises(CheckpointError, match=r"truncated or damaged one: (it |its )"):
+        read(folder, content)
+
+
+def test_extension_codes_of_the_process_get_no_stand_in(folder: Path) -> None:
+    """A library may have given a number to a class; the standard unpickler keeps what it finds for it, for all to come."""
+    copyreg.add_extension("collections", "OrderedDict", 0xBEEF)
+    try:
+        with pytest.raises(CheckpointError):
+            read(folder, named(b"\x83\xef\xbe"))
+        assert type(pickle.loads(b"\x80\x02\x83\xef\xbe)R.")) is OrderedDict
+    finally:
+        copyreg.remove_extension("collections", "OrderedDict", 0xBEEF)
 
 
 def test_a_pickle_leaves_nothing_behind(folder: Path) -> None:

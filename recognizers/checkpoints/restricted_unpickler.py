@@ -1,0 +1,257 @@
+"""An unpickler that no file can make do anything.
+
+Unpickling calls whatever the file names and hands it whatever state the file holds. Here every name that resolves is one of
+a few stand-ins, and state reaches only those that take it. Any other name becomes a `Foreign`, which does nothing and holds
+nothing, so that reading goes on and the message can name all that stands in the file.
+
+Nor can a small file cost much: the instructions, what is hashed and what is copied are bounded.
+"""
+
+import pickle
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar, Protocol
+
+from recognizers.errors import shorten
+from recognizers.memory import memory_advice
+
+MOST_INSTRUCTIONS = 5_000_000  # the published files have some ten thousand; an optimizer's state, a hundred thousand
+LARGEST_KEY = 2**63
+_SLACK = 1024  # bytes
+_COPIED = (str, bytes, bytearray, memoryview, list, dict)
+_KEYS = (str, int, bytes, bool, float, type(None))
+
+
+class ForbiddenError(pickle.UnpicklingError):
+    """The pickle asks for something that it is not given."""
+
+
+class Readable(Protocol):
+    """A file in memory: reading cannot give more than it holds, whatever length the pickle declares."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def readline(self) -> bytes: ...
+
+
+class Foreign:
+    """Stands in for whatever else a pickle names, and for what is made of it. It holds nothing but the name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+
+class _Instructions(dict[int, Any]):
+    """The pickle machine's instructions, by opcode, counted as they are looked up."""
+
+    left = MOST_INSTRUCTIONS
+
+    def __getitem__(self, code: int) -> Any:
+        self.left -= 1
+        if self.left < 0:
+            raise ForbiddenError(f"more than {MOST_INSTRUCTIONS} instructions")
+        if code not in self:
+            raise pickle.UnpicklingError("it has an instruction that no pickle has")
+        return super().__getitem__(code)
+
+
+class RestrictedUnpickler(pickle._Unpickler):
+    """The standard library's unpickler in Python: unlike the one in C, it can be told whom state may reach.
+
+    Through the C one a file may set attributes of functions, and claim gigabytes for its memo.
+    """
+
+    opcodes: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stack: list[Any]
+    read: Callable[[int], bytes]
+    readline: Callable[[], bytes]
+    pop_mark: Callable[[], list[Any]]
+
+    def __init__(self, file: Readable, *, size: int) -> None:
+        """`size` is the file's, in bytes: no more than that is copied, however often the pickle names the same text."""
+        super().__init__(file, encoding="latin1")
+        self.dispatch = _Instructions(self.opcodes)  # type: ignore[misc]
+        self.foreign: dict[str, None] = {}  # names, in their order
+        self._copies_left = 2 * size + _SLACK  # Python 3 has bytes twice in Python 2's protocols: as text, then encoded
+
+    def stand_in(self, module: str, name: str) -> Any:
+        """What a name stands for here; None where it stands for nothing."""
+        raise NotImplementedError
+
+    def build(self, target: Any, state: Any) -> None:
+        """Hands a stand-in its state; `ForbiddenError` where it takes none."""
+        raise NotImplementedError
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = self.stand_in(module, name)
+        if found is None:
+            found = Foreign(f"{shorten(module)}.{shorten(name)}")
+            self.foreign.setdefault(found.name)
+        return found
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise pickle.UnpicklingError("it refers to something outside the file")
+
+    def get_extension(self, code: int) -> None:
+        """The standard one would keep a stand-in for all of the process."""
+        raise pickle.UnpicklingError("it refers to something outside the file")
+
+    def load_global(self) -> None:
+        module, name = self.readline(), self.readline()
+        if not (module.endswith(b"\n") and name.endswith(b"\n")):
+            raise EOFError("it ends within a name")
+        self.stack.append(self.find_class(module[:-1].decode(), name[:-1].decode()))
+
+    def load_reduce(self) -> None:
+        arguments = self.stack.pop()
+        self.stack[-1] = self._call(self.stack[-1], arguments)
+
+    def load_newobj(self) -> None:
+        arguments = self.stack.pop()
+        self.stack[-1] = self._new(self.stack[-1], arguments)
+
+    def load_newobj_ex(self) -> None:
+        named = self.stack.pop()
+        if named:
+            self.stack[-1] = ()  # only a Foreign takes named arguments: it takes any
+            if not isinstance(self.stack[-2], Foreign):
+                raise ForbiddenError("named arguments")
+        self.load_newobj()
+
+    def _instantiate(self, named: Any, arguments: Any) -> None:
+        """What protocol 0 makes of a name and arguments."""
+        self.stack.append(self._call(named, tuple(arguments)))
+
+    def _call(self, called: Any, arguments: Any) -> Any:
+        if isinstance(called, Foreign):
+            return called
+        self._charge(arguments)
+        return called(*arguments)
+
+    def _new(self, kind: Any, arguments: Any) -> Any:
+        if isinstance(kind, Foreign):
+            return kind
+        self._charge(arguments)
+        return kind.__new__(kind, *arguments)
+
+    def load_build(self) -> None:
+        state = self.stack.pop()
+        if not isinstance(self.stack[-1], Foreign):
+            self._charge(state)
+            self.build(self.stack[-1], state)
+
+    def _charge(self, arguments: object) -> None:
+        """Counts what a stand-in may copy: in an honest file each text is used once."""
+        parts = arguments if type(arguments) is tuple else (arguments,)
+        self._copies_left -= len(parts) + sum(len(part) for part in parts if isinstance(part, _COPIED))
+        if self._copies_left < 0:
+            raise ForbiddenError("the same bytes over and over")
+
+    def load_setitem(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._set_items(self.stack[-1], [key, value])
+
+    def load_setitems(self) -> None:
+        items = self.pop_mark()
+        self._set_items(self.stack[-1], items)
+
+    def load_dict(self) -> None:
+        items = self.pop_mark()
+        made: dict[Any, Any] = {}
+        self._set_items(made, items)
+        self.stack.append(made)
+
+    def _set_items(self, target: Any, items: Sequence[Any]) -> None:
+        if isinstance(target, Foreign):
+            return
+        if type(target) not in (dict, OrderedDict, Counter):
+            raise ForbiddenError("entries of something other than a dict")
+        set_items(target, zip(items[::2], items[1::2], strict=True))
+
+    def load_append(self) -> None:
+        item = self.stack.pop()
+        self._extend(self.stack[-1], [item])
+
+    def load_appends(self) -> None:
+        items = self.pop_mark()
+        self._extend(self.stack[-1], items)
+
+    def _extend(self, target: Any, items: list[Any]) -> None:
+        if isinstance(target, Foreign):
+            return
+        if type(target) is not list:
+            raise ForbiddenError("items of something other than a list")
+        target.extend(items)
+
+    def load_additems(self) -> None:
+        items = self.pop_mark()
+        if type(self.stack[-1]) is not set:
+            raise ForbiddenError("members of something other than a set")
+        check_keys(items)
+        self.stack[-1].update(items)
+
+    def load_frozenset(self) -> None:
+        items = self.pop_mark()
+        check_keys(items)
+        self.stack.append(frozenset(items))
+
+    def load_bytearray8(self) -> None:
+        self.stack.append(self.read(int.from_bytes(self.read(8), "little")))
+
+    for _opcode, _load in (
+        (pickle.GLOBAL, load_global),
+        (pickle.REDUCE, load_reduce),
+        (pickle.NEWOBJ, load_newobj),
+        (pickle.NEWOBJ_EX, load_newobj_ex),
+        (pickle.BUILD, load_build),
+        (pickle.SETITEM, load_setitem),
+        (pickle.SETITEMS, load_setitems),
+        (pickle.DICT, load_dict),
+        (pickle.APPEND, load_append),
+        (pickle.APPENDS, load_appends),
+        (pickle.ADDITEMS, load_additems),
+        (pickle.FROZENSET, load_frozenset),
+        (pickle.BYTEARRAY8, load_bytearray8),
+    ):
+        opcodes[_opcode[0]] = _load
+
+
+def check_keys(keys: Iterable[Any]) -> None:
+    """Refuses what is not hashed at once: a pair of a pair, thirty deep and each of one thing twice, takes 2^30 steps."""
+    for key in keys:
+        if type(key) not in _KEYS or (type(key) is int and abs(key) >= LARGEST_KEY):
+            raise ForbiddenError(f"a {type(key).__name__} as a name")
+
+
+def set_items(target: dict[Any, Any], items: Iterable[tuple[Any, Any]]) -> None:
+    """Fills a mapping under keys that are hashed at once."""
+    for key, value in items:
+        check_keys((key,))
+        target[key] = value
+
+
+def ordered_dict(pairs: Any = ()) -> OrderedDict[Any, Any]:
+    """Stands in for `OrderedDict`; Python 2 hands it a list of pairs."""
+    made: OrderedDict[Any, Any] = OrderedDict()
+    if type(pairs) not in (list, tuple) or not all(type(pair) in (list, tuple) and len(pair) == 2 for pair in pairs):
+        raise ForbiddenError("an OrderedDict of something other than pairs")
+    set_items(made, pairs)
+    return made
+
+
+def encode(text: Any, encoding: Any) -> bytes:
+    """Stands in for `_codecs.encode`, by which Python 3 writes bytes in Python 2's protocols."""
+    if type(text) is not str or type(encoding) is not str or encoding not in ("latin1", "latin-1"):
+        raise ForbiddenError("text in another encoding than latin1")
+    return text.encode("latin1")
+
+
+def why_damaged(error: Exception) -> str:
+    """Why unpickling failed, in words. Of what the exception holds only text is printed: the rest is the file's."""
+    if advice := memory_advice(error):
+        return advice
+    if isinstance(error, EOFError):
+        return "it ends within"
+    if isinstance(error, pickle.UnpicklingError) and error.args and type(error.args[0]) is str:
+        return shorten(error.args[0])
+    return f"its instructions make no sense ({type(error).__name__})"
