@@ -1,58 +1,88 @@
-"""`python -m recognizers`: inspect and convert checkpoint files."""
+"""`python -P -m recognizers`: inspect and convert checkpoint files."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import save_file
 
-from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from recognizers.errors import CheckpointError, LabelSetError, RecognizerError
+from recognizers.command_line import EXIT_STATUS, run
+from recognizers.errors import CheckpointError, LabelSetError
 from recognizers.label_set import find_labels_file
-from recognizers.loading import labels_of
+
+if TYPE_CHECKING:
+    from recognizers.checkpoints.checkpoint import Checkpoint
+
+# What torch comes with is imported where it is needed: should there be no room for it, that can be said.
 
 _FILE = click.Path(path_type=Path)
 
 
-@click.group()
+@click.group(epilog=EXIT_STATUS)
+@click.version_option(package_name="face-deid-bench")
 def cli() -> None:
     """Checkpoints of FaceNet, ResNet-50 and SENet-50."""
 
 
-@cli.command()
+@cli.command(epilog=EXIT_STATUS)
 @click.argument("file", type=_FILE)
-def inspect(file: Path) -> None:
+def inspect(file: Path) -> str:
     """Say what FILE is, by its content, or what is wrong with it."""
-    click.echo(report(read_checkpoint(file)))
+    from recognizers.checkpoints.checkpoint import read_checkpoint
+
+    return report(read_checkpoint(file))
 
 
-@cli.command()
+@cli.command(epilog=EXIT_STATUS)
 @click.argument("file", type=_FILE)
 @click.argument("out", type=_FILE)
-def convert(file: Path, out: Path) -> None:
-    """Write FILE's weights to OUT.safetensors, under the names of the library that builds the network."""
+def convert(file: Path, out: Path) -> str:
+    """Write FILE's weights to OUT.safetensors, under the names of the library that builds the network.
+
+    OUT stands complete before anything is printed.
+    """
     if out.suffix != ".safetensors":
         raise click.BadParameter(f"expected a name that ends in .safetensors, got {out.name}", param_hint="OUT")
     if out.exists():
         raise click.BadParameter(f"{out} exists; it is not overwritten", param_hint="OUT")
-    checkpoint = read_checkpoint(file)
+    from recognizers.checkpoints.checkpoint import read_checkpoint
+
+    _write(read_checkpoint(file), out)
+    return report(read_checkpoint(out))
+
+
+def _write(checkpoint: "Checkpoint", out: Path) -> None:
+    import torch
+    from safetensors.torch import save
+
     # Clones: safetensors refuses tensors that share memory.
     tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in checkpoint.tensors.items()}
-    metadata = {"architecture": checkpoint.architecture, "source_sha256": checkpoint.sha256}
+    content = save(tensors, metadata={"architecture": checkpoint.architecture, "source_sha256": checkpoint.sha256})
     try:
-        save_file(tensors, out, metadata=metadata)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{out}: cannot be written: {error}") from error
-    click.echo(report(read_checkpoint(out)))
+        with out.open("xb") as file, _removed_if_broken_off(out):
+            file.write(content)
+            file.flush()
+    except OSError as error:
+        raise CheckpointError(f"{out}: cannot be written: {error.strerror}") from error
 
 
-def report(checkpoint: Checkpoint) -> str:
+@contextmanager
+def _removed_if_broken_off(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        out.unlink(missing_ok=True)
+        raise
+
+
+def report(checkpoint: "Checkpoint") -> str:
     """What was recognised, a fact a line."""
     facts = {
         "file": str(checkpoint.path),
         "format": checkpoint.file_format,
+        **({"unwrapped": checkpoint.unwrapped} if checkpoint.unwrapped else {}),
         "architecture": checkpoint.architecture,
         "classes": str(checkpoint.classes),
         "precision": checkpoint.precision,
@@ -65,7 +95,9 @@ def report(checkpoint: Checkpoint) -> str:
     return "\n".join(f"{name + ':':<14}{fact}" for name, fact in facts.items())
 
 
-def _labels_fact(checkpoint: Checkpoint) -> str:
+def _labels_fact(checkpoint: "Checkpoint") -> str:
+    from recognizers.loading import labels_of
+
     try:
         label_set = labels_of(checkpoint)
     except LabelSetError as error:
@@ -75,11 +107,7 @@ def _labels_fact(checkpoint: Checkpoint) -> str:
 
 def main() -> None:
     """Runs the command line; errors are one line, without a stack trace."""
-    try:
-        cli()
-    except RecognizerError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+    sys.exit(run(cli))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`python -m recognizers.train`: makes the embedded recognizers anew."""
+"""`python -P -m recognizers.train`: makes the embedded recognizers anew."""
 
 import sys
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from recognizers.command_line import EXIT_STATUS, run
 from recognizers.compact import CompactFaceNet, CompactResNet, CompactSENet
 from recognizers.embedded import FOLDER, IDENTITIES
 from recognizers.errors import RecognizerError
@@ -32,10 +33,9 @@ RECIPES: dict[type[Network], Recipe] = {
     CompactSENet: Recipe(seed=33, epochs=9, batch=32, dropout=0.0),
 }
 BY_NAME: dict[str, type[Network]] = {network.name: network for network in RECIPES}
-INTERRUPTED = 130
 
 
-@click.command()
+@click.command(epilog=EXIT_STATUS)
 @click.argument("networks", nargs=-1, type=click.Choice(list(BY_NAME)))
 @click.option("--identities", type=click.IntRange(2, 9999), default=IDENTITIES, help="People to know: the first ones.")
 @click.option("--photographs", type=click.IntRange(1, 5000), default=32, help="To train on, of each identity.")
@@ -91,7 +91,7 @@ def cli(
 def _write_labels(file: Path, label_set: LabelSet) -> None:
     if file.exists() and read_labels(file) != label_set:
         raise RecognizerError(f"{file}: names other people than are to be trained for; give another folder with --out")
-    file.write_text("\n".join(label_set.identities) + "\n")
+    file.write_text("\n".join(label_set.identities) + "\n", encoding="utf-8")
 
 
 def _photographs(console: Console, folder: Path, population: Population, numbers: range) -> list[FacePhotograph]:
@@ -165,20 +165,13 @@ def _progress(console: Console) -> Progress:
 
 def main() -> None:
     """Runs the command line; errors are one line, without a stack trace."""
-    try:
-        cli(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except (RecognizerError, SyntheticFacesError) as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(2)
-    except OSError as error:
-        click.echo(f"error: {error.filename}: {error.strerror}", err=True)
-        sys.exit(2)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; the same command goes on from the last whole epoch", err=True)
-        sys.exit(INTERRUPTED)
+    status = run(
+        cli,
+        interrupted="interrupted; the same command goes on from the last whole epoch",
+        refusals=(RecognizerError, SyntheticFacesError),
+    )
+    if status:
+        sys.exit(status)
 
 
 if __name__ == "__main__":

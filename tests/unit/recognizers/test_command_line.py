@@ -1,19 +1,31 @@
 """`python -m recognizers`: what it reports, what it writes, and how it refuses."""
 
+import errno
 import hashlib
+import io
+import os
+import re
+import resource
 import runpy
+import subprocess
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 
+import click
 import pytest
 import safetensors
 import torch
+from rich.console import Console
+from rich.progress import Progress
 from torch import Tensor
 
+import recognizers
+from recognizers import command_line
 from recognizers.__main__ import main, report
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.label_set import LabelSet
@@ -190,8 +202,8 @@ def test_a_converted_file_says_what_it_was_converted_from(run: Run, folder: Path
     path, out = hollow_checkpoint(folder / "senet50.pth", "senet50"), folder / "senet50.safetensors"
     assert run("convert", path, out).status == 0
     with safetensors.safe_open(out, framework="pt") as file:
-        metadata = file.metadata()
-    assert metadata == {"architecture": "senet50", "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+        stated = file.metadata()
+    assert stated == {"architecture": "senet50", "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def test_tensors_that_share_memory_are_converted(run: Run, folder: Path) -> None:
@@ -235,6 +247,133 @@ def test_the_package_runs_as_a_program(run: Run, folder: Path) -> None:
             return runpy.run_module("recognizers", run_name="__main__")
 
     check_refused_in_a_line(run("inspect", folder / "absent.pt", program=program), "absent.pt: cannot be read")
+
+
+def test_the_version_is_that_of_the_distribution(run: Run) -> None:
+    answer = run("--version")
+    assert answer.status == 0
+    assert answer.out.strip().endswith(metadata.version("face-deid-bench"))
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["inspect", "--help"], ["convert", "--help"]])
+def test_the_exit_status_is_documented(run: Run, arguments: list[str]) -> None:
+    answer = run(*arguments)
+    assert answer.status == 0
+    assert "Exit status: 0 done" in " ".join(answer.out.split())
+
+
+def test_inspect_says_what_was_unwrapped(run: Run, folder: Path) -> None:
+    torch.save(
+        {"model": {f"module.{name}": tensor for name, tensor in hollow_weights("facenet").items()}}, folder / "net.pt"
+    )
+    assert run("inspect", folder / "net.pt").facts["unwrapped"] == "under 'model', without the prefix 'module.' of all names"
+
+
+def test_a_name_that_no_encoding_has_is_printed(run: Run, folder: Path) -> None:
+    path = Path(os.fsdecode(os.fsencode(folder) + b"/\xff.pt"))
+    answer = run("inspect", hollow_checkpoint(path))
+    assert answer.status == 0
+    assert answer.facts["file"].endswith(r"\udcff.pt")
+    check_refused_in_a_line(run("inspect", path.with_name("absent" + path.name)), r"absent\udcff.pt: cannot be read")
+
+
+class BrokenStream(io.StringIO):
+    """Standard output whose reader is gone, or whose disk is full."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__()
+        self.error = OSError(code, os.strerror(code))
+
+    def write(self, text: str) -> int:
+        raise self.error
+
+
+@pytest.mark.parametrize(("code", "status"), [(errno.EPIPE, 0), (errno.ENOSPC, 1), (errno.EIO, 1)])
+def test_no_output_decides_whether_a_file_is_converted(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, code: int, status: int
+) -> None:
+    out = folder / "facenet.safetensors"
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", BrokenStream(code))
+        answer = run("convert", hollow_checkpoint(folder / "facenet.pt"), out)
+    assert answer.status == status
+    assert answer.err == (f"error: the output could not be written: {os.strerror(code)}\n" if status else "")
+    assert read_checkpoint(out).architecture == "facenet"
+
+
+@pytest.mark.parametrize(("code", "status"), [(errno.EPIPE, 0), (errno.ENOSPC, 1)])
+def test_work_outlives_the_output_that_its_progress_is_shown_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, code: int, status: int
+) -> None:
+    done = []
+
+    @click.command
+    def training() -> None:
+        with Progress(console=Console()) as progress:
+            for epoch in progress.track(range(3)):
+                progress.console.print(f"epoch {epoch}")
+                done.append(epoch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", BrokenStream(code))
+        assert run(program=lambda: sys.exit(command_line.run(training))).status == status
+    assert done == [0, 1, 2]
+
+
+@pytest.mark.parametrize("code", [errno.EPIPE, errno.ENOSPC])
+def test_a_refusal_that_cannot_be_printed_is_one_all_the_same(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", BrokenStream(code))
+        assert run("inspect", folder / "absent.pt").status == 2
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_that_is_closed_from_the_start_is_no_matter(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, stream: str
+) -> None:
+    path = hollow_checkpoint(folder / "facenet.pt")
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, stream, None)
+        assert run("inspect", path).status == 0
+
+
+def test_memory_that_does_not_suffice_is_told_in_one_line(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def starved(_path: Path) -> Checkpoint:
+        raise ImportError("libtorch_cuda.so: failed to map segment from shared object")
+
+    monkeypatch.setattr("recognizers.checkpoints.checkpoint.read_checkpoint", starved)
+    check_refused_in_a_line(run("inspect", folder / "facenet.pt"), "not enough memory to start: about 4 GB", "ulimit -v")
+
+
+def test_a_file_that_breaks_off_as_it_is_written_does_not_stay(run: Run, folder: Path) -> None:
+    path, out = hollow_checkpoint(folder / "facenet.pt"), folder / "facenet.safetensors"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        answer = run("convert", path, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    check_refused_in_a_line(answer, f"{out}: cannot be written: File too large")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("arguments", [["recognizers", "--version"], ["recognizers.train", "--help"]])
+def test_the_documented_commands_import_nothing_of_the_current_folder(folder: Path, arguments: list[str]) -> None:
+    for name in ("random", "torch", "click", "numpy"):
+        (folder / f"{name}.py").write_text("raise SystemExit('the current folder was imported')")
+    command = [sys.executable, "-P", "-m", *arguments]
+    program = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert program.returncode == 0, program.stderr
+
+
+def test_every_documented_command_of_the_package_is_one_of_these() -> None:
+    root = Path(recognizers.__file__).parents[1]
+    pages = [root / "README.md", *(root / "docs").glob("*.md"), root / "recognizers" / "weights" / "README.md"]
+    for page in pages:
+        commands = re.findall(r"python (?:-P )?-m recognizers\b.*", page.read_text(encoding="utf-8"))
+        assert all(command.startswith("python -P ") for command in commands), page
 
 
 @pytest.mark.parametrize("arguments", [["inspect"], ["convert", "in.pt"], ["explain"]])

@@ -1,4 +1,4 @@
-"""`python -m recognizers.train`, in miniature: few people, one photograph each, one epoch."""
+"""`python -P -m recognizers.train`, in miniature: few people, one photograph each, one epoch."""
 
 import json
 import sys
