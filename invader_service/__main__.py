@@ -1,6 +1,10 @@
 """`invader-service`: serves, or with `healthcheck` asks the one that serves on this machine whether it is healthy."""
 
+import logging
+
 from rpc.program import Serve, SettingsType, run_service
+
+logger = logging.getLogger(__name__)
 
 PROGRAM = "invader-service"
 
@@ -17,6 +21,10 @@ def _settings() -> SettingsType:
 
 
 def _serve() -> Serve:
+    from recognizers.memory import limit_note
+
+    if note := limit_note():  # what some libraries do where memory runs out leaves no time to say it
+        logger.warning("memory may not suffice", extra={"reason": note})
     from invader_service.serve import serve  # only now, because torch comes with it
 
     return serve

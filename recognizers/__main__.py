@@ -1,6 +1,5 @@
 """`python -P -m recognizers`: inspect and convert checkpoint files."""
 
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from command_line.options import PathOption
 from recognizers.command_line import EXIT_STATUS, run
 from recognizers.errors import CheckpointError, LabelSetError
 from recognizers.label_set import find_labels_file
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # What torch comes with is imported where it is needed: should there be no room for it, that can be said.
 
-_FILE = click.Path(path_type=Path)
+_FILE = PathOption()
 
 
 @click.group(epilog=EXIT_STATUS)
@@ -107,7 +107,7 @@ def _labels_fact(checkpoint: "Checkpoint") -> str:
 
 def main() -> None:
     """Runs the command line; errors are one line, without a stack trace."""
-    sys.exit(run(cli))
+    run(cli)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """`python -P -m recognizers.train`: makes the embedded recognizers anew."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from command_line.options import PathOption
 from recognizers.command_line import EXIT_STATUS, run
 from recognizers.compact import CompactFaceNet, CompactResNet, CompactSENet
 from recognizers.embedded import FOLDER, IDENTITIES
@@ -44,10 +44,8 @@ BY_NAME: dict[str, type[Network]] = {network.name: network for network in RECIPE
 @click.option(
     "--seed", type=click.IntRange(0, 2**31 - 1), help="Of weights, order and views.  [default: each network's own]"
 )
-@click.option(
-    "--work", type=click.Path(path_type=Path), default=Path("build/training"), help="Photographs, and how far it is."
-)
-@click.option("--out", type=click.Path(path_type=Path), default=FOLDER, help="Where weights and cards go.")
+@click.option("--work", type=PathOption(), default=Path("build/training"), help="Photographs, and how far it is.")
+@click.option("--out", type=PathOption(), default=FOLDER, help="Where weights and cards go.")
 def cli(
     networks: Sequence[str],
     *,
@@ -165,13 +163,11 @@ def _progress(console: Console) -> Progress:
 
 def main() -> None:
     """Runs the command line; errors are one line, without a stack trace."""
-    status = run(
+    run(
         cli,
         interrupted="interrupted; the same command goes on from the last whole epoch",
         refusals=(RecognizerError, SyntheticFacesError),
     )
-    if status:
-        sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,14 @@ from synthetic_faces.sheet import contact_sheet
 INTERRUPTED = 130
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line; errors are one line."""
+def main() -> None:
+    """Runs the command line, and exits."""
+    with tolerant_output():
+        sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit status of the command line; errors are one line."""
     options = _parser().parse_args(arguments)
     try:
         population = Population(options.identities, options.seed)
@@ -75,5 +81,4 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    with tolerant_output():
-        sys.exit(main())
+    main()

@@ -1,26 +1,27 @@
 """What a command does is done whatever becomes of what it prints: each command, with each kind of output."""
 
 import asyncio
-import io
 import json
-import os
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
 
 import pytest
 
+import orchestrator.__main__
+import recognizers.__main__
+import rpc.certificates
+import synthetic_faces.__main__
 from command_line.output import OUTPUT_LOST
-from orchestrator.__main__ import main
+from recognizers import embedded
 from tests.contract.fakes import FakeInvader, FakeProtector
 from tests.contract.test_orchestrator_against_fakes import IDENTITIES, write_photo
+from tests.output import ASCII, CLOSED, FULL, HEAD, LATIN, standard_output
 from tests.unit.orchestrator.reported import make_run
-
-LATIN, ASCII, HEAD, FULL, CLOSED = "latin-1", "ascii", "| head -1", "/dev/full", "closed"
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Command:
     results: Callable[[Place], Sequence[Path]] = lambda _: ()
     prepare: Callable[[Place], object] = lambda _: None
     status: int = 0
+    main: Callable[[], None] = orchestrator.__main__.main
 
 
 def a_run(place: Place) -> None:
@@ -90,6 +92,22 @@ COMMANDS = {
         prepare=photos,
         status=1,
     ),
+    "convert": Command(
+        lambda place: ("convert", embedded.FOLDER / "compact-facenet.safetensors", place.folder / "ε.safetensors"),
+        lambda place: (place.folder / "ε.safetensors",),
+        main=recognizers.__main__.main,
+    ),
+    "inspect": Command(lambda _: ("inspect", "nowhere ε"), status=2, main=recognizers.__main__.main),
+    "synthetic faces": Command(
+        lambda place: ("write", place.folder / "ε", "--identities", "1", "--photographs", "1"),
+        lambda place: (place.folder / "ε" / "synthetic0-0001" / "0001_01.jpg",),
+        main=synthetic_faces.__main__.main,
+    ),
+    "certificates": Command(
+        lambda place: (place.folder / "ε",),
+        lambda place: (place.folder / "ε" / "invader" / "tls.crt",),
+        main=rpc.certificates.main,
+    ),
     "help": Command(lambda _: ("evaluate", "--help")),
     "bad input": Command(lambda _: ("report", "nowhere ε"), status=2),
 }
@@ -103,42 +121,10 @@ async def services() -> AsyncIterator[tuple[str, str]]:
         yield protecting, invading
 
 
-@contextmanager
-def standard_output(kind: str) -> Iterator[None]:
-    """This process's own is of a kind while the context lasts."""
-    kept, before = os.dup(1), sys.stdout
-    reading, writing = os.pipe()
-    full = os.open("/dev/full", os.O_WRONLY)
-    reader = threading.Thread(target=_read, args=(reading,), kwargs={"to_the_end": kind != HEAD})
-    reader.start()
-    try:
-        os.dup2(full if kind == FULL else writing, 1)
-        os.close(writing)
-        encoding = kind if kind in (LATIN, ASCII) else "utf-8"
-        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), encoding=encoding)
-        if kind == CLOSED:
-            sys.stdout = None
-            os.close(1)
-        yield
-    finally:
-        sys.stdout = before
-        os.dup2(kept, 1)
-        reader.join()
-        for descriptor in (kept, full, reading):
-            os.close(descriptor)
-
-
-def _read(descriptor: int, *, to_the_end: bool) -> None:
-    with open(descriptor, "rb", closefd=False) as pipe:
-        pipe.readline()
-        if to_the_end:
-            pipe.read()
-
-
 def exit_status(command: Command, place: Place, monkeypatch: pytest.MonkeyPatch) -> int | str | None:
     monkeypatch.setattr(sys, "argv", ["orchestrator", *map(str, command.arguments(place))])
     with pytest.raises(SystemExit) as end:
-        main()
+        command.main()
     return end.value.code
 
 

@@ -1,8 +1,6 @@
 """`python -m recognizers`: what it reports, what it writes, and how it refuses."""
 
-import errno
 import hashlib
-import io
 import os
 import re
 import resource
@@ -25,11 +23,13 @@ from rich.progress import Progress
 from torch import Tensor
 
 import recognizers
+from command_line.output import OUTPUT_LOST
 from recognizers import command_line
 from recognizers.__main__ import main, report
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.label_set import LabelSet
 from recognizers.loading import load_recognizer
+from tests.output import FULL, HEAD, standard_output
 from tests.unit.recognizers.plain_networks import (
     CLASSES,
     plain_logits,
@@ -72,12 +72,12 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
     def runner(*arguments: str | Path, program: Callable[[], object] = main) -> Answer:
         monkeypatch.setattr(sys, "argv", ["recognizers", *map(str, arguments)])
         with pytest.raises(SystemExit) as left:
             program()
-        captured = capsys.readouterr()
+        captured = capfd.readouterr()
         assert isinstance(left.value.code, int)
         return Answer(left.value.code, captured.out, captured.err)
 
@@ -277,34 +277,8 @@ def test_a_name_that_no_encoding_has_is_printed(run: Run, folder: Path) -> None:
     check_refused_in_a_line(run("inspect", path.with_name("absent" + path.name)), r"absent\udcff.pt: cannot be read")
 
 
-class BrokenStream(io.StringIO):
-    """Standard output whose reader is gone, or whose disk is full."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__()
-        self.error = OSError(code, os.strerror(code))
-
-    def write(self, text: str) -> int:
-        raise self.error
-
-
-@pytest.mark.parametrize(("code", "status"), [(errno.EPIPE, 0), (errno.ENOSPC, 1), (errno.EIO, 1)])
-def test_no_output_decides_whether_a_file_is_converted(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, code: int, status: int
-) -> None:
-    out = folder / "facenet.safetensors"
-    with monkeypatch.context() as patched:
-        patched.setattr(sys, "stdout", BrokenStream(code))
-        answer = run("convert", hollow_checkpoint(folder / "facenet.pt"), out)
-    assert answer.status == status
-    assert answer.err == (f"error: the output could not be written: {os.strerror(code)}\n" if status else "")
-    assert read_checkpoint(out).architecture == "facenet"
-
-
-@pytest.mark.parametrize(("code", "status"), [(errno.EPIPE, 0), (errno.ENOSPC, 1)])
-def test_work_outlives_the_output_that_its_progress_is_shown_on(
-    run: Run, monkeypatch: pytest.MonkeyPatch, code: int, status: int
-) -> None:
+@pytest.mark.parametrize(("output", "status"), [(HEAD, 0), (FULL, OUTPUT_LOST)])
+def test_work_outlives_the_output_that_its_progress_is_shown_on(run: Run, output: str, status: int) -> None:
     done = []
 
     @click.command
@@ -314,29 +288,9 @@ def test_work_outlives_the_output_that_its_progress_is_shown_on(
                 progress.console.print(f"epoch {epoch}")
                 done.append(epoch)
 
-    with monkeypatch.context() as patched:
-        patched.setattr(sys, "stdout", BrokenStream(code))
-        assert run(program=lambda: sys.exit(command_line.run(training))).status == status
+    with standard_output(output):
+        assert run(program=lambda: command_line.run(training)).status == status
     assert done == [0, 1, 2]
-
-
-@pytest.mark.parametrize("code", [errno.EPIPE, errno.ENOSPC])
-def test_a_refusal_that_cannot_be_printed_is_one_all_the_same(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, code: int
-) -> None:
-    with monkeypatch.context() as patched:
-        patched.setattr(sys, "stderr", BrokenStream(code))
-        assert run("inspect", folder / "absent.pt").status == 2
-
-
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_stream_that_is_closed_from_the_start_is_no_matter(
-    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, stream: str
-) -> None:
-    path = hollow_checkpoint(folder / "facenet.pt")
-    with monkeypatch.context() as patched:
-        patched.setattr(sys, stream, None)
-        assert run("inspect", path).status == 0
 
 
 def test_memory_that_does_not_suffice_is_told_in_one_line(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
