@@ -53,7 +53,7 @@ COPY --from=project /project/rpc /app/rpc
 COPY --from=project /project/synthetic_faces /app/synthetic_faces
 COPY --from=project /project/orchestrator /app/orchestrator
 USER deid
-ENTRYPOINT ["python", "-m", "orchestrator"]
+ENTRYPOINT ["python", "-P", "-m", "orchestrator"]
 
 # What both services share: torch is most of it.
 FROM base AS services
@@ -77,9 +77,9 @@ COPY --from=project /project/recognizers /app/recognizers
 FROM services AS protector
 COPY --from=project /project/protector_service /app/protector_service
 USER deid
-ENTRYPOINT ["python", "-m", "protector_service"]
+ENTRYPOINT ["python", "-P", "-m", "protector_service"]
 
 FROM services AS invader
 COPY --from=project /project/invader_service /app/invader_service
 USER deid
-ENTRYPOINT ["python", "-m", "invader_service"]
+ENTRYPOINT ["python", "-P", "-m", "invader_service"]

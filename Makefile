@@ -61,7 +61,7 @@ protos-check: setup
 CERTIFICATES ?= certificates
 
 certificates: setup
-	$(BIN)/python -m rpc.certificates $(CERTIFICATES)
+	$(BIN)/python -P -m rpc.certificates $(CERTIFICATES)
 
 # Needs uv. Hashes of every package and no index address, for every platform: of everything, and what each image holds of it.
 COMPILE = uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11

@@ -1,6 +1,5 @@
 """What the invader can be told."""
 
-from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -8,7 +7,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
 from invader_service.disclosure import Disclosure
-from rpc.settings import ServiceSettings
+from rpc.settings import ServiceSettings, UserPath
 
 
 class InvaderSettings(ServiceSettings):
@@ -24,9 +23,9 @@ class InvaderSettings(ServiceSettings):
         description="What leaves of an answer: the top candidate, the candidates ranked, or their probabilities too.",
     )
     query_budget: int = Field(0, ge=0, description="Queries that each client may ask in all; 0 sets no bound.")
-    ledger: Path | None = Field(None, description="File that counts every client's queries; a budget needs one.")
+    ledger: UserPath | None = Field(None, description="File that counts every client's queries; a budget needs one.")
     rate_limit: float = Field(0, ge=0, description="Queries a second that each client may ask; 0 sets no bound.")
-    audit_log: Path | None = Field(None, description="File for a line on every query: who, when, image digest, outcome.")
+    audit_log: UserPath | None = Field(None, description="File for a line on every query: who, when, image digest, outcome.")
     most_seconds: float = Field(60, gt=0, description="Time that one query may take, waiting included.")
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""`python -m rpc.certificates FOLDER`: a private authority, and one certificate for each program.
+"""`python -P -m rpc.certificates FOLDER`: a private authority, and one certificate for each program.
 
 The authority's key is never written: whoever reads the folder cannot make further certificates, and new ones are made all
 together. A server's certificate does not serve as a client's, so that neither service can ask the other.

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Collection
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, NoReturn, Self, TypeVar
+from typing import Annotated, Literal, NoReturn, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
@@ -25,6 +25,9 @@ from rpc.tls import TlsFiles, TlsMaterial, read_tls
 
 logger = logging.getLogger(__name__)
 
+UserPath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]  # noqa: PTH111
+"""As people type it: `~` is their home, also where the shell did not see it; that of an unknown user stays as it is."""
+
 PILLOW_LIMIT = 89_478_485  # pixels: Image.MAX_IMAGE_PIXELS
 
 
@@ -35,9 +38,9 @@ class ServiceSettings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Host name or address to listen on, such as ::1.")
     port: int = Field(0, ge=0, le=65535, description="Port to listen on; 0 takes a free one and prints it.")
-    tls_certificate: Path | None = Field(None, description="PEM certificate of this service: with it, mutual TLS.")
-    tls_key: Path | None = Field(None, description="PEM private key of that certificate.")
-    tls_authority: Path | None = Field(None, description="PEM certificate of the authority whose clients are let in.")
+    tls_certificate: UserPath | None = Field(None, description="PEM certificate of this service: with it, mutual TLS.")
+    tls_key: UserPath | None = Field(None, description="PEM private key of that certificate.")
+    tls_authority: UserPath | None = Field(None, description="PEM certificate of the authority whose clients are let in.")
     health_port: int | None = Field(
         None, ge=0, le=65535, description="Loopback port that answers health checks in plain text; none where not given."
     )
@@ -45,7 +48,7 @@ class ServiceSettings(BaseSettings):
     metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port to serve Prometheus metrics on; none where not given."
     )
-    checkpoints: Path | None = Field(
+    checkpoints: UserPath | None = Field(
         None, description="Folder of checkpoint files, with their labels file; the embedded recognizers where none is given."
     )
     device: str = Field("auto", description="Where networks run: auto, cpu, cuda or cuda:N.")

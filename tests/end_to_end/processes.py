@@ -36,8 +36,8 @@ class ServiceProcess:
 
 @contextmanager
 def service_process(module: str, *arguments: str, log: Path) -> Iterator[ServiceProcess]:
-    """Runs `python -m MODULE` on a free port while the context lasts; its standard error goes to `log`."""
-    command = [sys.executable, "-m", module, "--port", "0", "--stop-with-stdin", "true", *arguments]
+    """Runs `python -P -m MODULE` on a free port while the context lasts; its standard error goes to `log`."""
+    command = [sys.executable, "-P", "-m", module, "--port", "0", "--stop-with-stdin", "true", *arguments]
     with (
         log.open("ab") as errors,
         subprocess.Popen(

@@ -1,4 +1,4 @@
-"""`python -m recognizers`: what it reports, what it writes, and how it refuses."""
+"""`python -P -m recognizers`: what it reports, what it writes, and how it refuses."""
 
 import hashlib
 import os

@@ -9,6 +9,7 @@ from PIL import Image
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from protector_service.config import ProtectorSettings
 from rpc.certificates import Authority
 from rpc.images import ImageLimits
 from rpc.settings import PILLOW_LIMIT, ServiceSettings, log_injected_variables, read_settings
@@ -312,3 +313,13 @@ def test_files_of_tls_that_cannot_be_used_are_never_taken_for_plain_text(tmp_pat
     settings = read(f"--tls-certificate={missing}", f"--tls-key={missing}", f"--tls-authority={missing}")
     with pytest.raises(TlsError, match=str(missing)):
         _ = settings.tls
+
+
+@pytest.mark.parametrize("given", ["argument", "environment"])
+def test_a_path_knows_the_home_of_its_user(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("HOME", "/home/ann")
+    if given == "environment":
+        monkeypatch.setenv("DEID_PROTECTOR_CHECKPOINTS", "~/checkpoints")
+    arguments = ["--checkpoints=~/checkpoints"] if given == "argument" else []
+    settings = read_settings(ProtectorSettings, program="protector-service", arguments=arguments)
+    assert settings.checkpoints == Path("/home/ann/checkpoints")

@@ -1,4 +1,4 @@
-"""`python -m synthetic_faces`: data sets and contact sheets."""
+"""`python -P -m synthetic_faces`: data sets and contact sheets."""
 
 import os
 import subprocess
