@@ -1,9 +1,12 @@
 """Services that are wrong in one way each, and the check of the conformance suite that must find it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
+from unittest.mock import patch
 
+from rpc import interceptor
 from tests.contract.conforming import Conforming
 
 Service = TypeVar("Service", bound=Conforming)
@@ -32,3 +35,10 @@ def mutant(caught_by: str) -> Callable[[type[Service]], type[Service]]:
         return service
 
     return register
+
+
+@contextmanager
+def unbounded_envelopes() -> Iterator[None]:
+    """Within it our server parses whatever it is sent, as others do, and refuses nothing before."""
+    with patch.object(interceptor, "image_fields", return_value=None):
+        yield

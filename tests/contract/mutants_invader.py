@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
 import grpc
 import numpy as np
@@ -23,8 +23,9 @@ from rpc.images import ImageLimits
 from rpc.offer import send_offer
 from rpc.paging import Page
 from rpc.server import Server
+from rpc.tls import TlsMaterial
 from tests.contract.conforming import ConformingInvader, Context, Pixels
-from tests.contract.mutants import mutant
+from tests.contract.mutants import mutant, unbounded_envelopes
 from tests.contract.mutants_protector import of_another_domain
 
 Request = invader_pb2.ClassifyRequest
@@ -417,6 +418,12 @@ class TakesAnythingForARequest(ConformingInvader):
         )
         super().register(server)
         server.grpc.add_registered_method_handlers(self.service_name, {"ListTargetModels": handler})
+
+    @asynccontextmanager
+    async def serving(self, tls: TlsMaterial | None = None) -> AsyncIterator[str]:
+        with unbounded_envelopes():
+            async with super().serving(tls) as address:
+                yield address
 
 
 @mutant("invader.newer-client")

@@ -5,6 +5,7 @@ import hashlib
 import io
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 
 import grpc
 import numpy as np
@@ -22,8 +23,9 @@ from rpc.offer import send_offer
 from rpc.paging import Page
 from rpc.server import Server
 from rpc.status import STATUS_KEY, trailers_of
+from rpc.tls import TlsMaterial
 from tests.contract.conforming import ConformingProtector, Context, Crafted, Levels, Pixels, label_set_sha256
-from tests.contract.mutants import mutant
+from tests.contract.mutants import mutant, unbounded_envelopes
 
 Request = protector_pb2.CraftRequest
 Response = protector_pb2.CraftResponse
@@ -652,6 +654,12 @@ class TakesAnythingForARequest(ConformingProtector):
         )
         super().register(server)
         server.grpc.add_registered_method_handlers(self.service_name, {"ListMethods": handler})
+
+    @asynccontextmanager
+    async def serving(self, tls: TlsMaterial | None = None) -> AsyncIterator[str]:
+        with unbounded_envelopes():
+            async with super().serving(tls) as address:
+                yield address
 
 
 @mutant("protector.newer-client")

@@ -36,6 +36,7 @@ SECONDS = 60.0  # until a test that hangs fails
 A_CLOAK = 20_000  # bytes, so that a row is more than one network packet
 IDENTITIES, OTHERS = tuple("abcdefg"), tuple("abcdefh")
 EPSILONS = (4, 8, 16, 32, 64, 128)
+PHOTO = b"\xff\xd8\xff a photo"
 SHOWN = Shown("a", "facenet", "bim", 4)
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -114,7 +115,7 @@ async def crafted(client: ProtectorClient, epsilons: tuple[int, ...] = EPSILONS)
     """The cloaks of one Craft call, and what ended it early."""
     cloaks: list[Cloak] = []
     row = client.craft(
-        b"photo",
+        PHOTO,
         identity="a",
         source_model="facenet",
         methods=["bim"],
@@ -302,7 +303,7 @@ async def test_a_reader_who_stops_early_ends_the_call() -> None:
     service = Endless({"facenet": IDENTITIES})
     async with service.serving() as address, client_of(ProtectorClient, address) as client:
         row = client.craft(
-            b"photo", identity="a", source_model="facenet", methods=["bim"], epsilons=[4], storage=Storage(), seed=0
+            PHOTO, identity="a", source_model="facenet", methods=["bim"], epsilons=[4], storage=Storage(), seed=0
         )
         async with aclosing(row):
             async for _ in row:
@@ -317,7 +318,7 @@ async def test_a_reader_who_is_cancelled_ends_the_call() -> None:
 
         async def read() -> None:
             row = client.craft(
-                b"photo", identity="a", source_model="facenet", methods=["bim"], epsilons=[4], storage=Storage(), seed=0
+                PHOTO, identity="a", source_model="facenet", methods=["bim"], epsilons=[4], storage=Storage(), seed=0
             )
             async with aclosing(row):
                 async for _ in row:
