@@ -85,6 +85,7 @@ def _tolerant(stream: TextIO | None, descriptor: int) -> tuple[TextIO, _Descript
         encoding=None if stream is None else stream.encoding,
         errors=_PLAIN_ERRORS,
         line_buffering=descriptor == 2 or raw.isatty(),
+        write_through=True,  # click writes past the text layer where that is ASCII
     )
     return text, raw
 

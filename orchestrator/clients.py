@@ -12,7 +12,7 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from orchestrator.admission import Admission
 from orchestrator.circuit import PATIENCE_SECONDS
-from orchestrator.connection import Connection
+from orchestrator.connection import Connection, photo_refusal
 from orchestrator.errors import UnusableServiceError
 from orchestrator.offers import LIST_SECONDS, Listing, Offers
 from orchestrator.protocol import NOT_STATED, CloakKey, Reading, Storage
@@ -140,6 +140,7 @@ class ProtectorClient:
 
         Raises:
             NoFaceError: the protector finds no face.
+            PhotoRefusedError: the protector does not take the photo.
             CallError: the call failed; the cloaks yielded so far are good.
             UnusableServiceError: the service does not answer, or as another than it was, or an answer contradicts itself.
         """
@@ -161,7 +162,7 @@ class ProtectorClient:
                     checked = True
                 yield self._checked(response, source_model)
         except grpc.aio.AioRpcError as error:
-            raise await self._connection.failure(error) from error
+            raise photo_refusal(error) or await self._connection.failure(error) from error
         finally:
             call.cancel()  # where the reader left early, nobody waits for the rest; after the end it does nothing
 

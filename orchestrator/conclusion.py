@@ -79,9 +79,14 @@ def conclude(
 
 
 def record_stop(planned: Planned, store: Store, folder: RunFolder, tally: Tally, *, why: str, seconds: float) -> None:
-    """Writes the outcome of a run that stops before its end, as far as the store and the run folder let it."""
+    """Writes the outcome of a run that stops before its end, as far as the store and the run folder let it.
+
+    Another orchestrator may have come to its end meanwhile: its outcome stays.
+    """
     with suppress(OrchestratorError), store.at_once():
-        folder.write_outcome(_outcome(planned, store, tally, seconds) | {"stopped_by": why})
+        found = (folder.manifest() or {}).get("outcome")
+        if found is None or "stopped_by" in found:
+            folder.write_outcome(_outcome(planned, store, tally, seconds) | {"stopped_by": why})
 
 
 def _remarks(store: Store, tally: Tally) -> tuple[RenderableType, ...]:

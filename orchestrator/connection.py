@@ -20,13 +20,15 @@ from rpc.addresses import AddressError
 from rpc.channel import open_channel
 from rpc.diagnosis import diagnose
 from rpc.errors import NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, PlainTextError
-from rpc.status import ReceivedError, received
+from rpc.status import received
 from rpc.tls import TlsMaterial
 
 Answer = TypeVar("Answer")
 
 PHOTO = "photo"  # a field of CraftRequest
-TOO_LARGE = "message larger than max"  # what gRPC says of one, for which it has no status of its own
+# What gRPC says of a message, for which it has no status of its own, with the side that found it out before it.
+TOO_LARGE = "message larger than max"
+ANSWER_TOO_LARGE = "CLIENT: Received"
 
 # Statuses that the same question will meet again.
 _FINAL = frozenset(
@@ -82,8 +84,6 @@ class Connection:
         told = received(error)
         if told.reason == NO_FACE:
             return NoFaceError(told.message)
-        if _is_of_the_photo(told):
-            return PhotoRefusedError(told.message)
         if told.reason == QUERY_BUDGET_SPENT:
             return QueryBudgetSpentError(f"the {self.name} answers no more: {told.message}")
         if told.reason == RATE_LIMITED:
@@ -96,8 +96,12 @@ class Connection:
         return CallError(f"{self.name}: {told.code.name}: {told.message}", passing=told.code not in _FINAL)
 
 
-def _is_of_the_photo(told: ReceivedError) -> bool:
-    """Whether a photo was refused, by the service or, where it is larger than a whole message may be, by gRPC itself."""
-    if told.code is grpc.StatusCode.INVALID_ARGUMENT:
-        return PHOTO in told.fields
-    return told.code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in told.message
+def photo_refusal(error: grpc.aio.AioRpcError) -> PhotoRefusedError | None:
+    """Of a Craft call: that its photo was refused, by the service or, where no message may be so large, by gRPC itself."""
+    told = received(error)
+    if told.code is grpc.StatusCode.INVALID_ARGUMENT and PHOTO in told.fields and told.reason != NO_FACE:
+        return PhotoRefusedError(told.message)
+    if told.code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in told.message:
+        # An answer may be too large for this side; that is no fault of the photo's.
+        return None if ANSWER_TOO_LARGE in told.message else PhotoRefusedError(told.message)
+    return None

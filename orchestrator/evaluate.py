@@ -102,6 +102,7 @@ async def evaluate(
         journal = await stack.enter_async_context(Journal(observations))
         _announce(planned, folder, console, budget=_budget_note(planned, observations, invader_client.queries_left))
         _check_room(plan, folder, observations, keep_cloaks=keep_cloaks)
+        folder.forget_outcome()
         with RunProgress(
             console, subjects=plan.subjects, observations_per_subject=plan.grid.observations_per_probe
         ) as progress:
@@ -141,23 +142,24 @@ async def evaluate(
             )
             reached = None
             try:
-                reached = await runner.run()
-            except QueryBudgetSpentError as error:  # what was observed is a result, if a short one
-                progress.note(str(error))
+                try:
+                    reached = await runner.run()
+                except QueryBudgetSpentError as error:  # what was observed is a result, if a short one
+                    progress.note(str(error))
+                return conclude(
+                    planned,
+                    observations,
+                    folder,
+                    observer.tally,
+                    reached=reached,
+                    seconds=time.monotonic() - started,
+                    left=invader_client.queries_left,
+                    allow_incomplete=allow_incomplete,
+                )
             except (asyncio.CancelledError, OrchestratorError) as error:
                 seconds = time.monotonic() - started
                 record_stop(planned, observations, folder, observer.tally, why=str(error) or INTERRUPTED, seconds=seconds)
                 raise
-        return conclude(
-            planned,
-            observations,
-            folder,
-            observer.tally,
-            reached=reached,
-            seconds=time.monotonic() - started,
-            left=invader_client.queries_left,
-            allow_incomplete=allow_incomplete,
-        )
 
 
 async def _check_running(wish: Wish, protector: ServiceChoice, invader: ServiceChoice) -> None:
@@ -199,7 +201,6 @@ def _open_store(plan: Plan, folder: RunFolder, *, asked: str | None, patience: f
         if elsewhere is not None:  # a folder with its own file may be renamed
             _check_same_name(recorded.name, folder, store)
         folder.bind(plan, store=elsewhere)
-        folder.forget_outcome()
     except BaseException:
         store.close()
         raise

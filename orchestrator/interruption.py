@@ -4,11 +4,13 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
+SAME_EVENT_SECONDS = 0.5
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 T = TypeVar("T")
@@ -57,29 +59,42 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _cancelled_by_signals(work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns, even where a signal came too late to cancel it."""
     if threading.current_thread() is not threading.main_thread():  # to which alone signals come
         return await work
-    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    task = asyncio.current_task()
     assert task is not None
-    came: list[int] = []
-
-    def on_signal(number: int) -> None:
-        if came:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-        came.append(number)
-        task.cancel()
-
-    before = {number: signal.getsignal(number) for number in _heeded()}
-    for number in before:
-        loop.add_signal_handler(number, on_signal, number)
+    stopping = _Stopping(asyncio.get_running_loop(), task)
+    # Handlers of the process and not of the loop, which may be waiting for something else, such as a stalled pipe.
+    before = {number: signal.signal(number, stopping.on_signal) for number in _heeded()}
     try:
         return await work
-    except asyncio.CancelledError:
-        if not came:
+    except BaseException as error:
+        if stopping.number is None:
             raise
-        raise Interrupted(came[0]) from None
+        raise Interrupted(stopping.number) from error
     finally:
         for number, handler in before.items():
-            loop.remove_signal_handler(number)
             signal.signal(number, handler)
+
+
+class _Stopping:
+    """The first signal cancels a task. A later one ends the process, unless it came with the first.
+
+    Of a terminal that is closed both the kernel and the shell tell.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
+        self.number: int | None = None
+        self._loop = loop
+        self._task = task
+        self._came = 0.0
+
+    def on_signal(self, number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if self.number is None:
+            self.number, self._came = number, now
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        elif now - self._came >= SAME_EVENT_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)

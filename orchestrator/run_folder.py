@@ -119,9 +119,10 @@ class RunFolder:
     def _claim(self) -> None:
         """Takes the first name that is free; of several that begin in the same second each makes another folder."""
         wanted = self.root
+        wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for number in count(2):
             try:
-                self.root.mkdir(mode=0o700, parents=True)
+                self.root.mkdir(mode=0o700)
             except FileExistsError:
                 self.root = wanted.with_name(f"{wanted.name}-{number}")
             else:

@@ -82,7 +82,7 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
 def _complaint(line: bytes) -> str | None:
     try:
         record = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or record.get("level") != "error":
         return None
@@ -90,5 +90,5 @@ def _complaint(line: bytes) -> str | None:
 
 
 def _append(log: io.FileIO, line: bytes) -> None:
-    with suppress(OSError):  # a full disk must not block the service
+    with suppress(OSError, ValueError):  # neither a full disk nor a log that is closed must block the service
         log.write(line)

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.service_output import ServiceOutput
 
 START_SECONDS = 300.0  # in which full-size networks are read from a slow disk
 _STOP_SECONDS = 15.0
+_LOOK_SECONDS = 0.05
 _READ_SECONDS = 1.0  # for what a process that ended has left in its pipes
 
 
@@ -45,15 +47,14 @@ async def child_service(
 
         try:
             try:
-                address = await asyncio.wait_for(output.address(), start_seconds)
+                address = await asyncio.wait_for(_address(process, output), start_seconds)
             except TimeoutError:
                 raise OrchestratorError(
                     f"{module} was not ready {start_seconds:.0f} s after it was started: {last_words()}"
                 ) from None
             if address is None:
-                status = await process.wait()
                 await output.close(within=_READ_SECONDS)
-                raise OrchestratorError(f"{module} did not start (exit status {status}): {last_words()}")
+                raise OrchestratorError(f"{module} did not start (exit status {process.returncode}): {last_words()}")
 
             def ended() -> str | None:
                 if process.returncode is None:
@@ -64,6 +65,7 @@ async def child_service(
         finally:
             await _stop(process)
             await output.close(within=_READ_SECONDS)
+            _close_pipes(process)
 
 
 def _started(module: str, arguments: Sequence[str]) -> Coroutine[None, None, asyncio.subprocess.Process]:
@@ -78,14 +80,43 @@ def _started(module: str, arguments: Sequence[str]) -> Coroutine[None, None, asy
     )
 
 
+async def _address(process: asyncio.subprocess.Process, output: ServiceOutput) -> str | None:
+    """Where the service listens, as soon as it says so; None where its process ends without."""
+    said, ended = asyncio.create_task(output.address()), asyncio.create_task(_end(process))
+    try:
+        await asyncio.wait({said, ended}, return_when=asyncio.FIRST_COMPLETED)
+        if said.done() and (address := said.result()) is not None:
+            return address
+        await ended
+        return None
+    finally:
+        said.cancel()
+        ended.cancel()
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Waits for a process alone; `Process.wait` waits for its pipes too, which what it started may hold open."""
+    while process.returncode is None:  # noqa: ASYNC110 - asyncio tells of the end of a process alone in no other way
+        await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _close_pipes(process: asyncio.subprocess.Process) -> None:
+    """Those that are still open at the other end; asyncio has no public way to."""
+    cast("Any", process)._transport.close()
+
+
 async def _stop(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
-        except TimeoutError:
+    if process.returncode is not None:
+        return
+    process.terminate()
+    try:
+        await asyncio.wait_for(_end(process), _STOP_SECONDS)
+    except TimeoutError:
+        pass
+    finally:  # also where nobody waits any more
+        if process.returncode is None:
             process.kill()
-            await process.wait()
+    await _end(process)
 
 
 def _killed(status: int | None) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 CLOSE_SECONDS = 10.0  # after the calls have been drained
 SAME_EVENT_SECONDS = 0.5
+IDLE_SECONDS = 0.2
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +70,8 @@ async def close_within(
 
     threading.Thread(target=close, name="closing", daemon=True).start()
     closing = asyncio.create_task(closed.wait())
-    if not await done_within(seconds, closing, unless=at_once or asyncio.Event()):
+    idle = await done_within(min(seconds, IDLE_SECONDS), closing, unless=asyncio.Event())  # threads that compute nothing
+    if not idle and not await done_within(seconds, closing, unless=at_once or asyncio.Event()):
         closing.cancel()
         logger.warning("a computation was abandoned", extra={"seconds": seconds})
         logging.shutdown()

@@ -440,6 +440,29 @@ async def test_a_photo_larger_than_a_message_may_be_gives_way_to_another(bench: 
     assert f"a/{second}" in evaluated.outcome["subjects"]
 
 
+async def test_an_invader_that_refuses_a_photo_costs_that_observation_alone(bench: Bench) -> None:
+    refused = Fault(grpc.StatusCode.INVALID_ARGUMENT, "photo: expected another", "INVALID_ARGUMENT", field="photo")
+    bench.invader.fault = failing(1000, refused)
+    evaluated = await bench.evaluate(allow_incomplete=True)
+    assert len(evaluated.outcome["subjects"]) == 4
+    assert evaluated.outcome["failed_calls"] == 1
+
+
+async def test_a_cloak_that_is_too_large_for_this_side_does_not_speak_against_the_photo(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rpc.channel._MOST_BYTES", 2000)
+    monkeypatch.setattr("orchestrator.attempts.ATTEMPTS", 1)
+    bench.protector.alter = lambda response: enlarge(response)
+    evaluated = await bench.evaluate(allow_incomplete=True, subjects=1)
+    assert evaluated.outcome["replaced"] == {}, evaluated.printed
+    assert evaluated.outcome["unreadable_photos"] == []
+
+
+def enlarge(response: protector_pb2.CraftResponse) -> None:
+    response.cloak += bytes(5000)
+
+
 async def test_a_subject_whose_photo_is_refused_later_keeps_what_was_observed(bench: Bench) -> None:
     bench.invader.fault = failing(1)
     before = await bench.evaluate(allow_incomplete=True)

@@ -44,8 +44,60 @@ def test_a_second_signal_ends_a_process_whose_work_takes_long_to_end(number: sig
         assert process.stdout.readline() == "working\n"
         process.send_signal(number)
         assert process.stdout.readline() == "ending\n"
-        process.send_signal(number)
+        while process.poll() is None:  # those that come together with the first are the same event
+            process.send_signal(number)
     assert process.returncode == -number
+
+
+def test_signals_that_come_together_are_one() -> None:
+    ended: list[str] = []
+
+    async def work() -> None:
+        try:
+            os.kill(os.getpid(), signal.SIGHUP)
+            os.kill(os.getpid(), signal.SIGHUP)
+            await asyncio.Event().wait()
+        finally:
+            ended.append("in order")
+
+    with handled(signal.SIGHUP, signal.SIG_DFL), pytest.raises(Interrupted, match="SIGHUP"):
+        run(work())
+    assert ended == ["in order"]
+
+
+BLOCKED = """
+import os, time
+from orchestrator import interruption
+
+async def work():
+    print("working", flush=True)
+    os.read(0, 1)
+
+interruption.SAME_EVENT_SECONDS = 0
+interruption.run(work())
+"""
+
+
+def test_a_second_signal_ends_a_process_whose_loop_waits_for_something_else() -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", BLOCKED], stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "working\n"
+        while process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == -signal.SIGTERM
+
+
+def test_an_error_that_an_interruption_provokes_is_an_interruption() -> None:
+    async def work() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError from None
+
+    with handled(signal.SIGTERM, signal.SIG_DFL), pytest.raises(Interrupted, match="SIGTERM"):
+        run(work())
 
 
 @pytest.mark.parametrize("number", SIGNALS)

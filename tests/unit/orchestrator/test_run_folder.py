@@ -519,3 +519,9 @@ def test_a_folder_whose_names_cannot_be_synced_says_so_and_is_used(
     assert not folder.syncs_names
     folder.bind(PLAN)
     assert folder.begun
+
+
+def test_a_folder_of_runs_that_leads_nowhere_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "runs").symlink_to(tmp_path / "unmounted" / "runs")
+    with pytest.raises(OrchestratorError, match="cannot be made"):
+        RunFolder(tmp_path / "runs" / "one", new=True).create()

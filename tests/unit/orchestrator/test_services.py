@@ -173,3 +173,30 @@ async def test_a_service_that_was_killed_is_told_to_have_run_out_of_memory_perha
     with pytest.raises(OrchestratorError, match=r"exit status -9\): it said nothing; see .*; it was killed, .* memory"):
         async with child_service("stand_in", arguments=(), log=tmp_path / "log"):
             pass
+
+
+async def test_a_service_that_does_not_start_is_told_although_what_it_started_lives_on(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    held = tmp_path / "held"
+    os.mkfifo(held)
+    reader = "import sys; open(sys.argv[1]).read()"
+    stand_in(
+        "import os, subprocess",
+        f"subprocess.Popen([sys.executable, '-c', {reader!r}, {str(held)!r}])",
+        "sys.exit('no usable checkpoint')",
+    )
+    try:
+        with pytest.raises(OrchestratorError, match=r"did not start \(exit status 1\): no usable checkpoint$"):
+            async with child_service("stand_in", arguments=(), log=tmp_path / "log", start_seconds=60):
+                pass
+    finally:
+        held.write_text("")  # the helper goes
+
+
+async def test_a_line_that_cannot_be_read_as_json_blocks_nothing(stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in(
+        BLOCK, "print('[' * 100_000, file=sys.stderr, flush=True)", "print('more ' * 50_000, file=sys.stderr)", LISTEN, WAIT
+    )
+    async with child_service("stand_in", arguments=(), log=tmp_path / "log") as service:
+        assert service.complaints == []
