@@ -8,9 +8,9 @@ from tests.deployment.deployment import SERVICES, Deployment
 
 PROGRAMS = ("orchestrator", *SERVICES)
 OWN = {
-    "orchestrator": {"deid", "rpc", "orchestrator", "synthetic_faces"},
-    "protector": {"deid", "rpc", "recognizers", "protector_service"},
-    "invader": {"deid", "rpc", "recognizers", "invader_service"},
+    "orchestrator": {"command_line", "deid", "rpc", "orchestrator", "synthetic_faces"},
+    "protector": {"command_line", "deid", "rpc", "recognizers", "protector_service"},
+    "invader": {"command_line", "deid", "rpc", "recognizers", "invader_service"},
 }
 
 LIST = """

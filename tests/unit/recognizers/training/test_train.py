@@ -84,13 +84,15 @@ def test_the_state_of_another_training_is_refused(photographs: list[FacePhotogra
 
 
 def test_the_command_makes_weights_that_load_and_a_card(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     options = ["compact-senet", "--identities", "5", "--photographs", "1", "--epochs", "1", "--seed", "3"]
     places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["train", *options, *places])
-    train.main()
-    assert "compact-senet epoch  1/1: loss" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        train.main()
+    assert ended.value.code == 0
+    assert "compact-senet epoch  1/1: loss" in capfd.readouterr().out
     weights = tmp_path / "out" / "compact-senet.safetensors"
     card = json.loads(weights.with_suffix(".card.json").read_text())
     loaded = load_recognizer(weights)
@@ -104,14 +106,14 @@ def test_the_command_makes_weights_that_load_and_a_card(
 
 
 def test_other_people_s_labels_are_not_overwritten(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "labels.txt").write_text("alice\nbob\n")
     monkeypatch.setattr(sys, "argv", ["train", "--work", str(tmp_path / "work"), "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as stopped:
         train.main()
     assert stopped.value.code == 2
-    assert "labels.txt: names other people than are to be trained for" in capsys.readouterr().err
+    assert "labels.txt: names other people than are to be trained for" in capfd.readouterr().err
     assert (tmp_path / "labels.txt").read_text() == "alice\nbob\n"
 
 
@@ -125,10 +127,10 @@ def test_other_people_s_labels_are_not_overwritten(
     ],
 )
 def test_a_bad_number_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], arguments: list[str], complaint: str
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["train", *arguments])
     with pytest.raises(SystemExit) as stopped:
         train.main()
     assert stopped.value.code == 2
-    assert complaint in capsys.readouterr().err
+    assert complaint in capfd.readouterr().err
