@@ -5,8 +5,9 @@ from __future__ import annotations  # some of gRPC's generic types are generic i
 import logging
 import secrets
 import traceback
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import AbstractContextManager, aclosing
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,28 @@ logger = logging.getLogger(__name__)
 REQUEST_ID_KEY = "x-request-id"
 _OWN_SERVICES = "/deid."
 
+Context = grpc.aio.ServicerContext[Any, Any]
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
+
+class OwnCallsInterceptor(grpc.aio.ServerInterceptor, ABC):
+    """Puts something around the handlers of this project's own services, and leaves others (health) alone."""
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """See `grpc.aio.ServerInterceptor`."""
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        return handler if handler is None or not is_own(method) else self.around(handler, method)
+
+    @abstractmethod
+    def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
+        """The handler of `method`, `/package.Service/Name`, with what belongs around it."""
+
+
+class ErrorInterceptor(OwnCallsInterceptor):
     """A `ServiceError` becomes its status; anything else a bug: INTERNAL with an incident id, the rest in the log.
 
     `disclosed` names the reasons that may leave this service; an error with another reason is treated as a bug.
@@ -33,16 +54,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, *, disclosed: frozenset[str]) -> None:
         self._disclosed = disclosed
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """Wraps the handlers of this project's own services."""
-        handler = await continuation(handler_call_details)
-        method = str(handler_call_details.method)
-        if handler is None or not is_own(method):
-            return handler
+    def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
+        """See `OwnCallsInterceptor`."""
         codec = _Codec(handler, images=image_fields(method))
         return wrapped(
             handler,
@@ -52,7 +65,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         )
 
     def _guard(self, method: str, codec: _Codec, respond: Any) -> Any:
-        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        async def guarded(request: Any, context: Context) -> Any:
             _adopt_request_id(context)
             try:
                 return codec.serialize(await respond(codec.parsed(request), context))
@@ -62,7 +75,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return guarded
 
     def _guard_stream(self, method: str, codec: _Codec, respond: Any) -> Any:
-        async def guarded(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+        async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
             _adopt_request_id(context)
             try:
                 async with aclosing(respond(codec.parsed(request), context)) as responses:
@@ -73,7 +86,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
         return guarded
 
-    async def _abort(self, method: str, context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+    async def _abort(self, method: str, context: Context, error: Exception) -> None:
         if isinstance(error, grpc.aio.AbortError):
             raise error
         if isinstance(error, ServiceError) and error.reason in self._disclosed:
@@ -119,6 +132,30 @@ def wrapped(
     return make(around(getattr(handler, kind)), *codec)
 
 
+def surrounded(
+    handler: grpc.RpcMethodHandler[Any, Any], by: Callable[[Context], AbstractContextManager[None]]
+) -> grpc.RpcMethodHandler[Any, Any]:
+    """A handler that responds, from its first answer to its last, within a context manager of each call's own."""
+
+    def unary(respond: Any) -> Any:
+        async def within(request: Any, context: Context) -> Any:
+            with by(context):
+                return await respond(request, context)
+
+        return within
+
+    def stream(respond: Any) -> Any:
+        async def within(request: Any, context: Context) -> Any:
+            with by(context):
+                async with aclosing(respond(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+
+        return within
+
+    return wrapped(handler, unary=unary, stream=stream)
+
+
 class _Codec:
     """A handler's messages, parsed and serialized where an error can be translated: gRPC would tell the client its text."""
 
@@ -151,7 +188,7 @@ def _as_it_is(message: Any) -> Any:
 
 
 async def _end(
-    context: grpc.aio.ServicerContext[Any, Any],
+    context: Context,
     code: grpc.StatusCode,
     message: str,
     trailers: tuple[tuple[str, str | bytes], ...] = (),
@@ -169,7 +206,7 @@ def _where(error: Exception) -> str:
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
 
 
-def _adopt_request_id(context: grpc.aio.ServicerContext[Any, Any]) -> None:
+def _adopt_request_id(context: Context) -> None:
     sent = dict(context.invocation_metadata() or ()).get(REQUEST_ID_KEY, "")
     text = sent if isinstance(sent, str) else ""
     request_id.set(text if text.isalnum() and len(text) <= 64 else secrets.token_hex(8))

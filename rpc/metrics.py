@@ -5,9 +5,10 @@ from __future__ import annotations  # some of gRPC's generic types are generic i
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
@@ -17,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from rpc.addresses import address_of
 from rpc.errors import AddressInUseError
-from rpc.interceptor import is_own, wrapped
+from rpc.interceptor import Context, OwnCallsInterceptor, surrounded
 from rpc.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
@@ -98,43 +99,18 @@ def serve_metrics(metrics: Metrics, settings: ServiceSettings) -> None:
         logger.info("metrics", extra={"address": address_of(settings.metrics_host, port)})
 
 
-class MetricsInterceptor(grpc.aio.ServerInterceptor):
+class MetricsInterceptor(OwnCallsInterceptor):
     """Counts and times the calls of this project's own services, as the client sees them: errors are statuses by then."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """See `grpc.aio.ServerInterceptor`."""
-        handler = await continuation(handler_call_details)
-        method = str(handler_call_details.method)
-        if handler is None or not is_own(method):
-            return handler
-        name = method.rpartition("/")[2]
-        return wrapped(handler, unary=lambda respond: self._unary(name, respond), stream=lambda r: self._stream(name, r))
-
-    def _unary(self, method: str, respond: Any) -> Any:
-        async def measured(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            with self._measuring(method, context):
-                return await respond(request, context)
-
-        return measured
-
-    def _stream(self, method: str, respond: Any) -> Any:
-        async def measured(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            with self._measuring(method, context):
-                async with aclosing(respond(request, context)) as responses:
-                    async for response in responses:
-                        yield response
-
-        return measured
+    def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
+        """See `OwnCallsInterceptor`."""
+        return surrounded(handler, partial(self._measuring, method.rpartition("/")[2]))
 
     @contextmanager
-    def _measuring(self, method: str, context: grpc.aio.ServicerContext[Any, Any]) -> Iterator[None]:
+    def _measuring(self, method: str, context: Context) -> Iterator[None]:
         started = time.monotonic()
         cancelled = False
         try:

@@ -3,14 +3,14 @@
 from __future__ import annotations  # some of gRPC's generic types are generic in their stubs only
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import grpc
 
-from rpc.interceptor import is_own, wrapped
+from rpc.interceptor import Context, OwnCallsInterceptor, surrounded
 
 _calls: ContextVar[RunningCalls | None] = ContextVar("calls", default=None)
 
@@ -21,7 +21,7 @@ def is_cut_off() -> bool:
     return calls is not None and calls.cut_off
 
 
-class RunningCalls(grpc.aio.ServerInterceptor):
+class RunningCalls(OwnCallsInterceptor):
     """Counts the handlers of this project's own services that are running; the innermost interceptor, next to the handlers.
 
     gRPC's `stop` returns when it has cancelled the calls. Their handlers are told of it only afterwards, and have then
@@ -42,35 +42,12 @@ class RunningCalls(grpc.aio.ServerInterceptor):
             return False
         return True
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """See `grpc.aio.ServerInterceptor`."""
-        handler = await continuation(handler_call_details)
-        if handler is None or not is_own(str(handler_call_details.method)):
-            return handler
-        return wrapped(handler, unary=self._unary, stream=self._stream)
-
-    def _unary(self, respond: Any) -> Any:
-        async def counted(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            with self._counting():
-                return await respond(request, context)
-
-        return counted
-
-    def _stream(self, respond: Any) -> Any:
-        async def counted(request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
-            with self._counting():
-                async with aclosing(respond(request, context)) as responses:
-                    async for response in responses:
-                        yield response
-
-        return counted
+    def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
+        """See `OwnCallsInterceptor`."""
+        return surrounded(handler, self._counting)
 
     @contextmanager
-    def _counting(self) -> Iterator[None]:
+    def _counting(self, _: Context) -> Iterator[None]:
         _calls.set(self)
         self.number += 1
         self._none.clear()

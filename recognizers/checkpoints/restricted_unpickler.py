@@ -8,6 +8,7 @@ Nor can a small file cost much: the instructions, what is hashed and what is cop
 """
 
 import pickle
+from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Protocol
@@ -55,7 +56,7 @@ class _Instructions(dict[int, Any]):
         return super().__getitem__(code)
 
 
-class RestrictedUnpickler(pickle._Unpickler):
+class RestrictedUnpickler(pickle._Unpickler, ABC):
     """The standard library's unpickler in Python: unlike the one in C, it can be told whom state may reach.
 
     Through the C one a file may set attributes of functions, and claim gigabytes for its memo.
@@ -74,13 +75,17 @@ class RestrictedUnpickler(pickle._Unpickler):
         self.foreign: dict[str, None] = {}  # names, in their order
         self._copies_left = 2 * size + _SLACK  # Python 3 has bytes twice in Python 2's protocols: as text, then encoded
 
+    @abstractmethod
     def stand_in(self, module: str, name: str) -> Any:
         """What a name stands for here; None where it stands for nothing."""
-        raise NotImplementedError
 
+    @abstractmethod
     def build(self, target: Any, state: Any) -> None:
-        """Hands a stand-in its state; `ForbiddenError` where it takes none."""
-        raise NotImplementedError
+        """Hands a stand-in its state.
+
+        Raises:
+            ForbiddenError: it takes none.
+        """
 
     def find_class(self, module: str, name: str) -> Any:
         found = self.stand_in(module, name)

@@ -144,7 +144,7 @@ def check_torch_zip(path: Path) -> None:
     with _mapped(path) as file:
         try:
             content = _content_of(path, file)
-        except (zipfile.BadZipFile, NotImplementedError, UnicodeDecodeError, ValueError, struct.error) as error:
+        except (zipfile.BadZipFile, RuntimeError, ValueError, struct.error) as error:  # RuntimeError: of a later version
             raise CheckpointError(f"the PyTorch file is truncated or damaged: {shorten(str(error))}") from error
         _check(io.BytesIO(content), pickles=1, content_at=0, size=file.size())
 
