@@ -1,4 +1,4 @@
-"""What the texts of an error must not hold: they reach whoever asks."""
+"""What texts must not hold: those of an error reach whoever asks, those of a list stand in manifests and reports."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -47,3 +47,12 @@ def _faults(text: str, repeated: Iterable[str]) -> Iterator[str]:
     for name, pattern in _PATTERNS.items():
         if (found := pattern.search(text)) is not None:
             yield f"{name}: {found.group(0).strip()!r}"
+
+
+def stated_faults(stated: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """What is wrong with what a service says of itself in words: whose words and which, and the text."""
+    for what, text in stated:
+        if len(text) > LONGEST:
+            yield f"{what}: expected at most {LONGEST} characters, got {len(text)}"
+        if len(text.splitlines()) > 1:
+            yield f"{what}: expected one line, got {len(text.splitlines())}"

@@ -48,6 +48,17 @@ class PromisesTooMany(ConformingInvader):
         return listed
 
 
+@mutant("invader.stated")
+class SaysItsExtractionInLines(ConformingInvader):
+    """Says in several lines how it cuts faces out."""
+
+    def listed(self) -> invader_pb2.ListTargetModelsResponse:
+        listed = super().listed()
+        for model in listed.target_models:
+            model.extraction = "MTCNN\nthe largest face"
+        return listed
+
+
 @mutant("invader.label-sets")
 class ListsInAnotherOrder(ConformingInvader):
     """Lists the identities in another order than the classes."""

@@ -52,6 +52,29 @@ class NoiseIsAMethod(ConformingProtector):
     controls: Mapping[str, bool] = {**ConformingProtector.controls, "noise": False}
 
 
+@mutant("protector.stated")
+class SaysMuchOfItsDetector(ConformingProtector):
+    """Says more of its extraction than a page can hold."""
+
+    def listed(self) -> protector_pb2.ListSourceModelsResponse:
+        listed = super().listed()
+        for model in listed.source_models:
+            model.extraction = "a cascade of networks, and then " * 20
+        return listed
+
+
+@mutant("protector.stated")
+class SaysItsStepsInLines(ConformingProtector):
+    """Says how its methods step in several lines."""
+
+    async def ListMethods(  # noqa: N802
+        self, request: protector_pb2.ListMethodsRequest, context: Context
+    ) -> protector_pb2.ListMethodsResponse:
+        listed = await super().ListMethods(request, context)
+        listed.methods[0].steps = "one for each level\nand four more"
+        return listed
+
+
 @mutant("protector.label-sets")
 class DigestOfSortedIdentities(ConformingProtector):
     """Takes the digest of a label set over sorted identities."""

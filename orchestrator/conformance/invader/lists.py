@@ -8,6 +8,7 @@ from orchestrator.conformance.invader.service import LIST_MODELS, Invader
 from orchestrator.conformance.label_sets import label_set_faults, model_faults, page_faults
 from orchestrator.conformance.offers import offer_faults
 from orchestrator.conformance.refusing import faults
+from orchestrator.conformance.texts import stated_faults
 
 
 @check(
@@ -24,6 +25,16 @@ async def models(service: Invader) -> None:
         if service.listed.disclosure == invader_pb2.DISCLOSURE_TOP1 and model.most_candidates != 1:
             problems.append(f"{model.name}: discloses the top candidate, and states most_candidates {model.most_candidates}")
     fail_for(problems)
+
+
+@check(
+    "invader.stated",
+    demands="What is said in words of extraction is one line of at most 500 characters.",
+    why="Manifests and reports repeat it, so that nothing is assumed of another's method or detector.",
+)
+async def stated(service: Invader) -> None:
+    of_models = ((f"{model.name}: extraction", model.extraction) for model in service.target_models)
+    fail_for(list(stated_faults(of_models)))
 
 
 @check(

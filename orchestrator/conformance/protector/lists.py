@@ -1,5 +1,7 @@
 """What a protector lists."""
 
+from itertools import chain
+
 from deid.protector.v1 import protector_pb2
 
 from orchestrator.conformance.bad_input import bad_pages
@@ -8,7 +10,10 @@ from orchestrator.conformance.label_sets import is_digest, label_set_faults, lis
 from orchestrator.conformance.offers import offer_faults
 from orchestrator.conformance.protector.service import Protector
 from orchestrator.conformance.refusing import faults
+from orchestrator.conformance.texts import stated_faults
 from orchestrator.protocol import CONTROL, NOISE
+
+STATED_OF_METHODS = ("step_size", "steps", "start")
 
 
 @check(
@@ -36,6 +41,19 @@ async def methods(service: Protector) -> None:
     controls = [method.name for method in service.methods if method.control]
     problems += [f"expected {name} to be listed as a control" for name in (CONTROL, NOISE) if name not in controls]
     fail_for(problems)
+
+
+@check(
+    "protector.stated",
+    demands="What is said in words of methods and of extraction is one line of at most 500 characters each.",
+    why="Manifests and reports repeat it, so that nothing is assumed of another's method or detector.",
+)
+async def stated(service: Protector) -> None:
+    of_models = ((f"{model.name}: extraction", model.extraction) for model in service.source_models)
+    of_methods = (
+        (f"{method.name}: {name}", getattr(method, name)) for method in service.methods for name in STATED_OF_METHODS
+    )
+    fail_for(list(stated_faults(chain(of_models, of_methods))))
 
 
 @check(
