@@ -51,12 +51,21 @@ def tolerant_output(*, is_result: bool = True) -> Iterator[None]:
         sys.stdout, sys.stderr = before
 
 
+def print_line(line: str) -> None:
+    """Prints a line of its own, and at once: what was printed before it may lack a line's end, such as a progress bar."""
+    sys.stdout.flush()
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    within_a_line = isinstance(raw, _Descriptor) and raw.last not in (b"", b"\n")
+    print(f"\n{line}" if within_a_line else line, flush=True)  # noqa: T201
+
+
 class _Descriptor(io.RawIOBase):
     """A file descriptor that takes whatever is written to it."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self.error: OSError | None = None  # since which everything is dropped
+        self.last = b""  # byte that was written
 
     def writable(self) -> bool:
         return True
@@ -70,11 +79,14 @@ class _Descriptor(io.RawIOBase):
     def write(self, content: Any, /) -> int:
         while self.error is None:
             try:
-                return os.write(self._descriptor, content)
+                written = os.write(self._descriptor, content)
             except BlockingIOError:  # whoever shares the descriptor made it so
                 select.select([], [self._descriptor], [])
             except OSError as error:
                 self.error = error
+            else:
+                self.last = bytes(memoryview(content)[written - 1 : written])
+                return written
         return memoryview(content).nbytes
 
 

@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
+from command_line.output import print_line
 from rpc.addresses import LOOPBACK, is_loopback
 from rpc.errors import (
     BUSY,
@@ -150,7 +151,7 @@ class Server:
         await self.start(service_names)
         logger.info("serving", extra={"address": self.address, "transport": self.transport})
         # The one line on standard output: whoever started this process on port 0 learns the port from it.
-        print(f"{LISTENING}{self.address}", flush=True)  # noqa: T201
+        print_line(f"{LISTENING}{self.address}")
         await self.signals.asked.wait()
         await self.health.enter_graceful_shutdown()
         logger.info("draining", extra={"seconds": drain_seconds})
