@@ -30,6 +30,7 @@ COPY command_line /source/command_line
 COPY rpc /source/rpc
 COPY synthetic_faces /source/synthetic_faces
 COPY recognizers /source/recognizers
+COPY conformance /source/conformance
 COPY orchestrator /source/orchestrator
 COPY protector_service /source/protector_service
 COPY invader_service /source/invader_service
@@ -51,6 +52,7 @@ COPY --from=project /project/deid /app/deid
 COPY --from=project /project/command_line /app/command_line
 COPY --from=project /project/rpc /app/rpc
 COPY --from=project /project/synthetic_faces /app/synthetic_faces
+COPY --from=project /project/conformance /app/conformance
 COPY --from=project /project/orchestrator /app/orchestrator
 USER deid
 ENTRYPOINT ["python", "-P", "-m", "orchestrator"]

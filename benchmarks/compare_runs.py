@@ -6,9 +6,9 @@ from pathlib import Path
 
 from benchmarks.results import report
 from orchestrator.errors import InputError
+from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.observation import Observation
-from orchestrator.protocol import Cell
-from orchestrator.run_folder import RunFolder
+from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store import Fate, Store
 
 Key = tuple[str, Cell]

@@ -18,8 +18,8 @@ from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.method import iterations
 from protector_service.order import Order
 from recognizers.device import prepare_device
+from recognizers.inference.preparing import prepare
 from recognizers.precision import choose_precision
-from recognizers.preparing import prepare
 
 PAPER = (4, 8, 16, 32, 64, 128)  # levels
 STEPS = (8,)  # a budget of ten steps, to count gradient steps with

@@ -16,9 +16,9 @@ from protector_service.methods.illc import IterativeLeastLikelyClass
 from protector_service.methods.method import ALPHA, iterations
 from protector_service.order import Cloak, Customer, Order
 from recognizers.device import prepare_device
+from recognizers.inference.preparing import prepare
+from recognizers.networks.recognizer import NeuralRecognizer
 from recognizers.precision import Precision
-from recognizers.preparing import prepare
-from recognizers.recognizer import NeuralRecognizer
 
 EPSILONS = (4, 8, 16)
 METHODS = (BasicIterativeMethod(), IterativeLeastLikelyClass())

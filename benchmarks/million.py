@@ -13,16 +13,16 @@ from pathlib import Path
 
 from benchmarks.children import in_child, peak_mebibytes
 from benchmarks.results import report
-from orchestrator.clients import InvaderClient, ProtectorClient
 from orchestrator.commands.report import report as write_report
-from orchestrator.face_folder import read_face_folder
-from orchestrator.faces import drawn_identities
-from orchestrator.planning import Wish, make_plan
-from orchestrator.protocol import EPSILONS, KS, METHODS, MODELS, Cell, Storage
+from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, Cell, Storage
+from orchestrator.faces.data_set import drawn_identities
+from orchestrator.faces.folder import read_face_folder
 from orchestrator.report.run import read_run
-from orchestrator.run_folder import RunFolder
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.session.planning import Wish, make_plan
 from orchestrator.store import Fate, Store
-from tests.contract.fakes import FakeInvader, FakeProtector
+from tests.support.fakes import FakeInvader, FakeProtector
 
 IDENTITIES, SUBJECTS = 8631, 5848  # VGGFace2's training identities; 171 cells of so many are a million
 CANDIDATES = 50

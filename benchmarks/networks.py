@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recognizers.architectures import architectures
-from recognizers.embedded import IDENTITIES
-from recognizers.head import LinearHead
-from recognizers.label_set import LabelSet
-from recognizers.recognizer import NeuralRecognizer
+from recognizers.checkpoints.embedded import IDENTITIES
+from recognizers.networks.architectures import architectures
+from recognizers.networks.head import LinearHead
+from recognizers.networks.label_set import LabelSet
+from recognizers.networks.recognizer import NeuralRecognizer
 from synthetic_faces import Population
 
 FULL_SIZE = ("facenet", "resnet50", "senet50")

@@ -10,7 +10,7 @@ from art.attacks.evasion import BasicIterativeMethod
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
-from recognizers.recognizer import NeuralRecognizer
+from recognizers.networks.recognizer import NeuralRecognizer
 
 Attack = Callable[[Tensor, Tensor, int, int], None]  # images (N, 3, S, S), labels (N,), epsilon in levels, steps
 

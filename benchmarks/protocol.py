@@ -15,14 +15,14 @@ from benchmarks.children import in_plain_child
 from benchmarks.networks import FULL_SIZE, write_checkpoints
 from benchmarks.results import report
 from benchmarks.services import STORAGE, both_services, classify_all, craft_all, photos
-from orchestrator.evaluate import ServiceChoice, evaluate
-from orchestrator.planning import Wish
-from orchestrator.protocol import EPSILONS, KS, METHODS
-from orchestrator.run_folder import RunFolder
-from orchestrator.synthetic import PREFIX, read_synthetic_faces
+from orchestrator.experiment.grid import EPSILONS, KS, METHODS
+from orchestrator.faces.synthetic import PREFIX, read_synthetic_faces
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.session.evaluate import ServiceChoice, evaluate
+from orchestrator.session.planning import Wish
 from protector_service.methods.method import iterations
+from recognizers.checkpoints.loading import load_recognizer
 from recognizers.extraction import MtcnnDetector, crop, extract_face
-from recognizers.loading import load_recognizer
 
 EMBEDDED = ("compact-facenet", "compact-resnet", "compact-senet")
 IN_FLIGHT = 4

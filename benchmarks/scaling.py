@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from benchmarks.protocol import EMBEDDED
 from benchmarks.results import report
 from benchmarks.services import both_services, classify_all, craft_all, photos
-from orchestrator.protocol import EPSILONS, KS
+from orchestrator.experiment.grid import EPSILONS, KS
 
 SUBJECTS, IN_FLIGHT = 8, 4
 

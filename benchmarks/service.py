@@ -12,17 +12,17 @@ from benchmarks.children import in_child
 from benchmarks.networks import write_checkpoints
 from benchmarks.results import report, spread
 from benchmarks.services import both_services, craft_all, photos
-from orchestrator.protocol import EPSILONS, METHODS
+from orchestrator.experiment.grid import EPSILONS, METHODS
 from protector_service.engine import Engine
 from protector_service.gradients import BatchedGradients, suitable_batch_rows
 from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.illc import IterativeLeastLikelyClass
 from protector_service.order import Order
+from recognizers.checkpoints.loading import load_folder
 from recognizers.device import prepare_device
 from recognizers.extraction import MtcnnDetector, crop, extract_face
-from recognizers.loading import load_folder
 from recognizers.precision import choose_precision
-from rpc.images import ImageLimits, decode_image
+from rpc.images.decoding import ImageLimits, decode_image
 
 
 def in_process(checkpoints: Path, network: str, count: int) -> float:

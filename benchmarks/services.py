@@ -7,10 +7,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.clients import Cloak, InvaderClient, ProtectorClient
-from orchestrator.protocol import CONTROL, EPSILONS, METHODS, NOISE, Storage
-from orchestrator.services import child_service
-from recognizers.embedded import IDENTITIES
+from orchestrator.experiment.grid import CONTROL, EPSILONS, METHODS, NOISE, Storage
+from orchestrator.experiment.records import Cloak
+from orchestrator.services.children import child_service
+from orchestrator.services.clients import (
+    InvaderClient,
+    ProtectorClient,
+)
+from recognizers.checkpoints.embedded import IDENTITIES
 from synthetic_faces import Population
 
 STORAGE = Storage(95)

@@ -15,7 +15,7 @@ from torchvision.transforms.functional import normalize
 
 from recognizers.extraction import MtcnnDetector, crop, extract_face
 from rpc.errors import invalid_argument, not_found
-from rpc.images import ImageLimits, decode_image
+from rpc.images.decoding import ImageLimits, decode_image
 from rpc.paging import page_of
 from rpc.server import Server
 

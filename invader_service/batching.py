@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recognizers.recognizer import Recognizer
+from recognizers.networks.recognizer import Recognizer
 
 
 class ClosedError(Exception):

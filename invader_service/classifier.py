@@ -10,7 +10,7 @@ from invader_service.batching import BatchedLogits
 from invader_service.candidate import Candidate
 from invader_service.ranking import ranked
 from recognizers.extraction import FaceDetector, OnSearch, Square, crop, extract_face, ignore_search
-from recognizers.recognizer import Recognizer
+from recognizers.networks.recognizer import Recognizer
 
 
 class Classifier:

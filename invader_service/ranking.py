@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from invader_service.candidate import Candidate
-from recognizers.label_set import LabelSet
+from recognizers.networks.label_set import LabelSet
 
 PROBABILITY_DECIMALS = 4
 

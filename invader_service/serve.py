@@ -7,6 +7,7 @@ from contextlib import ExitStack, closing
 import torch
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
+from invader_service.access_policy import Terms
 from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits, suitable_batch_rows
 from invader_service.classifier import Classifier
@@ -14,14 +15,13 @@ from invader_service.config import InvaderSettings
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from invader_service.servicer import InvaderServicer
-from invader_service.terms import Terms
-from recognizers import embedded
-from recognizers.architectures import architectures
+from recognizers.checkpoints import embedded
+from recognizers.checkpoints.loading import load_folder
 from recognizers.device import prepare_device
 from recognizers.extraction import MtcnnDetector
-from recognizers.loading import load_folder
+from recognizers.networks.architectures import architectures
+from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import choose_precision
-from recognizers.recognizer import Recognizer
 from rpc.addresses import address_of
 from rpc.errors import (
     BUSY,

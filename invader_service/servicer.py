@@ -9,15 +9,15 @@ import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from invader_service import audit
+from invader_service.access_policy import Terms
 from invader_service.candidate import Candidate
 from invader_service.classifier import Classifier
-from invader_service.terms import Terms
-from recognizers.extraction_rule import EXTRACTION_RULE
-from recognizers.recognizer import Recognizer
+from recognizers.extraction import EXTRACTION_RULE
+from recognizers.networks.recognizer import Recognizer
 from rpc.caller import certified_name
 from rpc.distinct import distinct
 from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, too_slow
-from rpc.images import decode_image
+from rpc.images.decoding import decode_image
 from rpc.offer import offer_of, send_offer
 from rpc.paging import page_of
 from rpc.worker import Worker

@@ -6,8 +6,8 @@ import click
 
 from command_line.output import tolerant_output
 from orchestrator.cli import cli
+from orchestrator.commands.interruption import Interrupted, raised_signals
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.interruption import Interrupted, raised_signals
 
 
 def main() -> None:

@@ -9,23 +9,23 @@ from typing import Any
 import click
 
 from command_line.options import PathOption
-from orchestrator import interruption
-from orchestrator.circuit import PATIENCE_SECONDS
+from orchestrator.commands import interruption
 from orchestrator.commands.compare import compare_command
 from orchestrator.commands.conformance import conformance_command
+from orchestrator.commands.console import console
+from orchestrator.commands.interruption import Interrupted
 from orchestrator.commands.purge import purge_command
 from orchestrator.commands.report import report, report_command
 from orchestrator.commands.runs import runs_command
-from orchestrator.conclusion import show
-from orchestrator.console import console
-from orchestrator.data_sets import read_data_set
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.evaluate import ServiceChoice, check_choice, evaluate
-from orchestrator.interruption import Interrupted
-from orchestrator.planning import Wish
-from orchestrator.protocol import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, SUBJECTS, Reading, Storage
-from orchestrator.run_folder import RunFolder
-from orchestrator.synthetic import PREFIX
+from orchestrator.experiment.grid import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, SUBJECTS, Reading, Storage
+from orchestrator.faces.data_sets import read_data_set
+from orchestrator.faces.synthetic import PREFIX
+from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.session.evaluate import ServiceChoice, check_choice, evaluate
+from orchestrator.session.planning import Wish
+from orchestrator.session.summary import show
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 INCOMPLETE = 3
@@ -193,7 +193,7 @@ def cli() -> None:
 @click.option(
     "--patience",
     type=click.FloatRange(0),
-    default=PATIENCE_SECONDS,
+    default=OUTAGE_TIMEOUT_SECONDS,
     help="Seconds to wait for a service or a database that does not answer, before the run stops.",
 )
 def evaluate_command(

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import Precision
-from recognizers.recognizer import Recognizer
 
 
 class BatchedGradients:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from protector_service.methods.method import Control, GradientMethod, Method
 from rpc.distinct import distinct
 from rpc.errors import invalid_argument, not_found
-from rpc.images import encode_jpeg, encode_png
+from rpc.images.decoding import encode_jpeg, encode_png
 
 MOST_EPSILON = 255  # levels
 

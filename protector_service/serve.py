@@ -6,19 +6,19 @@ from collections.abc import Mapping
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from protector_service.admission import Admission
+from protector_service.capacity import Admission
 from protector_service.config import ProtectorSettings
 from protector_service.engine import Engine
 from protector_service.gradients import BatchedGradients, suitable_batch_rows
-from protector_service.methods.finding import find_methods
 from protector_service.methods.method import Method
+from protector_service.methods.registry import find_methods
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
-from recognizers import embedded
-from recognizers.architectures import architectures
+from recognizers.checkpoints import embedded
+from recognizers.checkpoints.loading import load_folder
 from recognizers.device import PreparedDevice, prepare_device
 from recognizers.extraction import MtcnnDetector
-from recognizers.loading import load_folder
+from recognizers.networks.architectures import architectures
 from recognizers.precision import choose_precision
 from rpc.addresses import address_of
 from rpc.metrics import Metrics, serve_metrics

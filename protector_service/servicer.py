@@ -13,19 +13,18 @@ import numpy as np
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from numpy.typing import NDArray
 
-from protector_service.admission import Admission
 from protector_service.call import Call
+from protector_service.capacity import Admission
 from protector_service.engine import Engine
 from protector_service.methods.method import Control, GradientMethod, Method, statement
 from protector_service.order import Cloak, Order, control_cloaks
 from protector_service.request import CraftOrder, Encoder, understand
 from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
-from recognizers.extraction import FaceDetector, OnSearch, crop, extract_face, ignore_search
-from recognizers.extraction_rule import EXTRACTION_RULE
+from recognizers.extraction import EXTRACTION_RULE, FaceDetector, OnSearch, crop, extract_face, ignore_search
 from rpc.caller import certified_name
 from rpc.errors import NO_FACE, invalid_argument, not_found
-from rpc.images import ImageLimits, decode_image
+from rpc.images.decoding import ImageLimits, decode_image
 from rpc.offer import offer_of, send_offer
 from rpc.paging import page_of
 from rpc.worker import Worker

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from protector_service.gradients import BatchedGradients
+from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import Precision
-from recognizers.recognizer import Recognizer
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import click
 from command_line.options import PathOption
 from recognizers.command_line import EXIT_STATUS, run
 from recognizers.errors import CheckpointError, LabelSetError
-from recognizers.label_set import find_labels_file
+from recognizers.networks.label_set import find_labels_file
 
 if TYPE_CHECKING:
     from recognizers.checkpoints.checkpoint import Checkpoint
@@ -96,7 +96,7 @@ def report(checkpoint: "Checkpoint") -> str:
 
 
 def _labels_fact(checkpoint: "Checkpoint") -> str:
-    from recognizers.loading import labels_of
+    from recognizers.checkpoints.loading import labels_of
 
     try:
         label_set = labels_of(checkpoint)

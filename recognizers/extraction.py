@@ -20,6 +20,13 @@ LEAST_PROBABILITY = 0.9
 SMALLEST_FACE = 20  # pixels
 FACES_ACROSS = 5  # a face smaller than a fifth of the photo's shorter side is not looked for
 SQUARE_SCALE = 1.3  # VGGFace2's own crop (Cao et al. 2018)
+# The rule in words, as the services state it.
+EXTRACTION_RULE = (
+    f"MTCNN, thresholds {', '.join(map(str, THRESHOLDS))}, faces of max({SMALLEST_FACE}, min(height, width) / "
+    f"{FACES_ACROSS}) pixels and more; of those of probability {LEAST_PROBABILITY} or more the largest box, ties by "
+    f"probability; the square of {SQUARE_SCALE} times its longer side around its centre, shifted into the photo; "
+    "resized bilinearly, antialiased"
+)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.scheduler.protocol import Scheduling
 
-from tests.postgres import Cluster, running_cluster
+from tests.support.postgres import Cluster, running_cluster
 
 # Before torch is imported: threads that wait by spinning take the cores of the services that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -87,7 +87,7 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure  # only now: most tests draw nothing
     from PIL import Image
 
-    from orchestrator.figures.save import Saved
+    from orchestrator.report.figures.save import Saved
 
     def save(figure: Figure, folder: Path, name: str) -> Saved:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -10,14 +10,14 @@ from rich.markup import escape
 from rich.table import Table
 
 from command_line.options import PathOption
+from orchestrator.commands.console import console
 from orchestrator.commands.store_option import store_option
-from orchestrator.console import console
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.metrics.psr import Difference, Rate
 from orchestrator.report.comparison import ComparedCell, Differing, compared, differing, labels
+from orchestrator.report.console_tables import title
 from orchestrator.report.run import Run, read_run
 from orchestrator.report.tables import signed
-from orchestrator.tables import title
 
 PAPERS_K = 25  # at which the paper states its numbers
 DETAILS_SHOWN = 4  # of one thing that differs

@@ -9,17 +9,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from command_line.options import PathOption
-from orchestrator import interruption
-from orchestrator.console import console
-from orchestrator.data_sets import read_data_set
+from orchestrator.commands import interruption
+from orchestrator.commands.console import console
 from orchestrator.errors import InputError, UnusableServiceError
+from orchestrator.faces.data_sets import read_data_set
+from orchestrator.faces.synthetic import PREFIX
 from orchestrator.files import replace_file
-from orchestrator.synthetic import PREFIX
 from rpc.tls import TlsMaterial
 
 if TYPE_CHECKING:
-    from orchestrator.conformance.check import Outcome
-    from orchestrator.conformance.examination import Choice
+    from conformance.check import Outcome
+    from conformance.examination import Choice
 
 NOT_CONFORMING = 1
 
@@ -64,9 +64,9 @@ def conformance_command(
 
     Exit status: 0 every check passed or does not apply, 1 one did not or a service does not answer, 2 bad input.
     """
-    from orchestrator.conformance.check import none_wrong  # only now: other commands need none of it
-    from orchestrator.conformance.examination import Choice, check_choice
-    from orchestrator.conformance.show import as_json, as_junit, show, show_checks
+    from conformance.check import none_wrong  # only now: other commands need none of it
+    from conformance.examination import Choice, check_choice
+    from conformance.show import as_json, as_junit, show, show_checks
 
     out = console()
     if list_only:
@@ -112,7 +112,7 @@ async def _examine(
         InputError: the faces, or the invader's budget, do not do.
         UnusableServiceError: one of the services cannot be checked; the other was.
     """
-    from orchestrator.conformance.examination import (
+    from conformance.examination import (
         examine_invader,
         examine_protector,
         number_of_checks,

@@ -6,8 +6,8 @@ import click
 
 from command_line.options import PathOption
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.report.pictures import kept_pictures, picture_figures, without_pictures
-from orchestrator.run_folder import RunFolder
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.pictures import kept_pictures, picture_figures, without_pictures
 
 PAGE = Path("report") / "report.html"
 

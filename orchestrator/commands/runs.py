@@ -7,12 +7,12 @@ from rich.table import Table
 from rich.text import Text
 
 from command_line.options import PathOption
+from orchestrator.commands.console import console
 from orchestrator.commands.store_option import store_option
-from orchestrator.console import console
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.report.pictures import kept_pictures
 from orchestrator.report.run import Run, read_run
-from orchestrator.run_folder import RunFolder
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.pictures import kept_pictures
 
 
 @click.command(name="runs")

@@ -26,9 +26,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import MetricError
+from orchestrator.experiment.grid import CONTROL, Cell
 from orchestrator.metrics.intervals import CONFIDENCE, Interval
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.protocol import CONTROL, Cell
 
 Values = NDArray[np.float64]
 

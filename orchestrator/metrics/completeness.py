@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.protocol import Cell, Grid
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import MetricError
+from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.observation import Observation, Outcome
-from orchestrator.protocol import Cell
 
 MISSING, NO_FACE, BEYOND = -2, -1, 0  # in place of a rank
 MOST_CANDIDATES = np.iinfo(np.int16).max

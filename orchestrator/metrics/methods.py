@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import holm, mcnemar_exact
 from orchestrator.metrics.psr import Difference, difference_of
-from orchestrator.protocol import Cell, Grid
 
 
 @dataclass(frozen=True)

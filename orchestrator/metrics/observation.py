@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.errors import MetricError
-from orchestrator.protocol import Cell
+from orchestrator.experiment.grid import Cell
 
 
 class Outcome(StrEnum):

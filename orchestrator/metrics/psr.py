@@ -3,26 +3,19 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from functools import partial
 
 import numpy as np
 
 from orchestrator.errors import MetricError
+from orchestrator.experiment.grid import CONTROL, NOISE, Cell
+from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.intervals import Interval, PairedCounts, newcombe, paired_difference, wilson
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
-from orchestrator.protocol import CONTROL, NOISE, Cell
 
 Observed = Mapping[str, Observation]  # by probe
-
-
-class IntervalKind(StrEnum):
-    """What the 95 % interval of a rate holds for."""
-
-    WILSON = "wilson"  # an N that was fixed beforehand
-    CONFIDENCE_SEQUENCE = "confidence sequence"  # every N at which it was looked at, all at once
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from orchestrator.experiment.grid import Grid
 from orchestrator.metrics.psr import CellResult
-from orchestrator.protocol import Grid
 
 HIGH = 95.0  # percent: what the paper calls highly protective (section IV-C)
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.psr import CellResult
-from orchestrator.protocol import Cell, Grid
 
 
 def transfer_matrix(

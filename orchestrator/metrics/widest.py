@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.protocol import Cell, Grid
 
 
 class Widest(NamedTuple):

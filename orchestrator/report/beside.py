@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InputError
-from orchestrator.protocol import Reading
+from orchestrator.experiment.grid import Reading
 from orchestrator.report.comparison import differing
 from orchestrator.report.run import Run
 

@@ -22,13 +22,13 @@ from enum import StrEnum
 
 import numpy as np
 
+from orchestrator.experiment.grid import EMBEDDED_MODELS, METHODS, MODELS, NOISE, Cell, Grid
 from orchestrator.metrics.averages import Average, average_difference, average_psr, trigger_difference
 from orchestrator.metrics.intervals import CONFIDENCE
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import tally
 from orchestrator.metrics.psr import difference_of
 from orchestrator.metrics.threshold import HIGH
-from orchestrator.protocol import EMBEDDED_MODELS, METHODS, MODELS, NOISE, Cell, Grid
 from orchestrator.report.sentences import PAPERS_EPSILON, PAPERS_K, counted, headline_k, limits, listed, signed, title
 
 FAMILIES = {**dict(zip(MODELS, MODELS, strict=True)), **dict(zip(EMBEDDED_MODELS, MODELS, strict=True))}

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.differences import differences
 from orchestrator.errors import InputError
-from orchestrator.manifest import reading_of
+from orchestrator.experiment.differences import differences
+from orchestrator.experiment.grid import Cell
+from orchestrator.experiment.manifest import reading_of
 from orchestrator.metrics.intervals import PairedCounts
 from orchestrator.metrics.psr import Difference, Rate
-from orchestrator.protocol import Cell
 from orchestrator.report.run import BINDING, Run
 
 

@@ -13,23 +13,23 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from orchestrator.figures.cloak_examples import cloak_examples
-from orchestrator.figures.detection import detection
-from orchestrator.figures.psr_curves import psr_curves
-from orchestrator.figures.save import save, title
-from orchestrator.figures.tradeoff import QualityPoint, tradeoff
-from orchestrator.figures.transfer import transfer
+from orchestrator.experiment.grid import CloakKey, Storage
 from orchestrator.metrics.psr import CellResult
-from orchestrator.protocol import CloakKey, Storage
-from orchestrator.quality import cloak_quality
+from orchestrator.report.console_tables import title as title_of
+from orchestrator.report.figures.cloak_examples import cloak_examples
+from orchestrator.report.figures.detection import detection
+from orchestrator.report.figures.psr_curves import psr_curves
+from orchestrator.report.figures.save import save, title
+from orchestrator.report.figures.tradeoff import QualityPoint, tradeoff
+from orchestrator.report.figures.transfer import transfer
 from orchestrator.report.gallery import data_uri
-from orchestrator.report.pictures import PREFIX, absence, keeps_pictures
+from orchestrator.report.quality import cloak_quality
 from orchestrator.report.run import Run
-from orchestrator.run_folder import RunFolder
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.pictures import PREFIX, absence, keeps_pictures
 from orchestrator.store import CloakQuality, Store
-from orchestrator.tables import title as title_of
 from rpc.errors import ServiceError
-from rpc.images import ImageLimits, decode_image
+from rpc.images.decoding import ImageLimits, decode_image
 
 MOST_MEASURED = 100  # subjects, whose cloaks' quality is measured: a hundredth of a second a cloak
 PAGE_JPEG_QUALITY = 88  # of figures made of pictures, on the page; their files are as they are

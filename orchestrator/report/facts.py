@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.metrics.psr import IntervalKind
+from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, NOT_STATED, Grid, Reading
+from orchestrator.experiment.intervals import IntervalKind
+from orchestrator.faces.synthetic import PREFIX
 from orchestrator.metrics.widest import widest
-from orchestrator.protocol import EMBEDDED_MODELS, MODELS, NOT_STATED, Grid, Reading
+from orchestrator.report.console_tables import title
 from orchestrator.report.run import Run
 from orchestrator.report.tables import Column, Table, Value, method_title
-from orchestrator.synthetic import PREFIX
-from orchestrator.tables import title
 
 NAMES_SHOWN = 20  # of identities, of one reason; the manifest has all
 DIGITS = 12  # of a digest

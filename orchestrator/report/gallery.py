@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from orchestrator.experiment.grid import CONTROL, NOISE, Cell, CloakKey, Storage
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE
-from orchestrator.protocol import CONTROL, NOISE, Cell, CloakKey, Storage
-from orchestrator.report.pictures import absence, keeps_pictures
+from orchestrator.report.console_tables import title
 from orchestrator.report.run import Run
 from orchestrator.report.tables import method_title
-from orchestrator.run_folder import RunFolder
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.pictures import absence, keeps_pictures
 from orchestrator.store import Store
-from orchestrator.tables import title
 
 MOST_SUBJECTS = 3
 MOST_BYTES = 3_000_000  # of pictures, so that the page opens quickly; one subject is always shown

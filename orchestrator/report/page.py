@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from orchestrator.report.drawing import Drawing
 from orchestrator.report.facts import Fact, Notice, Reproduction
 from orchestrator.report.gallery import Gallery
-from orchestrator.report.pictures import BEGIN, END
 from orchestrator.report.tables import Table
+from orchestrator.run_folder.pictures import BEGIN, END
 
 SECTIONS = (
     ("answers", "Answers"),

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.differences import differences
 from orchestrator.errors import InputError
-from orchestrator.manifest import FORMAT, caveat_of, digest_of, interval_kind_of, reading_of
+from orchestrator.experiment.differences import differences
+from orchestrator.experiment.grid import NO_FACE_IS_PROTECTED, Grid
+from orchestrator.experiment.intervals import IntervalKind
+from orchestrator.experiment.manifest import FORMAT, caveat_of, digest_of, interval_kind_of, reading_of
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.metrics.psr import IntervalKind
-from orchestrator.protocol import NO_FACE_IS_PROTECTED, Grid
-from orchestrator.run_folder import RunFolder
+from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store import NoStoreError, Store
 from orchestrator.store.location import shown
 

@@ -8,13 +8,13 @@ picked after the fact, and each interval is its cell's own.
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.mcnemar import Tally, tally
 from orchestrator.metrics.methods import PairedMethods
 from orchestrator.metrics.psr import CellResult, Rate
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
-from orchestrator.protocol import CONTROL, NOISE, Cell, Grid
-from orchestrator.tables import TITLES
+from orchestrator.report.console_tables import TITLES
 
 PAPERS_K = 25  # where the paper reads BIM against ILLC
 PAPERS_EPSILON = 32  # levels: above it, the paper finds, cloaks protect from other models

@@ -3,14 +3,20 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
+from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.methods import PairedMethods
-from orchestrator.metrics.psr import CellResult, Difference, IntervalKind, Rate, interval_kind
+from orchestrator.metrics.psr import (
+    CellResult,
+    Difference,
+    Rate,
+    interval_kind,
+)
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
 from orchestrator.metrics.transfer import transfer_matrix
-from orchestrator.protocol import CONTROL, NOISE, Cell, Grid
 from orchestrator.report.claims import Claim
-from orchestrator.tables import title as title_of
+from orchestrator.report.console_tables import title as title_of
 
 ABSENT = "–"  # nothing was observed
 INTERVALS = {

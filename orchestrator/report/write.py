@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.experiment.grid import METHODS, Grid
 from orchestrator.metrics.methods import PairedMethods, compare_methods
 from orchestrator.metrics.psr import CellResult, results_of
-from orchestrator.protocol import METHODS, Grid
-from orchestrator.psr_csv import psr_csv
 from orchestrator.report import facts, tables
 from orchestrator.report.beside import Beside
 from orchestrator.report.claims import claims
@@ -17,10 +16,11 @@ from orchestrator.report.data import write_observations
 from orchestrator.report.drawing import Drawings, drawings
 from orchestrator.report.gallery import gallery
 from orchestrator.report.page import File, Page, rendered
-from orchestrator.report.pictures import picture_figures
+from orchestrator.report.psr_csv import psr_csv
 from orchestrator.report.run import Run
 from orchestrator.report.sentences import headline_k, headlines
-from orchestrator.run_folder import write_whole
+from orchestrator.run_folder.folder import write_whole
+from orchestrator.run_folder.pictures import picture_figures
 from orchestrator.store import Store
 
 THRESHOLD_KS = (1, 5, 25)  # of the paper's figures

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, and_, select, update
 
-from orchestrator.clients import Cloak
+from orchestrator.experiment.grid import Cell, CloakKey
+from orchestrator.experiment.records import Cloak
 from orchestrator.metrics.observation import Observation
-from orchestrator.protocol import Cell, CloakKey
 from orchestrator.store.database import insert
 from orchestrator.store.errors import StoreConflictError
 from orchestrator.store.records import CloakQuality, Failure, Fate, LosslessControl, Subject

@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import QueuePool
 from sqlalchemy.schema import Table
 
-from orchestrator.circuit import PATIENCE_SECONDS
+from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.store.errors import StoreError, StoreUnavailableError
 from orchestrator.store.faults import LOCK_SECONDS, explained, is_of_everything, is_passing
 from orchestrator.store.location import located, shown
@@ -45,7 +45,7 @@ class Database:
         self,
         location: Path | str,
         *,
-        patience: float = PATIENCE_SECONDS,
+        patience: float = OUTAGE_TIMEOUT_SECONDS,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Connects to nothing yet. `patience`: seconds that a server may be away; `note`: see `Patience`.

@@ -3,9 +3,9 @@
 import numpy as np
 from sqlalchemy import Connection, Select, case, func, select
 
+from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.matrix import BEYOND, NO_FACE, RankMatrix
 from orchestrator.metrics.observation import Outcome
-from orchestrator.protocol import Cell
 from orchestrator.store.schema import observations
 
 ROWS_AT_ONCE = 50_000  # of observations, while they become an array

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from orchestrator.protocol import CloakKey
+from orchestrator.experiment.grid import CloakKey
 
 
 class Fate(StrEnum):

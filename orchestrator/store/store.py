@@ -11,11 +11,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, exists, func, select, update
 
-from orchestrator.circuit import PATIENCE_SECONDS
-from orchestrator.clients import Cloak
+from orchestrator.experiment.grid import Cell, CloakKey
+from orchestrator.experiment.records import Cloak
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation, Outcome
-from orchestrator.protocol import Cell, CloakKey
+from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.store import changes
 from orchestrator.store.changes import Change
 from orchestrator.store.database import Database
@@ -56,7 +56,7 @@ class Store:
         *,
         run: str,
         make: bool = True,
-        patience: float = PATIENCE_SECONDS,
+        patience: float = OUTAGE_TIMEOUT_SECONDS,
         lease_seconds: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.time,
         note: Callable[[str], None] = lambda _: None,

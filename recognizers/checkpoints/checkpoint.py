@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recognizers.architectures import architectures
 from recognizers.checkpoints.container import Container, read_container
-from recognizers.checkpoints.layout import Layout
 from recognizers.checkpoints.published import PUBLISHED
 from recognizers.checkpoints.wrappers import Where, location, without_prefixes
 from recognizers.errors import CheckpointError, blaming, shorten, some
 from recognizers.memory import memory_advice
-from recognizers.network import Network
+from recognizers.networks.architectures import architectures
+from recognizers.networks.layout import Layout
+from recognizers.networks.network import Network
 
 
 @dataclass(frozen=True)

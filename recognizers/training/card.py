@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from recognizers.checkpoints.checkpoint import file_sha256
-from recognizers.model_card import card_path
+from recognizers.checkpoints.model_card import card_path
 from recognizers.training.held_out import Accuracy
 from recognizers.training.loop import Classifier, EpochResult, Recipe
 

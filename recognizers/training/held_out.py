@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recognizers.extraction import FaceDetector, crop, extract_face
-from recognizers.recognizer import Recognizer
+from recognizers.networks.recognizer import Recognizer
 from recognizers.training.photographs import FacePhotograph
 
 JPEG_QUALITY = 95  # the protocol's

@@ -12,9 +12,9 @@ from torch.nn.functional import cross_entropy
 from torch.utils.data import DataLoader
 
 from recognizers.errors import RecognizerError
-from recognizers.head import LinearHead
-from recognizers.label_set import LabelSet
-from recognizers.network import Network
+from recognizers.networks.head import LinearHead
+from recognizers.networks.label_set import LabelSet
+from recognizers.networks.network import Network
 from recognizers.training.augmentation import AugmentedFaces
 from recognizers.training.photographs import FacePhotograph
 

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.method import Control
-from rpc.images import encode_png
-from tests.contract.services import serving_protector
-from tests.engines import METHODS
-from tests.networks import probe
+from rpc.images.decoding import encode_png
+from tests.support.engines import METHODS
+from tests.support.networks import probe
+from tests.support.services import serving_protector
 
 
 class Raising(BasicIterativeMethod):

@@ -18,19 +18,25 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from invader_service.ledger import QueryLedger
-from orchestrator.clients import CLASSIFY_SECONDS, CRAFT_SECONDS, Cloak, InvaderClient, ProtectorClient
 from orchestrator.doctor.finding import Verdict
 from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import ServiceChangedError, UnreachableServiceError
-from orchestrator.offers import LIST_SECONDS
-from orchestrator.protocol import Storage
+from orchestrator.experiment.grid import Storage
+from orchestrator.experiment.records import Cloak
+from orchestrator.services.clients import (
+    CLASSIFY_SECONDS,
+    CRAFT_SECONDS,
+    InvaderClient,
+    ProtectorClient,
+)
+from orchestrator.services.model_catalogue import LIST_SECONDS
 from rpc.interceptor import wrapped
 from rpc.offer import offer_of, received_offer, send_offer
-from tests.contract.fakes import FakeInvader, FakeProtector, Shown
-from tests.contract.services import serving_invader, serving_protector
-from tests.drawn_faces import jpeg
-from tests.networks import probe
-from tests.tcp_proxy import TcpProxy, Way, tcp_proxy
+from tests.support.drawn_faces import jpeg
+from tests.support.fakes import FakeInvader, FakeProtector, Shown
+from tests.support.networks import probe
+from tests.support.services import serving_invader, serving_protector
+from tests.support.tcp_proxy import TcpProxy, Way, tcp_proxy
 
 SECONDS = 60.0  # until a test that hangs fails
 A_CLOAK = 20_000  # bytes, so that a row is more than one network packet

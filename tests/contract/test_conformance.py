@@ -7,29 +7,29 @@ from typing import Any
 import pytest
 from deid.invader.v1 import invader_pb2
 
+from conformance.catalogue import INVADER_CHECKS, KNOWN, PROTECTOR_CHECKS
+from conformance.check import Check, Outcome, Verdict
+from conformance.examination import Choice, examine_invader, examine_protector
+from conformance.invader.service import SERVICE, Invader
+from conformance.suite import run_checks
+from conformance.wire import Wire
 from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
-from orchestrator.conformance.catalogue import INVADER_CHECKS, KNOWN, PROTECTOR_CHECKS
-from orchestrator.conformance.check import Check, Outcome, Verdict
-from orchestrator.conformance.examination import Choice, examine_invader, examine_protector
-from orchestrator.conformance.invader.service import SERVICE, Invader
-from orchestrator.conformance.suite import run_checks
-from orchestrator.conformance.wire import Wire
-from orchestrator.connection import Connection
-from orchestrator.face_folder import FaceFolder, read_face_folder
-from protector_service.admission import Admission
+from orchestrator.faces.folder import FaceFolder, read_face_folder
+from orchestrator.services.connection import Connection
+from protector_service.capacity import Admission
 from rpc.certificates import Authority
 from rpc.errors import ServiceError, invalid_argument
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.tls import TlsMaterial
-from tests.contract.conformance_tables import DOCUMENT, with_tables
-from tests.contract.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
-from tests.contract.mutants import MUTANTS, Mutant
-from tests.contract.services import serving_invader, serving_protector
-from tests.drawn_faces import jpeg
-from tests.networks import probe
-from tests.unit.rpc.certificates import material
+from tests.support.certificates import material
+from tests.support.conformance_tables import DOCUMENT, with_tables
+from tests.support.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
+from tests.support.drawn_faces import jpeg
+from tests.support.mutants import MUTANTS, Mutant
+from tests.support.networks import probe
+from tests.support.services import serving_invader, serving_protector
 
 AUTHORITY = Authority.create()
 PASSED, FAILED, NOT_APPLICABLE = Verdict.PASSED, Verdict.FAILED, Verdict.NOT_APPLICABLE
@@ -127,7 +127,7 @@ def test_every_check_catches_a_mutant() -> None:
 
 def test_the_documentation_s_tables_are_those_of_the_suite() -> None:
     document = DOCUMENT.read_text(encoding="utf-8")
-    assert document == with_tables(document), "run python -m tests.contract.conformance_tables"
+    assert document == with_tables(document), "run python -m tests.support.conformance_tables"
     assert document.count("<!-- end of ") == 2
 
 

@@ -9,13 +9,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from orchestrator.conformance.subjects import Subject, subjects
-from orchestrator.face_folder import read_face_folder
+from conformance.subjects import Subject, subjects
+from orchestrator.faces.folder import read_face_folder
 from rpc.certificates import Authority
-from tests.contract.conforming import ConformingInvader, ConformingProtector
-from tests.contract.mutants_protector import OneLevelOver
 from tests.contract.test_conformance import write_faces
-from tests.unit.rpc.certificates import material, written
+from tests.support.certificates import material, written
+from tests.support.conforming import ConformingInvader, ConformingProtector
+from tests.support.mutants_protector import OneLevelOver
 
 
 @pytest.fixture

@@ -14,21 +14,21 @@ from deid.protector.v1 import protector_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
+from conformance import wire
+from conformance.check import Verdict
+from conformance.examination import Choice
+from conformance.protector.storage import _faults, _twice
+from conformance.refusal import refusal_of
+from conformance.refusing import NOT_PARSED, TOO_LARGE, Expected, faults
 from invader_service.rate_limit import RateLimit
-from orchestrator.conformance import wire
-from orchestrator.conformance.check import Verdict
-from orchestrator.conformance.examination import Choice
-from orchestrator.conformance.protector.storage import _faults, _twice
-from orchestrator.conformance.refusal import refusal_of
-from orchestrator.conformance.refusing import NOT_PARSED, TOO_LARGE, Expected, faults
-from orchestrator.face_folder import FaceFolder, read_face_folder
+from orchestrator.faces.folder import FaceFolder, read_face_folder
 from rpc.errors import RATE_LIMITED, ServiceError, busy
-from rpc.images import ImageLimits, encode_jpeg, encode_png
-from tests.contract.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
-from tests.contract.mutants_invader import LosesThePlacesOfCancelledCalls
-from tests.contract.services import serving_invader
+from rpc.images.decoding import ImageLimits, encode_jpeg, encode_png
 from tests.contract.test_conformance import invader_outcomes, others, protector_outcomes, write_faces
-from tests.networks import probe
+from tests.support.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
+from tests.support.mutants_invader import LosesThePlacesOfCancelledCalls
+from tests.support.networks import probe
+from tests.support.services import serving_invader
 
 
 @pytest.fixture(scope="module")

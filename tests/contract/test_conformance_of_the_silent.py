@@ -10,18 +10,18 @@ import pytest
 from deid.invader.v1 import invader_pb2
 from deid.protector.v1 import protector_pb2
 
-from orchestrator.conformance import wire
-from orchestrator.conformance.catalogue import PROTECTOR_CHECKS
-from orchestrator.conformance.check import LONGEST_EVIDENCE, Outcome, Verdict, none_wrong
-from orchestrator.conformance.examination import Choice
-from orchestrator.conformance.show import as_junit
-from orchestrator.conformance.suite import MOST_UNANSWERED
+from conformance import wire
+from conformance.catalogue import PROTECTOR_CHECKS
+from conformance.check import LONGEST_EVIDENCE, Outcome, Verdict, none_wrong
+from conformance.examination import Choice
+from conformance.show import as_junit
+from conformance.suite import MOST_UNANSWERED
 from orchestrator.errors import UnusableServiceError
-from orchestrator.face_folder import FaceFolder, read_face_folder
+from orchestrator.faces.folder import FaceFolder, read_face_folder
 from rpc.errors import BUSY, ServiceError, invalid_argument
 from rpc.server import Server
-from tests.contract.conforming import ConformingInvader, ConformingProtector, Context, Pixels
 from tests.contract.test_conformance import LONG, invader_outcomes, protector_outcomes, write_faces
+from tests.support.conforming import ConformingInvader, ConformingProtector, Context, Pixels
 
 Request = protector_pb2.CraftRequest
 Responses = AsyncIterator[protector_pb2.CraftResponse]

@@ -13,20 +13,20 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from PIL import Image
 
-from orchestrator.conformance.catalogue import KNOWN, PROTECTOR_CHECKS
-from orchestrator.conformance.check import Check, Failed, Verdict, check, none_wrong
-from orchestrator.conformance.containers import further
-from orchestrator.conformance.pictures import bombs, seen, upright
-from orchestrator.conformance.refusal import Refusal, refusal_of
-from orchestrator.conformance.show import as_junit
-from orchestrator.conformance.suite import chosen, run_checks
-from orchestrator.conformance.texts import unclean
-from orchestrator.conformance.unknown_fields import unknown_fields
+from conformance.catalogue import KNOWN, PROTECTOR_CHECKS
+from conformance.check import Check, Failed, Verdict, check, none_wrong
+from conformance.containers import further
+from conformance.pictures import bombs, seen, upright
+from conformance.refusal import Refusal, refusal_of
+from conformance.show import as_junit
+from conformance.suite import chosen, run_checks
+from conformance.texts import unclean
+from conformance.unknown_fields import unknown_fields
 from orchestrator.errors import InputError
 from rpc.errors import ServiceError, busy, invalid_argument, not_found, too_slow
-from rpc.images import ImageLimits, decode_image, encode_jpeg, encode_png
+from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg, encode_png
 from rpc.status import trailers_of
-from tests.networks import probe
+from tests.support.networks import probe
 
 
 def refusal(text: str) -> Refusal:

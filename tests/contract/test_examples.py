@@ -16,10 +16,10 @@ from google.rpc.error_details_pb2 import BadRequest
 from grpc_status import rpc_status
 from torch import nn
 
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.server import LISTENING, Server
-from tests.drawn_faces import jpeg
-from tests.networks import probe
+from tests.support.drawn_faces import jpeg
+from tests.support.networks import probe
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 IDENTITIES = ["Ann Lee", "Bob", "Zoë Núñez", "one\u2028two"]

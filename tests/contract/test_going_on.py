@@ -11,9 +11,9 @@ from deid.protector.v1 import protector_pb2
 
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
 from orchestrator.report.run import read_run
-from orchestrator.run_folder import RunFolder
-from tests.contract.fakes import Context, FakeProtector, Fault, Shown, is_for_lossless_control
+from orchestrator.run_folder.folder import RunFolder
 from tests.contract.test_orchestrator_against_fakes import IDENTITIES, Bench, draw, observed
+from tests.support.fakes import Context, FakeProtector, Fault, Shown, is_for_lossless_control
 
 SHORT = "d"
 Responses = AsyncIterator[protector_pb2.CraftResponse]
@@ -117,7 +117,7 @@ async def test_an_invader_that_always_says_later_ends_the_run_when_its_patience_
 
 
 async def test_a_run_that_ends_asks_no_other_question(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.subject.CLASSIFICATIONS_IN_FLIGHT", 1)
+    monkeypatch.setattr("orchestrator.session.subject.CLASSIFICATIONS_IN_FLIGHT", 1)
     invader = bench.invader
     invader.hold = lambda shown: True  # the one place is taken for good
 

@@ -12,11 +12,11 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from torch import Tensor
 
 from invader_service.ranking import ranked
-from recognizers.extraction_rule import EXTRACTION_RULE
+from recognizers.extraction import EXTRACTION_RULE
 from rpc.status import received
-from tests.contract.services import INVADER, Serving, serving_invader, serving_protector, small_recognizer
-from tests.drawn_faces import jpeg
-from tests.networks import SmallRecognizer, decoded, probe
+from tests.support.drawn_faces import jpeg
+from tests.support.networks import SmallRecognizer, decoded, probe
+from tests.support.services import INVADER, Serving, serving_invader, serving_protector, small_recognizer
 
 BAD = "INVALID_ARGUMENT"
 IMAGE = jpeg(probe(side=64))

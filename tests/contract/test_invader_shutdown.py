@@ -20,14 +20,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from invader_service import serve
+from invader_service.access_policy import Terms
 from invader_service.config import InvaderSettings
-from invader_service.terms import Terms
 from recognizers.device import PreparedDevice
 from recognizers.errors import RecognizerError
 from recognizers.extraction import Face
-from tests.contract.services import INVADER, CentreDetector, small_recognizer
-from tests.drawn_faces import jpeg
-from tests.networks import probe
+from tests.support.drawn_faces import jpeg
+from tests.support.networks import probe
+from tests.support.services import INVADER, CentreDetector, small_recognizer
 from tests.unit.rpc.test_healthcheck import free_port
 
 IMAGE = jpeg(probe(side=64))

@@ -21,17 +21,17 @@ from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from invader_service.servicer import LOOPBACK_CLIENT
-from orchestrator.clients import InvaderClient
 from orchestrator.errors import ServiceGoneError
+from orchestrator.services.clients import InvaderClient
 from recognizers.extraction import Face
 from rpc.certificates import Authority
 from rpc.channel import open_channel
 from rpc.errors import RATE_LIMITED, ServiceError
 from rpc.status import ReceivedError, received
-from tests.contract.services import CentreDetector, serving_invader
-from tests.drawn_faces import jpeg
-from tests.networks import probe
-from tests.unit.rpc.certificates import material
+from tests.support.certificates import material
+from tests.support.drawn_faces import jpeg
+from tests.support.networks import probe
+from tests.support.services import CentreDetector, serving_invader
 
 IMAGE = jpeg(probe(side=64))
 BLANK = jpeg(np.full((64, 64, 3), 90, dtype=np.uint8))

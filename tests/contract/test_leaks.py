@@ -27,10 +27,12 @@ from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from invader_service.servicer import Context, InvaderServicer
 from rpc.errors import NOT_FOUND, ServiceError
-from rpc.images import encode_png
-from tests.contract.canaries import Canary, found
-from tests.contract.eavesdropping import Eavesdropper, service_log
-from tests.contract.secretive import (
+from rpc.images.decoding import encode_png
+from tests.support.canaries import Canary, found
+from tests.support.drawn_faces import jpeg
+from tests.support.eavesdropping import Eavesdropper, service_log
+from tests.support.networks import probe
+from tests.support.secretive import (
     CANARIES,
     DETECTOR_FAILS,
     FOLDER,
@@ -40,9 +42,7 @@ from tests.contract.secretive import (
     load_secretive,
     write_checkpoint,
 )
-from tests.contract.services import INVADER, serving_invader
-from tests.drawn_faces import jpeg
-from tests.networks import probe
+from tests.support.services import INVADER, serving_invader
 
 CALLS = 1000
 AT_A_TIME = 4

@@ -10,10 +10,10 @@ from pathlib import Path
 import grpc
 import pytest
 
-from orchestrator.attempts import ATTEMPTS
-from orchestrator.protocol import Storage
-from tests.contract.fakes import Fault, Shown
+from orchestrator.experiment.grid import Storage
+from orchestrator.services.retries import ATTEMPTS
 from tests.contract.test_orchestrator_against_fakes import CLOAKS, IDENTITIES, Bench, draw, manifest, observed
+from tests.support.fakes import Fault, Shown
 
 ONCE = {(identity, "facenet"): 1 for identity in "abcd"}
 CONTROLS = {Shown(identity, "facenet", "none", 0).encoded() for identity in "abcd"}

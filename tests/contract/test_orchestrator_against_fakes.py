@@ -26,19 +26,19 @@ from deid.protector.v1 import protector_pb2
 from PIL import Image
 from rich.console import Console
 
-from orchestrator.attempts import ATTEMPTS
-from orchestrator.conclusion import Finished, show
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
-from orchestrator.evaluate import ServiceChoice, evaluate
-from orchestrator.face_folder import FaceFolder, PhotoFile, read_face_folder
-from orchestrator.faces import Photo
-from orchestrator.planning import Wish
-from orchestrator.protocol import Storage
+from orchestrator.experiment.grid import Storage
+from orchestrator.faces.data_set import Photo
+from orchestrator.faces.folder import FaceFolder, PhotoFile, read_face_folder
+from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.report.run import read_run
-from orchestrator.run_folder import RunFolder
-from orchestrator.synthetic import read_synthetic_faces
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.services.retries import ATTEMPTS
+from orchestrator.session.evaluate import ServiceChoice, evaluate
+from orchestrator.session.planning import Wish
+from orchestrator.session.summary import Finished, show
 from synthetic_faces import Population
-from tests.contract.fakes import FakeInvader, FakeProtector, Fault, Shown, label_set_sha256
+from tests.support.fakes import FakeInvader, FakeProtector, Fault, Shown, label_set_sha256
 
 IDENTITIES = ("a", "b", "c", "d", "e", "f", "g", "h")
 NO_FACE = 0
@@ -452,7 +452,7 @@ async def test_a_cloak_that_is_too_large_for_this_side_does_not_speak_against_th
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rpc.channel._MOST_BYTES", 2000)
-    monkeypatch.setattr("orchestrator.attempts.ATTEMPTS", 1)
+    monkeypatch.setattr("orchestrator.services.retries.ATTEMPTS", 1)
     bench.protector.alter = lambda response: enlarge(response)
     evaluated = await bench.evaluate(allow_incomplete=True, subjects=1)
     assert evaluated.outcome["replaced"] == {}, evaluated.printed
@@ -766,7 +766,7 @@ async def test_a_label_set_that_two_models_share_is_fetched_once(bench: Bench) -
 
 
 async def test_a_label_set_that_is_not_the_one_stated_is_refused(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.contract.fakes.label_set_sha256", lambda identities: "0" * 64)
+    monkeypatch.setattr("tests.support.fakes.label_set_sha256", lambda identities: "0" * 64)
     message = await bench.fails(UnusableServiceError)
     assert "the identities of facenet do not have the digest it states" in message
 
@@ -789,7 +789,7 @@ async def test_what_a_running_service_lacks_is_told_before_another_is_started_or
     def start(*_: object, **__: object) -> None:
         raise AssertionError("a service was started")
 
-    monkeypatch.setattr("orchestrator.evaluate.child_service", start)
+    monkeypatch.setattr("orchestrator.session.evaluate.child_service", start)
     async with bench.protector.serving() as protector, bench.invader.serving() as invader:
         with pytest.raises(InputError, match=f"^{said}"):
             await evaluate(
@@ -972,7 +972,7 @@ async def test_a_failed_classification_is_asked_again(bench: Bench, code: grpc.S
 async def test_an_invader_that_stumbles_for_a_moment_costs_no_observation(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.attempts.FIRST_WAIT_SECONDS", 0.2)  # 0.7 s at least, of all waits together
+    monkeypatch.setattr("orchestrator.services.retries.FIRST_WAIT_SECONDS", 0.2)  # 0.7 s at least, of all waits together
     until: list[float] = []
 
     def stumbles(shown: Shown, time: int) -> Fault | None:

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from orchestrator.clients import InvaderClient, ProtectorClient
 from orchestrator.doctor.finding import Verdict
 from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
+from orchestrator.services.clients import InvaderClient, ProtectorClient
 from rpc.certificates import Authority
 from rpc.tls import TlsMaterial
-from tests.contract.services import serving_invader, serving_protector
-from tests.unit.rpc.certificates import expired, material, of_elsewhere
+from tests.support.certificates import expired, material, of_elsewhere
+from tests.support.services import serving_invader, serving_protector
 
 AUTHORITY, OTHER = Authority.create(), Authority.create()
 SERVER = material(AUTHORITY, "invader", server=True)

@@ -17,11 +17,11 @@ import recognizers.__main__
 import rpc.certificates
 import synthetic_faces.__main__
 from command_line.output import OUTPUT_LOST
-from recognizers import embedded
-from tests.contract.fakes import FakeInvader, FakeProtector
+from recognizers.checkpoints import embedded
 from tests.contract.test_orchestrator_against_fakes import IDENTITIES, write_photo
-from tests.output import ASCII, CLOSED, FULL, HEAD, LATIN, standard_output
-from tests.unit.orchestrator.reported import make_run
+from tests.support.fakes import FakeInvader, FakeProtector
+from tests.support.output import ASCII, CLOSED, FULL, HEAD, LATIN, standard_output
+from tests.support.reported import make_run
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.clients import InvaderClient, ProtectorClient
 from orchestrator.errors import InputError
-from orchestrator.manifest import Plan
-from orchestrator.planning import Wish, make_plan
-from orchestrator.protocol import Storage
-from orchestrator.synthetic import read_synthetic_faces
-from tests.contract.fakes import FakeInvader, FakeProtector
+from orchestrator.experiment.grid import Storage
+from orchestrator.experiment.manifest import Plan
+from orchestrator.faces.synthetic import read_synthetic_faces
+from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.session.planning import Wish, make_plan
+from tests.support.fakes import FakeInvader, FakeProtector
 
 FACES = read_synthetic_faces("synthetic:identities=25,photographs=1")
 IDENTITIES = tuple(sorted(FACES.identities))

@@ -16,14 +16,14 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from torch import Tensor
 
-from protector_service.admission import Admission
 from protector_service.call import Call
-from recognizers.extraction_rule import EXTRACTION_RULE
+from protector_service.capacity import Admission
+from recognizers.extraction import EXTRACTION_RULE
 from rpc.status import received
-from tests.contract.services import PROTECTOR, Serving, serving_protector, small_recognizer
-from tests.drawn_faces import jpeg
-from tests.engines import METHODS
-from tests.networks import SmallRecognizer, probe
+from tests.support.drawn_faces import jpeg
+from tests.support.engines import METHODS
+from tests.support.networks import SmallRecognizer, probe
+from tests.support.services import PROTECTOR, Serving, serving_protector, small_recognizer
 
 PHOTO = jpeg(probe(side=64))
 BLANK = jpeg(np.full((64, 64, 3), 90, dtype=np.uint8))

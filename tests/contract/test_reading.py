@@ -14,13 +14,13 @@ from PIL import Image
 
 from invader_service.ranking import ranked
 from orchestrator.errors import InputError
-from orchestrator.protocol import Reading
+from orchestrator.experiment.grid import Reading
 from recognizers.extraction import Face, crop, extract_face
-from rpc.images import encode_png
+from rpc.images.decoding import encode_png
 from rpc.status import received
-from tests.contract.services import CentreDetector, Serving, serving_invader, small_recognizer
 from tests.contract.test_orchestrator_against_fakes import Bench, manifest
-from tests.networks import probe
+from tests.support.networks import probe
+from tests.support.services import CentreDetector, Serving, serving_invader, small_recognizer
 
 DETECTED, WHOLE = invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE
 

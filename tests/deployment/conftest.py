@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment.deployment import Deployment, deployed
+from tests.support.deployment import Deployment, deployed
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.deployment.deployment import SERVICES, Deployment
+from tests.support.deployment import SERVICES, Deployment
 
 pytestmark = pytest.mark.deployment
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment.deployment import Deployment
+from tests.support.deployment import Deployment
 
 SUBJECTS = 2
 QUESTION = ("--subjects", str(SUBJECTS))

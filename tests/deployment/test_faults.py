@@ -12,10 +12,10 @@ import pytest
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from tests.deployment.deployment import CALL_SECONDS, SERVICES, Deployment
-from tests.faults.kinds import FROZEN_SECONDS
-from tests.faults.observed import Observed, differences, observed
-from tests.faults.stage import GRID
+from tests.support.deployment import CALL_SECONDS, SERVICES, Deployment
+from tests.support.faults.kinds import FROZEN_SECONDS
+from tests.support.faults.observed import Observed, differences, observed
+from tests.support.faults.stage import GRID
 
 FETCH = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "tar", "orchestrator", "-C", "/runs", "-c")
 AUDITED = "print(sum(1 for _ in open('/ledger/audit.jsonl')))"

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.deployment.deployment import ORCHESTRATOR_IMAGE, ROOT, SERVICES, Deployment
+from tests.support.deployment import ORCHESTRATOR_IMAGE, ROOT, SERVICES, Deployment
 
 REQUESTS = 1000  # to each service
 PORTS = {"protector": 50051, "invader": 50052}
@@ -13,7 +13,7 @@ import asyncio, json
 from pathlib import Path
 from rpc.certificates import files_in
 from rpc.tls import read_tls
-from tests import hostile
+from tests.support import hostile
 
 tls = read_tls(files_in(Path("/certificates/orchestrator")))
 target = hostile.{target}

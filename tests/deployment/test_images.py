@@ -4,7 +4,7 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from tests.deployment.deployment import SERVICES, Deployment
+from tests.support.deployment import SERVICES, Deployment
 
 PROGRAMS = ("orchestrator", *SERVICES)
 OWN = {

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.deployment.deployment import ORCHESTRATOR_IMAGE, SERVICES, Deployment
+from tests.support.deployment import ORCHESTRATOR_IMAGE, SERVICES, Deployment
 
 PORTS = {"protector": 50051, "invader": 50052}
 

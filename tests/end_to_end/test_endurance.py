@@ -10,8 +10,8 @@ from typing import Any
 from deid.protector.v1 import protector_pb2
 
 from tests.conftest import Tell
-from tests.contract.fakes import FakeInvader, FakeProtector
-from tests.unit.orchestrator.plans import write_faces
+from tests.support.fakes import FakeInvader, FakeProtector
+from tests.support.plans import write_faces
 
 SUBJECTS, SETTLED_AFTER = 2_000, 200
 MOST_GROWTH = 1.2

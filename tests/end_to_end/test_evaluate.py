@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from recognizers.facenet import FaceNet
-from recognizers.resnet50 import ResNet50
-from tests.drawn_faces import draw_face, write_data_set
-from tests.networks import calibrated, knowing, write_checkpoint
+from recognizers.networks.facenet import FaceNet
+from recognizers.networks.resnet50 import ResNet50
+from tests.support.drawn_faces import draw_face, write_data_set
+from tests.support.networks import calibrated, knowing, write_checkpoint
 
 IDENTITIES = 6
 

@@ -1,4 +1,4 @@
-"""Whatever happens to an evaluation, its answer is the same. `python -m tests.faults` does this a hundred times."""
+"""Whatever happens to an evaluation, its answer is the same. `python -m tests.support.faults` does this a hundred times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.campaign import IN_A_DATABASE, ON_ITS_OWN_DISK, Reference, Trial, reference, trial
-from tests.faults.kinds import FAULTS, small_disk
-from tests.faults.stage import Stage, stage
-from tests.postgres import Cluster
+from tests.support.faults.campaign import IN_A_DATABASE, ON_ITS_OWN_DISK, Reference, Trial, reference, trial
+from tests.support.faults.kinds import FAULTS, small_disk
+from tests.support.faults.stage import Stage, stage
+from tests.support.postgres import Cluster
 
 
 @dataclass(frozen=True)

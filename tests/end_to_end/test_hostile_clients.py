@@ -12,9 +12,9 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from synthetic_faces import Population
-from tests.end_to_end.processes import service_process
-from tests.hostile import INVADER, PROTECTOR, Target, assault
-from tests.networks import decoded
+from tests.support.hostile import INVADER, PROTECTOR, Target, assault
+from tests.support.networks import decoded
+from tests.support.processes import service_process
 
 REQUESTS = 2500  # to each service
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from recognizers import embedded
-from tests.plugin_distributions import install
+from recognizers.checkpoints import embedded
+from tests.support.plugin_distributions import install
 
 METHODS, RECOGNIZERS = "protector_service.methods", "recognizers"
 
@@ -37,8 +37,8 @@ METHOD = f"""
             return super().n_iter(epsilon) // 2
 """
 NETWORK = """
-    from recognizers.compact import CompactFaceNet
-    from recognizers.checkpoints.layout import Layout
+    from recognizers.networks.compact import CompactFaceNet
+    from recognizers.networks.layout import Layout
 
     class Prefixed(Layout):
         name = "prefixed"

@@ -10,8 +10,8 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from rpc.channel import open_channel
 from rpc.status import received
-from tests.drawn_faces import draw_face, jpeg
-from tests.end_to_end.processes import service_process
+from tests.support.drawn_faces import draw_face, jpeg
+from tests.support.processes import service_process
 
 BUDGET = 100
 REQUEST = invader_pb2.ClassifyRequest(image=jpeg(draw_face(0, side=64)), target_models=["compact-facenet"], k=1)

@@ -14,7 +14,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from orchestrator.commands.report import report
-from tests.unit.orchestrator.reported import make_run
+from tests.support.reported import make_run
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 SECONDS = 30  # until a page that does not answer fails

@@ -6,12 +6,12 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from orchestrator.subject import CLASSIFICATIONS_IN_FLIGHT
+from orchestrator.session.subject import CLASSIFICATIONS_IN_FLIGHT
 from tests.conftest import Tell
-from tests.contract.fakes import FakeInvader, FakeProtector, Shown
-from tests.faults.observed import Observed, differences, observed
-from tests.postgres import Cluster
-from tests.unit.orchestrator.plans import write_faces
+from tests.support.fakes import FakeInvader, FakeProtector, Shown
+from tests.support.faults.observed import Observed, differences, observed
+from tests.support.plans import write_faces
+from tests.support.postgres import Cluster
 
 IDENTITIES = tuple(f"n{number:03d}" for number in range(60))
 SUBJECTS, SUBJECTS_IN_FLIGHT, KILLED_AFTER = 48, 4, 40  # questions

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.observed import differences, observed
-from tests.unit.orchestrator.reported import make_run
+from tests.support.faults.observed import differences, observed
+from tests.support.reported import make_run
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 
 from protector_service.methods.bim import BasicIterativeMethod
-from protector_service.methods.finding import GROUP as METHODS
-from protector_service.methods.finding import accept_method, find_methods
 from protector_service.methods.method import Method
-from recognizers.architectures import GROUP as RECOGNIZERS
-from recognizers.architectures import accept_architecture, architectures
-from recognizers.compact import CompactFaceNet
-from recognizers.network import Network
+from protector_service.methods.registry import GROUP as METHODS
+from protector_service.methods.registry import accept_method, find_methods
+from recognizers.networks.architectures import GROUP as RECOGNIZERS
+from recognizers.networks.architectures import accept_architecture, architectures
+from recognizers.networks.compact import CompactFaceNet
+from recognizers.networks.network import Network
 from recognizers.plugins import Found, PluginError, find_plugins, installed_plugins
-from tests.plugin_distributions import install, install_text
+from tests.support.plugin_distributions import install, install_text
 
 METHOD = """
     from protector_service.methods.bim import BasicIterativeMethod
@@ -30,8 +30,8 @@ METHOD = """
             return min(2, epsilon)
 """
 NETWORK = """
-    from recognizers.compact import CompactFaceNet
-    from recognizers.checkpoints.layout import AsBuilt
+    from recognizers.networks.compact import CompactFaceNet
+    from recognizers.networks.layout import AsBuilt
 
     class TinyFaceNet(CompactFaceNet):
         name = "tiny-facenet"

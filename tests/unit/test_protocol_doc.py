@@ -24,24 +24,24 @@ from invader_service.ledger import QueryLedger
 from invader_service.ranking import PROBABILITY_DECIMALS
 from invader_service.rate_limit import RateLimit
 from invader_service.serve import DISCLOSED
-from orchestrator.clients import CLASSIFY_SECONDS, CRAFT_SECONDS
-from orchestrator.offers import LIST_SECONDS
-from orchestrator.protocol import EPSILONS
+from orchestrator.experiment.grid import EPSILONS
+from orchestrator.services.clients import CLASSIFY_SECONDS, CRAFT_SECONDS
+from orchestrator.services.model_catalogue import LIST_SECONDS
 from protector_service.config import ProtectorSettings
 from protector_service.methods.method import iterations
 from protector_service.methods.noise import RandomNoise
 from protector_service.request import MOST_EPSILON
-from recognizers.label_set import LabelSet
-from rpc.bare_image import MOST_PARTS
+from recognizers.networks.label_set import LabelSet
 from rpc.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
 from rpc.errors import FieldViolation, ServiceError
-from rpc.images import LONGEST_SIDE, MOST_SCANS, ImageLimits
+from rpc.images.bare_image import MOST_PARTS
+from rpc.images.decoding import LONGEST_SIDE, MOST_SCANS, ImageLimits
 from rpc.interceptor import REQUEST_ID_KEY
 from rpc.offer import OFFER_KEY
 from rpc.paging import MOST_PER_PAGE
 from rpc.server import ALL_REASONS, Server
 from rpc.status import DOMAIN, PUSHBACK_KEY, STATUS_KEY, trailers_of
-from tests.contract.services import serving_invader
+from tests.support.services import serving_invader
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")

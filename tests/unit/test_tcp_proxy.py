@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from tests.tcp_proxy import TcpProxy, Way, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy, Way, tcp_proxy
 
 SECONDS = 30.0  # until a test that hangs fails
 

@@ -27,17 +27,17 @@ from command_line.output import OUTPUT_LOST
 from recognizers import command_line
 from recognizers.__main__ import main, report
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from recognizers.label_set import LabelSet
-from recognizers.loading import load_recognizer
-from tests.output import FULL, HEAD, standard_output
-from tests.unit.recognizers.plain_networks import (
+from recognizers.checkpoints.loading import load_recognizer
+from recognizers.networks.label_set import LabelSet
+from tests.support.output import FULL, HEAD, standard_output
+from tests.support.plain_networks import (
     CLASSES,
     plain_logits,
     random_weights,
     relative_difference,
     sample_images,
 )
-from tests.unit.recognizers.test_checkpoints import (
+from tests.unit.recognizers.checkpoints.test_checkpoints import (
     hollow_checkpoint,
     hollow_weights,
     marked_weights,
@@ -313,7 +313,7 @@ def test_a_file_that_breaks_off_as_it_is_written_does_not_stay(run: Run, folder:
     assert not out.exists()
 
 
-@pytest.mark.parametrize("arguments", [["recognizers", "--version"], ["recognizers.train", "--help"]])
+@pytest.mark.parametrize("arguments", [["recognizers", "--version"], ["recognizers.training.command", "--help"]])
 def test_the_documented_commands_import_nothing_of_the_current_folder(folder: Path, arguments: list[str]) -> None:
     for name in ("random", "torch", "click", "numpy"):
         (folder / f"{name}.py").write_text("raise SystemExit('the current folder was imported')")

@@ -12,8 +12,8 @@ from PIL import Image
 
 from recognizers import extraction
 from recognizers.extraction import Face, MtcnnDetector, Square, choose_face, crop, extract_face, face_square
-from tests.drawn_faces import draw_face
-from tests.networks import probe
+from tests.support.drawn_faces import draw_face
+from tests.support.networks import probe
 
 
 def face(left: float, top: float, right: float, bottom: float, probability: float = 0.99) -> Face:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from rpc.certificates import Authority, command, files_in, make_certificates
 from rpc.tls import TlsError, TlsMaterial, read_tls
-from tests.unit.rpc.certificates import certificate_of, expired, material, written
+from tests.support.certificates import certificate_of, expired, material, written
 
 NAMES = ("protector", "invader", "orchestrator")
 

@@ -12,11 +12,11 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from rpc.certificates import Authority
 from rpc.channel import open_channel
 from rpc.errors import PlainTextError, ServiceError, invalid_argument
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.server import Server
-from tests.tcp_proxy import Way, tcp_proxy
-from tests.unit.rpc.certificates import material
-from tests.unit.rpc.serving import Context, ask, serving, started
+from tests.support.certificates import material
+from tests.support.serving import Context, ask, serving, started
+from tests.support.tcp_proxy import Way, tcp_proxy
 
 REASON = "BUSY"
 

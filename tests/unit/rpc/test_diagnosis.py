@@ -10,11 +10,11 @@ import pytest
 from rpc import diagnosis
 from rpc.certificates import Authority
 from rpc.diagnosis import diagnose
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.server import Server
 from rpc.tls import TlsMaterial
-from tests.unit.rpc.certificates import expired, material, not_yet_valid, of_elsewhere
-from tests.unit.rpc.serving import started
+from tests.support.certificates import expired, material, not_yet_valid, of_elsewhere
+from tests.support.serving import started
 
 AUTHORITY, OTHER = Authority.create(), Authority.create()
 PROTECTOR = material(AUTHORITY, "protector", server=True)

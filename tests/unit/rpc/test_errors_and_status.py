@@ -29,12 +29,12 @@ from rpc.errors import (
     not_found,
     shorten,
 )
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.interceptor import wrapped
 from rpc.logs import JsonFormatter, request_id
 from rpc.server import ALL_REASONS, Server
 from rpc.status import ReceivedError, received
-from tests.unit.rpc.serving import Classify, Context, ask, serving, started
+from tests.support.serving import Classify, Context, ask, serving, started
 
 SECRET = "/srv/weights/senet50.pkl: embedding [0.1, 0.2]"
 INCIDENT = re.compile(r"internal error, incident [0-9a-f]{16}")

@@ -15,11 +15,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rpc.certificates import Authority
 from rpc.errors import AddressInUseError
 from rpc.healthcheck import unhealthy
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.server import Server
 from rpc.tls import TlsMaterial
-from tests.unit.rpc.certificates import material
-from tests.unit.rpc.serving import Context, ask, started
+from tests.support.certificates import material
+from tests.support.serving import Context, ask, started
 
 AUTHORITY = Authority.create()
 TLS = material(AUTHORITY, "invader", server=True)

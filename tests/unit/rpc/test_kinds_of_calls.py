@@ -16,12 +16,12 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.sdk.trace import TracerProvider
 
 from rpc.errors import INVALID_ARGUMENT, invalid_argument
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.interceptor import wrapped
 from rpc.metrics import Metrics
 from rpc.server import Server
 from rpc.status import received
-from tests.unit.rpc.serving import Context
+from tests.support.serving import Context
 from tests.unit.rpc.test_metrics import Ends, counted, scraped
 
 SERVICE = "deid.invader.v1.InvaderService"

@@ -17,12 +17,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client.parser import text_string_to_metric_families
 
 from rpc.errors import AddressInUseError, invalid_argument
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.interceptor import is_own, wrapped
 from rpc.metrics import Metrics, serve_metrics
 from rpc.server import Server
 from rpc.settings import ServiceSettings
-from tests.unit.rpc.serving import Context, ask, needs_ipv6, started
+from tests.support.serving import Context, ask, needs_ipv6, started
 
 LIMIT = 30.0  # seconds until a test that hangs fails
 

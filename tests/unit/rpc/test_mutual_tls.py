@@ -9,11 +9,11 @@ from deid.invader.v1 import invader_pb2
 from rpc.caller import certified_name
 from rpc.certificates import Authority
 from rpc.channel import open_channel
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.server import Server
 from rpc.tls import TlsMaterial
-from tests.unit.rpc.certificates import certificate_of, expired, material, nameless, not_yet_valid, of_elsewhere
-from tests.unit.rpc.serving import Context, ask, started
+from tests.support.certificates import certificate_of, expired, material, nameless, not_yet_valid, of_elsewhere
+from tests.support.serving import Context, ask, started
 
 AUTHORITY, OTHER = Authority.create(), Authority.create()
 PROTECTOR = material(AUTHORITY, "protector", server=True)

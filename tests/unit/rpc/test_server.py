@@ -19,13 +19,13 @@ from rpc.certificates import Authority
 from rpc.channel import open_channel
 from rpc.errors import AddressInUseError, PlainTextError, invalid_argument
 from rpc.healthcheck import unhealthy
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.running_calls import is_cut_off
 from rpc.server import Server
 from rpc.stopping import SAME_EVENT_SECONDS, StopSignals
 from rpc.tls import TlsMaterial
-from tests.unit.rpc.certificates import material
-from tests.unit.rpc.serving import Classify, Context, add_handlers, ask, needs_ipv6, started
+from tests.support.certificates import material
+from tests.support.serving import Classify, Context, add_handlers, ask, needs_ipv6, started
 
 NAME = "deid.invader.v1.InvaderService"
 LIMITS = ImageLimits(most_bytes=100_000)

@@ -11,10 +11,10 @@ from pydantic_settings import SettingsConfigDict
 
 from protector_service.config import ProtectorSettings
 from rpc.certificates import Authority
-from rpc.images import ImageLimits
+from rpc.images.decoding import ImageLimits
 from rpc.settings import PILLOW_LIMIT, ServiceSettings, log_injected_variables, read_settings
 from rpc.tls import TlsError
-from tests.unit.rpc.certificates import material, written
+from tests.support.certificates import material, written
 
 PROGRAM = "lamp-service"
 

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from rpc.certificates import Authority
 from rpc.errors import RpcError
 from rpc.tls import TlsError, TlsFiles, expires_soon, read_tls
-from tests.unit.rpc.certificates import certificate_of, material, written
+from tests.support.certificates import certificate_of, material, written
 
 WAY_OUT = "`make certificates` makes new ones"
 SECOND = timedelta(seconds=1)

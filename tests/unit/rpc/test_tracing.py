@@ -18,8 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from rpc import tracing
-from tests.unit.rpc import traced_calls
-from tests.unit.rpc.traced_calls import SECRET
+from tests.support import traced_calls
+from tests.support.traced_calls import SECRET
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 REPOSITORY = Path(__file__).parents[3]

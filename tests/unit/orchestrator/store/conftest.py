@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from orchestrator.store import Store
-from tests.postgres import Cluster
+from tests.support.postgres import Cluster
 
 
 class Place:

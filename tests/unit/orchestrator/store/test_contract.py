@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.protocol import Cell
+from orchestrator.experiment.grid import Cell
 from orchestrator.store import (
     Failure,
     Fate,
@@ -19,9 +19,9 @@ from orchestrator.store import (
     StoreError,
     Subject,
 )
-from tests.unit.orchestrator.observed import BEYOND, NO_FACE, Seen, observation
+from tests.support.observed import BEYOND, NO_FACE, Seen, observation
+from tests.support.recorded import CELL, CLOAK, KEY, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
 from tests.unit.orchestrator.store.conftest import Place
-from tests.unit.orchestrator.store.recorded import CELL, CLOAK, KEY, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
 
 
 def test_what_was_written_is_read(store: Store) -> None:

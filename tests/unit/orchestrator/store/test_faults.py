@@ -18,9 +18,9 @@ from sqlalchemy.pool import Pool
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.store import Change, Fate, Store, StoreError, StoreUnavailableError, database
-from tests.postgres import Cluster
-from tests.unit.orchestrator.observed import observation
-from tests.unit.orchestrator.store.recorded import CELL, CLOAK, OF_ALICE, SUBJECT, content, drawn, fill
+from tests.support.observed import observation
+from tests.support.postgres import Cluster
+from tests.support.recorded import CELL, CLOAK, OF_ALICE, SUBJECT, content, drawn, fill
 
 SECONDS = 60  # a bound that only a defect reaches
 

@@ -15,10 +15,10 @@ from orchestrator.metrics.observation import Observation
 from orchestrator.store import Change, Failure, Journal, Store, StoreConflictError, StoreError, StoreUnavailableError
 from orchestrator.store.changes import failing
 from orchestrator.store.journal import MOST_AT_ONCE
-from tests.postgres import Cluster
-from tests.unit.orchestrator.observed import observation
+from tests.support.observed import observation
+from tests.support.postgres import Cluster
+from tests.support.recorded import CELL
 from tests.unit.orchestrator.store.conftest import Place
-from tests.unit.orchestrator.store.recorded import CELL
 
 IN_FLIGHT = 8
 SECONDS = 60  # a bound that only a defect reaches

@@ -14,8 +14,8 @@ from sqlalchemy import Connection
 from orchestrator.store import LEASE_SECONDS, Fate, Store, StoreError
 from orchestrator.store.database import Database
 from orchestrator.store.leases import Leases
+from tests.support.recorded import drawn
 from tests.unit.orchestrator.store.conftest import Place
-from tests.unit.orchestrator.store.recorded import drawn
 
 T = TypeVar("T")
 

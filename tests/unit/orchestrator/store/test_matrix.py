@@ -6,11 +6,11 @@ from itertools import groupby, product
 import numpy as np
 import pytest
 
+from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
-from orchestrator.protocol import Cell
 from orchestrator.store import Fate, Store, Subject, matrix
-from tests.unit.orchestrator.observed import BEYOND, NO_FACE, Seen, observation
+from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 from tests.unit.orchestrator.store.conftest import Place
 
 CELLS = [

@@ -14,13 +14,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from orchestrator import store as storing
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.observation import Outcome
-from orchestrator.protocol import CloakKey
 from orchestrator.store import CloakQuality, Failure, Fate, LosslessControl, RecordedCloak, Store, StoreError, Subject
 from orchestrator.store.schema import VERSION, VERSION_TABLE, VERSIONS, schema
-from tests.unit.orchestrator.observed import observation
+from tests.support.observed import observation
+from tests.support.recorded import CELL, KEY, content, fill
 from tests.unit.orchestrator.store.conftest import Place
-from tests.unit.orchestrator.store.recorded import CELL, KEY, content, fill
 
 _KEY = """run VARCHAR NOT NULL, probe VARCHAR NOT NULL, source_model VARCHAR NOT NULL, method VARCHAR NOT NULL,
     epsilon INTEGER NOT NULL"""

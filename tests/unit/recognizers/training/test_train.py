@@ -1,4 +1,4 @@
-"""`python -P -m recognizers.train`, in miniature: few people, one photograph each, one epoch."""
+"""`python -P -m recognizers.training`, in miniature: few people, one photograph each, one epoch."""
 
 import json
 import sys
@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from recognizers import train
-from recognizers.compact import CompactFaceNet
+from recognizers.checkpoints.loading import load_recognizer
 from recognizers.errors import RecognizerError
-from recognizers.label_set import LabelSet
-from recognizers.loading import load_recognizer
-from recognizers.training import loop
+from recognizers.networks.compact import CompactFaceNet
+from recognizers.networks.label_set import LabelSet
+from recognizers.training import command, loop
 from recognizers.training.augmentation import AugmentedFaces
 from recognizers.training.photographs import FacePhotograph, prepare_photographs, read_photographs
 from synthetic_faces import Population
@@ -90,7 +89,7 @@ def test_the_command_makes_weights_that_load_and_a_card(
     places = ["--work", str(tmp_path / "work"), "--out", str(tmp_path / "out")]
     monkeypatch.setattr(sys, "argv", ["train", *options, *places])
     with pytest.raises(SystemExit) as ended:
-        train.main()
+        command.main()
     assert ended.value.code == 0
     assert "compact-senet epoch  1/1: loss" in capfd.readouterr().out
     weights = tmp_path / "out" / "compact-senet.safetensors"
@@ -111,7 +110,7 @@ def test_other_people_s_labels_are_not_overwritten(
     (tmp_path / "labels.txt").write_text("alice\nbob\n")
     monkeypatch.setattr(sys, "argv", ["train", "--work", str(tmp_path / "work"), "--out", str(tmp_path)])
     with pytest.raises(SystemExit) as stopped:
-        train.main()
+        command.main()
     assert stopped.value.code == 2
     assert "labels.txt: names other people than are to be trained for" in capfd.readouterr().err
     assert (tmp_path / "labels.txt").read_text() == "alice\nbob\n"
@@ -131,6 +130,6 @@ def test_a_bad_number_is_refused(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["train", *arguments])
     with pytest.raises(SystemExit) as stopped:
-        train.main()
+        command.main()
     assert stopped.value.code == 2
     assert complaint in capfd.readouterr().err

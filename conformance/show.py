@@ -1,0 +1,106 @@
+"""Outcomes for people and for programs: a table, JSON, JUnit XML."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import version
+from xml.etree import ElementTree
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from conformance.catalogue import ALL_CHECKS
+from conformance.check import Outcome, Verdict, none_wrong
+
+_STYLES = {
+    Verdict.PASSED: "green",
+    Verdict.FAILED: "bold red",
+    Verdict.NOT_APPLICABLE: "yellow",
+    Verdict.ERROR: "bold magenta",
+    Verdict.NOT_RUN: "magenta",
+}
+
+
+def show(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Prints a table: what was demanded, and what was seen instead, or why it was not looked at."""
+    table = Table()
+    for column in ("check", "", "demands", "seen"):
+        table.add_column(column, overflow="fold")
+    for outcome in outcomes:
+        failed = outcome.verdict in (Verdict.FAILED, Verdict.ERROR)  # then it is told why it matters
+        demands = f"{outcome.demands} {outcome.why}" if failed else outcome.demands
+        verdict = Text(outcome.verdict.value, style=_STYLES[outcome.verdict])
+        table.add_row(Text(outcome.id), verdict, Text(demands), Text(outcome.evidence))
+    console.print(table)
+    console.print(summary(outcomes), style="green" if none_wrong(outcomes) else "bold red", markup=False, highlight=False)
+
+
+def show_checks(console: Console) -> None:
+    """Prints what is checked, and why."""
+    table = Table()
+    for column in ("check", "demands", "why"):
+        table.add_column(column, overflow="fold")
+    for each in ALL_CHECKS:
+        table.add_row(Text(each.id), Text(each.demands), Text(each.why))
+    console.print(table)
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """One line: how many checks came to what, in how many seconds."""
+    counts = Counter(outcome.verdict for outcome in outcomes)
+    parts = [f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]]
+    number = "1 check" if len(outcomes) == 1 else f"{len(outcomes)} checks"
+    return f"{number} in {sum(outcome.seconds for outcome in outcomes):.1f} s: {', '.join(parts)}"
+
+
+def as_json(outcomes: Sequence[Outcome]) -> bytes:
+    """A JSON object: `version` of the suite, `conforms`, and `checks` in their order."""
+    checks = [
+        {
+            "id": outcome.id,
+            "verdict": outcome.verdict.value,
+            "demands": outcome.demands,
+            "why": outcome.why,
+            "evidence": outcome.evidence,
+            "seconds": round(outcome.seconds, 3),
+        }
+        for outcome in outcomes
+    ]
+    document = {"version": version("face-deid-bench"), "conforms": none_wrong(outcomes), "checks": checks}
+    return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
+
+
+def as_junit(outcomes: Sequence[Outcome]) -> bytes:
+    """JUnit XML: a test suite for each service, a test case for each check; one that is not applicable is skipped."""
+    suites = ElementTree.Element("testsuites", name="conformance")
+    for service in dict.fromkeys(outcome.id.partition(".")[0] for outcome in outcomes):
+        own = [outcome for outcome in outcomes if outcome.id.startswith(f"{service}.")]
+        counts = Counter(outcome.verdict for outcome in own)
+        suite = ElementTree.SubElement(
+            suites,
+            "testsuite",
+            name=service,
+            tests=str(len(own)),
+            failures=str(counts[Verdict.FAILED]),
+            errors=str(counts[Verdict.ERROR] + counts[Verdict.NOT_RUN]),
+            skipped=str(counts[Verdict.NOT_APPLICABLE]),
+            time=f"{sum(outcome.seconds for outcome in own):.3f}",
+        )
+        for outcome in own:
+            name = outcome.id.partition(".")[2]
+            case = ElementTree.SubElement(suite, "testcase", classname=service, name=name, time=f"{outcome.seconds:.3f}")
+            if (kind := _ELEMENTS.get(outcome.verdict)) is not None:
+                child = ElementTree.SubElement(case, kind, message=outcome.evidence)
+                child.text = f"{outcome.demands} {outcome.why}"
+    ElementTree.indent(suites)
+    document: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
+    return document + b"\n"
+
+
+_ELEMENTS = {
+    Verdict.FAILED: "failure",
+    Verdict.ERROR: "error",
+    Verdict.NOT_APPLICABLE: "skipped",
+    Verdict.NOT_RUN: "error",  # a pipeline is not to take what was not looked at for good
+}

@@ -1,0 +1,58 @@
+"""What texts must not hold: those of an error reach whoever asks, those of a list stand in manifests and reports."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from conformance.refusal import Refusal
+
+LONGEST = 500  # characters
+# Shapes, not words: what a text says of weights, faces or lines is its own affair.
+_INTERNALS = {
+    "a traceback": r"Traceback \(|stack ?trace|\bFile \"[^\"]+\", line \d|^\s+at [\w.$<>]+ ?\(|panicked at|\bgoroutine \d",
+    "a path": r"(?:^|[\s'\"(=:,])(?:/|~/|\.\.?/|[a-z]:\\|\\\\)[\w.-]+[/\\][\w./\\-]*|\bfile://",
+    "a source file": r"\b[\w-]+\.(?:(?:py|go|rs|java|kt|cpp|cxx|hpp|mjs|so|dll)\b|(?:cc?|h|js|ts|cs|rb):\d)",
+    "a checkpoint's name": r"\b[\w-]+\.(?:pt|pth|pkl|ckpt|h5|onnx|npz|npy|safetensors|tflite)\b",
+    "an exception's name": r"(?-i:\b[A-Z]\w*(?:Error|Exception)\b)|\b\w+::\w+|\berrno\b|segmentation fault|\bwhat\(\):",
+    "a library's inside": r"\btensors? of (?:shape|rank|size|dtype)\b|\b(?:torch|tf|keras|np|jax)\.\w+"
+    r"|\bcu(?:da|dnn) error\b|\b(?:conv|layer|block|bn|fc)\d+(?:\.\w+)+",
+    "an address": r"\b(?:\d{1,3}(?:\.\d{1,3}){3}|localhost|[a-z][\w-]*(?:\.[a-z][\w-]*)+):\d{2,5}\b|\]:\d{2,5}\b"
+    r"|\b0x[0-9a-f]{6,}\b",
+    "numbers in a row": r"(?:-?\d+\.\d+[,;\s]+){3}",
+}
+_PATTERNS = {name: re.compile(pattern, re.IGNORECASE | re.MULTILINE) for name, pattern in _INTERNALS.items()}
+NUMBERS = _PATTERNS["numbers in a row"]
+
+
+def unclean(refusals: Iterable[Refusal], *, sent: Iterable[str] = ()) -> Iterator[str]:
+    """A sentence on everything in the texts of refusals that tells of a service's inside.
+
+    What a client sent, or the service lists, may come in them: `sent` is not looked at. Nor is what our own library says
+    of a call that nobody answered.
+    """
+    repeated = sorted((text for text in sent if text), key=len, reverse=True)
+    for refusal in refusals:
+        if not refusal.is_told:
+            continue
+        for fault in refusal.unexpected:
+            yield f"{refusal.call} ({refusal.code.name}) carries {fault}"
+        for text in dict.fromkeys(refusal.texts):
+            yield from (f"{refusal.call} ({refusal.code.name}) tells {fault}" for fault in _faults(text, repeated))
+
+
+def _faults(text: str, repeated: Iterable[str]) -> Iterator[str]:
+    if len(text) > LONGEST:
+        yield f"{len(text)} characters: {text[:60]!r}…"
+    for known in repeated:
+        text = text.replace(known, "…")
+    for name, pattern in _PATTERNS.items():
+        if (found := pattern.search(text)) is not None:
+            yield f"{name}: {found.group(0).strip()!r}"
+
+
+def stated_faults(stated: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """What is wrong with what a service says of itself in words: whose words and which, and the text."""
+    for what, text in stated:
+        if len(text) > LONGEST:
+            yield f"{what}: expected at most {LONGEST} characters, got {len(text)}"
+        if len(text.splitlines()) > 1:
+            yield f"{what}: expected one line, got {len(text.splitlines())}"

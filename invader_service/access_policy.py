@@ -1,0 +1,28 @@
+"""What a client may ask of the invader, and what is kept of it."""
+
+from dataclasses import dataclass
+
+from invader_service.audit import AuditLog
+from invader_service.disclosure import Disclosure
+from invader_service.ledger import QueryLedger
+from invader_service.rate_limit import RateLimit
+from rpc.images.decoding import ImageLimits
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The terms on which the invader answers."""
+
+    images: ImageLimits
+    most_candidates: int
+    list_identities: bool
+    disclosure: Disclosure
+    most_seconds: float  # for one query, from its admission to its answer
+    ledger: QueryLedger
+    rate_limit: RateLimit | None
+    audit_log: AuditLog
+
+    def close(self) -> None:
+        """Closes the files."""
+        self.ledger.close()
+        self.audit_log.close()

@@ -1,0 +1,1 @@
+"""Where photos come from: folders of identities, and synthetic people."""

@@ -1,0 +1,209 @@
+"""A folder of identity folders, VGGFace2's layout."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path, PurePath
+from typing import Any, ClassVar, Self
+
+from orchestrator.errors import InputError
+from orchestrator.faces.data_set import Photo, canonical, file_name_of, printable, text_of
+
+PHOTO_SUFFIXES = frozenset({".jfif", ".jpe", ".jpeg", ".jpg", ".png"})
+CONVERTIBLE = {
+    ".avif": "AVIF",
+    ".bmp": "BMP",
+    ".gif": "GIF",
+    ".heic": "HEIC",
+    ".heif": "HEIF",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+    ".webp": "WebP",
+}
+# What desktops leave in folders of pictures. Theirs that begin with a dot are hidden, like AppleDouble's `._photo.jpg`.
+LEFT_BY_DESKTOPS = frozenset({"desktop.ini", "thumbs.db"})
+MOST_SEARCHED = 1_000  # folders, for a photo in a data set of another layout
+
+# What keeps a folder from being listed as long as nobody mends it. After any other error it may be there the next time.
+_LASTING = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+
+
+@dataclass(frozen=True)
+class PhotoFile:
+    """A photo in a file."""
+
+    identity: str
+    path: Path
+
+    @property
+    def key(self) -> str:
+        return f"{self.identity}/{text_of(self.path.name)}"
+
+    @property
+    def name(self) -> str:
+        return printable(self.key)
+
+    def read(self) -> bytes:
+        """See `Photo.read`."""
+        return self.path.read_bytes()
+
+
+@dataclass(frozen=True)
+class FaceFolder:
+    """The photos of a data set by identity, and what in it is skipped. Names are text as `text_of` makes it."""
+
+    root: Path
+    names: Mapping[str, Sequence[str]]  # identity -> file names, sorted bytewise
+    skipped: tuple[str, ...]  # relative to the root, printable; with the reason where it is not the ending
+    folders: Mapping[str, str] = field(default_factory=dict)  # identity -> its folder, where it is called otherwise
+    synthetic: ClassVar[bool] = False
+
+    @property
+    def identities(self) -> frozenset[str]:
+        return frozenset(self.names)
+
+    def photos(self, identity: str) -> Sequence[Photo]:
+        """See `DataSet.photos`."""
+        folder = self.root / file_name_of(self._folder(identity))
+        return [PhotoFile(identity, folder / file_name_of(name)) for name in self.names[identity]]
+
+    def spelt(self, labels: Mapping[str, str]) -> Self:
+        """See `DataSet.spelt`."""
+        called = {identity: labels.get(identity, identity) for identity in self.names}
+        folders = {label: self._folder(identity) for identity, label in called.items()}
+        return replace(
+            self,
+            names={label: self.names[identity] for identity, label in called.items()},
+            folders={label: folder for label, folder in folders.items() if label != folder},
+        )
+
+    def card(self) -> Mapping[str, Any]:
+        """See `DataSet.card`."""
+        return {"photos_sha256": self.sha256(), "identities": len(self.names)}
+
+    def sha256(self) -> str:
+        """Digest of the data set's photo names, as the file system has them."""
+        digest = hashlib.sha256()
+        for identity, names in self.names.items():
+            folder = self._folder(identity)
+            for name in names:
+                digest.update(f"{folder}/{name}\n".encode(errors="surrogateescape"))
+        return digest.hexdigest()
+
+    def _folder(self, identity: str) -> str:
+        return self.folders.get(identity, identity)
+
+
+def read_face_folder(root: Path) -> FaceFolder:
+    """Lists a data set; no photo is opened. Hidden files and folders are passed over.
+
+    Raises:
+        InputError: the folder cannot be read, holds no identity folder with a photo, or two of one name; or a folder in it
+            cannot be listed for a reason that may pass.
+    """
+    photos: dict[str, list[str]] = {}
+    folders: dict[str, str] = {}
+    skipped: list[str] = []
+    try:
+        entries = _listed(root)
+    except OSError as error:
+        raise InputError(f"--faces: {_shown(error.filename or root)}: cannot be read: {error.strerror or error}") from error
+    for entry in entries:
+        folder = text_of(entry.name)
+        try:
+            files = _listed(Path(entry.path)) if entry.is_dir() else None
+        except OSError as error:
+            if error.errno not in _LASTING:
+                raise InputError(
+                    f"--faces: {_shown(entry.path)}: expected a folder that can be listed, or that never can be; got an "
+                    f"error that may pass: {error.strerror or error}"
+                ) from error
+            skipped.append(f"{folder} (cannot be listed: {error.strerror})")
+            continue
+        if files is None:
+            skipped.append(f"{folder}{_convertible(entry.name)}")
+            continue
+        found = []
+        for file in files:
+            if _is_photo(file.name):
+                found.append(text_of(file.name))
+            else:
+                skipped.append(f"{folder}/{text_of(file.name)}{_reason(file)}")
+        if found:
+            identity = canonical(folder)
+            if identity in photos:
+                raise InputError(
+                    f"--faces: expected one folder for each identity, got two for {printable(identity)}, whose names differ "
+                    f"in their Unicode normalization alone: {folders[identity]!a} and {folder!a}"
+                )
+            photos[identity], folders[identity] = found, folder
+    if not photos:
+        raise InputError(
+            f"--faces: expected a folder of identity folders with {', '.join(sorted(PHOTO_SUFFIXES))} files, "
+            f"got {_shown(root)} with none{_way_out(root, entries, skipped)}"
+        )
+    otherwise = {identity: folder for identity, folder in folders.items() if identity != folder}
+    return FaceFolder(root, photos, tuple(map(printable, skipped)), otherwise)
+
+
+def _listed(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder and not hidden, sorted bytewise."""
+    with os.scandir(folder) as entries:
+        return sorted((entry for entry in entries if not _is_hidden(entry.name)), key=lambda entry: os.fsencode(entry.name))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in LEFT_BY_DESKTOPS
+
+
+def _is_photo(name: str) -> bool:
+    return PurePath(name).suffix.lower() in PHOTO_SUFFIXES
+
+
+def _reason(file: os.DirEntry[str]) -> str:
+    """Why what is no photo by its ending is skipped; empty where the ending says all."""
+    try:
+        is_folder = file.is_dir()
+    except OSError:  # a link to itself: whatever it is, it is no photo
+        is_folder = False
+    return " (a folder within an identity's)" if is_folder else _convertible(file.name)
+
+
+def _convertible(name: str) -> str:
+    kind = CONVERTIBLE.get(PurePath(name).suffix.lower())
+    return "" if kind is None else f" ({kind}: convert it to JPEG or PNG)"
+
+
+def _way_out(root: Path, entries: Sequence[os.DirEntry[str]], skipped: Sequence[str]) -> str:
+    """What a data set has that has no photos in identity folders, and what to do about it; empty where that is nothing."""
+    loose = next((entry.name for entry in entries if _is_photo(entry.name)), None)
+    if loose is not None:
+        return (
+            f": photos lie in it itself, such as {_shown(loose)}. Expected IDENTITY/PHOTO: give each identity a folder of "
+            f"photos; where this is the folder of one identity, give {_shown(root.absolute().parent)}"
+        )
+    deep = next(_photos_below(root), None)
+    if deep is not None:
+        shown = deep.relative_to(root)
+        *_, above, identity, _ = map(_shown, shown.parts)
+        return (
+            f": photos lie further down, such as {_shown(shown)}. Expected IDENTITY/PHOTO: where {identity} is an identity, "
+            f"give {_shown(deep.parent.parent)}; where {above} is one, put its photos into {above} itself"
+        )
+    told = [printable(each) for each in skipped if each.endswith(")")]
+    return f": skipped {len(skipped)}, such as {told[0]}" if told else ""
+
+
+def _photos_below(root: Path) -> Iterator[Path]:
+    """Photos in folders within folders of a data set, of the first that are found."""
+    for folder, folders, files in islice(os.walk(root), MOST_SEARCHED):
+        folders[:] = sorted(name for name in folders if not _is_hidden(name))
+        if len(Path(folder).relative_to(root).parts) > 1:
+            yield from (Path(folder, name) for name in sorted(files) if not _is_hidden(name) and _is_photo(name))
+
+
+def _shown(path: object) -> str:
+    return printable(text_of(str(path)))

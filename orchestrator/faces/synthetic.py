@@ -1,0 +1,98 @@
+"""The synthetic population as a data set: photographs are rendered when they are asked for."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, Self
+
+from orchestrator.errors import InputError
+from orchestrator.faces.data_set import Photo
+from synthetic_faces import MOST_PHOTOGRAPHS, RENDERER, Population, SyntheticFacesError, photograph_name
+
+PREFIX = "synthetic:"
+DEFAULTS = {"identities": 300, "photographs": 4, "seed": 0}
+
+
+@dataclass(frozen=True)
+class SyntheticPhoto:
+    """A photograph of one of the population."""
+
+    population: Population
+    number: int  # of the person, from 1
+    photograph: int  # from 1
+
+    @property
+    def identity(self) -> str:
+        return self.population.name(self.number)
+
+    @property
+    def key(self) -> str:
+        return f"{self.identity}/{photograph_name(self.photograph)}"
+
+    @property
+    def name(self) -> str:
+        return self.key
+
+    def read(self) -> bytes:
+        """See `Photo.read`."""
+        return self.population.jpeg(self.number, self.photograph)
+
+
+@dataclass(frozen=True)
+class SyntheticFaces:
+    """A population, and so many photographs of each."""
+
+    population: Population
+    photographs: int
+    synthetic: ClassVar[bool] = True
+    skipped: ClassVar[tuple[str, ...]] = ()
+
+    @cached_property
+    def _numbers(self) -> Mapping[str, int]:
+        return {name: number for number, name in enumerate(self.population.names, start=1)}
+
+    @property
+    def identities(self) -> frozenset[str]:
+        return frozenset(self._numbers)
+
+    def photos(self, identity: str) -> Sequence[Photo]:
+        """See `DataSet.photos`."""
+        number = self._numbers[identity]
+        return [SyntheticPhoto(self.population, number, photograph) for photograph in range(1, self.photographs + 1)]
+
+    def spelt(self, labels: Mapping[str, str]) -> Self:
+        """See `DataSet.spelt`. Their names are ASCII, which has one normal form."""
+        return self
+
+    def card(self) -> Mapping[str, Any]:
+        """See `DataSet.card`."""
+        return {
+            "synthetic": True,
+            "renderer": RENDERER,
+            "identities": self.population.identities,
+            "photographs": self.photographs,
+            "seed": self.population.seed,
+        }
+
+
+def read_synthetic_faces(text: str) -> SyntheticFaces:
+    """The data set that `synthetic:` stands for, or `synthetic:identities=100,photographs=2,seed=7`.
+
+    Raises:
+        InputError: a part is unknown, stands twice, is no number, or out of range.
+    """
+    chosen: dict[str, int] = {}
+    for part in filter(None, text.removeprefix(PREFIX).split(",")):
+        name, _, value = part.partition("=")
+        if name not in DEFAULTS or name in chosen:
+            raise InputError(f"--faces: {text}: expected {', '.join(DEFAULTS)}, each at most once, got {part!r}")
+        if not value.isascii() or not value.isdecimal():
+            raise InputError(f"--faces: {text}: {name}: expected a whole number, got {value!r}")
+        chosen[name] = int(value)
+    chosen = DEFAULTS | chosen
+    if not 1 <= chosen["photographs"] <= MOST_PHOTOGRAPHS:
+        raise InputError(f"--faces: {text}: photographs: expected 1..{MOST_PHOTOGRAPHS}, got {chosen['photographs']}")
+    try:
+        return SyntheticFaces(Population(chosen["identities"], chosen["seed"]), chosen["photographs"])
+    except SyntheticFacesError as error:
+        raise InputError(f"--faces: {text}: {error}") from error

@@ -1,0 +1,142 @@
+"""Example cloaks of one photograph: Ghafourian et al., Fig. 2."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from orchestrator.experiment.grid import CONTROL, CloakKey, Grid
+from orchestrator.report.figures.notes import paragraph
+from orchestrator.report.figures.perturbation import Image, magnified_perturbation
+from orchestrator.report.figures.sheet import Room, sheet, text_width
+from orchestrator.report.figures.style import FAINT, HAIRLINE, NOTE_SIZE, TEXT_SIZE, called, method_order, style
+
+DOTS_PER_INCH = 150  # a tile of about an inch then has about the pixels of a cloak
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """One row of pictures: the probe, then a cloak for each epsilon of the grid; None where there is no picture."""
+
+    source_model: str
+    method: str
+    probe: Image | None
+    cloaks: tuple[Image | None, ...]
+    perturbations: tuple[Image | None, ...]  # magnified; empty unless asked for
+    probe_as_stored: bool  # the control as stored stands in for the lossless probe
+
+
+def series(
+    probes: Mapping[str, Image], cloaks: Mapping[CloakKey, Image], grid: Grid, *, magnified: bool = False
+) -> tuple[Row, ...]:
+    """The rows: each source model by each method (ILLC, BIM, then others).
+
+    Args:
+        probes: lossless, by source model: each has its own size.
+        cloaks: as stored. Where a lossless probe is absent, the control stands in for it.
+        grid: the run's.
+        magnified: whether the perturbations are shown too.
+    """
+
+    def rows() -> Iterator[Row]:
+        for source_model in grid.source_models:
+            lossless, control = probes.get(source_model), cloaks.get(CloakKey(source_model, CONTROL, 0))
+            probe = control if lossless is None else lossless
+            for method in method_order(grid):
+                found = tuple(cloaks.get(CloakKey(source_model, method, epsilon)) for epsilon in grid.epsilons)
+                perturbations = tuple(
+                    None if probe is None or cloak is None else magnified_perturbation(probe, cloak, epsilon=epsilon)
+                    for cloak, epsilon in zip(found, grid.epsilons, strict=True)
+                )
+                as_stored = lossless is None and control is not None
+                yield Row(source_model, method, probe, found, perturbations if magnified else (), as_stored)
+
+    return tuple(rows())
+
+
+def missing(rows: tuple[Row, ...], grid: Grid) -> str:
+    """What the figure cannot show, in a sentence; empty where it shows all."""
+    if all(cloak is None for row in rows for cloak in row.cloaks):
+        return "Missing: every cloak; the run did not keep them, or they were removed since."
+    parts = [
+        f"the probe of {called(source_model)}"
+        for source_model in dict.fromkeys(row.source_model for row in rows if row.probe is None)
+    ]
+    for row in rows:
+        epsilons = [str(epsilon) for epsilon, cloak in zip(grid.epsilons, row.cloaks, strict=True) if cloak is None]
+        if len(epsilons) == len(row.cloaks):
+            parts.append(f"all of {called(row.source_model)} by {called(row.method)}")
+        elif epsilons:
+            parts.append(f"{called(row.source_model)} by {called(row.method)} at ε\u00a0{', '.join(epsilons)}")
+    return f"Missing: {'; '.join(parts)}." if parts else ""
+
+
+def cloak_examples(
+    probes: Mapping[str, Image],
+    cloaks: Mapping[CloakKey, Image],
+    grid: Grid,
+    *,
+    subject: str = "",
+    magnified: bool = False,
+    caveat: str = "",
+) -> Figure:
+    """The figure of one photograph.
+
+    Args:
+        probes: lossless, by source model, (height, width, 3) uint8 RGB; may be empty.
+        cloaks: as stored, of any methods, the control's among them.
+        grid: the run's.
+        subject: whose photograph it is; stands in the title.
+        magnified: whether each row of cloaks has its perturbations under it.
+        caveat: why these are not the paper's figures; stands in the figure.
+    """
+    rows = series(probes, cloaks, grid, magnified=magnified)
+    names = map(called, (*grid.source_models, *grid.methods))
+    with style():
+        drawn = sheet(
+            len(rows) * (2 if magnified else 1),
+            1 + len(grid.epsilons),
+            title=f"Cloaks of {subject} by noise budget" if subject else "Cloaks of one photograph by noise budget",
+            panel_height=None,
+            room=Room(
+                left=text_width(names, TEXT_SIZE) + 0.22, top=0.24, above=0.03, below=0.1, column_gap=0.04, row_gap=0.02
+            ),
+            dots_per_inch=DOTS_PER_INCH,
+            notes=paragraph(
+                "ε in levels of 0..255; cloaks as they were stored.",
+                "The probes are the controls as stored." if any(row.probe_as_stored for row in rows) else "",
+                "Under each row the perturbation, from -ε (black) to +ε (white)." if magnified else "",
+                missing(rows, grid),
+                caveat=caveat,
+            ),
+        )
+        panels = iter(drawn.panels)
+        for row in rows:
+            _draw(next(panels), (row.probe, *row.cloaks), label=f"{called(row.source_model)}\n{called(row.method)}")
+            if magnified:
+                axes_row = next(panels)
+                axes_row[0].set_axis_off()
+                axes_row[0].text(0.95, 0.5, "perturbation,\nmagnified", ha="right", va="center", color=FAINT, size=NOTE_SIZE)
+                _draw(axes_row[1:], row.perturbations)
+        for axes, heading in zip(drawn.panels[0], ("probe", *(f"ε\u00a0{each}" for each in grid.epsilons)), strict=True):
+            axes.set_title(heading, pad=4)
+    return drawn.figure
+
+
+def _draw(axes_row: tuple[Axes, ...], images: tuple[Image | None, ...], *, label: str = "") -> None:
+    for axes, image in zip(axes_row, images, strict=True):
+        axes.set_xticks([])
+        axes.set_yticks([])
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+        if image is not None:
+            axes.imshow(image, aspect="auto", interpolation="antialiased")
+        else:
+            axes.add_patch(
+                Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor="none", edgecolor=HAIRLINE, hatch="///")
+            )
+            axes.text(0.5, 0.5, "missing", transform=axes.transAxes, ha="center", va="center", color=FAINT, size=NOTE_SIZE)
+    if label:
+        axes_row[0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)

@@ -1,0 +1,161 @@
+"""How figures look: restrained, on white, the same on every machine, readable in grey and by the colour-blind.
+
+Models are told apart by colour, lightness, marker and thickness at once, so that any one of the four may be lost; methods by
+lightness and fill; controls by dashes. A model looks the same in all figures of a run.
+
+Text: a PDF embeds its fonts whole characters as TrueType (Type 42), to be selected and searched. In an SVG text is outlined:
+browsers, word processors and vector editors do not agree on fonts embedded in SVG, and a figure whose letters are of another
+width is a spoilt figure. What the outlines lose (search, screen readers) is given back by whoever shows the figure: see
+`save.inline_svg`, whose title is text.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import matplotlib as mpl
+
+from orchestrator.experiment.grid import CONTROL, NOISE, Grid
+from orchestrator.report.console_tables import TITLES
+
+INK, FAINT, HAIRLINE = "#1a1a1a", "#595959", "#d9d9d9"
+TITLE_SIZE, TEXT_SIZE, NOTE_SIZE = 11.5, 9.5, 8.5  # points, at the width of `sheet.WIDTH`
+
+Dashes = tuple[float, tuple[float, ...]] | Literal["-"]
+Fill = Literal["full", "none", "left", "right", "bottom", "top"]  # how much of a marker is of the line's colour
+FILLS: Mapping[Fill, str] = {
+    "full": "filled",
+    "none": "open",
+    "left": "left half filled",
+    "right": "right half filled",
+    "bottom": "lower half filled",
+    "top": "upper half filled",
+}
+CONTROL_DASHES: Dashes = (0, (1.2, 1.6))
+NOISE_DASHES: Dashes = (0, (5, 2))
+
+_SETTINGS: dict[Any, Any] = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib
+    "font.size": TEXT_SIZE,
+    "text.color": INK,
+    "text.parse_math": False,  # a dollar in a name is a dollar
+    "axes.edgecolor": FAINT,
+    "axes.labelcolor": INK,
+    "axes.labelsize": TEXT_SIZE,
+    "axes.linewidth": 0.7,
+    "axes.titlesize": TEXT_SIZE,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": False,
+    "axes.axisbelow": True,
+    "grid.color": HAIRLINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelsize": NOTE_SIZE,
+    "ytick.labelsize": NOTE_SIZE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.fontsize": TEXT_SIZE,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "pdf.fonttype": 42,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "face-deid-bench",  # else ids are drawn at random
+}
+
+
+@dataclass(frozen=True)
+class ModelStyle:
+    """How a model's lines look."""
+
+    colour: str
+    marker: str
+    width: float  # points; later lines are thinner, so that one that coincides with an earlier one does not hide it
+    marker_size: float  # points
+
+
+@dataclass(frozen=True)
+class MethodStyle:
+    """How a method's lines look where colour does not stand for models, and its markers where it does."""
+
+    colour: str
+    marker: str
+    fill: Fill
+    dashes: Dashes
+
+    @property
+    def filled(self) -> bool:
+        """Whether the marker is of its line's colour where that tells enough."""
+        return self.fill != "none"
+
+
+# The first three, which are a run's as a rule, have lightness (CIE L*) 27, 50, 65 and are told apart in grey and under the
+# common deficiencies of colour vision; what comes after them needs its marker too.
+_COLOURS = ("#0b4173", "#cf4a1c", "#3fb0a0", "#7b3f98", "#c98f00", "#333333")
+_MARKERS = ("o", "s", "^", "D", "v", "P")
+_METHODS: Mapping[str, MethodStyle] = {
+    "bim": MethodStyle(INK, "o", "full", dashes="-"),
+    "illc": MethodStyle("#8c8c8c", "s", "none", dashes="-"),
+    NOISE: MethodStyle(FAINT, "", "none", dashes=NOISE_DASHES),
+    CONTROL: MethodStyle(FAINT, "", "none", dashes=CONTROL_DASHES),
+}
+_OTHER_METHODS = (  # as many as a figure can be read with; more look like these again
+    MethodStyle("#5e5e5e", "^", "left", dashes="-"),
+    MethodStyle("#adadad", "D", "right", dashes="-"),
+    MethodStyle("#3d3d3d", "v", "bottom", dashes="-"),
+    MethodStyle("#8c8c8c", "P", "top", dashes="-"),
+)
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Within it, figures are made and written in this style, whatever the user's own settings are.
+
+    matplotlib's settings are the process's: one thread at a time.
+    """
+    defaults: dict[Any, Any] = {key: value for key, value in mpl.rcParamsDefault.items() if key != "backend"}
+    with mpl.rc_context(defaults | _SETTINGS):
+        yield
+
+
+def called(name: str) -> str:
+    """How a model or method is called in a figure."""
+    return TITLES.get(name, name)
+
+
+def method_order(grid: Grid) -> tuple[str, ...]:
+    """The methods as the paper orders its rows: ILLC, BIM, then any others."""
+    paper = tuple(method for method in ("illc", "bim") if method in grid.methods)
+    return paper + tuple(method for method in grid.methods if method not in paper)
+
+
+def model_styles(grid: Grid) -> dict[str, ModelStyle]:
+    """A style for each model of a run; a model has one, be it source or target."""
+    models = tuple(dict.fromkeys((*grid.source_models, *grid.target_models)))
+    return {
+        model: ModelStyle(
+            colour=_COLOURS[place % len(_COLOURS)],
+            marker=_MARKERS[place % len(_MARKERS)],
+            width=max(1.4, 2.6 - 0.6 * place),
+            marker_size=max(5.0, 8.0 - 1.3 * place),
+        )
+        for place, model in enumerate(models)
+    }
+
+
+def method_styles(grid: Grid) -> dict[str, MethodStyle]:
+    """A style for each method of a run and for both controls."""
+    others = [method for method in grid.methods if method not in _METHODS]
+    return dict(_METHODS) | {method: _OTHER_METHODS[place % len(_OTHER_METHODS)] for place, method in enumerate(others)}
+
+
+def marker_face(fill: Fill, colour: str) -> dict[str, Any]:
+    """The properties, for matplotlib, of a marker that is filled so; what is not of the colour is white."""
+    return {
+        "fillstyle": "full" if fill == "none" else fill,
+        "markerfacecolor": "white" if fill == "none" else colour,
+        "markerfacecoloralt": "white",
+    }

@@ -1,0 +1,228 @@
+"""PSR against image quality: what protection costs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from orchestrator.experiment.grid import NOISE, Grid
+from orchestrator.metrics.pareto import Point, pareto_front
+from orchestrator.metrics.psr import Rate
+from orchestrator.report.figures.lines import draw_nothing, percent_axis
+from orchestrator.report.figures.notes import n_sentence, paragraph
+from orchestrator.report.figures.sheet import Room, sheet
+from orchestrator.report.figures.style import (
+    FAINT,
+    FILLS,
+    INK,
+    NOISE_DASHES,
+    ModelStyle,
+    called,
+    marker_face,
+    method_order,
+    method_styles,
+    model_styles,
+    style,
+)
+
+MEASURES = {"ssim": "SSIM", "psnr": "PSNR, dB"}
+PANEL_HEIGHT = 2.1  # inches
+HIGHLIGHT, FRONT_WIDTH = "#f2d680", 7.0  # a broad band, in points, behind the lines
+
+FADED = 0.4  # opacity
+
+
+@dataclass(frozen=True)
+class QualityPoint:
+    """One cell, and what its cloaks keep of the picture on average."""
+
+    source_model: str
+    method: str
+    epsilon: int  # levels
+    target_model: str
+    ssim: float  # mean, between lossless control and stored cloak
+    psnr: float  # mean, dB
+    photographs: int  # whose cloaks these are the means of
+    psr: Rate
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The cells of one source model and method, by rising epsilon."""
+
+    source_model: str
+    method: str
+    points: tuple[Point, ...]  # labelled with their epsilon
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: one measure of quality, one target model."""
+
+    measure: str  # "ssim" or "psnr"
+    target_model: str
+    curves: tuple[Curve, ...]
+    front: tuple[Point, ...]  # over the methods' cells, by rising quality, labelled with method and epsilon
+
+
+def series(points: Sequence[QualityPoint], grid: Grid) -> tuple[tuple[Panel, ...], ...]:
+    """The panels: a row for SSIM and one for PSNR, a column for each target model.
+
+    The Pareto front is over source models other than the target model, because the protector of a photograph does not choose
+    who reads it; where there is no other, it is over that one. Noise is drawn, and is no choice. Cells without observations,
+    and qualities that are not finite (the PSNR of an unchanged picture), are left out.
+    """
+    return tuple(
+        tuple(_panel(points, grid, measure, target_model) for target_model in grid.target_models) for measure in MEASURES
+    )
+
+
+def _panel(points: Sequence[QualityPoint], grid: Grid, measure: str, target_model: str) -> Panel:
+    usable = [
+        each
+        for each in points
+        if each.target_model == target_model and each.psr.n and isfinite(_quality(each, measure)) and each.epsilon
+    ]
+
+    def curves() -> Iterator[Curve]:
+        for source_model in grid.source_models:
+            for method in (*method_order(grid), NOISE):
+                cells = [each for each in usable if (each.source_model, each.method) == (source_model, method)]
+                cells.sort(key=lambda each: each.epsilon)
+                drawn = (Point(_quality(each, measure), each.psr.percent, str(each.epsilon)) for each in cells)
+                if cells:
+                    yield Curve(source_model, method, tuple(drawn))
+
+    choices = [each for each in usable if each.method in grid.methods and each.source_model in grid.source_models]
+    others = [each for each in choices if each.source_model != target_model]
+    front = pareto_front(
+        [
+            Point(_quality(each, measure), each.psr.percent, f"{called(each.method)} {each.epsilon}")
+            for each in others or choices
+        ]
+    )
+    return Panel(measure, target_model, tuple(curves()), tuple(front))
+
+
+def _quality(point: QualityPoint, measure: str) -> float:
+    return point.ssim if measure == "ssim" else point.psnr
+
+
+def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str = "") -> Figure:
+    """The figure: the further right the better the picture, the higher the better protected.
+
+    Args:
+        points: the cells, of any methods, the noise control among them.
+        grid: the run's.
+        k: of PSR@k.
+        caveat: why these are not the paper's figures; stands in the figure.
+    """
+    rows = series(points, grid)
+    models = model_styles(grid)
+    with style():
+        drawn = sheet(
+            len(rows),
+            len(grid.target_models),
+            title=f"What protection costs: PSR@{k} against the quality of the picture",
+            panel_height=PANEL_HEIGHT,
+            legend=_legend(grid, models),
+            notes=paragraph(
+                "A point for each ε, which falls from left to right; top right is best. Pareto front: the choices that no",
+                "other beats in both at once, among source models other than the one that reads, whose own curves are pale.",
+                f"Quality is of stored cloaks against the lossless probe, mean of {_photographs(points)}; PSR is of all.",
+                n_sentence([point.psr.n for point in points if point.psr.n]),
+                caveat=caveat,
+            ),
+            room=Room(right=0.25, row_gap=0.3),
+        )
+        for row, axes_row in zip(rows, drawn.panels, strict=True):
+            for panel, axes in zip(row, axes_row, strict=True):
+                _draw(axes, panel, grid, models)
+                percent_axis(axes, label=f"PSR@{k}, %" if panel is row[0] else "")
+                axes.set_xlabel(MEASURES[panel.measure], labelpad=1)
+                axes.set_title(f"read by {called(panel.target_model)}" if row is rows[0] else "", pad=6)
+            _share_x(axes_row, row)
+    return drawn.figure
+
+
+def _photographs(points: Sequence[QualityPoint]) -> str:
+    """How many the means of quality are of."""
+    fewest, most = (each((point.photographs for point in points), default=0) for each in (min, max))
+    return f"{most} photograph{'' if most == 1 else 's'}" if fewest == most else f"{fewest} to {most} photographs"
+
+
+def _share_x(axes_row: Sequence[Axes], row: Sequence[Panel]) -> None:
+    qualities = [point.quality for panel in row for curve in panel.curves for point in curve.points]
+    if qualities:
+        margin = 0.04 * (max(qualities) - min(qualities)) or 0.01
+        for axes in axes_row:
+            axes.set_xlim(min(qualities) - margin, max(qualities) + margin)
+
+
+def _draw(axes: Axes, panel: Panel, grid: Grid, models: dict[str, ModelStyle]) -> None:
+    methods = method_styles(grid)
+    if not panel.curves:
+        draw_nothing(axes)
+    axes.plot(
+        [point.quality for point in panel.front],
+        [point.psr for point in panel.front],
+        color=HIGHLIGHT,
+        linewidth=FRONT_WIDTH,
+        marker="o",
+        markersize=FRONT_WIDTH,
+        markeredgewidth=0,
+        drawstyle="steps-pre",  # whoever insists on a quality gets the PSR of the next choice above it
+        solid_joinstyle="round",
+        solid_capstyle="round",
+        zorder=1,
+    )
+    for curve in panel.curves:
+        look, noise = models[curve.source_model], curve.method == NOISE
+        axes.plot(
+            [point.quality for point in curve.points],
+            [point.psr for point in curve.points],
+            color=look.colour,
+            linewidth=0.8 if noise else 1.3,
+            linestyle=NOISE_DASHES if noise else "-",
+            marker="" if noise else look.marker,
+            markersize=4.5,
+            **marker_face(methods[curve.method].fill, look.colour),
+            markeredgewidth=0.9,
+            zorder=2 if noise else 3,
+            alpha=FADED if curve.source_model == panel.target_model and not _alone(panel) else 1,
+            clip_on=False,
+        )
+
+
+def _alone(panel: Panel) -> bool:
+    """Whether the target model is the only source model."""
+    return {curve.source_model for curve in panel.curves} <= {panel.target_model}
+
+
+def _legend(grid: Grid, models: dict[str, ModelStyle]) -> list[Line2D]:
+    methods = method_styles(grid)
+    sources = [
+        Line2D(
+            [], [], color=models[name].colour, marker=models[name].marker, markersize=5, label=f"crafted with {called(name)}"
+        )
+        for name in grid.source_models
+    ]
+    by_method = [
+        Line2D(
+            [],
+            [],
+            color=INK,
+            linewidth=0,
+            marker="o",
+            markersize=5,
+            **marker_face(methods[method].fill, INK),
+            label=f"{called(method)} ({FILLS[methods[method].fill]})",
+        )
+        for method in method_order(grid)
+    ]
+    noise = Line2D([], [], color=FAINT, linewidth=0.8, linestyle=NOISE_DASHES, label="noise control")
+    front = Line2D([], [], color=HIGHLIGHT, linewidth=FRONT_WIDTH, label="Pareto front")
+    return [*sources, *by_method, noise, front]

@@ -1,0 +1,100 @@
+"""How much of its probe a stored cloak keeps: SSIM and PSNR against the lossless control, by scikit-image.
+
+Against the probe before storage, so that the control shows what storage alone takes.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.errors import InputError
+from orchestrator.experiment.grid import Storage
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.store import CloakQuality, LosslessControl, RecordedCloak, Store
+from rpc.errors import ServiceError
+from rpc.images.decoding import ImageLimits, decode_image
+
+LEVELS = 255  # the range that both measures are relative to
+
+Image = NDArray[np.uint8]  # (H, W, 3) RGB
+
+
+def ssim(control: Image, cloak: Image) -> float:
+    """Structural similarity, -1..1, and 1 for equal images (Wang et al. 2004), the mean over the channels of RGB.
+
+    scikit-image's own window: 7 x 7, uniform, so that either side must have 7 pixels.
+    """
+    from skimage.metrics import structural_similarity  # only now: it takes a second
+
+    return float(structural_similarity(control, cloak, data_range=LEVELS, channel_axis=2))  # type: ignore[no-untyped-call]
+
+
+def psnr(control: Image, cloak: Image) -> float:
+    """Peak signal-to-noise ratio in dB over all pixels and channels; infinite for equal images."""
+    from skimage.metrics import peak_signal_noise_ratio
+
+    with np.errstate(divide="ignore"):
+        return float(peak_signal_noise_ratio(control, cloak, data_range=LEVELS))  # type: ignore[no-untyped-call]
+
+
+def cloak_quality(run_folder: RunFolder, store: Store) -> Iterator[CloakQuality]:
+    """SSIM and PSNR of the stored cloaks of a run's subjects, the controls among them, probe by probe.
+
+    What was measured once is in the store, and outlives the pictures; it is measured each time where the store may only be
+    read. There is nothing of a cloak that was not kept, whose lossless control was not, or whose control has other pixels
+    than the probe it was made of.
+
+    Raises:
+        InputError: the run's manifest cannot be read.
+        StoreError: the store cannot be read or written.
+    """
+    known = {(each.probe, each.cloak): each for each in store.quality()}
+    controls = store.lossless_controls()
+    suffix = _suffix(run_folder)
+    for of_probe, cloaks in groupby(store.cloaks(), key=lambda cloak: (cloak.probe, cloak.key.source_model)):
+        new = []
+        for cloak in cloaks:
+            if (quality := known.get((cloak.probe, cloak.key))) is not None:
+                yield quality
+            else:
+                new.append(cloak)
+        if new and of_probe in controls:
+            measured = _measured(new, controls[of_probe], run_folder, suffix=suffix)
+            if not store.read_only:
+                store.add_quality(measured)
+            yield from measured
+
+
+def _measured(
+    cloaks: Iterable[RecordedCloak], control: LosslessControl, folder: RunFolder, *, suffix: str
+) -> list[CloakQuality]:
+    probe = _decoded(folder.kept_lossless_control(control.file_sha256))
+    if probe is None:
+        return []
+    measured = []
+    for cloak in cloaks:
+        pixels = _decoded(folder.kept_cloak(cloak.sha256, suffix))
+        if pixels is not None and pixels.shape == probe.shape and cloak.probe_sha256 == control.probe_sha256:
+            measured.append(CloakQuality(cloak.probe, cloak.key, ssim(probe, pixels), psnr(probe, pixels)))
+    return measured
+
+
+def _decoded(encoded: bytes | None) -> Image | None:
+    """None for what is no picture: any service that speaks the schema may have sent it."""
+    if encoded is None:
+        return None
+    try:
+        return decode_image(encoded, field="cloak", limits=ImageLimits())
+    except ServiceError:
+        return None
+
+
+def _suffix(folder: RunFolder) -> str:
+    manifest: dict[str, Any] = folder.manifest() or {}
+    try:
+        return Storage.stated(manifest["protocol"]["storage"]).suffix
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"--run: {folder.root}: the manifest does not say how cloaks are stored") from error

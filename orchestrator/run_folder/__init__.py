@@ -1,0 +1,1 @@
+"""The only paths and files of a run."""

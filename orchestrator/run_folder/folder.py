@@ -1,0 +1,290 @@
+"""The folder of a run. Face photographs are biometric data: only the owner may read it."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.experiment.grid import Storage
+from orchestrator.experiment.manifest import Plan, check_same_plan, software
+from orchestrator.files import UNFINISHED, replace_file, sync_folder
+
+MOST_JPEG_BYTES, MOST_PNG_BYTES = 80_000, 160_000  # of a cloak of 224 x 224 pixels
+ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
+
+
+class RunFolder:
+    """`manifest.json`, `observations.sqlite`, `psr.csv`, `cloaks/`, `probes/` and `logs/` of one run."""
+
+    def __init__(self, root: Path, *, new: bool = False) -> None:
+        """`new`: of a folder that nobody else has: where `root` is taken when it is made, `root-2` is, and so on."""
+        self.root = root
+        self._new = new
+
+    @property
+    def observations(self) -> Path:
+        return self.root / "observations.sqlite"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"
+
+    @property
+    def holders(self) -> Path:
+        """Of the orchestrators that work on it."""
+        return self.root / "holders"
+
+    @property
+    def _psr_csv(self) -> Path:
+        return self.root / "psr.csv"
+
+    @property
+    def _manifest(self) -> Path:
+        return self.root / "manifest.json"
+
+    @property
+    def _cloaks(self) -> Path:
+        return self.root / "cloaks"
+
+    @property
+    def _probes(self) -> Path:
+        """Of lossless controls."""
+        return self.root / "probes"
+
+    @property
+    def begun(self) -> bool:
+        """Whether it holds a run."""
+        return self._manifest.exists()
+
+    @property
+    def name(self) -> str:
+        """What the run is called where several share a store."""
+        return self.root.resolve().name
+
+    @property
+    def pictures(self) -> tuple[Path, ...]:
+        """The folders of all that shows a person. A run without them has all its figures still."""
+        return self._cloaks, self._probes
+
+    def check(self) -> None:
+        """Makes sure that it is new or holds a run; makes nothing.
+
+        Raises:
+            InputError: it holds something else.
+            OrchestratorError: it cannot be listed.
+        """
+        if self._new:
+            return
+        try:
+            if self.root.is_dir() and not self._manifest.exists():
+                self._check_nothing_else()
+        except OSError as error:
+            raise OrchestratorError(f"--run: {self.root} cannot be read: {error.strerror or error}") from error
+
+    def create(self) -> None:
+        """Makes the folder where it is not yet, readable by its owner only.
+
+        Raises:
+            InputError: it exists and holds something other than a run.
+            OrchestratorError: it cannot be made or written.
+        """
+        self.check()
+        try:
+            if self._new:
+                self._claim()
+            for folder in (self.root, *self.pictures, self.logs):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            for file in (self.observations, self.log("protector"), self.log("invader")):
+                file.touch(mode=0o600)
+        except OSError as error:
+            raise OrchestratorError(f"--run: {self.root} cannot be made: {error.strerror or error}") from error
+
+    @property
+    def syncs_names(self) -> bool:
+        """Whether its file system can wait until the names of files are on the disk.
+
+        Raises:
+            OrchestratorError: it cannot be told.
+        """
+        try:
+            return sync_folder(self.root)
+        except OSError as error:
+            raise OrchestratorError(f"--run: {self.root} cannot be written: {error.strerror or error}") from error
+
+    def _claim(self) -> None:
+        """Takes the first name that is free; of several that begin in the same second each makes another folder."""
+        wanted = self.root
+        wanted.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number in count(2):
+            try:
+                self.root.mkdir(mode=0o700)
+            except FileExistsError:
+                self.root = wanted.with_name(f"{wanted.name}-{number}")
+            else:
+                self._new = False
+                return
+
+    def _check_nothing_else(self) -> None:
+        folders = (self.logs, self.holders, *self.pictures)
+        own = {self._manifest.name, *(folder.name for folder in folders)}  # another process may begin it at this moment
+        begins = self.observations.name, UNFINISHED  # with the files that SQLite puts beside its own
+        others = sorted(
+            path.name for path in self.root.iterdir() if path.name not in own and not path.name.startswith(begins)
+        )
+        if others:
+            raise InputError(f"--run: expected a new folder or one that holds a run, got {self.root} with {others[0]}")
+
+    def check_room(self, *, cloaks: int, storage: Storage, lossless_controls: int = 0) -> None:
+        """Makes sure before the work that its results will have room.
+
+        Raises:
+            InputError: the disk has not room for so many more cloaks and lossless controls.
+        """
+        pictures = cloaks * (MOST_PNG_BYTES if storage.jpeg_quality is None else MOST_JPEG_BYTES)
+        pictures += lossless_controls * MOST_PNG_BYTES
+        needed = ROOM_BESIDE_CLOAKS + pictures
+        free = shutil.disk_usage(self.root).free
+        if free < needed:
+            raise InputError(
+                f"--run: expected {needed / 1e6:.0f} MB of free disk space for {self.root}, got {free / 1e6:.0f} MB"
+                + ("; with --discard-cloaks it needs less" if cloaks else "")
+            )
+
+    def log(self, service: str) -> Path:
+        """Where what a service logs goes."""
+        return self.logs / f"{service}.log"
+
+    def sweep(self, *, before_ns: int) -> None:
+        """Removes what a process that died left half written.
+
+        Args:
+            before_ns: Nobody who writes had begun by then, in nanoseconds: what is younger may be somebody's.
+        """
+        for place in (self.root, *self.pictures):
+            for path in place.rglob(f"{UNFINISHED}*"):
+                with suppress(OSError):  # it was not there any more, or has to stay
+                    if path.stat().st_mtime_ns < before_ns:
+                        path.unlink()
+
+    def check_same(self, plan: Plan) -> None:
+        """Makes sure that the manifest is the plan's where there is one.
+
+        Raises:
+            InputError: the folder holds another run; the message names what differs.
+        """
+        found = self.manifest()
+        if found is not None:
+            check_same_plan(found, plan, run=str(self.root))
+
+    def bind(self, plan: Plan, *, store: str | None = None) -> None:
+        """Writes the plan's manifest, or makes sure that the one found is the plan's, and has its observations there.
+
+        Args:
+            plan: What the run does.
+            store: Name of the database that holds the observations; None for the file in this folder.
+
+        Raises:
+            InputError: the folder holds another run, or one that is kept elsewhere.
+        """
+        found = self.manifest()
+        if found is None:
+            kept = {} if store is None else {"store": store}
+            self.write_manifest(plan.manifest() | {"software": software()} | kept)
+            return
+        check_same_plan(found, plan, run=str(self.root))
+        if found.get("store") != store:
+            raise InputError(
+                f"--store: {self.root} keeps its observations in {found.get('store') or self.observations.name}, "
+                f"got {store or self.observations.name}"
+            )
+
+    def write_outcome(self, outcome: Mapping[str, Any]) -> None:
+        """Has the manifest say what became of the run."""
+        self.write_manifest((self.manifest() or {}) | {"outcome": dict(outcome)})
+
+    def forget_outcome(self) -> None:
+        """From now on the run is going on, until a session ends and says what became of it."""
+        manifest = self.manifest()
+        if manifest is not None and manifest.pop("outcome", None) is not None:
+            self.write_manifest(manifest)
+
+    def store_location(self, asked: str | None = None) -> Path | str:
+        """Where the observations are: the database that was asked for, or that the run began with, or the folder's file."""
+        return asked or (self.manifest() or {}).get("store") or self.observations
+
+    def manifest(self) -> dict[str, Any] | None:
+        """The manifest, or None where there is none yet.
+
+        Raises:
+            InputError: there is one that cannot be read.
+        """
+        try:
+            found = json.loads(self._manifest.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise InputError(f"--run: {self._manifest} cannot be read: {error}") from error
+        if not isinstance(found, dict):
+            raise InputError(f"--run: {self._manifest}: expected an object, got {type(found).__name__}")
+        return found
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replaces the manifest, whole or not at all, whatever happens to the machine."""
+        write_whole(self._manifest, (json.dumps(manifest, indent=2) + "\n").encode(), durable=True)
+
+    def write_psr(self, csv: str) -> None:
+        """Replaces `psr.csv`, whole or not at all, whatever happens to the machine."""
+        write_whole(self._psr_csv, csv.encode(), durable=True)
+
+    def keep_cloak(self, sha256: str, suffix: str, encoded: bytes) -> None:
+        """Keeps a cloak, whole or not at all."""
+        _keep(self._cloak(sha256, suffix), sha256, encoded)
+
+    def kept_cloak(self, sha256: str, suffix: str) -> bytes | None:
+        """A cloak that was kept; None where it was not, or is not what it was."""
+        return _kept(self._cloak(sha256, suffix), sha256)
+
+    def keep_lossless_control(self, sha256: str, encoded: bytes) -> None:
+        """Keeps a lossless control, a PNG, whole or not at all."""
+        _keep(self._probe(sha256), sha256, encoded)
+
+    def kept_lossless_control(self, sha256: str) -> bytes | None:
+        """A lossless control that was kept; None where it was not, or is not what it was."""
+        return _kept(self._probe(sha256), sha256)
+
+    def _cloak(self, sha256: str, suffix: str) -> Path:
+        return self._cloaks / sha256[:2] / f"{sha256}{suffix}"
+
+    def _probe(self, sha256: str) -> Path:
+        return self._probes / sha256[:2] / f"{sha256}.png"
+
+
+def _keep(path: Path, sha256: str, encoded: bytes) -> None:
+    if _kept(path, sha256) is None:
+        write_whole(path, encoded)  # what a power cut makes of it is told by its digest, and it can be had again
+
+
+def _kept(path: Path, sha256: str) -> bytes | None:
+    try:
+        encoded = path.read_bytes()
+    except OSError:
+        return None
+    return encoded if hashlib.sha256(encoded).hexdigest() == sha256 else None
+
+
+def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Writes a file whole or not at all, readable by its owner only; `durable`: see `replace_file`.
+
+    Raises:
+        OrchestratorError: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        replace_file(path, content, durable=durable)
+    except OSError as error:
+        raise OrchestratorError(f"{path}: cannot be written: {error.strerror or error}") from error

@@ -1,0 +1,180 @@
+"""Draws the subjects of a run, alone or beside other orchestrators, until it has as many as it needs."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+from orchestrator.errors import first_of
+from orchestrator.faces.data_set import drawn_identities
+from orchestrator.metrics.completeness import short_cells
+from orchestrator.metrics.widest import widest
+from orchestrator.session.lease_owner import Holder
+from orchestrator.session.planning import Planned
+from orchestrator.session.stopping_rule import Looks
+from orchestrator.session.subject import Progress, SubjectObserver
+from orchestrator.store import LEASE_SECONDS, Fate, Journal, Store, StoreError
+
+SUBJECTS_IN_FLIGHT = 4
+RENEWAL_SECONDS = LEASE_SECONDS / 3
+LOOK_AGAIN_SECONDS = 1.0  # for a subject that somebody else is working on
+
+
+@dataclass(frozen=True)
+class Reached:
+    """How far a run came."""
+
+    subjects: int  # that were wanted at its last look
+    decided: bool  # whether they are enough: else that depends on answers that are missing
+
+
+class Runner:
+    """One run over its subjects.
+
+    Every place of the draw is leased before it is worked on, so that several orchestrators can work on one run. A subject
+    whose photo shows the protector no face is replaced by the next in the draw, so the subjects are the first N of the draw
+    that have a face, whoever works on them and in whatever order the answers come.
+    """
+
+    def __init__(
+        self,
+        planned: Planned,
+        observer: SubjectObserver,
+        *,
+        holder: Holder,
+        store: Store,
+        journal: Journal,
+        progress: Progress,
+        keep_cloaks: bool,
+        subjects_in_flight: int = SUBJECTS_IN_FLIGHT,
+    ) -> None:
+        self._plan = planned.plan
+        self._draw = drawn_identities(planned.eligible, seed=self._plan.seed)
+        self._looks = Looks.of(self._plan)
+        self._observer = observer
+        self._holder = holder
+        self._store = store
+        self._journal = journal
+        self._progress = progress
+        self._keep_cloaks = keep_cloaks
+        self._in_flight = subjects_in_flight
+        self._working: dict[str, asyncio.Task[Fate]] = {}
+        self._dead: frozenset[str] = frozenset()
+        self._ended = asyncio.Event()  # the work on any one subject that is under way
+
+    async def run(self) -> Reached:
+        """Observes every cell of every subject.
+
+        Raises:
+            OrchestratorError: a service is gone or not what it was, or the store cannot be used; what was observed stays.
+        """
+        try:
+            await self._journal.run(partial(self._store.draw, self._draw))
+            await self._journal.run(self._reopen_short)
+            async with self._leases_renewed():
+                return await self._look_by_look()
+        except ExceptionGroup as errors:
+            raise first_of(errors) from errors
+
+    def _reopen_short(self) -> None:
+        grid = self._plan.grid
+        controls = len(grid.source_models) if self._keep_cloaks else 0
+        self._store.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
+
+    async def _look_by_look(self) -> Reached:
+        wanted = self._looks.first()
+        while True:
+            await self._show_standing(wanted)
+            async with asyncio.TaskGroup() as group:
+                for _ in range(min(self._in_flight, self._plan.subjects)):
+                    group.create_task(self._fill_places(wanted))
+            further = await self._wanted_after(wanted)
+            if further is None or further <= wanted:
+                return Reached(further or wanted, decided=further is not None)
+            wanted = further
+
+    async def _wanted_after(self, wanted: int) -> int | None:
+        """How many subjects to go on to after a look at the first `wanted` of the draw, and at no others.
+
+        None where that cannot be told, because answers are missing.
+        """
+        if self._plan.until_halfwidth is None:
+            return wanted
+        matrix = await self._journal.run(self._store.rank_matrix)
+        subjects = {subject.identity: subject for subject in await self._journal.run(self._store.subjects)}
+        drawn = [subjects[identity] for identity in self._draw if identity in subjects]
+        photos = [subject.photo for subject in drawn if subject.fate is Fate.SUBJECT][:wanted]
+        matrix = matrix.only(photos)
+        if any(short_cells(matrix, self._plan.grid, subjects=len(photos))):
+            self._progress.note(f"after {len(photos)} subjects cells are short: whether these are enough cannot be told")
+            return None
+        further = self._looks.after(wanted, matrix)
+        going_on = f"; going on until ± {self._plan.until_halfwidth:g}" if further > wanted else ""
+        cell, k, points = widest(matrix, self._plan.grid)
+        self._progress.note(
+            f"after {len(photos)} subjects the widest interval is ± {points:.1f} points (PSR@{k} of {cell.source_model}, "
+            f"{cell.method} at {cell.epsilon}, read by {cell.target_model}){going_on}"
+        )
+        return further
+
+    async def _fill_places(self, wanted: int) -> None:
+        while True:
+            ended = self._ended
+            claim = partial(self._store.claim, wanted=wanted, holder=self._holder.name, dead=self._dead)
+            identity = await self._journal.run(claim)
+            if identity is not None:
+                await self._work_on(identity)
+            elif await self._journal.run(partial(self._store.outstanding, wanted=wanted)) == 0:
+                return
+            else:
+                await self._wait_for_others(ended)
+
+    async def _work_on(self, identity: str) -> None:
+        task = self._working[identity] = asyncio.create_task(self._observer.observe(identity))
+        try:
+            await asyncio.wait({task})
+            if not task.cancelled():  # else its lease was lost: it is somebody else's now
+                task.result()
+        finally:
+            del self._working[identity]
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+            self._ended.set()
+            self._ended = asyncio.Event()
+        await self._journal.run(partial(self._store.release, holder=self._holder.name, identity=identity))
+
+    async def _wait_for_others(self, ended: asyncio.Event) -> None:
+        """Until this process is done with some subject, or it is time to see what others have done, or left undone."""
+        try:
+            await asyncio.wait_for(ended.wait(), LOOK_AGAIN_SECONDS)
+        except TimeoutError:
+            self._dead = self._holder.dead(await self._journal.run(self._store.holders))
+
+    @asynccontextmanager
+    async def _leases_renewed(self) -> AsyncIterator[None]:
+        holders = await self._journal.run(self._store.holders)
+        self._dead = self._holder.dead(holders)
+        self._holder.forget(but=holders)
+        async with asyncio.TaskGroup() as group:
+            renewing = group.create_task(self._renew())
+            try:
+                yield
+            finally:
+                renewing.cancel()
+                with self._store.at_once(), suppress(StoreError):  # then they expire
+                    await self._journal.run(partial(self._store.release, holder=self._holder.name))
+
+    async def _renew(self) -> None:
+        while True:
+            await asyncio.sleep(RENEWAL_SECONDS)
+            held = await self._journal.run(partial(self._store.renew, holder=self._holder.name))
+            for identity, task in self._working.items():
+                if identity not in held and not task.done():
+                    self._progress.note(f"{identity}: another orchestrator has taken this subject over")
+                    task.cancel()
+
+    async def _show_standing(self, wanted: int) -> None:
+        counts = await self._journal.run(self._store.observation_counts)
+        self._progress.stands_at(subjects=counts.subjects, observations=counts.observations, wanted=wanted)

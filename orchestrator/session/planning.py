@@ -1,0 +1,234 @@
+"""From what was asked for and what the services offer to a plan."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+from orchestrator.errors import InputError, UnusableServiceError
+from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, SUBJECTS, Grid, Reading, Storage
+from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.records import Model
+from orchestrator.faces.data_set import DataSet, printable
+from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
+from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.services.label_sets import LabelSets
+
+WIDEST = 50  # points, of half an interval: it then says nothing
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for.
+
+    None for models means the paper's, the embedded ones where a service has none of these, or all where it has none of these
+    either; None for ks the protocol's, as far as the target models disclose so many candidates; None for
+    subjects the default, or, where they are drawn until the intervals are narrow, all there are.
+
+    Raises:
+        InputError: `until_halfwidth` is none that an interval can have.
+    """
+
+    faces: DataSet
+    source_models: tuple[str, ...] | None
+    target_models: tuple[str, ...] | None
+    methods: tuple[str, ...]
+    epsilons: tuple[int, ...]
+    ks: tuple[int, ...] | None
+    storage: Storage
+    subjects: int | None
+    seed: int
+    reading: Reading = Reading.DETECTED
+    until_halfwidth: float | None = None  # points
+
+    def __post_init__(self) -> None:
+        if self.until_halfwidth is not None and not 0 < self.until_halfwidth <= WIDEST:
+            raise InputError(
+                f"--until-halfwidth: expected more than 0 and at most {WIDEST} points, got {self.until_halfwidth:g}"
+            )
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A plan, and what it leaves out."""
+
+    plan: Plan
+    eligible: frozenset[str]  # identities that every model knows
+    excluded: tuple[str, ...]  # identities of the data set that some model does not know
+    missing: tuple[str, ...]  # what was expected and cannot be had: models of the paper, PSR@k, names; a sentence each
+    label_sets: Mapping[str, frozenset[str]]  # by target model
+
+
+async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClient) -> Planned:
+    """Fits the wish to the services.
+
+    Raises:
+        InputError: the wish cannot be had; the message names the option.
+    """
+    (sources, methods), targets = await asked_of_protector(wish, protector), await asked_of_invader(wish, invader)
+    ks = KS if wish.ks is None else wish.ks
+    disclosed = _disclosed_ks(ks, targets)
+    missing = [
+        *(_models_missing("source", sources, protector.name) if wish.source_models is None else ()),
+        *(_models_missing("target", targets, invader.name) if wish.target_models is None else ()),
+    ]
+    missing += [f"PSR@{k}: the {invader.name} discloses fewer candidates" for k in ks if k not in disclosed]
+    label_sets = LabelSets(protector, invader)
+    of_sources = {name: await label_sets.of_source(model) for name, model in sources.items()}
+    of_targets = {name: await label_sets.of_target(model) for name, model in targets.items()}
+    matched = match(wish.faces, [*of_sources.values(), *of_targets.values()])
+    if not matched.known:
+        of_models = {f"source model {name}": labels for name, labels in of_sources.items()}
+        of_models |= {f"target model {name}": labels for name, labels in of_targets.items()}
+        advice = EMBEDDED_KNOW if not {*sources, *targets}.isdisjoint(EMBEDDED_MODELS) else ""
+        raise InputError(_nobody_known(matched, of_models) + advice)
+    _check_all_known(matched)
+    if matched.differing:
+        missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {_named(matched.differing)}")
+    subjects = _subjects(wish, matched.known)
+    grid = Grid(tuple(sources), tuple(targets), wish.methods, wish.epsilons, disclosed)
+    return Planned(
+        plan=Plan(
+            grid,
+            wish.storage,
+            subjects,
+            wish.seed,
+            matched.faces,
+            sources,
+            targets,
+            wish.reading,
+            wish.until_halfwidth,
+            {method: methods[method] for method in grid.methods},
+        ),
+        eligible=matched.known,
+        excluded=tuple(sorted(map(printable, (*matched.unknown, *matched.differing)))),
+        missing=tuple(missing),
+        label_sets={name: frozenset(labels) for name, labels in of_targets.items()},
+    )
+
+
+async def asked_of_protector(
+    wish: Wish, protector: ProtectorClient
+) -> tuple[dict[str, Model], Mapping[str, Mapping[str, str]]]:
+    """The source models that are wished for, and what each of the protector's methods says of itself.
+
+    Raises:
+        InputError: the protector lacks a model or a method.
+    """
+    chosen = _chosen("--source-models", wish.source_models, await protector.source_models(), protector.name)
+    methods = await protector.methods()
+    _check_methods(wish.methods, methods, protector.name)
+    return chosen, methods
+
+
+async def asked_of_invader(wish: Wish, invader: InvaderClient) -> dict[str, Model]:
+    """The target models that are wished for.
+
+    Raises:
+        InputError: the invader lacks a model or the reading, or returns fewer candidates.
+    """
+    chosen = _chosen("--target-models", wish.target_models, await invader.target_models(), invader.name)
+    _check_reading(wish.reading, invader)
+    ks = KS if wish.ks is None else wish.ks
+    if wish.ks is not None or not _disclosed_ks(ks, chosen):
+        _check_ks(ks, chosen)
+    return chosen
+
+
+def _chosen(option: str, wanted: Sequence[str] | None, offered: Mapping[str, Model], service: str) -> dict[str, Model]:
+    unknown = [name for name in wanted or () if name not in offered]
+    if unknown:
+        raise InputError(
+            f"{option}: expected models that the {service} has ({', '.join(offered)}), got {unknown[0]}"
+            f"{nearest(unknown[0], offered)}"
+        )
+    if not offered:
+        raise UnusableServiceError(f"the {service} lists no models, where it must at least one")
+    return {name: offered[name] for name in wanted or _default_models(offered) if name in offered}
+
+
+def _default_models(offered: Collection[str]) -> tuple[str, ...]:
+    """The paper's; the embedded ones where a service has none of these; all where it has none of these either."""
+    for usual in (MODELS, EMBEDDED_MODELS):
+        if not set(usual).isdisjoint(offered):
+            return usual
+    return tuple(offered)
+
+
+def _models_missing(kind: str, chosen: Collection[str], service: str) -> list[str]:
+    """Sentences on the usual models that a service does not have, where nobody chose any."""
+    usual = _default_models(chosen)
+    if usual not in (MODELS, EMBEDDED_MODELS):
+        return [f"{kind} models of the paper: the {service} has none of them, so that all of its own are used"]
+    return [f"{kind} model {name}: the {service} does not have it" for name in usual if name not in chosen]
+
+
+def _subjects(wish: Wish, eligible: frozenset[str]) -> int:
+    subjects = wish.subjects
+    if subjects is None:
+        subjects = SUBJECTS if wish.until_halfwidth is None else len(eligible)
+    if subjects > len(eligible):
+        raise InputError(
+            f"--subjects: expected at most {len(eligible)} (identities of --faces that every model knows, "
+            f"of {len(wish.faces.identities)} there), got {subjects}"
+        )
+    return subjects
+
+
+EMBEDDED_KNOW = (
+    ". The embedded recognizers know the people of synthetic: only; your own come with --protector-checkpoints and "
+    "--invader-checkpoints"
+)
+DIFFERING = "models spell them in different Unicode normal forms, so that there is no one name to ask by"
+
+
+def _nobody_known(matched: Matched, label_sets: Mapping[str, Collection[str]]) -> str:
+    if matched.differing and not matched.unknown:
+        return f"--faces: {DIFFERING}: {_named(matched.differing)}"
+    unknown = matched.unknown
+    return (
+        f"--faces: expected identities that every model knows, got {len(unknown)} ({_named(unknown)}) that some model does "
+        f"not know: {whom_models_know(matched.faces, label_sets)}"
+    )
+
+
+def _named(names: Sequence[str]) -> str:
+    return printable(names[0]) + (", ..." if len(names) > 1 else "")
+
+
+def _check_all_known(matched: Matched) -> None:
+    """A number of synthetic identities is asked for, and means all of them."""
+    if matched.faces.synthetic and matched.unknown:
+        raise InputError(
+            f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
+            f"got {len(matched.faces.identities)}"
+        )
+
+
+def _check_methods(methods: Sequence[str], offered: Collection[str], service: str) -> None:
+    for method in methods:
+        if method not in offered:
+            raise InputError(
+                f"--methods: expected methods of the {service} ({', '.join(sorted(offered))}), got {method}"
+                f"{nearest(method, offered)}"
+            )
+
+
+def _check_reading(reading: Reading, invader: InvaderClient) -> None:
+    if reading not in invader.readings:
+        raise InputError(
+            f"--reading: expected a reading of the {invader.name} ({', '.join(sorted(invader.readings))}), got {reading}"
+        )
+
+
+def _disclosed_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> tuple[int, ...]:
+    """Those at which every target model returns enough candidates."""
+    most = min((model.most_candidates for model in targets.values() if model.most_candidates is not None), default=max(ks))
+    return tuple(k for k in ks if k <= most)
+
+
+def _check_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> None:
+    for model in targets.values():
+        if model.most_candidates is not None and max(ks) > model.most_candidates:
+            raise InputError(
+                f"--k: expected at most {model.most_candidates}, the candidates that {model.name} returns "
+                f"(its label set has {model.identities}), got {max(ks)}"
+            )

@@ -1,0 +1,145 @@
+"""The end of a session with a run: its figures and its outcome are written first, and then shown."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.metrics.completeness import ShortCell, short_cells
+from orchestrator.metrics.psr import results_of
+from orchestrator.report.console_tables import psr_tables
+from orchestrator.report.psr_csv import psr_csv
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.session.drawing import Reached
+from orchestrator.session.planning import Planned
+from orchestrator.session.subject import Tally
+from orchestrator.store import REPLACED, Fate, Store
+
+WARNING = "yellow"
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a run."""
+
+    complete: bool  # every cell has the N that was asked for
+    published: bool  # its figures were written
+    folder: Path
+    shown: Sequence[RenderableType]  # what there is to print of it
+
+
+def show(finished: Finished, console: Console) -> None:
+    """Prints the results."""
+    for each in finished.shown:
+        console.print(each)
+
+
+def conclude(
+    planned: Planned,
+    store: Store,
+    folder: RunFolder,
+    tally: Tally,
+    *,
+    reached: Reached | None,
+    seconds: float,
+    left: int | None,
+    allow_incomplete: bool,
+) -> Finished:
+    """Writes the results where they may be published, and the outcome; `reached` is None where the run broke off."""
+    plan = planned.plan
+    subjects = plan.subjects if reached is None else reached.subjects
+    matrix = store.rank_matrix()
+    cell_results = list(results_of(matrix, ks=plan.grid.ks, kind=plan.interval_kind))
+    short = list(short_cells(matrix, plan.grid, subjects=subjects))
+    published = not short or allow_incomplete
+    if published:
+        folder.write_psr(psr_csv(cell_results, subjects=subjects, caveat=plan.caveat))
+    outcome = _outcome(planned, store, tally, seconds) | {
+        "invader_queries_left": left,
+        "subjects_wanted": reached.subjects if reached is not None and reached.decided else None,
+    }
+    folder.write_outcome(outcome)
+    remarks = _remarks(store, tally)
+    if short:
+        left_out = _too_few_people(planned, store, subjects)
+        what = left_out or f"The same command with --run {folder.root} asks again for what is missing."
+        remarks = (*remarks, Text(_what_is_short(short, subjects, what, published=published), "bold red"))
+    total = Text(f"{matrix.observations} observations in {seconds:.0f} s; results in {folder.root}")
+    return Finished(
+        complete=not short,
+        published=published,
+        folder=folder.root,
+        shown=(*psr_tables(cell_results, plan.grid, subjects=subjects, caveat=plan.caveat), *remarks, total),
+    )
+
+
+def record_stop(planned: Planned, store: Store, folder: RunFolder, tally: Tally, *, why: str, seconds: float) -> None:
+    """Writes the outcome of a run that stops before its end, as far as the store and the run folder let it.
+
+    Another orchestrator may have come to its end meanwhile: its outcome stays.
+    """
+    with suppress(OrchestratorError), store.at_once():
+        found = (folder.manifest() or {}).get("outcome")
+        if found is None or "stopped_by" in found:
+            folder.write_outcome(_outcome(planned, store, tally, seconds) | {"stopped_by": why})
+
+
+def _remarks(store: Store, tally: Tally) -> tuple[RenderableType, ...]:
+    failed = [Text(f"failed: {failure.probe}: {failure.what}: {failure.message}", WARNING) for failure in tally.failures]
+    if (unfinished := store.observation_counts().unfinished) > 0:
+        return (
+            *failed,
+            Text(f"{unfinished} observations are of subjects that are not done: they are recorded, and not counted yet"),
+        )
+    return tuple(failed)
+
+
+def _too_few_people(planned: Planned, store: Store, subjects: int) -> str:
+    """What to do where everybody was drawn and too many had to be replaced; empty where somebody is left."""
+    replaced = sum(1 for subject in store.subjects() if subject.fate in REPLACED)
+    usable = len(planned.eligible) - replaced
+    if usable >= subjects:
+        return ""
+    return (
+        f"Asking again does not help: of the {len(planned.eligible)} identities that every model knows, {replaced} have no "
+        f"photo that can be used, and nobody is left to replace them. A run of --subjects {usable} or fewer, or more people "
+        f"in --faces, can be complete."
+    )
+
+
+def _what_is_short(short: Sequence[ShortCell], subjects: int, what_to_do: str, *, published: bool) -> str:
+    fewest = min(short, key=lambda each: each.n)
+    return (
+        f"INCOMPLETE: {len(short)} cells have fewer than {subjects} observations, the fewest {fewest.n}. {what_to_do} "
+        + (
+            "Each figure's N stands beside it."
+            if published
+            else "No figures were written; --allow-incomplete writes them, with each one's N beside it."
+        )
+    )
+
+
+def _outcome(planned: Planned, store: Store, tally: Tally, seconds: float) -> dict[str, Any]:
+    drawn = store.subjects()
+    return {
+        "subjects": [subject.photo for subject in drawn if subject.fate is Fate.SUBJECT],
+        "replaced": {subject.identity: subject.fate.value for subject in drawn if subject.fate in REPLACED},
+        "photos": {subject.photo: subject.photo_sha256 for subject in drawn if subject.photo},
+        "excluded": list(planned.excluded),
+        "missing_models": list(planned.missing),
+        "caveat": planned.plan.caveat,
+        "skipped_files": list(planned.plan.faces.skipped),
+        "unreadable_photos": tally.unreadable_photos,
+        "failed_calls": len(store.failures()),
+        "last_session": {
+            "craft_calls": tally.craft_calls,
+            "classify_calls": tally.classify_calls,
+            "lossless_control_calls": tally.lossless_control_calls,
+            "seconds": round(seconds, 1),
+        },
+    }

@@ -1,0 +1,134 @@
+"""From checkpoint files to recognizers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from recognizers.checkpoints.model_card import check_against_card
+from recognizers.checkpoints.trial import advice_on, logits_as_built, try_out
+from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, blaming
+from recognizers.inference.preparing import prepare
+from recognizers.networks.architectures import architectures
+from recognizers.networks.head import LinearHead
+from recognizers.networks.label_set import LabelSet, find_labels_file, read_labels
+from recognizers.networks.recognizer import NeuralRecognizer
+from recognizers.precision import Precision
+
+# What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.
+OTHER_SUFFIXES = frozenset({".txt", ".csv", ".md", ".json"})
+
+
+@dataclass(frozen=True)
+class LoadedRecognizer:
+    """A recognizer and the checkpoint it came from."""
+
+    recognizer: NeuralRecognizer
+    checkpoint_sha256: str
+
+
+@dataclass(frozen=True)
+class CheckpointFolder:
+    """What a folder of checkpoints holds."""
+
+    loaded: Mapping[str, LoadedRecognizer]  # by architecture
+    refused: tuple[str, ...]  # why, a message per file
+
+
+def load_recognizer(path: Path) -> LoadedRecognizer:
+    """Loads one checkpoint, with the labels file beside it.
+
+    Raises:
+        CheckpointError: see `read_checkpoint`; or the file is not the one that its model card describes.
+        LabelSetError: there is no labels file, it cannot be read, or it names another number of identities than the
+            checkpoint has classes.
+    """
+    checkpoint = read_checkpoint(path)
+    check_against_card(path, sha256=checkpoint.sha256)
+    label_set = labels_of(checkpoint)
+    with blaming(f"{path}: the network {checkpoint.architecture}"):
+        return LoadedRecognizer(build_recognizer(checkpoint, label_set), checkpoint.sha256)
+
+
+def labels_of(checkpoint: Checkpoint) -> LabelSet:
+    """The label set of a checkpoint, from the labels file beside it.
+
+    Raises:
+        LabelSetError: see `load_recognizer`.
+    """
+    labels_file = find_labels_file(checkpoint.path)
+    if labels_file is None:
+        raise LabelSetError(
+            f"{checkpoint.path}: no labels file beside it; expected {checkpoint.path.stem}.labels.txt or labels.txt "
+            f"({checkpoint.classes} lines, an identity each, in class order) or VGGFace2's identity_meta.csv"
+        )
+    label_set = read_labels(labels_file)
+    if len(label_set) != checkpoint.classes:
+        raise LabelSetError(
+            f"{labels_file}: names {len(label_set)} identities, but {checkpoint.path.name} has {checkpoint.classes} classes"
+        )
+    return label_set
+
+
+def build_recognizer(checkpoint: Checkpoint, label_set: LabelSet) -> NeuralRecognizer:
+    """Puts a checkpoint's weights, as float32, into the network and the linear head they belong to."""
+    network = architectures().usable[checkpoint.architecture]()
+    head = LinearHead(network.feature_size, label_set)
+    head_prefix = f"{network.head_name}."
+    weights = {name: tensor.to(torch.float32) for name, tensor in checkpoint.tensors.items()}
+    head.linear.load_state_dict(
+        {name.removeprefix(head_prefix): tensor for name, tensor in weights.items() if name.startswith(head_prefix)}
+    )
+    backbone = {name: tensor for name, tensor in weights.items() if not name.startswith(head_prefix)}
+    counters = {
+        name: tensor for name, tensor in network.backbone.state_dict().items() if name.endswith(".num_batches_tracked")
+    }
+    network.backbone.load_state_dict(backbone | counters)
+    return NeuralRecognizer(network, head)
+
+
+def load_folder(folder: Path, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> CheckpointFolder:
+    """Loads every checkpoint of a folder to a device, ready to serve in a precision.
+
+    A file that is refused does not keep the others from loading.
+
+    Raises:
+        CheckpointError: the folder cannot be listed, or none of its checkpoints can be used.
+    """
+    loaded: dict[str, LoadedRecognizer] = {}
+    refused: list[str] = []
+    sources: dict[str, Path] = {}
+    for path in _checkpoint_files(folder):
+        try:
+            candidate = load_recognizer(path)
+            blamed = f"{path}: the network {candidate.recognizer.name}"
+            with blaming(blamed):
+                expected = logits_as_built(candidate.recognizer)
+            with blaming(blamed, advice=advice_on(candidate.recognizer)):
+                prepare(candidate.recognizer, device, precision=precision)
+                try_out(candidate.recognizer, device, path=path, expected=expected, precision=precision)
+        except RecognizerError as error:
+            refused.append(str(error))
+            continue
+        name = candidate.recognizer.name
+        if name in sources:
+            raise CheckpointError(f"{folder}: two checkpoints of {name}: {sources[name].name} and {path.name}; keep one")
+        loaded[name], sources[name] = candidate, path
+    if not loaded:
+        reasons = "; ".join(refused) or "it holds no file that could be one"
+        raise CheckpointError(f"{folder}: no usable checkpoint: {reasons}")
+    return CheckpointFolder(loaded, tuple(refused))
+
+
+def _checkpoint_files(folder: Path) -> list[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot be listed: {error.strerror or error}") from error
+    return [
+        path
+        for path in entries
+        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in OTHER_SUFFIXES
+    ]

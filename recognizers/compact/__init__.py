@@ -1,6 +1,0 @@
-"""Small networks of the three families, for the embedded default, with their input sizes and conventions."""
-
-from recognizers.compact.inception import CompactFaceNet
-from recognizers.compact.residual import CompactResNet, CompactSENet
-
-__all__ = ["CompactFaceNet", "CompactResNet", "CompactSENet"]

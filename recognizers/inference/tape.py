@@ -1,0 +1,190 @@
+"""Runs a fused backbone forwards and backwards.
+
+Autograd would sum gradients that meet in passes of their own. Here a layer adds its dx to what has already arrived as it
+computes it, in its place where nothing else holds that. What is no layer is differentiated by autograd, a node at a time.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.fx import GraphModule, Node
+from torch.fx.node import map_arg
+
+from recognizers.inference.fused_layer import FusedLayer
+from recognizers.inference.rectifier import rectifier_gradient
+
+
+class TapedBackbone(nn.Module):
+    """A backbone of `FusedLayer`s and whatever else, differentiable in its images."""
+
+    def __init__(self, backbone: GraphModule) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self._steps = _steps(backbone)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """See `Network.forward`, without the normalisation."""
+        features: Tensor = _Taped.apply(images, self._steps) if torch.is_grad_enabled() else self.backbone(images)
+        return features
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A node of the graph, ready to run."""
+
+    node: Node
+    run: Callable[..., Any]
+    done: Sequence[Node]  # values that nobody needs after it
+
+    @property
+    def layer(self) -> FusedLayer | None:
+        return self.run if isinstance(self.run, FusedLayer) else None
+
+    @property
+    def inputs(self) -> tuple[Node, Node | None]:
+        """What a layer reads: x, and what it adds."""
+        x, other = self.node.args
+        assert isinstance(x, Node)
+        assert other is None or isinstance(other, Node)
+        return x, other
+
+
+class _Taped(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, images: Tensor, steps: Sequence[_Step]) -> Tensor:
+        values: dict[Node, Any] = {_source(steps): images}
+        alone: dict[Node, tuple[dict[Node, Tensor], Tensor]] = {}  # what autograd recorded: inputs and output
+        records: dict[Node, tuple[Tensor, ...]] = {}  # a layer's, and its output where that is rectified
+        for step in steps:
+            node, layer = step.node, step.layer
+            if layer is None:
+                values[node] = _run_alone(step, values, alone)
+            else:
+                x, other = step.inputs
+                y, record = layer.recorded(values[x], None if other is None else values[other])
+                values[node], records[node] = y, (*record, y) if layer.rectified else record
+            for value in step.done:
+                del values[value]
+        ctx.steps, ctx.alone = steps, alone
+        ctx.lengths = {node: len(record) for node, record in records.items()}
+        held = [tensor.detach() for inputs, output in alone.values() for tensor in (*inputs.values(), output)]
+        ctx.save_for_backward(*chain.from_iterable(records.values()), *held)  # held too, where memory is counted
+        output: Tensor = values[steps[-1].node]
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        saved = iter(ctx.saved_tensors)
+        records = {node: tuple(islice(saved, length)) for node, length in ctx.lengths.items()}
+        arrived = _Arrived()
+        arrived.add(ctx.steps[-1].node, gradients[0], shared=True)
+        for step in reversed(ctx.steps):
+            node, layer = step.node, step.layer
+            dy, shared = arrived.take(node)
+            if dy is None:
+                continue
+            if layer is None:
+                if node not in ctx.alone:
+                    continue  # it does not depend on the images, or not differentiably
+                inputs, output = ctx.alone.pop(node)
+                dxs = torch.autograd.grad(output, list(inputs.values()), dy)
+                for x, dx in zip(inputs, dxs, strict=True):
+                    arrived.add(x, dx, shared=True)
+                continue
+            record = records.pop(node)
+            if layer.rectified:
+                record, y = record[:-1], record[-1]
+                dy, shared = rectifier_gradient(dy, y, overwrite=not shared), False
+            x, other = step.inputs  # which may be the same
+            onto, onto_shared = arrived.take(x)
+            arrived.add(x, layer.input_gradient(dy, record, onto=onto, overwrite=not onto_shared), shared=False)
+            if other is not None:
+                arrived.add(other, dy, shared=shared)
+        return arrived.take(_source(ctx.steps))[0], None
+
+
+class _Arrived:
+    """By node, the sum of the gradients that have arrived there, and whether something else may hold that tensor."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Node, tuple[Tensor, bool]] = {}
+
+    def take(self, node: Node) -> tuple[Tensor | None, bool]:
+        return self._sums.pop(node, (None, True))
+
+    def add(self, node: Node, gradient: Tensor, *, shared: bool) -> None:
+        sum_, sum_shared = self.take(node)
+        if sum_ is None:
+            self._sums[node] = gradient, shared
+        else:
+            self._sums[node] = sum_ + gradient if sum_shared else sum_.add_(gradient), False
+
+
+def _run_alone(step: _Step, values: dict[Node, Any], alone: dict[Node, tuple[dict[Node, Tensor], Tensor]]) -> Any:
+    """A node's value; autograd records how it came from its inputs, and nothing before them."""
+    node = step.node
+    inputs: dict[Node, Tensor] = {}
+
+    def leaf(argument: Node) -> Any:
+        value = values[argument]
+        if isinstance(value, Tensor) and value.is_floating_point() and argument.op != "get_attr":
+            value = inputs.setdefault(argument, value.detach().requires_grad_(True))
+        return value
+
+    with torch.enable_grad():
+        value = step.run(*map_arg(node.args, leaf), **map_arg(node.kwargs, leaf))
+    if not isinstance(value, Tensor):
+        if isinstance(value, Sequence) and any(isinstance(each, Tensor) and each.requires_grad for each in value):
+            raise TypeError(f"{node}: expected each step of the network to give one tensor, got {len(value)}")
+        return value
+    if not value.requires_grad:
+        return value
+    alone[node] = (inputs, value)
+    return value.detach()
+
+
+def _source(steps: Sequence[_Step]) -> Node:
+    """The images."""
+    source: Node = next(node for node in steps[0].node.graph.nodes if node.op == "placeholder")
+    return source
+
+
+def _steps(backbone: GraphModule) -> Sequence[_Step]:
+    done = _last_users(backbone)
+    return [
+        _Step(node, _runs(backbone, node), done.get(node, ()))
+        for node in backbone.graph.nodes
+        if node.op not in ("placeholder", "output")
+    ]
+
+
+def _runs(backbone: GraphModule, node: Node) -> Callable[..., Any]:
+    target = str(node.target)
+    if node.op == "call_module":
+        return backbone.get_submodule(target)
+    if node.op == "call_method":
+        return lambda this, *arguments, **keywords: getattr(this, target)(*arguments, **keywords)
+    if node.op == "get_attr":
+        module, _, name = target.rpartition(".")
+        constant = getattr(backbone.get_submodule(module), name)
+        return lambda: constant
+    assert callable(node.target)
+    return node.target
+
+
+def _last_users(backbone: GraphModule) -> dict[Node, list[Node]]:
+    """By node, the values that nobody needs after it."""
+    last: dict[Node, list[Node]] = {}
+    seen: set[Node] = set()
+    for node in reversed(backbone.graph.nodes):
+        for source in node.all_input_nodes:
+            if source not in seen:
+                seen.add(source)
+                last.setdefault(node, []).append(source)
+    return last

@@ -1,0 +1,35 @@
+"""The seam between networks and classifiers: a network turns images into features, a head turns features into logits."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from recognizers.networks.layout import Layout
+
+
+class Network(nn.Module, ABC):
+    """A feature extractor that does its own normalisation.
+
+    Its `backbone` holds the parameters under the names of the library it comes from; the checkpoint formats, `layouts`, are
+    translated to those. The checkpoint's classifier stands under `head_name` beside them.
+    """
+
+    name: ClassVar[str]
+    input_size: ClassVar[int]  # width and height in pixels
+    feature_size: ClassVar[int]
+    head_name: ClassVar[str]
+    layouts: ClassVar[tuple[Layout, ...]]  # at most one matches a file
+    traceable: ClassVar[bool] = True  # by torch.fx; a backbone that is not serves as it was built, which is slower
+    backbone: nn.Module
+
+    @abstractmethod
+    def normalise(self, images: Tensor) -> Tensor:
+        """What the network's training saw, of RGB images (N, 3, S, S) in levels 0..255."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Features (N, feature_size) of RGB images (N, 3, input_size, input_size) in levels 0..255."""
+        # Levels are normalised in the images' own precision, then taken to the backbone's.
+        normalised = self.normalise(images).to(next(self.backbone.parameters()).dtype)
+        features: Tensor = self.backbone(normalised)
+        return features

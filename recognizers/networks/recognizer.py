@@ -1,0 +1,73 @@
+"""The one interface behind which every recognizer stands."""
+
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+
+from recognizers.networks.head import Head
+from recognizers.networks.label_set import LabelSet
+from recognizers.networks.network import Network
+
+
+class Recognizer(Protocol):
+    """A closed-set face recognizer."""
+
+    @property
+    def name(self) -> str:
+        """The name by which requests refer to it."""
+        ...
+
+    @property
+    def input_size(self) -> int:
+        """Width and height of its input, in pixels."""
+        ...
+
+    @property
+    def label_set(self) -> LabelSet:
+        """The identities it can answer with, in class order."""
+        ...
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Scores of RGB images.
+
+        Args:
+            images: (N, 3, input_size, input_size), floating point, levels 0..255, unnormalised.
+
+        Returns:
+            (N, len(label_set)), float32 or wider whatever the network's own precision; differentiable in `images`.
+        """
+        ...
+
+
+class NeuralRecognizer(nn.Module):
+    """A network and a head, frozen and in evaluation mode."""
+
+    def __init__(self, network: Network, head: Head) -> None:
+        super().__init__()
+        self.network = network
+        self.head = head
+        self.freeze()
+
+    @property
+    def name(self) -> str:
+        return self.network.name
+
+    @property
+    def input_size(self) -> int:
+        return self.network.input_size
+
+    @property
+    def label_set(self) -> LabelSet:
+        return self.head.label_set
+
+    def freeze(self) -> Self:
+        """No dropout, running BatchNorm statistics, no gradients for weights: attacks only need the input's."""
+        self.eval()
+        self.requires_grad_(False)
+        return self
+
+    def logits(self, images: Tensor) -> Tensor:
+        """See `Recognizer.logits`."""
+        features = self.network(images)
+        return self.head(features.to(torch.promote_types(features.dtype, torch.float32)))

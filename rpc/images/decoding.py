@@ -1,0 +1,135 @@
+"""Images from and to the wire. What comes from outside is limited before it is decoded."""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rpc.errors import invalid_argument
+from rpc.images.bare_image import BadImageError, BareImage, damaged, truncated
+from rpc.images.formats import bare_image
+from rpc.images.jpeg_scans import scans_of
+from rpc.images.orientation import orientation_of
+
+# What costs more than its bytes and pixels say. In a strip of a photo MTCNN looks for the smallest of faces, at 4 GB and
+# minutes for 50 megapixels; every scan of a progressive JPEG goes over all pixels, and 16 MB hold hours of empty ones.
+LONGEST_SIDE = 16_384  # pixels
+MOST_SCANS = 100  # a progressive JPEG has about ten
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+@dataclass(frozen=True)
+class ImageLimits:
+    """The largest encoded image taken, in bytes, and the largest decoded one, in pixels.
+
+    `most_pixels` cannot be set above Pillow's own limit (89 megapixels), beyond which it takes an image for a bomb.
+    """
+
+    most_bytes: int = 16 * 2**20
+    most_pixels: int = 50_000_000
+
+
+def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[np.uint8]:
+    """Decodes a JPEG or PNG to RGB (H, W, 3), uint8, EXIF orientation applied.
+
+    Grey, CMYK, palette and 16-bit images are converted; alpha is laid over white. But for the orientation no metadata
+    counts: Pillow does not see it, so that none of it, damaged or not, changes a pixel, is warned of, or costs a photo.
+
+    Raises:
+        ServiceError: INVALID_ARGUMENT for `field`: empty, too large, too long, of too many scans, not JPEG or PNG, animated,
+            truncated or damaged.
+    """
+    if len(encoded) > limits.most_bytes:
+        raise invalid_argument(field, expected=f"at most {limits.most_bytes} bytes", actual=f"{len(encoded)} bytes")
+    try:
+        bare = bare_image(encoded)
+        check_cost(bare, limits=limits)
+        _check_still(bare)
+        return _decoded(bare)
+    except BadImageError as error:
+        raise invalid_argument(field, expected=error.expected, actual=error.actual) from error
+
+
+def check_cost(bare: BareImage, *, limits: ImageLimits) -> None:
+    """Looks at what an image states, before its pixels are decoded.
+
+    Raises:
+        BadImageError: it has too many pixels or scans, is too long, or has no pixels at all.
+    """
+    actual = f"{bare.width} x {bare.height}"
+    most_pixels = min(limits.most_pixels, Image.MAX_IMAGE_PIXELS or limits.most_pixels)
+    if bare.width * bare.height > most_pixels:
+        raise BadImageError(expected=f"at most {most_pixels} pixels", actual=actual)
+    if bare.width * bare.height == 0:
+        raise BadImageError(expected="at least one pixel", actual=actual)
+    if max(bare.width, bare.height) > LONGEST_SIDE:
+        raise BadImageError(expected=f"at most {LONGEST_SIDE} pixels a side", actual=actual)
+    if bare.format == "JPEG" and (scans := scans_of(bare.encoded)) > MOST_SCANS:
+        raise BadImageError(expected=f"a JPEG of at most {MOST_SCANS} scans", actual=str(scans))
+
+
+def _check_still(bare: BareImage) -> None:
+    """A phone's JPEG may carry further pictures (MPO) after the photo; an animation has no one photo."""
+    if bare.animated:
+        raise BadImageError(expected="a still image", actual="an animated one")
+
+
+def _decoded(bare: BareImage) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(bare.encoded), formats=(bare.format,)) as image:
+            image.load()
+            return _to_rgb(_upright(image, orientation_of(bare.exif)))
+    except MemoryError:
+        raise  # which says nothing of the image
+    except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damage
+        raise _undecodable(bare) from error
+
+
+def _undecodable(bare: BareImage) -> BadImageError:
+    if bare.ended:
+        return damaged(bare.format, "its pixels cannot be decoded")
+    return truncated(bare.format, "it ends before its end mark")
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turn = _TURNS.get(orientation)
+    return image if turn is None else image.transpose(turn)
+
+
+def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode.startswith("I"):  # 16-bit grey, which Pillow's own conversion would clip
+        levels = np.asarray(image)
+        high_bytes = (levels >> 8).clip(0, 255).astype(np.uint8)
+        high_bytes[levels == image.info.get("transparency", -1)] = 255
+        image = Image.fromarray(high_bytes)
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    return np.asarray(image.convert("RGB"))
+
+
+def encode_jpeg(pixels: NDArray[np.uint8], *, quality: int) -> bytes:
+    """RGB (H, W, 3), uint8, as JPEG with 4:2:0 chroma subsampling."""
+    return _encode(pixels, format="JPEG", quality=quality, subsampling="4:2:0")
+
+
+def encode_png(pixels: NDArray[np.uint8]) -> bytes:
+    """RGB (H, W, 3), uint8, as PNG."""
+    return _encode(pixels, format="PNG")
+
+
+def _encode(pixels: NDArray[np.uint8], **parameters: object) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, **parameters)  # type: ignore[arg-type]
+    return buffer.getvalue()

@@ -1,0 +1,450 @@
+"""A small honest protector and a small honest invader, without networks, of parts that a mutant can replace one by one.
+
+Gradients are hashes of the image, and candidates are ordered by what an image has in common with made-up faces. All else is
+as it should be: the conformance suite finds nothing wrong with them.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import numpy as np
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+from google.protobuf.message import Message
+from numpy.typing import NDArray
+from PIL import Image
+
+from rpc.errors import NEVER_AGAIN, NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, ServiceError, invalid_argument, not_found
+from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg, encode_png
+from rpc.offer import offer_of, send_offer
+from rpc.paging import Page, page_of
+from rpc.server import ALL_REASONS, Server
+from rpc.tls import TlsMaterial
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Pixels = NDArray[np.uint8]  # (S, S, 3) RGB
+Levels = NDArray[np.int64]
+
+IDENTITIES = tuple(f"identity_{place}" for place in range(12))
+SIDE = 24  # pixels
+DISCLOSED = ALL_REASONS | {QUERY_BUDGET_SPENT, RATE_LIMITED}
+LIMITS = ImageLimits()
+
+
+class Conforming:
+    """What both have: a name in the schema, and the server that they are served by."""
+
+    service_name = ""
+    limits = LIMITS  # of messages
+
+    def register(self, server: Server) -> None:
+        """Adds the service to a server."""
+        raise NotImplementedError
+
+    def listed(self) -> Message:
+        """What the service offers."""
+        raise NotImplementedError
+
+    async def send_offer(self, context: Context) -> None:
+        """Sends what stands for it."""
+        await send_offer(context, offer_of(self.listed()))
+
+    async def start(self, server: Server) -> None:
+        """Serves, and says so."""
+        await server.start([self.service_name])
+
+    @asynccontextmanager
+    async def serving(self, tls: TlsMaterial | None = None) -> AsyncIterator[str]:
+        """Serves on a free port, and gives the address."""
+        server = Server(address="127.0.0.1:0", limits=self.limits, disclosed=DISCLOSED, tls=tls)
+        self.register(server)
+        await self.start(server)
+        try:
+            yield server.address
+        finally:
+            await server.grpc.stop(None)
+
+
+@dataclass(frozen=True)
+class Crafted:
+    """A cloak before storage."""
+
+    levels: Levels
+    n_iter: int
+    zero_gradient_share: float
+
+
+class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceServicer):
+    """deid.protector.v1.ProtectorService: bim, fgsm, illc, pgd, noise and none, with two source models."""
+
+    service_name = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
+    label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1]}
+    controls: Mapping[str, bool] = {"bim": False, "fgsm": False, "illc": False, "noise": True, "none": True, "pgd": False}
+    step_seconds = 0.0  # that the device takes
+
+    def __init__(self) -> None:
+        self.device = asyncio.Lock()
+        self.in_flight = 0
+
+    def register(self, server: Server) -> None:
+        protector_pb2_grpc.add_ProtectorServiceServicer_to_server(self, server.grpc)
+
+    # What is crafted
+
+    def photo(self, encoded: bytes) -> Pixels:
+        return decode_image(encoded, field="photo", limits=LIMITS)
+
+    def probe(self, photo: Pixels, request: protector_pb2.CraftRequest) -> Pixels:
+        if photo.min() == photo.max():
+            raise invalid_argument("photo", expected="a face", actual="none", reason=NO_FACE)
+        return np.asarray(Image.fromarray(photo).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+
+    def gradient_sign(self, x: Levels, label: str) -> Levels:
+        """-1 or 1, and 0 for one channel in 16."""
+        drawn = hashlib.shake_256(label.encode() + x.astype(np.uint8).tobytes()).digest(x.size)
+        numbers = np.frombuffer(drawn, dtype=np.uint8).reshape(x.shape).astype(np.int64)
+        return np.where(numbers % 16 == 0, 0, numbers // 16 % 2 * 2 - 1)
+
+    def clip(self, x: Levels, *, previous: Levels, probe: Levels, epsilon: int) -> Levels:
+        return np.clip(x, probe - epsilon, probe + epsilon).clip(0, 255)
+
+    def n_iter(self, method: str, epsilon: int) -> int:
+        return min(epsilon, 1) if method == "fgsm" else min(epsilon + 4, 5 * epsilon // 4)
+
+    def alpha(self, method: str, epsilon: int) -> int:
+        return epsilon if method == "fgsm" else 1
+
+    def start_of(self, method: str, probe: Levels, request: protector_pb2.CraftRequest, *, epsilon: int) -> Levels:
+        return self.random_start(probe, epsilon, seed=request.seed) if method == "pgd" else probe
+
+    def random_start(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        key = int.from_bytes(hashlib.sha256(f"{seed} {epsilon}".encode() + probe.astype(np.uint8).tobytes()).digest())
+        drawn = np.random.default_rng(key).integers(-epsilon, epsilon, probe.shape, endpoint=True)
+        return (probe + drawn).clip(0, 255)
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: protector_pb2.CraftRequest) -> Crafted:
+        if method == "none":
+            return Crafted(probe, 0, 0.0)
+        if method == "noise":
+            return Crafted(self.noisy(probe, epsilon, seed=request.seed), 0, 0.0)
+        label = f"{request.source_model} {request.identity if method != 'illc' else 'least likely'}"
+        step = self.alpha(method, epsilon) * (1 if method != "illc" else -1)
+        x, zeros = self.start_of(method, probe, request, epsilon=epsilon), 0
+        for _ in range(self.n_iter(method, epsilon)):
+            sign = self.gradient_sign(x, label)
+            zeros += int((sign == 0).sum())
+            stepped = x + step * sign
+            x = self.clip(stepped, previous=x, probe=probe, epsilon=epsilon)
+            await self.wait_for_device()
+        taken = self.n_iter(method, epsilon)
+        return Crafted(x, taken, zeros / (x.size * taken) if taken else 0.0)
+
+    async def wait_for_device(self) -> None:
+        async with self.device:
+            await asyncio.sleep(self.step_seconds)
+
+    def noisy(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return (probe + epsilon * self.signs(probe, epsilon, seed=seed)).clip(0, 255)
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        key = f"{seed} {epsilon} ".encode() + probe.astype(np.uint8).tobytes()
+        bits = np.unpackbits(np.frombuffer(hashlib.shake_256(key).digest(-(-probe.size // 8)), dtype=np.uint8))
+        return bits[: probe.size].reshape(probe.shape).astype(np.int64) * 2 - 1
+
+    def whole(self, levels: Levels, probe: Levels) -> Pixels:
+        return levels.astype(np.uint8)
+
+    # How it is answered
+
+    def encode(self, pixels: Pixels, storage: protector_pb2.Storage, *, method: str) -> bytes:
+        if storage.WhichOneof("format") == "png":
+            return encode_png(pixels)
+        return encode_jpeg(pixels, quality=storage.jpeg.quality)
+
+    def check(self, request: protector_pb2.CraftRequest) -> None:
+        if not request.methods:
+            raise invalid_argument("methods", expected="at least one method", actual="none")
+        for place, name in enumerate(request.methods):
+            if name not in self.controls:
+                raise not_found(f"methods[{place}]", name, known=self.controls)
+        if len(set(request.methods)) < len(request.methods):
+            raise invalid_argument("methods", expected="no repetition", actual="one twice")
+        self.check_epsilons(request)
+        if request.storage.WhichOneof("format") is None:
+            raise invalid_argument("storage", expected="jpeg or png", actual="neither")
+        if request.storage.WhichOneof("format") == "jpeg" and not 1 <= request.storage.jpeg.quality <= 100:
+            actual = str(request.storage.jpeg.quality)
+            raise invalid_argument("storage.jpeg.quality", expected="1..100", actual=actual)
+        self.check_names(request)
+
+    def check_epsilons(self, request: protector_pb2.CraftRequest) -> None:
+        for place, epsilon in enumerate(request.epsilons):
+            if not 0 <= epsilon <= 255:
+                raise invalid_argument(f"epsilons[{place}]", expected="0..255", actual=str(epsilon))
+        if len(set(request.epsilons)) < len(request.epsilons):
+            raise invalid_argument("epsilons", expected="no repetition", actual="one twice")
+        if not request.epsilons and list(request.methods) != ["none"]:
+            raise invalid_argument("epsilons", expected="at least one budget", actual="none")
+
+    def check_names(self, request: protector_pb2.CraftRequest) -> None:
+        if request.identity not in self.label_set(request.source_model, field="source_model"):
+            raise not_found("identity", request.identity)
+
+    def label_set(self, name: str, *, field: str) -> Sequence[str]:
+        try:
+            return self.label_sets[name]
+        except KeyError:
+            raise not_found(field, name, known=self.label_sets) from None
+
+    def row(self, request: protector_pb2.CraftRequest) -> list[tuple[str, int]]:
+        return [
+            (method, epsilon)
+            for method in request.methods
+            for epsilon in ((0,) if method == "none" else sorted(request.epsilons))
+        ]
+
+    async def Craft(  # noqa: N802
+        self, request: protector_pb2.CraftRequest, context: Context
+    ) -> AsyncIterator[protector_pb2.CraftResponse]:
+        self.in_flight += 1
+        try:
+            self.check(request)
+            probe = self.probe(self.photo(request.photo), request)
+            for place, (method, epsilon) in enumerate(self.row(request)):
+                response = await self.response(method, epsilon, probe, request)
+                if place == 0:
+                    await self.send_offer(context)
+                yield response
+        finally:
+            self.in_flight -= 1
+
+    async def response(
+        self, method: str, epsilon: int, probe: Pixels, request: protector_pb2.CraftRequest
+    ) -> protector_pb2.CraftResponse:
+        levels = probe.astype(np.int64)
+        crafted = await self.crafted(method, levels, epsilon, request)
+        cloak = self.encode(self.whole(crafted.levels, levels), request.storage, method=method)
+        return protector_pb2.CraftResponse(
+            method=method,
+            epsilon=epsilon,
+            n_iter=crafted.n_iter,
+            largest_change=int(np.abs(crafted.levels - levels).max()),
+            zero_gradient_share=crafted.zero_gradient_share,
+            cloak=cloak,
+            cloak_sha256=hashlib.sha256(cloak).hexdigest(),
+            probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest(),
+            side=len(probe),
+        )
+
+    # What is listed
+
+    async def ListSourceModels(  # noqa: N802
+        self, request: protector_pb2.ListSourceModelsRequest, context: Context
+    ) -> protector_pb2.ListSourceModelsResponse:
+        await self.send_offer(context)
+        return self.listed()
+
+    def listed(self) -> protector_pb2.ListSourceModelsResponse:
+        return protector_pb2.ListSourceModelsResponse(
+            source_models=[
+                protector_pb2.SourceModel(
+                    name=name,
+                    input_size=SIDE,
+                    identities=len(identities),
+                    label_set_sha256=self.digest(identities),
+                    checkpoint_sha256="c" * 64,
+                )
+                for name, identities in sorted(self.label_sets.items())
+            ]
+        )
+
+    def digest(self, identities: Sequence[str]) -> str:
+        return label_set_sha256(identities)
+
+    async def ListMethods(  # noqa: N802
+        self, request: protector_pb2.ListMethodsRequest, context: Context
+    ) -> protector_pb2.ListMethodsResponse:
+        methods = [protector_pb2.Method(name=name, control=control) for name, control in sorted(self.controls.items())]
+        return protector_pb2.ListMethodsResponse(methods=methods)
+
+    async def ListIdentities(  # noqa: N802
+        self, request: protector_pb2.ListIdentitiesRequest, context: Context
+    ) -> protector_pb2.ListIdentitiesResponse:
+        label_set = self.label_set(request.source_model, field="source_model")
+        page = self.page(label_set, request.page_size, request.page_token)
+        return protector_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
+
+    def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
+        return page_of(identities, page_size=page_size, page_token=page_token)
+
+
+class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
+    """deid.invader.v1.InvaderService: two target models, probabilities, and a budget for all clients together."""
+
+    service_name = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
+    label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1]}
+    most_candidates = 8
+    budget = 300
+    disclosure: "invader_pb2.Disclosure.ValueType" = invader_pb2.DISCLOSURE_PROBABILITIES
+    readings = (invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE)
+    seconds = 0.0  # that the device takes
+
+    def __init__(self) -> None:
+        self.used = 0
+        self.in_flight = 0
+
+    def register(self, server: Server) -> None:
+        invader_pb2_grpc.add_InvaderServiceServicer_to_server(self, server.grpc)
+
+    # What is answered
+
+    def photo(self, encoded: bytes) -> Pixels:
+        return decode_image(encoded, field="image", limits=LIMITS)
+
+    def has_face(self, photo: Pixels, request: invader_pb2.ClassifyRequest) -> bool:
+        return request.reading == invader_pb2.READING_WHOLE or bool(photo.min() < photo.max())
+
+    def face(self, photo: Pixels, request: invader_pb2.ClassifyRequest) -> Pixels:
+        """What of a photo is read: the half in the middle, where its detector finds the face, or all of it."""
+        if request.reading == invader_pb2.READING_WHOLE:
+            return photo
+        height, width = photo.shape[:2]
+        return photo[height // 4 : -(-3 * height // 4), width // 4 : -(-3 * width // 4)]
+
+    def probabilities(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> NDArray[np.float64]:
+        small = np.asarray(Image.fromarray(self.face(photo, request)).resize((8, 8)), dtype=np.float64).ravel() / 255
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+        logits = np.random.default_rng(seed).normal(size=(len(self.label_sets[name]), small.size)) @ small / 3
+        exponentials = np.exp(logits - logits.max())
+        return np.asarray(exponentials / exponentials.sum())
+
+    def candidates(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> list[invader_pb2.Candidate]:
+        probabilities = self.probabilities(photo, name, request)
+        order = np.argsort(-probabilities, kind="stable")[: request.k]
+        return [
+            invader_pb2.Candidate(
+                identity=self.label_sets[name][place], probability=self.disclosed(float(probabilities[place]))
+            )
+            for place in order
+        ]
+
+    def disclosed(self, probability: float) -> float:
+        return round(probability, 4)
+
+    def check(self, request: invader_pb2.ClassifyRequest) -> None:
+        if not request.target_models:
+            raise invalid_argument("target_models", expected="at least one", actual="none")
+        if len(set(request.target_models)) < len(request.target_models):
+            raise invalid_argument("target_models", expected="no repetition", actual="one twice")
+        for place, name in enumerate(request.target_models):
+            self.label_set(name, field=f"target_models[{place}]")
+        if not 1 <= request.k <= self.most_candidates:
+            raise invalid_argument("k", expected=f"1..{self.most_candidates}", actual=str(request.k))
+        if request.reading not in (invader_pb2.READING_UNSPECIFIED, *self.readings):
+            raise invalid_argument("reading", expected="a known one", actual=str(request.reading))
+
+    def label_set(self, name: str, *, field: str) -> Sequence[str]:
+        try:
+            return self.label_sets[name]
+        except KeyError:
+            raise not_found(field, name, known=self.label_sets) from None
+
+    @contextmanager
+    def charged(self, request: invader_pb2.ClassifyRequest) -> Iterator[None]:
+        """Charges a query, and gives it back where it is not answered."""
+        if self.used >= self.budget:
+            raise self.spent()
+        self.used += 1
+        try:
+            yield
+        except ServiceError:
+            self.used -= 1
+            raise
+
+    def spent(self) -> ServiceError:
+        return ServiceError(
+            "the budget is spent",
+            code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+            reason=QUERY_BUDGET_SPENT,
+            retry_after_ms=NEVER_AGAIN,
+        )
+
+    async def Classify(  # noqa: N802
+        self, request: invader_pb2.ClassifyRequest, context: Context
+    ) -> invader_pb2.ClassifyResponse:
+        self.in_flight += 1
+        try:
+            self.check(request)
+            with self.charged(request):
+                photo = self.photo(request.image)
+                await asyncio.sleep(self.seconds)
+                answer = self.answer(photo, request)
+            await self.send_offer(context)
+            return answer
+        finally:
+            self.in_flight -= 1
+
+    def answer(self, photo: Pixels, request: invader_pb2.ClassifyRequest) -> invader_pb2.ClassifyResponse:
+        if not self.has_face(photo, request):
+            return invader_pb2.ClassifyResponse(face_found=False, queries_left=self.left())
+        return invader_pb2.ClassifyResponse(
+            face_found=True,
+            classifications=[
+                invader_pb2.Classification(target_model=name, candidates=self.candidates(photo, name, request))
+                for name in self.models(request)
+            ],
+            queries_left=self.left(),
+        )
+
+    def models(self, request: invader_pb2.ClassifyRequest) -> Sequence[str]:
+        return request.target_models
+
+    def left(self) -> int:
+        return self.budget - self.used
+
+    # What is listed
+
+    async def ListTargetModels(  # noqa: N802
+        self, request: invader_pb2.ListTargetModelsRequest, context: Context
+    ) -> invader_pb2.ListTargetModelsResponse:
+        await self.send_offer(context)
+        models = self.listed().target_models
+        return invader_pb2.ListTargetModelsResponse(
+            target_models=models, queries_left=self.left(), disclosure=self.disclosure, readings=self.readings
+        )
+
+    def listed(self) -> invader_pb2.ListTargetModelsResponse:
+        return invader_pb2.ListTargetModelsResponse(
+            target_models=[
+                invader_pb2.TargetModel(
+                    name=name,
+                    identities=len(identities),
+                    label_set_sha256=self.digest(identities),
+                    most_candidates=self.most_candidates,
+                )
+                for name, identities in sorted(self.label_sets.items())
+            ]
+        )
+
+    def digest(self, identities: Sequence[str]) -> str:
+        return label_set_sha256(identities)
+
+    async def ListIdentities(  # noqa: N802
+        self, request: invader_pb2.ListIdentitiesRequest, context: Context
+    ) -> invader_pb2.ListIdentitiesResponse:
+        label_set = self.label_set(request.target_model, field="target_model")
+        page = self.page(label_set, request.page_size, request.page_token)
+        return invader_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
+
+    def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
+        return page_of(identities, page_size=page_size, page_token=page_token)
+
+
+def label_set_sha256(identities: Sequence[str]) -> str:
+    """The digest of a label set, as the schema defines it."""
+    return hashlib.sha256("\n".join(identities).encode()).hexdigest()

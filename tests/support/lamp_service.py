@@ -1,0 +1,61 @@
+"""A program of its own that is a service in all but what it does: `python -m tests.support.lamp_service`."""
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from rpc.addresses import address_of
+from rpc.program import Serve, SettingsType, run_service
+from rpc.server import Server
+from rpc.settings import ServiceSettings
+
+PROGRAM = "lamp-service"
+
+
+class LampError(Exception):
+    """What the lamp's maker foresaw."""
+
+
+class LampSettings(ServiceSettings):
+    """Gives no light."""
+
+    model_config = SettingsConfigDict(env_prefix="DEID_LAMP_")
+
+    fault: str = Field("", description="What the start fails by.")
+
+
+FAULTS: dict[str, BaseException] = {
+    "memory": MemoryError(),
+    "foreseen": LampError("no bulb; screw one in"),
+    "unforeseen": ValueError("\nthe first line\nthe second line"),
+    "module": ModuleNotFoundError("No module named 'torch'"),
+    "interrupt": KeyboardInterrupt(),
+}
+
+
+async def serve(settings: LampSettings, *, program: str) -> None:
+    """Serves health, unless it is to fail."""
+    if settings.fault:
+        raise FAULTS[settings.fault]
+    server = Server(
+        address=address_of(settings.host, settings.port), limits=settings.image_limits, health_port=settings.health_port
+    )
+    await server.serve([], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
+
+
+def explain(error: BaseException) -> str | None:
+    """What to tell of an error."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    return str(error) if isinstance(error, LampError) else None
+
+
+def _settings() -> SettingsType:
+    return LampSettings
+
+
+def _serve() -> Serve:
+    return serve
+
+
+if __name__ == "__main__":
+    run_service(PROGRAM, settings=_settings, serve=_serve, explain=explain)

@@ -1,0 +1,812 @@
+"""Protectors that are wrong in one way each."""
+
+import asyncio
+import hashlib
+import io
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+import grpc
+import numpy as np
+from deid.protector.v1 import protector_pb2
+from google.protobuf.unknown_fields import UnknownFieldSet
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
+from grpc_health.v1 import health_pb2
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+
+from rpc.errors import BUSY, IDENTITIES_NOT_LISTED, ServiceError, invalid_argument
+from rpc.images.decoding import ImageLimits, encode_jpeg, encode_png
+from rpc.offer import send_offer
+from rpc.paging import Page
+from rpc.server import Server
+from rpc.status import STATUS_KEY, trailers_of
+from rpc.tls import TlsMaterial
+from tests.support.conforming import ConformingProtector, Context, Crafted, Levels, Pixels, label_set_sha256
+from tests.support.mutants import mutant, unbounded_envelopes
+
+Request = protector_pb2.CraftRequest
+Response = protector_pb2.CraftResponse
+Storage = protector_pb2.Storage
+
+# Lists
+
+
+@mutant("protector.models")
+class UnsortedModels(ConformingProtector):
+    """Lists its source models in no order."""
+
+    async def ListSourceModels(  # noqa: N802
+        self, request: protector_pb2.ListSourceModelsRequest, context: Context
+    ) -> protector_pb2.ListSourceModelsResponse:
+        listed = await super().ListSourceModels(request, context)
+        return protector_pb2.ListSourceModelsResponse(source_models=list(listed.source_models)[::-1])
+
+
+@mutant("protector.methods")
+class NoiseIsAMethod(ConformingProtector):
+    """Does not mark the noise control as a control."""
+
+    controls: Mapping[str, bool] = {**ConformingProtector.controls, "noise": False}
+
+
+@mutant("protector.stated")
+class SaysMuchOfItsDetector(ConformingProtector):
+    """Says more of its extraction than a page can hold."""
+
+    def listed(self) -> protector_pb2.ListSourceModelsResponse:
+        listed = super().listed()
+        for model in listed.source_models:
+            model.extraction = "a cascade of networks, and then " * 20
+        return listed
+
+
+@mutant("protector.stated")
+class SaysItsStepsInLines(ConformingProtector):
+    """Says how its methods step in several lines."""
+
+    async def ListMethods(  # noqa: N802
+        self, request: protector_pb2.ListMethodsRequest, context: Context
+    ) -> protector_pb2.ListMethodsResponse:
+        listed = await super().ListMethods(request, context)
+        listed.methods[0].steps = "one for each level\nand four more"
+        return listed
+
+
+@mutant("protector.label-sets")
+class DigestOfSortedIdentities(ConformingProtector):
+    """Takes the digest of a label set over sorted identities."""
+
+    def digest(self, identities: Sequence[str]) -> str:
+        return label_set_sha256(sorted(identities))
+
+
+@mutant("protector.pages")
+class LosesTheLastOfAPage(ConformingProtector):
+    """Loses the last identity of every page but the last."""
+
+    def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
+        page = super().page(identities, page_size, page_token)
+        return Page(page.identities[:-1], page.next_page_token) if page.next_page_token else page
+
+
+@mutant("protector.label-sets")
+class KeepsItsIdentitiesToItself(ConformingProtector):
+    """Does not list its identities, as an invader may do."""
+
+    def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
+        raise ServiceError("not listed", code=grpc.StatusCode.PERMISSION_DENIED, reason=IDENTITIES_NOT_LISTED)
+
+
+@mutant("protector.offer")
+class OffersAnewWithEveryAnswer(ConformingProtector):
+    """Sends another deid-offer with every answer."""
+
+    answers = 0
+
+    async def send_offer(self, context: Context) -> None:
+        self.answers += 1
+        await send_offer(context, hashlib.sha256(str(self.answers).encode()).hexdigest())
+
+
+# The probe
+
+
+@mutant("protector.probe")
+class DigestOfThePhoto(ConformingProtector):
+    """States the digest of the photo as that of the probe."""
+
+    async def response(self, method: str, epsilon: int, probe: Pixels, request: Request) -> Response:
+        response = await super().response(method, epsilon, probe, request)
+        response.probe_sha256 = hashlib.sha256(request.photo).hexdigest()
+        return response
+
+
+@mutant("protector.probe")
+class LossyLosslessControl(ConformingProtector):
+    """Sends as the lossless control what a JPEG left of the probe."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        if method == "none":
+            pixels = reread(encode_jpeg(pixels, quality=95))
+        return super().encode(pixels, storage, method=method)
+
+
+@mutant("protector.control")
+class ControlOfTheIdentity(ConformingProtector):
+    """Crops the face otherwise for another identity."""
+
+    def probe(self, photo: Pixels, request: Request) -> Pixels:
+        return super().probe(np.roll(photo, len(request.identity) + ord(request.identity[-1]), axis=1), request)
+
+
+@mutant("protector.geometry")
+class PaletteCloaks(ConformingProtector):
+    """Stores cloaks as PNG with a palette."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        if method == "none":
+            return super().encode(pixels, storage, method=method)
+        return saved(Image.fromarray(pixels).convert("P"), "PNG")
+
+
+@mutant("protector.geometry")
+class SmallerCloaks(ConformingProtector):
+    """Leaves a cloak's last row out."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        return super().encode(pixels if method == "none" else pixels[:-1], storage, method=method)
+
+
+@mutant("protector.geometry")
+class SignsItsCloaks(ConformingProtector):
+    """Writes a text of kilobytes into cloaks, beside the pixels."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        beside = PngInfo()
+        beside.add_text("of", f"{method} " * 500)
+        return saved(Image.fromarray(pixels), "PNG", pnginfo=beside)
+
+
+@mutant("protector.geometry")
+class CorrectsGamma(ConformingProtector):
+    """Writes a gamma into cloaks, by which some decoders show other levels."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        beside = PngInfo()
+        beside.add(b"gAMA", (16384).to_bytes(4, "big"))
+        return saved(Image.fromarray(pixels), "PNG", pnginfo=beside)
+
+
+@mutant("protector.orientation")
+class IgnoresOrientation(ConformingProtector):
+    """Takes a photo as its pixels lie, whatever EXIF says."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        super().photo(encoded)
+        return reread(encoded)
+
+
+@mutant("protector.transparency")
+class DropsAlpha(ConformingProtector):
+    """Drops the alpha channel instead of laying the photo over white."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        whole = super().photo(encoded)
+        with Image.open(io.BytesIO(encoded)) as image:
+            return reread(encoded) if image.mode == "RGBA" else whole
+
+
+# Budgets
+
+
+@mutant("protector.budget")
+class OneLevelOver(ConformingProtector):
+    """Clips at one level more than the budget."""
+
+    def clip(self, x: Levels, *, previous: Levels, probe: Levels, epsilon: int) -> Levels:
+        return super().clip(x, previous=previous, probe=probe, epsilon=epsilon + 1)
+
+
+@mutant("protector.budget")
+class ClipsAroundThePreviousIterate(ConformingProtector):
+    """Clips around the iterate before, not around the probe."""
+
+    def clip(self, x: Levels, *, previous: Levels, probe: Levels, epsilon: int) -> Levels:
+        return super().clip(x, previous=previous, probe=previous, epsilon=epsilon)
+
+
+@mutant("protector.budget")
+class WrapsAround(ConformingProtector):
+    """Lets levels beyond 255 wrap around."""
+
+    def clip(self, x: Levels, *, previous: Levels, probe: Levels, epsilon: int) -> Levels:
+        return np.clip(x, probe - epsilon, probe + epsilon) % 256
+
+    def probe(self, photo: Pixels, request: Request) -> Pixels:
+        probe = super().probe(photo, request)
+        return np.where(probe > 120, 255, probe).astype(np.uint8)  # of a photo with bright places
+
+
+@mutant("protector.budget")
+class DoublesLargeBudgets(ConformingProtector):
+    """Changes twice as much as the budget above 64 levels."""
+
+    def whole(self, levels: Levels, probe: Levels) -> Pixels:
+        change = levels - probe
+        return super().whole((probe + np.where(np.abs(change) > 64, 2, 1) * change).clip(0, 255), probe)
+
+
+@mutant("protector.whole-levels")
+class Truncates(ConformingProtector):
+    """Computes in normalised pixels and cuts what is left of a level instead of rounding."""
+
+    def whole(self, levels: Levels, probe: Levels) -> Pixels:
+        if (levels == probe).all():
+            return levels.astype(np.uint8)
+        mean, deviation, most = np.float32(0.485), np.float32(0.229), np.float32(255)
+        normalised = (levels.astype(np.float32) / most - mean) / deviation
+        return ((normalised * deviation + mean) * most).clip(0).astype(np.uint8)
+
+
+@mutant("protector.whole-levels")
+class StepsOfTwo(ConformingProtector):
+    """Steps by two levels."""
+
+    def alpha(self, method: str, epsilon: int) -> int:
+        return min(2, epsilon)
+
+
+@mutant("protector.whole-levels")
+class HalfAStep(ConformingProtector):
+    """Takes fgsm's one step over half of the budget."""
+
+    def alpha(self, method: str, epsilon: int) -> int:
+        return (epsilon + 1) // 2 if method == "fgsm" else 1
+
+
+@mutant("protector.largest-change")
+class StatesTheBudget(ConformingProtector):
+    """States the budget as the largest change."""
+
+    async def response(self, method: str, epsilon: int, probe: Pixels, request: Request) -> Response:
+        response = await super().response(method, epsilon, probe, request)
+        response.largest_change = epsilon if method != "none" else 7
+        return response
+
+
+@mutant("protector.steps")
+class AsManyStepsAsLevels(ConformingProtector):
+    """Takes as many steps as the budget has levels."""
+
+    def n_iter(self, method: str, epsilon: int) -> int:
+        return epsilon
+
+
+@mutant("protector.budget-zero")
+class AtLeastOneLevel(ConformingProtector):
+    """Takes a budget of 0 for one of 1."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        return await super().crafted(method, probe, max(epsilon, 1), request)
+
+
+@mutant("protector.noise")
+class WeakNoise(ConformingProtector):
+    """Draws noise evenly within the budget instead of at its ends."""
+
+    def noisy(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        drawn = np.random.default_rng(seed).integers(-epsilon, epsilon, probe.shape, endpoint=True)
+        return (probe + drawn).clip(0, 255)
+
+
+@mutant("protector.noise")
+class NoiseThatBrightens(ConformingProtector):
+    """Adds the budget to three channels in four."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return np.maximum(super().signs(probe, epsilon, seed=seed), super().signs(probe, epsilon, seed=seed + 1))
+
+
+@mutant("protector.noise")
+class NoiseThatWrapsAround(ConformingProtector):
+    """Adds noise in bytes, which wrap around."""
+
+    def noisy(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return (probe + epsilon * self.signs(probe, epsilon, seed=seed)) % 256
+
+
+@mutant("protector.noise")
+class Checkerboard(ConformingProtector):
+    """Adds a checkerboard for noise, which any filter takes out."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        row, column, _ = np.indices(probe.shape)
+        return np.asarray((row + column + seed) % 2 * 2 - 1)
+
+
+@mutant("protector.noise")
+class GreyNoise(ConformingProtector):
+    """Draws one sign for all channels of a pixel."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return np.repeat(super().signs(probe, epsilon, seed=seed)[..., :1], 3, axis=2)
+
+
+@mutant("protector.zero-gradients")
+class ShareInPercent(ConformingProtector):
+    """States the share of zero gradients in percent."""
+
+    async def response(self, method: str, epsilon: int, probe: Pixels, request: Request) -> Response:
+        response = await super().response(method, epsilon, probe, request)
+        response.zero_gradient_share *= 100
+        return response
+
+
+@mutant("protector.effect")
+class DoesNothing(ConformingProtector):
+    """Returns the probe as a cloak by illc."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        crafted = await super().crafted(method, probe, epsilon, request)
+        return Crafted(probe, crafted.n_iter, crafted.zero_gradient_share) if method == "illc" else crafted
+
+
+@mutant("protector.effect")
+class ClaimsToHaveStalled(ConformingProtector):
+    """Returns every probe, and states that all gradients were zero."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        if self.controls[method]:
+            return await super().crafted(method, probe, epsilon, request)
+        taken = self.n_iter(method, epsilon)
+        return Crafted(probe, taken, float(taken > 0))
+
+
+# The stream
+
+
+@mutant("protector.order")
+class LargestFirst(ConformingProtector):
+    """Sends the largest budget first."""
+
+    def row(self, request: Request) -> list[tuple[str, int]]:
+        return super().row(request)[::-1]
+
+
+@mutant("protector.complete")
+class LeavesOneOut(ConformingProtector):
+    """Leaves out the last of several cloaks."""
+
+    def row(self, request: Request) -> list[tuple[str, int]]:
+        row = super().row(request)
+        return row[:-1] if len(row) > len(self.controls) else row
+
+
+@mutant("protector.complete")
+class ControlForEveryBudget(ConformingProtector):
+    """Sends the control once for every budget that is asked for."""
+
+    def row(self, request: Request) -> list[tuple[str, int]]:
+        return [pair for pair in super().row(request) for _ in (request.epsilons if pair[0] == "none" else [0]) or [0]]
+
+
+# Storage
+
+
+@mutant("protector.digests")
+class DigestOfPixels(ConformingProtector):
+    """States the digest of a cloak's pixels, not of its bytes."""
+
+    async def response(self, method: str, epsilon: int, probe: Pixels, request: Request) -> Response:
+        response = await super().response(method, epsilon, probe, request)
+        response.cloak_sha256 = hashlib.sha256(reread(response.cloak).tobytes()).hexdigest()
+        return response
+
+
+@mutant("protector.jpeg-control")
+class EncodesTheControlTwice(ConformingProtector):
+    """Encodes the control as JPEG twice."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        once = super().encode(pixels, storage, method=method)
+        again = method == "none" and storage.WhichOneof("format") == "jpeg"
+        return super().encode(reread(once), storage, method=method) if again else once
+
+
+@mutant("protector.jpeg-control")
+class QualityOfItsOwn(ConformingProtector):
+    """Encodes at quality 75 whatever is asked for."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        return encode_png(pixels) if storage.WhichOneof("format") == "png" else encode_jpeg(pixels, quality=75)
+
+
+@mutant("protector.jpeg-control")
+class FullChroma(ConformingProtector):
+    """Encodes JPEG without subsampling chroma."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        if storage.WhichOneof("format") == "png":
+            return encode_png(pixels)
+        return saved(Image.fromarray(pixels), "JPEG", quality=storage.jpeg.quality, subsampling="4:4:4")
+
+
+@mutant("protector.jpeg-cloaks")
+class KnowsTheStorage(ConformingProtector):
+    """Crafts on what JPEG leaves of the probe where JPEG is asked for."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        if request.storage.WhichOneof("format") == "jpeg" and method != "none":
+            stored = reread(encode_jpeg(probe.astype(np.uint8), quality=10)).astype(np.int64)
+            return await super().crafted(method, stored, epsilon, request)
+        return await super().crafted(method, probe, epsilon, request)
+
+
+@mutant("protector.jpeg-control")
+class CommentsItsCloaks(ConformingProtector):
+    """Writes a comment of kilobytes into JPEGs."""
+
+    def encode(self, pixels: Pixels, storage: Storage, *, method: str) -> bytes:
+        if storage.WhichOneof("format") == "png":
+            return encode_png(pixels)
+        beside = {"subsampling": "4:2:0", "comment": f"{method} ".encode() * 500}
+        return saved(Image.fromarray(pixels), "JPEG", quality=storage.jpeg.quality, **beside)
+
+
+@mutant("protector.jpeg-cloaks")
+class DoublesBudgetsAtOtherQualities(ConformingProtector):
+    """Takes twice the budget where JPEG of another quality than 95 is asked for."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        other = request.storage.WhichOneof("format") == "jpeg" and request.storage.jpeg.quality != 95
+        return await super().crafted(method, probe, min(255, 2 * epsilon) if other else epsilon, request)
+
+
+# Determinism
+
+
+@mutant("protector.repeatable")
+class NoiseOfTheMoment(ConformingProtector):
+    """Draws noise from the operating system, not from the seed."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return super().signs(probe, epsilon, seed=int.from_bytes(os.urandom(4), "big"))
+
+
+@mutant("protector.alone")
+class DependsOnWhatElseIsAsked(ConformingProtector):
+    """Draws a cloak's noise by its place in the request."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        if method != "noise":
+            return await super().crafted(method, probe, epsilon, request)
+        place = self.row(request).index((method, epsilon))
+        return Crafted(self.noisy(probe, epsilon, seed=request.seed + 1000 * place), 0, 0.0)
+
+
+@mutant("protector.under-load")
+class ChangesUnderLoad(ConformingProtector):
+    """Follows other gradients while it works on several calls, as networks do at another batch shape."""
+
+    def gradient_sign(self, x: Levels, label: str) -> Levels:
+        return super().gradient_sign(x, f"{label} of {self.in_flight}" if self.in_flight > 1 else label)
+
+
+@mutant("protector.seed")
+class StartsAtRandom(ConformingProtector):
+    """Starts bim and illc at random, drawn from the seed."""
+
+    def start_of(self, method: str, probe: Levels, request: Request, *, epsilon: int) -> Levels:
+        return (probe + self.signs(probe, epsilon, seed=request.seed) * min(epsilon, 1)).clip(0, 255)
+
+
+@mutant("protector.seed")
+class NoiseWithoutASeed(ConformingProtector):
+    """Draws the same noise whatever the seed."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return super().signs(probe, epsilon, seed=0)
+
+
+@mutant("protector.seed")
+class SeedOf32Bits(ConformingProtector):
+    """Draws noise from the lower half of the seed."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return super().signs(probe, epsilon, seed=seed % 2**32)
+
+
+@mutant("protector.seed")
+class SeedAsADouble(ConformingProtector):
+    """Draws noise from the seed in 53 bits, as JavaScript has numbers."""
+
+    def signs(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return super().signs(probe, epsilon, seed=int(float(seed)))
+
+
+@mutant("protector.seed")
+class PgdThatIsBim(ConformingProtector):
+    """Starts pgd at the probe."""
+
+    def random_start(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
+        return probe
+
+
+# Bad input
+
+
+@mutant("protector.bad-photo")
+class MakesUpPhotos(ConformingProtector):
+    """Takes grey noise for a photo that cannot be read."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        try:
+            return super().photo(encoded)
+        except ServiceError:
+            return np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
+
+
+@mutant("protector.bad-photo")
+class NamesNoField(ConformingProtector):
+    """Refuses a photo without saying which field it is about."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        try:
+            return super().photo(encoded)
+        except ServiceError as error:
+            raise ServiceError("bad request", code=error.code, reason=error.reason) from error
+
+
+@mutant("protector.no-face")
+class NoFaceWithoutAReason(ConformingProtector):
+    """Refuses a photo without a face as any bad argument."""
+
+    def probe(self, photo: Pixels, request: Request) -> Pixels:
+        try:
+            return super().probe(photo, request)
+        except ServiceError as error:
+            raise invalid_argument("photo", expected="a face", actual="none") from error
+
+
+@mutant("protector.formats")
+class KnowsColourOnly(ConformingProtector):
+    """Refuses photos that are grey, or not RGB."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        photo = super().photo(encoded)
+        with Image.open(io.BytesIO(encoded)) as image:
+            if image.mode not in ("RGB", "RGBA"):
+                raise invalid_argument("photo", expected="an RGB image", actual=image.mode)
+        return photo
+
+
+@mutant("protector.formats")
+class Clips16Bits(ConformingProtector):
+    """Takes samples of 16 bits above 255 for white."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        photo = super().photo(encoded)
+        with Image.open(io.BytesIO(encoded)) as image:
+            return reread(encoded) if image.mode.startswith("I") else photo
+
+
+@mutant("protector.large-photo")
+class LimitsOfTheLibrary(ConformingProtector):
+    """Takes messages of 4 MiB, as its library does unless it is told."""
+
+    limits = ImageLimits(most_bytes=3 * 2**20)
+
+
+@mutant("protector.limits")
+class BreaksOnBombs(ConformingProtector):
+    """Breaks on an image that promises more pixels than it takes."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        try:
+            return super().photo(encoded)
+        except ServiceError as error:
+            if "pixels" in error.message:
+                raise MemoryError from error
+            raise
+
+
+@mutant("protector.bad-epsilons")
+class CutsBudgets(ConformingProtector):
+    """Takes a budget of 256 for one of 255."""
+
+    def check_epsilons(self, request: Request) -> None:
+        within = Request(methods=request.methods, epsilons=[min(epsilon, 255) for epsilon in request.epsilons])
+        super().check_epsilons(within)
+
+
+@mutant("protector.bad-methods")
+class LeavesUnknownMethodsOut(ConformingProtector):
+    """Leaves out methods that it does not know."""
+
+    def check(self, request: Request) -> None:
+        if any(name in self.controls for name in request.methods):
+            known = [name for name in request.methods if name in self.controls]
+            del request.methods[:]
+            request.methods.extend(known)
+        super().check(request)
+
+
+@mutant("protector.bad-names")
+class KnowsEverybody(ConformingProtector):
+    """Crafts for an identity that its source model does not know."""
+
+    def check_names(self, request: Request) -> None:
+        self.label_set(request.source_model, field="source_model")
+
+
+@mutant("protector.bad-names")
+class ErrorsOfItsOwnDomain(ConformingProtector):
+    """Sends errors of another domain than the schema's."""
+
+    async def Craft(self, request: Request, context: Context) -> AsyncIterator[Response]:  # noqa: N802
+        try:
+            self.check_names(request)
+        except ServiceError as error:
+            await context.abort(error.code, error.message, of_another_domain(error))
+        async for response in super().Craft(request, context):
+            yield response
+
+
+@mutant("protector.bad-storage")
+class StoresAsItLikes(ConformingProtector):
+    """Stores as JPEG where no storage is asked for."""
+
+    def check(self, request: Request) -> None:
+        if request.storage.WhichOneof("format") is None:
+            request.storage.jpeg.quality = 95
+        super().check(request)
+
+
+@mutant("protector.malformed")
+class TakesAnythingForARequest(ConformingProtector):
+    """Answers bytes that are no message."""
+
+    def register(self, server: Server) -> None:
+        handler = grpc.unary_unary_rpc_method_handler(
+            self.ListMethods,
+            request_deserializer=lambda request: protector_pb2.ListMethodsRequest(),
+            response_serializer=protector_pb2.ListMethodsResponse.SerializeToString,
+        )
+        super().register(server)
+        server.grpc.add_registered_method_handlers(self.service_name, {"ListMethods": handler})
+
+    @asynccontextmanager
+    async def serving(self, tls: TlsMaterial | None = None) -> AsyncIterator[str]:
+        with unbounded_envelopes():
+            async with super().serving(tls) as address:
+                yield address
+
+
+@mutant("protector.newer-client")
+class RefusesNewerClients(ConformingProtector):
+    """Refuses a request with a field that it does not know."""
+
+    def check(self, request: Request) -> None:
+        if len(UnknownFieldSet(request)):
+            raise invalid_argument("request", expected="known fields", actual="others")
+        super().check(request)
+
+
+@mutant("protector.error-texts")
+class TellsAPath(ConformingProtector):
+    """Tells the path of its checkpoint in an error."""
+
+    def check_names(self, request: Request) -> None:
+        try:
+            super().check_names(request)
+        except ServiceError as error:
+            text = f"{error.message}: no such class in /srv/checkpoints/facenet.pt"
+            raise ServiceError(text, code=error.code, reason=error.reason, violation=error.violation) from error
+
+
+@mutant("protector.error-texts")
+class TellsAnException(ConformingProtector):
+    """Tells the exception that a decoder raised."""
+
+    def photo(self, encoded: bytes) -> Pixels:
+        try:
+            return super().photo(encoded)
+        except ServiceError as error:
+            raise invalid_argument("photo", expected="an image", actual="UnidentifiedImageError: cannot identify") from error
+
+
+# Lifetime
+
+
+class _LosesPlaces(ConformingProtector):
+    step_seconds = 0.001
+    places = 4
+
+    def is_lost(self, context: Context) -> bool:
+        """Whether the place of a call that nobody waits for is never given back."""
+        raise NotImplementedError
+
+    async def Craft(self, request: Request, context: Context) -> AsyncIterator[Response]:  # noqa: N802
+        if self.places <= 0:
+            text = "all places are taken"
+            raise ServiceError(text, code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason=BUSY, retry_after_ms=-1)
+        try:
+            async for response in super().Craft(request, context):
+                yield response
+        except asyncio.CancelledError:
+            self.places -= self.is_lost(context)
+            raise
+
+
+@mutant("protector.cancellation")
+class LosesThePlacesOfCancelledCalls(_LosesPlaces):
+    """Never gives back the place of a call that was cancelled."""
+
+    def is_lost(self, context: Context) -> bool:
+        left = context.time_remaining()
+        return left is None or left > 1
+
+
+@mutant("protector.deadline")
+class LosesThePlacesOfExpiredCalls(_LosesPlaces):
+    """Never gives back the place of a call whose deadline passed."""
+
+    def is_lost(self, context: Context) -> bool:
+        left = context.time_remaining()
+        return left is not None and left <= 1
+
+
+@mutant("protector.health")
+class SaysNothingOfItself(ConformingProtector):
+    """Tells the health of the server, and not of the service by its name."""
+
+    async def start(self, server: Server) -> None:
+        await server.start([])
+
+
+@mutant("protector.health")
+class VouchesForEverybody(ConformingProtector):
+    """Says SERVING of services that it does not have."""
+
+    async def start(self, server: Server) -> None:
+        await server.start([self.service_name, "no.such.Service"])
+
+
+@mutant("protector.health-under-load")
+class LooksDeadWhenItWorks(ConformingProtector):
+    """Says NOT_SERVING while it crafts."""
+
+    async def start(self, server: Server) -> None:
+        await super().start(server)
+        self.health = server.health
+
+    async def wait_for_device(self) -> None:
+        await self.health.set(self.service_name, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await super().wait_for_device()
+        if self.in_flight == 1:
+            await self.health.set(self.service_name, health_pb2.HealthCheckResponse.SERVING)
+
+
+def reread(encoded: bytes) -> Pixels:
+    """An encoded image's RGB levels as they lie."""
+    with Image.open(io.BytesIO(encoded)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def saved(image: Image.Image, kind: str, **parameters: object) -> bytes:
+    """An image as a file's bytes."""
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **parameters)
+    return buffer.getvalue()
+
+
+def of_another_domain(error: ServiceError) -> tuple[tuple[str, str | bytes], ...]:
+    """The trailers of an error whose ErrorInfo is of another domain."""
+    (_, sent), *_ = trailers_of(error)
+    assert isinstance(sent, bytes)
+    status = Status.FromString(sent)
+    status.details[0].Pack(ErrorInfo(reason=error.reason, domain="example.org"))
+    return ((STATUS_KEY, status.SerializeToString()),)

@@ -1,0 +1,164 @@
+"""Run folders made by hand, as `evaluate` leaves them, for tests of what is made of them. No service is asked."""
+
+import io
+from collections.abc import Callable
+from dataclasses import replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from orchestrator.experiment.grid import CONTROL, NOISE, Cell, CloakKey, Grid, Storage
+from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.records import (
+    Cloak,
+    Model,
+)
+from orchestrator.faces.folder import FaceFolder
+from orchestrator.faces.synthetic import read_synthetic_faces
+from orchestrator.metrics.observation import Observation, Outcome
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.store import Fate, LosslessControl, Store, Subject
+from tests.support.observed import BEYOND, NO_FACE, Seen, observation
+
+MODELS = ("compact-facenet", "compact-resnet")
+GRID = Grid(MODELS, MODELS, ("bim", "illc"), (4, 64), (1, 5))
+FACES = read_synthetic_faces("synthetic:identities=9,photographs=1")
+PEOPLE = FaceFolder(Path("faces"), {"alice": ("a.jpg",), "<b>bob</b>": ("b.jpg",), "carol": ("c.jpg",)}, ())
+CANDIDATES = 5
+
+Answered = Callable[[int, Cell], Seen | None]  # the subject's number, from 0; None: nothing was observed
+
+
+def recognised(subject: int, cell: Cell) -> Seen | None:
+    """Controls are recognised; cloaks protect from their own model, and at 64 levels one hides its face."""
+    if cell.method in (CONTROL, NOISE):
+        return 1
+    if cell.epsilon == 64 and subject == 0:
+        return NO_FACE
+    return BEYOND if cell.source_model == cell.target_model else 1 + subject
+
+
+def model(name: str, **card: Any) -> Model:
+    """A model's card, as a service states it."""
+    facts: dict[str, Any] = {
+        "identities": 9,
+        "label_set_sha256": "a" * 64,
+        "checkpoint_sha256": "c" * 64,
+        "precision": "float32",
+    }
+    return Model(name, 9, "a" * 64, CANDIDATES, facts | card)
+
+
+PLAN = Plan(
+    grid=GRID,
+    storage=Storage(),
+    subjects=3,
+    seed=0,
+    faces=FACES,
+    source_models={name: model(name, input_size=160) for name in MODELS},
+    target_models={name: model(name) for name in MODELS},
+)
+
+
+def make_run(
+    root: Path,
+    *,
+    plan: Plan = PLAN,
+    subjects: int | None = None,
+    answered: Answered = recognised,
+    pictures: bool = True,
+    outcome: dict[str, Any] | None = None,
+    finished: bool = True,
+) -> Path:
+    """A run folder.
+
+    Args:
+        root: where.
+        plan: of the run.
+        subjects: that are observed; all that the plan asks for by default.
+        answered: what each target model answers.
+        pictures: whether cloaks and lossless controls are kept.
+        outcome: what the manifest's outcome says beside the usual.
+        finished: whether it has an outcome.
+    """
+    folder = RunFolder(root)
+    folder.create()
+    folder.bind(plan)
+    store = Store(folder.observations, run=plan.digest())
+    identities = sorted(plan.faces.identities)[: plan.subjects if subjects is None else subjects]
+    photos = [plan.faces.photos(identity)[0].name for identity in identities]
+    for number, (identity, photo) in enumerate(zip(identities, photos, strict=True)):
+        store.put_subject(Subject(identity, photo, sha256(photo.encode()).hexdigest(), Fate.SUBJECT))
+        for source_model in plan.grid.source_models:
+            for key in plan.grid.cloaks(source_model):
+                _observe(folder, store, plan, (number, photo), key, answered, pictures=pictures)
+    store.close()
+    if finished:
+        usual: dict[str, Any] = {
+            "subjects": photos,
+            "replaced": {},
+            "excluded": [],
+            "missing_models": [],
+            "caveat": plan.caveat,
+        }
+        usual |= {"photos": {photo: sha256(photo.encode()).hexdigest() for photo in photos}, "skipped_files": []}
+        usual |= {"unreadable_photos": [], "failed_calls": 0, "invader_queries_left": None}
+        usual |= {"last_session": {"craft_calls": 6, "classify_calls": 42, "seconds": 1.5}}
+        folder.write_manifest((folder.manifest() or {}) | {"outcome": usual | (outcome or {})})
+    return root
+
+
+def move_observations(root: Path, to: Path) -> str:
+    """Has a run's observations kept in a database elsewhere, as where several orchestrators work on it; its URL."""
+    folder, url = RunFolder(root), f"sqlite:///{to}"
+    folder.observations.rename(to)
+    folder.write_manifest((folder.manifest() or {}) | {"store": url})
+    return url
+
+
+def _observe(
+    folder: RunFolder,
+    store: Store,
+    plan: Plan,
+    subject: tuple[int, str],
+    key: CloakKey,
+    answered: Answered,
+    *,
+    pictures: bool,
+) -> None:
+    number, photo = subject
+    lossless, encoded = picture(number, CloakKey(key.source_model, CONTROL, 0), "PNG"), picture(number, key, "JPEG")
+    probe, cloak = sha256(photo.encode() + key.source_model.encode()).hexdigest(), sha256(encoded).hexdigest()
+    store.add_cloak(photo, Cloak(key, 1, key.epsilon, 0.0, probe, cloak, encoded))
+    if pictures:
+        folder.keep_cloak(cloak, plan.storage.suffix, encoded)
+        control = LosslessControl(photo, key.source_model, probe, sha256(lossless).hexdigest())
+        folder.keep_lossless_control(control.file_sha256, lossless)
+        store.put_lossless_control(control)
+    observations = _observations(plan, subject, key, answered)
+    taken_for = {
+        each.cell.target_model: "dora" for each in observations if each.outcome is not Outcome.NO_FACE and each.rank != 1
+    }
+    store.observe(observations, cloak_sha256=cloak, answers=taken_for)
+
+
+def _observations(plan: Plan, subject: tuple[int, str], key: CloakKey, answered: Answered) -> list[Observation]:
+    number, photo = subject
+    cells = [Cell(key.source_model, key.method, key.epsilon, target) for target in plan.grid.target_models]
+    seen = [(cell, answered(number, cell)) for cell in cells]
+    return [observation(photo, cell, each, candidates=CANDIDATES) for cell, each in seen if each is not None]
+
+
+def picture(number: int, key: CloakKey, kind: str) -> bytes:
+    """A plain picture, another for every subject and cloak."""
+    encoded = io.BytesIO()
+    shade = (len(key.source_model) * 7 + len(key.method) * 31) % 256
+    Image.new("RGB", (32, 32), (40 + 20 * number, shade, key.epsilon)).save(encoded, kind)
+    return encoded.getvalue()
+
+
+def changed(**fields: Any) -> Plan:
+    """The plan above with some of its fields changed."""
+    return replace(PLAN, **fields)

@@ -1,0 +1,138 @@
+"""Our own servicers in this process, on a real port, around small recognizers and a detector that knows its answer."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import grpc
+import numpy as np
+import torch
+from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+from numpy.typing import NDArray
+
+from invader_service.access_policy import Terms
+from invader_service.audit import AuditLog
+from invader_service.batching import BatchedLogits
+from invader_service.classifier import Classifier
+from invader_service.disclosure import Disclosure
+from invader_service.ledger import QueryLedger
+from invader_service.serve import DISCLOSED
+from invader_service.servicer import InvaderServicer
+from protector_service.capacity import Admission
+from protector_service.engine import Engine
+from protector_service.gradients import BatchedGradients
+from protector_service.methods.method import Method
+from protector_service.servicer import ProtectorServicer
+from protector_service.source_model import SourceModel
+from recognizers.extraction import Face, FaceDetector
+from recognizers.networks.recognizer import Recognizer
+from recognizers.precision import Precision
+from rpc.images.decoding import ImageLimits
+from rpc.server import Server
+from rpc.tls import TlsMaterial
+from rpc.worker import Worker
+from tests.support.engines import METHODS
+from tests.support.networks import SmallRecognizer
+
+LIMITS = ImageLimits(most_bytes=200_000, most_pixels=1_000_000)
+PROTECTOR = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
+INVADER = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
+
+
+class CentreDetector:
+    """Finds one face in the middle of any photo that is not all of one colour."""
+
+    def detect(self, photo: NDArray[np.uint8]) -> Sequence[Face]:
+        height, width = photo.shape[:2]
+        if photo.min() == photo.max():
+            return ()
+        return [Face(width * 0.25, height * 0.25, width * 0.75, height * 0.75, 0.99)]
+
+
+TERMS = Terms(
+    images=LIMITS,
+    most_candidates=5,
+    list_identities=True,
+    disclosure=Disclosure.PROBABILITIES,
+    most_seconds=60,
+    ledger=QueryLedger(None, budget=None),
+    rate_limit=None,
+    audit_log=AuditLog(None),
+)
+
+
+@dataclass(frozen=True)
+class Serving:
+    """A service that answers at an address."""
+
+    address: str
+    channel: grpc.aio.Channel
+
+
+def small_recognizer(**parameters: int) -> SmallRecognizer:
+    """A small recognizer in float32, as the services run theirs."""
+    return SmallRecognizer(dtype=torch.float32, **parameters)
+
+
+@asynccontextmanager
+async def serving_protector(
+    recognizer: Recognizer | None = None,
+    *,
+    methods: Mapping[str, Method] = METHODS,
+    most_waiting: int = 4,
+    admission: Admission | None = None,
+    tls: TlsMaterial | None = None,
+    limits: ImageLimits = LIMITS,
+) -> AsyncIterator[Serving]:
+    """A protector with one source model, "small"."""
+    gradients = BatchedGradients(recognizer or small_recognizer(), batch_rows=2)
+    engine = Engine({"small": gradients})
+    worker = Worker(most_waiting=most_waiting)
+    servicer = ProtectorServicer(
+        source_models={"small": SourceModel(gradients, "c" * 64, Precision.FLOAT32, threads=1)},
+        methods=methods,
+        engine=engine,
+        detector=CentreDetector(),
+        admission=admission or Admission(100),
+        worker=worker,
+        limits=limits,
+    )
+    server = Server(address="127.0.0.1:0", limits=limits, tls=tls)
+    protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
+    async with _serving(server, PROTECTOR) as service:
+        yield service
+    worker.close()
+    engine.close()
+
+
+@asynccontextmanager
+async def serving_invader(
+    recognizers: Mapping[str, Recognizer] | None = None,
+    *,
+    detector: FaceDetector | None = None,
+    tls: TlsMaterial | None = None,
+    kind: type[InvaderServicer] = InvaderServicer,
+    **terms: Any,
+) -> AsyncIterator[Serving]:
+    """An invader, by default with two target models, "small" and "large", and on `TERMS` but for those given."""
+    worker = Worker(most_waiting=16)
+    targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
+    logits = BatchedLogits(targets, batch_rows=2)
+    chosen = replace(TERMS, **terms)
+    servicer = kind(classifier=Classifier(logits, detector or CentreDetector()), worker=worker, terms=chosen)
+    server = Server(address="127.0.0.1:0", limits=chosen.images, disclosed=DISCLOSED, tls=tls)
+    invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
+    async with _serving(server, INVADER) as service:
+        yield service
+    worker.close()
+    logits.close()
+
+
+@asynccontextmanager
+async def _serving(server: Server, name: str) -> AsyncIterator[Serving]:
+    await server.start([name])
+    async with grpc.aio.insecure_channel(server.address) as channel:
+        yield Serving(server.address, channel)
+    await server.grpc.stop(None)

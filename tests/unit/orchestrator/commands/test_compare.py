@@ -1,0 +1,201 @@
+"""`orchestrator compare`: the same cells of runs that differ in one thing."""
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from statsmodels.stats.proportion import proportion_confint
+
+from orchestrator.cli import cli
+from orchestrator.errors import InputError
+from orchestrator.experiment.grid import Cell, Storage
+from orchestrator.metrics.intervals import PairedCounts, newcombe
+from orchestrator.report.comparison import compared, differing
+from orchestrator.report.run import read_run
+from tests.support.observed import BEYOND, Seen
+from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
+
+CELL = Cell("compact-facenet", "bim", 4, "compact-resnet")
+
+
+def orchestrator(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(cli, list(map(str, arguments)))
+
+
+def refusal(*arguments: str | Path) -> str:
+    refused = orchestrator("compare", *arguments)
+    assert isinstance(refused.exception, InputError), refused.output
+    return str(refused.exception)
+
+
+def first_protects(subject: int, cell: Cell) -> Seen:
+    """In the cell, the first two of three are beyond the candidates; elsewhere all are recognised."""
+    return BEYOND if cell == CELL and subject < 2 else 1
+
+
+def second_protects(subject: int, cell: Cell) -> Seen:
+    """In the cell, the last one is."""
+    return BEYOND if cell == CELL and subject == 2 else 1
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> tuple[Path, Path]:
+    return (
+        make_run(tmp_path / "jpeg", answered=first_protects, pictures=False),
+        make_run(tmp_path / "png", plan=changed(storage=Storage(None)), answered=second_protects, pictures=False),
+    )
+
+
+def test_how_many_subjects_are_drawn_is_one_thing_whatever_decides_it(tmp_path: Path) -> None:
+    fixed = make_run(tmp_path / "fixed", pictures=False)
+    narrow = changed(subjects=9, until_halfwidth=47.0)
+    until = make_run(tmp_path / "until", plan=narrow, subjects=3, outcome={"subjects_wanted": 3}, pictures=False)
+    (differs,) = differing([read_run(fixed), read_run(until)])
+    assert differs.thing == "protocol.subjects"
+    assert differs.details == (
+        "protocol.look_every: None in fixed, 20 in until",
+        "protocol.subjects: 3 in fixed, 9 in until",
+        "protocol.until_halfwidth: None in fixed, 47.0 in until",
+    )
+
+
+def test_cells_are_paired_by_probe(runs: tuple[Path, Path]) -> None:
+    cells = {each.cell: each for each in compared([read_run(root) for root in runs], k=5)}
+    assert set(cells) == set(GRID.cells())
+    (difference,) = cells[CELL].differences
+    assert difference is not None
+    assert difference.counts == PairedCounts(both=0, first_only=1, second_only=2, neither=0)
+    assert difference.points == pytest.approx(-100 / 3)
+    assert [rate.percent for rate in cells[CELL].rates if rate] == pytest.approx([200 / 3, 100 / 3])
+    low, _ = proportion_confint(2, 3, method="wilson")
+    (first, _) = cells[CELL].rates
+    assert first is not None
+    assert first.interval.low == pytest.approx(100 * low)
+
+
+def test_what_is_printed_names_what_differs_and_both_figures(runs: tuple[Path, Path]) -> None:
+    output = orchestrator("compare", *runs).output
+    assert "what differs: protocol.storage: 'jpeg, quality 95' in jpeg, 'png' in png" in output
+    (line,) = [line for line in output.splitlines() if "compact FaceNet │ BIM    │ 4 " in line and "compact ResNet" in line]
+    interval = newcombe(PairedCounts(0, 1, 2, 0))
+    limits = f"[−{-100 * interval.low:.0f}, +{100 * interval.high:.0f}]"
+    assert [cell.strip() for cell in line.strip("│").split("│")][4:] == ["66.7 (N=3)", "33.3 (N=3)", f"−33.3 {limits}"]
+
+
+def test_the_database_that_a_run_names_can_be_given_with_its_password(runs: tuple[Path, Path]) -> None:
+    database = move_observations(runs[1], runs[1].with_suffix(".sqlite"))
+    assert orchestrator("compare", *runs, "--store", database).exit_code == 0
+    assert refusal(*runs, "--store", "team").startswith("--store: expected "), "else it was not looked at"
+
+
+def test_a_difference_whose_interval_excludes_zero_is_marked(tmp_path: Path) -> None:
+    plan = changed(subjects=9)
+    none = make_run(tmp_path / "none", plan=plan, answered=lambda n, cell: 1, pictures=False)
+    all_ = make_run(tmp_path / "all", plan=plan, answered=lambda n, cell: BEYOND, pictures=False)
+    lines = [line for line in orchestrator("compare", none, all_).output.splitlines() if line.startswith("│")]
+    assert len(lines) == GRID.observations_per_probe
+    assert all("+100.0 [" in line and "]*" in line for line in lines)
+
+
+def test_only_probes_of_both_runs_count(tmp_path: Path) -> None:
+    three = make_run(tmp_path / "three", pictures=False)
+    five = make_run(tmp_path / "five", plan=changed(subjects=5), pictures=False)
+    (cell, *_) = compared([read_run(five), read_run(three)], k=1)
+    assert [rate.n for rate in cell.rates if rate] == [5, 3]
+    assert cell.differences[0] is not None
+    assert cell.differences[0].counts.n == 3
+
+
+def test_other_methods_stand_for_each_other(tmp_path: Path) -> None:
+    plans = [changed(grid=replace(GRID, methods=methods)) for methods in (("bim",), ("illc",))]
+    ours, theirs = (
+        make_run(tmp_path / str(place), plan=plan, answered=answered, pictures=False)
+        for place, (plan, answered) in enumerate(zip(plans, (lambda n, cell: 1, recognised), strict=True))
+    )
+    runs = [read_run(ours), read_run(theirs)]
+    assert [each.thing for each in differing(runs)] == ["protocol.grid.methods"]
+    cells = {each.cell: each for each in compared(runs, k=1)}
+    own = cells[Cell("compact-facenet", "bim", 4, "compact-facenet")]
+    assert [rate.percent for rate in own.rates if rate] == [0, 100]
+    assert own.differences[0] is not None
+    assert own.differences[0].points == 100
+
+
+def test_runs_that_differ_in_more_are_refused_by_all_of_it_unless_told(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a", pictures=False)
+    second = make_run(tmp_path / "b", plan=changed(storage=Storage(75), seed=1), pictures=False)
+    said = refusal(first, second)
+    assert "expected runs that differ in one thing, got 2" in said
+    assert "protocol.seed: 0 in a, 1 in b" in said
+    assert "protocol.storage: 'jpeg, quality 95' in a, 'jpeg, quality 75' in b" in said
+    assert orchestrator("compare", "--anyway", first, second).exit_code == 0
+
+
+def test_three_qualities_differ_in_one_thing(tmp_path: Path) -> None:
+    roots = [
+        make_run(tmp_path / str(quality), plan=changed(storage=Storage(quality)), pictures=False) for quality in (95, 75, 50)
+    ]
+    output = orchestrator("compare", *roots)
+    assert output.exit_code == 0, output.exception
+    assert "'jpeg, quality 75' in 75" in output.output
+    assert "'jpeg, quality 50' in 50" in output.output
+
+
+def test_the_ks_of_runs_are_no_difference_and_the_largest_of_both_is_taken(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a", pictures=False)
+    second = make_run(tmp_path / "b", plan=changed(grid=replace(GRID, ks=(1,))), pictures=False)
+    output = orchestrator("compare", first, second).output
+    assert "what differs: nothing" in output
+    assert "PSR@1 in %" in output
+
+
+def test_a_k_beyond_the_candidates_is_refused(runs: tuple[Path, Path]) -> None:
+    assert refusal("--k", "6", *runs) == "--k: expected at most 5, the candidates that jpeg asked for, got 6"
+
+
+def test_one_run_is_none_to_compare(runs: tuple[Path, Path]) -> None:
+    assert refusal(runs[0]) == "compare: expected two runs or more, got 1"
+
+
+def test_runs_of_other_people_have_nothing_to_pair(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a", pictures=False)
+    second = make_run(tmp_path / "b", plan=changed(faces=PEOPLE), pictures=False)
+    assert refusal(first, second) == "compare: expected runs with subjects in common, got none in a, b"
+
+
+def test_runs_of_the_same_name_are_told_by_their_paths(tmp_path: Path) -> None:
+    first = make_run(tmp_path / "a" / "run", pictures=False)
+    second = make_run(tmp_path / "b" / "run", plan=changed(seed=1), pictures=False)
+    assert f"0 in {first}, 1 in {second}" in "".join(orchestrator("compare", first, second).output.splitlines())
+
+
+def test_the_csv_holds_what_is_printed(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    assert orchestrator("compare", "--csv", tmp_path / "compared.csv", *runs).exit_code == 0
+    with (tmp_path / "compared.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * GRID.observations_per_probe
+    first, second = (
+        row for row in rows if (row["source_model"], row["method"], row["epsilon"], row["target_model"]) == (
+            "compact-facenet", "bim", "4", "compact-resnet")
+    )  # fmt: skip
+    assert (first["run"], first["n"], first["psr"], first["difference"]) == ("jpeg", "3", "66.6667", "")
+    assert (second["run"], second["pairs"], second["psr"], second["difference"]) == ("png", "3", "33.3333", "-33.3333")
+
+
+def test_methods_and_what_they_say_of_themselves_are_one_thing(tmp_path: Path) -> None:
+    stated = {method: {"step_size": "1 level", "steps": "ten", "start": "the probe"} for method in ("bim", "illc", "pgd")}
+    first = make_run(tmp_path / "first", plan=changed(crafting=stated), pictures=False)
+    other = make_run(
+        tmp_path / "other",
+        plan=changed(crafting=stated, grid=replace(GRID, methods=("bim", "pgd"))),
+        pictures=False,
+    )
+    restated = make_run(
+        tmp_path / "restated", plan=changed(crafting=stated | {"bim": stated["bim"] | {"steps": "nine"}}), pictures=False
+    )
+    (differs,) = differing([read_run(first), read_run(other)])
+    assert differs.thing == "protocol.grid.methods"
+    (differs,) = differing([read_run(first), read_run(restated)])
+    assert differs.details == ("protocol.crafting.bim.steps: 'ten' in first, 'nine' in restated",)

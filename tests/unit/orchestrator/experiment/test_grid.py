@@ -1,0 +1,66 @@
+"""The grid is that of the paper."""
+
+from collections import Counter
+
+import pytest
+
+from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, Cell, CloakKey, Grid, Storage
+
+
+def test_the_paper_s_grid_has_171_distinct_cells() -> None:
+    grid = Grid()
+    cells = list(grid.cells())
+    assert grid.observations_per_probe == 171
+    assert len(cells) == len(set(cells)) == 171
+    assert grid.ks == (1, 5, 10, 25, 50)
+
+
+def test_each_source_model_crafts_one_control_six_noise_controls_and_twelve_cloaks() -> None:
+    for source_model in MODELS:
+        cloaks = list(Grid().cloaks(source_model))
+        assert Counter(cloak.method for cloak in cloaks) == {"none": 1, "noise": 6, "bim": 6, "illc": 6}
+        assert {cloak.epsilon for cloak in cloaks if cloak.method == "none"} == {0}
+        for method in ("noise", *METHODS):
+            assert [cloak.epsilon for cloak in cloaks if cloak.method == method] == [4, 8, 16, 32, 64, 128]
+
+
+def test_the_defaults_are_the_paper_s() -> None:
+    assert MODELS == ("facenet", "resnet50", "senet50")
+    assert METHODS == ("bim", "illc")
+    assert EPSILONS == (4, 8, 16, 32, 64, 128)
+    assert KS == (1, 5, 10, 25, 50)
+
+
+def test_the_cells_of_a_small_grid_are_every_cloak_by_every_target_model() -> None:
+    grid = Grid(("facenet",), ("resnet50", "senet50"), ("bim",), (8,), (1,))
+    assert list(grid.cells()) == [
+        Cell("facenet", "none", 0, "resnet50"),
+        Cell("facenet", "none", 0, "senet50"),
+        Cell("facenet", "noise", 8, "resnet50"),
+        Cell("facenet", "noise", 8, "senet50"),
+        Cell("facenet", "bim", 8, "resnet50"),
+        Cell("facenet", "bim", 8, "senet50"),
+    ]
+    assert grid.observations_per_probe == 6
+
+
+def test_a_cell_belongs_to_the_cloak_that_is_shown_in_it() -> None:
+    assert Cell("facenet", "bim", 8, "resnet50").cloak == CloakKey("facenet", "bim", 8)
+
+
+@pytest.mark.parametrize(
+    ("storage", "text", "suffix"), [(Storage(), "jpeg, quality 95", ".jpg"), (Storage(None), "png", ".png")]
+)
+def test_a_storage_says_what_it_is(storage: Storage, text: str, suffix: str) -> None:
+    assert (str(storage), storage.suffix) == (text, suffix)
+
+
+@pytest.mark.parametrize("storage", [Storage(None), Storage(1), Storage(95)])
+def test_a_storage_is_read_from_its_own_words(storage: Storage) -> None:
+    assert Storage.stated(str(storage)) == storage
+
+
+@pytest.mark.parametrize("text", ["", "gif", "jpeg", "jpeg, quality best"])
+def test_other_words_are_no_storage(text: str) -> None:
+    with pytest.raises(ValueError):
+        Storage.stated(text)

@@ -1,0 +1,64 @@
+"""What is drawn of the detection rate, against numbers worked by hand."""
+
+from dataclasses import replace
+
+import pytest
+
+from orchestrator.experiment.grid import Cell
+from orchestrator.report.figures.detection import Panel, detection, series
+from orchestrator.report.figures.lines import Level
+from tests.support.figured import GRID, TABLE, table_results
+from tests.support.observed import NO_FACE, observations
+
+
+def panels() -> dict[str, Panel]:
+    return {panel.source_model: panel for panel in series(table_results(), GRID)}
+
+
+def test_a_panel_has_a_line_for_each_method_and_the_noise_control() -> None:
+    assert [line.name for line in panels()["facenet"].lines] == ["illc", "bim", "noise"]
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"), [("illc", [100, 100, 100]), ("bim", [100, 100, 75]), ("noise", [100, 100, 75])]
+)
+def test_a_methods_line_is_worked_by_hand(method: str, expected: list[float]) -> None:
+    (line,) = (line for line in panels()["facenet"].lines if line.name == method)
+    assert [None if point is None else point.percent for point in line.points] == expected
+
+
+def test_the_control_is_a_level() -> None:
+    assert panels()["facenet"].control == Level("none", 100, 4)
+
+
+def test_what_was_not_observed_is_a_gap() -> None:
+    panel = panels()["resnet50"]
+    assert panel.control == Level("none", None, 0)
+    assert [[None if point is None else point.n for point in line.points] for line in panel.lines] == [
+        [None, None, None],
+        [None, 1, None],
+        [None, None, None],
+    ]
+
+
+def test_the_rate_is_of_the_target_model_with_the_most_observations() -> None:
+    table = [
+        *observations(Cell("facenet", "bim", 8, "facenet"), a=NO_FACE),
+        *observations(Cell("facenet", "bim", 8, "resnet50"), a=NO_FACE, b=1, c=1, d=1),
+        *observations(Cell("facenet", "bim", 8, "senet50"), a=NO_FACE, b=1),
+    ]
+    (panel,) = series(table_results(table), replace(GRID, source_models=("facenet",), methods=("bim",)))
+    point = panel.lines[0].points[1]
+    assert point is not None
+    assert (point.percent, point.n) == (75, 4)
+
+
+def test_the_figure_has_a_panel_for_each_source_model_and_the_caveat() -> None:
+    figure = detection(table_results(TABLE), GRID, caveat="these are not the paper's figures")
+    assert [axes.get_title() for axes in figure.axes] == ["crafted with FaceNet", "crafted with ResNet-50"]
+    assert "These are not the paper's figures." in figure.texts[-1].get_text()
+
+
+def test_a_run_of_nothing_says_so() -> None:
+    figure = detection([], GRID)
+    assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["no observations"]] * 2

@@ -1,0 +1,58 @@
+"""What the heat maps draw, against numbers worked by hand."""
+
+from dataclasses import replace
+
+from matplotlib.axes import Axes
+
+from orchestrator.experiment.grid import Cell
+from orchestrator.metrics.psr import Rate
+from orchestrator.report.figures.transfer import series, transfer
+from tests.support.figured import GRID, table_results
+
+
+def test_a_heat_map_is_worked_by_hand() -> None:
+    illc, bim = series(table_results(), GRID, k=1)
+    assert [(each.method, each.epsilon) for each in (*illc, *bim)] == [
+        *(("illc", 4), ("illc", 8), ("illc", 16)),
+        *(("bim", 4), ("bim", 8), ("bim", 16)),
+    ]
+    assert [each.percent for each in bim] == [
+        ((25, 0), (None, None)),
+        ((75, None), (100, None)),
+        ((100, 100), (None, None)),
+    ]
+    assert [each.ns for each in bim] == [(4, 4), (4, 1), (4, 2)]
+    assert [each.percent for each in series(table_results(), GRID, k=5)[1]][1] == ((50, None), (100, None))
+
+
+def test_a_result_of_n_0_is_missing() -> None:
+    (result,) = (each for each in table_results() if each.cell == Cell("facenet", "bim", 8, "facenet") and each.k == 1)
+    grid = replace(GRID, methods=("bim",), epsilons=(8,), source_models=("facenet",), target_models=("facenet",))
+    (((heat_map),),) = series([replace(result, psr=Rate(0, 0))], grid, k=1)
+    assert (heat_map.percent, heat_map.ns) == (((None,),), ())
+
+
+def numbers(axes: Axes) -> list[str]:
+    return [text.get_text() for text in axes.texts]
+
+
+def test_cells_carry_their_numbers_and_missing_ones_are_crossed_out() -> None:
+    figure = transfer(table_results(), GRID, k=1, caveat="these are not the paper's figures")
+    bim_8 = figure.axes[4]
+    assert bim_8.get_title() == "BIM, ε\u00a08"
+    assert numbers(bim_8) == ["75", "100"]
+    assert len(bim_8.lines) == 2
+    assert "Crossed out: nothing was observed." in figure.texts[-1].get_text().replace("\n", " ")
+    assert "These are not the paper's figures." in figure.texts[-1].get_text()
+
+
+def test_cells_of_the_same_model_are_framed() -> None:
+    figure = transfer(table_results(), GRID, k=1)
+    frames = [patch.get_xy() for patch in figure.axes[0].patches if not patch.get_fill()]  # type: ignore[attr-defined]
+    assert frames == [(-0.5, -0.5), (0.5, 0.5)]
+
+
+def test_a_run_of_nothing_is_drawn() -> None:
+    figure = transfer([], replace(GRID, target_models=("senet50",)), k=1)
+    assert [numbers(axes) for axes in figure.axes] == [[]] * 6
+    assert "Nothing was observed." in figure.texts[-1].get_text()

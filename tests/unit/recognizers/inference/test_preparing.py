@@ -1,0 +1,106 @@
+"""Prepared networks are the same functions."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule
+
+from protector_service.gradients import input_gradient
+from recognizers.checkpoints import embedded
+from recognizers.checkpoints.loading import load_folder
+from recognizers.inference.frozen_convolution import FrozenConvolution
+from recognizers.inference.preparing import fold, prepare
+from recognizers.networks.architectures import architectures
+from recognizers.networks.head import LinearHead
+from recognizers.networks.label_set import LabelSet
+from recognizers.networks.recognizer import NeuralRecognizer
+from recognizers.precision import Precision
+from tests.support.networks import calibrated
+
+CPU = torch.device("cpu")
+
+
+def recognizer_of(name: str) -> NeuralRecognizer:
+    network = calibrated(architectures().usable[name], seed=4)
+    torch.manual_seed(5)
+    return NeuralRecognizer(network, LinearHead(network.feature_size, LabelSet(("a", "b", "c"))))
+
+
+def answers(recognizer: NeuralRecognizer, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    side = recognizer.input_size
+    images = torch.randint(0, 256, (2, 3, side, side), generator=torch.Generator().manual_seed(1)).to(dtype)
+    seen = images.requires_grad_(True)
+    logits = recognizer.logits(seen)
+    (gradient,) = torch.autograd.grad(logits[:, 0].sum(), seen)
+    return logits.detach(), gradient
+
+
+def distance(one: Tensor, other: Tensor) -> float:
+    return float((one - other).norm() / other.norm())
+
+
+@pytest.mark.parametrize("name", architectures().usable)
+def test_logits_and_gradients_stay_and_the_normalisations_go(name: str) -> None:
+    recognizer = recognizer_of(name).double()
+    before = answers(recognizer, torch.float64)
+    fold(recognizer)
+    for old, new in zip(before, answers(recognizer, torch.float64), strict=True):
+        assert distance(new, old) < 1e-9
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in recognizer.network.modules())
+    assert not any(parameter.requires_grad for parameter in recognizer.parameters())
+
+
+@pytest.mark.parametrize("name", architectures().usable)
+def test_a_prepared_network_answers_like_the_plain_one(name: str) -> None:
+    """Against float64. Gradients jump where a rectifier's input rounds to the other side of zero, in any float32 network."""
+    exact_logits, exact_gradient = answers(recognizer_of(name).double(), torch.float64)
+    recognizer = recognizer_of(name)
+    prepare(recognizer, CPU)
+    logits, gradient = answers(recognizer, torch.float32)
+    assert distance(logits.double(), exact_logits) < 1e-4
+    assert distance(gradient.double(), exact_gradient) < 0.2
+
+
+@pytest.mark.parametrize("name", architectures().usable)
+def test_everything_that_follows_a_convolution_is_taken_over(name: str) -> None:
+    recognizer = recognizer_of(name)
+    prepare(recognizer, CPU)
+    modules = list(recognizer.network.modules())
+    assert any(isinstance(module, FrozenConvolution) for module in modules)
+    backbone = recognizer.network.backbone.backbone
+    assert isinstance(backbone, GraphModule)
+    left = {node.name for node in backbone.graph.nodes}
+    assert not {name for name in left if name.startswith(("add", "mul"))}
+
+
+def test_a_processor_without_the_operators_has_the_folded_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    exact_logits, _ = answers(recognizer_of("compact-senet").double(), torch.float64)
+    monkeypatch.setattr("recognizers.inference.preparing.runs_frozen", lambda dtype: False)
+    recognizer = recognizer_of("compact-senet")
+    prepare(recognizer, CPU)
+    assert not any(isinstance(module, FrozenConvolution) for module in recognizer.network.modules())
+    logits, _ = answers(recognizer, torch.float32)
+    assert distance(logits.double(), exact_logits) < 1e-4
+
+
+def test_bfloat16_is_near_and_logits_stay_float32() -> None:
+    recognizer = recognizer_of("compact-facenet")
+    exact_logits, _ = answers(recognizer, torch.float32)
+    prepare(recognizer, CPU, precision=Precision.BFLOAT16)
+    logits, gradient = answers(recognizer, torch.float32)
+    assert logits.dtype == gradient.dtype == torch.float32
+    assert distance(logits, exact_logits) < 0.1
+
+
+@pytest.mark.parametrize("precision", Precision)
+@pytest.mark.parametrize("name", ["compact-facenet", "compact-resnet", "compact-senet"])
+def test_an_images_gradient_does_not_depend_on_its_place(name: str, precision: Precision) -> None:
+    recognizer = load_folder(embedded.FOLDER, torch.device("cpu"), precision=precision).loaded[name].recognizer
+    side = recognizer.input_size
+    for seed in range(4):
+        images = torch.randint(0, 256, (4, 3, side, side), generator=torch.Generator().manual_seed(seed)).float()
+        labels = torch.tensor([3, 1, 4, 1])
+        gradients = input_gradient(recognizer, images, labels)
+        for turn in (1, 2, 3):
+            turned = input_gradient(recognizer, images.roll(turn, 0), labels.roll(turn))
+            assert torch.equal(turned, gradients.roll(turn, 0))
