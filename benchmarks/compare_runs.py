@@ -9,7 +9,7 @@ from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.observation import Observation
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import Fate, Store
+from orchestrator.store import Store, SubjectStatus
 
 Key = tuple[str, Cell]
 
@@ -53,7 +53,7 @@ def _observations(root: Path) -> dict[Key, Observation]:
         raise InputError(f"{root}: expected a run folder, found no manifest")
     store = Store(folder.store_location(), run=manifest["digest"])
     try:
-        photos = {subject.photo for subject in store.subjects() if subject.fate is Fate.SUBJECT}
+        photos = {subject.photo for subject in store.subjects() if subject.status is SubjectStatus.SUBJECT}
         return {(each.probe, each.cell): each for each in store.observations() if each.probe in photos}
     finally:
         store.close()

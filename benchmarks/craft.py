@@ -38,12 +38,12 @@ COLUMNS = (
 
 def ours(network: str, precision: str, probes: int, epsilons: Sequence[int]) -> Measured:
     """The engine as the service runs it, `precision` being "auto" or "float32"."""
-    prepared = prepare_device("cpu", lanes=0, threads=0)
+    prepared = prepare_device("cpu", workers=0, threads=0)
     chosen = choose_precision(precision, prepared.device)
     recognizer = random_recognizer(network)
     prepare(recognizer, prepared.device, precision=chosen)
     gradients = BatchedGradients(recognizer, batch_rows=suitable_batch_rows(prepared.device, chosen))
-    engine = Engine({network: gradients}, lanes=prepared.lanes)
+    engine = Engine({network: gradients}, workers=prepared.workers)
 
     def craft(budgets: Sequence[int], count: int) -> None:
         method = BasicIterativeMethod()

@@ -47,11 +47,11 @@ class _Watched(Customer):
 
 def equal_cloaks(network: str, precision: str) -> tuple[int, int]:
     """How many cloaks are equal, of how many; orders join and leave while they are crafted."""
-    prepared = prepare_device("cpu", lanes=0, threads=0)
+    prepared = prepare_device("cpu", workers=0, threads=0)
     recognizer = random_recognizer(network)
     prepare(recognizer, prepared.device, precision=Precision(precision))
     places = suitable_batch_rows(prepared.device, Precision(precision))
-    engine = Engine({network: BatchedGradients(recognizer, batch_rows=places)}, lanes=prepared.lanes)
+    engine = Engine({network: BatchedGradients(recognizer, batch_rows=places)}, workers=prepared.workers)
     first, second, leaver = random_probes(recognizer.input_size, 3)
 
     def order(probe: NDArray[np.uint8]) -> Order:

@@ -20,8 +20,8 @@ from orchestrator.faces.folder import read_face_folder
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.clients import InvaderClient, ProtectorClient
-from orchestrator.session.planning import Wish, make_plan
-from orchestrator.store import Fate, Store
+from orchestrator.session.planning import RunRequest, make_plan
+from orchestrator.store import Store, SubjectStatus
 from tests.support.fakes import FakeInvader, FakeProtector
 
 IDENTITIES, SUBJECTS = 8631, 5848  # VGGFace2's training identities; 171 cells of so many are a million
@@ -45,9 +45,9 @@ class Setting:
     def faces(self) -> Path:
         return self.root / "faces"
 
-    def wish(self) -> Wish:
+    def wish(self) -> RunRequest:
         """The paper's grid."""
-        return Wish(
+        return RunRequest(
             faces=read_face_folder(self.faces),
             source_models=None,
             target_models=None,
@@ -64,7 +64,7 @@ class Setting:
         """The addresses of both."""
         label_sets = dict.fromkeys(MODELS, NAMES)
         protector = FakeProtector(label_sets)
-        invader = FakeInvader(label_sets, most_candidates=CANDIDATES)
+        invader = FakeInvader(label_sets, max_candidates=CANDIDATES)
         async with protector.serving() as at_protector, invader.serving() as at_invader:
             yield at_protector, at_invader
 
@@ -87,7 +87,7 @@ async def make_run(setting: Setting) -> None:
     with sqlite3.connect(folder.observations) as database:
         database.executemany(
             "INSERT INTO subjects VALUES (?, ?, ?, ?, ?)",
-            [(run, name, f"{name}/{PHOTO}", PHOTO_SHA256, Fate.SUBJECT.value) for name in drawn],
+            [(run, name, f"{name}/{PHOTO}", PHOTO_SHA256, SubjectStatus.SUBJECT.value) for name in drawn],
         )
         database.executemany("INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _rows(run, cells, drawn))
     folder.write_manifest((folder.manifest() or {}) | {"outcome": {"excluded": [], "subjects_wanted": SUBJECTS}})

@@ -18,8 +18,8 @@ from benchmarks.services import STORAGE, both_services, classify_all, craft_all,
 from orchestrator.experiment.grid import EPSILONS, KS, METHODS
 from orchestrator.faces.synthetic import PREFIX, read_synthetic_faces
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.session.evaluate import ServiceChoice, evaluate
-from orchestrator.session.planning import Wish
+from orchestrator.session.evaluate import EndpointSpec, evaluate
+from orchestrator.session.planning import RunRequest
 from protector_service.methods.method import iterations
 from recognizers.checkpoints.loading import load_recognizer
 from recognizers.extraction import MtcnnDetector, crop, extract_face
@@ -74,7 +74,7 @@ def plain_script(checkpoints: Path, count: int) -> float:
 
 async def programs(count: int, protector: str, invader: str) -> float:
     """Seconds that `orchestrator evaluate` takes with services that run already."""
-    wish = Wish(
+    wish = RunRequest(
         faces=read_synthetic_faces(PREFIX),
         source_models=None,
         target_models=None,
@@ -89,8 +89,8 @@ async def programs(count: int, protector: str, invader: str) -> float:
         started = time.perf_counter()
         await evaluate(
             wish,
-            protector=ServiceChoice("protector", protector, None),
-            invader=ServiceChoice("invader", invader, None),
+            protector=EndpointSpec("protector", protector, None),
+            invader=EndpointSpec("invader", invader, None),
             folder=RunFolder(Path(folder, "run")),
             keep_cloaks=True,
             subjects_in_flight=IN_FLIGHT,

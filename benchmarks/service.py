@@ -27,7 +27,7 @@ from rpc.images.decoding import ImageLimits, decode_image
 
 def in_process(checkpoints: Path, network: str, count: int) -> float:
     """Seconds that the engine alone takes for the same probes, in a process like the service's."""
-    prepared = prepare_device("cpu", lanes=0, threads=0)
+    prepared = prepare_device("cpu", workers=0, threads=0)
     precision = choose_precision("auto", prepared.device)
     recognizer = load_folder(checkpoints, prepared.device, precision=precision).loaded[network].recognizer
     gradients = BatchedGradients(recognizer, batch_rows=suitable_batch_rows(prepared.device, precision))
@@ -39,7 +39,7 @@ def in_process(checkpoints: Path, network: str, count: int) -> float:
         square = extract_face(photo, detector)
         assert square is not None
         probes.append(crop(photo, square, side=recognizer.input_size))
-    engine = Engine({network: gradients}, lanes=prepared.lanes)
+    engine = Engine({network: gradients}, workers=prepared.workers)
     methods = (BasicIterativeMethod(), IterativeLeastLikelyClass())
     started = time.perf_counter()
     customers = [

@@ -10,8 +10,8 @@ from rpc.errors import shorten
 Service = TypeVar("Service")
 
 PROBLEMS_SHOWN = 3
-LONGEST_PROBLEM = 400  # characters of one
-LONGEST_EVIDENCE = 1500
+MAX_PROBLEM = 400  # characters of one
+MAX_EVIDENCE = 1500
 
 
 class Failed(Exception):  # noqa: N818 - a check's outcome
@@ -65,13 +65,13 @@ def fail_for(problems: Iterable[str]) -> None:
     found = list(problems)
     if found:
         more = f"; and {len(found) - PROBLEMS_SHOWN} more" if len(found) > PROBLEMS_SHOWN else ""
-        raise Failed("; ".join(shorten(each, most=LONGEST_PROBLEM) for each in found[:PROBLEMS_SHOWN]) + more)
+        raise Failed("; ".join(shorten(each, most=MAX_PROBLEM) for each in found[:PROBLEMS_SHOWN]) + more)
 
 
 def as_evidence(text: str) -> str:
     """A text that may repeat what a service sent, bounded, and without what a terminal or XML would act on."""
     shown = "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)
-    return shorten(shown, most=LONGEST_EVIDENCE)
+    return shorten(shown, most=MAX_EVIDENCE)
 
 
 class Verdict(Enum):

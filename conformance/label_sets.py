@@ -9,8 +9,8 @@ from conformance.check import Failed, NotApplicable
 from conformance.refusal import Refusal, Refused
 
 PAGES = 3  # or more, where the longest page is less than a third of a label set
-LONGEST_PAGE = 10_000  # identities
-MOST_IDENTITIES = 1_000_000  # of any label set
+MAX_PAGE = 10_000  # identities
+MAX_IDENTITIES = 1_000_000  # of any label set
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -57,7 +57,7 @@ async def all_identities(page: Callable[[str], Awaitable[Page]], *, model: str, 
         token = answer.next_page_token
         if not token:
             return identities
-        if not came or len(identities) > MOST_IDENTITIES:
+        if not came or len(identities) > MAX_IDENTITIES:
             raise Failed(f"{model}: pages do not come to an end, after {len(identities)} identities")
 
 
@@ -113,7 +113,7 @@ async def page_faults(models: Sequence[Model], identities: Identities, *, may_re
     """
     model = models[0]
     whole = await _listed(model.name, identities, may_refuse=may_refuse)
-    size = max(1, min(LONGEST_PAGE, -(-len(whole) // PAGES)))
+    size = max(1, min(MAX_PAGE, -(-len(whole) // PAGES)))
     paged = await identities(model.name, page_size=size)
     return (
         []

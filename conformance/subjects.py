@@ -8,7 +8,7 @@ from orchestrator.faces.data_set import DataSet, drawn_identities, drawn_photos
 from orchestrator.faces.labels import match, whom_models_know
 
 SEED = 0
-MOST_TRIED = 12  # identities, until one's photo shows the service a face
+MAX_TRIED = 12  # identities, until one's photo shows the service a face
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def subjects(faces: DataSet, *, known: Collection[str] | None) -> Iterator[Subje
         faces, common = matched.faces, matched.known
     else:
         common = faces.identities
-    for identity in drawn_identities(common, seed=SEED)[:MOST_TRIED]:
+    for identity in drawn_identities(common, seed=SEED)[:MAX_TRIED]:
         photo = next(drawn_photos(faces, identity, seed=SEED))
         try:
             yield Subject(identity, photo.read())

@@ -20,7 +20,7 @@ from orchestrator.errors import InputError
 Service = TypeVar("Service")
 OnDone = Callable[[Outcome], None]
 
-MOST_UNANSWERED = 3  # checks that a call was not answered in, until the service counts as stopped
+MAX_UNANSWERED = 3  # checks that a call was not answered in, until the service counts as stopped
 
 
 async def run_checks(service: Service, checks: Sequence[Check[Service]], *, on_done: OnDone) -> list[Outcome]:
@@ -43,7 +43,7 @@ async def run_checks(service: Service, checks: Sequence[Check[Service]], *, on_d
             verdict, evidence = await _ran(service, check)
         except Unanswered as failed:
             unanswered += 1
-            verdict, evidence, stopped = Verdict.FAILED, str(failed), unanswered == MOST_UNANSWERED
+            verdict, evidence, stopped = Verdict.FAILED, str(failed), unanswered == MAX_UNANSWERED
         except ServiceStopped as reason:
             verdict, evidence, stopped = Verdict.FAILED, f"the service stopped answering: {reason}", True
         ended(check, verdict, evidence, seconds=time.monotonic() - began)

@@ -10,7 +10,7 @@ from grpc_health.v1 import health_pb2
 
 from conformance.check import Failed, ServiceStopped, Unanswered
 from conformance.refusal import Metadata, Refusal, Refused, refusal_of
-from rpc.offer import OFFER_KEY
+from rpc.models_digest import MODELS_DIGEST_KEY
 
 Answer = TypeVar("Answer", bound=Message)
 
@@ -18,7 +18,7 @@ HEALTH = "grpc.health.v1.Health"
 LIST_SECONDS = 30.0  # for a call that computes nothing, at most
 CALL_SECONDS = 60.0  # for one that does, unless it is told otherwise
 PATIENCE_SECONDS = 120.0  # with a service that is busy, since a call of the same method was last answered
-SHORTEST_WAIT_SECONDS = 0.02
+MIN_WAIT_SECONDS = 0.02
 ALIVE_SECONDS = 5.0  # in which a service says something, whatever it is doing
 _OFFERED = ("ListSourceModels", "Craft", "ListTargetModels", "Classify")
 
@@ -39,7 +39,9 @@ class Wire:
         self.answers: list[Message] = []  # but for streams
         self.refusals: list[Refusal] = []
         self.metadata: set[tuple[str, str | bytes]] = set()
-        self.offers: set[str | None] = set()  # what `deid-offer` said of answers that may have it; None where it is missing
+        self.models_digests: set[str | None] = (
+            set()
+        )  # what `deid-models-digest` said of answers that may have it; None where it is missing
 
     async def ask(
         self, method: str, request: Message | bytes, kind: type[Answer], *, seconds: float | None = None
@@ -115,7 +117,7 @@ class Wire:
             Refused: it is refused for good, or the wait would outlast the patience there is.
         """
         loop = asyncio.get_running_loop()
-        pause = max((refused.refusal.retry_after_ms or 0) / 1000, SHORTEST_WAIT_SECONDS)
+        pause = max((refused.refusal.retry_after_ms or 0) / 1000, MIN_WAIT_SECONDS)
         until = max(since, self._went_on.get(refused.refusal.call, since)) + PATIENCE_SECONDS
         if not refused.refusal.comes_back or loop.time() + pause > until:
             raise refused
@@ -175,7 +177,7 @@ class Wire:
             initial = _listed(await call.initial_metadata())
             self._keep(initial, _listed(await call.trailing_metadata()))
             if method in _OFFERED and service is None:
-                self.offers.add(next((str(value) for key, value in initial if key == OFFER_KEY), None))
+                self.models_digests.add(next((str(value) for key, value in initial if key == MODELS_DIGEST_KEY), None))
         finally:
             call.cancel()
 

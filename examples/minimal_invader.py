@@ -55,7 +55,7 @@ class Invader(invader_pb2_grpc.InvaderServiceServicer):
             *((name == MODEL, not_found(f"target_models[{i}]", name, known=[MODEL])) for i, name in enumerate(names)),
             (len(names) == 1, invalid_argument("target_models", expected=f"{MODEL}, once", actual=f"{len(names)} names")),
             (1 <= request.k <= most, invalid_argument("k", expected=f"1..{most}", actual=str(request.k))),
-            (request.reading in (0, 1), invalid_argument("reading", expected="READING_DETECTED", actual="another")),
+            (request.region in (0, 1), invalid_argument("region", expected="REGION_DETECTED", actual="another")),
         ):
             if not good:
                 raise error
@@ -72,9 +72,9 @@ class Invader(invader_pb2_grpc.InvaderServiceServicer):
 
     async def ListTargetModels(self, request: object, context: object) -> pb.ListTargetModelsResponse:
         number, digest = len(self.identities), sha256("\n".join(self.identities).encode()).hexdigest()
-        model = pb.TargetModel(name=MODEL, identities=number, label_set_sha256=digest, most_candidates=number)
-        shown, read = pb.DISCLOSURE_PROBABILITIES, [pb.READING_DETECTED]
-        return pb.ListTargetModelsResponse(target_models=[model], disclosure=shown, readings=read)
+        model = pb.TargetModel(name=MODEL, identities=number, label_set_sha256=digest, max_candidates=number)
+        shown, read = pb.DISCLOSURE_PROBABILITIES, [pb.REGION_DETECTED]
+        return pb.ListTargetModelsResponse(target_models=[model], disclosure=shown, regions=read)
 
     async def ListIdentities(self, request: pb.ListIdentitiesRequest, context: object) -> pb.ListIdentitiesResponse:
         if request.target_model != MODEL:

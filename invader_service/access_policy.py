@@ -10,14 +10,14 @@ from rpc.images.decoding import ImageLimits
 
 
 @dataclass(frozen=True)
-class Terms:
+class AccessPolicy:
     """The terms on which the invader answers."""
 
     images: ImageLimits
-    most_candidates: int
+    max_candidates: int
     list_identities: bool
     disclosure: Disclosure
-    most_seconds: float  # for one query, from its admission to its answer
+    max_seconds: float  # for one query, from its admission to its answer
     ledger: QueryLedger
     rate_limit: RateLimit | None
     audit_log: AuditLog

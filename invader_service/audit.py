@@ -13,20 +13,20 @@ from pathlib import Path
 
 from deid.invader.v1 import invader_pb2
 
-from rpc.errors import RpcError, ServiceError, shorten
+from rpc.errors import DeidRpcError, ServiceError, shorten
 from rpc.logs import request_id
 from rpc.running_calls import is_cut_off
 
 ANSWERED, NO_FACE, LEFT, CUT_OFF, FAILED = "answered", "no face", "client left", "cut off", "failed"
-_READINGS = {
-    invader_pb2.READING_UNSPECIFIED: "detected",
-    invader_pb2.READING_DETECTED: "detected",
-    invader_pb2.READING_WHOLE: "whole",
+_REGIONS = {
+    invader_pb2.REGION_UNSPECIFIED: "detected",
+    invader_pb2.REGION_DETECTED: "detected",
+    invader_pb2.REGION_FULL: "full",
 }
-_NAMES_KEPT, _LONGEST_NAME = 8, 40  # of target models: a request may hold any number, of any length
+_NAMES_KEPT, _MAX_NAME = 8, 40  # of target models: a request may hold any number, of any length
 
 
-class AuditError(RpcError):
+class AuditError(DeidRpcError):
     """The audit log cannot be written."""
 
 
@@ -50,7 +50,7 @@ class Query:
 class AuditLog:
     """A JSON object a line: who asked what when, and what became of it.
 
-    Its fields are time, client, request_id, image_sha256, image_bytes, target_models, k, reading and outcome: "answered",
+    Its fields are time, client, request_id, image_sha256, image_bytes, target_models, k, region and outcome: "answered",
     "no face", "client left", "cut off" where the service stopped before answering, the reason of a refusal, or "failed".
     A query whose line cannot be written is not answered. The file stays the same when it is renamed; to rotate it, copy and
     truncate.
@@ -101,7 +101,7 @@ class AuditLog:
             "image_bytes": len(request.image),
             "target_models": [_plain(name) for name in request.target_models[:_NAMES_KEPT]],
             "k": request.k,
-            "reading": _READINGS.get(request.reading, str(request.reading)),
+            "region": _REGIONS.get(request.region, str(request.region)),
             "outcome": outcome,
         }
         encoded = (json.dumps(line, ensure_ascii=False) + "\n").encode()
@@ -120,4 +120,4 @@ class AuditLog:
 
 def _plain(name: str) -> str:
     """A name without what JSON would write as six characters each."""
-    return shorten("".join(each if each.isprintable() else "?" for each in name[: _LONGEST_NAME + 1]), most=_LONGEST_NAME)
+    return shorten("".join(each if each.isprintable() else "?" for each in name[: _MAX_NAME + 1]), most=_MAX_NAME)

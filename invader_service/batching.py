@@ -34,7 +34,7 @@ class BatchedLogits:
         recognizers: Mapping[str, Recognizer],
         *,
         batch_rows: int,
-        lanes: int = 1,
+        workers: int = 1,
         device: torch.device | None = None,
         on_batch: Callable[[str, int], None] = lambda *_: None,
     ) -> None:
@@ -46,9 +46,11 @@ class BatchedLogits:
         self._waiting: list[_Waiting] = []  # longest first
         self._changed = threading.Condition()
         self._closed = False
-        self._lanes = [threading.Thread(target=self._work, name=f"batch-{lane}", daemon=True) for lane in range(lanes)]
-        for lane in self._lanes:
-            lane.start()
+        self._workers = [
+            threading.Thread(target=self._work, name=f"batch-{worker}", daemon=True) for worker in range(workers)
+        ]
+        for worker in self._workers:
+            worker.start()
 
     def ask(self, model: str, face: Tensor) -> Future[Tensor]:
         """The logits (C,) of a face (3, S, S) by a model, to come.
@@ -74,8 +76,8 @@ class BatchedLogits:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
-        for lane in self._lanes:
-            lane.join()
+        for worker in self._workers:
+            worker.join()
         for asked in self._waiting:
             asked.logits.set_exception(ClosedError())
 

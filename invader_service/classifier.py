@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from invader_service.batching import BatchedLogits
 from invader_service.candidate import Candidate
 from invader_service.ranking import ranked
-from recognizers.extraction import FaceDetector, OnSearch, Square, crop, extract_face, ignore_search
+from recognizers.extraction import CropBox, FaceDetector, OnSearch, crop, extract_face, ignore_search
 from recognizers.networks.recognizer import Recognizer
 
 
@@ -46,13 +46,13 @@ class Classifier:
             asked[name] = self._logits.ask(name, face.permute(2, 0, 1).float())
         return {name: ranked(logits.result(), self.target_models[name].label_set, k=k) for name, logits in asked.items()}
 
-    def _face(self, photo: NDArray[np.uint8]) -> Square | None:
+    def _face(self, photo: NDArray[np.uint8]) -> CropBox | None:
         square = extract_face(photo, self._detector)
         self._on_search(found=square is not None)
         return square
 
 
-def all_of(photo: NDArray[np.uint8]) -> Square:
+def all_of(photo: NDArray[np.uint8]) -> CropBox:
     """The region that holds all of an RGB photo (H, W, 3): a square where the photo is one, as cloaks are."""
     height, width = photo.shape[:2]
-    return Square(0, 0, width, height)
+    return CropBox(0, 0, width, height)

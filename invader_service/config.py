@@ -16,7 +16,7 @@ class InvaderSettings(ServiceSettings):
     model_config = SettingsConfigDict(env_prefix="DEID_INVADER_")
 
     batch_rows: int = Field(0, ge=0, le=256, description="Faces that are classified together. 0 suits the device.")
-    most_candidates: int = Field(50, ge=1, description="The most candidates that a classification returns.")
+    max_candidates: int = Field(50, ge=1, description="The most candidates that a classification returns.")
     list_identities: bool = Field(True, description="Whether clients may list the label sets.")
     disclosure: Disclosure = Field(
         Disclosure.RANKED,
@@ -26,7 +26,7 @@ class InvaderSettings(ServiceSettings):
     ledger: UserPath | None = Field(None, description="File that counts every client's queries; a budget needs one.")
     rate_limit: float = Field(0, ge=0, description="Queries a second that each client may ask; 0 sets no bound.")
     audit_log: UserPath | None = Field(None, description="File for a line on every query: who, when, image digest, outcome.")
-    most_seconds: float = Field(60, gt=0, description="Time that one query may take, waiting included.")
+    max_seconds: float = Field(60, gt=0, description="Time that one query may take, waiting included.")
 
     @model_validator(mode="after")
     def _budgets_are_kept(self) -> Self:

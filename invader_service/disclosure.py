@@ -24,7 +24,7 @@ class Disclosure(StrEnum):
             Disclosure.PROBABILITIES: invader_pb2.DISCLOSURE_PROBABILITIES,
         }[self]
 
-    def most_candidates(self, most: int) -> int:
+    def max_candidates(self, most: int) -> int:
         """The largest k, of the `most` that a classification could return."""
         return 1 if self is Disclosure.TOP1 else most
 

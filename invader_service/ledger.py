@@ -7,7 +7,7 @@ from pathlib import Path
 
 import grpc
 
-from rpc.errors import NEVER_AGAIN, QUERY_BUDGET_SPENT, RpcError, ServiceError
+from rpc.errors import NEVER_AGAIN, QUERY_BUDGET_SPENT, DeidRpcError, ServiceError
 
 _LOCK_SECONDS = 1.0
 _SCHEMA = "CREATE TABLE IF NOT EXISTS queries (client TEXT PRIMARY KEY, used INTEGER NOT NULL) STRICT"
@@ -18,7 +18,7 @@ _CHARGE = """
 """
 
 
-class LedgerError(RpcError):
+class LedgerError(DeidRpcError):
     """The ledger's file cannot be used."""
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack, closing
 import torch
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
-from invader_service.access_policy import Terms
+from invader_service.access_policy import AccessPolicy
 from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits, suitable_batch_rows
 from invader_service.classifier import Classifier
@@ -56,25 +56,27 @@ async def serve(settings: InvaderSettings, *, program: str) -> None:
         health_port=settings.health_port,
         interceptors=server_interceptors(program),
     )
-    with closing(terms_of(settings)) as terms:
+    with closing(access_policy_of(settings)) as terms:
         closers = await _serve(settings, server, terms, metrics)
     await close_within(CLOSE_SECONDS, *closers, at_once=server.signals.at_once)
 
 
-async def _serve(settings: InvaderSettings, server: Server, terms: Terms, metrics: Metrics) -> Sequence[Callable[[], None]]:
+async def _serve(
+    settings: InvaderSettings, server: Server, terms: AccessPolicy, metrics: Metrics
+) -> Sequence[Callable[[], None]]:
     """Loads the target models and serves on these terms; what is to be closed once it has stopped."""
-    prepared = prepare_device(settings.device, lanes=settings.lanes, threads=settings.threads)
-    worker = Worker(most_waiting=settings.most_waiting, lanes=prepared.lanes)
+    prepared = prepare_device(settings.device, workers=settings.workers, threads=settings.threads)
+    worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
     logits = BatchedLogits(
         load_target_models(settings, prepared.device),
         batch_rows=settings.batch_rows or suitable_batch_rows(prepared.device),
-        lanes=prepared.lanes,
+        workers=prepared.workers,
         device=prepared.device,
         on_batch=metrics.batch,
     )
     classifier = Classifier(logits, MtcnnDetector(prepared.device), on_search=metrics.searched)
     servicer = InvaderServicer(classifier=classifier, worker=worker, terms=terms)
-    metrics.gauge("deid_queue_depth", "Photos that wait for a lane.", lambda: worker.waiting)
+    metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
     metrics.gauge("deid_rows", "Faces that wait for a batch.", lambda: logits.waiting)
     serve_metrics(metrics, settings)
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
@@ -82,23 +84,23 @@ async def _serve(settings: InvaderSettings, server: Server, terms: Terms, metric
     return worker.close, logits.close
 
 
-def terms_of(settings: InvaderSettings) -> Terms:
+def access_policy_of(settings: InvaderSettings) -> AccessPolicy:
     """The terms that the settings set; opens their files.
 
     Raises:
-        RpcError: a file cannot be used.
+        DeidRpcError: a file cannot be used.
     """
     audit_log = AuditLog(settings.audit_log)
     with ExitStack() as opened:
         opened.callback(audit_log.close)
         ledger = QueryLedger(settings.ledger, budget=settings.query_budget or None)
         opened.pop_all()
-    return Terms(
+    return AccessPolicy(
         images=settings.image_limits,
-        most_candidates=settings.most_candidates,
+        max_candidates=settings.max_candidates,
         list_identities=settings.list_identities,
         disclosure=settings.disclosure,
-        most_seconds=settings.most_seconds,
+        max_seconds=settings.max_seconds,
         ledger=ledger,
         rate_limit=RateLimit(settings.rate_limit) if settings.rate_limit else None,
         audit_log=audit_log,

@@ -9,7 +9,7 @@ import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from invader_service import audit
-from invader_service.access_policy import Terms
+from invader_service.access_policy import AccessPolicy
 from invader_service.candidate import Candidate
 from invader_service.classifier import Classifier
 from recognizers.extraction import EXTRACTION_RULE
@@ -18,11 +18,11 @@ from rpc.caller import certified_name
 from rpc.distinct import distinct
 from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, too_slow
 from rpc.images.decoding import decode_image
-from rpc.offer import offer_of, send_offer
+from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
 from rpc.worker import Worker
 
-READINGS = (invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE)
+REGIONS = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
 LOOPBACK_CLIENT = "loopback"  # every client in plain text: they cannot be told apart
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -31,12 +31,12 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     """deid.invader.v1.InvaderService."""
 
-    def __init__(self, *, classifier: Classifier, worker: Worker, terms: Terms) -> None:
+    def __init__(self, *, classifier: Classifier, worker: Worker, terms: AccessPolicy) -> None:
         self._classifier = classifier
         self._worker = worker
         self._terms = terms
         self._target_models = self._listed()
-        self._offer = offer_of(invader_pb2.ListTargetModelsResponse(target_models=self._target_models))
+        self._models_digest = models_digest(invader_pb2.ListTargetModelsResponse(target_models=self._target_models))
 
     async def Classify(  # noqa: N802
         self,
@@ -49,11 +49,11 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             terms.rate_limit.admit(client)  # before the audit log, whose lines it bounds
         with terms.audit_log.query(client, request) as query:
             self._check(request.target_models, k=request.k)
-            _check_reading(request.reading)
+            _check_region(request.region)
             with terms.ledger.charged(client):
                 answers = await self._answers(request)
                 query.end(audit.NO_FACE if answers is None else audit.ANSWERED)
-        await send_offer(context, self._offer)
+        await send_models_digest(context, self._models_digest)
         return invader_pb2.ClassifyResponse(
             face_found=answers is not None,
             classifications=[
@@ -70,14 +70,14 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
                 photo,
                 target_models=request.target_models,
                 k=request.k,
-                whole=request.reading == invader_pb2.READING_WHOLE,
+                whole=request.region == invader_pb2.REGION_FULL,
             )
 
         try:
-            async with asyncio.timeout(self._terms.most_seconds):
+            async with asyncio.timeout(self._terms.max_seconds):
                 return await self._worker.run(classify)
         except TimeoutError:
-            raise too_slow(self._terms.most_seconds) from None
+            raise too_slow(self._terms.max_seconds) from None
 
     def _check(self, names: Sequence[str], *, k: int) -> None:
         if not names:
@@ -90,7 +90,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             raise invalid_argument("k", expected=f"1..{most} candidates of {name}", actual=str(k))
 
     def _most(self, recognizer: Recognizer) -> int:
-        return self._terms.disclosure.most_candidates(min(self._terms.most_candidates, len(recognizer.label_set)))
+        return self._terms.disclosure.max_candidates(min(self._terms.max_candidates, len(recognizer.label_set)))
 
     def _listed(self) -> list[invader_pb2.TargetModel]:
         return [
@@ -98,7 +98,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
                 name=name,
                 identities=len(recognizer.label_set),
                 label_set_sha256=recognizer.label_set.sha256,
-                most_candidates=self._most(recognizer),
+                max_candidates=self._most(recognizer),
                 extraction=EXTRACTION_RULE,
             )
             for name, recognizer in sorted(self._classifier.target_models.items())
@@ -116,12 +116,12 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         context: Context,
     ) -> invader_pb2.ListTargetModelsResponse:
         """See the schema."""
-        await send_offer(context, self._offer)
+        await send_models_digest(context, self._models_digest)
         return invader_pb2.ListTargetModelsResponse(
             target_models=self._target_models,
             queries_left=self._terms.ledger.left(_client(context)),
             disclosure=self._terms.disclosure.on_the_wire,
-            readings=READINGS,
+            regions=REGIONS,
         )
 
     async def ListIdentities(  # noqa: N802
@@ -141,10 +141,10 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         return invader_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
 
 
-def _check_reading(reading: int) -> None:
-    if reading not in (invader_pb2.READING_UNSPECIFIED, *READINGS):  # of a later schema
-        known = " or ".join(invader_pb2.Reading.Name(each) for each in READINGS)
-        raise invalid_argument("reading", expected=known, actual=str(reading))
+def _check_region(region: int) -> None:
+    if region not in (invader_pb2.REGION_UNSPECIFIED, *REGIONS):  # of a later schema
+        known = " or ".join(invader_pb2.Region.Name(each) for each in REGIONS)
+        raise invalid_argument("region", expected=known, actual=str(region))
 
 
 def _client(context: Context) -> str:

@@ -18,13 +18,13 @@ from orchestrator.commands.purge import purge_command
 from orchestrator.commands.report import report, report_command
 from orchestrator.commands.runs import runs_command
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, SUBJECTS, Reading, Storage
+from orchestrator.experiment.grid import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, SUBJECTS, Region, Storage
 from orchestrator.faces.data_sets import read_data_set
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.session.evaluate import ServiceChoice, check_choice, evaluate
-from orchestrator.session.planning import Wish
+from orchestrator.session.evaluate import EndpointSpec, check_choice, evaluate
+from orchestrator.session.planning import RunRequest
 from orchestrator.session.summary import show
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
@@ -163,9 +163,9 @@ def cli() -> None:
 @click.option("--storage", type=click.Choice(["jpeg", "png"]), default="jpeg", help="How cloaks are stored.")
 @click.option("--jpeg-quality", type=click.IntRange(1, 100), default=JPEG_QUALITY, help="Of stored cloaks.")
 @click.option(
-    "--reading",
-    type=click.Choice([reading.value for reading in Reading]),
-    default=Reading.DETECTED.value,
+    "--region",
+    type=click.Choice([region.value for region in Region]),
+    default=Region.DETECTED.value,
     help="What of a cloak the target models see: the face that the invader finds in it, or the whole image, resized.",
 )
 @click.option(
@@ -191,7 +191,7 @@ def cli() -> None:
 @click.option("--allow-incomplete", is_flag=True, help="Write figures and report although cells are short.")
 @click.option("--in-flight", type=click.IntRange(1, 64), default=4, help="Subjects that are worked on at a time.")
 @click.option(
-    "--patience",
+    "--outage-timeout",
     type=click.FloatRange(0),
     default=OUTAGE_TIMEOUT_SECONDS,
     help="Seconds to wait for a service or a database that does not answer, before the run stops.",
@@ -215,7 +215,7 @@ def evaluate_command(
     ks: tuple[int, ...] | None,
     storage: str,
     jpeg_quality: int,
-    reading: str,
+    region: str,
     run: Path | None,
     runs: Path,
     store: str | None,
@@ -233,12 +233,12 @@ def evaluate_command(
     """
     _check_methods(methods)
     choices = (
-        ServiceChoice("protector", protector, protector_checkpoints, precision, tls),
-        ServiceChoice("invader", invader, invader_checkpoints, precision, tls),
+        EndpointSpec("protector", protector, protector_checkpoints, precision, tls),
+        EndpointSpec("invader", invader, invader_checkpoints, precision, tls),
     )
     for choice in choices:
         check_choice(choice)
-    wish = Wish(
+    wish = RunRequest(
         faces=read_data_set(faces),
         source_models=source_models,
         target_models=target_models,
@@ -248,7 +248,7 @@ def evaluate_command(
         storage=Storage(jpeg_quality if storage == "jpeg" else None),
         subjects=subjects,
         seed=seed,
-        reading=Reading(reading),
+        region=Region(region),
         until_halfwidth=until_halfwidth,
     )
     now = datetime.now().astimezone()

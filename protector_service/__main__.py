@@ -36,9 +36,9 @@ def _explain(error: BaseException) -> str | None:
 
     if advice := memory_advice(error):
         return advice
-    from rpc.errors import RpcError  # only now, because gRPC comes with it
+    from rpc.errors import DeidRpcError  # only now, because gRPC comes with it
 
-    return str(error) if isinstance(error, RecognizerError | RpcError) else None
+    return str(error) if isinstance(error, RecognizerError | DeidRpcError) else None
 
 
 if __name__ == "__main__":

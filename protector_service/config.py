@@ -18,7 +18,7 @@ class ProtectorSettings(ServiceSettings):
         True,
         description="Pad batches to one shape, so that what shares a batch cannot change a cloak.",
     )
-    most_rows: int = Field(
+    max_rows: int = Field(
         1024,
         ge=1,
         description="Cloaks asked for and not yet fetched, all calls together; more are told to come back.",

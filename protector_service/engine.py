@@ -27,13 +27,13 @@ class EngineClosedError(Exception):
 
 
 class Engine:
-    """Steps the rows of many orders, in `lanes` threads of its own."""
+    """Steps the rows of many orders, in `workers` threads of its own."""
 
     def __init__(
         self,
         gradients: Mapping[str, BatchedGradients],
         *,
-        lanes: int = 1,
+        workers: int = 1,
         on_batch: Callable[[str, int], None] = lambda *_: None,
     ) -> None:
         """`gradients` are the source models', by name; `on_batch` is told the model and the rows of every batch."""
@@ -42,9 +42,11 @@ class Engine:
         self._scheduler = Scheduler({name: batched.batch_rows for name, batched in gradients.items()})
         self._changed = threading.Condition()  # guards the scheduler and all that craftings hold but their cloaks
         self._closing = False
-        self._lanes = [threading.Thread(target=self._work, name=f"lane-{lane}", daemon=True) for lane in range(lanes)]
-        for lane in self._lanes:
-            lane.start()
+        self._workers = [
+            threading.Thread(target=self._work, name=f"worker-{worker}", daemon=True) for worker in range(workers)
+        ]
+        for worker in self._workers:
+            worker.start()
 
     def submit(self, order: Order, customer: Customer) -> None:
         """Crafts an order's cloaks and delivers them to the customer as they are finished.
@@ -78,8 +80,8 @@ class Engine:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        for lane in self._lanes:
-            lane.join()
+        for worker in self._workers:
+            worker.join()
         for crafting in self._scheduler.craftings:
             self._scheduler.remove(crafting)
             crafting.customer.end(EngineClosedError("the engine was closed before the order was finished"))
@@ -117,7 +119,7 @@ class Engine:
         error = None
         try:
             rows = self._first_rows(crafting.order)
-        except Exception as failure:  # noqa: BLE001 - an order that fails must not take the lane with it
+        except Exception as failure:  # noqa: BLE001 - an order that fails must not take the worker with it
             error = failure
         self._come_back({crafting: rows}, {} if error is None else {crafting: error})
 

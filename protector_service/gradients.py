@@ -52,7 +52,7 @@ class BatchedGradients:
     def bytes_per_place(self) -> int:
         """Memory that one place of a batch takes for activations kept between forward and backward, by trying.
 
-        A batch under way takes `batch_rows` times as much, in each lane that computes; rows that wait take only their image.
+        A running batch takes `batch_rows` times as much, in each worker that computes; rows that wait take only their image.
         """
         return self._bytes_kept(images=2) - self._bytes_kept(images=1)  # the rest is weights
 

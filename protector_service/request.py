@@ -13,7 +13,7 @@ from rpc.distinct import distinct
 from rpc.errors import invalid_argument, not_found
 from rpc.images.decoding import encode_jpeg, encode_png
 
-MOST_EPSILON = 255  # levels
+MAX_EPSILON = 255  # levels
 
 Encoder = Callable[[NDArray[np.uint8]], bytes]
 
@@ -34,7 +34,7 @@ class CraftOrder:
         return sum(len(method.budgets(self.epsilons)) for method in (*self.controls, *self.methods))
 
 
-def understand(request: protector_pb2.CraftRequest, *, methods: Mapping[str, Method]) -> CraftOrder:
+def parse_craft_request(request: protector_pb2.CraftRequest, *, methods: Mapping[str, Method]) -> CraftOrder:
     """Checks methods, epsilons and storage.
 
     Raises:
@@ -63,8 +63,8 @@ def _method(field: str, name: str, *, known: Mapping[str, Method]) -> Method:
 
 
 def _epsilon(field: str, epsilon: int) -> int:
-    if not 0 <= epsilon <= MOST_EPSILON:
-        raise invalid_argument(field, expected=f"0..{MOST_EPSILON} levels", actual=str(epsilon))
+    if not 0 <= epsilon <= MAX_EPSILON:
+        raise invalid_argument(field, expected=f"0..{MAX_EPSILON} levels", actual=str(epsilon))
     return epsilon
 
 

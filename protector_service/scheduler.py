@@ -8,7 +8,7 @@ from protector_service.methods.row import Row
 from protector_service.order import Customer, Order
 from protector_service.outbox import Outbox
 
-MOST_PASSED_OVER = 8
+MAX_PASSED_OVER = 8
 
 
 @dataclass(eq=False)
@@ -124,7 +124,7 @@ class Scheduler:
     def _source_model(self, leads: Sequence[_Waiting]) -> str:
         rows = Counter(waiting.source_model for waiting in self._waiting if waiting.row is not None)
         candidates = list(dict.fromkeys(waiting.source_model for waiting in leads if waiting.row is not None))
-        overdue = [name for name in candidates if self._passed_over[name] >= MOST_PASSED_OVER]
+        overdue = [name for name in candidates if self._passed_over[name] >= MAX_PASSED_OVER]
         full = [name for name in candidates if rows[name] >= self._batch_rows[name]]
         chosen = (overdue or full or candidates)[0]
         for name in candidates[: candidates.index(chosen)]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from protector_service.capacity import Admission
+from protector_service.capacity import CapacityLimiter
 from protector_service.config import ProtectorSettings
 from protector_service.engine import Engine
 from protector_service.gradients import BatchedGradients, suitable_batch_rows
@@ -43,12 +43,12 @@ async def serve(settings: ProtectorSettings, *, program: str) -> None:
         health_port=settings.health_port,
         interceptors=server_interceptors(program),
     )
-    prepared = prepare_device(settings.device, lanes=settings.lanes, threads=settings.threads)
+    prepared = prepare_device(settings.device, workers=settings.workers, threads=settings.threads)
     source_models = load_source_models(settings, prepared)
     gradients = {name: model.gradients for name, model in source_models.items()}
-    engine = Engine(gradients, lanes=prepared.lanes, on_batch=metrics.batch)
-    worker = Worker(most_waiting=settings.most_waiting, lanes=prepared.lanes)
-    admission = Admission(settings.most_rows)
+    engine = Engine(gradients, workers=prepared.workers, on_batch=metrics.batch)
+    worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
+    admission = CapacityLimiter(settings.max_rows)
     servicer = ProtectorServicer(
         source_models=source_models,
         methods=load_methods(),
@@ -59,7 +59,7 @@ async def serve(settings: ProtectorSettings, *, program: str) -> None:
         limits=settings.image_limits,
         on_search=metrics.searched,
     )
-    metrics.gauge("deid_queue_depth", "Photos that wait for a lane.", lambda: worker.waiting)
+    metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
     metrics.gauge("deid_rows", "Cloaks asked for and not yet fetched.", lambda: admission.rows)
     metrics.gauge("deid_orders", "Orders that are being crafted.", lambda: engine.orders)
     metrics.counters(

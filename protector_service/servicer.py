@@ -14,18 +14,18 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from numpy.typing import NDArray
 
 from protector_service.call import Call
-from protector_service.capacity import Admission
+from protector_service.capacity import CapacityLimiter
 from protector_service.engine import Engine
 from protector_service.methods.method import Control, GradientMethod, Method, statement
 from protector_service.order import Cloak, Order, control_cloaks
-from protector_service.request import CraftOrder, Encoder, understand
+from protector_service.request import CraftOrder, Encoder, parse_craft_request
 from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
 from recognizers.extraction import EXTRACTION_RULE, FaceDetector, OnSearch, crop, extract_face, ignore_search
 from rpc.caller import certified_name
 from rpc.errors import NO_FACE, invalid_argument, not_found
 from rpc.images.decoding import ImageLimits, decode_image
-from rpc.offer import offer_of, send_offer
+from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
 from rpc.worker import Worker
 
@@ -53,7 +53,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         methods: Mapping[str, Method],
         engine: Engine,
         detector: FaceDetector,
-        admission: Admission,
+        admission: CapacityLimiter,
         worker: Worker,
         limits: ImageLimits,
         on_search: OnSearch = ignore_search,
@@ -67,7 +67,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         self._limits = limits
         self._on_search = on_search
         self._listed = _listed(source_models)
-        self._offer = offer_of(self._listed)
+        self._models_digest = models_digest(self._listed)
 
     async def Craft(  # noqa: N802
         self,
@@ -75,7 +75,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         context: Context,
     ) -> AsyncIterator[protector_pb2.CraftResponse]:
         """See the schema."""
-        order = understand(request, methods=self._methods)
+        order = parse_craft_request(request, methods=self._methods)
         source_model = self._source_model(request.source_model)
         try:
             y_true = source_model.recognizer.label_set.index(request.identity)
@@ -85,7 +85,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         with self._admission.admitted(order.cloaks):
             prepare = partial(self._prepare, request.photo, order, side=source_model.recognizer.input_size)
             prepared = await self._worker.run(prepare)
-            await send_offer(context, self._offer)
+            await send_models_digest(context, self._models_digest)
             for response in prepared.controls:
                 yield response
             if order.methods:
@@ -133,7 +133,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         context: Context,
     ) -> protector_pb2.ListSourceModelsResponse:
         """See the schema."""
-        await send_offer(context, self._offer)
+        await send_models_digest(context, self._models_digest)
         return self._listed
 
     async def ListMethods(  # noqa: N802

@@ -8,7 +8,7 @@ import torch
 
 from recognizers.errors import RecognizerError
 
-CPU_LANES = 2  # small batches leave cores idle; two at a time fill them (docs/embedded-default.md has figures)
+CPU_WORKERS = 2  # small batches leave cores idle; two at a time fill them (docs/embedded-default.md has figures)
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 _ONE_GIBIBYTE = 2**30
@@ -19,16 +19,16 @@ class PreparedDevice:
     """A device, and how it is shared."""
 
     device: torch.device
-    lanes: int  # threads of this process that use it at a time
+    workers: int  # threads of this process that use it at a time
     threads: int  # processor threads for each of them
 
 
-def prepare_device(name: str, *, lanes: int, threads: int) -> PreparedDevice:
+def prepare_device(name: str, *, workers: int, threads: int) -> PreparedDevice:
     """The device of a name ("auto", "cpu", "cuda", "cuda:N"), set up for repeatable arithmetic.
 
     Args:
         name: "auto" takes a GPU where there is one.
-        lanes: threads that will use it at a time; 0 takes 2 on a CPU with several cores, else 1.
+        workers: threads that will use it at a time; 0 takes 2 on a CPU with several cores, else 1.
         threads: processor threads for each of them; 0 shares the cores out.
 
     Raises:
@@ -42,8 +42,8 @@ def prepare_device(name: str, *, lanes: int, threads: int) -> PreparedDevice:
     except (RuntimeError, AssertionError) as error:
         raise RecognizerError(f"device: expected auto, cpu or an available cuda device, got {name!r}") from error
     cores = torch.get_num_threads()
-    lanes = lanes or (min(CPU_LANES, cores) if device.type == "cpu" else 1)
-    threads = threads or max(1, cores // lanes)
+    workers = workers or (min(CPU_WORKERS, cores) if device.type == "cpu" else 1)
+    threads = threads or max(1, cores // workers)
     torch.set_num_threads(threads)
     if device.type == "cpu":
         _keep_freed_memory()
@@ -53,7 +53,7 @@ def prepare_device(name: str, *, lanes: int, threads: int) -> PreparedDevice:
     torch.backends.cudnn.benchmark = False
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
-    return PreparedDevice(device, lanes, threads)
+    return PreparedDevice(device, workers, threads)
 
 
 def _keep_freed_memory() -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from recognizers.memory import memory_advice
 
-_LONGEST_TEXT = 100  # characters
+_MAX_TEXT = 100  # characters
 _NAMES_SHOWN = 4
 
 
@@ -27,10 +27,8 @@ class UnknownIdentityError(RecognizerError):
 
 def shorten(text: str) -> str:
     """Text of a file's choosing as it may be printed: on one line, and not long."""
-    printable = "".join(
-        character if character.isprintable() else ascii(character)[1:-1] for character in text[:_LONGEST_TEXT]
-    )
-    return printable + ("..." if len(text) > _LONGEST_TEXT else "")
+    printable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text[:_MAX_TEXT])
+    return printable + ("..." if len(text) > _MAX_TEXT else "")
 
 
 def some(names: Iterable[str]) -> str:
@@ -40,7 +38,7 @@ def some(names: Iterable[str]) -> str:
 
 
 @contextmanager
-def blaming(what: str, *, advice: str = "") -> Iterator[None]:
+def wrap_errors(what: str, *, advice: str = "") -> Iterator[None]:
     """Makes whatever is raised within it a `CheckpointError` that names what failed: a plug-in may raise anything."""
     try:
         yield

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 THRESHOLDS = (0.6, 0.7, 0.7)
-LEAST_PROBABILITY = 0.9
+MIN_PROBABILITY = 0.9
 SMALLEST_FACE = 20  # pixels
 FACES_ACROSS = 5  # a face smaller than a fifth of the photo's shorter side is not looked for
 SQUARE_SCALE = 1.3  # VGGFace2's own crop (Cao et al. 2018)
 # The rule in words, as the services state it.
 EXTRACTION_RULE = (
     f"MTCNN, thresholds {', '.join(map(str, THRESHOLDS))}, faces of max({SMALLEST_FACE}, min(height, width) / "
-    f"{FACES_ACROSS}) pixels and more; of those of probability {LEAST_PROBABILITY} or more the largest box, ties by "
+    f"{FACES_ACROSS}) pixels and more; of those of probability {MIN_PROBABILITY} or more the largest box, ties by "
     f"probability; the square of {SQUARE_SCALE} times its longer side around its centre, shifted into the photo; "
     "resized bilinearly, antialiased"
 )
@@ -49,7 +49,7 @@ class Face:
 
 
 @dataclass(frozen=True)
-class Square:
+class CropBox:
     """Where to crop, in whole pixels: rows top..bottom - 1, columns left..right - 1."""
 
     left: int
@@ -108,7 +108,7 @@ class MtcnnDetector:
         return self._of_thread.mtcnn
 
 
-def extract_face(photo: NDArray[np.uint8], detector: FaceDetector) -> Square | None:
+def extract_face(photo: NDArray[np.uint8], detector: FaceDetector) -> CropBox | None:
     """Where the face of an RGB photo (H, W, 3) is to be cropped; None where no face is found."""
     face = choose_face(detector.detect(photo))
     height, width = photo.shape[:2]
@@ -117,11 +117,11 @@ def extract_face(photo: NDArray[np.uint8], detector: FaceDetector) -> Square | N
 
 def choose_face(faces: Sequence[Face]) -> Face | None:
     """The largest face of those with probability >= 0.9, ties by probability; None where there is none."""
-    certain = [face for face in faces if face.probability >= LEAST_PROBABILITY]
+    certain = [face for face in faces if face.probability >= MIN_PROBABILITY]
     return max(certain, key=lambda face: (face.width * face.height, face.probability), default=None)
 
 
-def face_square(face: Face, *, width: int, height: int) -> Square:
+def face_square(face: Face, *, width: int, height: int) -> CropBox:
     """The square of 1.3 times the box's longer side around its centre, within a photo of `width` x `height` pixels.
 
     Its side is limited to the photo's shorter side, and it is shifted inside the photo rather than clipped. Corners are
@@ -130,14 +130,14 @@ def face_square(face: Face, *, width: int, height: int) -> Square:
     side = min(SQUARE_SCALE * max(face.width, face.height), width, height)
     left = min(max((face.left + face.right - side) / 2, 0), width - side)
     top = min(max((face.top + face.bottom - side) / 2, 0), height - side)
-    return Square(_round(left), _round(top), _round(left + side), _round(top + side))
+    return CropBox(_round(left), _round(top), _round(left + side), _round(top + side))
 
 
 def _round(coordinate: float) -> int:
     return math.floor(coordinate + 0.5)
 
 
-def crop(photo: NDArray[np.uint8], square: Square, *, side: int) -> NDArray[np.uint8]:
+def crop(photo: NDArray[np.uint8], square: CropBox, *, side: int) -> NDArray[np.uint8]:
     """Crops and resizes bilinearly (Pillow, antialiased) to (side, side, 3), uint8."""
     region = Image.fromarray(photo).crop((square.left, square.top, square.right, square.bottom))
     return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR))

@@ -2,14 +2,14 @@
 
 from ipaddress import IPv6Address, ip_address
 
-from rpc.errors import RpcError
+from rpc.errors import DeidRpcError
 
 LOOPBACK = "127.0.0.1"
-MOST_PORT = 65_535
+MAX_PORT = 65_535
 ALL_OF_A_NAME = "dns:///"
 
 
-class AddressError(RpcError):
+class AddressError(DeidRpcError):
     """What should be an address is none."""
 
 
@@ -58,7 +58,7 @@ def host_and_port(address: str) -> tuple[str, int]:
     bare = host.removeprefix("[").removesuffix("]")
     # gRPC would take `dns:host:port`, `unix:path` and the like for schemes of its own.
     other_form = "/" in host or (":" in bare and bare == host)
-    if not host or other_form or not port.isascii() or not port.isdigit() or not 0 < int(port) <= MOST_PORT:
+    if not host or other_form or not port.isascii() or not port.isdigit() or not 0 < int(port) <= MAX_PORT:
         raise AddressError(
             f"expected host:port, such as {LOOPBACK}:50051, or {ALL_OF_A_NAME}host:port for replicas behind one name, "
             f"got {address!r}"

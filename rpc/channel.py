@@ -10,7 +10,7 @@ from rpc.errors import PlainTextError
 from rpc.tls import TlsMaterial
 from rpc.tracing import client_interceptors
 
-_MOST_BYTES = 64 * 2**20
+_MAX_BYTES = 64 * 2**20
 # What the environment calls a proxy would get the photos of a call to loopback in plain text, and has no place between the
 # containers of a deployment.
 NO_PROXY = ("grpc.enable_http_proxy", 0)
@@ -63,10 +63,10 @@ def open_channel(
     host, _ = host_and_port(address)
     options: list[tuple[str, str | int]] = [
         ("grpc.service_config", json.dumps(_service_config(replicated=is_replicated(address)))),
-        ("grpc.max_receive_message_length", _MOST_BYTES),
-        ("grpc.max_send_message_length", _MOST_BYTES),
+        ("grpc.max_receive_message_length", _MAX_BYTES),
+        ("grpc.max_send_message_length", _MAX_BYTES),
         # What a call may keep in order to be made again; gRPC's own limit is 256 KiB, less than a photo.
-        ("grpc.per_rpc_retry_buffer_size", _MOST_BYTES),
+        ("grpc.per_rpc_retry_buffer_size", _MAX_BYTES),
         ("grpc.enable_retries", int(retries)),
         NO_PROXY,
         *_LIVELINESS,

@@ -17,7 +17,7 @@ TOO_SLOW = "TOO_SLOW"
 NEVER_AGAIN = -1  # as a time to come back
 
 _NAMES_SHOWN = 10
-_LONGEST_TEXT = 120  # characters
+_MAX_TEXT = 120  # characters
 
 
 @dataclass(frozen=True)
@@ -32,19 +32,19 @@ class FieldViolation:
         return f"{self.field}: expected {self.expected}, got {self.actual}"
 
 
-class RpcError(Exception):
+class DeidRpcError(Exception):
     """Root of this package's errors."""
 
 
-class AddressInUseError(RpcError):
+class AddressInUseError(DeidRpcError):
     """The address to listen on cannot be had."""
 
 
-class PlainTextError(RpcError):
+class PlainTextError(DeidRpcError):
     """Plain text was asked for where others could listen."""
 
 
-class ServiceError(RpcError):
+class ServiceError(DeidRpcError):
     """A failure that is the client's to know. Its message reaches the client word for word."""
 
     def __init__(
@@ -99,9 +99,9 @@ def too_slow(seconds: float) -> ServiceError:
 
 def quoted(text: str) -> str:
     """A text that came, in quotes and shortened: of a long one the rest is not even looked at."""
-    return shorten(repr(text[:_LONGEST_TEXT]))
+    return shorten(repr(text[:_MAX_TEXT]))
 
 
-def shorten(text: str, *, most: int = _LONGEST_TEXT) -> str:
+def shorten(text: str, *, most: int = _MAX_TEXT) -> str:
     """At most `most` characters of a text, an ellipsis where something is missing."""
     return text if len(text) <= most else text[: most - 1] + "…"

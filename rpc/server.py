@@ -38,7 +38,7 @@ ALL_REASONS = frozenset({INVALID_ARGUMENT, NO_FACE, NOT_FOUND, BUSY, IDENTITIES_
 LISTENING = "listening on "
 _ENVELOPE = 2**20  # what a message may hold beside its image, in bytes
 _STREAMS_A_CONNECTION = 64  # calls at a time: each may have a message on its way
-_LEAST_PING_INTERVAL_MS = 2_000  # a client that waits may ask for a sign of life so often; ours does every five seconds
+_MIN_PING_INTERVAL_MS = 2_000  # a client that waits may ask for a sign of life so often; ours does every five seconds
 _UNWIND_SECONDS = 5.0  # handlers that were cancelled have only to note how they ended
 _NO_GRACE_ENDS = 10.0**9  # seconds: how long calls may drain is bounded here, and not by gRPC
 _REASONS = {
@@ -81,7 +81,7 @@ class Server:
         self.transport = "plain text, loopback only" if tls is None else "mutual TLS"
         self.calls = RunningCalls()
         self.signals = StopSignals()
-        most_bytes = limits.most_bytes + _ENVELOPE
+        max_bytes = limits.max_bytes + _ENVELOPE
         self.grpc = grpc.aio.server(
             interceptors=[
                 *interceptors,
@@ -92,10 +92,10 @@ class Server:
             options=[
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_concurrent_streams", _STREAMS_A_CONNECTION),
-                ("grpc.max_receive_message_length", most_bytes),
-                ("grpc.max_send_message_length", most_bytes),
+                ("grpc.max_receive_message_length", max_bytes),
+                ("grpc.max_send_message_length", max_bytes),
                 # gRPC closes the connection of a client whose pings come more often than every five minutes, unless told.
-                ("grpc.http2.min_ping_interval_without_data_ms", _LEAST_PING_INTERVAL_MS),
+                ("grpc.http2.min_ping_interval_without_data_ms", _MIN_PING_INTERVAL_MS),
                 ("grpc.keepalive_permit_without_calls", 1),  # one that is on its way when the last call ends
                 # Images are compressed already; a message that inflates is one thing only.
                 ("grpc.compression_enabled_algorithms_bitset", _UNCOMPRESSED_ONLY),

@@ -52,14 +52,16 @@ class ServiceSettings(BaseSettings):
         None, description="Folder of checkpoint files, with their labels file; the embedded recognizers where none is given."
     )
     device: str = Field("auto", description="Where networks run: auto, cpu, cuda or cuda:N.")
-    lanes: int = Field(0, ge=0, le=64, description="Requests that are worked on at a time; 0 takes 2 on a CPU, 1 on a GPU.")
-    threads: int = Field(0, ge=0, description="Processor threads for the networks of a lane; 0 shares the cores out.")
+    workers: int = Field(
+        0, ge=0, le=64, description="Requests that are worked on at a time; 0 takes 2 on a CPU, 1 on a GPU."
+    )
+    threads: int = Field(0, ge=0, description="Processor threads for the networks of a worker; 0 shares the cores out.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         "float32", description="What networks compute in; auto is bfloat16 where the processor multiplies it natively."
     )
-    most_waiting: int = Field(16, ge=0, description="Photos that may wait for a lane; more are told to come back.")
-    most_bytes: int = Field(ImageLimits.most_bytes, ge=1, description="Largest image taken, in bytes.")
-    most_pixels: int = Field(ImageLimits.most_pixels, ge=1, le=PILLOW_LIMIT, description="Largest image taken, in pixels.")
+    max_waiting: int = Field(16, ge=0, description="Photos that may wait for a worker; more are told to come back.")
+    max_bytes: int = Field(ImageLimits.max_bytes, ge=1, description="Largest image taken, in bytes.")
+    max_pixels: int = Field(ImageLimits.max_pixels, ge=1, le=PILLOW_LIMIT, description="Largest image taken, in pixels.")
     drain_seconds: float = Field(10, ge=0, description="Time that running calls get to finish when the service stops.")
     stop_with_stdin: bool = Field(
         False, description="Stop when standard input closes: a parent that dies takes the service with it."
@@ -115,7 +117,7 @@ class ServiceSettings(BaseSettings):
     @property
     def image_limits(self) -> ImageLimits:
         """The limits on images from outside."""
-        return ImageLimits(most_bytes=self.most_bytes, most_pixels=self.most_pixels)
+        return ImageLimits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
 
 
 Settings = TypeVar("Settings", bound=ServiceSettings)

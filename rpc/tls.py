@@ -9,13 +9,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
-from rpc.errors import RpcError
+from rpc.errors import DeidRpcError
 
 EXPIRES_SOON = timedelta(days=30)
 _WAY_OUT = "`make certificates` makes new ones"
 
 
-class TlsError(RpcError):
+class TlsError(DeidRpcError):
     """A certificate, key or authority cannot be used; the message names the file and the way out."""
 
 

@@ -15,22 +15,22 @@ _RETRY_AFTER_MS = 500
 
 
 class Worker:
-    """Runs jobs in threads of its own, `lanes` at a time; at most `most_waiting` jobs wait.
+    """Runs jobs in threads of its own, `workers` at a time; at most `max_waiting` jobs wait.
 
     A bound here, and not gRPC's on concurrent calls, because that one would refuse health checks too.
     """
 
-    def __init__(self, *, most_waiting: int, lanes: int = 1) -> None:
-        self._lanes = lanes
-        self._executor = ThreadPoolExecutor(max_workers=lanes, thread_name_prefix="device")
-        self._most_waiting = most_waiting
+    def __init__(self, *, max_waiting: int, workers: int = 1) -> None:
+        self._workers = workers
+        self._executor = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="device")
+        self._max_waiting = max_waiting
         self._jobs = 0  # running or waiting, whether or not anyone still wants their result
         self._counting = threading.Lock()
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait for a lane."""
-        return max(0, self._jobs - self._lanes)
+        """Jobs that wait for a worker."""
+        return max(0, self._jobs - self._workers)
 
     async def run(self, job: Callable[[], T]) -> T:
         """Runs a job and returns its result.
@@ -46,8 +46,8 @@ class Worker:
 
     def _submit(self, job: Callable[[], T]) -> Future[T]:
         with self._counting:
-            if self._jobs >= self._most_waiting + self._lanes:
-                waiting = self._jobs - self._lanes
+            if self._jobs >= self._max_waiting + self._workers:
+                waiting = self._jobs - self._workers
                 raise busy(f"{waiting} requests are waiting already", retry_after_ms=_RETRY_AFTER_MS)
             self._jobs += 1
         future = self._executor.submit(contextvars.copy_context().run, job)

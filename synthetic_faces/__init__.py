@@ -7,6 +7,6 @@ its vector units: no exponential, no sine, no sum over many numbers.
 """
 
 from synthetic_faces.errors import SyntheticFacesError
-from synthetic_faces.population import MOST_PHOTOGRAPHS, RENDERER, Population, photograph_name
+from synthetic_faces.population import MAX_PHOTOGRAPHS, RENDERER, Population, photograph_name
 
-__all__ = ["MOST_PHOTOGRAPHS", "RENDERER", "Population", "SyntheticFacesError", "photograph_name"]
+__all__ = ["MAX_PHOTOGRAPHS", "RENDERER", "Population", "SyntheticFacesError", "photograph_name"]

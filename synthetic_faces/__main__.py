@@ -7,7 +7,7 @@ from pathlib import Path
 from command_line.output import tolerant_output
 from synthetic_faces.errors import SyntheticFacesError
 from synthetic_faces.folder import write_folder
-from synthetic_faces.population import MOST_IDENTITIES, MOST_PHOTOGRAPHS, MOST_SEED, Population
+from synthetic_faces.population import MAX_IDENTITIES, MAX_PHOTOGRAPHS, MAX_SEED, Population
 from synthetic_faces.sheet import contact_sheet
 
 INTERRUPTED = 130
@@ -68,15 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     for command, identities, photographs in ((write, 300, 4), (sheet, 24, 3)):
         command.add_argument("out", type=_path)
-        command.add_argument("--identities", type=int, default=identities, help=f"1..{MOST_IDENTITIES}; {identities}")
+        command.add_argument("--identities", type=int, default=identities, help=f"1..{MAX_IDENTITIES}; {identities}")
         command.add_argument(
             "--photographs",
             type=int,
             default=photographs,
-            choices=range(1, MOST_PHOTOGRAPHS + 1),
-            metavar=f"1..{MOST_PHOTOGRAPHS}",
+            choices=range(1, MAX_PHOTOGRAPHS + 1),
+            metavar=f"1..{MAX_PHOTOGRAPHS}",
         )
-        command.add_argument("--seed", type=int, default=0, help=f"0..{MOST_SEED}; 0")
+        command.add_argument("--seed", type=int, default=0, help=f"0..{MAX_SEED}; 0")
     return parser
 
 

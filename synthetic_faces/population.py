@@ -15,9 +15,9 @@ from synthetic_faces.render import render
 from synthetic_faces.setting import draw_setting
 
 SIDE = 256  # pixels of a photograph
-MOST_IDENTITIES = 9999
-MOST_PHOTOGRAPHS = 9999
-MOST_SEED = 2**31 - 1
+MAX_IDENTITIES = 9999
+MAX_PHOTOGRAPHS = 9999
+MAX_SEED = 2**31 - 1
 JPEG_QUALITY = 95
 RENDERER = 1  # rises when the same seed gives other people or photographs
 
@@ -36,8 +36,8 @@ class Population:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check("seed", self.seed, 0, MOST_SEED)
-        _check("identities", self.identities, 1, MOST_IDENTITIES)
+        _check("seed", self.seed, 0, MAX_SEED)
+        _check("identities", self.identities, 1, MAX_IDENTITIES)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Population:
             SyntheticFacesError: a number is out of range.
         """
         _check("identity", identity, 1, self.identities)
-        _check("photograph", photograph, 1, MOST_PHOTOGRAPHS)
+        _check("photograph", photograph, 1, MAX_PHOTOGRAPHS)
         setting = draw_setting(Draws(self.seed, identity, _MOMENT, photograph))
         return render(_person(self.seed, identity), setting, Draws(self.seed, identity, _SENSOR, photograph), side=SIDE)
 

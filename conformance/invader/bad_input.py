@@ -71,7 +71,7 @@ async def bad_k(service: Invader) -> None:
             service,
             [
                 (invalid(f"k {k}", "k"), {"target_models": [model.name], "k": k})
-                for k in (0, -1, model.most_candidates + 1, 2**31 - 1)
+                for k in (0, -1, model.max_candidates + 1, 2**31 - 1)
             ],
         )
     )

@@ -11,7 +11,7 @@ from conformance.pictures import faceless
 from rpc.errors import NEVER_AGAIN, QUERY_BUDGET_SPENT
 
 AT_ONCE = 4
-MOST_SPENT = 2000  # queries
+MAX_SPENT = 2000  # queries
 
 
 @check(
@@ -30,8 +30,8 @@ async def budget(service: Invader) -> None:
         ("a query of all target models", service.request()),
         ("a query about no face", service.request(faceless())),
     ]
-    if invader_pb2.READING_WHOLE in service.listed.readings:
-        requests.append(("a query about a whole image", service.request(reading=invader_pb2.READING_WHOLE)))
+    if invader_pb2.REGION_FULL in service.listed.regions:
+        requests.append(("a query about a whole image", service.request(region=invader_pb2.REGION_FULL)))
     for what, request in requests:
         answer = await service.classify(request)
         stated = answer.queries_left if answer.HasField("queries_left") else None
@@ -80,8 +80,8 @@ async def budget_spent(service: Invader) -> None:
     left = await service.queries_left()
     if left and not service.may_spend:
         raise NotApplicable(f"{left} queries are left, and --spend-budget was not given")
-    if left > MOST_SPENT:
-        raise NotApplicable(f"{left} queries are left, more than the {MOST_SPENT} that are spent for this")
+    if left > MAX_SPENT:
+        raise NotApplicable(f"{left} queries are left, more than the {MAX_SPENT} that are spent for this")
     for _ in range(left):
         if (refusal := await service.refusal(k=1)) is not None:
             raise Failed(f"{left} queries were left, and are not answered: {refusal}")

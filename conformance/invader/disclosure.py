@@ -10,13 +10,13 @@ from conformance.refusing import MALFORMED
 from conformance.texts import unclean
 from conformance.unknown_fields import unknown_fields
 from conformance.wire import LIST_SECONDS
-from rpc.offer import OFFER_KEY
+from rpc.models_digest import MODELS_DIGEST_KEY
 from rpc.status import PUSHBACK_KEY, STATUS_KEY
 
 # What gRPC, an HTTP/2 library, and the schema send beside an answer, and of which form; the status is looked at as a text.
 METADATA = {
     PUSHBACK_KEY: r"-1|\d{1,12}",
-    OFFER_KEY: r"[0-9a-f]{64}",
+    MODELS_DIGEST_KEY: r"[0-9a-f]{64}",
     "grpc-encoding": r"[a-z-]{1,20}",
     "grpc-accept-encoding": r"[a-z, -]{1,60}",
     "accept-encoding": r"[a-z, -]{1,60}",
@@ -24,7 +24,7 @@ METADATA = {
     "date": r"[A-Za-z0-9,: +-]{1,40}",
     "server": r"[\w./() -]{1,60}",
 }
-MOST_STATUS_BYTES = 8192
+MAX_STATUS_BYTES = 8192
 OTHER_METHODS = {
     "grpc.reflection.v1.ServerReflection/ServerReflectionInfo": b"\x3a\x00",
     "grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": b"\x3a\x00",  # list_services
@@ -65,7 +65,7 @@ async def metadata(service: Invader) -> None:
 
 def _is_foreseen(key: str, value: str | bytes) -> bool:
     if isinstance(value, bytes):
-        return key == STATUS_KEY and len(value) <= MOST_STATUS_BYTES
+        return key == STATUS_KEY and len(value) <= MAX_STATUS_BYTES
     return key in METADATA and re.fullmatch(METADATA[key], value) is not None
 
 

@@ -10,7 +10,7 @@ from conformance.invader.service import IMAGES, Answer, Invader
 from conformance.pictures import bordered, faceless
 from conformance.refusing import faults, invalid
 
-UNKNOWN_READINGS = (99, -1)
+UNKNOWN_REGIONS = (99, -1)
 
 
 @check(
@@ -47,7 +47,7 @@ def _not_answered(what: str, answer: Answer, names: Sequence[str]) -> list[str]:
     queries=1,
 )
 async def no_face(service: Invader) -> None:
-    if service.reading == invader_pb2.READING_WHOLE:
+    if service.region == invader_pb2.REGION_FULL:
         raise NotApplicable("the service reads whole images only")
     answer = await service.answer(faceless())
     if answer.face_found or answer.classifications:
@@ -57,33 +57,33 @@ async def no_face(service: Invader) -> None:
 
 
 @check(
-    "invader.reading",
-    demands="READING_DETECTED is the reading of a request that names none; READING_WHOLE, where listed, names any image, "
-    "and answers not all photos in a wide border as READING_DETECTED does; another reading, be it a negative one, is "
-    "refused with INVALID_ARGUMENT naming `reading`.",
-    why="What of a cloak is read is an axis of a run: one reading under the name of the other is a wrong figure.",
-    queries=2 * IMAGES + 3 + len(UNKNOWN_READINGS),
+    "invader.region",
+    demands="REGION_DETECTED is the region of a request that names none; REGION_FULL, where listed, names any image, "
+    "and answers not all photos in a wide border as REGION_DETECTED does; another region, be it a negative one, is "
+    "refused with INVALID_ARGUMENT naming `region`.",
+    why="What of a cloak is read is an axis of a run: one region under the name of the other is a wrong figure.",
+    queries=2 * IMAGES + 3 + len(UNKNOWN_REGIONS),
 )
-async def reading(service: Invader) -> None:
-    if not service.listed.readings:
-        raise NotApplicable("the service does not say which readings it has")
+async def region(service: Invader) -> None:
+    if not service.listed.regions:
+        raise NotApplicable("the service does not say which regions it has")
     photo = service.subjects[0].photo
     problems = []
-    if invader_pb2.READING_DETECTED in service.listed.readings:
-        detected = await service.classify(service.request(photo, reading=invader_pb2.READING_DETECTED))
+    if invader_pb2.REGION_DETECTED in service.listed.regions:
+        detected = await service.classify(service.request(photo, region=invader_pb2.REGION_DETECTED))
         if detected.classifications != (await service.answer(photo)).classifications:
-            problems.append("READING_DETECTED is answered otherwise than no reading")
+            problems.append("REGION_DETECTED is answered otherwise than no region")
     else:
-        got = await service.refusal(reading=invader_pb2.READING_UNSPECIFIED)
-        problems += faults(invalid("no reading, where detected faces are not read", "reading"), got)
-    if invader_pb2.READING_WHOLE in service.listed.readings:
-        whole = await service.classify(service.request(faceless(), reading=invader_pb2.READING_WHOLE))
+        got = await service.refusal(region=invader_pb2.REGION_UNSPECIFIED)
+        problems += faults(invalid("no region, where detected faces are not read", "region"), got)
+    if invader_pb2.REGION_FULL in service.listed.regions:
+        whole = await service.classify(service.request(faceless(), region=invader_pb2.REGION_FULL))
         problems += _not_answered("an image of one colour, read whole", whole, service.names)
     # One candidate of each may be the same by chance.
-    if {invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE} <= set(service.listed.readings) and service.k > 1:
+    if {invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL} <= set(service.listed.regions) and service.k > 1:
         problems += await _read_alike(service)
-    for number in UNKNOWN_READINGS:
-        problems += faults(invalid(f"the reading {number}", "reading"), await service.refusal(reading=number))
+    for number in UNKNOWN_REGIONS:
+        problems += faults(invalid(f"the region {number}", "region"), await service.refusal(region=number))
     fail_for(problems)
 
 
@@ -91,8 +91,8 @@ async def _read_alike(service: Invader) -> list[str]:
     for subject in service.subjects:
         image = bordered(subject.photo)
         answers = [
-            await service.classify(service.request(image, reading=reading))
-            for reading in (invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE)
+            await service.classify(service.request(image, region=region))
+            for region in (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
         ]
         if not same(*answers):
             return []

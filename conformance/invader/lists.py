@@ -6,7 +6,7 @@ from conformance.bad_input import bad_pages
 from conformance.check import check, fail_for
 from conformance.invader.service import LIST_MODELS, Invader
 from conformance.label_sets import label_set_faults, model_faults, page_faults
-from conformance.offers import offer_faults
+from conformance.models_digest import models_digest_faults
 from conformance.refusing import faults
 from conformance.texts import stated_faults
 
@@ -20,10 +20,10 @@ from conformance.texts import stated_faults
 async def models(service: Invader) -> None:
     problems = list(model_faults(service.target_models))
     for model in service.target_models:
-        if not 1 <= model.most_candidates <= model.identities:
-            problems.append(f"{model.name}: expected most_candidates in 1..{model.identities}, got {model.most_candidates}")
-        if service.listed.disclosure == invader_pb2.DISCLOSURE_TOP1 and model.most_candidates != 1:
-            problems.append(f"{model.name}: discloses the top candidate, and states most_candidates {model.most_candidates}")
+        if not 1 <= model.max_candidates <= model.identities:
+            problems.append(f"{model.name}: expected max_candidates in 1..{model.identities}, got {model.max_candidates}")
+        if service.listed.disclosure == invader_pb2.DISCLOSURE_TOP1 and model.max_candidates != 1:
+            problems.append(f"{model.name}: discloses the top candidate, and states max_candidates {model.max_candidates}")
     fail_for(problems)
 
 
@@ -62,14 +62,14 @@ async def pages(service: Invader) -> None:
 
 
 @check(
-    "invader.offer",
-    demands="deid-offer, where it is sent, is 64 hexadecimal digits, and the same with every answer of Classify and "
+    "invader.models_digest",
+    demands="deid-models-digest, where it is sent, is 64 hexadecimal digits, and the same with every answer of Classify and "
     "ListTargetModels.",
     why="It is what a run notices other models by; one that changes by itself ends every run.",
     queries=2,
 )
-async def offer(service: Invader) -> None:
+async def models_digest(service: Invader) -> None:
     for subject in service.subjects[:2]:
         await service.classify(service.request(subject.photo))
     await service.wire.ask("ListTargetModels", LIST_MODELS, invader_pb2.ListTargetModelsResponse)
-    fail_for(offer_faults(service.wire.offers))
+    fail_for(models_digest_faults(service.wire.models_digests))

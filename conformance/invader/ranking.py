@@ -9,8 +9,8 @@ from conformance.invader.service import IMAGES, Invader
 from conformance.texts import NUMBERS
 
 DECIMALS = 4
-LONGEST_NAME = 100  # characters of an identity that nobody can look up
-LEAST_TO_VANISH = 10_000  # identities, of which the most probable may be less than half of the last decimal place
+MAX_NAME = 100  # characters of an identity that nobody can look up
+MIN_TO_VANISH = 10_000  # identities, of which the most probable may be less than half of the last decimal place
 
 
 @check(
@@ -25,7 +25,7 @@ async def k(service: Invader) -> None:
     for name, each in await service.answers():
         problems += _number(name, each, service.k)
     for model in service.target_models[:1]:
-        for wanted in sorted({1, model.most_candidates}):
+        for wanted in sorted({1, model.max_candidates}):
             answer = await service.classify(service.request(target_models=[model.name], k=wanted))
             for each in answer.classifications:
                 problems += _number(f"{model.name}, k {wanted}", each, wanted)
@@ -53,7 +53,7 @@ async def distinct(service: Invader) -> None:
 @check(
     "invader.members",
     demands="Every candidate is an identity of the target model's label set; where that is not listed, of no more than "
-    f"{LONGEST_NAME} characters, without numbers in a row, and one of no more than the set has.",
+    f"{MAX_NAME} characters, without numbers in a row, and one of no more than the set has.",
     why="A name is all that may leave: whatever else stands in its place is something else that leaves.",
     queries=IMAGES,
 )
@@ -79,7 +79,7 @@ async def members(service: Invader) -> None:
 
 
 def _is_name(candidate: str) -> bool:
-    return 0 < len(candidate) <= LONGEST_NAME and NUMBERS.search(candidate) is None
+    return 0 < len(candidate) <= MAX_NAME and NUMBERS.search(candidate) is None
 
 
 @check(
@@ -127,7 +127,7 @@ def _faults(probabilities: Sequence[float], disclosure: int, *, identities: int)
         yield f"expected {DECIMALS} decimal places, got {finer[0]!r}"
     if disclosure in (invader_pb2.DISCLOSURE_TOP1, invader_pb2.DISCLOSURE_RANKED) and any(probabilities):
         yield f"discloses {probabilities[0]}, and says that it discloses no probabilities"
-    vanish = identities >= LEAST_TO_VANISH
+    vanish = identities >= MIN_TO_VANISH
     if disclosure == invader_pb2.DISCLOSURE_PROBABILITIES and probabilities and not any(probabilities) and not vanish:
         yield "says that it discloses probabilities, and they are all 0"
 

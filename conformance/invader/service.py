@@ -17,7 +17,7 @@ from orchestrator.faces.data_set import DataSet
 
 SERVICE = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
 IMAGES = 3
-MOST_K = 50  # of candidates that are asked for
+MAX_K = 50  # of candidates that are asked for
 
 Answer = invader_pb2.ClassifyResponse
 
@@ -76,13 +76,13 @@ class Invader:
     @property
     def k(self) -> int:
         """Candidates that all target models return."""
-        return max(1, min([MOST_K, *(model.most_candidates for model in self.target_models)]))
+        return max(1, min([MAX_K, *(model.max_candidates for model in self.target_models)]))
 
     @property
-    def reading(self) -> "invader_pb2.Reading.ValueType":
+    def region(self) -> "invader_pb2.Region.ValueType":
         """None is asked for but of a service that reads whole images only."""
-        only_whole = list(self.listed.readings) == [invader_pb2.READING_WHOLE]
-        return invader_pb2.READING_WHOLE if only_whole else invader_pb2.READING_UNSPECIFIED
+        only_whole = list(self.listed.regions) == [invader_pb2.REGION_FULL]
+        return invader_pb2.REGION_FULL if only_whole else invader_pb2.REGION_UNSPECIFIED
 
     def request(self, image: bytes | None = None, **changes: Any) -> invader_pb2.ClassifyRequest:
         """A good request but for the changes."""
@@ -90,7 +90,7 @@ class Invader:
             "image": self.subjects[0].photo if image is None else image,
             "target_models": self.names,
             "k": self.k,
-            "reading": self.reading,
+            "region": self.region,
         }
         return invader_pb2.ClassifyRequest(**(fields | changes))
 

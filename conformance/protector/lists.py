@@ -7,7 +7,7 @@ from deid.protector.v1 import protector_pb2
 from conformance.bad_input import bad_pages
 from conformance.check import check, fail_for
 from conformance.label_sets import is_digest, label_set_faults, list_faults, model_faults, page_faults
-from conformance.offers import offer_faults
+from conformance.models_digest import models_digest_faults
 from conformance.protector.service import Protector
 from conformance.refusing import faults
 from conformance.texts import stated_faults
@@ -81,15 +81,15 @@ async def pages(service: Protector) -> None:
 
 
 @check(
-    "protector.offer",
-    demands="deid-offer, where it is sent, is 64 hexadecimal digits, and the same with every answer of Craft and "
+    "protector.models_digest",
+    demands="deid-models-digest, where it is sent, is 64 hexadecimal digits, and the same with every answer of Craft and "
     "ListSourceModels.",
     why="It is what a run notices other models by; one that changes by itself ends every run.",
 )
-async def offer(service: Protector) -> None:
+async def models_digest(service: Protector) -> None:
     for subject in service.subjects[service.model]:
         await service.craft(service.request(subject=subject, methods=[CONTROL], epsilons=[]))
     await service.wire.ask(
         "ListSourceModels", protector_pb2.ListSourceModelsRequest(), protector_pb2.ListSourceModelsResponse
     )
-    fail_for(offer_faults(service.wire.offers))
+    fail_for(models_digest_faults(service.wire.models_digests))

@@ -9,7 +9,7 @@ from conformance.pictures import Ambiguous, Levels, seen, transparent, turned
 from conformance.protector.service import Changes, Protector
 from orchestrator.experiment.grid import CONTROL
 
-LEAST_CONTRAST = 6.0  # levels on average, without which two ways to take a photo are not told apart
+MIN_CONTRAST = 6.0  # levels on average, without which two ways to take a photo are not told apart
 
 
 @check(
@@ -121,8 +121,8 @@ async def _misunderstood(service: Protector, ambiguous: Ambiguous, *, right: str
         return []
     if not got.shape == understood.shape == misunderstood.shape:
         return ["the probes differ in size"]
-    if _apart(understood, misunderstood) < LEAST_CONTRAST:
-        raise NotApplicable(f"the photo {right} and {wrong} give the same probe but for {LEAST_CONTRAST:g} levels")
+    if _apart(understood, misunderstood) < MIN_CONTRAST:
+        raise NotApplicable(f"the photo {right} and {wrong} give the same probe but for {MIN_CONTRAST:g} levels")
     to_right, to_wrong = _apart(got, understood), _apart(got, misunderstood)
     if 2 * to_right <= to_wrong:
         return []

@@ -14,7 +14,7 @@ from rpc.images.decoding import encode_jpeg
 
 QUALITIES = (JPEG_QUALITY, 40)
 # Encoders differ in how they round and how they average chroma: a conforming one's error is that of libjpeg within these.
-LEAST_OF_OURS, MOST_OF_OURS, LEVELS = 0.6, 1.3, 0.5
+MIN_OF_OURS, MAX_OF_OURS, LEVELS = 0.6, 1.3, 0.5
 
 
 def jpeg(quality: int) -> protector_pb2.Storage:
@@ -41,7 +41,7 @@ async def digests(service: Protector) -> None:
 @check(
     "protector.jpeg-control",
     demands="The control as JPEG is the lossless one, encoded once: with 4:2:0 chroma, libjpeg's quantization tables for "
-    f"the quality asked for, and nothing beside; its mean error is {LEAST_OF_OURS} to {MOST_OF_OURS} times libjpeg's, give "
+    f"the quality asked for, and nothing beside; its mean error is {MIN_OF_OURS} to {MAX_OF_OURS} times libjpeg's, give "
     f"or take {LEVELS} levels; and its luma is nearer to what one encoding makes of the probe than to what two make of it.",
     why="What compression does is read off this control; encoded twice, or otherwise, every figure has more of it in it.",
 )
@@ -98,7 +98,7 @@ def _faults(encoded: bytes, lossless: Levels, *, quality: int) -> list[str]:
     if stored.levels.shape != lossless.shape:
         return [f"expected {lossless.shape[1]} x {lossless.shape[0]} pixels, got {stored.size[1]} x {stored.size[0]}"]
     error, usual = _apart(stored.levels, lossless), _apart(ours.levels, lossless)
-    if not LEAST_OF_OURS * usual - LEVELS <= error <= MOST_OF_OURS * usual + LEVELS:
+    if not MIN_OF_OURS * usual - LEVELS <= error <= MAX_OF_OURS * usual + LEVELS:
         return [
             f"is {error:.2f} levels from the lossless image on average; one encoding at quality {quality} is {usual:.2f}"
         ]

@@ -4,7 +4,7 @@ import { Metadata, status } from '@grpc/grpc-js';
 
 import { BadRequest, ErrorInfo, Status } from './schema.mjs';
 
-const MOST_CHARACTERS = 120;
+const MAX_CHARACTERS = 120;
 const PUSHBACK_MS = 500;
 
 /** A call that is refused: a status code, a reason, and the field at fault where there is one. */
@@ -41,7 +41,7 @@ export function tooSlow(seconds) {
 /** A value that came, as short as an error may repeat it, and escaped: not every string can be a gRPC message. */
 export function shown(value) {
   const whole = String(value);
-  return JSON.stringify(whole.length > MOST_CHARACTERS ? `${whole.slice(0, MOST_CHARACTERS)}...` : whole);
+  return JSON.stringify(whole.length > MAX_CHARACTERS ? `${whole.slice(0, MAX_CHARACTERS)}...` : whole);
 }
 
 /** What grpc-js ends a call with. */

@@ -11,7 +11,7 @@ const loaded = loadSync(['deid/invader/v1/invader.proto', 'google_rpc.proto'], {
   includeDirs: [PROTOS, HERE],
   keepCase: true,
   defaults: true,
-  enums: Number, // a reading that is not known stays a number, and can be refused
+  enums: Number, // a region that is not known stays a number, and can be refused
   longs: BigInt,
 });
 
@@ -21,5 +21,5 @@ export const ErrorInfo = loaded['google.rpc.ErrorInfo'];
 export const BadRequest = loaded['google.rpc.BadRequest'];
 
 export const INVADER = 'deid.invader.v1.InvaderService';
-export const READING_WHOLE = 2;
+export const REGION_FULL = 2;
 export const DISCLOSURE_PROBABILITIES = 3;

@@ -3,12 +3,12 @@
 import { createHash } from 'node:crypto';
 
 import { busy, invalidArgument, notFound, shown, tooSlow } from './refusals.mjs';
-import { DISCLOSURE_PROBABILITIES, READING_WHOLE } from './schema.mjs';
+import { DISCLOSURE_PROBABILITIES, REGION_FULL } from './schema.mjs';
 
-const MOST_CANDIDATES = 50;
-const MOST_PER_PAGE = 10_000;
-const MOST_CALLS = 64; // under way and waiting
-const MOST_SECONDS = 60;
+const MAX_CANDIDATES = 50;
+const MAX_PER_PAGE = 10_000;
+const MAX_CALLS = 64; // under way and waiting
+const MAX_SECONDS = 60;
 
 /** Answers about one label set, by several target models. */
 export class Invader {
@@ -25,35 +25,35 @@ export class Invader {
       name,
       identities: identities.length,
       label_set_sha256: sha256(identities.join('\n')),
-      most_candidates: Math.min(MOST_CANDIDATES, identities.length),
+      max_candidates: Math.min(MAX_CANDIDATES, identities.length),
     }));
     this.offer = sha256(JSON.stringify(this.#targetModels));
   }
 
   listTargetModels() {
-    return { target_models: this.#targetModels, disclosure: DISCLOSURE_PROBABILITIES, readings: [READING_WHOLE] };
+    return { target_models: this.#targetModels, disclosure: DISCLOSURE_PROBABILITIES, regions: [REGION_FULL] };
   }
 
   listIdentities({ target_model, page_size, page_token }) {
     this.#model('target_model', target_model);
-    if (page_size < 0 || page_size > MOST_PER_PAGE) throw invalidArgument('page_size', `0..${MOST_PER_PAGE}`, page_size);
+    if (page_size < 0 || page_size > MAX_PER_PAGE) throw invalidArgument('page_size', `0..${MAX_PER_PAGE}`, page_size);
     const start = page_token === '' ? 0 : Number(/^[1-9]\d{0,8}$/.exec(page_token));
     if ((page_token !== '' && start === 0) || start >= this.#identities.length) {
       throw invalidArgument('page_token', 'the next_page_token of a page before', shown(page_token));
     }
-    const end = start + (page_size || MOST_PER_PAGE);
+    const end = start + (page_size || MAX_PER_PAGE);
     const next_page_token = end < this.#identities.length ? String(end) : '';
     return { identities: this.#identities.slice(start, end), next_page_token };
   }
 
   /** `signal` says that the answer is no longer waited for. */
-  async classify({ image, target_models, k, reading }, signal) {
+  async classify({ image, target_models, k, region }, signal) {
     if (target_models.length === 0) throw invalidArgument('target_models', 'at least one', 'none');
     const models = target_models.map((name, i) => this.#model(`target_models[${i}]`, name));
     if (new Set(target_models).size < models.length) throw invalidArgument('target_models', 'each once', 'one repeated');
-    const most = Math.min(...models.map((model) => model.most_candidates));
+    const most = Math.min(...models.map((model) => model.max_candidates));
     if (k < 1 || k > most) throw invalidArgument('k', `1..${most}`, k);
-    if (reading !== READING_WHOLE) throw invalidArgument('reading', `READING_WHOLE (${READING_WHOLE})`, reading);
+    if (region !== REGION_FULL) throw invalidArgument('region', `REGION_FULL (${REGION_FULL})`, region);
     const { all, expected, got } = await this.#compute({ image, models: target_models }, signal);
     if (!all) throw invalidArgument('image', expected, got);
     const classifications = target_models.map((target_model, i) => ({ target_model, candidates: this.#ranked(all[i], k) }));
@@ -67,13 +67,13 @@ export class Invader {
   }
 
   async #compute(query, cancelled) {
-    if (this.#underWay >= MOST_CALLS) throw busy(MOST_CALLS);
+    if (this.#underWay >= MAX_CALLS) throw busy(MAX_CALLS);
     this.#underWay += 1;
-    const expired = AbortSignal.timeout(1000 * MOST_SECONDS);
+    const expired = AbortSignal.timeout(1000 * MAX_SECONDS);
     try {
       return await this.#pool.run(query, { signal: AbortSignal.any([cancelled, expired]) });
     } catch (error) {
-      throw expired.aborted ? tooSlow(MOST_SECONDS) : error;
+      throw expired.aborted ? tooSlow(MAX_SECONDS) : error;
     } finally {
       this.#underWay -= 1;
     }

@@ -20,14 +20,14 @@ from orchestrator.report.run import Run, read_run
 from orchestrator.report.tables import signed
 
 PAPERS_K = 25  # at which the paper states its numbers
-DETAILS_SHOWN = 4  # of one thing that differs
+DETAILS_SHOWN = 4  # of one field that differs
 
 
 @click.command(name="compare")
 @click.argument("runs", nargs=-1, type=PathOption(), metavar="RUN RUN...")
 @click.option("--k", type=click.IntRange(1), help="Compare PSR@k.  [default: 25, or the largest that all runs have]")
 @store_option
-@click.option("--anyway", is_flag=True, help="Compare runs that differ in more than one thing, too.")
+@click.option("--force", is_flag=True, help="Compare runs that differ in more than one field, too.")
 @click.option("--csv", "to", type=PathOption(), help="Write the comparison as CSV, too.")
 def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None, anyway: bool, to: Path | None) -> None:
     """Show the same cells of several runs side by side.
@@ -37,17 +37,17 @@ def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None,
     if len(runs) < 2:
         raise InputError(f"compare: expected two runs or more, got {len(runs)}")
     read = [read_run(root, offered=store) for root in runs]
-    things = differing(read)
-    if len(things) > 1 and not anyway:
+    fields = differing(read)
+    if len(fields) > 1 and not anyway:
         raise InputError(
-            f"compare: expected runs that differ in one thing, got {len(things)}: {_named(things)}. What of a difference is "
-            f"whose cannot be told; --anyway compares them all the same"
+            f"compare: expected runs that differ in one field, got {len(fields)}: {_named(fields)}. What of a difference is "
+            f"whose cannot be told; --force compares them all the same"
         )
     k = k or _k(read)
     cells = list(compared(read, k=k))
     _check_shared(read, cells)
     out = console()
-    out.print(f"what differs: {_named(things) or 'nothing'}", markup=False, highlight=False)
+    out.print(f"what differs: {_named(fields) or 'nothing'}", markup=False, highlight=False)
     for name, run in zip(labels(read), read, strict=True):
         if run.caveat:
             out.print(f"{name}: {run.caveat}", style="italic", markup=False, highlight=False)
@@ -70,10 +70,10 @@ def _k(runs: Sequence[Run]) -> int:
     return PAPERS_K if PAPERS_K in shared else max(shared)
 
 
-def _named(things: Sequence[Differing]) -> str:
+def _named(fields: Sequence[Differing]) -> str:
     return "; ".join(
-        ", ".join(thing.details[:DETAILS_SHOWN]) + (", ..." if len(thing.details) > DETAILS_SHOWN else "")
-        for thing in things
+        ", ".join(field.details[:DETAILS_SHOWN]) + (", ..." if len(field.details) > DETAILS_SHOWN else "")
+        for field in fields
     )
 
 

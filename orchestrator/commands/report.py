@@ -19,7 +19,7 @@ NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
     type=PathOption(),
     multiple=True,
     metavar="OTHER",
-    help="A run that is RUN but for --storage png, or but for --reading whole: what compression and resizing do.",
+    help="A run that is RUN but for --storage png, or but for --region full: what compression and resizing do.",
 )
 @click.option("--out", type=PathOption(), help="Folder to write into.  [default: RUN/report]")
 @store_option

@@ -50,7 +50,7 @@ def _row(root: Path, store: str | None) -> list[Text]:
         return [Text(text) for text in (root.name, "", "", "", "", f"cannot be read: {error}", held)]
     grid = run.grid
     done = len(run.matrix.probes)
-    storage = run.storage if run.reading == "detected" else f"{run.storage}, read {run.reading}"
+    storage = run.storage if run.region == "detected" else f"{run.storage}, read {run.region}"
     cells = [f"{done} of {run.subjects}", ", ".join(grid.source_models), ", ".join(grid.methods), storage, _state(run), held]
     return [Text(text) for text in (root.name, *cells)]
 

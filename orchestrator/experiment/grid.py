@@ -19,11 +19,11 @@ NOT_STATED = "not stated"  # by a service, of something that its figures depend 
 LOOK_EVERY = 20  # a choice: subjects between two looks of a run that stops by the width of its intervals
 
 
-class Reading(StrEnum):
+class Region(StrEnum):
     """What of a cloak the target models see: the axis on which resizing without detection is told from the normal path."""
 
     DETECTED = "detected"  # the face that the invader finds in it, as in any photo
-    WHOLE = "whole"  # all of it, resized to the target model's input size
+    FULL = "full"  # all of it, resized to the target model's input size
 
 
 @dataclass(frozen=True, order=True)

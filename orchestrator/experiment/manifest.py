@@ -18,7 +18,7 @@ from orchestrator.experiment.grid import (
     NO_FACE_IS_PROTECTED,
     NOT_STATED,
     Grid,
-    Reading,
+    Region,
     Storage,
 )
 from orchestrator.experiment.intervals import IntervalKind
@@ -41,7 +41,7 @@ class Plan:
     faces: DataSet
     source_models: Mapping[str, Model]
     target_models: Mapping[str, Model]
-    reading: Reading = Reading.DETECTED
+    region: Region = Region.DETECTED
     until_halfwidth: float | None = None  # points, that no interval is wider than in the end; None: N is fixed
     crafting: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by method, what the protector says of it
 
@@ -59,7 +59,7 @@ class Plan:
                 **looks,
                 "seed": self.seed,
                 "storage": str(self.storage),
-                "reading": self.reading.value,
+                "region": self.region.value,
                 "crafting": {method: self._crafting(method) for method in self.grid.methods},
                 "no_face_is_protected": NO_FACE_IS_PROTECTED,
             },
@@ -108,16 +108,16 @@ def interval_kind_of(until_halfwidth: float | None) -> IntervalKind:
 def digest_of(binding: Mapping[str, Any]) -> str:
     """SHA-256 of the binding part of a manifest.
 
-    The reading that a run has by default is left out, so that a run made before a manifest stated it keeps its identity.
+    The region that a run has by default is left out, so that a run made before a manifest stated it keeps its identity.
     """
-    protocol = {key: value for key, value in binding["protocol"].items() if (key, value) != ("reading", Reading.DETECTED)}
+    protocol = {key: value for key, value in binding["protocol"].items() if (key, value) != ("region", Region.DETECTED)}
     return hashlib.sha256(json.dumps({**binding, "protocol": protocol}, sort_keys=True).encode()).hexdigest()
 
 
-def reading_of(manifest: Mapping[str, Any]) -> str:
-    """The reading that a manifest states; "detected" where it was made before there was another."""
+def region_of(manifest: Mapping[str, Any]) -> str:
+    """The region that a manifest states; "detected" where it was made before there was another."""
     protocol = manifest.get("protocol")
-    return str(protocol.get("reading", Reading.DETECTED)) if isinstance(protocol, dict) else Reading.DETECTED.value
+    return str(protocol.get("region", Region.DETECTED)) if isinstance(protocol, dict) else Region.DETECTED.value
 
 
 def software() -> dict[str, str]:
@@ -143,7 +143,7 @@ def check_same_plan(found: Mapping[str, Any], plan: Plan, *, run: str) -> None:
     """
     binding = _plain(plan.binding())
     if isinstance(protocol := found.get("protocol"), dict):
-        found = {**found, "protocol": protocol | {"reading": reading_of(found)}}
+        found = {**found, "protocol": protocol | {"region": region_of(found)}}
     differing = [
         f"{path}: {old!r} then, {new!r} now"
         for path, old, new in differences({key: found.get(key) for key in binding}, binding, "")

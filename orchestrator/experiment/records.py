@@ -13,7 +13,7 @@ class Model:
     name: str
     identities: int
     label_set_sha256: str
-    most_candidates: int | None  # target models only
+    max_candidates: int | None  # target models only
     card: Mapping[str, str | int]  # all that the service discloses, for the manifest
 
 

@@ -25,7 +25,7 @@ CONVERTIBLE = {
 }
 # What desktops leave in folders of pictures. Theirs that begin with a dot are hidden, like AppleDouble's `._photo.jpg`.
 LEFT_BY_DESKTOPS = frozenset({"desktop.ini", "thumbs.db"})
-MOST_SEARCHED = 1_000  # folders, for a photo in a data set of another layout
+MAX_SEARCHED = 1_000  # folders, for a photo in a data set of another layout
 
 # What keeps a folder from being listed as long as nobody mends it. After any other error it may be there the next time.
 _LASTING = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
@@ -199,7 +199,7 @@ def _way_out(root: Path, entries: Sequence[os.DirEntry[str]], skipped: Sequence[
 
 def _photos_below(root: Path) -> Iterator[Path]:
     """Photos in folders within folders of a data set, of the first that are found."""
-    for folder, folders, files in islice(os.walk(root), MOST_SEARCHED):
+    for folder, folders, files in islice(os.walk(root), MAX_SEARCHED):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         if len(Path(folder).relative_to(root).parts) > 1:
             yield from (Path(folder, name) for name in sorted(files) if not _is_hidden(name) and _is_photo(name))

@@ -14,7 +14,7 @@ from itertools import islice
 from orchestrator.faces.data_set import DataSet, canonical, printable
 
 NAMES_SHOWN = 3
-MOST_COMPARED = 10_000  # labels, for the nearest to a name: each comparison takes microseconds
+MAX_COMPARED = 10_000  # labels, for the nearest to a name: each comparison takes microseconds
 
 LabelSets = Mapping[str, Collection[str]]  # by model, as a message calls it
 
@@ -78,7 +78,7 @@ def whom_models_know(faces: DataSet, label_sets: LabelSets) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A suggestion in place of a name that is not known, to be put behind a message; empty where none is near."""
-    near = get_close_matches(name, list(islice(known, MOST_COMPARED)), n=1)
+    near = get_close_matches(name, list(islice(known, MAX_COMPARED)), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -88,7 +88,7 @@ def _alike(faces: DataSet, labels: Collection[str]) -> Iterator[tuple[str, str]]
     names = sorted(faces.identities)
     exact = [(name, folded[key]) for name in names if (key := _folded(name)) in folded]
     yield from exact
-    compared = list(islice(folded, MOST_COMPARED))
+    compared = list(islice(folded, MAX_COMPARED))
     for name in names[:NAMES_SHOWN] if not exact else ():
         yield from ((name, folded[key]) for key in get_close_matches(_folded(name), compared, n=1, cutoff=0.8))
 

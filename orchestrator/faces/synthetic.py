@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from orchestrator.errors import InputError
 from orchestrator.faces.data_set import Photo
-from synthetic_faces import MOST_PHOTOGRAPHS, RENDERER, Population, SyntheticFacesError, photograph_name
+from synthetic_faces import MAX_PHOTOGRAPHS, RENDERER, Population, SyntheticFacesError, photograph_name
 
 PREFIX = "synthetic:"
 DEFAULTS = {"identities": 300, "photographs": 4, "seed": 0}
@@ -90,8 +90,8 @@ def read_synthetic_faces(text: str) -> SyntheticFaces:
             raise InputError(f"--faces: {text}: {name}: expected a whole number, got {value!r}")
         chosen[name] = int(value)
     chosen = DEFAULTS | chosen
-    if not 1 <= chosen["photographs"] <= MOST_PHOTOGRAPHS:
-        raise InputError(f"--faces: {text}: photographs: expected 1..{MOST_PHOTOGRAPHS}, got {chosen['photographs']}")
+    if not 1 <= chosen["photographs"] <= MAX_PHOTOGRAPHS:
+        raise InputError(f"--faces: {text}: photographs: expected 1..{MAX_PHOTOGRAPHS}, got {chosen['photographs']}")
     try:
         return SyntheticFaces(Population(chosen["identities"], chosen["seed"]), chosen["photographs"])
     except SyntheticFacesError as error:

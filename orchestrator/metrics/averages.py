@@ -79,7 +79,7 @@ def trigger_difference(
 ) -> Average | None:
     """How much more often the first run's cloaks take a recognised probe away than the second's do, in points.
 
-    PSR@k of the same cells in two runs over their common probes. What storage or reading does to any picture is left out, so
+    PSR@k of the same cells in two runs over their common probes. What storage or region does to any picture is left out, so
     that the trigger alone is compared: a probe counts in a cell only where both runs recognise its control (true identity
     among the first k), and both invaders find a face in its cloak. The latter is itself an outcome: this is a statement
     about faces that are found.

@@ -15,7 +15,7 @@ from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.observation import Observation, Outcome
 
 MISSING, NO_FACE, BEYOND = -2, -1, 0  # in place of a rank
-MOST_CANDIDATES = np.iinfo(np.int16).max
+MAX_CANDIDATES = np.iinfo(np.int16).max
 
 Flags = NDArray[np.bool_]
 
@@ -55,8 +55,8 @@ class RankMatrix:
         Raises:
             MetricError: more candidates were asked for than a rank can count.
         """
-        if candidates > MOST_CANDIDATES:
-            raise MetricError(f"{candidates} candidates: expected at most {MOST_CANDIDATES}, as many as a rank can count")
+        if candidates > MAX_CANDIDATES:
+            raise MetricError(f"{candidates} candidates: expected at most {MAX_CANDIDATES}, as many as a rank can count")
         order = sorted(range(len(cells)), key=cells.__getitem__)
         ranks = np.full((len(cells), len(probes)), MISSING, dtype=np.int16)
         if len(placed):

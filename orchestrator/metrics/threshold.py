@@ -17,7 +17,7 @@ def smallest_epsilon(
     target_model: str,
     k: int,
     percent: float = HIGH,
-    surely: bool = False,
+    use_lower_bound: bool = False,
 ) -> int | None:
     """The smallest epsilon, in levels, from which on PSR@k stays at `percent` or above.
 
@@ -32,7 +32,7 @@ def smallest_epsilon(
         target_model: that classifies.
         k: of PSR@k.
         percent: to be reached.
-        surely: ask it of the lower limit of the 95 % interval instead of PSR itself. Each budget has its own interval.
+        use_lower_bound: ask it of the lower limit of the 95 % interval instead of PSR itself, each budget of its own.
 
     Returns:
         None where it is not reached (or nothing was observed).
@@ -48,7 +48,7 @@ def smallest_epsilon(
         rate = rates.get(epsilon)
         if rate is None:
             continue
-        if (rate.interval.low if surely else rate.percent) < percent:
+        if (rate.interval.low if use_lower_bound else rate.percent) < percent:
             break
         smallest = epsilon
     return smallest

@@ -1,14 +1,14 @@
-"""Runs that stand beside another, in which one thing only is otherwise."""
+"""Runs that stand beside another, in which one field only is otherwise."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import Reading
+from orchestrator.experiment.grid import Region
 from orchestrator.report.comparison import differing
 from orchestrator.report.run import Run
 
-STORAGE, READING = "protocol.storage", "protocol.reading"
+STORAGE, REGION = "protocol.storage", "protocol.region"
 HARMLESS = ("protocol.subjects",)  # the subjects of the smaller run are the larger's first
 
 
@@ -29,15 +29,15 @@ def beside(run: Run, others: Sequence[Run]) -> Beside:
     png: Run | None = None
     whole: Run | None = None
     for other in others:
-        things = {each.thing for each in differing([run, other]) if each.thing not in HARMLESS}
-        if things == {STORAGE} and other.storage == "png" and png is None:
+        fields = {each.field for each in differing([run, other]) if each.field not in HARMLESS}
+        if fields == {STORAGE} and other.storage == "png" and png is None:
             png = other
-        elif things == {READING} and other.reading == Reading.WHOLE and whole is None:
+        elif fields == {REGION} and other.region == Region.FULL and whole is None:
             whole = other
         else:
-            said = ", ".join(sorted(things)) or "nothing"
+            said = ", ".join(sorted(fields)) or "nothing"
             raise InputError(
-                f"--beside: expected runs that are RUN but for --storage png or but for --reading whole, one of each, "
+                f"--beside: expected runs that are RUN but for --storage png or but for --region full, one of each, "
                 f"got {other.root}; what differs: {said}"
             )
     return Beside(png, whole)

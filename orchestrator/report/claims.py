@@ -239,8 +239,8 @@ def _resizing(matrix: RankMatrix, grid: Grid, k: int, whole: RankMatrix | None) 
         grid,
         k,
         needs_cells="it needs a source and a target model of one input size, and BIM or ILLC",
-        needs_run="the command of this run with --reading whole and another --run makes the run it is compared with",
-        note="Models of different input sizes resize in either reading and say nothing here.",
+        needs_run="the command of this run with --region full and another --run makes the run it is compared with",
+        note="Models of different input sizes resize in either region and say nothing here.",
     )
 
 

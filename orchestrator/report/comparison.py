@@ -9,7 +9,7 @@ import numpy as np
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
 from orchestrator.experiment.grid import Cell
-from orchestrator.experiment.manifest import reading_of
+from orchestrator.experiment.manifest import region_of
 from orchestrator.metrics.intervals import PairedCounts
 from orchestrator.metrics.psr import Difference, Rate
 from orchestrator.report.run import BINDING, Run
@@ -26,9 +26,9 @@ class ComparedCell:
 
 @dataclass(frozen=True)
 class Differing:
-    """One thing in which runs differ: a field of the protocol, the data set, the source models or the target models."""
+    """One field in which runs differ: a field of the protocol, the data set, the source models or the target models."""
 
-    thing: str
+    field: str
     details: tuple[str, ...]
 
 
@@ -44,26 +44,26 @@ def differing(runs: Sequence[Run]) -> list[Differing]:
     first, names = runs[0].manifest, labels(runs)
     for other, name in zip(runs[1:], names[1:], strict=True):
         for path, here, there in differences(_binding(first), _binding(other.manifest)):
-            thing = _thing(path)
-            if thing != "protocol.grid.ks":
-                found.setdefault(thing, {})[f"{path}: {here!r} in {names[0]}, {there!r} in {name}"] = None
-    return [Differing(thing, tuple(details)) for thing, details in sorted(found.items())]
+            field = _field(path)
+            if field != "protocol.grid.ks":
+                found.setdefault(field, {})[f"{path}: {here!r} in {names[0]}, {there!r} in {name}"] = None
+    return [Differing(field, tuple(details)) for field, details in sorted(found.items())]
 
 
 def _binding(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is bound to, with the reading of one that was made before a manifest stated it."""
+    """What a run is bound to, with the region of one that was made before a manifest stated it."""
     found = {key: manifest[key] for key in BINDING}
-    return found | {"protocol": found["protocol"] | {"reading": reading_of(manifest)}}
+    return found | {"protocol": found["protocol"] | {"region": region_of(manifest)}}
 
 
 HOW_MANY = ("protocol.until_halfwidth", "protocol.look_every")  # subjects
 CRAFTING = "protocol.crafting"  # by method: what the methods are, or say of themselves
 
 
-def _thing(path: str) -> str:
+def _field(path: str) -> str:
     """`protocol.grid.methods`, `protocol.storage`, or else the part of the manifest: one checkpoint is a card of fields.
 
-    How many subjects are drawn is one thing, whatever decides it; so are the methods, with what they say of themselves.
+    How many subjects are drawn is one field, whatever decides it; so are the methods, with what they say of themselves.
     """
     if path in HOW_MANY:
         return "protocol.subjects"

@@ -31,7 +31,7 @@ from orchestrator.store import CloakQuality, Store
 from rpc.errors import ServiceError
 from rpc.images.decoding import ImageLimits, decode_image
 
-MOST_MEASURED = 100  # subjects, whose cloaks' quality is measured: a hundredth of a second a cloak
+MAX_MEASURED = 100  # subjects, whose cloaks' quality is measured: a hundredth of a second a cloak
 PAGE_JPEG_QUALITY = 88  # of figures made of pictures, on the page; their files are as they are
 
 
@@ -86,7 +86,7 @@ def drawings(
             measured, many = max(point.photographs for point in points), len(run.matrix.probes)
             if measured < many:
                 note += (
-                    f" Quality is the mean of {measured} of {many:,} subjects: of the first {MOST_MEASURED} at most whose "
+                    f" Quality is the mean of {measured} of {many:,} subjects: of the first {MAX_MEASURED} at most whose "
                     f"cloaks are in this folder or were measured before."
                 )
             planned.append(_Planned("tradeoff", lambda: tradeoff(points, run.grid, k=k, caveat=run.caveat), note))
@@ -133,7 +133,7 @@ def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: 
     measured: dict[CloakKey, list[CloakQuality]] = {}
     of_subjects = groupby(cloak_quality(RunFolder(run.root), store), key=lambda each: each.probe)
     for place, (_, of_subject) in enumerate(of_subjects):
-        if place == MOST_MEASURED:
+        if place == MAX_MEASURED:
             break
         for each in of_subject:
             measured.setdefault(each.cloak, []).append(each)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, NOT_STATED, Grid, Reading
+from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, NOT_STATED, Grid, Region
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.metrics.widest import widest
@@ -111,7 +111,7 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Budgets ε", f"{', '.join(map(str, grid.epsilons))} levels of 0..255")
     yield Fact("Stored as", run.storage)
     yield Fact("Faces cut out", _extraction(run))
-    yield Fact("Read", READINGS.get(run.reading, run.reading))
+    yield Fact("Read", REGIONS.get(run.region, run.region))
     yield Fact(
         "No face",
         "counts as protected; the share of faces found stands beside PSR" if protocol["no_face_is_protected"] else "",
@@ -146,7 +146,7 @@ def _extraction(run: Run) -> str:
     """How the services say that they cut faces out, each way once."""
     said: dict[str, list[str]] = {}
     for kind, models in (("photographs for", "source_models"), ("cloaks for", "target_models")):
-        if models == "target_models" and run.reading == Reading.WHOLE:
+        if models == "target_models" and run.region == Region.FULL:
             continue
         for name, card in run.manifest[models].items():
             said.setdefault(card.get("extraction") or NOT_STATED, []).append(f"{kind} {title(name)}")
@@ -160,9 +160,9 @@ def _asked_for(run: Run) -> str:
     return f"{most}{run.manifest['protocol']['subjects']} asked for"
 
 
-READINGS = {
+REGIONS = {
     "detected": "the face that the invader detects in the stored cloak, resized to the target model’s input",
-    "whole": "the whole stored cloak, resized to the target model’s input, without detection",
+    "full": "the whole stored cloak, resized to the target model’s input, without detection",
 }
 
 
@@ -252,8 +252,8 @@ def left_out_table(run: Run) -> Table | None:
     """Who and what did not take part, and why; None where that is nobody and nothing."""
     outcome = run.outcome
     by_reason: dict[str, list[str]] = {}
-    for identity, fate in outcome.get("replaced", {}).items():
-        by_reason.setdefault(REASONS.get(fate, fate), []).append(identity)
+    for identity, status in outcome.get("replaced", {}).items():
+        by_reason.setdefault(REASONS.get(status, status), []).append(identity)
     named = [(reason, names) for reason, names in sorted(by_reason.items())]
     named.append(
         ("some model does not know the identity: it would count as protected for nothing", outcome.get("excluded", []))
@@ -312,7 +312,7 @@ def reproduction(run: Run) -> Reproduction:
     options.append(("--storage", kind))
     if quality:
         options.append(("--jpeg-quality", quality))
-    options += [("--reading", run.reading), ("--run", "NEW_FOLDER")]
+    options += [("--region", run.region), ("--run", "NEW_FOLDER")]
     lines = ["orchestrator evaluate", *(shlex.join([option, str(value)]) for option, value in options)]
     return Reproduction(" \\\n  ".join(lines), tuple(notes))
 

@@ -14,8 +14,8 @@ from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import absence, keeps_pictures
 from orchestrator.store import Store
 
-MOST_SUBJECTS = 3
-MOST_BYTES = 3_000_000  # of pictures, so that the page opens quickly; one subject is always shown
+MAX_SUBJECTS = 3
+MAX_BYTES = 3_000_000  # of pictures, so that the page opens quickly; one subject is always shown
 
 
 @dataclass(frozen=True)
@@ -75,9 +75,9 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
         return Gallery("Pictures of people are not shown unless they are asked for, by --with-pictures.")
     size = 0
     subjects: list[ShownSubject] = []
-    for probe, kept in islice(_kept(run, store), MOST_SUBJECTS):
+    for probe, kept in islice(_kept(run, store), MAX_SUBJECTS):
         size += sum(map(len, kept.values()))
-        if subjects and size > MOST_BYTES:
+        if subjects and size > MAX_BYTES:
             break
         subjects.append(ShownSubject(probe, tuple(_rows(run, probe, kept, store.answers(probe=probe)))))
     if not subjects:

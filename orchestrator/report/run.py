@@ -10,7 +10,7 @@ from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
 from orchestrator.experiment.grid import NO_FACE_IS_PROTECTED, Grid
 from orchestrator.experiment.intervals import IntervalKind
-from orchestrator.experiment.manifest import FORMAT, caveat_of, digest_of, interval_kind_of, reading_of
+from orchestrator.experiment.manifest import FORMAT, caveat_of, digest_of, interval_kind_of, region_of
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.run_folder.folder import RunFolder
@@ -28,7 +28,7 @@ class Run:
     manifest: Mapping[str, Any]
     grid: Grid
     storage: str  # "jpeg, quality 95" or "png"
-    reading: str  # "detected" or "whole"
+    region: str  # "detected" or "full"
     subjects: int  # N asked for; where it was not fixed, what was wanted in the end, or the most while that is not known
     until_halfwidth: float | None  # points, down to which every interval was to be; None: N was fixed
     store: Path | str  # where its observations are
@@ -104,7 +104,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         manifest=manifest,
         grid=grid,
         storage=str(manifest["protocol"]["storage"]),
-        reading=reading_of(manifest),
+        region=region_of(manifest),
         subjects=subjects,
         until_halfwidth=until_halfwidth,
         store=location,

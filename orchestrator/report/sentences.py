@@ -117,7 +117,7 @@ def _own_model(results: Sequence[CellResult], grid: Grid, k: int) -> Iterator[st
         shown, not_shown = [], []
         for model in models:
             epsilon = smallest_epsilon(
-                results, grid, source_model=model, method=method, target_model=model, k=k, surely=True
+                results, grid, source_model=model, method=method, target_model=model, k=k, use_lower_bound=True
             )
             if epsilon is not None:
                 rate = cells[Cell(model, method, epsilon, model)].psr

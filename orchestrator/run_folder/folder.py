@@ -14,7 +14,7 @@ from orchestrator.experiment.grid import Storage
 from orchestrator.experiment.manifest import Plan, check_same_plan, software
 from orchestrator.files import UNFINISHED, replace_file, sync_folder
 
-MOST_JPEG_BYTES, MOST_PNG_BYTES = 80_000, 160_000  # of a cloak of 224 x 224 pixels
+MAX_JPEG_BYTES, MAX_PNG_BYTES = 80_000, 160_000  # of a cloak of 224 x 224 pixels
 ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
 
 
@@ -145,8 +145,8 @@ class RunFolder:
         Raises:
             InputError: the disk has not room for so many more cloaks and lossless controls.
         """
-        pictures = cloaks * (MOST_PNG_BYTES if storage.jpeg_quality is None else MOST_JPEG_BYTES)
-        pictures += lossless_controls * MOST_PNG_BYTES
+        pictures = cloaks * (MAX_PNG_BYTES if storage.jpeg_quality is None else MAX_JPEG_BYTES)
+        pictures += lossless_controls * MAX_PNG_BYTES
         needed = ROOM_BESIDE_CLOAKS + pictures
         free = shutil.disk_usage(self.root).free
         if free < needed:

@@ -10,21 +10,21 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from orchestrator.errors import UnusableServiceError
-from orchestrator.experiment.grid import NOT_STATED, CloakKey, Reading, Storage
+from orchestrator.experiment.grid import NOT_STATED, CloakKey, Region, Storage
 from orchestrator.experiment.records import Cloak, Model
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.services.connection import Connection, photo_refusal
-from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, Offers
-from orchestrator.services.rate_limit import Admission
+from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue
+from orchestrator.services.rate_limit import RateLimitRetry
 from rpc.errors import shorten
-from rpc.offer import received_offer
+from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
 CLASSIFY_SECONDS = 300.0
-MOST_STATED = 500  # characters of what a service says in words
+MAX_STATED = 500  # characters of what a service says in words
 
-_READINGS = {Reading.DETECTED: invader_pb2.READING_DETECTED, Reading.WHOLE: invader_pb2.READING_WHOLE}
+_REGIONS = {Region.DETECTED: invader_pb2.REGION_DETECTED, Region.FULL: invader_pb2.REGION_FULL}
 
 
 class ProtectorClient:
@@ -41,11 +41,11 @@ class ProtectorClient:
         self.name = self._connection.name
         self.close = self._connection.close
         self._call = self._connection.answer
-        self._offers = Offers(self.name, self._list)
+        self._catalogue = ModelCatalogue(self.name, self._list)
 
     async def source_models(self) -> dict[str, Model]:
         """The source models by name."""
-        return await self._offers.begin()
+        return await self._catalogue.begin()
 
     async def check_unchanged(self, models: Mapping[str, Model]) -> None:
         """Lists the source models again, and compares those that a run uses with what they were.
@@ -54,7 +54,7 @@ class ProtectorClient:
             UnreachableServiceError: the protector does not answer.
             ServiceChangedError: it answers, but not as the one that it was; the message names what differs.
         """
-        await self._offers.check_unchanged(models)
+        await self._catalogue.check_unchanged(models)
 
     async def _list(self, seconds: float) -> Listing[Model]:
         call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
@@ -64,7 +64,7 @@ class ProtectorClient:
                 name=model.name,
                 identities=model.identities,
                 label_set_sha256=model.label_set_sha256,
-                most_candidates=None,
+                max_candidates=None,
                 card={
                     "input_size": model.input_size,
                     "identities": model.identities,
@@ -78,7 +78,7 @@ class ProtectorClient:
             )
             for model in listed.source_models
         }
-        return Listing(models, await received_offer(call))
+        return Listing(models, await received_models_digest(call))
 
     async def methods(self) -> dict[str, dict[str, str]]:
         """What each method says of how it crafts (`manifest.CRAFTING`), by its name; empty where it says nothing."""
@@ -134,7 +134,7 @@ class ProtectorClient:
             checked = False
             async for response in call:
                 if not checked:
-                    await self._offers.check_answer(call, [source_model])
+                    await self._catalogue.check_answer(call, [source_model])
                     checked = True
                 yield self._checked(response, source_model)
         except grpc.aio.AioRpcError as error:
@@ -176,7 +176,7 @@ class InvaderClient:
         patience: float = OUTAGE_TIMEOUT_SECONDS,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """In plain text, which is for loopback only, where there is no `tls`; `patience` and `note`: see `Admission`.
+        """In plain text, which is for loopback only, where there is no `tls`; `patience` and `note`: see `RateLimitRetry`.
 
         Raises:
             InputError: see `Connection`.
@@ -186,14 +186,14 @@ class InvaderClient:
         self.name = self._connection.name
         self.close = self._connection.close
         self._call = self._connection.answer
-        self._offers = Offers(self.name, self._list)
-        self._admission = Admission(patience=patience, note=note)
+        self._catalogue = ModelCatalogue(self.name, self._list)
+        self._admission = RateLimitRetry(patience=patience, note=note)
         self.queries_left: int | None = None  # as last told; None where no budget is set
-        self.readings = frozenset({Reading.DETECTED})  # that can be asked for, as last told
+        self.regions = frozenset({Region.DETECTED})  # that can be asked for, as last told
 
     async def target_models(self) -> dict[str, Model]:
         """The target models by name."""
-        return await self._offers.begin()
+        return await self._catalogue.begin()
 
     async def check_unchanged(self, models: Mapping[str, Model]) -> None:
         """Lists the target models again, and compares those that a run uses with what they were.
@@ -202,30 +202,30 @@ class InvaderClient:
             UnreachableServiceError: the invader does not answer.
             ServiceChangedError: it answers, but not as the one that it was; the message names what differs.
         """
-        await self._offers.check_unchanged(models)
+        await self._catalogue.check_unchanged(models)
 
     async def _list(self, seconds: float) -> Listing[Model]:
         call = self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=seconds)
         listed = await self._call(call)
         self.queries_left = listed.queries_left if listed.HasField("queries_left") else None
-        told = frozenset(reading for reading, on_the_wire in _READINGS.items() if on_the_wire in listed.readings)
-        self.readings = told or frozenset({Reading.DETECTED})
+        told = frozenset(region for region, on_the_wire in _REGIONS.items() if on_the_wire in listed.regions)
+        self.regions = told or frozenset({Region.DETECTED})
         models = {
             model.name: Model(
                 name=model.name,
                 identities=model.identities,
                 label_set_sha256=model.label_set_sha256,
-                most_candidates=model.most_candidates,
+                max_candidates=model.max_candidates,
                 card={
                     "identities": model.identities,
                     "label_set_sha256": model.label_set_sha256,
-                    "most_candidates": model.most_candidates,
+                    "max_candidates": model.max_candidates,
                     "extraction": _stated(model.extraction) or NOT_STATED,
                 },
             )
             for model in listed.target_models
         }
-        return Listing(models, await received_offer(call))
+        return Listing(models, await received_models_digest(call))
 
     async def identities(self, model: Model) -> tuple[str, ...] | None:
         """The label set of a target model, in class order; None where the invader does not list it."""
@@ -242,7 +242,7 @@ class InvaderClient:
             raise await self._connection.failure(error) from error
 
     async def classify(
-        self, image: bytes, *, target_models: Sequence[str], k: int, reading: Reading = Reading.DETECTED
+        self, image: bytes, *, target_models: Sequence[str], k: int, region: Region = Region.DETECTED
     ) -> dict[str, list[str]] | None:
         """The ranked identities by target model; None where the invader finds no face.
 
@@ -251,7 +251,7 @@ class InvaderClient:
             UnusableServiceError: the service does not answer, or as another than it was, or not to what was asked, or its
                 rate limit lets nothing through.
         """
-        request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, reading=_READINGS[reading])
+        request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, region=_REGIONS[region])
         response = await self._admission.answer(partial(self._classified, request))
         self.queries_left = response.queries_left if response.HasField("queries_left") else None
         if not response.face_found:
@@ -272,13 +272,13 @@ class InvaderClient:
     async def _classified(self, request: invader_pb2.ClassifyRequest) -> invader_pb2.ClassifyResponse:
         call = self._stub.Classify(request, timeout=CLASSIFY_SECONDS)
         response = await self._call(call)
-        await self._offers.check_answer(call, request.target_models)
+        await self._catalogue.check_answer(call, request.target_models)
         return response
 
 
 def _stated(text: str) -> str:
     """What a service says in words, as one line of a length that a page can hold."""
-    return shorten(" ".join(text.split()), most=MOST_STATED)
+    return shorten(" ".join(text.split()), most=MAX_STATED)
 
 
 class _Page(Protocol):

@@ -8,7 +8,7 @@ import grpc
 
 from orchestrator.errors import CallError, InputError, ServiceChangedError, UnreachableServiceError
 from orchestrator.experiment.differences import differences
-from rpc.offer import received_offer
+from rpc.models_digest import received_models_digest
 
 LIST_SECONDS = 30.0
 CHECK_SECONDS = 5.0  # of a service that listed its models before
@@ -31,10 +31,10 @@ class Listing(Generic[M]):
     """What a service answered when it was asked for its models."""
 
     models: Mapping[str, M]
-    offer: str | None  # the digest that came with it (`rpc.offer`); None where the service sends none
+    digest: str | None  # the digest that came with it (`rpc.models_digest`); None where the service sends none
 
 
-class Offers(Generic[M]):
+class ModelCatalogue(Generic[M]):
     """Of one service."""
 
     def __init__(self, service: str, ask: Callable[[float], Awaitable[Listing[M]]]) -> None:
@@ -42,13 +42,13 @@ class Offers(Generic[M]):
         self._service = service
         self._ask = ask
         self._models: Mapping[str, M] = {}
-        self._known: dict[str, set[str]] = {}  # by offer, the models that were found to be the same in it
+        self._known: dict[str, set[str]] = {}  # by digest, the models that were found to be the same in it
 
     async def begin(self) -> dict[str, M]:
         """The models by name; what the service answers later is compared with them."""
         listing = await self._ask(LIST_SECONDS)
         self._models = listing.models
-        self._known = {} if listing.offer is None else {listing.offer: set(listing.models)}
+        self._known = {} if listing.digest is None else {listing.digest: set(listing.models)}
         return dict(listing.models)
 
     async def check_unchanged(self, models: Mapping[str, M]) -> None:
@@ -71,24 +71,24 @@ class Offers(Generic[M]):
             raise ServiceChangedError(
                 f"the {self._service} is not what it was when the run began; what differs: {'; '.join(differing)}"
             )
-        if listing.offer is not None:
-            self._known.setdefault(listing.offer, set()).update(models)
+        if listing.digest is not None:
+            self._known.setdefault(listing.digest, set()).update(models)
 
     async def check_answer(self, call: grpc.aio.Call, models: Collection[str]) -> None:
-        """Makes sure that an answer by these models is of what was listed; an answer without an offer is believed.
+        """Makes sure that an answer by these models is of what was listed; an answer without an digest is believed.
 
         Raises:
             OrchestratorError: see `check_unchanged`.
         """
-        offer = await received_offer(call) if self._known else None
-        if offer is None or self._is_known(offer, models):
+        digest = await received_models_digest(call) if self._known else None
+        if digest is None or self._is_known(digest, models):
             return
         await self.check_unchanged({name: self._models[name] for name in models})
-        if not self._is_known(offer, models):
+        if not self._is_known(digest, models):
             raise ServiceChangedError(
                 f"the {self._service}: expected replicas that offer the same models, got an answer by one whose models are "
                 f"not those that another lists"
             )
 
-    def _is_known(self, offer: str, models: Collection[str]) -> bool:
-        return self._known.get(offer, set()).issuperset(models)
+    def _is_known(self, digest: str, models: Collection[str]) -> bool:
+        return self._known.get(digest, set()).issuperset(models)

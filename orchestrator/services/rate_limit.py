@@ -10,13 +10,13 @@ from typing import TypeVar
 from orchestrator.errors import OrchestratorError, RateLimitedError, ServiceGoneError
 from orchestrator.outages import CONTINUE
 
-SHORTEST_WAIT_MS, LONGEST_WAIT_MS = 50, 60_000  # whatever the invader says
+MIN_WAIT_MS, MAX_WAIT_MS = 50, 60_000  # whatever the invader says
 JITTER = 0.2  # at most so much of a wait is added at random: who was turned away together does not come back together
 
 Answer = TypeVar("Answer")
 
 
-class Admission:
+class RateLimitRetry:
     """For one invader. Each question waits by itself; the patience is for all of them, and begins anew with every answer."""
 
     def __init__(
@@ -76,12 +76,12 @@ class Admission:
             since = datetime.now(UTC).astimezone() - timedelta(seconds=closed)
             raise ServiceGoneError(
                 f"{error}; it has let nothing through since {since:%H:%M:%S}, for {closed:.0f} s: see to its rate limit, or "
-                f"give more --patience; {CONTINUE}"
+                f"give more --outage-timeout; {CONTINUE}"
             ) from error
         if not self._noted:
             self._noted = True
             self._note(f"{error}; asking again when it says, for up to {self._patience:g} s in which it answers nothing")
 
     def _wait_seconds(self, error: RateLimitedError) -> float:
-        told = min(max(error.retry_after_ms or 0, SHORTEST_WAIT_MS), LONGEST_WAIT_MS) / 1000
+        told = min(max(error.retry_after_ms or 0, MIN_WAIT_MS), MAX_WAIT_MS) / 1000
         return told * (1 + JITTER * self._draw())

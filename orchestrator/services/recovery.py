@@ -10,10 +10,10 @@ from orchestrator.errors import ServiceGoneError, UnreachableServiceError
 from orchestrator.outages import CONTINUE
 
 FIRST_WAIT_SECONDS = 0.2
-LONGEST_WAIT_SECONDS = 5.0
+MAX_WAIT_SECONDS = 5.0
 
 
-class Circuit:
+class RecoveryGate:
     """For one service. Whoever finds that it does not answer waits here; one of them all looks whether it is back."""
 
     def __init__(
@@ -85,7 +85,7 @@ class Circuit:
                 self._note(f"the {self._name} does not answer; waiting for it for up to {self._patience:g} s")
                 noted = True
             await self._sleep(min(self._draw() * longest, self._patience - away))
-            longest = min(2 * longest, LONGEST_WAIT_SECONDS)
+            longest = min(2 * longest, MAX_WAIT_SECONDS)
         if noted:
             self._note(f"the {self._name} answers again after {self._clock() - begun:.0f} s")
 

@@ -13,7 +13,7 @@ from orchestrator.errors import (
     UnreachableServiceError,
     UnusableServiceError,
 )
-from orchestrator.services.recovery import Circuit
+from orchestrator.services.recovery import RecoveryGate
 
 ATTEMPTS = 4  # of a call that fails without an answer between
 # Before the second attempt, and doubled before each further one; half of it is drawn, so that not all come back at once. The
@@ -22,19 +22,19 @@ FIRST_WAIT_SECONDS = 1.0
 OUTAGES = 5  # of its service that a call waits for without an answer between: a photo may be what brings it down
 
 
-class Attempts:
+class RetryPolicy:
     """How often a question failed since it was last answered."""
 
     def __init__(
         self,
-        circuit: Circuit,
+        circuit: RecoveryGate,
         give_up: Callable[[OrchestratorError], Awaitable[None]],
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
         """`give_up` records a failure that is final; `draw` gives a number from 0 to 1."""
-        self._circuit = circuit
+        self._recovery = circuit
         self._give_up = give_up
         self._sleep = sleep
         self._draw = draw
@@ -44,7 +44,7 @@ class Attempts:
         """Something came: the next failure is the first again."""
         self._failures = self._outages = 0
 
-    async def again(self, error: CallError | UnusableServiceError) -> bool:
+    async def should_retry(self, error: CallError | UnusableServiceError) -> bool:
         """Whether to ask once more, after a wait: where the service does not answer, until it does. False: it was recorded.
 
         Raises:
@@ -53,7 +53,7 @@ class Attempts:
         if isinstance(error, UnreachableServiceError):
             self._outages += 1
             if self._outages <= OUTAGES:
-                await self._circuit.wait_until_back()
+                await self._recovery.wait_until_back()
                 return True
             await self._give_up(error)
             return False

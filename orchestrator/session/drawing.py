@@ -10,11 +10,11 @@ from orchestrator.errors import first_of
 from orchestrator.faces.data_set import drawn_identities
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
-from orchestrator.session.lease_owner import Holder
-from orchestrator.session.planning import Planned
-from orchestrator.session.stopping_rule import Looks
+from orchestrator.session.lease_owner import LeaseOwner
+from orchestrator.session.planning import ResolvedPlan
+from orchestrator.session.stopping_rule import StoppingRule
 from orchestrator.session.subject import Progress, SubjectObserver
-from orchestrator.store import LEASE_SECONDS, Fate, Journal, Store, StoreError
+from orchestrator.store import LEASE_SECONDS, Journal, Store, StoreError, SubjectStatus
 
 SUBJECTS_IN_FLIGHT = 4
 RENEWAL_SECONDS = LEASE_SECONDS / 3
@@ -22,7 +22,7 @@ LOOK_AGAIN_SECONDS = 1.0  # for a subject that somebody else is working on
 
 
 @dataclass(frozen=True)
-class Reached:
+class StopDecision:
     """How far a run came."""
 
     subjects: int  # that were wanted at its last look
@@ -39,10 +39,10 @@ class Runner:
 
     def __init__(
         self,
-        planned: Planned,
+        planned: ResolvedPlan,
         observer: SubjectObserver,
         *,
-        holder: Holder,
+        holder: LeaseOwner,
         store: Store,
         journal: Journal,
         progress: Progress,
@@ -51,7 +51,7 @@ class Runner:
     ) -> None:
         self._plan = planned.plan
         self._draw = drawn_identities(planned.eligible, seed=self._plan.seed)
-        self._looks = Looks.of(self._plan)
+        self._looks = StoppingRule.of(self._plan)
         self._observer = observer
         self._holder = holder
         self._store = store
@@ -59,11 +59,11 @@ class Runner:
         self._progress = progress
         self._keep_cloaks = keep_cloaks
         self._in_flight = subjects_in_flight
-        self._working: dict[str, asyncio.Task[Fate]] = {}
+        self._working: dict[str, asyncio.Task[SubjectStatus]] = {}
         self._dead: frozenset[str] = frozenset()
         self._ended = asyncio.Event()  # the work on any one subject that is under way
 
-    async def run(self) -> Reached:
+    async def run(self) -> StopDecision:
         """Observes every cell of every subject.
 
         Raises:
@@ -82,7 +82,7 @@ class Runner:
         controls = len(grid.source_models) if self._keep_cloaks else 0
         self._store.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
 
-    async def _look_by_look(self) -> Reached:
+    async def _look_by_look(self) -> StopDecision:
         wanted = self._looks.first()
         while True:
             await self._show_standing(wanted)
@@ -91,7 +91,7 @@ class Runner:
                     group.create_task(self._fill_places(wanted))
             further = await self._wanted_after(wanted)
             if further is None or further <= wanted:
-                return Reached(further or wanted, decided=further is not None)
+                return StopDecision(further or wanted, decided=further is not None)
             wanted = further
 
     async def _wanted_after(self, wanted: int) -> int | None:
@@ -104,7 +104,7 @@ class Runner:
         matrix = await self._journal.run(self._store.rank_matrix)
         subjects = {subject.identity: subject for subject in await self._journal.run(self._store.subjects)}
         drawn = [subjects[identity] for identity in self._draw if identity in subjects]
-        photos = [subject.photo for subject in drawn if subject.fate is Fate.SUBJECT][:wanted]
+        photos = [subject.photo for subject in drawn if subject.status is SubjectStatus.SUBJECT][:wanted]
         matrix = matrix.only(photos)
         if any(short_cells(matrix, self._plan.grid, subjects=len(photos))):
             self._progress.note(f"after {len(photos)} subjects cells are short: whether these are enough cannot be told")

@@ -16,14 +16,14 @@ from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.children import child_service
 from orchestrator.services.clients import InvaderClient, ProtectorClient
-from orchestrator.services.recovery import Circuit
+from orchestrator.services.recovery import RecoveryGate
 from orchestrator.session.drawing import Runner
-from orchestrator.session.lease_owner import Holder
-from orchestrator.session.planning import Planned, Wish, asked_of_invader, asked_of_protector, make_plan
+from orchestrator.session.lease_owner import LeaseOwner
+from orchestrator.session.planning import ResolvedPlan, RunRequest, asked_of_invader, asked_of_protector, make_plan
 from orchestrator.session.progress import RunProgress
-from orchestrator.session.stopping_rule import Looks
+from orchestrator.session.stopping_rule import StoppingRule
 from orchestrator.session.subject import Services, SubjectObserver
-from orchestrator.session.summary import Finished, conclude, record_stop
+from orchestrator.session.summary import RunResult, finalize, record_stop
 from orchestrator.store import LEASE_SECONDS, Journal, Store
 from rpc.tls import TlsMaterial
 
@@ -32,7 +32,7 @@ INTERRUPTED = "interrupted"
 
 
 @dataclass(frozen=True)
-class ServiceChoice:
+class EndpointSpec:
     """Where a service is (`host:port`), or what to start it with: a folder, or else the embedded recognizers."""
 
     kind: str  # "protector" or "invader"
@@ -48,10 +48,10 @@ class ServiceChoice:
 
 
 async def evaluate(
-    wish: Wish,
+    wish: RunRequest,
     *,
-    protector: ServiceChoice,
-    invader: ServiceChoice,
+    protector: EndpointSpec,
+    invader: EndpointSpec,
     folder: RunFolder,
     store: str | None = None,
     keep_cloaks: bool,
@@ -59,7 +59,7 @@ async def evaluate(
     patience: float = OUTAGE_TIMEOUT_SECONDS,
     allow_incomplete: bool = False,
     console: Console,
-) -> Finished:
+) -> RunResult:
     """Runs the grid, or what is left of it, and writes the results.
 
     Args:
@@ -82,7 +82,7 @@ async def evaluate(
     await _check_running(wish, protector, invader)
     folder.create()
     async with AsyncExitStack() as stack:
-        holder = stack.enter_context(Holder(folder.holders))
+        holder = stack.enter_context(LeaseOwner(folder.holders))
         if holder.alone():
             folder.sweep(before_ns=holder.since_ns)
         note = partial(console.print, style="yellow", markup=False, highlight=False)
@@ -107,7 +107,7 @@ async def evaluate(
         with RunProgress(
             console, subjects=plan.subjects, observations_per_subject=plan.grid.observations_per_probe
         ) as progress:
-            circuit = partial(Circuit, patience=patience, note=progress.note)
+            circuit = partial(RecoveryGate, patience=patience, note=progress.note)
             services = Services(
                 protector_client,
                 invader_client,
@@ -147,7 +147,7 @@ async def evaluate(
                     reached = await runner.run()
                 except QueryBudgetSpentError as error:  # what was observed is a result, if a short one
                     progress.note(str(error))
-                return conclude(
+                return finalize(
                     planned,
                     observations,
                     folder,
@@ -163,7 +163,7 @@ async def evaluate(
                 raise
 
 
-async def _check_running(wish: Wish, protector: ServiceChoice, invader: ServiceChoice) -> None:
+async def _check_running(wish: RunRequest, protector: EndpointSpec, invader: EndpointSpec) -> None:
     """Asks the services that are running for what is wanted of them, before anything is started or made.
 
     Raises:
@@ -180,7 +180,7 @@ async def _check_running(wish: Wish, protector: ServiceChoice, invader: ServiceC
             await asked_of_invader(wish, invader_client)
 
 
-def _what_the_file_system_lacks(folder: RunFolder, holder: Holder) -> Iterator[str]:
+def _what_the_file_system_lacks(folder: RunFolder, holder: LeaseOwner) -> Iterator[str]:
     if not holder.can_lock:
         yield (
             f"{folder.root}: the file system has no locks: what a process that dies was working on is taken up by another "
@@ -225,11 +225,11 @@ def _check_room(plan: Plan, folder: RunFolder, store: Store, *, keep_cloaks: boo
 
 def _subjects_left(plan: Plan, store: Store) -> int:
     """Of those that are certain to be wanted."""
-    return max(0, Looks.of(plan).first() - store.observation_counts().subjects)
+    return max(0, StoppingRule.of(plan).first() - store.observation_counts().subjects)
 
 
 @dataclass(frozen=True)
-class Whereabouts:
+class Endpoint:
     """Where a service is, and whether it has ended where this process started it."""
 
     address: str
@@ -237,9 +237,9 @@ class Whereabouts:
 
 
 @asynccontextmanager
-async def _whereabouts(choice: ServiceChoice, folder: RunFolder, console: Console) -> AsyncIterator[Whereabouts]:
+async def _whereabouts(choice: EndpointSpec, folder: RunFolder, console: Console) -> AsyncIterator[Endpoint]:
     if choice.address is not None:
-        yield Whereabouts(choice.address)
+        yield Endpoint(choice.address)
         return
     arguments = ["--precision", choice.precision]
     if choice.checkpoints is not None:
@@ -247,10 +247,10 @@ async def _whereabouts(choice: ServiceChoice, folder: RunFolder, console: Consol
     async with child_service(f"{choice.kind}_service", arguments=arguments, log=folder.log(choice.kind)) as service:
         for complaint in service.complaints:
             console.print(f"{choice.kind}: {complaint}", style="yellow", markup=False, highlight=False)
-        yield Whereabouts(service.address, service.ended)
+        yield Endpoint(service.address, service.ended)
 
 
-def _budget_note(planned: Planned, store: Store, left: int | None) -> str:
+def _budget_note(planned: ResolvedPlan, store: Store, left: int | None) -> str:
     """What the invader's budget means for the run; empty where it has none."""
     if left is None:
         return ""
@@ -261,7 +261,7 @@ def _budget_note(planned: Planned, store: Store, left: int | None) -> str:
     return f"{left} queries are left with the invader, and about {max(0, to_ask)} are needed: {verdict}"
 
 
-def _announce(planned: Planned, folder: RunFolder, console: Console, *, budget: str) -> None:
+def _announce(planned: ResolvedPlan, folder: RunFolder, console: Console, *, budget: str) -> None:
     plan = planned.plan
     lines = [
         f"run folder     {folder.root}",
@@ -270,7 +270,7 @@ def _announce(planned: Planned, folder: RunFolder, console: Console, *, budget: 
         f"{', '.join(map(str, plan.grid.epsilons))}, read by {', '.join(plan.grid.target_models)}: "
         f"{plan.grid.observations_per_probe} observations a probe",
         f"storage        {plan.storage}",
-        f"reading        {plan.reading}",
+        f"region        {plan.region}",
     ]
     if planned.excluded:
         lines.append(f"excluded       {len(planned.excluded)} identities unknown to some model: {_some(planned.excluded)}")
@@ -288,7 +288,7 @@ def _some(names: tuple[str, ...]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
 
 
-def check_choice(choice: ServiceChoice) -> None:
+def check_choice(choice: EndpointSpec) -> None:
     """Makes sure that a service is not asked to be in two places.
 
     Raises:

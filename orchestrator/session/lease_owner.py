@@ -17,7 +17,7 @@ SUFFIX = ".lock"
 UNLOCKED = ".unlocked"  # until the lock is taken
 
 
-class Holder:
+class LeaseOwner:
     """This process, as a holder of leases; while the context lasts its file in a folder is locked.
 
     The kernel gives the lock up when the process dies, however it dies. So another process that shares the folder need not

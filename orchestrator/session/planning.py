@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InputError, UnusableServiceError
-from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, SUBJECTS, Grid, Reading, Storage
+from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, SUBJECTS, Grid, Region, Storage
 from orchestrator.experiment.manifest import Plan
 from orchestrator.experiment.records import Model
 from orchestrator.faces.data_set import DataSet, printable
@@ -16,7 +16,7 @@ WIDEST = 50  # points, of half an interval: it then says nothing
 
 
 @dataclass(frozen=True)
-class Wish:
+class RunRequest:
     """What the user asked for.
 
     None for models means the paper's, the embedded ones where a service has none of these, or all where it has none of these
@@ -36,7 +36,7 @@ class Wish:
     storage: Storage
     subjects: int | None
     seed: int
-    reading: Reading = Reading.DETECTED
+    region: Region = Region.DETECTED
     until_halfwidth: float | None = None  # points
 
     def __post_init__(self) -> None:
@@ -47,7 +47,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Planned:
+class ResolvedPlan:
     """A plan, and what it leaves out."""
 
     plan: Plan
@@ -57,7 +57,7 @@ class Planned:
     label_sets: Mapping[str, frozenset[str]]  # by target model
 
 
-async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClient) -> Planned:
+async def make_plan(wish: RunRequest, protector: ProtectorClient, invader: InvaderClient) -> ResolvedPlan:
     """Fits the wish to the services.
 
     Raises:
@@ -85,7 +85,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
         missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {_named(matched.differing)}")
     subjects = _subjects(wish, matched.known)
     grid = Grid(tuple(sources), tuple(targets), wish.methods, wish.epsilons, disclosed)
-    return Planned(
+    return ResolvedPlan(
         plan=Plan(
             grid,
             wish.storage,
@@ -94,7 +94,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
             matched.faces,
             sources,
             targets,
-            wish.reading,
+            wish.region,
             wish.until_halfwidth,
             {method: methods[method] for method in grid.methods},
         ),
@@ -106,7 +106,7 @@ async def make_plan(wish: Wish, protector: ProtectorClient, invader: InvaderClie
 
 
 async def asked_of_protector(
-    wish: Wish, protector: ProtectorClient
+    wish: RunRequest, protector: ProtectorClient
 ) -> tuple[dict[str, Model], Mapping[str, Mapping[str, str]]]:
     """The source models that are wished for, and what each of the protector's methods says of itself.
 
@@ -119,14 +119,14 @@ async def asked_of_protector(
     return chosen, methods
 
 
-async def asked_of_invader(wish: Wish, invader: InvaderClient) -> dict[str, Model]:
+async def asked_of_invader(wish: RunRequest, invader: InvaderClient) -> dict[str, Model]:
     """The target models that are wished for.
 
     Raises:
-        InputError: the invader lacks a model or the reading, or returns fewer candidates.
+        InputError: the invader lacks a model or the region, or returns fewer candidates.
     """
     chosen = _chosen("--target-models", wish.target_models, await invader.target_models(), invader.name)
-    _check_reading(wish.reading, invader)
+    _check_region(wish.region, invader)
     ks = KS if wish.ks is None else wish.ks
     if wish.ks is not None or not _disclosed_ks(ks, chosen):
         _check_ks(ks, chosen)
@@ -161,7 +161,7 @@ def _models_missing(kind: str, chosen: Collection[str], service: str) -> list[st
     return [f"{kind} model {name}: the {service} does not have it" for name in usual if name not in chosen]
 
 
-def _subjects(wish: Wish, eligible: frozenset[str]) -> int:
+def _subjects(wish: RunRequest, eligible: frozenset[str]) -> int:
     subjects = wish.subjects
     if subjects is None:
         subjects = SUBJECTS if wish.until_halfwidth is None else len(eligible)
@@ -212,23 +212,23 @@ def _check_methods(methods: Sequence[str], offered: Collection[str], service: st
             )
 
 
-def _check_reading(reading: Reading, invader: InvaderClient) -> None:
-    if reading not in invader.readings:
+def _check_region(region: Region, invader: InvaderClient) -> None:
+    if region not in invader.regions:
         raise InputError(
-            f"--reading: expected a reading of the {invader.name} ({', '.join(sorted(invader.readings))}), got {reading}"
+            f"--region: expected a region of the {invader.name} ({', '.join(sorted(invader.regions))}), got {region}"
         )
 
 
 def _disclosed_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> tuple[int, ...]:
     """Those at which every target model returns enough candidates."""
-    most = min((model.most_candidates for model in targets.values() if model.most_candidates is not None), default=max(ks))
+    most = min((model.max_candidates for model in targets.values() if model.max_candidates is not None), default=max(ks))
     return tuple(k for k in ks if k <= most)
 
 
 def _check_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> None:
     for model in targets.values():
-        if model.most_candidates is not None and max(ks) > model.most_candidates:
+        if model.max_candidates is not None and max(ks) > model.max_candidates:
             raise InputError(
-                f"--k: expected at most {model.most_candidates}, the candidates that {model.name} returns "
+                f"--k: expected at most {model.max_candidates}, the candidates that {model.name} returns "
                 f"(its label set has {model.identities}), got {max(ks)}"
             )

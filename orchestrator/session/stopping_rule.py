@@ -9,7 +9,7 @@ from orchestrator.metrics.widest import widest
 
 
 @dataclass(frozen=True)
-class Looks:
+class StoppingRule:
     """At how many subjects a run looks at its intervals, and what it does then.
 
     A look is at the first 20, 40, 60, ... subjects of the draw, and at these alone, so that the N at which a run stops
@@ -22,7 +22,7 @@ class Looks:
     until_halfwidth: float | None  # points; None: one look, at the most
 
     @classmethod
-    def of(cls, plan: Plan) -> "Looks":
+    def of(cls, plan: Plan) -> "StoppingRule":
         """Those of a plan."""
         return cls(plan.grid, plan.subjects, plan.until_halfwidth)
 

@@ -28,10 +28,10 @@ from orchestrator.services.clients import (
     InvaderClient,
     ProtectorClient,
 )
-from orchestrator.services.recovery import Circuit
-from orchestrator.services.retries import Attempts
-from orchestrator.session.planning import Planned
-from orchestrator.store import Failure, Fate, Journal, LosslessControl, Store, Subject
+from orchestrator.services.recovery import RecoveryGate
+from orchestrator.services.retries import RetryPolicy
+from orchestrator.session.planning import ResolvedPlan
+from orchestrator.store import Failure, Journal, LosslessControl, Store, Subject, SubjectStatus
 
 CLASSIFICATIONS_IN_FLIGHT = 8
 
@@ -89,8 +89,8 @@ class Services:
 
     protector: ProtectorClient
     invader: InvaderClient
-    protector_circuit: Circuit
-    invader_circuit: Circuit
+    protector_recovery: RecoveryGate
+    invader_recovery: RecoveryGate
 
 
 class SubjectObserver:
@@ -98,7 +98,7 @@ class SubjectObserver:
 
     def __init__(
         self,
-        planned: Planned,
+        planned: ResolvedPlan,
         services: Services,
         *,
         store: Store,
@@ -120,7 +120,7 @@ class SubjectObserver:
         self._ending = False
         self.tally = Tally()
 
-    async def observe(self, identity: str) -> Fate:
+    async def observe(self, identity: str) -> SubjectStatus:
         """Observes what is not yet observed of an identity; one that is no subject is to be replaced by the next.
 
         Raises:
@@ -137,30 +137,30 @@ class SubjectObserver:
                     raise
                 self._progress.note(f"{before.photo}: is not there any more; its lossless controls are not asked for")
                 await self._put(before)
-                return before.fate
+                return before.status
         for photo, encoded in photos:
             try:
                 return await self._observe_photo(photo, encoded, before)
             except PhotoRefusedError as error:
                 self._skip(photo, error)
-        await self._put(Subject(identity, "", "", Fate.UNREADABLE))
+        await self._put(Subject(identity, "", "", SubjectStatus.UNREADABLE))
         self._progress.note(f"{identity}: none of its photos can be used; replaced by the next")
-        return Fate.UNREADABLE
+        return SubjectStatus.UNREADABLE
 
-    async def _observe_photo(self, photo: Photo, encoded: bytes, before: Subject | None) -> Fate:
+    async def _observe_photo(self, photo: Photo, encoded: bytes, before: Subject | None) -> SubjectStatus:
         """Observes what is not yet observed of a photo.
 
         Raises:
             PhotoRefusedError: the protector does not take it.
             OrchestratorError: see `observe`.
         """
-        subject = Subject(photo.identity, photo.name, sha256(encoded).hexdigest(), Fate.BEGUN)
+        subject = Subject(photo.identity, photo.name, sha256(encoded).hexdigest(), SubjectStatus.BEGUN)
         await self._put(subject)
         observed = await self._journal.run(partial(self._store.observed_cells, probe=photo.name))
-        counted_before = before is not None and before.fate is Fate.SUBJECT
+        counted_before = before is not None and before.status is SubjectStatus.SUBJECT
         if not counted_before:
             self._progress.observed(len(observed))
-        fate = Fate.SUBJECT
+        status = SubjectStatus.SUBJECT
         refused: PhotoRefusedError | None = None
         async with asyncio.TaskGroup() as classifications:
             try:
@@ -169,7 +169,7 @@ class SubjectObserver:
                         work = self._observe_source_model(photo, encoded, name, observed, classifications)
                         source_models.create_task(work)
             except* NoFaceError:
-                fate = Fate.NO_FACE
+                status = SubjectStatus.NO_FACE
                 self._progress.note(f"{photo.name}: the protector finds no face; replaced by the next")
             except* PhotoRefusedError as refusals:
                 refused = first_of(refusals)
@@ -177,10 +177,10 @@ class SubjectObserver:
             if not counted_before:
                 raise refused
             await self._record_failure(photo, "craft", refused)  # it took the photo before, and what was observed counts
-        await self._put(replace(subject, fate=fate))
-        if fate is Fate.SUBJECT and not counted_before:
+        await self._put(replace(subject, status=status))
+        if status is SubjectStatus.SUBJECT and not counted_before:
             self._progress.subject_done(photo.identity)
-        return fate
+        return status
 
     async def _put(self, subject: Subject) -> None:
         await self._journal.run(partial(self._store.put_subject, subject))
@@ -234,7 +234,7 @@ class SubjectObserver:
     async def _is_all_observed(self, subject: Subject) -> bool:
         """Whether a subject lacks nothing but a lossless control, which is not worth a run."""
         observed = await self._journal.run(partial(self._store.observed_cells, probe=subject.photo))
-        return subject.fate is Fate.SUBJECT and observed.issuperset(self._plan.grid.cells())
+        return subject.status is SubjectStatus.SUBJECT and observed.issuperset(self._plan.grid.cells())
 
     async def _observe_source_model(
         self,
@@ -266,7 +266,7 @@ class SubjectObserver:
         unseen = self._unseen_cloaks(source_model, observed)
         for cloak in await self._kept_cloaks(photo, unseen):
             classifications.create_task(self._classify(photo, cloak, unseen.pop(cloak.key)))
-        attempts = self._attempts(photo, f"craft with {source_model}", self._services.protector_circuit)
+        attempts = self._attempts(photo, f"craft with {source_model}", self._services.protector_recovery)
         while unseen:
             try:
                 async with aclosing(self._craft(photo, encoded, source_model, list(unseen))) as cloaks:
@@ -278,7 +278,7 @@ class SubjectObserver:
                             classifications.create_task(self._classify(photo, crafted, targets))
                 self._check_complete(source_model, unseen)
             except (CallError, UnusableServiceError) as error:
-                if not await attempts.again(error):
+                if not await attempts.should_retry(error):
                     return False
         return True
 
@@ -346,7 +346,7 @@ class SubjectObserver:
         One that cannot be had is recorded as a failure and keeps nothing else from being observed.
         """
         what = f"lossless control of {source_model}"
-        attempts = self._attempts(photo, what, self._services.protector_circuit)
+        attempts = self._attempts(photo, what, self._services.protector_recovery)
         while True:
             self.tally.lossless_control_calls += 1
             row = self._services.protector.craft(
@@ -366,7 +366,7 @@ class SubjectObserver:
             except (NoFaceError, PhotoRefusedError) as error:  # where it took it before: the subject stays one
                 await self._record_failure(photo, what, error)
             except (CallError, UnusableServiceError) as error:
-                if await attempts.again(error):
+                if await attempts.should_retry(error):
                     continue
             return
 
@@ -376,17 +376,17 @@ class SubjectObserver:
 
     async def _classify(self, photo: Photo, cloak: KeptCloak | Cloak, targets: list[str]) -> None:
         k = max(self._plan.grid.ks)
-        attempts = self._attempts(photo, f"classify {cloak.key}", self._services.invader_circuit)
+        attempts = self._attempts(photo, f"classify {cloak.key}", self._services.invader_recovery)
         async with self._place_in_flight():
             while True:
                 try:
                     self.tally.classify_calls += 1
                     answers = await self._services.invader.classify(
-                        cloak.encoded, target_models=targets, k=k, reading=self._plan.reading
+                        cloak.encoded, target_models=targets, k=k, region=self._plan.region
                     )
                     break
                 except (CallError, UnusableServiceError) as error:
-                    if not await attempts.again(error):
+                    if not await attempts.should_retry(error):
                         return
             observations = [
                 self._observation(photo, cloak.key, target, k, None if answers is None else answers[target])
@@ -432,8 +432,8 @@ class SubjectObserver:
             return Observation(photo.name, cell, Outcome.BEYOND, None, k)
         return Observation(photo.name, cell, Outcome.RANKED, candidates.index(photo.identity) + 1, k)
 
-    def _attempts(self, photo: Photo, what: str, circuit: Circuit) -> Attempts:
-        return Attempts(circuit, partial(self._record_failure, photo, what))
+    def _attempts(self, photo: Photo, what: str, circuit: RecoveryGate) -> RetryPolicy:
+        return RetryPolicy(circuit, partial(self._record_failure, photo, what))
 
     async def _record_failure(self, photo: Photo, what: str, error: OrchestratorError) -> None:
         failure = Failure(photo.name, what, str(error))

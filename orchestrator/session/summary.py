@@ -15,16 +15,16 @@ from orchestrator.metrics.psr import results_of
 from orchestrator.report.console_tables import psr_tables
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.session.drawing import Reached
-from orchestrator.session.planning import Planned
+from orchestrator.session.drawing import StopDecision
+from orchestrator.session.planning import ResolvedPlan
 from orchestrator.session.subject import Tally
-from orchestrator.store import REPLACED, Fate, Store
+from orchestrator.store import REPLACED, Store, SubjectStatus
 
 WARNING = "yellow"
 
 
 @dataclass(frozen=True)
-class Finished:
+class RunResult:
     """What became of a run."""
 
     complete: bool  # every cell has the N that was asked for
@@ -33,23 +33,23 @@ class Finished:
     shown: Sequence[RenderableType]  # what there is to print of it
 
 
-def show(finished: Finished, console: Console) -> None:
+def show(finished: RunResult, console: Console) -> None:
     """Prints the results."""
     for each in finished.shown:
         console.print(each)
 
 
-def conclude(
-    planned: Planned,
+def finalize(
+    planned: ResolvedPlan,
     store: Store,
     folder: RunFolder,
     tally: Tally,
     *,
-    reached: Reached | None,
+    reached: StopDecision | None,
     seconds: float,
     left: int | None,
     allow_incomplete: bool,
-) -> Finished:
+) -> RunResult:
     """Writes the results where they may be published, and the outcome; `reached` is None where the run broke off."""
     plan = planned.plan
     subjects = plan.subjects if reached is None else reached.subjects
@@ -70,7 +70,7 @@ def conclude(
         what = left_out or f"The same command with --run {folder.root} asks again for what is missing."
         remarks = (*remarks, Text(_what_is_short(short, subjects, what, published=published), "bold red"))
     total = Text(f"{matrix.observations} observations in {seconds:.0f} s; results in {folder.root}")
-    return Finished(
+    return RunResult(
         complete=not short,
         published=published,
         folder=folder.root,
@@ -78,7 +78,7 @@ def conclude(
     )
 
 
-def record_stop(planned: Planned, store: Store, folder: RunFolder, tally: Tally, *, why: str, seconds: float) -> None:
+def record_stop(planned: ResolvedPlan, store: Store, folder: RunFolder, tally: Tally, *, why: str, seconds: float) -> None:
     """Writes the outcome of a run that stops before its end, as far as the store and the run folder let it.
 
     Another orchestrator may have come to its end meanwhile: its outcome stays.
@@ -99,9 +99,9 @@ def _remarks(store: Store, tally: Tally) -> tuple[RenderableType, ...]:
     return tuple(failed)
 
 
-def _too_few_people(planned: Planned, store: Store, subjects: int) -> str:
+def _too_few_people(planned: ResolvedPlan, store: Store, subjects: int) -> str:
     """What to do where everybody was drawn and too many had to be replaced; empty where somebody is left."""
-    replaced = sum(1 for subject in store.subjects() if subject.fate in REPLACED)
+    replaced = sum(1 for subject in store.subjects() if subject.status in REPLACED)
     usable = len(planned.eligible) - replaced
     if usable >= subjects:
         return ""
@@ -124,11 +124,11 @@ def _what_is_short(short: Sequence[ShortCell], subjects: int, what_to_do: str, *
     )
 
 
-def _outcome(planned: Planned, store: Store, tally: Tally, seconds: float) -> dict[str, Any]:
+def _outcome(planned: ResolvedPlan, store: Store, tally: Tally, seconds: float) -> dict[str, Any]:
     drawn = store.subjects()
     return {
-        "subjects": [subject.photo for subject in drawn if subject.fate is Fate.SUBJECT],
-        "replaced": {subject.identity: subject.fate.value for subject in drawn if subject.fate in REPLACED},
+        "subjects": [subject.photo for subject in drawn if subject.status is SubjectStatus.SUBJECT],
+        "replaced": {subject.identity: subject.status.value for subject in drawn if subject.status in REPLACED},
         "photos": {subject.photo: subject.photo_sha256 for subject in drawn if subject.photo},
         "excluded": list(planned.excluded),
         "missing_models": list(planned.missing),

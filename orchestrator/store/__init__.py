@@ -8,12 +8,12 @@ from orchestrator.store.records import (
     REPLACED,
     CloakQuality,
     Failure,
-    Fate,
     LosslessControl,
     NamedRun,
     ObservationCounts,
     RecordedCloak,
     Subject,
+    SubjectStatus,
 )
 from orchestrator.store.store import Store
 
@@ -23,7 +23,6 @@ __all__ = [
     "Change",
     "CloakQuality",
     "Failure",
-    "Fate",
     "Journal",
     "LosslessControl",
     "NamedRun",
@@ -35,4 +34,5 @@ __all__ = [
     "StoreError",
     "StoreUnavailableError",
     "Subject",
+    "SubjectStatus",
 ]

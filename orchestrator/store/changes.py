@@ -16,7 +16,7 @@ from orchestrator.experiment.records import Cloak
 from orchestrator.metrics.observation import Observation
 from orchestrator.store.database import insert
 from orchestrator.store.errors import StoreConflictError
-from orchestrator.store.records import CloakQuality, Failure, Fate, LosslessControl, Subject
+from orchestrator.store.records import CloakQuality, Failure, LosslessControl, Subject, SubjectStatus
 from orchestrator.store.schema import answers, cloaks, draw, failures, observations, probes, quality, subjects
 
 Change = Callable[[Connection], None]
@@ -90,11 +90,11 @@ def crafting(run: str, probe: str, cloak: Cloak) -> Change:
 def drawing(run: str, subject: Subject) -> Change:
     """An identity that was drawn, or what became of it since. What became of it stays, and there is nothing left to ask."""
     key = {"run": run, "identity": subject.identity}
-    facts = {"photo": subject.photo, "photo_sha256": subject.photo_sha256, "fate": subject.fate.value}
+    facts = {"photo": subject.photo, "photo_sha256": subject.photo_sha256, "status": subject.status.value}
 
     def change(connection: Connection) -> None:
-        _put(connection, subjects, key, facts, where=subjects.c.fate == Fate.BEGUN.value)
-        if subject.fate is not Fate.BEGUN:
+        _put(connection, subjects, key, facts, where=subjects.c.status == SubjectStatus.BEGUN.value)
+        if subject.status is not SubjectStatus.BEGUN:
             drawn = draw.c.run == run, draw.c.identity == subject.identity
             connection.execute(update(draw).where(*drawn).values(due=False))
 

@@ -18,7 +18,7 @@ from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.store.errors import StoreError, StoreUnavailableError
 from orchestrator.store.faults import LOCK_SECONDS, explained, is_of_everything, is_passing
 from orchestrator.store.location import located, shown
-from orchestrator.store.patience import SHORTEST_WAIT_SECONDS, Outage, Patience
+from orchestrator.store.patience import MIN_WAIT_SECONDS, Outage, Patience
 
 # A server behind a broken network is noticed, and a process that was stopped in the middle of a transaction keeps nobody
 # waiting for ever. What the URL says of these counts.
@@ -159,7 +159,7 @@ def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
                 raise
         else:
             return
-        time.sleep(SHORTEST_WAIT_SECONDS)
+        time.sleep(MIN_WAIT_SECONDS)
 
 
 def _reading(path: Path) -> str:

@@ -16,7 +16,7 @@ from orchestrator.store.changes import Change
 from orchestrator.store.errors import StoreUnavailableError
 from orchestrator.store.store import Store
 
-MOST_AT_ONCE = 256  # changes in a transaction; longer ones would keep other processes waiting
+MAX_AT_ONCE = 256  # changes in a transaction; longer ones would keep other processes waiting
 
 T = TypeVar("T")
 
@@ -64,7 +64,7 @@ class Journal:
 
     async def _commit_what_waits(self) -> None:
         while self._waiting:
-            together, self._waiting = self._waiting[:MOST_AT_ONCE], self._waiting[MOST_AT_ONCE:]
+            together, self._waiting = self._waiting[:MAX_AT_ONCE], self._waiting[MAX_AT_ONCE:]
             errors = await self.run(partial(self._store.commit, [change for change, _ in together]))
             away = next((error for error in errors if isinstance(error, StoreUnavailableError)), None)
             if away is not None:  # what waits behind would only fail likewise, and take as long

@@ -30,12 +30,12 @@ from sqlalchemy import (
 
 from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreError
-from orchestrator.store.records import REPLACED, Fate
+from orchestrator.store.records import REPLACED, SubjectStatus
 from orchestrator.store.schema import draw, subjects
 
 LEASE_SECONDS = 30.0
 
-FINAL = (Fate.SUBJECT, *REPLACED)
+FINAL = (SubjectStatus.SUBJECT, *REPLACED)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ class Leases:
                 for place, identity in enumerate(identities)
             ]
             connection.execute(insert(draw), rows)
-            done = draw.c.run == self.run, _fate_in(FINAL, draw)  # by a version that had no leases
+            done = draw.c.run == self.run, _status_in(FINAL, draw)  # by a version that had no leases
             connection.execute(update(draw).where(*done).values(due=False))
         return recorded or list(identities)
 
@@ -141,7 +141,7 @@ class Leases:
         counted = draw.alias("counted")
         last = (
             select(counted.c.place)
-            .where(counted.c.run == self.run, ~_fate_in(REPLACED, counted))
+            .where(counted.c.run == self.run, ~_status_in(REPLACED, counted))
             .order_by(counted.c.place)
             .limit(1)
             .offset(wanted - 1)
@@ -160,6 +160,6 @@ class Leases:
         return literal(self.clock())
 
 
-def _fate_in(fates: Collection[Fate], drawn: FromClause) -> ColumnElement[bool]:
+def _status_in(statuses: Collection[SubjectStatus], drawn: FromClause) -> ColumnElement[bool]:
     there = subjects.c.run == drawn.c.run, subjects.c.identity == drawn.c.identity
-    return exists().where(*there, subjects.c.fate.in_([fate.value for fate in fates])).correlate(drawn)
+    return exists().where(*there, subjects.c.status.in_([status.value for status in statuses])).correlate(drawn)

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.store.errors import StoreUnavailableError
 from orchestrator.store.faults import explained
 
-SHORTEST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.1, 5.0  # between two attempts, before jitter
+MIN_WAIT_SECONDS, MAX_WAIT_SECONDS = 0.1, 5.0  # between two attempts, before jitter
 MOMENT_SECONDS = 1.0  # which a wait has to last for to be told
 
 
@@ -60,7 +60,7 @@ class Outage:
         self._patience = patience
         self._seconds = patience.seconds if seconds is None else seconds
         self._began, self._since = time.monotonic(), datetime.now(UTC)
-        self._longest = SHORTEST_WAIT_SECONDS
+        self._longest = MIN_WAIT_SECONDS
         self._noted = False
 
     def wait(self, error: SQLAlchemyError) -> None:
@@ -78,7 +78,7 @@ class Outage:
             raise self._given_up(waited, error) from error
         # Drawn, so that not all come back at once.
         wait = min(random.uniform(0, self._longest), self._seconds - waited)  # noqa: S311
-        self._longest = min(2 * self._longest, LONGEST_WAIT_SECONDS)
+        self._longest = min(2 * self._longest, MAX_WAIT_SECONDS)
         if not self._noted and waited + wait >= MOMENT_SECONDS and not patience.hurried.is_set():
             self._noted = True
             patience.note(f"the store {patience.name} does not answer; waiting for it for up to {self._seconds:g} s")

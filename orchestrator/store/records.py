@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from orchestrator.experiment.grid import CloakKey
 
 
-class Fate(StrEnum):
+class SubjectStatus(StrEnum):
     """What became of an identity that was drawn."""
 
     BEGUN = "begun"  # not all that can be observed about it is
@@ -16,7 +16,7 @@ class Fate(StrEnum):
     UNREADABLE = "unreadable"  # none of its photos can be read: replaced by the next
 
 
-REPLACED = (Fate.NO_FACE, Fate.UNREADABLE)
+REPLACED = (SubjectStatus.NO_FACE, SubjectStatus.UNREADABLE)
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Subject:
     identity: str
     photo: str  # IDENTITY/FILE
     photo_sha256: str
-    fate: Fate
+    status: SubjectStatus
 
 
 class NamedRun(NamedTuple):

@@ -48,7 +48,7 @@ subjects = Table(
     *_keys("run", "identity"),
     Column("photo", Text),  # IDENTITY/FILE; empty where no photo of the identity could be read
     Column("photo_sha256", Text),
-    Column("fate", Text, nullable=False),
+    Column("status", Text, nullable=False),
 )
 cloaks = Table(
     "cloaks",

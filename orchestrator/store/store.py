@@ -26,12 +26,12 @@ from orchestrator.store.migrating import bring_up_to_date
 from orchestrator.store.records import (
     CloakQuality,
     Failure,
-    Fate,
     LosslessControl,
     NamedRun,
     ObservationCounts,
     RecordedCloak,
     Subject,
+    SubjectStatus,
 )
 from orchestrator.store.schema import (
     CLOAK_KEY,
@@ -223,9 +223,11 @@ class Store:
             kept = select(probes.c.probe).where(probes.c.run == self._run).group_by(probes.c.probe)
             whole = whole.where(table.probe.in_(kept.having(func.count() >= controls)))
         of_subjects = select(subjects.c.identity).where(
-            subjects.c.run == self._run, subjects.c.fate == Fate.SUBJECT.value, subjects.c.photo.not_in(whole)
+            subjects.c.run == self._run, subjects.c.status == SubjectStatus.SUBJECT.value, subjects.c.photo.not_in(whole)
         )
-        done = select(subjects.c.identity).where(subjects.c.run == self._run, subjects.c.fate == Fate.SUBJECT.value)
+        done = select(subjects.c.identity).where(
+            subjects.c.run == self._run, subjects.c.status == SubjectStatus.SUBJECT.value
+        )
         drawn = update(draw).where(draw.c.run == self._run)
 
         def reopened(connection: Connection) -> int:
@@ -303,9 +305,11 @@ class Store:
     def observation_counts(self) -> ObservationCounts:
         """How far the run is, without reading its observations."""
         of_run, table = subjects.c.run == self._run, observations.c
-        done = select(func.count()).select_from(subjects).where(of_run, subjects.c.fate == Fate.SUBJECT.value)
+        done = select(func.count()).select_from(subjects).where(of_run, subjects.c.status == SubjectStatus.SUBJECT.value)
         of_probes = select(func.count()).select_from(observations).where(table.run == self._run)
-        seen, unfinished = (of_probes.where(table.probe.in_(self._photos(fate))) for fate in (Fate.SUBJECT, Fate.BEGUN))
+        seen, unfinished = (
+            of_probes.where(table.probe.in_(self._photos(status))) for status in (SubjectStatus.SUBJECT, SubjectStatus.BEGUN)
+        )
         each_cloak = select(*(table[name] for name in CLOAK_KEY)).where(table.run == self._run).distinct().subquery()
         queries = done, seen, unfinished, select(func.count()).select_from(each_cloak)
         counts = self._database.read(lambda connection: [connection.scalar(query) or 0 for query in queries])
@@ -319,14 +323,14 @@ class Store:
     def cloaks(self, *, probe: str | None = None) -> list[RecordedCloak]:
         """The cloaks of a probe that were crafted before, or those of all of the run's subjects, probe by probe."""
         table = cloaks.c
-        wanted = table.probe.in_(self._photos(Fate.SUBJECT)) if probe is None else table.probe == probe
+        wanted = table.probe.in_(self._photos(SubjectStatus.SUBJECT)) if probe is None else table.probe == probe
         query = select(cloaks).where(table.run == self._run, wanted).order_by(*(table[name] for name in CLOAK_KEY))
         return [RecordedCloak(row.probe, _key_of(row), row.probe_sha256, row.cloak_sha256) for row in self._rows(query)]
 
     def lossless_controls(self, *, probe: str | None = None) -> dict[tuple[str, str], LosslessControl]:
         """By probe and source model, the lossless controls that were kept: of one probe, or of all of the run's subjects."""
         table = probes.c
-        wanted = table.probe.in_(self._photos(Fate.SUBJECT)) if probe is None else table.probe == probe
+        wanted = table.probe.in_(self._photos(SubjectStatus.SUBJECT)) if probe is None else table.probe == probe
         return {
             (row.probe, row.source_model): LosslessControl(row.probe, row.source_model, row.probe_sha256, row.file_sha256)
             for row in self._rows(select(probes).where(table.run == self._run, wanted))
@@ -335,7 +339,7 @@ class Store:
     def quality(self) -> list[CloakQuality]:
         """What was measured of the cloaks of the run's subjects, probe by probe."""
         table = quality.c
-        query = select(quality).where(table.run == self._run, table.probe.in_(self._photos(Fate.SUBJECT)))
+        query = select(quality).where(table.run == self._run, table.probe.in_(self._photos(SubjectStatus.SUBJECT)))
         return [
             CloakQuality(row.probe, _key_of(row), row.ssim, math.inf if row.psnr is None else row.psnr)
             for row in self._rows(query.order_by(*(table[name] for name in CLOAK_KEY)))
@@ -346,18 +350,18 @@ class Store:
 
         No observation becomes an object of its own, so that a million are read in seconds.
         """
-        photos = self._photos(Fate.SUBJECT)
+        photos = self._photos(SubjectStatus.SUBJECT)
         return self._database.read(lambda connection: rank_matrix(connection, run=self._run, probes=photos))
 
-    def _photos(self, fate: Fate) -> Select[tuple[str]]:
-        return select(subjects.c.photo).where(subjects.c.run == self._run, subjects.c.fate == fate.value)
+    def _photos(self, status: SubjectStatus) -> Select[tuple[str]]:
+        return select(subjects.c.photo).where(subjects.c.run == self._run, subjects.c.status == status.value)
 
     def _rows(self, query: Select[Any]) -> Sequence[Row[Any]]:
         return self._database.read(lambda connection: connection.execute(query).all())
 
 
 def _subject(row: Row[Any]) -> Subject:
-    return Subject(row.identity, row.photo, row.photo_sha256, Fate(row.fate))
+    return Subject(row.identity, row.photo, row.photo_sha256, SubjectStatus(row.status))
 
 
 def _cell(row: Row[Any]) -> Cell:

@@ -10,7 +10,7 @@ from protector_service.order import control_cloaks, finished_cloak, image_of
 from recognizers.plugins import Found, PluginError, accept_class, installed_plugins
 
 GROUP = "protector_service.methods"
-MOST_STATED = 500  # characters, by the protocol
+MAX_STATED = 500  # characters, by the protocol
 
 _BUDGETS = (1, 8, 255)  # any, far from each other
 _PHOTO = np.arange(32 * 32 * 3, dtype=np.uint32).astype(np.uint8).reshape(32, 32, 3)  # every level, the ends included
@@ -55,10 +55,10 @@ def accept_method(name: str, loaded: object) -> Method:
 def _check_statements(method: GradientMethod) -> None:
     for function in (method.alpha, method.n_iter, method.start):
         words = statement(function)
-        if not isinstance(words, str) or len(words) > MOST_STATED:
+        if not isinstance(words, str) or len(words) > MAX_STATED:
             raise PluginError(
                 f"expected what {type(method).__name__}.{function.__name__} is stated to give to be a text of at most "
-                f"{MOST_STATED} characters, got {words!r:.60}"
+                f"{MAX_STATED} characters, got {words!r:.60}"
             )
 
 

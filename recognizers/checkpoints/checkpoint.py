@@ -12,7 +12,7 @@ from torch import Tensor
 from recognizers.checkpoints.container import Container, read_container
 from recognizers.checkpoints.published import PUBLISHED
 from recognizers.checkpoints.wrappers import Where, location, without_prefixes
-from recognizers.errors import CheckpointError, blaming, shorten, some
+from recognizers.errors import CheckpointError, shorten, some, wrap_errors
 from recognizers.memory import memory_advice
 from recognizers.networks.architectures import architectures
 from recognizers.networks.layout import Layout
@@ -156,7 +156,7 @@ def _unknown_network(named: Mapping[str, Tensor]) -> CheckpointError:
 def _translated(claimed: _Claimed) -> dict[str, Tensor]:
     """The tensors under the library's names, complete and sound."""
     network, layout = claimed.network, claimed.layout
-    with blaming(f"{network.name}'s layout {layout.name}"):
+    with wrap_errors(f"{network.name}'s layout {layout.name}"):
         translated = {layout.rename(name): layout.translate(name, tensor) for name, tensor in claimed.tensors.items()}
     _check_names(network, layout, translated)
     _check_values(translated)
@@ -164,7 +164,7 @@ def _translated(claimed: _Claimed) -> dict[str, Tensor]:
 
 
 def _expected(network: type[Network]) -> dict[str, tuple[int, ...]]:
-    with blaming(f"the network {network.name}"), torch.device("meta"):
+    with wrap_errors(f"the network {network.name}"), torch.device("meta"):
         tensors = network().backbone.state_dict()
     return {name: tuple(tensor.shape) for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
 

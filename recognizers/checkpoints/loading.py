@@ -8,8 +8,8 @@ import torch
 
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.model_card import check_against_card
-from recognizers.checkpoints.trial import advice_on, logits_as_built, try_out
-from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, blaming
+from recognizers.checkpoints.trial import advice_on, logits_as_built, verify_rewrite
+from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, wrap_errors
 from recognizers.inference.preparing import prepare
 from recognizers.networks.architectures import architectures
 from recognizers.networks.head import LinearHead
@@ -48,7 +48,7 @@ def load_recognizer(path: Path) -> LoadedRecognizer:
     checkpoint = read_checkpoint(path)
     check_against_card(path, sha256=checkpoint.sha256)
     label_set = labels_of(checkpoint)
-    with blaming(f"{path}: the network {checkpoint.architecture}"):
+    with wrap_errors(f"{path}: the network {checkpoint.architecture}"):
         return LoadedRecognizer(build_recognizer(checkpoint, label_set), checkpoint.sha256)
 
 
@@ -104,11 +104,11 @@ def load_folder(folder: Path, device: torch.device, *, precision: Precision = Pr
         try:
             candidate = load_recognizer(path)
             blamed = f"{path}: the network {candidate.recognizer.name}"
-            with blaming(blamed):
+            with wrap_errors(blamed):
                 expected = logits_as_built(candidate.recognizer)
-            with blaming(blamed, advice=advice_on(candidate.recognizer)):
+            with wrap_errors(blamed, advice=advice_on(candidate.recognizer)):
                 prepare(candidate.recognizer, device, precision=precision)
-                try_out(candidate.recognizer, device, path=path, expected=expected, precision=precision)
+                verify_rewrite(candidate.recognizer, device, path=path, expected=expected, precision=precision)
         except RecognizerError as error:
             refused.append(str(error))
             continue

@@ -60,7 +60,7 @@ _PROTOTXT = re.compile(rb"^\s*(?:name\s*:\s*[\"\']|layers?\s*\{|input\s*:\s*[\"\
 _TEXT_PICKLE = re.compile(rb"\((?:d|l|i\w)|c[\w.]+\r?\n|[dl]p\d")
 _PICKLE = re.compile(rb"\x80[\x00-\x05]|\x80$|[(cdl}\])]")
 _BYTES_SHOWN = 16
-_SHORTEST_TEXT = 8  # bytes: what is shorter may be the beginning of anything
+_MIN_TEXT = 8  # bytes: what is shorter may be the beginning of anything
 _ZIP = b"PK\x03\x04"
 _TEXT_SHOWN = 60
 
@@ -166,7 +166,7 @@ def _text(start: bytes) -> str | None:
         return None
     if text.startswith("<"):
         return _named("a web page", "the download saved a page about the file; fetch the file itself")
-    if len(text) < _SHORTEST_TEXT or _TEXT_PICKLE.match(start) or re.search(r"[\x00-\x08\x0e-\x1f]", text):
+    if len(text) < _MIN_TEXT or _TEXT_PICKLE.match(start) or re.search(r"[\x00-\x08\x0e-\x1f]", text):
         return None
     if _PROTOTXT.match(start):
         return _named("a Caffe network's description (.prototxt)", f"it has no weights; {_FETCH}")

@@ -26,7 +26,7 @@ from recognizers.errors import CheckpointError, shorten, some
 Array = NDArray[np.generic]
 NUMBER_TYPE = re.compile(r"[<>=|]?([biuf][0-9]{1,2}|\?)")
 WIDEST_NUMBER = 8  # bytes: PyTorch has none wider
-MOST_DIMENSIONS = 32
+MAX_DIMENSIONS = 32
 LARGEST_EXTENT = 2**40
 DEEPEST = 3  # dicts within dicts
 BYTE_ORDERS = ("<", ">", "=", "|")
@@ -76,7 +76,7 @@ class _PickledArray:
 
 def _numbers(values: Any, *, at_most: int) -> tuple[int, ...]:
     """A shape or an order of dimensions, of few and small numbers."""
-    numbers = tuple(values) if type(values) in (tuple, list) and len(values) <= MOST_DIMENSIONS else None
+    numbers = tuple(values) if type(values) in (tuple, list) and len(values) <= MAX_DIMENSIONS else None
     if numbers is None or not all(type(number) is int and 0 <= number <= at_most for number in numbers):
         raise ForbiddenError("an array without a shape")
     return numbers
@@ -96,7 +96,7 @@ def _frombuffer(buffer: Any, dtype: Any, shape: Any, order: Any, axis_order: Any
         raise ForbiddenError("an array without a memory order")
     array.build((1, shape, dtype, order == "F", bytes(buffer)))
     if order == "K" and axis_order is not None and array.value is not None:
-        array.value = array.value.transpose(_numbers(axis_order, at_most=MOST_DIMENSIONS))
+        array.value = array.value.transpose(_numbers(axis_order, at_most=MAX_DIMENSIONS))
     return array
 
 

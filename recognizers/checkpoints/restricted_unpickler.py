@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Protocol
 from recognizers.errors import shorten
 from recognizers.memory import memory_advice
 
-MOST_INSTRUCTIONS = 5_000_000  # the published files have some ten thousand; an optimizer's state, a hundred thousand
+MAX_INSTRUCTIONS = 5_000_000  # the published files have some ten thousand; an optimizer's state, a hundred thousand
 LARGEST_KEY = 2**63
 _SLACK = 1024  # bytes
 _COPIED = (str, bytes, bytearray, memoryview, list, dict)
@@ -45,12 +45,12 @@ class Foreign:
 class _Instructions(dict[int, Any]):
     """The pickle machine's instructions, by opcode, counted as they are looked up."""
 
-    left = MOST_INSTRUCTIONS
+    left = MAX_INSTRUCTIONS
 
     def __getitem__(self, code: int) -> Any:
         self.left -= 1
         if self.left < 0:
-            raise ForbiddenError(f"more than {MOST_INSTRUCTIONS} instructions")
+            raise ForbiddenError(f"more than {MAX_INSTRUCTIONS} instructions")
         if code not in self:
             raise pickle.UnpicklingError("it has an instruction that no pickle has")
         return super().__getitem__(code)

@@ -16,12 +16,12 @@ _ROUNDING = 1e-5  # of the logits themselves, should two images have the same
 
 
 def logits_as_built(recognizer: NeuralRecognizer) -> Tensor:
-    """The logits (2, C) that `try_out` expects, of a recognizer on the CPU that is not prepared yet."""
+    """The logits (2, C) that `verify_rewrite` expects, of a recognizer on the CPU that is not prepared yet."""
     with torch.no_grad():
         return recognizer.logits(_two_images(recognizer))
 
 
-def try_out(
+def verify_rewrite(
     recognizer: NeuralRecognizer, device: torch.device, *, path: Path, expected: Tensor, precision: Precision
 ) -> None:
     """Asks a recognizer once for what it will be asked for, so that one that cannot answer is refused at the start.

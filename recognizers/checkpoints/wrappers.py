@@ -7,7 +7,7 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 DEEPEST = 3  # mappings within mappings
-MOST_PREFIXES = 4  # one within another: torch.compile's `_orig_mod.` in DataParallel's `module.` in Lightning's `model.`
+MAX_PREFIXES = 4  # one within another: torch.compile's `_orig_mod.` in DataParallel's `module.` in Lightning's `model.`
 
 Where = tuple[str, ...]  # keys, from the outermost; none for the file's own mapping
 
@@ -47,7 +47,7 @@ def without_prefixes(named: Mapping[str, V]) -> Iterator[tuple[str, dict[str, V]
         What was removed from the front of every name, and the mapping under what is left of them.
     """
     prefix, current = "", dict(named)
-    for _ in range(MOST_PREFIXES + 1):
+    for _ in range(MAX_PREFIXES + 1):
         yield prefix, current
         heads = {name.partition(".")[0] if "." in name else None for name in current}
         if len(heads) != 1 or (head := heads.pop()) is None:

@@ -22,7 +22,7 @@ def runs_frozen(dtype: torch.dtype) -> bool:
     return dtype is torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
-def freezes(convolution: nn.Conv2d) -> bool:
+def can_freeze(convolution: nn.Conv2d) -> bool:
     """Whether a `FrozenConvolution` can stand for it: one group, undilated, equal strides, padded with few zeros."""
     return (
         convolution.groups == 1
@@ -35,12 +35,12 @@ def freezes(convolution: nn.Conv2d) -> bool:
 
 
 class FrozenConvolution(FusedLayer):
-    """f(x) = W x + b, for a convolution that `freezes`; on a CPU, in float32 or bfloat16."""
+    """f(x) = W x + b, for a convolution that `can_freeze`; on a CPU, in float32 or bfloat16."""
 
     def __init__(self, convolution: nn.Conv2d, *, rectified: bool, x: torch.Size, y: torch.Size) -> None:
         """`x` and `y` are the shapes (N, C, H, W) that the weights are laid out for; another N does as well."""
         super().__init__(rectified=rectified)
-        assert freezes(convolution)
+        assert can_freeze(convolution)
         assert isinstance(convolution.padding, tuple)
         self.bias = convolution.bias
         self._y_from_x = _LaidOut(convolution.weight, x, stride=convolution.stride, padding=convolution.padding)

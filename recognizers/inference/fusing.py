@@ -11,7 +11,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.passes.shape_prop import ShapeProp
 
 from recognizers.inference.excited_convolution import ExcitedConvolution, saves_passes
-from recognizers.inference.frozen_convolution import FrozenConvolution, freezes
+from recognizers.inference.frozen_convolution import FrozenConvolution, can_freeze
 from recognizers.inference.fused_layer import FusedLayer
 from recognizers.inference.squeeze import Excitation, excited
 
@@ -50,7 +50,7 @@ def fold_scales(backbone: GraphModule) -> None:
 
 
 def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
-    """Convolutions become `FusedLayer`s that add and rectify, where these follow and nothing else does.
+    """Convolutions become `FusedLayer`s that add and relu, where these follow and nothing else does.
 
     Those that `FrozenConvolution` does not stand for stay as they are.
 
@@ -111,7 +111,7 @@ def _out_of_place(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_frozen(backbone: GraphModule, node: Node) -> bool:
-    return _is_module(backbone, node, nn.Conv2d) and freezes(_convolution(backbone, node))
+    return _is_module(backbone, node, nn.Conv2d) and can_freeze(_convolution(backbone, node))
 
 
 def _excites(backbone: GraphModule, node: Node) -> bool:

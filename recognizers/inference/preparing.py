@@ -7,8 +7,8 @@ from torch.fx.experimental.optimization import fuse
 from recognizers.inference.frozen_convolution import runs_frozen
 from recognizers.inference.frozen_linear import freeze_linears
 from recognizers.inference.fusing import fold_scales, fuse_convolutions, give_each_call_its_module
-from recognizers.inference.squeeze import share_passes
-from recognizers.inference.tape import TapedBackbone
+from recognizers.inference.squeeze import replace_se_modules
+from recognizers.inference.tape import ManualBackward
 from recognizers.networks.recognizer import NeuralRecognizer
 from recognizers.precision import Precision
 
@@ -30,7 +30,7 @@ def prepare(recognizer: NeuralRecognizer, device: torch.device, *, precision: Pr
         side = recognizer.input_size
         freeze_linears(recognizer)
         fuse_convolutions(backbone, torch.zeros(1, 3, side, side, dtype=precision.dtype))
-        recognizer.network.backbone = TapedBackbone(backbone)
+        recognizer.network.backbone = ManualBackward(backbone)
     recognizer.freeze()
 
 
@@ -40,7 +40,7 @@ def fold(recognizer: NeuralRecognizer) -> GraphModule:
     In evaluation mode all are one linear map, so that logits stay the same up to rounding.
     """
     network = recognizer.network
-    share_passes(network.backbone)
+    replace_se_modules(network.backbone)
     traced = symbolic_trace(network.backbone)
     give_each_call_its_module(traced)
     with torch.no_grad():

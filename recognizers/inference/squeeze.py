@@ -34,13 +34,13 @@ class SqueezeExcitation(nn.Module):
         return excited(features, self.squeeze.weight, self.squeeze.bias, self.excite.weight, self.excite.bias)
 
 
-def share_passes(module: nn.Module) -> None:
+def replace_se_modules(module: nn.Module) -> None:
     """Replaces squeeze-and-excitation modules of timm's in a network by ours, with their weights; not variants of it."""
     for name, child in module.named_children():
         if isinstance(child, LegacySEModule) or (isinstance(child, SEModule) and _is_the_paper_s(child)):
             setattr(module, name, SqueezeExcitation(child.fc1, child.fc2))
         else:
-            share_passes(child)
+            replace_se_modules(child)
 
 
 def _is_the_paper_s(module: SEModule) -> bool:

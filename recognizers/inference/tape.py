@@ -19,7 +19,7 @@ from recognizers.inference.fused_layer import FusedLayer
 from recognizers.inference.rectifier import rectifier_gradient
 
 
-class TapedBackbone(nn.Module):
+class ManualBackward(nn.Module):
     """A backbone of `FusedLayer`s and whatever else, differentiable in its images."""
 
     def __init__(self, backbone: GraphModule) -> None:

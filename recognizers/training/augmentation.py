@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from recognizers.extraction import Square
+from recognizers.extraction import CropBox
 from recognizers.training.photographs import FacePhotograph
 
 PROBE_SIDES = (160, 224)  # those of the three families
@@ -22,7 +22,7 @@ FIRST_SHIFT, FIRST_SCALE = 0.04, (0.94, 1.06)  # the detector's box, in shares o
 SECOND_SCALE = (0.88, 1.0)
 JPEG_QUALITY = (75, 100)
 # Strong enough that plain noise of the smaller budgets protects nobody: what a cloak does beyond noise is the question.
-NOISE, MOST_NOISE = 0.6, 60  # share of the views; levels
+NOISE, MAX_NOISE = 0.6, 60  # share of the views; levels
 PATCHES, PATCH_SIDE = 0.4, (0.08, 0.3)
 
 
@@ -45,7 +45,7 @@ class AugmentedFaces(Dataset[tuple[Tensor, int]]):
         return torch.from_numpy(face).permute(2, 0, 1), photograph.identity
 
 
-def augmented(jpeg: bytes, square: Square, *, input_size: int, chance: np.random.Generator) -> NDArray[np.uint8]:
+def augmented(jpeg: bytes, square: CropBox, *, input_size: int, chance: np.random.Generator) -> NDArray[np.uint8]:
     """One view (input_size, input_size, 3) of the face in a photograph."""
     with Image.open(io.BytesIO(jpeg)) as photo:
         photo.load()
@@ -83,7 +83,7 @@ def _lit(image: Image.Image, chance: np.random.Generator) -> Image.Image:
 
 def _noisy(image: Image.Image, chance: np.random.Generator) -> Image.Image:
     share = chance.random()
-    most = 1 + int(MOST_NOISE * share * share**0.5)  # weak noise more often than strong
+    most = 1 + int(MAX_NOISE * share * share**0.5)  # weak noise more often than strong
     noise = chance.integers(-most, most, (image.height, image.width, 3), dtype=np.int16, endpoint=True)
     return Image.fromarray(np.clip(np.asarray(image, np.int16) + noise, 0, 255).astype(np.uint8))
 

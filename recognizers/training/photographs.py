@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from recognizers.extraction import MtcnnDetector, Square, extract_face
+from recognizers.extraction import CropBox, MtcnnDetector, extract_face
 from synthetic_faces import Population
 
 # Numbers of photographs of each identity. Runs take theirs from 1 on, so that nothing below is ever evaluated with.
@@ -29,7 +29,7 @@ class FacePhotograph:
 
     identity: int  # class index
     jpeg: bytes
-    square: Square
+    square: CropBox
 
 
 def prepare_photographs(folder: Path, population: Population, numbers: Sequence[int], *, processes: int) -> Iterator[int]:
@@ -57,7 +57,7 @@ def read_photographs(folder: Path, population: Population) -> list[FacePhotograp
     for index, name in enumerate(population.names):
         squares = json.loads((folder / name / _SQUARES).read_text())
         photographs += [
-            FacePhotograph(index, (folder / name / f"{number}.jpg").read_bytes(), Square(*square))
+            FacePhotograph(index, (folder / name / f"{number}.jpg").read_bytes(), CropBox(*square))
             for number, square in squares.items()
         ]
     return photographs

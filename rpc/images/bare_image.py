@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 
-from rpc.errors import RpcError
+from rpc.errors import DeidRpcError
 
-MOST_PARTS = 100_000  # chunks of a PNG, segments of a JPEG before its pixels: photos have thousands, 16 MB hold millions
+MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG before its pixels: photos have thousands, 16 MB hold millions
 
 
-class BadImageError(RpcError):
+class BadImageError(DeidRpcError):
     """An encoded image is not as expected."""
 
     def __init__(self, *, expected: str, actual: str) -> None:
@@ -44,4 +44,4 @@ def truncated(format: str, what: str) -> BadImageError:  # noqa: A002
 
 def too_many_parts(format: str, part: str) -> BadImageError:  # noqa: A002
     """It would cost seconds to go through it, whatever its parts are."""
-    return BadImageError(expected=f"a {format} of at most {MOST_PARTS} {part}", actual="more")
+    return BadImageError(expected=f"a {format} of at most {MAX_PARTS} {part}", actual="more")

@@ -15,8 +15,8 @@ from rpc.images.orientation import orientation_of
 
 # What costs more than its bytes and pixels say. In a strip of a photo MTCNN looks for the smallest of faces, at 4 GB and
 # minutes for 50 megapixels; every scan of a progressive JPEG goes over all pixels, and 16 MB hold hours of empty ones.
-LONGEST_SIDE = 16_384  # pixels
-MOST_SCANS = 100  # a progressive JPEG has about ten
+MAX_SIDE = 16_384  # pixels
+MAX_SCANS = 100  # a progressive JPEG has about ten
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -33,11 +33,11 @@ _TURNS = {
 class ImageLimits:
     """The largest encoded image taken, in bytes, and the largest decoded one, in pixels.
 
-    `most_pixels` cannot be set above Pillow's own limit (89 megapixels), beyond which it takes an image for a bomb.
+    `max_pixels` cannot be set above Pillow's own limit (89 megapixels), beyond which it takes an image for a bomb.
     """
 
-    most_bytes: int = 16 * 2**20
-    most_pixels: int = 50_000_000
+    max_bytes: int = 16 * 2**20
+    max_pixels: int = 50_000_000
 
 
 def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[np.uint8]:
@@ -50,8 +50,8 @@ def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[
         ServiceError: INVALID_ARGUMENT for `field`: empty, too large, too long, of too many scans, not JPEG or PNG, animated,
             truncated or damaged.
     """
-    if len(encoded) > limits.most_bytes:
-        raise invalid_argument(field, expected=f"at most {limits.most_bytes} bytes", actual=f"{len(encoded)} bytes")
+    if len(encoded) > limits.max_bytes:
+        raise invalid_argument(field, expected=f"at most {limits.max_bytes} bytes", actual=f"{len(encoded)} bytes")
     try:
         bare = bare_image(encoded)
         check_cost(bare, limits=limits)
@@ -68,15 +68,15 @@ def check_cost(bare: BareImage, *, limits: ImageLimits) -> None:
         BadImageError: it has too many pixels or scans, is too long, or has no pixels at all.
     """
     actual = f"{bare.width} x {bare.height}"
-    most_pixels = min(limits.most_pixels, Image.MAX_IMAGE_PIXELS or limits.most_pixels)
-    if bare.width * bare.height > most_pixels:
-        raise BadImageError(expected=f"at most {most_pixels} pixels", actual=actual)
+    max_pixels = min(limits.max_pixels, Image.MAX_IMAGE_PIXELS or limits.max_pixels)
+    if bare.width * bare.height > max_pixels:
+        raise BadImageError(expected=f"at most {max_pixels} pixels", actual=actual)
     if bare.width * bare.height == 0:
         raise BadImageError(expected="at least one pixel", actual=actual)
-    if max(bare.width, bare.height) > LONGEST_SIDE:
-        raise BadImageError(expected=f"at most {LONGEST_SIDE} pixels a side", actual=actual)
-    if bare.format == "JPEG" and (scans := scans_of(bare.encoded)) > MOST_SCANS:
-        raise BadImageError(expected=f"a JPEG of at most {MOST_SCANS} scans", actual=str(scans))
+    if max(bare.width, bare.height) > MAX_SIDE:
+        raise BadImageError(expected=f"at most {MAX_SIDE} pixels a side", actual=actual)
+    if bare.format == "JPEG" and (scans := scans_of(bare.encoded)) > MAX_SCANS:
+        raise BadImageError(expected=f"a JPEG of at most {MAX_SCANS} scans", actual=str(scans))
 
 
 def _check_still(bare: BareImage) -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from rpc.images.bare_image import MOST_PARTS, BadImageError, BareImage, damaged, too_many_parts, truncated
+from rpc.images.bare_image import MAX_PARTS, BadImageError, BareImage, damaged, too_many_parts, truncated
 
 SIGNATURE = b"\xff\xd8\xff"
 _START, _END = b"\xff\xd8", b"\xff\xd9"
@@ -50,7 +50,7 @@ def bare_jpeg(jpeg: bytes) -> BareImage:
 def _segments(jpeg: bytes) -> Iterator[tuple[int, int, int]]:
     """Marker, start and end of each up to the first scan's, found as libjpeg does. It starts with two bytes of length."""
     place = len(_START)
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         if (found := _MARKER.search(jpeg, place)) is None:
             raise truncated("JPEG", "it ends within its header")
         place = found.end()

@@ -4,7 +4,7 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 
-from rpc.images.bare_image import MOST_PARTS, BadImageError, BareImage, damaged, too_many_parts, truncated
+from rpc.images.bare_image import MAX_PARTS, BadImageError, BareImage, damaged, too_many_parts, truncated
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND"
@@ -13,10 +13,10 @@ _DECIDING = (*_ONCE, b"IDAT", b"IEND", b"acTL")
 _HEADER = ">IIBBBBB"  # width, height, bit depth, colour type, compression, filter, interlacing
 _PALETTE = 3  # colour type
 _DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), _PALETTE: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}  # by colour type
-_LEAST_TRANSPARENCY = {0: 2, 2: 6, _PALETTE: 1}  # bytes, by the colour types that may have tRNS
-_MOST_COLOURS = 256
+_MIN_TRANSPARENCY = {0: 2, 2: 6, _PALETTE: 1}  # bytes, by the colour types that may have tRNS
+_MAX_COLOURS = 256
 _ANIMATION = 8  # bytes of acTL
-_MOST_FRAMES = 2**31
+_MAX_FRAMES = 2**31
 
 
 def bare_png(png: bytes) -> BareImage:
@@ -63,7 +63,7 @@ def _sound_chunks(png: bytes) -> Iterator[tuple[bytes, memoryview]]:
         BadImageError: the file ends before IEND, or a chunk without which it cannot be decoded has a wrong checksum.
     """
     view, place = memoryview(png), len(SIGNATURE)
-    for _ in range(MOST_PARTS):
+    for _ in range(MAX_PARTS):
         if place + 8 > len(png):
             raise truncated("PNG", "it ends before its last chunk")
         length, name = struct.unpack_from(">I4s", png, place)
@@ -99,7 +99,7 @@ def _check_dispensable(name: bytes, content: memoryview, checksum: int) -> None:
 def _frames(content: memoryview) -> int:
     """How many frames acTL states; 0 where it states no number that can be."""
     frames = int.from_bytes(content[:4])
-    return frames if len(content) >= _ANIMATION and frames <= _MOST_FRAMES else 0
+    return frames if len(content) >= _ANIMATION and frames <= _MAX_FRAMES else 0
 
 
 def _header(content: bytes) -> tuple[int, int, int]:
@@ -116,11 +116,11 @@ def _colours(once: Mapping[bytes, bytes], colour: int) -> Iterator[tuple[bytes, 
     """Palette and transparency, where they decide on the pixels of this colour type."""
     if colour == _PALETTE:
         palette = once.get(b"PLTE", b"")
-        if not palette or len(palette) % 3 or len(palette) > 3 * _MOST_COLOURS:
+        if not palette or len(palette) % 3 or len(palette) > 3 * _MAX_COLOURS:
             raise damaged("PNG", "PLTE is missing or has a wrong length")
         yield b"PLTE", palette
-    if b"tRNS" in once and colour in _LEAST_TRANSPARENCY:
-        if len(once[b"tRNS"]) < _LEAST_TRANSPARENCY[colour]:
+    if b"tRNS" in once and colour in _MIN_TRANSPARENCY:
+        if len(once[b"tRNS"]) < _MIN_TRANSPARENCY[colour]:
             raise damaged("PNG", "tRNS has a wrong length")
         yield b"tRNS", once[b"tRNS"]
 

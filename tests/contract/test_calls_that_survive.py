@@ -31,7 +31,7 @@ from orchestrator.services.clients import (
 )
 from orchestrator.services.model_catalogue import LIST_SECONDS
 from rpc.interceptor import wrapped
-from rpc.offer import offer_of, received_offer, send_offer
+from rpc.models_digest import models_digest, received_models_digest, send_models_digest
 from tests.support.drawn_faces import jpeg
 from tests.support.fakes import FakeInvader, FakeProtector, Shown
 from tests.support.networks import probe
@@ -75,7 +75,7 @@ class Protector(FakeProtector):
     async def _send_offer(self, context: Context) -> None:
         if self.offering:
             listed = await super().ListSourceModels(protector_pb2.ListSourceModelsRequest(), context)
-            await send_offer(context, offer_of(listed))
+            await send_models_digest(context, models_digest(listed))
 
 
 @dataclass
@@ -100,7 +100,9 @@ class Invader(FakeInvader):
     async def _send_offer(self, context: Context) -> None:
         if self.offering:
             listed = await super().ListTargetModels(invader_pb2.ListTargetModelsRequest(), context)
-            await send_offer(context, offer_of(invader_pb2.ListTargetModelsResponse(target_models=listed.target_models)))
+            await send_models_digest(
+                context, models_digest(invader_pb2.ListTargetModelsResponse(target_models=listed.target_models))
+            )
 
 
 def enlarge(response: protector_pb2.CraftResponse) -> None:
@@ -437,8 +439,8 @@ async def test_our_protector_sends_the_digest_of_its_models_with_its_list_and_ev
     async with serving_protector() as service:
         stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
         listing = stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=SECONDS)
-        offer = offer_of(await listing)
-        assert await received_offer(listing) == offer
+        offer = models_digest(await listing)
+        assert await received_models_digest(listing) == offer
         request = protector_pb2.CraftRequest(
             photo=jpeg(probe(side=64)),
             source_model="small",
@@ -449,19 +451,19 @@ async def test_our_protector_sends_the_digest_of_its_models_with_its_list_and_ev
         request.identity = identities.identities[0]
         row = stub.Craft(request, timeout=SECONDS)
         assert len([cloak async for cloak in row]) == 1
-        assert await received_offer(row) == offer
+        assert await received_models_digest(row) == offer
 
 
 async def test_our_invader_sends_the_digest_of_its_models_with_its_list_and_every_answer() -> None:
     async with serving_invader(ledger=QueryLedger(None, budget=9)) as service:
         stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
         listing = stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=SECONDS)
-        offer = offer_of(invader_pb2.ListTargetModelsResponse(target_models=(await listing).target_models))
-        assert await received_offer(listing) == offer
+        offer = models_digest(invader_pb2.ListTargetModelsResponse(target_models=(await listing).target_models))
+        assert await received_models_digest(listing) == offer
         request = invader_pb2.ClassifyRequest(image=jpeg(probe(side=64)), target_models=["small"], k=1)
         answer = stub.Classify(request, timeout=SECONDS)
         assert (await answer).queries_left == 8
-        assert await received_offer(answer) == offer
+        assert await received_models_digest(answer) == offer
 
 
 async def test_a_call_that_is_refused_has_no_offer_which_would_keep_it_from_being_made_again() -> None:
@@ -469,7 +471,7 @@ async def test_a_call_that_is_refused_has_no_offer_which_would_keep_it_from_bein
         call = invader_pb2_grpc.InvaderServiceStub(service.channel).Classify(invader_pb2.ClassifyRequest(), timeout=SECONDS)
         with pytest.raises(grpc.aio.AioRpcError):
             await call
-        assert await received_offer(call) is None
+        assert await received_models_digest(call) is None
 
 
 # Replicas behind one name.

@@ -18,7 +18,7 @@ from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from orchestrator.faces.folder import FaceFolder, read_face_folder
 from orchestrator.services.connection import Connection
-from protector_service.capacity import Admission
+from protector_service.capacity import CapacityLimiter
 from rpc.certificates import Authority
 from rpc.errors import ServiceError, invalid_argument
 from rpc.images.decoding import ImageLimits
@@ -74,7 +74,7 @@ async def test_our_protector_passes_in_plain_text_and_by_mutual_tls(faces: FaceF
 
 
 async def test_our_protector_passes_where_little_room_makes_it_busy(faces: FaceFolder) -> None:
-    async with serving_protector(admission=Admission(20), most_waiting=1, limits=ImageLimits()) as service:
+    async with serving_protector(admission=CapacityLimiter(20), max_waiting=1, limits=ImageLimits()) as service:
         outcomes = await protector_outcomes(service.address, Choice(faces, skip=LONG))
     assert others(outcomes) == {}
 

@@ -12,10 +12,10 @@ from deid.protector.v1 import protector_pb2
 
 from conformance import wire
 from conformance.catalogue import PROTECTOR_CHECKS
-from conformance.check import LONGEST_EVIDENCE, Outcome, Verdict, none_wrong
+from conformance.check import MAX_EVIDENCE, Outcome, Verdict, none_wrong
 from conformance.examination import Choice
 from conformance.show import as_junit
-from conformance.suite import MOST_UNANSWERED
+from conformance.suite import MAX_UNANSWERED
 from orchestrator.errors import UnusableServiceError
 from orchestrator.faces.folder import FaceFolder, read_face_folder
 from rpc.errors import BUSY, ServiceError, invalid_argument
@@ -71,7 +71,7 @@ async def test_a_service_that_hangs_is_not_asked_all_the_rest(faces: FaceFolder)
         outcomes = await protector_outcomes(address, Choice(faces, seconds=0.5))
     assert [outcome.id for outcome in outcomes] == [check.id for check in PROTECTOR_CHECKS]
     failed, not_run = by_verdict(outcomes, Verdict.FAILED), by_verdict(outcomes, Verdict.NOT_RUN)
-    assert len(failed) == MOST_UNANSWERED
+    assert len(failed) == MAX_UNANSWERED
     assert len(not_run) > len(PROTECTOR_CHECKS) // 2
     evidence = {outcome.id: outcome.evidence for outcome in outcomes}
     assert evidence[failed[0]] == "Craft: expected an answer, got none within 0.5 s (--seconds)"
@@ -166,5 +166,5 @@ async def test_evidence_is_bounded_and_can_be_printed(faces: FaceFolder) -> None
     async with Shouts().serving() as address:
         outcomes = await invader_outcomes(address, Choice(faces, only=["invader.members", "invader.bad-k"]))
     for outcome in outcomes:
-        assert len(outcome.evidence) <= LONGEST_EVIDENCE
+        assert len(outcome.evidence) <= MAX_EVIDENCE
         assert all(letter.isprintable() for letter in outcome.evidence)

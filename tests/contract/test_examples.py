@@ -106,9 +106,9 @@ def test_the_protector_names_the_field_that_it_refuses(protector: str, changes: 
         ({"target_models": ["resnet18", "resnet18"]}, "target_models"),
         ({"k": 0}, "k"),
         ({"k": 5}, "k"),
-        ({"reading": -1}, "reading"),
-        ({"reading": 2}, "reading"),
-        ({"reading": 99}, "reading"),
+        ({"region": -1}, "region"),
+        ({"region": 2}, "region"),
+        ({"region": 99}, "region"),
         ({"image": b""}, "image"),
     ],
 )

@@ -22,13 +22,13 @@ BAD = "INVALID_ARGUMENT"
 IMAGE = jpeg(probe(side=64))
 
 ALLOWED_FIELDS = {
-    "ClassifyRequest": {"image", "target_models", "k", "reading"},
+    "ClassifyRequest": {"image", "target_models", "k", "region"},
     "ClassifyResponse": {"face_found", "classifications", "queries_left"},
     "Classification": {"target_model", "candidates"},
     "Candidate": {"identity", "probability"},
     "ListTargetModelsRequest": set(),
-    "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure", "readings"},
-    "TargetModel": {"name", "identities", "label_set_sha256", "most_candidates", "extraction"},
+    "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure", "regions"},
+    "TargetModel": {"name", "identities", "label_set_sha256", "max_candidates", "extraction"},
     "ListIdentitiesRequest": {"target_model", "page_size", "page_token"},
     "ListIdentitiesResponse": {"identities", "next_page_token"},
 }
@@ -56,12 +56,12 @@ def test_the_descriptors_have_no_field_beyond_the_allowed_ones() -> None:
 
 
 async def test_the_list_says_how_many_candidates_can_be_had() -> None:
-    async with serving_invader(most_candidates=50) as service:
+    async with serving_invader(max_candidates=50) as service:
         stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
         listed = (await stub.ListTargetModels(invader_pb2.ListTargetModelsRequest())).target_models
     expected = invader_pb2.TargetModel(
         identities=7,
-        most_candidates=7,
+        max_candidates=7,
         label_set_sha256=small_recognizer().label_set.sha256,
         extraction=EXTRACTION_RULE,
     )

@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from invader_service import serve
-from invader_service.access_policy import Terms
+from invader_service.access_policy import AccessPolicy
 from invader_service.config import InvaderSettings
 from recognizers.device import PreparedDevice
 from recognizers.errors import RecognizerError
@@ -55,7 +55,7 @@ class Held(CentreDetector):
 def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     """An invader's detector; its networks are small, and the threads of this process are left as they are."""
     held = Held()
-    cpu = PreparedDevice(torch.device("cpu"), lanes=LANES, threads=1)
+    cpu = PreparedDevice(torch.device("cpu"), workers=LANES, threads=1)
     monkeypatch.setattr(serve, "prepare_device", lambda *_, **__: cpu)
     monkeypatch.setattr(serve, "load_target_models", lambda *_: {"small": small_recognizer()})
     monkeypatch.setattr(serve, "MtcnnDetector", lambda _: held)
@@ -147,17 +147,17 @@ async def test_queries_that_end_while_the_service_drains_are_audited_as_what_bec
 
 
 async def test_a_start_that_fails_closes_what_it_opened(held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    opened: list[Terms] = []
+    opened: list[AccessPolicy] = []
 
-    def terms_of(settings: InvaderSettings) -> Terms:
+    def access_policy_of(settings: InvaderSettings) -> AccessPolicy:
         opened.append(serve_terms_of(settings))
         return opened[0]
 
     def no_models(*_: object) -> None:
         raise RecognizerError("no checkpoint")
 
-    serve_terms_of = serve.terms_of
-    monkeypatch.setattr(serve, "terms_of", terms_of)
+    serve_terms_of = serve.access_policy_of
+    monkeypatch.setattr(serve, "access_policy_of", access_policy_of)
     monkeypatch.setattr(serve, "load_target_models", no_models)
     with pytest.raises(RecognizerError, match="no checkpoint"):
         await serve.serve(Invader(tmp_path).settings, program="invader-service")

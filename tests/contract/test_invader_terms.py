@@ -72,7 +72,7 @@ async def test_an_invader_that_discloses_the_top_candidate_refuses_to_name_two()
         grpc.StatusCode.INVALID_ARGUMENT,
         "k: expected 1..1 candidates of small, got 2",
     )
-    assert [model.most_candidates for model in models.target_models] == [1, 1]
+    assert [model.max_candidates for model in models.target_models] == [1, 1]
     assert models.disclosure == invader_pb2.DISCLOSURE_TOP1
 
 
@@ -261,7 +261,7 @@ async def test_a_client_that_leaves_before_it_is_answered_has_had_its_query(tmp_
 
 async def test_a_query_that_takes_too_long_is_told_so_and_is_free(tmp_path: Path) -> None:
     held, log = Held(), tmp_path / "log"
-    terms: dict[str, Any] = {"ledger": QueryLedger(None, budget=2), "audit_log": AuditLog(log), "most_seconds": 0.05}
+    terms: dict[str, Any] = {"ledger": QueryLedger(None, budget=2), "audit_log": AuditLog(log), "max_seconds": 0.05}
     async with serving_invader(detector=held, **terms) as service:
         try:
             told = await refusal(service.channel)

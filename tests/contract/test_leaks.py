@@ -258,7 +258,7 @@ async def test_the_same_search_finds_every_secret_that_is_let_out_as_a_header() 
             async def Classify(  # noqa: N802
                 self, request: invader_pb2.ClassifyRequest, context: Context
             ) -> invader_pb2.ClassifyResponse:
-                self._offer = canary.text  # noqa: B023 - it is over before the next
+                self._models_digest = canary.text  # noqa: B023 - it is over before the next
                 return await super().Classify(request, context)
 
         async with serving_invader(kind=Leaking) as service:

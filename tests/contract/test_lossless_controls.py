@@ -143,14 +143,14 @@ async def test_a_run_of_before_they_were_kept_goes_on_and_gets_them(bench: Bench
     assert bench.protector.requests == []
     assert bench.invader.asked == Counter()
     assert bench.protector.controls_asked == ONCE
-    assert "reading" not in manifest(bench.folder)["protocol"]
+    assert "region" not in manifest(bench.folder)["protocol"]
 
 
 def made_before(folder: Path) -> None:
-    """Turns a run folder into one of before there were readings and lossless controls."""
+    """Turns a run folder into one of before there were regions and lossless controls."""
     path = folder / "manifest.json"
     made = json.loads(path.read_text())
-    del made["protocol"]["reading"]
+    del made["protocol"]["region"]
     path.write_text(json.dumps(made))
     shutil.rmtree(folder / "probes")
     with sqlite3.connect(folder / "observations.sqlite") as connection:

@@ -34,9 +34,9 @@ from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.retries import ATTEMPTS
-from orchestrator.session.evaluate import ServiceChoice, evaluate
-from orchestrator.session.planning import Wish
-from orchestrator.session.summary import Finished, show
+from orchestrator.session.evaluate import EndpointSpec, evaluate
+from orchestrator.session.planning import RunRequest
+from orchestrator.session.summary import RunResult, show
 from synthetic_faces import Population
 from tests.support.fakes import FakeInvader, FakeProtector, Fault, Shown, label_set_sha256
 
@@ -99,7 +99,7 @@ def write_photo(path: Path, *, level: int) -> None:
 class Evaluated:
     """What became of an evaluation, as a user can see it."""
 
-    finished: Finished
+    finished: RunResult
     printed: str
     figures: str | None  # of psr.csv, as they were then
 
@@ -161,7 +161,7 @@ class Bench:
     def add_file(self, name: bytes) -> None:
         Path(os.fsdecode(os.fsencode(self.faces) + b"/" + name)).write_bytes(b"not a photo")
 
-    def wish(self, **changes: Any) -> Wish:
+    def wish(self, **changes: Any) -> RunRequest:
         fields: dict[str, Any] = {
             "faces": read_face_folder(self.faces),
             "source_models": ("facenet",),
@@ -173,7 +173,7 @@ class Bench:
             "subjects": 4,
             "seed": 0,
         }
-        return Wish(**(fields | changes))
+        return RunRequest(**(fields | changes))
 
     async def evaluate(
         self,
@@ -213,8 +213,8 @@ class Bench:
         console = Console(file=text, width=500)
         finished = await evaluate(
             self.wish(**changes),
-            protector=ServiceChoice("protector", protector, None),
-            invader=ServiceChoice("invader", invader, None),
+            protector=EndpointSpec("protector", protector, None),
+            invader=EndpointSpec("invader", invader, None),
             folder=RunFolder(folder or self.folder),
             keep_cloaks=keep_cloaks,
             subjects_in_flight=in_flight,
@@ -451,7 +451,7 @@ async def test_an_invader_that_refuses_a_photo_costs_that_observation_alone(benc
 async def test_a_cloak_that_is_too_large_for_this_side_does_not_speak_against_the_photo(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rpc.channel._MOST_BYTES", 2000)
+    monkeypatch.setattr("rpc.channel._MAX_BYTES", 2000)
     monkeypatch.setattr("orchestrator.services.retries.ATTEMPTS", 1)
     bench.protector.alter = lambda response: enlarge(response)
     evaluated = await bench.evaluate(allow_incomplete=True, subjects=1)
@@ -474,7 +474,7 @@ async def test_a_subject_whose_photo_is_refused_later_keeps_what_was_observed(be
 
 
 class Unreadable(PhotoFile):
-    """A photo whose reading fails, and goes well when it is tried again."""
+    """A photo that cannot be read at first, and goes well when it is tried again."""
 
     failures: ClassVar[dict[str, int]] = {}  # errno by name, once
 
@@ -547,8 +547,8 @@ async def test_a_skipped_file_whose_name_is_not_utf_8_does_not_stop_the_run(benc
     async with bench.protector.serving() as protector, bench.invader.serving() as invader:
         finished = await evaluate(
             bench.wish(),
-            protector=ServiceChoice("protector", protector, None),
-            invader=ServiceChoice("invader", invader, None),
+            protector=EndpointSpec("protector", protector, None),
+            invader=EndpointSpec("invader", invader, None),
             folder=RunFolder(bench.folder),
             keep_cloaks=True,
             subjects_in_flight=1,
@@ -794,8 +794,8 @@ async def test_what_a_running_service_lacks_is_told_before_another_is_started_or
         with pytest.raises(InputError, match=f"^{said}"):
             await evaluate(
                 bench.wish(**changes),
-                protector=ServiceChoice("protector", protector if running == "protector" else None, None),
-                invader=ServiceChoice("invader", invader if running == "invader" else None, None),
+                protector=EndpointSpec("protector", protector if running == "protector" else None, None),
+                invader=EndpointSpec("invader", invader if running == "invader" else None, None),
                 folder=RunFolder(bench.folder),
                 keep_cloaks=True,
                 subjects_in_flight=1,
@@ -1350,7 +1350,7 @@ async def start(bench: Bench, protector: str, invader: str) -> asyncio.subproces
         *(sys.executable, "-c", HEEDING_CTRL_C, "evaluate", "--faces", str(bench.faces), "--run", str(bench.folder)),
         *("--protector", protector, "--invader", invader, "--subjects", "4", "--epsilons", "8,4", "--k", "5,1"),
         *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--methods", "bim", "--in-flight", "1"),
-        *("--patience", str(PATIENCE_SECONDS)),
+        *("--outage-timeout", str(PATIENCE_SECONDS)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -77,7 +77,7 @@ async def test_the_program_says_beforehand_that_a_budget_is_not_enough_and_then_
 async def test_of_an_invader_that_discloses_one_candidate_only_psr_at_1_is_had_and_the_rest_said_to_be_missing(
     bench: Bench,
 ) -> None:
-    bench.invader.most_candidates = 1
+    bench.invader.max_candidates = 1
     evaluated = await bench.evaluate(ks=None)
     assert evaluated.finished.complete
     assert {k for *_, k in evaluated.rows()} == {1}
@@ -94,7 +94,7 @@ async def test_of_an_invader_that_discloses_one_candidate_only_psr_at_1_is_had_a
 
 
 async def test_psr_that_was_asked_for_and_cannot_be_had_is_refused_and_not_left_out(bench: Bench) -> None:
-    bench.invader.most_candidates = 1
+    bench.invader.max_candidates = 1
     message = await bench.fails(InputError, ks=(1, 5))
     assert message.startswith("--k: expected at most 1, the candidates that ")
     assert message.endswith(", got 5")

@@ -9,7 +9,7 @@ from orchestrator.experiment.grid import Storage
 from orchestrator.experiment.manifest import Plan
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.services.clients import InvaderClient, ProtectorClient
-from orchestrator.session.planning import Wish, make_plan
+from orchestrator.session.planning import RunRequest, make_plan
 from tests.support.fakes import FakeInvader, FakeProtector
 
 FACES = read_synthetic_faces("synthetic:identities=25,photographs=1")
@@ -33,7 +33,7 @@ async def planned(**changes: Any) -> Plan:
     async with protector.serving() as protector_address, invader.serving() as invader_address:
         protector_client, invader_client = ProtectorClient(protector_address), InvaderClient(invader_address)
         try:
-            return (await make_plan(Wish(**(fields | changes)), protector_client, invader_client)).plan
+            return (await make_plan(RunRequest(**(fields | changes)), protector_client, invader_client)).plan
         finally:
             await protector_client.close()
             await invader_client.close()

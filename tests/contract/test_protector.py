@@ -17,7 +17,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from torch import Tensor
 
 from protector_service.call import Call
-from protector_service.capacity import Admission
+from protector_service.capacity import CapacityLimiter
 from recognizers.extraction import EXTRACTION_RULE
 from rpc.status import received
 from tests.support.drawn_faces import jpeg
@@ -130,7 +130,7 @@ async def test_a_cancelled_call_costs_no_further_step() -> None:
 
 async def test_a_full_house_refuses_with_a_time_to_come_back_and_takes_calls_again_once_others_have_gone() -> None:
     recognizer = HeldRecognizer()
-    async with serving_protector(recognizer, admission=Admission(4)) as service:
+    async with serving_protector(recognizer, admission=CapacityLimiter(4)) as service:
         crafting = asyncio.create_task(craft(service, methods=["bim"]))
         await until_set(recognizer.held)
         with pytest.raises(grpc.aio.AioRpcError) as failure:
@@ -145,7 +145,7 @@ async def test_a_full_house_refuses_with_a_time_to_come_back_and_takes_calls_aga
 
 
 async def test_a_call_that_could_never_be_admitted_is_told_so() -> None:
-    async with serving_protector(admission=Admission(4)) as service:
+    async with serving_protector(admission=CapacityLimiter(4)) as service:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await craft(service, methods=["none", "bim", "noise"])
     told = received(failure.value)
@@ -154,7 +154,7 @@ async def test_a_call_that_could_never_be_admitted_is_told_so() -> None:
 
 
 async def test_a_client_that_never_reads_holds_nobody_up() -> None:
-    admission = Admission(100)
+    admission = CapacityLimiter(100)
     async with serving_protector(admission=admission) as service:
         stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
         unread = [stub.Craft(request(storage=PNG)) for _ in range(3)]
@@ -166,7 +166,7 @@ async def test_a_client_that_never_reads_holds_nobody_up() -> None:
         await until_free(service, admission)
 
 
-async def until_free(service: Serving, admission: Admission) -> None:
+async def until_free(service: Serving, admission: CapacityLimiter) -> None:
     """Gives the service turns until its last call is over."""
     stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
     for _ in range(1000):
@@ -176,7 +176,7 @@ async def until_free(service: Serving, admission: Admission) -> None:
     pytest.fail(f"{admission.rows} rows are still held")
 
 
-class Watched(Admission):
+class Watched(CapacityLimiter):
     """Notes the most rows that were ever admitted."""
 
     peak = 0
@@ -193,7 +193,7 @@ async def test_five_hundred_requests_stay_within_the_bound_and_leave_nothing_beh
     served = 0
     refused: list[grpc.StatusCode] = []
     memory: list[int] = []
-    async with serving_protector(admission=admission, most_waiting=50) as service:
+    async with serving_protector(admission=admission, max_waiting=50) as service:
 
         async def ask(seed: int) -> None:
             nonlocal served
@@ -233,7 +233,7 @@ async def test_a_call_is_wanted_until_its_deadline_and_its_client_s_leaving() ->
 
 async def test_an_expired_call_is_not_crafted_on() -> None:
     recognizer = HeldRecognizer()
-    admission = Admission(100)
+    admission = CapacityLimiter(100)
     async with serving_protector(recognizer, admission=admission) as service:
         stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
         call = stub.Craft(request(methods=["bim"], epsilons=[255]), timeout=1)

@@ -21,7 +21,7 @@ FETCH = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "tar", "orchestrator"
 AUDITED = "print(sum(1 for _ in open('/ledger/audit.jsonl')))"
 QUESTIONS_BEFORE = 5  # of the forty that the grid asks
 CUT_OFF_SECONDS = 5.0
-MOST_PAUSES = 5  # tried until the engine succeeds
+MAX_PAUSES = 5  # tried until the engine succeeds
 
 pytestmark = pytest.mark.deployment
 
@@ -34,7 +34,7 @@ def later(seconds: float, act: Callable[[], object]) -> None:
 
 
 def pause(deployment: Deployment, container: Container) -> None:
-    for left in reversed(range(MOST_PAUSES)):
+    for left in reversed(range(MAX_PAUSES)):
         try:
             container.pause()
             break

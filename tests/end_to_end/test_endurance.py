@@ -14,7 +14,7 @@ from tests.support.fakes import FakeInvader, FakeProtector
 from tests.support.plans import write_faces
 
 SUBJECTS, SETTLED_AFTER = 2_000, 200
-MOST_GROWTH = 1.2
+MAX_GROWTH = 1.2
 IDENTITIES = tuple(f"n{number:04d}" for number in range(SUBJECTS))
 
 
@@ -62,4 +62,4 @@ async def test_memory_is_flat_from_the_200th_subject_on(tmp_path: Path, tell: Te
         f"{observations} observations of {SUBJECTS} subjects: {observations / seconds:.0f} a second, "
         f"{settled / 1024:.0f} MiB at subject {SETTLED_AFTER}, {most / 1024:.0f} MiB at most from there on"
     )
-    assert most <= MOST_GROWTH * settled
+    assert most <= MAX_GROWTH * settled

@@ -125,7 +125,7 @@ def test_the_manifest_says_what_was_run(undisturbed: Undisturbed) -> None:
     assert manifest["protocol"]["grid"]["epsilons"] == [2, 8]
     assert len(manifest["outcome"]["subjects"]) == 3
     assert manifest["outcome"]["excluded"] == ["stranger"]
-    assert manifest["protocol"]["reading"] == "detected"
+    assert manifest["protocol"]["region"] == "detected"
     calls = {"craft_calls": 3, "classify_calls": 21, "lossless_control_calls": 3}
     assert manifest["outcome"]["last_session"] | {"seconds": 0} == calls | {"seconds": 0}
     assert set(manifest["source_models"]["facenet"]) == {

@@ -27,16 +27,16 @@ def acted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acted]:
         yield Acted(both, reference(both, folder))
 
 
-MOST_TRIALS = 5  # until a fault strikes before the evaluation has ended
+MAX_TRIALS = 5  # until a fault strikes before the evaluation has ended
 
 
 def struck(acted: Acted, fault: str, *, folder: Path, cluster: Cluster | None = None) -> Trial:
     """An evaluation that the fault did not come too late for."""
     trials = (
-        trial(acted.stage, acted.expected, fault, folder=folder, cluster=cluster, seed=seed) for seed in range(MOST_TRIALS)
+        trial(acted.stage, acted.expected, fault, folder=folder, cluster=cluster, seed=seed) for seed in range(MAX_TRIALS)
     )
     return next((made for made in trials if made.struck or made.wrong), None) or pytest.fail(
-        f"{fault} came too late {MOST_TRIALS} times"
+        f"{fault} came too late {MAX_TRIALS} times"
     )
 
 

@@ -21,7 +21,7 @@ from PIL import Image
 
 from rpc.errors import NEVER_AGAIN, NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, ServiceError, invalid_argument, not_found
 from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg, encode_png
-from rpc.offer import offer_of, send_offer
+from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import Page, page_of
 from rpc.server import ALL_REASONS, Server
 from rpc.tls import TlsMaterial
@@ -50,9 +50,9 @@ class Conforming:
         """What the service offers."""
         raise NotImplementedError
 
-    async def send_offer(self, context: Context) -> None:
+    async def send_models_digest(self, context: Context) -> None:
         """Sends what stands for it."""
-        await send_offer(context, offer_of(self.listed()))
+        await send_models_digest(context, models_digest(self.listed()))
 
     async def start(self, server: Server) -> None:
         """Serves, and says so."""
@@ -218,7 +218,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             for place, (method, epsilon) in enumerate(self.row(request)):
                 response = await self.response(method, epsilon, probe, request)
                 if place == 0:
-                    await self.send_offer(context)
+                    await self.send_models_digest(context)
                 yield response
         finally:
             self.in_flight -= 1
@@ -246,7 +246,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     async def ListSourceModels(  # noqa: N802
         self, request: protector_pb2.ListSourceModelsRequest, context: Context
     ) -> protector_pb2.ListSourceModelsResponse:
-        await self.send_offer(context)
+        await self.send_models_digest(context)
         return self.listed()
 
     def listed(self) -> protector_pb2.ListSourceModelsResponse:
@@ -288,10 +288,10 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
 
     service_name = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
     label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1]}
-    most_candidates = 8
+    max_candidates = 8
     budget = 300
     disclosure: "invader_pb2.Disclosure.ValueType" = invader_pb2.DISCLOSURE_PROBABILITIES
-    readings = (invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE)
+    regions = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
     seconds = 0.0  # that the device takes
 
     def __init__(self) -> None:
@@ -307,11 +307,11 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
         return decode_image(encoded, field="image", limits=LIMITS)
 
     def has_face(self, photo: Pixels, request: invader_pb2.ClassifyRequest) -> bool:
-        return request.reading == invader_pb2.READING_WHOLE or bool(photo.min() < photo.max())
+        return request.region == invader_pb2.REGION_FULL or bool(photo.min() < photo.max())
 
     def face(self, photo: Pixels, request: invader_pb2.ClassifyRequest) -> Pixels:
         """What of a photo is read: the half in the middle, where its detector finds the face, or all of it."""
-        if request.reading == invader_pb2.READING_WHOLE:
+        if request.region == invader_pb2.REGION_FULL:
             return photo
         height, width = photo.shape[:2]
         return photo[height // 4 : -(-3 * height // 4), width // 4 : -(-3 * width // 4)]
@@ -343,10 +343,10 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
             raise invalid_argument("target_models", expected="no repetition", actual="one twice")
         for place, name in enumerate(request.target_models):
             self.label_set(name, field=f"target_models[{place}]")
-        if not 1 <= request.k <= self.most_candidates:
-            raise invalid_argument("k", expected=f"1..{self.most_candidates}", actual=str(request.k))
-        if request.reading not in (invader_pb2.READING_UNSPECIFIED, *self.readings):
-            raise invalid_argument("reading", expected="a known one", actual=str(request.reading))
+        if not 1 <= request.k <= self.max_candidates:
+            raise invalid_argument("k", expected=f"1..{self.max_candidates}", actual=str(request.k))
+        if request.region not in (invader_pb2.REGION_UNSPECIFIED, *self.regions):
+            raise invalid_argument("region", expected="a known one", actual=str(request.region))
 
     def label_set(self, name: str, *, field: str) -> Sequence[str]:
         try:
@@ -384,7 +384,7 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
                 photo = self.photo(request.image)
                 await asyncio.sleep(self.seconds)
                 answer = self.answer(photo, request)
-            await self.send_offer(context)
+            await self.send_models_digest(context)
             return answer
         finally:
             self.in_flight -= 1
@@ -412,10 +412,10 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
     async def ListTargetModels(  # noqa: N802
         self, request: invader_pb2.ListTargetModelsRequest, context: Context
     ) -> invader_pb2.ListTargetModelsResponse:
-        await self.send_offer(context)
+        await self.send_models_digest(context)
         models = self.listed().target_models
         return invader_pb2.ListTargetModelsResponse(
-            target_models=models, queries_left=self.left(), disclosure=self.disclosure, readings=self.readings
+            target_models=models, queries_left=self.left(), disclosure=self.disclosure, regions=self.regions
         )
 
     def listed(self) -> invader_pb2.ListTargetModelsResponse:
@@ -425,7 +425,7 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
                     name=name,
                     identities=len(identities),
                     label_set_sha256=self.digest(identities),
-                    most_candidates=self.most_candidates,
+                    max_candidates=self.max_candidates,
                 )
                 for name, identities in sorted(self.label_sets.items())
             ]

@@ -19,9 +19,9 @@ METHODS = find_methods().usable
 
 
 @contextmanager
-def engine_of(gradients: BatchedGradients, *, lanes: int = 1) -> Iterator[Engine]:
+def engine_of(gradients: BatchedGradients, *, workers: int = 1) -> Iterator[Engine]:
     """An engine with one source model, "small"."""
-    engine = Engine({MODEL: gradients}, lanes=lanes)
+    engine = Engine({MODEL: gradients}, workers=workers)
     try:
         yield engine
     finally:

@@ -24,7 +24,7 @@ from google.rpc.status_pb2 import Status
 Context = grpc.aio.ServicerContext[Any, Any]
 LabelSets = Mapping[str, Sequence[str]]  # by model
 
-FEWEST_NAMES, MOST_PAGES = 3, 5  # of a page, so that small label sets come in several too
+FEWEST_NAMES, MAX_PAGES = 3, 5  # of a page, so that small label sets come in several too
 NEVER_AGAIN = -1  # as a pushback: the channel does not ask again by itself
 
 
@@ -249,13 +249,13 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
     alter: Callable[[invader_pb2.ClassifyResponse], None] = lambda response: None
     hold: Callable[[Shown], bool] = lambda shown: False  # whether to keep the caller waiting for ever
     refusal: Fault | None = None  # of ListIdentities
-    most_candidates: int = 6
+    max_candidates: int = 6
     extraction: str = ""
-    readings: Sequence["invader_pb2.Reading.ValueType"] = (invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE)
+    regions: Sequence["invader_pb2.Region.ValueType"] = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
     queries_left: int | None = None  # None: no budget
     asked: Counter[Shown] = field(default_factory=Counter)
     answered: Counter[tuple[Shown, str]] = field(default_factory=Counter)  # by target model
-    readings_asked: Counter["invader_pb2.Reading.ValueType"] = field(default_factory=Counter)
+    regions_asked: Counter["invader_pb2.Region.ValueType"] = field(default_factory=Counter)
     lists_asked: int = 0
 
     def __post_init__(self) -> None:
@@ -272,7 +272,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
         """See the schema."""
         shown = Shown.read(request.image)
         self.asked[shown] += 1
-        self.readings_asked[request.reading] += 1
+        self.regions_asked[request.region] += 1
         if self.hold(shown):
             self.held.set()
             await asyncio.Event().wait()
@@ -284,7 +284,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                 await BUDGET_SPENT.abort(context)
             self.queries_left -= 1
         self.answered.update((shown, name) for name in request.target_models)
-        if request.reading != invader_pb2.READING_WHOLE and not self.face_found(shown):
+        if request.region != invader_pb2.REGION_FULL and not self.face_found(shown):
             return invader_pb2.ClassifyResponse(face_found=False, queries_left=self.queries_left)
         response = invader_pb2.ClassifyResponse(
             face_found=True,
@@ -321,13 +321,13 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                     name=name,
                     identities=len(identities),
                     label_set_sha256=label_set_sha256(identities),
-                    most_candidates=self.most_candidates,
+                    max_candidates=self.max_candidates,
                     extraction=self.extraction,
                 )
                 for name, identities in sorted(self.label_sets.items())
             ],
             queries_left=self.queries_left,
-            readings=self.readings,
+            regions=self.regions,
         )
 
     async def ListIdentities(  # noqa: N802
@@ -343,5 +343,5 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
 
 def _page(identities: Sequence[str], token: str) -> tuple[Sequence[str], str]:
     start = int(token.removeprefix("from ") or 0)
-    end = start + max(FEWEST_NAMES, len(identities) // (MOST_PAGES - 1))
+    end = start + max(FEWEST_NAMES, len(identities) // (MAX_PAGES - 1))
     return identities[start:end], f"from {end}" if end < len(identities) else ""

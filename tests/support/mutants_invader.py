@@ -20,7 +20,7 @@ from PIL import Image
 
 from rpc.errors import IDENTITIES_NOT_LISTED, QUERY_BUDGET_SPENT, ServiceError, invalid_argument
 from rpc.images.decoding import ImageLimits
-from rpc.offer import send_offer
+from rpc.models_digest import send_models_digest
 from rpc.paging import Page
 from rpc.server import Server
 from rpc.tls import TlsMaterial
@@ -44,7 +44,7 @@ class PromisesTooMany(ConformingInvader):
     ) -> invader_pb2.ListTargetModelsResponse:
         listed = await super().ListTargetModels(request, context)
         for model in listed.target_models:
-            model.most_candidates = model.identities + 1
+            model.max_candidates = model.identities + 1
         return listed
 
 
@@ -75,23 +75,23 @@ class PagesAsItLikes(ConformingInvader):
         return super().page(identities, 7 if page_size > 0 else page_size, page_token)
 
 
-@mutant("invader.offer")
+@mutant("invader.models_digest")
 class OffersAnewWithEveryAnswer(ConformingInvader):
-    """Sends another deid-offer with every answer."""
+    """Sends another deid-models-digest with every answer."""
 
     answers = 0
 
-    async def send_offer(self, context: Context) -> None:
+    async def send_models_digest(self, context: Context) -> None:
         self.answers += 1
-        await send_offer(context, hashlib.sha256(str(self.answers).encode()).hexdigest())
+        await send_models_digest(context, hashlib.sha256(str(self.answers).encode()).hexdigest())
 
 
-@mutant("invader.offer")
+@mutant("invader.models_digest")
 class OffersNoDigest(ConformingInvader):
-    """Sends in deid-offer what is no digest."""
+    """Sends in deid-models-digest what is no digest."""
 
-    async def send_offer(self, context: Context) -> None:
-        await send_offer(context, "first,second")
+    async def send_models_digest(self, context: Context) -> None:
+        await send_models_digest(context, "first,second")
 
 
 # Faces
@@ -131,29 +131,29 @@ class NamesNobody(ConformingInvader):
         return True
 
 
-@mutant("invader.reading")
+@mutant("invader.region")
 class ReadsAsItAlwaysDid(ConformingInvader):
-    """Lists the reading of whole images, and looks for faces all the same."""
+    """Lists the region of whole images, and looks for faces all the same."""
 
     def has_face(self, photo: Pixels, request: Request) -> bool:
         return bool(photo.min() < photo.max())
 
 
-@mutant("invader.reading")
+@mutant("invader.region")
 class ReadsTheSameSquare(ConformingInvader):
     """Reads the middle of an image, and where it is to be read whole too."""
 
     def face(self, photo: Pixels, request: Request) -> Pixels:
-        return super().face(photo, Request(reading=invader_pb2.READING_DETECTED))
+        return super().face(photo, Request(region=invader_pb2.REGION_DETECTED))
 
 
-@mutant("invader.reading")
+@mutant("invader.region")
 class TakesNegativeReadings(ConformingInvader):
-    """Takes a negative reading for none."""
+    """Takes a negative region for none."""
 
     def check(self, request: Request) -> None:
-        if request.reading < 0:
-            request.reading = invader_pb2.READING_UNSPECIFIED
+        if request.region < 0:
+            request.region = invader_pb2.REGION_UNSPECIFIED
         super().check(request)
 
 
@@ -357,7 +357,7 @@ class KnowsColourOnly(ConformingInvader):
 class LimitsOfTheLibrary(ConformingInvader):
     """Takes messages of 4 MiB, as its library does unless it is told."""
 
-    limits = ImageLimits(most_bytes=3 * 2**20)
+    limits = ImageLimits(max_bytes=3 * 2**20)
 
 
 @mutant("invader.limits")
@@ -378,7 +378,7 @@ class CutsK(ConformingInvader):
     """Answers with as many candidates as it has where more are asked for."""
 
     def check(self, request: Request) -> None:
-        request.k = min(request.k, self.most_candidates)
+        request.k = min(request.k, self.max_candidates)
         super().check(request)
 
 
@@ -485,16 +485,16 @@ class TellsInTrailers(ConformingInvader):
 class EmbeddingForARequestId(ConformingInvader):
     """Sends an embedding in a key that requests have."""
 
-    async def send_offer(self, context: Context) -> None:
+    async def send_models_digest(self, context: Context) -> None:
         await context.send_initial_metadata((("x-request-id", "0.1250," * 200),))
 
 
 @mutant("invader.metadata")
 class EmbeddingForAnOffer(ConformingInvader):
-    """Sends an embedding in deid-offer."""
+    """Sends an embedding in deid-models-digest."""
 
-    async def send_offer(self, context: Context) -> None:
-        await send_offer(context, "0.1250," * 200)
+    async def send_models_digest(self, context: Context) -> None:
+        await send_models_digest(context, "0.1250," * 200)
 
 
 @mutant("invader.error-texts")
@@ -573,7 +573,7 @@ class WholeImagesAreFree(ConformingInvader):
     @contextmanager
     def charged(self, request: Request) -> Iterator[None]:
         with super().charged(request):
-            self.used -= request.reading == invader_pb2.READING_WHOLE
+            self.used -= request.region == invader_pb2.REGION_FULL
             yield
 
 

@@ -19,7 +19,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from rpc.errors import BUSY, IDENTITIES_NOT_LISTED, ServiceError, invalid_argument
 from rpc.images.decoding import ImageLimits, encode_jpeg, encode_png
-from rpc.offer import send_offer
+from rpc.models_digest import send_models_digest
 from rpc.paging import Page
 from rpc.server import Server
 from rpc.status import STATUS_KEY, trailers_of
@@ -100,15 +100,15 @@ class KeepsItsIdentitiesToItself(ConformingProtector):
         raise ServiceError("not listed", code=grpc.StatusCode.PERMISSION_DENIED, reason=IDENTITIES_NOT_LISTED)
 
 
-@mutant("protector.offer")
+@mutant("protector.models_digest")
 class OffersAnewWithEveryAnswer(ConformingProtector):
-    """Sends another deid-offer with every answer."""
+    """Sends another deid-models-digest with every answer."""
 
     answers = 0
 
-    async def send_offer(self, context: Context) -> None:
+    async def send_models_digest(self, context: Context) -> None:
         self.answers += 1
-        await send_offer(context, hashlib.sha256(str(self.answers).encode()).hexdigest())
+        await send_models_digest(context, hashlib.sha256(str(self.answers).encode()).hexdigest())
 
 
 # The probe
@@ -597,7 +597,7 @@ class Clips16Bits(ConformingProtector):
 class LimitsOfTheLibrary(ConformingProtector):
     """Takes messages of 4 MiB, as its library does unless it is told."""
 
-    limits = ImageLimits(most_bytes=3 * 2**20)
+    limits = ImageLimits(max_bytes=3 * 2**20)
 
 
 @mutant("protector.limits")

@@ -2,7 +2,7 @@
 
 from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.experiment.records import Cloak
-from orchestrator.store import Fate, Store, Subject
+from orchestrator.store import Store, Subject, SubjectStatus
 from tests.support.observed import BEYOND, NO_FACE, observation
 
 KEY = CloakKey("facenet", "bim", 8)
@@ -12,13 +12,13 @@ OF_ALICE = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHE
 OF_BOB = [observation("bob/b.jpg", CELL, BEYOND)]
 SEEN = [*OF_ALICE, *OF_BOB]
 CLOAK = Cloak(KEY, 10, 8, 0.25, "p" * 64, "c" * 64, b"a cloak")
-SUBJECT = Subject("alice", "alice/a.jpg", "d" * 64, Fate.SUBJECT)
+SUBJECT = Subject("alice", "alice/a.jpg", "d" * 64, SubjectStatus.SUBJECT)
 
 
 def fill(store: Store) -> None:
     """One subject with a cloak, one identity without a photo."""
     store.put_subject(SUBJECT)
-    store.put_subject(Subject("bob", "", "", Fate.UNREADABLE))
+    store.put_subject(Subject("bob", "", "", SubjectStatus.UNREADABLE))
     store.add_cloak("alice/a.jpg", CLOAK)
     store.observe(OF_ALICE, cloak_sha256="c" * 64, answers={"resnet50": "carol"})
     store.observe(OF_BOB, cloak_sha256="e" * 64, answers={"resnet50": "carol"})
@@ -31,6 +31,6 @@ def content(store: Store) -> tuple[object, ...]:
     return seen, store.subjects(), store.cloaks(probe="alice/a.jpg"), answers, store.failures()
 
 
-def drawn(identity: str, fate: Fate) -> Subject:
+def drawn(identity: str, status: SubjectStatus) -> Subject:
     """An identity with one photo."""
-    return Subject(identity, f"{identity}/1.jpg", "d" * 64, fate)
+    return Subject(identity, f"{identity}/1.jpg", "d" * 64, status)

@@ -19,7 +19,7 @@ from orchestrator.faces.folder import FaceFolder
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import Fate, LosslessControl, Store, Subject
+from orchestrator.store import LosslessControl, Store, Subject, SubjectStatus
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 
 MODELS = ("compact-facenet", "compact-resnet")
@@ -90,7 +90,7 @@ def make_run(
     identities = sorted(plan.faces.identities)[: plan.subjects if subjects is None else subjects]
     photos = [plan.faces.photos(identity)[0].name for identity in identities]
     for number, (identity, photo) in enumerate(zip(identities, photos, strict=True)):
-        store.put_subject(Subject(identity, photo, sha256(photo.encode()).hexdigest(), Fate.SUBJECT))
+        store.put_subject(Subject(identity, photo, sha256(photo.encode()).hexdigest(), SubjectStatus.SUBJECT))
         for source_model in plan.grid.source_models:
             for key in plan.grid.cloaks(source_model):
                 _observe(folder, store, plan, (number, photo), key, answered, pictures=pictures)

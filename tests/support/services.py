@@ -12,7 +12,7 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from numpy.typing import NDArray
 
-from invader_service.access_policy import Terms
+from invader_service.access_policy import AccessPolicy
 from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits
 from invader_service.classifier import Classifier
@@ -20,7 +20,7 @@ from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.serve import DISCLOSED
 from invader_service.servicer import InvaderServicer
-from protector_service.capacity import Admission
+from protector_service.capacity import CapacityLimiter
 from protector_service.engine import Engine
 from protector_service.gradients import BatchedGradients
 from protector_service.methods.method import Method
@@ -36,7 +36,7 @@ from rpc.worker import Worker
 from tests.support.engines import METHODS
 from tests.support.networks import SmallRecognizer
 
-LIMITS = ImageLimits(most_bytes=200_000, most_pixels=1_000_000)
+LIMITS = ImageLimits(max_bytes=200_000, max_pixels=1_000_000)
 PROTECTOR = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
 INVADER = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
 
@@ -51,12 +51,12 @@ class CentreDetector:
         return [Face(width * 0.25, height * 0.25, width * 0.75, height * 0.75, 0.99)]
 
 
-TERMS = Terms(
+TERMS = AccessPolicy(
     images=LIMITS,
-    most_candidates=5,
+    max_candidates=5,
     list_identities=True,
     disclosure=Disclosure.PROBABILITIES,
-    most_seconds=60,
+    max_seconds=60,
     ledger=QueryLedger(None, budget=None),
     rate_limit=None,
     audit_log=AuditLog(None),
@@ -81,21 +81,21 @@ async def serving_protector(
     recognizer: Recognizer | None = None,
     *,
     methods: Mapping[str, Method] = METHODS,
-    most_waiting: int = 4,
-    admission: Admission | None = None,
+    max_waiting: int = 4,
+    admission: CapacityLimiter | None = None,
     tls: TlsMaterial | None = None,
     limits: ImageLimits = LIMITS,
 ) -> AsyncIterator[Serving]:
     """A protector with one source model, "small"."""
     gradients = BatchedGradients(recognizer or small_recognizer(), batch_rows=2)
     engine = Engine({"small": gradients})
-    worker = Worker(most_waiting=most_waiting)
+    worker = Worker(max_waiting=max_waiting)
     servicer = ProtectorServicer(
         source_models={"small": SourceModel(gradients, "c" * 64, Precision.FLOAT32, threads=1)},
         methods=methods,
         engine=engine,
         detector=CentreDetector(),
-        admission=admission or Admission(100),
+        admission=admission or CapacityLimiter(100),
         worker=worker,
         limits=limits,
     )
@@ -117,7 +117,7 @@ async def serving_invader(
     **terms: Any,
 ) -> AsyncIterator[Serving]:
     """An invader, by default with two target models, "small" and "large", and on `TERMS` but for those given."""
-    worker = Worker(most_waiting=16)
+    worker = Worker(max_waiting=16)
     targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
     logits = BatchedLogits(targets, batch_rows=2)
     chosen = replace(TERMS, **terms)

@@ -30,15 +30,15 @@ from orchestrator.services.model_catalogue import LIST_SECONDS
 from protector_service.config import ProtectorSettings
 from protector_service.methods.method import iterations
 from protector_service.methods.noise import RandomNoise
-from protector_service.request import MOST_EPSILON
+from protector_service.request import MAX_EPSILON
 from recognizers.networks.label_set import LabelSet
 from rpc.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
 from rpc.errors import FieldViolation, ServiceError
-from rpc.images.bare_image import MOST_PARTS
-from rpc.images.decoding import LONGEST_SIDE, MOST_SCANS, ImageLimits
+from rpc.images.bare_image import MAX_PARTS
+from rpc.images.decoding import MAX_SCANS, MAX_SIDE, ImageLimits
 from rpc.interceptor import REQUEST_ID_KEY
-from rpc.offer import OFFER_KEY
-from rpc.paging import MOST_PER_PAGE
+from rpc.models_digest import MODELS_DIGEST_KEY
+from rpc.paging import MAX_PER_PAGE
 from rpc.server import ALL_REASONS, Server
 from rpc.status import DOMAIN, PUSHBACK_KEY, STATUS_KEY, trailers_of
 from tests.support.services import serving_invader
@@ -215,7 +215,7 @@ def test_the_error_details_are_laid_out_as_told() -> None:
     for told in (first.type_url, second.type_url, info.domain):
         assert f"`{told}`" in DOCUMENT
     metadata = {code(row[0]) for row in table(section("### Metadata"), first_column="key")}
-    assert metadata == {key, PUSHBACK_KEY, REQUEST_ID_KEY, OFFER_KEY}
+    assert metadata == {key, PUSHBACK_KEY, REQUEST_ID_KEY, MODELS_DIGEST_KEY}
     assert info.domain == DOMAIN
     assert key == STATUS_KEY
     assert f"{violation.field}: expected {violation.expected}, got {violation.actual}" == status.message
@@ -240,20 +240,20 @@ def test_the_limits_are_those_of_the_code() -> None:
     told = limits()
     told.pop("message")  # see below
     assert told == {
-        "encoded image": images.most_bytes,
-        "pixels": images.most_pixels,
-        "side": LONGEST_SIDE,
-        "scans": MOST_SCANS,
-        "parts": MOST_PARTS,
-        "epsilon": MOST_EPSILON,
-        "cloaks": protector["most_rows"].default,
-        "page": MOST_PER_PAGE,
-        "candidates": invader["most_candidates"].default,
-        "seconds": invader["most_seconds"].default,
+        "encoded image": images.max_bytes,
+        "pixels": images.max_pixels,
+        "side": MAX_SIDE,
+        "scans": MAX_SCANS,
+        "parts": MAX_PARTS,
+        "epsilon": MAX_EPSILON,
+        "cloaks": protector["max_rows"].default,
+        "page": MAX_PER_PAGE,
+        "candidates": invader["max_candidates"].default,
+        "seconds": invader["max_seconds"].default,
         "decimals": PROBABILITY_DECIMALS,
     }
-    assert f"1..{MOST_PER_PAGE}; 0" in DOCUMENT
-    assert f"each 0..{MOST_EPSILON}" in DOCUMENT
+    assert f"1..{MAX_PER_PAGE}; 0" in DOCUMENT
+    assert f"each 0..{MAX_EPSILON}" in DOCUMENT
     assert f"rounded to {PROBABILITY_DECIMALS} decimal places" in DOCUMENT
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from orchestrator.session.subject import CLASSIFICATIONS_IN_FLIGHT
 from tests.support.faults.kinds import FAULTS, Scene, small_disk
 from tests.support.faults.observed import Observed, differences, observed
-from tests.support.faults.stage import LONGEST_SECONDS, Stage
+from tests.support.faults.stage import MAX_SECONDS, Stage
 from tests.support.postgres import Cluster
 from tests.support.tcp_proxy import Way
 
-MOST_SESSIONS = 4  # until an evaluation that was disturbed once must be complete
+MAX_SESSIONS = 4  # until an evaluation that was disturbed once must be complete
 ON_ITS_OWN_DISK, IN_A_DATABASE = "disk full", "database restarted"
 
 
@@ -49,7 +49,7 @@ def reference(stage: Stage, folder: Path) -> Reference:
         passed = dict(_bytes_passed(stage))
         since, begun = stage.audited(), time.monotonic()
         process = stage.begin(folder / name)
-        said, _ = process.communicate(timeout=LONGEST_SECONDS)
+        said, _ = process.communicate(timeout=MAX_SECONDS)
         assert process.returncode == 0, said
         seconds = time.monotonic() - begun
     now = _bytes_passed(stage)
@@ -97,7 +97,7 @@ def _disturbed(
     scene = Scene(stage, process, run, cluster, moment, expected.seconds, expected.bytes_passed, chance)
     FAULTS[fault](scene)
     sessions, words = 1, said()
-    while process.returncode != 0 and sessions < MOST_SESSIONS:
+    while process.returncode != 0 and sessions < MAX_SESSIONS:
         process = stage.begin(run, *extra)
         sessions, words = sessions + 1, words + _collected(process)()
     for actor in (stage.protector, stage.invader):
@@ -119,7 +119,7 @@ def _collected(process: subprocess.Popen[str]) -> Callable[[], str]:
 
     def said() -> str:
         try:
-            words, _ = process.communicate(timeout=LONGEST_SECONDS)
+            words, _ = process.communicate(timeout=MAX_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             words, _ = process.communicate()

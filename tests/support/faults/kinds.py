@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.faults.stage import LONGEST_SECONDS, Actor, Stage
+from tests.support.faults.stage import MAX_SECONDS, Actor, Stage
 from tests.support.postgres import Cluster
 from tests.support.tcp_proxy import Way
 
@@ -109,7 +109,7 @@ def fill_disk(scene: Scene) -> None:
     with ballast.open("wb", buffering=0) as file, suppress(OSError):
         while True:
             file.write(bytes(4096))
-    scene.orchestrator.wait(LONGEST_SECONDS)
+    scene.orchestrator.wait(MAX_SECONDS)
     ballast.unlink()
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, select
 from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.report.run import read_manifest
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import Fate, Store
+from orchestrator.store import Store, SubjectStatus
 from orchestrator.store.location import located
 from orchestrator.store.schema import observations
 
@@ -17,7 +17,7 @@ from orchestrator.store.schema import observations
 class Observed:
     """All that an evaluation leaves behind."""
 
-    subjects: frozenset[tuple[str, str, Fate]]
+    subjects: frozenset[tuple[str, str, SubjectStatus]]
     cloaks: dict[tuple[str, CloakKey], str]  # digests, by probe and key
     answers: dict[tuple[str, Cell], tuple[str, int | None, int]]  # outcome, rank, candidates
     shown: dict[tuple[str, Cell], str]  # digest of the cloak that was shown, as its observation says
@@ -30,7 +30,7 @@ def observed(run: Path, *, store: str | None = None) -> Observed:
     opened = Store(location, run=digest)
     try:
         return Observed(
-            subjects=frozenset((each.identity, each.photo, each.fate) for each in opened.subjects()),
+            subjects=frozenset((each.identity, each.photo, each.status) for each in opened.subjects()),
             cloaks={(cloak.probe, cloak.key): cloak.sha256 for cloak in opened.cloaks()},
             answers={
                 (each.probe, each.cell): (each.outcome.value, each.rank, each.candidates) for each in opened.observations()

@@ -16,7 +16,7 @@ from tests.support.processes import ServiceProcess, service_process
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 PATIENCE_SECONDS = 120  # of the orchestrator with a service that is starting again
-LONGEST_SECONDS = 300.0  # of one evaluation
+MAX_SECONDS = 300.0  # of one evaluation
 GRID = (
     *(
         "--subjects",
@@ -95,7 +95,7 @@ class Stage:
         return [
             *(sys.executable, "-m", "orchestrator", "evaluate", "--no-report", "--run", str(run)),
             *("--protector", self.protector.proxy.address, "--invader", self.invader.proxy.address),
-            *("--patience", str(PATIENCE_SECONDS), *GRID, *extra),
+            *("--outage-timeout", str(PATIENCE_SECONDS), *GRID, *extra),
         ]
 
     def begin(self, run: Path, *extra: str) -> subprocess.Popen[str]:

@@ -55,19 +55,19 @@ def test_a_line_says_who_asked_what_when_and_what_became_of_it(path: Path) -> No
         "image_bytes": len(IMAGE),
         "target_models": ["facenet", "senet50"],
         "k": 3,
-        "reading": "detected",
+        "region": "detected",
         "outcome": "answered",
     }
 
 
 @pytest.mark.parametrize(
     ("asked", "written"),
-    [(invader_pb2.READING_DETECTED, "detected"), (invader_pb2.READING_WHOLE, "whole"), (99, "99")],
+    [(invader_pb2.REGION_DETECTED, "detected"), (invader_pb2.REGION_FULL, "full"), (99, "99")],
 )
 def test_a_line_says_how_the_image_was_to_be_read_even_where_that_is_unknown(path: Path, asked: Any, written: str) -> None:
-    write(AuditLog(path), invader_pb2.ClassifyRequest(image=IMAGE, target_models=["facenet"], k=3, reading=asked))
+    write(AuditLog(path), invader_pb2.ClassifyRequest(image=IMAGE, target_models=["facenet"], k=3, region=asked))
     (line,) = lines(path)
-    assert line["reading"] == written
+    assert line["region"] == written
 
 
 def test_nothing_of_the_image_is_kept_but_its_digest(path: Path) -> None:

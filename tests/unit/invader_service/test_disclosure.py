@@ -29,7 +29,7 @@ def test_probabilities_leave_where_they_are_disclosed() -> None:
     ("disclosure", "most"), [(Disclosure.TOP1, 1), (Disclosure.RANKED, 50), (Disclosure.PROBABILITIES, 50)]
 )
 def test_top1_discloses_one_candidate_and_the_others_as_many_as_there_may_be(disclosure: Disclosure, most: int) -> None:
-    assert disclosure.most_candidates(50) == most
+    assert disclosure.max_candidates(50) == most
 
 
 def test_every_choice_has_a_name_of_its_own_in_the_schema() -> None:

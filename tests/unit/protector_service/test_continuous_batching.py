@@ -69,10 +69,10 @@ def plain_loop(recognizer: SmallRecognizer, pixels: NDArray[np.uint8], method: s
     return np.asarray(x[0].permute(1, 2, 0).to(torch.uint8).numpy())
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_in_float32_every_cloak_equals_the_plain_loop_s_bit_for_bit_while_others_join_and_leave(lanes: int) -> None:
+@pytest.mark.parametrize("workers", [1, 3])
+def test_in_float32_every_cloak_equals_the_plain_loop_s_bit_for_bit_while_others_join_and_leave(workers: int) -> None:
     recognizer = SmallRecognizer(dtype=torch.float32)
-    with engine_of(gradients_of(recognizer), lanes=lanes) as engine:
+    with engine_of(gradients_of(recognizer), workers=workers) as engine:
         joining = [Recording() for _ in range(3)]
         leaving = Recording(wanted=lambda: not leaving.cloaks)
 

@@ -143,7 +143,7 @@ def test_a_cloak_does_not_depend_on_its_neighbours(method: str) -> None:
     photo, recognizer = probe(side=8), SmallRecognizer(dtype=torch.float32)
 
     def crafted(*others: str, among: int) -> dict[int, NDArray[np.uint8]]:
-        with engine_of(BatchedGradients(recognizer, batch_rows=4), lanes=2) as engine:
+        with engine_of(BatchedGradients(recognizer, batch_rows=4), workers=2) as engine:
             beside = [engine.craft(order_of(probe(side=8, seed=1 + place), ["pgd", "bim"], PAPER)) for place in range(among)]
             started = [next(each) for each in beside]
             cloaks = list(engine.craft(order_of(photo, [method, *others], (4, 16))))

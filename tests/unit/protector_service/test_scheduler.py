@@ -6,7 +6,7 @@ from protector_service.methods.method import GradientMethod
 from protector_service.methods.row import Row
 from protector_service.order import Cloak, Customer, Order
 from protector_service.outbox import Outbox
-from protector_service.scheduler import MOST_PASSED_OVER, Batch, Crafting, Scheduler, Start
+from protector_service.scheduler import MAX_PASSED_OVER, Batch, Crafting, Scheduler, Start
 from tests.support.engines import METHODS
 from tests.support.networks import probe
 
@@ -85,13 +85,13 @@ def test_a_full_batch_of_another_source_model_goes_first_but_not_for_ever() -> N
     started(scheduler, rows=1, source_model="a")
     full = started(scheduler, rows=PLACES, source_model="b")
     models = []
-    for _ in range(MOST_PASSED_OVER + 1):
+    for _ in range(MAX_PASSED_OVER + 1):
         work = scheduler.next_work()
         assert isinstance(work, Batch)
         models.append(work.source_model)
         for owner, taken in work.rows:
             scheduler.put(owner, [taken])
-    assert models == ["b"] * MOST_PASSED_OVER + ["a"]
+    assert models == ["b"] * MAX_PASSED_OVER + ["a"]
     assert full.order.source_model == "b"
 
 

@@ -1,4 +1,4 @@
-"""How threads are shared out between the lanes of a device."""
+"""How threads are shared out between the workers of a device."""
 
 from collections.abc import Iterator
 
@@ -18,7 +18,7 @@ def _threads() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("cores", "lanes", "threads", "expected"),
+    ("cores", "workers", "threads", "expected"),
     [
         (4, 0, 0, (2, 2)),
         (1, 0, 0, (1, 1)),
@@ -28,12 +28,12 @@ def _threads() -> Iterator[None]:
         (4, 2, 1, (2, 1)),
     ],
 )
-def test_a_cpu_s_cores_are_shared_out(cores: int, lanes: int, threads: int, expected: tuple[int, int]) -> None:
+def test_a_cpu_s_cores_are_shared_out(cores: int, workers: int, threads: int, expected: tuple[int, int]) -> None:
     torch.set_num_threads(cores)
-    prepared = prepare_device("cpu", lanes=lanes, threads=threads)
-    assert (prepared.device, (prepared.lanes, torch.get_num_threads())) == (torch.device("cpu"), expected)
+    prepared = prepare_device("cpu", workers=workers, threads=threads)
+    assert (prepared.device, (prepared.workers, torch.get_num_threads())) == (torch.device("cpu"), expected)
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
     with pytest.raises(RecognizerError, match="device: expected auto, cpu or an available cuda device, got 'abacus'"):
-        prepare_device("abacus", lanes=0, threads=0)
+        prepare_device("abacus", workers=0, threads=0)

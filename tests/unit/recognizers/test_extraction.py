@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recognizers import extraction
-from recognizers.extraction import Face, MtcnnDetector, Square, choose_face, crop, extract_face, face_square
+from recognizers.extraction import CropBox, Face, MtcnnDetector, choose_face, crop, extract_face, face_square
 from tests.support.drawn_faces import draw_face
 from tests.support.networks import probe
 
@@ -34,19 +34,19 @@ class ListedFaces:
     ("box", "expected"),
     [
         # 20 pixels wide: a side of 26, so 13 to each side of the centre.
-        (face(80, 30, 100, 50), Square(77, 27, 103, 53)),
-        (face(80, 30, 90, 50), Square(72, 27, 98, 53)),  # the longer side counts, here the height
-        (face(80, 30, 100, 40), Square(77, 22, 103, 48)),  # and here the width
-        (face(-4, 30, 16, 50), Square(0, 27, 26, 53)),
-        (face(190, 30, 210, 50), Square(174, 27, 200, 53)),
-        (face(80, -10, 100, 10), Square(77, 0, 103, 26)),
-        (face(80, 90, 100, 110), Square(77, 74, 103, 100)),
-        (face(-4, -10, 16, 10), Square(0, 0, 26, 26)),
-        (face(190, 90, 210, 110), Square(174, 74, 200, 100)),
-        (face(50, 10, 150, 90), Square(50, 0, 150, 100)),  # 130 would not fit: limited to the photo's height
-        (face(120, 0, 220, 100), Square(100, 0, 200, 100)),
+        (face(80, 30, 100, 50), CropBox(77, 27, 103, 53)),
+        (face(80, 30, 90, 50), CropBox(72, 27, 98, 53)),  # the longer side counts, here the height
+        (face(80, 30, 100, 40), CropBox(77, 22, 103, 48)),  # and here the width
+        (face(-4, 30, 16, 50), CropBox(0, 27, 26, 53)),
+        (face(190, 30, 210, 50), CropBox(174, 27, 200, 53)),
+        (face(80, -10, 100, 10), CropBox(77, 0, 103, 26)),
+        (face(80, 90, 100, 110), CropBox(77, 74, 103, 100)),
+        (face(-4, -10, 16, 10), CropBox(0, 0, 26, 26)),
+        (face(190, 90, 210, 110), CropBox(174, 74, 200, 100)),
+        (face(50, 10, 150, 90), CropBox(50, 0, 150, 100)),  # 130 would not fit: limited to the photo's height
+        (face(120, 0, 220, 100), CropBox(100, 0, 200, 100)),
         # 10 pixels wide: a side of 13 around (50, 40) begins at 43.5 and 33.5, ends at 56.5 and 46.5.
-        (face(45, 35, 55, 45), Square(44, 34, 57, 47)),
+        (face(45, 35, 55, 45), CropBox(44, 34, 57, 47)),
     ],
     ids=[
         "inside",
@@ -63,13 +63,13 @@ class ListedFaces:
         "halves",
     ],
 )
-def test_the_square_is_the_one_worked_by_hand(box: Face, expected: Square) -> None:
+def test_the_square_is_the_one_worked_by_hand(box: Face, expected: CropBox) -> None:
     assert face_square(box, width=200, height=100) == expected
 
 
 def test_the_square_turns_with_the_photo() -> None:
-    assert face_square(face(10, 50, 90, 150), width=100, height=200) == Square(0, 50, 100, 150)
-    assert face_square(face(30, -4, 50, 16), width=100, height=200) == Square(27, 0, 53, 26)
+    assert face_square(face(10, 50, 90, 150), width=100, height=200) == CropBox(0, 50, 100, 150)
+    assert face_square(face(30, -4, 50, 16), width=100, height=200) == CropBox(27, 0, 53, 26)
 
 
 @st.composite
@@ -144,10 +144,10 @@ def test_no_face_is_chosen_where_there_is_none() -> None:
 def test_extraction_takes_the_square_of_the_chosen_face() -> None:
     photo = np.zeros((100, 200, 3), np.uint8)  # 200 wide, 100 high
     detector = ListedFaces(face(10, 10, 20, 20), face(190, 30, 210, 50))
-    assert extract_face(photo, detector) == Square(174, 27, 200, 53)
+    assert extract_face(photo, detector) == CropBox(174, 27, 200, 53)
 
 
-CROPPED = Square(30, 10, 130, 110)
+CROPPED = CropBox(30, 10, 130, 110)
 
 
 @pytest.mark.parametrize("side", [37, 100, 160, 224])

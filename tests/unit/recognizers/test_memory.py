@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from recognizers.errors import CheckpointError, blaming
+from recognizers.errors import CheckpointError, wrap_errors
 from recognizers.memory import limit_note, memory_advice
 
 
@@ -52,7 +52,10 @@ def test_other_errors_get_no_advice(error: BaseException) -> None:
 
 
 def test_an_error_is_judged_by_what_it_came_from_too() -> None:
-    with pytest.raises(CheckpointError, match=r"^the network failed: not enough memory") as refused, blaming("the network"):
+    with (
+        pytest.raises(CheckpointError, match=r"^the network failed: not enough memory") as refused,
+        wrap_errors("the network"),
+    ):
         raise MemoryError
     assert memory_advice(refused.value) is not None
     circular = ValueError("a")

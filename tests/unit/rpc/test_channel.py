@@ -52,7 +52,7 @@ async def test_a_photo_of_any_size_is_sent_again() -> None:
     classify = Refusing(error(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_ms=1), times=2)
     server = Server(address="127.0.0.1:0", limits=ImageLimits())
     async with started(server, classify=classify), open_channel(server.address) as channel:
-        request = invader_pb2.ClassifyRequest(image=bytes(ImageLimits.most_bytes))
+        request = invader_pb2.ClassifyRequest(image=bytes(ImageLimits.max_bytes))
         assert (await invader_pb2_grpc.InvaderServiceStub(channel).Classify(request, timeout=30)).face_found
     assert classify.calls == 3
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from rpc.errors import ServiceError
-from rpc.paging import MOST_PER_PAGE, Page, page_of
+from rpc.paging import MAX_PER_PAGE, Page, page_of
 
 NAMES = tuple(f"identity_{place}" for place in range(10))
 
@@ -33,7 +33,7 @@ def test_the_pages_together_are_the_whole_list_in_its_order(count: int, page_siz
 
 
 def test_size_0_leaves_it_to_the_service() -> None:
-    many = [str(place) for place in range(MOST_PER_PAGE + 1)]
+    many = [str(place) for place in range(MAX_PER_PAGE + 1)]
     first = page_of(many, page_size=0, page_token="")
     assert len(first.identities) == 10_000
     assert page_of(many, page_size=0, page_token=first.next_page_token) == Page(["10000"], "")

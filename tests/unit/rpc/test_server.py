@@ -28,7 +28,7 @@ from tests.support.certificates import material
 from tests.support.serving import Classify, Context, add_handlers, ask, needs_ipv6, started
 
 NAME = "deid.invader.v1.InvaderService"
-LIMITS = ImageLimits(most_bytes=100_000)
+LIMITS = ImageLimits(max_bytes=100_000)
 TLS = material(Authority.create(), "invader", server=True)
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 SECONDS = 30.0  # until a test that hangs fails
@@ -156,11 +156,11 @@ async def test_a_message_may_hold_the_largest_image_and_an_envelope_and_no_more(
     await server.start([NAME])
     async with grpc.aio.insecure_channel(server.address) as channel:
         stub = invader_pb2_grpc.InvaderServiceStub(channel)
-        await stub.Classify(invader_pb2.ClassifyRequest(image=bytes(LIMITS.most_bytes)), timeout=SECONDS)
+        await stub.Classify(invader_pb2.ClassifyRequest(image=bytes(LIMITS.max_bytes)), timeout=SECONDS)
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await stub.Classify(invader_pb2.ClassifyRequest(image=bytes(LIMITS.most_bytes + 2**20)), timeout=SECONDS)
+            await stub.Classify(invader_pb2.ClassifyRequest(image=bytes(LIMITS.max_bytes + 2**20)), timeout=SECONDS)
     assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert sizes == [LIMITS.most_bytes]
+    assert sizes == [LIMITS.max_bytes]
 
 
 @pytest.mark.parametrize("compression", [grpc.Compression.Gzip, grpc.Compression.Deflate])
@@ -173,7 +173,7 @@ async def test_a_message_that_would_inflate_is_refused_as_it_came(compression: g
         return invader_pb2.ClassifyResponse()
 
     inflated = 64 * 2**20
-    roomy = Server(address="127.0.0.1:0", limits=ImageLimits(most_bytes=2 * inflated))  # so that its size is no reason
+    roomy = Server(address="127.0.0.1:0", limits=ImageLimits(max_bytes=2 * inflated))  # so that its size is no reason
     async with started(roomy, classify=classify), grpc.aio.insecure_channel(roomy.address) as channel:
         stub = invader_pb2_grpc.InvaderServiceStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as failure:

@@ -69,7 +69,7 @@ def test_the_environment_goes_over_the_default(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("DEID_LAMP_LUMENS", "5")
     monkeypatch.setenv("DEID_LAMP_MOST_WAITING", "3")
     settings = read()
-    assert (settings.lumens, settings.most_waiting) == (5, 3)
+    assert (settings.lumens, settings.max_waiting) == (5, 3)
 
 
 def test_the_command_line_goes_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,8 +85,8 @@ def test_a_required_setting_may_come_from_the_environment(monkeypatch: pytest.Mo
 
 
 def test_flags_have_hyphens_and_truth_values_are_spelled_out() -> None:
-    settings = read("--most-waiting", "2", "--stop-with-stdin", "true", "--log-level", "error")
-    assert (settings.most_waiting, settings.stop_with_stdin, settings.log_level) == (2, True, "error")
+    settings = read("--max-waiting", "2", "--stop-with-stdin", "true", "--log-level", "error")
+    assert (settings.max_waiting, settings.stop_with_stdin, settings.log_level) == (2, True, "error")
 
 
 @pytest.mark.parametrize("typed", ["::1", "[::1]"])
@@ -102,12 +102,12 @@ def test_a_host_with_a_port_stops_the_start(capsys: pytest.CaptureFixture[str], 
 
 
 def test_limits_on_images_are_those_that_were_set() -> None:
-    assert read("--most-bytes", "10", "--most-pixels", "20").image_limits == ImageLimits(most_bytes=10, most_pixels=20)
+    assert read("--max-bytes", "10", "--max-pixels", "20").image_limits == ImageLimits(max_bytes=10, max_pixels=20)
 
 
 def test_more_pixels_than_pillow_takes_cannot_be_promised() -> None:
     assert Image.MAX_IMAGE_PIXELS == PILLOW_LIMIT
-    assert read("--most-pixels", str(PILLOW_LIMIT)).most_pixels == PILLOW_LIMIT
+    assert read("--max-pixels", str(PILLOW_LIMIT)).max_pixels == PILLOW_LIMIT
 
 
 def test_another_service_s_environment_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -212,7 +212,7 @@ def test_an_unknown_flag_stops_the_start(capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_an_abbreviated_flag_is_an_unknown_one(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--most-wait" in refusal(capsys, "--checkpoints", "weights", "--most-wait", "5")
+    assert "--max-wait" in refusal(capsys, "--checkpoints", "weights", "--max-wait", "5")
 
 
 @pytest.mark.parametrize(
@@ -227,8 +227,8 @@ def test_an_abbreviated_flag_is_an_unknown_one(capsys: pytest.CaptureFixture[str
         ("--drain-seconds", "-0.5"),
         ("--drain-seconds", "nan"),
         ("--log-level", "loud"),
-        ("--most-pixels", "0"),
-        ("--most-pixels", str(PILLOW_LIMIT + 1)),
+        ("--max-pixels", "0"),
+        ("--max-pixels", str(PILLOW_LIMIT + 1)),
         ("--stop-with-stdin", "maybe"),
     ],
 )

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from rpc.certificates import Authority
-from rpc.errors import RpcError
+from rpc.errors import DeidRpcError
 from rpc.tls import TlsError, TlsFiles, expires_soon, read_tls
 from tests.support.certificates import certificate_of, material, written
 
@@ -35,7 +35,7 @@ def refusal(files: TlsFiles, *, now: datetime | None = None) -> str:
     """What is said of files that cannot be used."""
     with pytest.raises(TlsError) as refused:
         read_tls(files, now=now)
-    assert isinstance(refused.value, RpcError), "the package's one root"
+    assert isinstance(refused.value, DeidRpcError), "the package's one root"
     return str(refused.value)
 
 

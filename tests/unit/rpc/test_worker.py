@@ -16,7 +16,7 @@ LIMIT = 30.0  # seconds until a test that hangs fails
 
 @pytest.fixture
 def worker() -> Iterator[Worker]:
-    worker = Worker(most_waiting=1)
+    worker = Worker(max_waiting=1)
     yield worker
     worker.close()
 
@@ -42,7 +42,7 @@ async def test_a_job_s_result_comes_back(worker: Worker) -> None:
 
 
 async def test_jobs_run_one_after_another_in_one_thread_that_is_not_the_loop_s() -> None:
-    worker = Worker(most_waiting=30)
+    worker = Worker(max_waiting=30)
     ran: list[tuple[int, int]] = []
 
     def job(number: int) -> Callable[[], None]:
@@ -56,8 +56,8 @@ async def test_jobs_run_one_after_another_in_one_thread_that_is_not_the_loop_s()
     worker.close()
 
 
-async def test_as_many_jobs_run_at_a_time_as_there_are_lanes() -> None:
-    worker = Worker(most_waiting=1, lanes=2)
+async def test_as_many_jobs_run_at_a_time_as_there_are_workers() -> None:
+    worker = Worker(max_waiting=1, workers=2)
     gates = [Gate() for _ in range(3)]
     jobs = [asyncio.create_task(worker.run(gate)) for gate in gates]
     await asyncio.gather(*(gate.wait_until_entered() for gate in gates[:2]))
@@ -73,8 +73,8 @@ async def test_as_many_jobs_run_at_a_time_as_there_are_lanes() -> None:
     worker.close()
 
 
-async def test_jobs_that_wait_are_those_beyond_the_lanes() -> None:
-    worker = Worker(most_waiting=2, lanes=2)
+async def test_jobs_that_wait_are_those_beyond_the_workers() -> None:
+    worker = Worker(max_waiting=2, workers=2)
     gates = [Gate() for _ in range(4)]
     waiting = [worker.waiting]
     jobs = []
@@ -123,7 +123,7 @@ async def test_streams_and_plain_jobs_share_the_queue(worker: Worker) -> None:
 
 
 async def test_with_no_room_to_wait_one_job_still_runs() -> None:
-    worker = Worker(most_waiting=0)
+    worker = Worker(max_waiting=0)
     gate = Gate()
     running = asyncio.create_task(worker.run(gate))
     await gate.wait_until_entered()
@@ -144,7 +144,7 @@ async def test_a_job_s_exception_reaches_who_waits_for_it_and_the_next_job_runs(
 
 
 async def test_a_running_job_keeps_its_place_when_who_waited_for_it_is_cancelled() -> None:
-    worker = Worker(most_waiting=0)
+    worker = Worker(max_waiting=0)
     gate = Gate()
     running = asyncio.create_task(worker.run(gate))
     await gate.wait_until_entered()
@@ -166,7 +166,7 @@ async def test_a_job_sees_its_caller_s_context(worker: Worker) -> None:
 
 
 async def test_closing_waits_for_the_running_job() -> None:
-    worker = Worker(most_waiting=1)
+    worker = Worker(max_waiting=1)
     gate = Gate()
     running = asyncio.create_task(worker.run(gate))
     await gate.wait_until_entered()

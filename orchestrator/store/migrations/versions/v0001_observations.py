@@ -15,7 +15,7 @@ _Text = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 
 def upgrade() -> None:
     """Makes those of the tables that are missing."""
-    _create("subjects", "run", "identity", _optional("photo"), _optional("photo_sha256"), _required("fate"))
+    _create("subjects", "run", "identity", _optional("photo"), _optional("photo_sha256"), _required("status"))
     _create(
         "cloaks",
         *_CLOAK_KEY,

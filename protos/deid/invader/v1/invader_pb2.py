@@ -24,35 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64\x65id/invader/v1/invader.proto\x12\x0f\x64\x65id.invader.v1\"m\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x15\n\rtarget_models\x18\x02 \x03(\t\x12\t\n\x01k\x18\x03 \x01(\x05\x12)\n\x07reading\x18\x04 \x01(\x0e\x32\x18.deid.invader.v1.Reading\"\x8c\x01\n\x10\x43lassifyResponse\x12\x12\n\nface_found\x18\x01 \x01(\x08\x12\x38\n\x0f\x63lassifications\x18\x02 \x03(\x0b\x32\x1f.deid.invader.v1.Classification\x12\x19\n\x0cqueries_left\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_queries_left\"V\n\x0e\x43lassification\x12\x14\n\x0ctarget_model\x18\x01 \x01(\t\x12.\n\ncandidates\x18\x02 \x03(\x0b\x32\x1a.deid.invader.v1.Candidate\"2\n\tCandidate\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"\x19\n\x17ListTargetModelsRequest\"\xd8\x01\n\x18ListTargetModelsResponse\x12\x33\n\rtarget_models\x18\x01 \x03(\x0b\x32\x1c.deid.invader.v1.TargetModel\x12\x19\n\x0cqueries_left\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12/\n\ndisclosure\x18\x03 \x01(\x0e\x32\x1b.deid.invader.v1.Disclosure\x12*\n\x08readings\x18\x04 \x03(\x0e\x32\x18.deid.invader.v1.ReadingB\x0f\n\r_queries_left\"v\n\x0bTargetModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nidentities\x18\x02 \x01(\x05\x12\x18\n\x10label_set_sha256\x18\x03 \x01(\t\x12\x17\n\x0fmost_candidates\x18\x04 \x01(\x05\x12\x12\n\nextraction\x18\x05 \x01(\t\"T\n\x15ListIdentitiesRequest\x12\x14\n\x0ctarget_model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"E\n\x16ListIdentitiesResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*K\n\x07Reading\x12\x17\n\x13READING_UNSPECIFIED\x10\x00\x12\x14\n\x10READING_DETECTED\x10\x01\x12\x11\n\rREADING_WHOLE\x10\x02*r\n\nDisclosure\x12\x1a\n\x16\x44ISCLOSURE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44ISCLOSURE_TOP1\x10\x01\x12\x15\n\x11\x44ISCLOSURE_RANKED\x10\x02\x12\x1c\n\x18\x44ISCLOSURE_PROBABILITIES\x10\x03\x32\xad\x02\n\x0eInvaderService\x12O\n\x08\x43lassify\x12 .deid.invader.v1.ClassifyRequest\x1a!.deid.invader.v1.ClassifyResponse\x12g\n\x10ListTargetModels\x12(.deid.invader.v1.ListTargetModelsRequest\x1a).deid.invader.v1.ListTargetModelsResponse\x12\x61\n\x0eListIdentities\x12&.deid.invader.v1.ListIdentitiesRequest\x1a\'.deid.invader.v1.ListIdentitiesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64\x65id/invader/v1/invader.proto\x12\x0f\x64\x65id.invader.v1\"k\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x15\n\rtarget_models\x18\x02 \x03(\t\x12\t\n\x01k\x18\x03 \x01(\x05\x12\'\n\x06region\x18\x04 \x01(\x0e\x32\x17.deid.invader.v1.Region\"\x8c\x01\n\x10\x43lassifyResponse\x12\x12\n\nface_found\x18\x01 \x01(\x08\x12\x38\n\x0f\x63lassifications\x18\x02 \x03(\x0b\x32\x1f.deid.invader.v1.Classification\x12\x19\n\x0cqueries_left\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_queries_left\"V\n\x0e\x43lassification\x12\x14\n\x0ctarget_model\x18\x01 \x01(\t\x12.\n\ncandidates\x18\x02 \x03(\x0b\x32\x1a.deid.invader.v1.Candidate\"2\n\tCandidate\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"\x19\n\x17ListTargetModelsRequest\"\xd6\x01\n\x18ListTargetModelsResponse\x12\x33\n\rtarget_models\x18\x01 \x03(\x0b\x32\x1c.deid.invader.v1.TargetModel\x12\x19\n\x0cqueries_left\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12/\n\ndisclosure\x18\x03 \x01(\x0e\x32\x1b.deid.invader.v1.Disclosure\x12(\n\x07regions\x18\x04 \x03(\x0e\x32\x17.deid.invader.v1.RegionB\x0f\n\r_queries_left\"u\n\x0bTargetModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nidentities\x18\x02 \x01(\x05\x12\x18\n\x10label_set_sha256\x18\x03 \x01(\t\x12\x16\n\x0emax_candidates\x18\x04 \x01(\x05\x12\x12\n\nextraction\x18\x05 \x01(\t\"T\n\x15ListIdentitiesRequest\x12\x14\n\x0ctarget_model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"E\n\x16ListIdentitiesResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*F\n\x06Region\x12\x16\n\x12REGION_UNSPECIFIED\x10\x00\x12\x13\n\x0fREGION_DETECTED\x10\x01\x12\x0f\n\x0bREGION_FULL\x10\x02*r\n\nDisclosure\x12\x1a\n\x16\x44ISCLOSURE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44ISCLOSURE_TOP1\x10\x01\x12\x15\n\x11\x44ISCLOSURE_RANKED\x10\x02\x12\x1c\n\x18\x44ISCLOSURE_PROBABILITIES\x10\x03\x32\xad\x02\n\x0eInvaderService\x12O\n\x08\x43lassify\x12 .deid.invader.v1.ClassifyRequest\x1a!.deid.invader.v1.ClassifyResponse\x12g\n\x10ListTargetModels\x12(.deid.invader.v1.ListTargetModelsRequest\x1a).deid.invader.v1.ListTargetModelsResponse\x12\x61\n\x0eListIdentities\x12&.deid.invader.v1.ListIdentitiesRequest\x1a\'.deid.invader.v1.ListIdentitiesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deid.invader.v1.invader_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_READING']._serialized_start=967
-  _globals['_READING']._serialized_end=1042
-  _globals['_DISCLOSURE']._serialized_start=1044
-  _globals['_DISCLOSURE']._serialized_end=1158
+  _globals['_REGION']._serialized_start=962
+  _globals['_REGION']._serialized_end=1032
+  _globals['_DISCLOSURE']._serialized_start=1034
+  _globals['_DISCLOSURE']._serialized_end=1148
   _globals['_CLASSIFYREQUEST']._serialized_start=50
-  _globals['_CLASSIFYREQUEST']._serialized_end=159
-  _globals['_CLASSIFYRESPONSE']._serialized_start=162
-  _globals['_CLASSIFYRESPONSE']._serialized_end=302
-  _globals['_CLASSIFICATION']._serialized_start=304
-  _globals['_CLASSIFICATION']._serialized_end=390
-  _globals['_CANDIDATE']._serialized_start=392
-  _globals['_CANDIDATE']._serialized_end=442
-  _globals['_LISTTARGETMODELSREQUEST']._serialized_start=444
-  _globals['_LISTTARGETMODELSREQUEST']._serialized_end=469
-  _globals['_LISTTARGETMODELSRESPONSE']._serialized_start=472
-  _globals['_LISTTARGETMODELSRESPONSE']._serialized_end=688
-  _globals['_TARGETMODEL']._serialized_start=690
-  _globals['_TARGETMODEL']._serialized_end=808
-  _globals['_LISTIDENTITIESREQUEST']._serialized_start=810
-  _globals['_LISTIDENTITIESREQUEST']._serialized_end=894
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=896
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=965
-  _globals['_INVADERSERVICE']._serialized_start=1161
-  _globals['_INVADERSERVICE']._serialized_end=1462
+  _globals['_CLASSIFYREQUEST']._serialized_end=157
+  _globals['_CLASSIFYRESPONSE']._serialized_start=160
+  _globals['_CLASSIFYRESPONSE']._serialized_end=300
+  _globals['_CLASSIFICATION']._serialized_start=302
+  _globals['_CLASSIFICATION']._serialized_end=388
+  _globals['_CANDIDATE']._serialized_start=390
+  _globals['_CANDIDATE']._serialized_end=440
+  _globals['_LISTTARGETMODELSREQUEST']._serialized_start=442
+  _globals['_LISTTARGETMODELSREQUEST']._serialized_end=467
+  _globals['_LISTTARGETMODELSRESPONSE']._serialized_start=470
+  _globals['_LISTTARGETMODELSRESPONSE']._serialized_end=684
+  _globals['_TARGETMODEL']._serialized_start=686
+  _globals['_TARGETMODEL']._serialized_end=803
+  _globals['_LISTIDENTITIESREQUEST']._serialized_start=805
+  _globals['_LISTIDENTITIESREQUEST']._serialized_end=889
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=891
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=960
+  _globals['_INVADERSERVICE']._serialized_start=1151
+  _globals['_INVADERSERVICE']._serialized_end=1452
 # @@protoc_insertion_point(module_scope)

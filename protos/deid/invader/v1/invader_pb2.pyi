@@ -19,33 +19,33 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _Reading:
+class _Region:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _ReadingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reading.ValueType], _builtins.type):
+class _RegionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Region.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    READING_UNSPECIFIED: _Reading.ValueType  # 0
+    REGION_UNSPECIFIED: _Region.ValueType  # 0
     """As detected."""
-    READING_DETECTED: _Reading.ValueType  # 1
+    REGION_DETECTED: _Region.ValueType  # 1
     """The face that the service finds in it, cropped by the service's own rule."""
-    READING_WHOLE: _Reading.ValueType  # 2
+    REGION_FULL: _Region.ValueType  # 2
     """All of it, resized to each target model's input size whatever its proportions. No face is looked for: a cloak is an image
     of a face that was cropped before.
     """
 
-class Reading(_Reading, metaclass=_ReadingEnumTypeWrapper):
+class Region(_Region, metaclass=_RegionEnumTypeWrapper):
     """What of an image the target models see."""
 
-READING_UNSPECIFIED: Reading.ValueType  # 0
+REGION_UNSPECIFIED: Region.ValueType  # 0
 """As detected."""
-READING_DETECTED: Reading.ValueType  # 1
+REGION_DETECTED: Region.ValueType  # 1
 """The face that the service finds in it, cropped by the service's own rule."""
-READING_WHOLE: Reading.ValueType  # 2
+REGION_FULL: Region.ValueType  # 2
 """All of it, resized to each target model's input size whatever its proportions. No face is looked for: a cloak is an image
 of a face that was cropped before.
 """
-Global___Reading: _TypeAlias = Reading  # noqa: Y015
+Global___Region: _TypeAlias = Region  # noqa: Y015
 
 class _Disclosure:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -56,7 +56,7 @@ class _DisclosureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Disclosure
     DISCLOSURE_UNSPECIFIED: _Disclosure.ValueType  # 0
     """The service does not say."""
     DISCLOSURE_TOP1: _Disclosure.ValueType  # 1
-    """The most probable identity alone: `most_candidates` is 1."""
+    """The most probable identity alone: `max_candidates` is 1."""
     DISCLOSURE_RANKED: _Disclosure.ValueType  # 2
     """The candidates in their order, without probabilities."""
     DISCLOSURE_PROBABILITIES: _Disclosure.ValueType  # 3
@@ -68,7 +68,7 @@ class Disclosure(_Disclosure, metaclass=_DisclosureEnumTypeWrapper):
 DISCLOSURE_UNSPECIFIED: Disclosure.ValueType  # 0
 """The service does not say."""
 DISCLOSURE_TOP1: Disclosure.ValueType  # 1
-"""The most probable identity alone: `most_candidates` is 1."""
+"""The most probable identity alone: `max_candidates` is 1."""
 DISCLOSURE_RANKED: Disclosure.ValueType  # 2
 """The candidates in their order, without probabilities."""
 DISCLOSURE_PROBABILITIES: Disclosure.ValueType  # 3
@@ -84,13 +84,13 @@ class ClassifyRequest(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     TARGET_MODELS_FIELD_NUMBER: _builtins.int
     K_FIELD_NUMBER: _builtins.int
-    READING_FIELD_NUMBER: _builtins.int
+    REGION_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """The image, encoded as JPEG or PNG."""
     k: _builtins.int
-    """Number of candidates wanted per target model: 1 up to the model's `most_candidates`."""
-    reading: Global___Reading.ValueType
-    """What of the image the target models see: one of `readings` in ListTargetModelsResponse. Unspecified means detected."""
+    """Number of candidates wanted per target model: 1 up to the model's `max_candidates`."""
+    region: Global___Region.ValueType
+    """What of the image the target models see: one of `regions` in ListTargetModelsResponse. Unspecified means detected."""
     @_builtins.property
     def target_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of target models, each one of ListTargetModels, no name twice, at least one."""
@@ -101,11 +101,11 @@ class ClassifyRequest(_message.Message):
         image: _builtins.bytes = ...,
         target_models: _abc.Iterable[_builtins.str] | None = ...,
         k: _builtins.int = ...,
-        reading: Global___Reading.ValueType = ...,
+        region: Global___Region.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "k", b"k", "reading", b"reading", "target_models", b"target_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "k", b"k", "region", b"region", "target_models", b"target_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -221,7 +221,7 @@ class ListTargetModelsResponse(_message.Message):
     TARGET_MODELS_FIELD_NUMBER: _builtins.int
     QUERIES_LEFT_FIELD_NUMBER: _builtins.int
     DISCLOSURE_FIELD_NUMBER: _builtins.int
-    READINGS_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
     queries_left: _builtins.int
     """Queries that the client has left; absent where the service sets no budget."""
     disclosure: Global___Disclosure.ValueType
@@ -231,8 +231,8 @@ class ListTargetModelsResponse(_message.Message):
         """Sorted by name."""
 
     @_builtins.property
-    def readings(self) -> _containers.RepeatedScalarFieldContainer[Global___Reading.ValueType]:
-        """The readings that can be asked for. Empty where a service does not say: it reads detected faces, whatever it is asked for."""
+    def regions(self) -> _containers.RepeatedScalarFieldContainer[Global___Region.ValueType]:
+        """The regions that can be asked for. Empty where a service does not say: it reads detected faces, whatever it is asked for."""
 
     def __init__(
         self,
@@ -240,11 +240,11 @@ class ListTargetModelsResponse(_message.Message):
         target_models: _abc.Iterable[Global___TargetModel] | None = ...,
         queries_left: _builtins.int | None = ...,
         disclosure: Global___Disclosure.ValueType = ...,
-        readings: _abc.Iterable[Global___Reading.ValueType] | None = ...,
+        regions: _abc.Iterable[Global___Region.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "queries_left", b"queries_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "disclosure", b"disclosure", "queries_left", b"queries_left", "readings", b"readings", "target_models", b"target_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "disclosure", b"disclosure", "queries_left", b"queries_left", "regions", b"regions", "target_models", b"target_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__queries_left: _TypeAlias = _typing.Literal["queries_left"]  # noqa: Y015
     _WhichOneofArgType__queries_left: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left"]  # noqa: Y015
@@ -261,7 +261,7 @@ class TargetModel(_message.Message):
     NAME_FIELD_NUMBER: _builtins.int
     IDENTITIES_FIELD_NUMBER: _builtins.int
     LABEL_SET_SHA256_FIELD_NUMBER: _builtins.int
-    MOST_CANDIDATES_FIELD_NUMBER: _builtins.int
+    MAX_CANDIDATES_FIELD_NUMBER: _builtins.int
     EXTRACTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name by which requests refer to it, such as "senet50"."""
@@ -269,7 +269,7 @@ class TargetModel(_message.Message):
     """Number of identities in its label set."""
     label_set_sha256: _builtins.str
     """SHA-256, lower-case hexadecimal, of the label set: the identities in class order, UTF-8, joined by line feeds."""
-    most_candidates: _builtins.int
+    max_candidates: _builtins.int
     """The most candidates that one classification returns: the largest k."""
     extraction: _builtins.str
     """How the face of an image is found and cut out for this model, in words, at most 500 characters. Empty where a service does
@@ -281,12 +281,12 @@ class TargetModel(_message.Message):
         name: _builtins.str = ...,
         identities: _builtins.int = ...,
         label_set_sha256: _builtins.str = ...,
-        most_candidates: _builtins.int = ...,
+        max_candidates: _builtins.int = ...,
         extraction: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extraction", b"extraction", "identities", b"identities", "label_set_sha256", b"label_set_sha256", "most_candidates", b"most_candidates", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extraction", b"extraction", "identities", b"identities", "label_set_sha256", b"label_set_sha256", "max_candidates", b"max_candidates", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

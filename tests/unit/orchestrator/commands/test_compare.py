@@ -1,4 +1,4 @@
-"""`orchestrator compare`: the same cells of runs that differ in one thing."""
+"""`orchestrator compare`: the same cells of runs that differ in one field."""
 
 import csv
 from dataclasses import replace
@@ -53,7 +53,7 @@ def test_how_many_subjects_are_drawn_is_one_thing_whatever_decides_it(tmp_path: 
     narrow = changed(subjects=9, until_halfwidth=47.0)
     until = make_run(tmp_path / "until", plan=narrow, subjects=3, outcome={"subjects_wanted": 3}, pictures=False)
     (differs,) = differing([read_run(fixed), read_run(until)])
-    assert differs.thing == "protocol.subjects"
+    assert differs.field == "protocol.subjects"
     assert differs.details == (
         "protocol.look_every: None in fixed, 20 in until",
         "protocol.subjects: 3 in fixed, 9 in until",
@@ -115,7 +115,7 @@ def test_other_methods_stand_for_each_other(tmp_path: Path) -> None:
         for place, (plan, answered) in enumerate(zip(plans, (lambda n, cell: 1, recognised), strict=True))
     )
     runs = [read_run(ours), read_run(theirs)]
-    assert [each.thing for each in differing(runs)] == ["protocol.grid.methods"]
+    assert [each.field for each in differing(runs)] == ["protocol.grid.methods"]
     cells = {each.cell: each for each in compared(runs, k=1)}
     own = cells[Cell("compact-facenet", "bim", 4, "compact-facenet")]
     assert [rate.percent for rate in own.rates if rate] == [0, 100]
@@ -127,10 +127,10 @@ def test_runs_that_differ_in_more_are_refused_by_all_of_it_unless_told(tmp_path:
     first = make_run(tmp_path / "a", pictures=False)
     second = make_run(tmp_path / "b", plan=changed(storage=Storage(75), seed=1), pictures=False)
     said = refusal(first, second)
-    assert "expected runs that differ in one thing, got 2" in said
+    assert "expected runs that differ in one field, got 2" in said
     assert "protocol.seed: 0 in a, 1 in b" in said
     assert "protocol.storage: 'jpeg, quality 95' in a, 'jpeg, quality 75' in b" in said
-    assert orchestrator("compare", "--anyway", first, second).exit_code == 0
+    assert orchestrator("compare", "--force", first, second).exit_code == 0
 
 
 def test_three_qualities_differ_in_one_thing(tmp_path: Path) -> None:
@@ -196,6 +196,6 @@ def test_methods_and_what_they_say_of_themselves_are_one_thing(tmp_path: Path) -
         tmp_path / "restated", plan=changed(crafting=stated | {"bim": stated["bim"] | {"steps": "nine"}}), pictures=False
     )
     (differs,) = differing([read_run(first), read_run(other)])
-    assert differs.thing == "protocol.grid.methods"
+    assert differs.field == "protocol.grid.methods"
     (differs,) = differing([read_run(first), read_run(restated)])
     assert differs.details == ("protocol.crafting.bim.steps: 'ten' in first, 'nine' in restated",)

@@ -20,7 +20,9 @@ def row(*, n: int = 20, **protected: int) -> list[CellResult]:
     return list(results(table, ks=(1, 5)))
 
 
-def smallest(cells: list[CellResult], *, grid: Grid = GRID, percent: float = 95.0, surely: bool = False) -> int | None:
+def smallest(
+    cells: list[CellResult], *, grid: Grid = GRID, percent: float = 95.0, use_lower_bound: bool = False
+) -> int | None:
     return smallest_epsilon(
         cells,
         grid,
@@ -29,7 +31,7 @@ def smallest(cells: list[CellResult], *, grid: Grid = GRID, percent: float = 95.
         target_model="resnet50",
         k=5,
         percent=percent,
-        surely=surely,
+        use_lower_bound=use_lower_bound,
     )
 
 
@@ -60,7 +62,7 @@ def test_another_percentage_is_another_answer() -> None:
 
 def test_surely_asks_the_lower_limit_of_the_interval() -> None:
     cells = row(n=100, e4=0, e8=97, e16=100, e32=100)  # Wilson's lower limits: 91.5 and 96.3
-    assert (smallest(cells), smallest(cells, surely=True)) == (8, 16)
+    assert (smallest(cells), smallest(cells, use_lower_bound=True)) == (8, 16)
 
 
 def test_other_cells_and_other_k_do_not_count() -> None:

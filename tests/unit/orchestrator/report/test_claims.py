@@ -156,7 +156,7 @@ def test_a_smaller_epsilon_cannot_show_that_32_is_too_little_but_can_show_that_l
 
 
 def test_resizing_looks_only_at_models_of_one_input_size() -> None:
-    def between(cell: Cell) -> float:  # between sizes the whole reading would refute
+    def between(cell: Cell) -> float:  # between sizes the whole region would refute
         if uncloaked(cell):
             return 0
         return 1 if (cell.source_model == "facenet") != (cell.target_model == "facenet") else 0.2
@@ -180,7 +180,7 @@ def test_a_run_that_is_absent_leaves_the_claim_open_and_says_what_makes_it() -> 
     found = claims(run(constant(0.5)), GRID, png=None, whole=None)
     assert [each.verdict for each in found[RESIZING:]] == [Verdict.UNDECIDED] * 2
     assert found[RESIZING].basis.startswith("Not in this run: ")
-    assert "--reading whole" in found[RESIZING].basis
+    assert "--region full" in found[RESIZING].basis
     assert "--storage png" in found[COMPRESSION].basis
 
 

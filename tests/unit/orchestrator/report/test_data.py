@@ -10,7 +10,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from orchestrator.commands.report import report
-from orchestrator.experiment.grid import Reading, Storage
+from orchestrator.experiment.grid import Region, Storage
 from tests.support.reported import GRID, PEOPLE, changed, make_run
 
 SCHEMA = Path(__file__).parents[4] / "docs" / "manifest.schema.json"
@@ -87,7 +87,7 @@ def test_manifests_fit_their_schema(tmp_path: Path) -> None:
         make_run(tmp_path / "whole", pictures=False),
         make_run(tmp_path / "begun", subjects=0, finished=False),
         make_run(tmp_path / "people", plan=changed(faces=PEOPLE, storage=Storage(None)), outcome={"excluded": ["eve"]}),
-        make_run(tmp_path / "read", plan=changed(reading=Reading.WHOLE), outcome={"replaced": {"eve": "no_face"}}),
+        make_run(tmp_path / "read", plan=changed(region=Region.FULL), outcome={"replaced": {"eve": "no_face"}}),
     ]
     looking = changed(subjects=9, until_halfwidth=45.0)
     runs += [
@@ -118,7 +118,7 @@ def test_what_is_no_manifest_does_not_fit(tmp_path: Path, change: dict[str, Any]
     ("field", "value"),
     [
         ("storage", "jpeg, quality 101"),
-        ("reading", "glanced at"),
+        ("region", "glanced at"),
         ("seed", -1),
         ("until_halfwidth", 2.0),
         ("look_every", 20),

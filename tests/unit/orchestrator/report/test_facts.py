@@ -8,7 +8,7 @@ import click
 import pytest
 
 from orchestrator.cli import cli
-from orchestrator.experiment.grid import Grid, Reading, Storage
+from orchestrator.experiment.grid import Grid, Region, Storage
 from orchestrator.experiment.manifest import Plan
 from orchestrator.report.facts import facts, models_table, reproduction
 from orchestrator.report.run import Run, read_run
@@ -59,7 +59,7 @@ def test_how_faces_are_cut_out_is_what_each_service_says(tmp_path: Path) -> None
 
 
 def test_where_cloaks_are_read_whole_no_face_is_cut_out_of_them(tmp_path: Path) -> None:
-    run = run_of(tmp_path, changed(grid=LENS, reading=Reading.WHOLE, **FOREIGN))
+    run = run_of(tmp_path, changed(grid=LENS, region=Region.FULL, **FOREIGN))
     assert said(run, "Faces cut out") == "not stated"
 
 
@@ -128,7 +128,7 @@ def parsed(command: str) -> dict[str, Any]:
     [
         pytest.param({}, id="jpeg"),
         pytest.param({"storage": Storage(None)}, id="png"),
-        pytest.param({"reading": Reading.WHOLE}, id="whole"),
+        pytest.param({"region": Region.FULL}, id="whole"),
         pytest.param({"until_halfwidth": 47.5, "subjects": 9}, id="until narrow"),
     ],
 )
@@ -147,7 +147,7 @@ def test_the_command_of_a_page_is_taken_and_asks_for_what_the_manifest_states(
         "epsilons": plan.grid.epsilons,
         "ks": plan.grid.ks,
         "storage": "png" if plan.storage.jpeg_quality is None else "jpeg",
-        "reading": plan.reading.value,
+        "region": plan.region.value,
         "run": Path("NEW_FOLDER"),
     }
     if plan.storage.jpeg_quality is not None:

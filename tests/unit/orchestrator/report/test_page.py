@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from orchestrator.cli import cli
 from orchestrator.commands.report import report
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import Cell, Grid, Reading, Storage
+from orchestrator.experiment.grid import Cell, Grid, Region, Storage
 from orchestrator.report.drawing import quality_points
 from orchestrator.report.run import read_run
 from orchestrator.report.write import measure
@@ -112,7 +112,7 @@ def test_the_reproduction_asks_the_same_questions(whole: Path) -> None:
         "--k": "1,5",
         "--storage": "jpeg",
         "--jpeg-quality": "95",
-        "--reading": "detected",
+        "--region": "detected",
         "--run": "NEW_FOLDER",
     }
     known = {option for parameter in cli.commands["evaluate"].params for option in parameter.opts}
@@ -382,7 +382,7 @@ def test_a_folder_that_holds_something_else_is_not_written_into(tmp_path: Path) 
 def test_runs_that_differ_in_storage_or_reading_alone_answer_the_claims_about_them(tmp_path: Path) -> None:
     root = make_run(tmp_path / "run")
     png = make_run(tmp_path / "png", plan=changed(storage=Storage(None)), pictures=False)
-    read_whole = make_run(tmp_path / "whole", plan=changed(reading=Reading.WHOLE), pictures=False)
+    read_whole = make_run(tmp_path / "whole", plan=changed(region=Region.FULL), pictures=False)
     alone, beside = (by_id(page_of(root, beside=others), "claims-table").rows() for others in ((), (png, read_whole)))
     assert [("Not in this run" in row[-1]) for row in alone[-2:]] == [True, True]
     assert [("Not in this run" in row[-1]) for row in beside[-2:]] == [False, False]

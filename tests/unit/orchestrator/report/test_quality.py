@@ -18,7 +18,7 @@ from orchestrator.experiment.grid import CloakKey, Storage
 from orchestrator.experiment.records import Cloak
 from orchestrator.report.quality import cloak_quality, psnr, ssim
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import CloakQuality, Fate, LosslessControl, Store, Subject
+from orchestrator.store import CloakQuality, LosslessControl, Store, Subject, SubjectStatus
 from rpc.images.decoding import encode_jpeg, encode_png
 from tests.support.drawn_faces import draw_face
 from tests.support.plans import PLAN, plan
@@ -98,8 +98,8 @@ class Kept:
         self.store = Store(self.folder.observations, run=PLAN.digest())
         self.subject("alice/a.jpg")
 
-    def subject(self, probe: str, fate: Fate = Fate.SUBJECT) -> None:
-        self.store.put_subject(Subject(probe.partition("/")[0], probe, "d" * 64, fate))
+    def subject(self, probe: str, status: SubjectStatus = SubjectStatus.SUBJECT) -> None:
+        self.store.put_subject(Subject(probe.partition("/")[0], probe, "d" * 64, status))
 
     def control(self, pixels: Pixels, *, probe: str = "alice/a.jpg") -> None:
         encoded = encode_png(pixels)
@@ -205,7 +205,7 @@ def with_a_cloak_that_was_lost(kept: Kept) -> None:
 
 
 def of_an_identity_that_was_replaced(kept: Kept) -> None:
-    kept.subject("bob/c.png", Fate.NO_FACE)
+    kept.subject("bob/c.png", SubjectStatus.NO_FACE)
     kept.control(FACE, probe="bob/c.png")
     kept.cloak(encode_jpeg(FACE, quality=95), probe="bob/c.png")
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import Cell, Grid, Reading
+from orchestrator.experiment.grid import Cell, Grid, Region
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.manifest import digest_of
 from orchestrator.report.run import BINDING, read_run
@@ -35,7 +35,7 @@ def rewrite(root: Path, *, digest: bool = True, **changes: Any) -> None:
 def test_a_run_is_read_with_its_grid_and_its_ranks(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "run"))
     assert run.grid == GRID
-    assert (run.name, run.subjects, run.storage, run.reading) == ("run", 3, "jpeg, quality 95", "detected")
+    assert (run.name, run.subjects, run.storage, run.region) == ("run", 3, "jpeg, quality 95", "detected")
     assert (run.synthetic, run.complete, run.going_on) == (True, True, False)
     assert run.observations == 3 * GRID.observations_per_probe
     assert run.caveat == "embedded recognizers on synthetic faces: not the paper's figures"
@@ -45,16 +45,16 @@ def test_a_run_is_read_with_its_grid_and_its_ranks(tmp_path: Path) -> None:
 
 
 def test_real_faces_are_not_synthetic_and_another_reading_is_kept(tmp_path: Path) -> None:
-    run = read_run(make_run(tmp_path / "run", plan=changed(faces=PEOPLE, reading=Reading.WHOLE)))
-    assert (run.synthetic, run.reading) == (False, "whole")
+    run = read_run(make_run(tmp_path / "run", plan=changed(faces=PEOPLE, region=Region.FULL)))
+    assert (run.synthetic, run.region) == (False, "full")
 
 
 def test_a_run_made_before_readings_were_stated_was_read_after_detection(tmp_path: Path) -> None:
     root = make_run(tmp_path / "run")
     protocol = json.loads((root / "manifest.json").read_text())["protocol"]
-    protocol.pop("reading")
+    protocol.pop("region")
     rewrite(root, digest=False, protocol=protocol)
-    assert read_run(root).reading == "detected"
+    assert read_run(root).region == "detected"
 
 
 def test_a_short_cell_makes_a_run_incomplete(tmp_path: Path) -> None:

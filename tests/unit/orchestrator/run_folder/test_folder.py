@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import Grid, Reading, Storage
-from orchestrator.experiment.manifest import Plan, reading_of
+from orchestrator.experiment.grid import Grid, Region, Storage
+from orchestrator.experiment.manifest import Plan, region_of
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import Fate, Store, Subject
+from orchestrator.store import Store, Subject, SubjectStatus
 from tests.support.plans import BIM, FACES, PLAN, model, plan
 
 ENCODED = b"a cloak"
@@ -59,7 +59,7 @@ def test_folders_and_files_are_readable_by_their_owner_only(folder: RunFolder) -
 
 def test_the_observations_stay_their_owner_s_while_they_are_written(folder: RunFolder) -> None:
     store = Store(folder.observations, run="r")
-    store.put_subject(Subject("alice", "alice/a.jpg", "d" * 64, Fate.SUBJECT))
+    store.put_subject(Subject("alice", "alice/a.jpg", "d" * 64, SubjectStatus.SUBJECT))
     written = {name: mode for name, mode in modes(folder.root).items() if "sqlite" in name}
     store.close()
     assert {"observations.sqlite", "observations.sqlite-wal"} <= written.keys()
@@ -205,9 +205,9 @@ def test_the_same_plan_goes_on(folder: RunFolder) -> None:
 
 
 def before_there_was_another_reading(folder: RunFolder) -> dict[str, Any]:
-    """Rewrites a manifest as it was made then: no reading in the protocol, and a digest of what was there."""
+    """Rewrites a manifest as it was made then: no region in the protocol, and a digest of what was there."""
     manifest = folder.manifest() or {}
-    protocol = {key: value for key, value in manifest["protocol"].items() if key != "reading"}
+    protocol = {key: value for key, value in manifest["protocol"].items() if key != "region"}
     bound = ("format", "protocol", "data_set", "source_models", "target_models")
     binding = {key: (manifest | {"protocol": protocol})[key] for key in bound}
     digest = sha256(json.dumps(binding, sort_keys=True).encode()).hexdigest()
@@ -222,24 +222,24 @@ def test_a_run_of_before_a_manifest_stated_the_reading_goes_on_under_its_own_dig
     folder.bind(PLAN)
     assert PLAN.digest() == made["digest"]
     assert folder.manifest() == made
-    assert reading_of(made) == "detected"
+    assert region_of(made) == "detected"
 
 
 def test_a_run_of_before_a_manifest_stated_the_reading_is_none_that_reads_whole_images(folder: RunFolder) -> None:
     folder.bind(PLAN)
     before_there_was_another_reading(folder)
-    with pytest.raises(InputError, match=r"what differs: protocol\.reading: 'detected' then, 'whole' now$"):
-        folder.bind(plan(reading=Reading.WHOLE))
+    with pytest.raises(InputError, match=r"what differs: protocol\.region: 'detected' then, 'full' now$"):
+        folder.bind(plan(region=Region.FULL))
 
 
 def test_the_reading_is_part_of_what_a_run_is(folder: RunFolder) -> None:
-    whole = plan(reading=Reading.WHOLE)
+    whole = plan(region=Region.FULL)
     assert whole.digest() != PLAN.digest()
     folder.bind(whole)
-    assert (folder.manifest() or {})["protocol"]["reading"] == "whole"
-    assert reading_of(folder.manifest() or {}) == "whole"
+    assert (folder.manifest() or {})["protocol"]["region"] == "full"
+    assert region_of(folder.manifest() or {}) == "full"
     folder.bind(whole)
-    with pytest.raises(InputError, match=r"protocol\.reading: 'whole' then, 'detected' now$"):
+    with pytest.raises(InputError, match=r"protocol\.region: 'full' then, 'detected' now$"):
         folder.bind(PLAN)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.errors import OrchestratorError, ServiceGoneError, UnreachableServiceError
 from orchestrator.services.children import child_service
-from orchestrator.services.recovery import Circuit
+from orchestrator.services.recovery import RecoveryGate
 
 REFUSED = json.dumps({"level": "error", "event": "checkpoint refused", "reason": "senet50.pkl: a web page"})
 LOADED = json.dumps({"level": "info", "event": "loaded", "reason": "never told"})
@@ -99,7 +99,7 @@ async def test_a_service_that_is_killed_is_known_to_have_ended_and_how_long_befo
     async with child_service("stand_in", arguments=(), log=tmp_path / "log") as service:
         assert service.ended() is None
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
-        circuit = Circuit("stand-in", check=check, patience=3600, note=lambda note: None, ended=service.ended)
+        circuit = RecoveryGate("stand-in", check=check, patience=3600, note=lambda note: None, ended=service.ended)
         with pytest.raises(ServiceGoneError, match=r"^the stand_in that was started ended \(exit status -9\): serving; "):
             await asyncio.wait_for(circuit.wait_until_back(), 60)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from orchestrator.errors import CallError, RateLimitedError, ServiceGoneError
-from orchestrator.services.rate_limit import JITTER, Admission
+from orchestrator.services.rate_limit import JITTER, RateLimitRetry
 
 NAME = "invader at 127.0.0.1:1"
 PATIENCE = 60.0
@@ -30,7 +30,7 @@ class Limited:
     _sleeping: list[tuple[float, int, asyncio.Event]] = field(default_factory=list)  # until when, and in which order
 
     def __post_init__(self) -> None:
-        self.admission = Admission(
+        self.admission = RateLimitRetry(
             patience=PATIENCE, note=self.notes.append, clock=lambda: self.now, sleep=self.sleep, draw=lambda: self.draw
         )
 
@@ -90,8 +90,8 @@ async def test_an_invader_that_lets_nothing_through_is_gone_when_patience_ends_a
     assert invader.now == PATIENCE
     assert str(answers[0]).startswith(f"{NAME}: at most 2 queries a second; it has let nothing through since ")
     assert str(answers[0]).endswith(
-        ", for 60 s: see to its rate limit, or give more --patience; what was observed is recorded, and the run can be gone "
-        "on with"
+        ", for 60 s: see to its rate limit, or give more --outage-timeout; what was observed is recorded, and the run can "
+        "be continued"
     )
     assert len(invader.notes) == 1
 

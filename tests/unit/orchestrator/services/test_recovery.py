@@ -14,7 +14,7 @@ from orchestrator.errors import (
     UnreachableServiceError,
     UnusableServiceError,
 )
-from orchestrator.services.recovery import Circuit
+from orchestrator.services.recovery import RecoveryGate
 
 NAME = "invader at 127.0.0.1:1"
 AWAY = UnreachableServiceError(f"the {NAME} does not answer: nothing listens there")
@@ -38,8 +38,8 @@ class Outage:
     slept: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def circuit(self, *, patience: float = 60) -> Circuit:
-        return Circuit(
+    def circuit(self, *, patience: float = 60) -> RecoveryGate:
+        return RecoveryGate(
             NAME,
             check=self.check,
             patience=patience,
@@ -100,7 +100,7 @@ async def test_a_service_that_stays_away_is_gone_when_patience_ends_and_not_befo
     assert outage.now == pytest.approx(1060)
     assert outage.notes == [WAITING]
     assert str(gone.value).startswith(f"{AWAY}; it has not answered since ")
-    assert str(gone.value).endswith(", for 60 s; what was observed is recorded, and the run can be gone on with")
+    assert str(gone.value).endswith(", for 60 s; what was observed is recorded, and the run can be continued")
 
 
 async def test_the_time_that_checks_take_is_part_of_the_patience() -> None:
@@ -122,7 +122,7 @@ async def test_a_process_of_this_run_that_ended_is_not_waited_for() -> None:
     with pytest.raises(ServiceGoneError) as gone:
         await outage.circuit().wait_until_back()
     assert (outage.checked, outage.slept, outage.notes) == (0, [], [])
-    assert str(gone.value) == f"{KILLED}; what was observed is recorded, and the run can be gone on with"
+    assert str(gone.value) == f"{KILLED}; what was observed is recorded, and the run can be continued"
 
 
 async def test_a_process_that_ends_while_it_is_waited_for_is_noticed_at_the_next_look() -> None:
@@ -196,7 +196,7 @@ class Held:
 
 async def test_one_who_leaves_does_not_disturb_the_others() -> None:
     check = Held()
-    circuit = Circuit(NAME, check=check, patience=60, note=lambda note: None)
+    circuit = RecoveryGate(NAME, check=check, patience=60, note=lambda note: None)
     leaving, staying = (asyncio.create_task(circuit.wait_until_back()) for _ in range(2))
     await check.begun.wait()
     leaving.cancel()
@@ -209,7 +209,7 @@ async def test_one_who_leaves_does_not_disturb_the_others() -> None:
 
 async def test_when_all_have_left_nobody_looks_any_more_and_the_next_one_begins_anew() -> None:
     check = Held()
-    circuit = Circuit(NAME, check=check, patience=60, note=lambda note: None)
+    circuit = RecoveryGate(NAME, check=check, patience=60, note=lambda note: None)
     waiting = [asyncio.create_task(circuit.wait_until_back()) for _ in range(2)]
     await check.begun.wait()
     for each in waiting:

@@ -14,8 +14,8 @@ from orchestrator.errors import (
     ServiceGoneError,
     UnusableServiceError,
 )
-from orchestrator.services.recovery import Circuit
-from orchestrator.services.retries import ATTEMPTS, Attempts
+from orchestrator.services.recovery import RecoveryGate
+from orchestrator.services.retries import ATTEMPTS, RetryPolicy
 
 STUMBLED = CallError("invader at 127.0.0.1:1: INTERNAL: hiccup", passing=True)
 FINAL = CallError("invader at 127.0.0.1:1: NOT_FOUND: no such model", passing=False)
@@ -35,9 +35,9 @@ class Asked:
     slept: list[float] = field(default_factory=list)
     recorded: list[OrchestratorError] = field(default_factory=list)
 
-    def attempts(self) -> Attempts:
-        circuit = Circuit("invader at 127.0.0.1:1", check=is_there, patience=60, note=lambda _: None)
-        return Attempts(circuit, self.record, sleep=self.sleep, draw=lambda: self.draw)
+    def attempts(self) -> RetryPolicy:
+        circuit = RecoveryGate("invader at 127.0.0.1:1", check=is_there, patience=60, note=lambda _: None)
+        return RetryPolicy(circuit, self.record, sleep=self.sleep, draw=lambda: self.draw)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -48,12 +48,12 @@ class Asked:
         self.recorded.append(error)
 
 
-async def times_asked(attempts: Attempts, fails: Callable[[], OrchestratorError | None]) -> int:
+async def times_asked(attempts: RetryPolicy, fails: Callable[[], OrchestratorError | None]) -> int:
     """How often a question is asked until it is answered or given up."""
     asked = 1
     while (error := fails()) is not None:
         assert isinstance(error, CallError | UnusableServiceError)
-        if not await attempts.again(error):
+        if not await attempts.should_retry(error):
             break
         asked += 1
     return asked
@@ -78,9 +78,9 @@ async def test_after_an_answer_the_waits_begin_anew() -> None:
     question = Asked(draw=1)
     attempts = question.attempts()
     for _ in range(2):
-        assert await attempts.again(STUMBLED)
+        assert await attempts.should_retry(STUMBLED)
     attempts.answered()
-    assert await attempts.again(STUMBLED)
+    assert await attempts.should_retry(STUMBLED)
     assert question.slept == [1, 2, 1]
 
 
@@ -94,7 +94,7 @@ async def test_what_asking_again_cannot_help_is_recorded_without_a_wait() -> Non
 async def test_a_service_that_will_not_do_ends_it_without_a_wait(error: UnusableServiceError) -> None:
     question = Asked()
     with pytest.raises(type(error)) as raised:
-        await question.attempts().again(error)
+        await question.attempts().should_retry(error)
     assert raised.value is error
     assert question.slept == []
 
@@ -102,5 +102,5 @@ async def test_a_service_that_will_not_do_ends_it_without_a_wait(error: Unusable
 async def test_a_service_that_is_gone_is_no_failure_of_the_question() -> None:
     question = Asked()
     with pytest.raises(ServiceGoneError):
-        await question.attempts().again(GONE)
+        await question.attempts().should_retry(GONE)
     assert question.recorded == []

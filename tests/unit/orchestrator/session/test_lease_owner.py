@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.session.lease_owner import Holder
+from orchestrator.session.lease_owner import LeaseOwner
 
 NOBODY = 65534
 
@@ -51,9 +51,9 @@ def open_files(folder: Path) -> list[Path]:
 
 
 def test_the_living_are_no_dead_and_whoever_ends_in_order_leaves_nothing(folder: Path) -> None:
-    with Holder(folder) as one:
+    with LeaseOwner(folder) as one:
         assert one.alone()
-        with Holder(folder) as other:
+        with LeaseOwner(folder) as other:
             assert not one.alone()
             assert not other.alone()
             assert one.dead([one.name, other.name, "of another machine"]) == frozenset()
@@ -65,7 +65,7 @@ def test_the_living_are_no_dead_and_whoever_ends_in_order_leaves_nothing(folder:
 def test_a_file_that_nobody_locks_is_a_dead_one_s_and_forgotten_when_no_lease_names_it(folder: Path) -> None:
     leave_behind(folder, "named")
     unnamed = leave_behind(folder, "unnamed")
-    with Holder(folder) as holder:
+    with LeaseOwner(folder) as holder:
         assert holder.dead(["named", "unnamed", "never here"]) == {"named", "unnamed"}
         assert holder.alone()
         holder.forget(but=["named"])
@@ -78,8 +78,8 @@ def test_a_process_that_is_about_to_take_its_lock_is_not_taken_for_dead(
 ) -> None:
     lock = fcntl.flock
     looked: list[frozenset[str]] = []
-    with Holder(folder) as one:
-        beginning = Holder(folder)
+    with LeaseOwner(folder) as one:
+        beginning = LeaseOwner(folder)
 
         def looked_at_first(descriptor: int, operation: int) -> None:
             if operation == fcntl.LOCK_EX and not looked:
@@ -96,9 +96,9 @@ def test_a_process_that_is_about_to_take_its_lock_is_not_taken_for_dead(
 
 
 def test_what_others_write_is_younger_than_the_lock_of_whoever_was_alone(folder: Path) -> None:
-    with Holder(folder) as one:
+    with LeaseOwner(folder) as one:
         assert one.alone()
-        with Holder(folder) as other:
+        with LeaseOwner(folder) as other:
             written = folder / "written"
             written.touch()
             assert one.since_ns <= other.since_ns <= written.stat().st_mtime_ns
@@ -112,14 +112,14 @@ def test_a_lock_that_cannot_be_taken_is_an_error_of_one_line_and_leaves_nothing(
 
     monkeypatch.setattr(fcntl, "flock", broken)
     with pytest.raises(OrchestratorError, match=r"\.lock: cannot be locked: Input/output error$"):
-        Holder(folder).__enter__()
+        LeaseOwner(folder).__enter__()
     assert list(folder.iterdir()) == []
     assert open_files(folder) == []
 
 
 def test_what_ended_the_work_is_not_hidden_where_the_folder_became_read_only(unprivileged: Path) -> None:
     def work() -> None:
-        with Holder(unprivileged):
+        with LeaseOwner(unprivileged):
             unprivileged.chmod(0o500)
             raise OrchestratorError("the disk cannot be written")
 
@@ -130,7 +130,7 @@ def test_what_ended_the_work_is_not_hidden_where_the_folder_became_read_only(unp
 
 def test_the_dead_stay_where_the_folder_became_read_only(unprivileged: Path) -> None:
     left = leave_behind(unprivileged, "dead")
-    with Holder(unprivileged) as holder:
+    with LeaseOwner(unprivileged) as holder:
         unprivileged.chmod(0o500)
         holder.forget(but=())
         assert left.exists()
@@ -147,7 +147,7 @@ def test_where_a_file_system_has_no_locks_nobody_is_taken_for_dead_or_knows_that
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with Holder(folder) as one, Holder(folder) as other:
+    with LeaseOwner(folder) as one, LeaseOwner(folder) as other:
         assert not one.can_lock
         assert not one.alone()
         assert one.dead([other.name, "somebody-1-2"]) == frozenset()

@@ -8,7 +8,7 @@ from orchestrator.experiment.grid import Grid
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.session.stopping_rule import Looks
+from orchestrator.session.stopping_rule import StoppingRule
 from tests.support.plans import plan
 
 GRID = Grid(("facenet",), ("resnet50",), ("bim",), (8,), (1,))
@@ -22,11 +22,11 @@ def matrix(protected: Protected) -> RankMatrix:
     return RankMatrix(CELLS, tuple(map(str, range(ranks.shape[1]))), ranks, 1)
 
 
-def looks(until_halfwidth: float | None, *, most: int = 300) -> Looks:
-    return Looks.of(plan(grid=GRID, subjects=most, until_halfwidth=until_halfwidth))
+def looks(until_halfwidth: float | None, *, most: int = 300) -> StoppingRule:
+    return StoppingRule.of(plan(grid=GRID, subjects=most, until_halfwidth=until_halfwidth))
 
 
-def stopped_at(asked: Looks, protected: Protected) -> int:
+def stopped_at(asked: StoppingRule, protected: Protected) -> int:
     """What a runner does with looks, over a draw of so many subjects."""
     wanted = asked.first()
     while (further := asked.after(wanted, matrix(protected[:, :wanted]))) > wanted:

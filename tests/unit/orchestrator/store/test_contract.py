@@ -10,7 +10,6 @@ import pytest
 from orchestrator.experiment.grid import Cell
 from orchestrator.store import (
     Failure,
-    Fate,
     LosslessControl,
     ObservationCounts,
     RecordedCloak,
@@ -18,6 +17,7 @@ from orchestrator.store import (
     StoreConflictError,
     StoreError,
     Subject,
+    SubjectStatus,
 )
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 from tests.support.recorded import CELL, CLOAK, KEY, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
@@ -27,7 +27,7 @@ from tests.unit.orchestrator.store.conftest import Place
 def test_what_was_written_is_read(store: Store) -> None:
     fill(store)
     assert sorted(map(str, store.observations())) == sorted(map(str, SEEN))
-    assert store.subjects() == [SUBJECT, Subject("bob", "", "", Fate.UNREADABLE)]
+    assert store.subjects() == [SUBJECT, Subject("bob", "", "", SubjectStatus.UNREADABLE)]
     assert store.subject("alice") == SUBJECT
     assert store.subject("carol") is None
     assert store.cloaks(probe="alice/a.jpg") == [RecordedCloak("alice/a.jpg", KEY, "p" * 64, "c" * 64)]
@@ -88,10 +88,10 @@ def test_a_cloak_is_not_crafted_in_two_ways_and_the_first_stays(store: Store) ->
 
 
 def test_what_became_of_a_subject_replaces_that_it_was_begun(store: Store) -> None:
-    store.put_subject(replace(SUBJECT, fate=Fate.BEGUN))
-    store.put_subject(Subject("bob", "bob/b.jpg", "e" * 64, Fate.BEGUN))
+    store.put_subject(replace(SUBJECT, status=SubjectStatus.BEGUN))
+    store.put_subject(Subject("bob", "bob/b.jpg", "e" * 64, SubjectStatus.BEGUN))
     store.put_subject(SUBJECT)
-    assert store.subjects() == [SUBJECT, Subject("bob", "bob/b.jpg", "e" * 64, Fate.BEGUN)]
+    assert store.subjects() == [SUBJECT, Subject("bob", "bob/b.jpg", "e" * 64, SubjectStatus.BEGUN)]
 
 
 def test_what_is_new_beside_what_is_known_is_still_written(store: Store) -> None:
@@ -150,7 +150,7 @@ def test_names_beyond_ascii_are_kept(store: Store) -> None:
 def test_the_order_of_names_is_that_of_their_bytes_on_every_database(store: Store) -> None:
     names = ["Zoe", "alice", "_x", "élise", "Bob", "alice 2", "李雷", "alice-1", "a.b"]
     for name in names:
-        store.put_subject(drawn(name, Fate.SUBJECT))
+        store.put_subject(drawn(name, SubjectStatus.SUBJECT))
         store.add_cloak(f"{name}/1.jpg", CLOAK)
     assert [subject.identity for subject in store.subjects()] == sorted(names, key=str.encode)
     assert [cloak.probe for cloak in store.cloaks()] == sorted((f"{name}/1.jpg" for name in names), key=str.encode)
@@ -176,7 +176,7 @@ def test_how_far_a_run_is(store: Store) -> None:
 
 def test_what_was_observed_of_a_subject_that_is_not_done_is_told_apart(store: Store) -> None:
     fill(store)
-    store.put_subject(drawn("carol", Fate.BEGUN))
+    store.put_subject(drawn("carol", SubjectStatus.BEGUN))
     store.observe([observation("carol/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={})
     counts = store.observation_counts()
     assert (counts.subjects, counts.observations, counts.unfinished) == (1, 2, 1)
@@ -184,16 +184,26 @@ def test_what_was_observed_of_a_subject_that_is_not_done_is_told_apart(store: St
 
 def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: Store) -> None:
     store.draw(["whole", "short", "none", "faceless"])
-    for name, fate in (("whole", Fate.SUBJECT), ("short", Fate.SUBJECT), ("none", Fate.SUBJECT), ("faceless", Fate.NO_FACE)):
-        store.put_subject(drawn(name, fate))
+    for name, status in (
+        ("whole", SubjectStatus.SUBJECT),
+        ("short", SubjectStatus.SUBJECT),
+        ("none", SubjectStatus.SUBJECT),
+        ("faceless", SubjectStatus.NO_FACE),
+    ):
+        store.put_subject(drawn(name, status))
     assert store.outstanding(wanted=3) == 0
     for probe, cells in (("whole/1.jpg", [CELL, OTHER]), ("short/1.jpg", [CELL])):
         store.observe([observation(probe, cell, 1) for cell in cells], cloak_sha256="c" * 64, answers={})
     assert store.reopen_short(per_probe=2) == 2
-    fates = {subject.identity: subject.fate for subject in store.subjects()}
-    assert fates == {"whole": Fate.SUBJECT, "short": Fate.SUBJECT, "none": Fate.SUBJECT, "faceless": Fate.NO_FACE}
+    statuses = {subject.identity: subject.status for subject in store.subjects()}
+    assert statuses == {
+        "whole": SubjectStatus.SUBJECT,
+        "short": SubjectStatus.SUBJECT,
+        "none": SubjectStatus.SUBJECT,
+        "faceless": SubjectStatus.NO_FACE,
+    }
     assert [store.claim(wanted=3, holder="h") for _ in range(3)] == ["short", "none", None]
-    store.put_subject(drawn("short", Fate.SUBJECT))
+    store.put_subject(drawn("short", SubjectStatus.SUBJECT))
     assert store.outstanding(wanted=3) == 1
     assert store.reopen_short(per_probe=1) == 1, "by another measure only one is short, and no other is worked on"
     assert store.outstanding(wanted=3) == 1
@@ -201,7 +211,7 @@ def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: St
 
 def test_a_subject_without_its_lossless_controls_is_short_where_they_are_wanted(store: Store) -> None:
     store.draw(["whole"])
-    store.put_subject(drawn("whole", Fate.SUBJECT))
+    store.put_subject(drawn("whole", SubjectStatus.SUBJECT))
     store.observe([observation("whole/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={})
     assert store.reopen_short(per_probe=1) == 0
     assert store.reopen_short(per_probe=1, controls=1) == 1
@@ -210,11 +220,11 @@ def test_a_subject_without_its_lossless_controls_is_short_where_they_are_wanted(
 
 
 def test_what_became_of_an_identity_stays(store: Store) -> None:
-    store.put_subject(drawn("alice", Fate.BEGUN))
-    store.put_subject(drawn("alice", Fate.SUBJECT))
-    for late in (Fate.BEGUN, Fate.NO_FACE):
+    store.put_subject(drawn("alice", SubjectStatus.BEGUN))
+    store.put_subject(drawn("alice", SubjectStatus.SUBJECT))
+    for late in (SubjectStatus.BEGUN, SubjectStatus.NO_FACE):
         store.put_subject(drawn("alice", late))
-        assert [subject.fate for subject in store.subjects()] == [Fate.SUBJECT]
+        assert [subject.status for subject in store.subjects()] == [SubjectStatus.SUBJECT]
 
 
 def test_changes_are_committed_together_and_one_that_cannot_be_made_keeps_none_from_being_made(store: Store) -> None:

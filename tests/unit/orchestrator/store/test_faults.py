@@ -17,7 +17,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.store import Change, Fate, Store, StoreError, StoreUnavailableError, database
+from orchestrator.store import Change, Store, StoreError, StoreUnavailableError, SubjectStatus, database
 from tests.support.observed import observation
 from tests.support.postgres import Cluster
 from tests.support.recorded import CELL, CLOAK, OF_ALICE, SUBJECT, content, drawn, fill
@@ -55,7 +55,7 @@ def test_a_file_that_is_no_database_is_an_error_of_one_line(path: Path) -> None:
 def test_a_database_that_is_damaged_is_told_from_one_that_is_none(path: Path, opened: Callable[..., Store]) -> None:
     store = opened(path)
     for number in range(400):
-        store.put_subject(drawn(f"n{number}", Fate.SUBJECT))
+        store.put_subject(drawn(f"n{number}", SubjectStatus.SUBJECT))
     store.close()
     with path.open("r+b") as file:
         file.seek(4096)

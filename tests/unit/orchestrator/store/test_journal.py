@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, event
 from orchestrator.metrics.observation import Observation
 from orchestrator.store import Change, Failure, Journal, Store, StoreConflictError, StoreError, StoreUnavailableError
 from orchestrator.store.changes import failing
-from orchestrator.store.journal import MOST_AT_ONCE
+from orchestrator.store.journal import MAX_AT_ONCE
 from tests.support.observed import observation
 from tests.support.postgres import Cluster
 from tests.support.recorded import CELL
@@ -65,12 +65,12 @@ async def test_what_waits_while_a_commit_is_under_way_is_committed_together(stor
     async with Journal(store) as journal, asyncio.TaskGroup() as group:
         group.create_task(journal.write(slow))
         await under_way.wait()
-        waiting = [group.create_task(journal.write(observing(store, n))) for n in range(2 * MOST_AT_ONCE + 1)]
+        waiting = [group.create_task(journal.write(observing(store, n))) for n in range(2 * MAX_AT_ONCE + 1)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)
         go_on.set()
     assert commits.count == 1 + 3
-    assert recorded(store) == set(range(2 * MOST_AT_ONCE + 1))
+    assert recorded(store) == set(range(2 * MAX_AT_ONCE + 1))
 
 
 async def test_of_changes_that_wait_together_only_the_one_that_cannot_be_made_fails(store: Store) -> None:
@@ -96,7 +96,7 @@ async def test_what_waits_behind_a_change_that_found_the_server_away_fails_with_
     postgres.stop()
     try:
         async with Journal(store) as journal:
-            writes = (journal.write(observing(store, n)) for n in range(2 * MOST_AT_ONCE))
+            writes = (journal.write(observing(store, n)) for n in range(2 * MAX_AT_ONCE))
             outcomes = await asyncio.gather(*writes, return_exceptions=True)
     finally:
         postgres.start()
@@ -116,7 +116,7 @@ async def test_a_journal_that_an_error_ends_waits_for_no_server(postgres: Cluste
 
     async def interrupted() -> None:
         async with Journal(store) as journal:
-            writes.extend(asyncio.create_task(journal.write(observing(store, n))) for n in range(2 * MOST_AT_ONCE))
+            writes.extend(asyncio.create_task(journal.write(observing(store, n))) for n in range(2 * MAX_AT_ONCE))
             await waited_for.wait()
             raise KeyError
 

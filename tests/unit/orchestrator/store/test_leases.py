@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection
 
-from orchestrator.store import LEASE_SECONDS, Fate, Store, StoreError
+from orchestrator.store import LEASE_SECONDS, Store, StoreError, SubjectStatus
 from orchestrator.store.database import Database
 from orchestrator.store.leases import Leases
 from tests.support.recorded import drawn
@@ -54,10 +54,10 @@ def test_identities_are_claimed_in_the_order_of_the_draw_and_no_more_than_are_wa
 
 def test_who_is_done_is_not_claimed_again_and_who_is_replaced_makes_room_for_the_next(store: Store) -> None:
     store.draw(DRAW)
-    store.put_subject(drawn("dave", Fate.SUBJECT))
-    store.put_subject(drawn("alice", Fate.NO_FACE))
-    store.put_subject(drawn("carol", Fate.UNREADABLE))
-    store.put_subject(drawn("bob", Fate.BEGUN))
+    store.put_subject(drawn("dave", SubjectStatus.SUBJECT))
+    store.put_subject(drawn("alice", SubjectStatus.NO_FACE))
+    store.put_subject(drawn("carol", SubjectStatus.UNREADABLE))
+    store.put_subject(drawn("bob", SubjectStatus.BEGUN))
     assert store.outstanding(wanted=2) == 1
     assert [store.claim(wanted=2, holder="h") for _ in range(2)] == ["bob", None]
     assert [store.claim(wanted=3, holder="h") for _ in range(2)] == ["erin", None]
@@ -72,7 +72,7 @@ def test_when_the_draw_is_at_its_end_there_is_no_further_claim(store: Store) -> 
 def test_who_is_done_is_outstanding_no_more_and_its_holder_holds_nothing_unfinished(store: Store) -> None:
     store.draw(DRAW)
     store.claim(wanted=1, holder="h")
-    store.put_subject(drawn("dave", Fate.SUBJECT))
+    store.put_subject(drawn("dave", SubjectStatus.SUBJECT))
     assert (store.outstanding(wanted=1), store.holders()) == (0, frozenset())
     assert store.claim(wanted=1, holder="other") is None
 
@@ -175,7 +175,9 @@ def test_a_draw_is_recorded_once(place: Place) -> None:
 def test_the_subjects_are_the_first_of_the_draw_that_have_a_face_whoever_works_on_them(place: Place, seed: int) -> None:
     chance = random.Random(seed)
     names = [f"n{number:02d}" for number in range(24)]
-    faceless = {name: chance.choice([Fate.NO_FACE, Fate.UNREADABLE]) for name in names if chance.random() < 0.4}
+    faceless = {
+        name: chance.choice([SubjectStatus.NO_FACE, SubjectStatus.UNREADABLE]) for name in names if chance.random() < 0.4
+    }
     store = place.store()
     store.draw(names)
     working: list[tuple[str, str]] = []
@@ -186,7 +188,7 @@ def test_the_subjects_are_the_first_of_the_draw_that_have_a_face_whoever_works_o
         elif working:
             holder, done = working.pop(chance.randrange(len(working)))
             if chance.random() < 0.8:  # else it dies
-                store.put_subject(drawn(done, faceless.get(done, Fate.SUBJECT)))
+                store.put_subject(drawn(done, faceless.get(done, SubjectStatus.SUBJECT)))
             store.release(holder=holder, identity=done)
     with_face = [name for name in names if name not in faceless][:8]
     replaced = [name for name in names[: names.index(with_face[-1])] if name in faceless]

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
-from orchestrator.store import Fate, Store, Subject, matrix
+from orchestrator.store import Store, Subject, SubjectStatus, matrix
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 from tests.unit.orchestrator.store.conftest import Place
 
@@ -20,12 +20,19 @@ CELLS = [
     )
 ]
 PROBES = [f"{name}/{number}.jpg" for number, name in enumerate(("zoe", "alice", "李雷", "bob", "carol", "dave"))]
-FATES = [Fate.SUBJECT, Fate.SUBJECT, Fate.SUBJECT, Fate.NO_FACE, Fate.BEGUN, Fate.SUBJECT]
+STATUSES = [
+    SubjectStatus.SUBJECT,
+    SubjectStatus.SUBJECT,
+    SubjectStatus.SUBJECT,
+    SubjectStatus.NO_FACE,
+    SubjectStatus.BEGUN,
+    SubjectStatus.SUBJECT,
+]
 
 
 def fill(store: Store, seen: list[Observation]) -> None:
-    for probe, fate in zip(PROBES, FATES, strict=True):
-        store.put_subject(Subject(probe.partition("/")[0], probe, "d" * 64, fate))
+    for probe, status in zip(PROBES, STATUSES, strict=True):
+        store.put_subject(Subject(probe.partition("/")[0], probe, "d" * 64, status))
     for (_, _), of_cloak in groupby(seen, key=lambda each: (each.probe, each.cell.cloak)):
         store.observe(list(of_cloak), cloak_sha256="c" * 64, answers={})
 
@@ -57,7 +64,7 @@ def test_the_matrix_is_that_of_the_subjects_observations(
 ) -> None:
     monkeypatch.setattr(matrix, "ROWS_AT_ONCE", rows_at_once)
     fill(store, some_observations(seed))
-    of_subjects = {probe for probe, fate in zip(PROBES, FATES, strict=True) if fate is Fate.SUBJECT}
+    of_subjects = {probe for probe, status in zip(PROBES, STATUSES, strict=True) if status is SubjectStatus.SUBJECT}
     expected, found = (
         RankMatrix.of([each for each in store.observations() if each.probe in of_subjects]),
         store.rank_matrix(),

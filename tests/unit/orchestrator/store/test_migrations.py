@@ -16,7 +16,16 @@ from alembic.script import ScriptDirectory
 from orchestrator import store as storing
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.observation import Outcome
-from orchestrator.store import CloakQuality, Failure, Fate, LosslessControl, RecordedCloak, Store, StoreError, Subject
+from orchestrator.store import (
+    CloakQuality,
+    Failure,
+    LosslessControl,
+    RecordedCloak,
+    Store,
+    StoreError,
+    Subject,
+    SubjectStatus,
+)
 from orchestrator.store.schema import VERSION, VERSION_TABLE, VERSIONS, schema
 from tests.support.observed import observation
 from tests.support.recorded import CELL, KEY, content, fill
@@ -29,7 +38,7 @@ _KEY_COLUMNS = "run, probe, source_model, method, epsilon"
 # What stores were made of before their schema had versions: first the oldest tables, then those that came one by one.
 OLDEST = f"""
 CREATE TABLE subjects (run VARCHAR NOT NULL, identity VARCHAR NOT NULL, photo VARCHAR, photo_sha256 VARCHAR,
-    fate VARCHAR NOT NULL, PRIMARY KEY (run, identity));
+    status VARCHAR NOT NULL, PRIMARY KEY (run, identity));
 CREATE TABLE cloaks ({_KEY}, n_iter INTEGER NOT NULL, largest_change INTEGER NOT NULL, zero_gradient_share FLOAT NOT NULL,
     probe_sha256 VARCHAR NOT NULL, cloak_sha256 VARCHAR NOT NULL, PRIMARY KEY ({_KEY_COLUMNS}));
 CREATE TABLE observations ({_KEY}, target_model VARCHAR NOT NULL, outcome VARCHAR NOT NULL, rank INTEGER,
@@ -70,7 +79,7 @@ def test_a_store_without_a_version_keeps_all_that_is_in_it(path: Path, opened: C
     store = opened(path)
     assert store.observations() == [observation("alice/a.jpg", CELL, 3)]
     assert store.observations()[0].outcome is Outcome.RANKED
-    assert store.subjects() == [Subject("alice", "alice/a.jpg", "d", Fate.SUBJECT)]
+    assert store.subjects() == [Subject("alice", "alice/a.jpg", "d", SubjectStatus.SUBJECT)]
     assert store.cloaks() == [RecordedCloak("alice/a.jpg", KEY, "p", "c")]
     assert store.failures() == [Failure("alice/a.jpg", "craft", "INTERNAL")]
     if script != OLDEST:
@@ -160,7 +169,7 @@ def test_opening_what_is_up_to_date_does_not_load_what_migrations_need(place: Pl
 
 def _open(location: Path | str, number: int) -> int:
     store = Store(location, run="r")
-    store.put_subject(Subject(f"n{number}", "", "", Fate.UNREADABLE))
+    store.put_subject(Subject(f"n{number}", "", "", SubjectStatus.UNREADABLE))
     store.close()
     return number
 

@@ -33,14 +33,14 @@ def notes() -> Notes:
 @pytest.fixture
 def long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first wait already takes longer than any test."""
-    monkeypatch.setattr(patience, "SHORTEST_WAIT_SECONDS", 2 * SECONDS)
-    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 2 * SECONDS)
+    monkeypatch.setattr(patience, "MIN_WAIT_SECONDS", 2 * SECONDS)
+    monkeypatch.setattr(patience, "MAX_WAIT_SECONDS", 2 * SECONDS)
     monkeypatch.setattr("random.uniform", lambda _, high: high)
 
 
 def test_a_wait_of_more_than_a_moment_is_told_once_and_so_is_its_end(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "MOMENT_SECONDS", 0)
-    monkeypatch.setattr(patience, "SHORTEST_WAIT_SECONDS", 0)
+    monkeypatch.setattr(patience, "MIN_WAIT_SECONDS", 0)
     outage = Outage(Patience("STORE", seconds=SECONDS, note=notes))
     for _ in range(3):
         outage.wait(AWAY)
@@ -57,8 +57,8 @@ def test_a_moment_is_not_told(notes: Notes) -> None:
 
 
 def test_patience_is_spent_once_until_something_succeeds(notes: Notes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SHORTEST_WAIT_SECONDS", 0.001)
-    monkeypatch.setattr(patience, "LONGEST_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "MIN_WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(patience, "MAX_WAIT_SECONDS", 0.001)
     once = Patience("STORE", seconds=0.01, note=notes)
 
     def waits() -> int:

@@ -5,7 +5,7 @@ import torch
 from timm.layers import SEModule
 from torch import nn
 
-from recognizers.inference.squeeze import SqueezeExcitation, excited, outgrow_caches, positions_sum, share_passes
+from recognizers.inference.squeeze import SqueezeExcitation, excited, outgrow_caches, positions_sum, replace_se_modules
 
 SMALL, LARGE = (2, 8, 5, 5), (2, 8, 130, 130)
 
@@ -65,5 +65,5 @@ def test_products_are_summed_over_the_positions_of_each_image_and_channel(
 )
 def test_variants_stay_as_they_are(module: SEModule, *, ours: bool) -> None:
     network = nn.Sequential(module)
-    share_passes(network)
+    replace_se_modules(network)
     assert isinstance(network[0], SqueezeExcitation) == ours

@@ -10,7 +10,7 @@ from torch.fx import symbolic_trace
 
 from recognizers.inference.frozen_convolution import FrozenConvolution
 from recognizers.inference.fusing import fuse_convolutions, give_each_call_its_module
-from recognizers.inference.tape import TapedBackbone
+from recognizers.inference.tape import ManualBackward
 
 Block = Callable[[Tensor, nn.Module, nn.Module], Any]
 
@@ -82,11 +82,11 @@ def answers(backbone: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     return logits.detach(), gradient
 
 
-def taped(network: nn.Module, images: Tensor) -> TapedBackbone:
+def taped(network: nn.Module, images: Tensor) -> ManualBackward:
     traced = symbolic_trace(network)
     give_each_call_its_module(traced)
     fuse_convolutions(traced, images)
-    return TapedBackbone(traced)
+    return ManualBackward(traced)
 
 
 @pytest.mark.parametrize("block", BLOCKS.values(), ids=BLOCKS)

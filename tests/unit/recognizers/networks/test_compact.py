@@ -16,7 +16,7 @@ from recognizers.networks.compact import CompactFaceNet, CompactResNet, CompactS
 from recognizers.networks.network import Network
 from synthetic_faces import Population
 
-MOST_BYTES = 2_500_000
+MAX_BYTES = 2_500_000
 COMPACT = (CompactFaceNet, CompactResNet, CompactSENet)
 EMBEDDED = [network.name for network in COMPACT]
 
@@ -58,7 +58,7 @@ def test_the_embedded_folder_holds_the_three_and_all_of_it_is_used() -> None:
 def test_embedded_weights_are_small_and_their_card_is_theirs(name: str) -> None:
     weights = FOLDER / f"{name}.safetensors"
     card = json.loads(card_path(weights).read_text())
-    assert weights.stat().st_size <= MOST_BYTES
+    assert weights.stat().st_size <= MAX_BYTES
     assert card["architecture"] == name
     assert card["sha256"] == load_recognizer(weights).checkpoint_sha256
     assert card["classes"] == IDENTITIES

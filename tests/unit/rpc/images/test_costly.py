@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from rpc.errors import ServiceError
-from rpc.images.bare_image import MOST_PARTS
-from rpc.images.decoding import LONGEST_SIDE, MOST_SCANS, ImageLimits, decode_image
+from rpc.images.bare_image import MAX_PARTS
+from rpc.images.decoding import MAX_SCANS, MAX_SIDE, ImageLimits, decode_image
 from rpc.images.jpeg_scans import scans_of
 from tests.support.pictures import chunk, segment
 
@@ -42,11 +42,11 @@ def with_scans(scans: int, *, between: bytes = b"") -> bytes:
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_a_strip_is_refused_however_few_its_pixels(kind: str) -> None:
-    for width, height in ((LONGEST_SIDE + 1, 8), (8, LONGEST_SIDE + 1)):
+    for width, height in ((MAX_SIDE + 1, 8), (8, MAX_SIDE + 1)):
         assert refusal(encoded(width, height, kind)) == (
             f"photo: expected at most 16384 pixels a side, got {width} x {height}"
         )
-    assert decode(encoded(LONGEST_SIDE, 8, kind)) == (8, LONGEST_SIDE, 3)
+    assert decode(encoded(MAX_SIDE, 8, kind)) == (8, MAX_SIDE, 3)
 
 
 # libjpeg passes over what stands between scans; a segment's length must not hide the next scan.
@@ -54,12 +54,12 @@ def test_a_strip_is_refused_however_few_its_pixels(kind: str) -> None:
     "between", [b"", b"\0", b"xyz", b"\xff\x02\xff\xff", b"\xff\xd0", b"\xff\xff\xff", b"\xff\xfe\0\x05abc"]
 )
 def test_a_jpeg_of_too_many_scans_is_refused_however_they_are_hidden(between: bytes) -> None:
-    told = refusal(with_scans(MOST_SCANS + 1, between=between))
+    told = refusal(with_scans(MAX_SCANS + 1, between=between))
     assert told == "photo: expected a JPEG of at most 100 scans, got 101"
 
 
 def test_a_jpeg_of_just_as_many_scans_is_decoded() -> None:
-    assert decode(with_scans(MOST_SCANS)) == (16, 16, 3)
+    assert decode(with_scans(MAX_SCANS)) == (16, 16, 3)
 
 
 @pytest.mark.parametrize(("parameters", "scans"), [({}, 1), ({"progressive": True}, 10), ({"restart_marker_blocks": 1}, 1)])
@@ -75,7 +75,7 @@ def test_a_thumbnail_within_the_metadata_and_a_film_after_the_photo_are_no_scans
     photo = encoded(64, 48, "JPEG", exif=exif.tobytes() + thumbnail * 20)
     assert photo.count(START_OF_SCAN) == 21
     assert scans_of(photo) == 1
-    film = b"\0\2" + (START_OF_SCAN + b"\0\2") * (MOST_SCANS + 1)
+    film = b"\0\2" + (START_OF_SCAN + b"\0\2") * (MAX_SCANS + 1)
     assert decode(photo + film) == (48, 64, 3)
 
 
@@ -90,6 +90,6 @@ def with_parts(kind: str, parts: int) -> bytes:
 
 @pytest.mark.parametrize(("kind", "parts"), [("PNG", "chunks"), ("JPEG", "segments before its pixels")])
 def test_an_image_of_very_many_parts_is_refused_whatever_they_hold(kind: str, parts: str) -> None:
-    most = MOST_PARTS - 1 if kind == "PNG" else MOST_PARTS  # IEND is a chunk too
+    most = MAX_PARTS - 1 if kind == "PNG" else MAX_PARTS  # IEND is a chunk too
     assert decode(with_parts(kind, most)) == (16, 16, 3)
-    assert refusal(with_parts(kind, most + 1)) == f"photo: expected a {kind} of at most {MOST_PARTS} {parts}, got more"
+    assert refusal(with_parts(kind, most + 1)) == f"photo: expected a {kind} of at most {MAX_PARTS} {parts}, got more"

@@ -87,9 +87,9 @@ def test_bytes_that_changed_are_decoded_or_refused_and_nothing_else(whole: bytes
     start = int(place * len(whole))
     changed = whole[:start] + wrong + whole[start + len(wrong) :]
     try:
-        assert decode(changed, ImageLimits(most_pixels=100_000)).dtype == np.uint8
+        assert decode(changed, ImageLimits(max_pixels=100_000)).dtype == np.uint8
     except ServiceError:
-        assert refusal(changed, ImageLimits(most_pixels=100_000))
+        assert refusal(changed, ImageLimits(max_pixels=100_000))
 
 
 @pytest.mark.parametrize(
@@ -116,12 +116,12 @@ def test_too_many_pixels_are_refused_from_the_header_before_any_is_decoded(huge:
 
 
 def test_the_pixels_of_an_image_just_over_the_limit_are_told() -> None:
-    assert refusal(PNG, ImageLimits(most_pixels=767)) == "photo: expected at most 767 pixels, got 32 x 24"
-    assert decode(PNG, ImageLimits(most_pixels=768)).shape == (24, 32, 3)
+    assert refusal(PNG, ImageLimits(max_pixels=767)) == "photo: expected at most 767 pixels, got 32 x 24"
+    assert decode(PNG, ImageLimits(max_pixels=768)).shape == (24, 32, 3)
 
 
 def test_too_many_bytes_are_refused_before_they_are_looked_at() -> None:
-    limits = ImageLimits(most_bytes=len(PNG))
+    limits = ImageLimits(max_bytes=len(PNG))
     assert decode(PNG, limits).shape == (24, 32, 3)
     assert refusal(PNG + b"\0", limits) == f"photo: expected at most {len(PNG)} bytes, got {len(PNG) + 1} bytes"
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from invader_service.ranking import ranked
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import Reading
+from orchestrator.experiment.grid import Region
 from recognizers.extraction import Face, crop, extract_face
 from rpc.images.decoding import encode_png
 from rpc.status import received
@@ -22,7 +22,7 @@ from tests.contract.test_orchestrator_against_fakes import Bench, manifest
 from tests.support.networks import probe
 from tests.support.services import CentreDetector, Serving, serving_invader, small_recognizer
 
-DETECTED, WHOLE = invader_pb2.READING_DETECTED, invader_pb2.READING_WHOLE
+DETECTED, FULL = invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL
 
 SQUARE = probe(side=40)
 WIDE = np.concatenate([probe(side=24), probe(side=24, seed=1)], axis=1)
@@ -57,7 +57,7 @@ def expected(face: NDArray[np.uint8]) -> list[tuple[str, float]]:
 @pytest.mark.parametrize("pixels", [SQUARE, WIDE, BLANK, probe(side=8)], ids=["square", "wide", "blank", "input size"])
 async def test_a_whole_image_is_resized_to_the_input_size_and_no_face_is_looked_for(pixels: NDArray[np.uint8]) -> None:
     async with serving_invader(detector=Unasked()) as service:
-        response = await classify(service, pixels, reading=WHOLE)
+        response = await classify(service, pixels, region=FULL)
     assert response.face_found
     assert answers(response) == expected(np.asarray(Image.fromarray(pixels).resize((8, 8), Image.Resampling.BILINEAR)))
 
@@ -67,15 +67,15 @@ async def test_a_detected_face_is_cropped_and_that_is_the_reading_where_none_is_
     assert square is not None
     face = expected(crop(WIDE, square, side=8))
     async with serving_invader() as service:
-        assert answers(await classify(service, WIDE, reading=DETECTED)) == face
+        assert answers(await classify(service, WIDE, region=DETECTED)) == face
         assert answers(await classify(service, WIDE)) == face
-        assert answers(await classify(service, WIDE, reading=WHOLE)) != face
-        assert not (await classify(service, BLANK, reading=DETECTED)).face_found
+        assert answers(await classify(service, WIDE, region=FULL)) != face
+        assert not (await classify(service, BLANK, region=DETECTED)).face_found
 
 
 async def test_a_whole_image_is_read_at_every_target_model_s_own_size() -> None:
     async with serving_invader(detector=Unasked()) as service:
-        response = await classify(service, SQUARE, target_models=["large", "small"], reading=WHOLE)
+        response = await classify(service, SQUARE, target_models=["large", "small"], region=FULL)
     assert [answer.target_model for answer in response.classifications] == ["large", "small"]
     assert [candidate.identity for candidate in response.classifications[1].candidates] == [
         identity for identity, _ in expected(np.asarray(Image.fromarray(SQUARE).resize((8, 8), Image.Resampling.BILINEAR)))
@@ -85,17 +85,17 @@ async def test_a_whole_image_is_read_at_every_target_model_s_own_size() -> None:
 async def test_a_reading_that_is_not_of_this_schema_is_refused_and_is_no_query(tmp_path: Path) -> None:
     async with serving_invader() as service:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await classify(service, SQUARE, reading=99)
+            await classify(service, SQUARE, region=99)
         assert (await classify(service, SQUARE)).face_found
     assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert received(failure.value).message == "reading: expected READING_DETECTED or READING_WHOLE, got 99"
+    assert received(failure.value).message == "region: expected REGION_DETECTED or REGION_FULL, got 99"
 
 
 async def test_the_list_says_which_readings_can_be_had() -> None:
     async with serving_invader() as service:
         stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
         listed = await stub.ListTargetModels(invader_pb2.ListTargetModelsRequest())
-    assert list(listed.readings) == [DETECTED, WHOLE]
+    assert list(listed.regions) == [DETECTED, FULL]
 
 
 # Of a run
@@ -108,32 +108,32 @@ def bench(tmp_path: Path) -> Bench:
 
 async def test_a_run_asks_for_its_reading_and_states_it(bench: Bench) -> None:
     assert (await bench.evaluate()).finished.complete
-    assert bench.invader.readings_asked == {DETECTED: 20}
-    assert manifest(bench.folder)["protocol"]["reading"] == "detected"
-    bench.invader.readings_asked.clear()
-    evaluated = await bench.evaluate(folder=bench.root / "whole", reading=Reading.WHOLE)
-    assert bench.invader.readings_asked == {WHOLE: 20}
-    assert manifest(bench.root / "whole")["protocol"]["reading"] == "whole"
-    assert "reading        whole" in evaluated.printed
+    assert bench.invader.regions_asked == {DETECTED: 20}
+    assert manifest(bench.folder)["protocol"]["region"] == "detected"
+    bench.invader.regions_asked.clear()
+    evaluated = await bench.evaluate(folder=bench.root / "whole", region=Region.FULL)
+    assert bench.invader.regions_asked == {FULL: 20}
+    assert manifest(bench.root / "whole")["protocol"]["region"] == "full"
+    assert "region        full" in evaluated.printed
     assert {row["detection_rate"] for row in evaluated.rows().values()} == {"100.0000"}
 
 
 async def test_a_run_does_not_go_on_with_another_reading(bench: Bench) -> None:
     await bench.evaluate()
-    bench.invader.readings_asked.clear()
-    message = await bench.fails(InputError, reading=Reading.WHOLE)
-    assert message.endswith("what differs: protocol.reading: 'detected' then, 'whole' now")
-    assert not bench.invader.readings_asked
+    bench.invader.regions_asked.clear()
+    message = await bench.fails(InputError, region=Region.FULL)
+    assert message.endswith("what differs: protocol.region: 'detected' then, 'full' now")
+    assert not bench.invader.regions_asked
 
 
-@pytest.mark.parametrize("readings", [(), (DETECTED,)], ids=["of an older schema", "that refuses"])
+@pytest.mark.parametrize("regions", [(), (DETECTED,)], ids=["of an older schema", "that refuses"])
 async def test_an_invader_that_cannot_read_whole_images_is_not_asked_to(
-    bench: Bench, readings: Sequence["invader_pb2.Reading.ValueType"]
+    bench: Bench, regions: Sequence["invader_pb2.Region.ValueType"]
 ) -> None:
-    bench.invader.readings = readings
-    message = await bench.fails(InputError, reading=Reading.WHOLE)
-    assert message.startswith("--reading: expected a reading of the invader at 127.0.0.1:")
-    assert message.endswith(" (detected), got whole")
+    bench.invader.regions = regions
+    message = await bench.fails(InputError, region=Region.FULL)
+    assert message.startswith("--region: expected a region of the invader at 127.0.0.1:")
+    assert message.endswith(" (detected), got full")
     assert not bench.protector.requests
-    assert not bench.invader.readings_asked
+    assert not bench.invader.regions_asked
     assert (await bench.evaluate()).finished.complete

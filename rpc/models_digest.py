@@ -10,22 +10,22 @@ from typing import Any
 import grpc
 from google.protobuf.message import Message
 
-OFFER_KEY = "deid-offer"
+MODELS_DIGEST_KEY = "deid-models-digest"
 
 
-def offer_of(listed: Message) -> str:
+def models_digest(listed: Message) -> str:
     """SHA-256, lower-case hexadecimal, of a List…Models answer that holds its models and nothing that a call can change."""
     return sha256(listed.SerializeToString(deterministic=True)).hexdigest()
 
 
-async def send_offer(context: grpc.aio.ServicerContext[Any, Any], offer: str) -> None:
+async def send_models_digest(context: grpc.aio.ServicerContext[Any, Any], digest: str) -> None:
     """Sends it as initial metadata, once the call cannot be refused any more: gRPC retries none that has had some."""
-    await context.send_initial_metadata(((OFFER_KEY, offer),))
+    await context.send_initial_metadata(((MODELS_DIGEST_KEY, digest),))
 
 
-async def received_offer(call: grpc.aio.Call) -> str | None:
+async def received_models_digest(call: grpc.aio.Call) -> str | None:
     """What came with an answer; None where nothing did."""
     for key, value in await call.initial_metadata() or ():
-        if key == OFFER_KEY and isinstance(value, str):
+        if key == MODELS_DIGEST_KEY and isinstance(value, str):
             return value
     return None
