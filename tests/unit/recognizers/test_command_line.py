@@ -324,7 +324,7 @@ def test_the_documented_commands_import_nothing_of_the_current_folder(folder: Pa
 
 def test_every_documented_command_of_the_package_is_one_of_these() -> None:
     root = Path(recognizers.__file__).parents[1]
-    pages = [root / "README.md", *(root / "docs").glob("*.md"), root / "recognizers" / "checkpoints" / "weights" / "README.md"]
+    pages = [root / "README.md", *(root / "docs").glob("*.md"), root / "recognizers/checkpoints/weights/README.md"]
     for page in pages:
         commands = re.findall(r"python (?:-P )?-m recognizers\b.*", page.read_text(encoding="utf-8"))
         assert all(command.startswith("python -P ") for command in commands), page
