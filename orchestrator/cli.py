@@ -223,7 +223,7 @@ def evaluate_command(
     no_report: bool,
     allow_incomplete: bool,
     in_flight: int,
-    patience: float,
+    outage_timeout: float,
 ) -> None:
     """Run the paper's grid on a data set and print PSR.
 
@@ -264,7 +264,7 @@ def evaluate_command(
                 store=store,
                 keep_cloaks=not discard_cloaks,
                 subjects_in_flight=in_flight,
-                patience=patience,
+                patience=outage_timeout,
                 allow_incomplete=allow_incomplete,
                 console=out,
             )

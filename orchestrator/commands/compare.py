@@ -29,7 +29,7 @@ DETAILS_SHOWN = 4  # of one field that differs
 @store_option
 @click.option("--force", is_flag=True, help="Compare runs that differ in more than one field, too.")
 @click.option("--csv", "to", type=PathOption(), help="Write the comparison as CSV, too.")
-def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None, anyway: bool, to: Path | None) -> None:
+def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None, force: bool, to: Path | None) -> None:
     """Show the same cells of several runs side by side.
 
     Differences are of every other run from the first, over the probes that both observed, with 95 % intervals.
@@ -38,7 +38,7 @@ def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None,
         raise InputError(f"compare: expected two runs or more, got {len(runs)}")
     read = [read_run(root, offered=store) for root in runs]
     fields = differing(read)
-    if len(fields) > 1 and not anyway:
+    if len(fields) > 1 and not force:
         raise InputError(
             f"compare: expected runs that differ in one field, got {len(fields)}: {_named(fields)}. What of a difference is "
             f"whose cannot be told; --force compares them all the same"
