@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 PROTOS := $(wildcard protos/deid/*/v1/*.proto)
 
-.PHONY: evaluate test benchmark setup lint protos protos-check certificates lock clean
+.PHONY: evaluate test test-all benchmark setup lint protos protos-check certificates lock clean
 
 setup: $(READY)
 
@@ -30,8 +30,15 @@ evaluate: setup
 		$(if $(CHECKPOINTS),--protector-checkpoints "$(CHECKPOINTS)" --invader-checkpoints "$(CHECKPOINTS)") $(ARGS)
 
 # In as many processes as there are cores, of 1.5 GB each; tests/conftest.py says which take which tests.
+PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 8
+
 test: setup lint protos-check
-	$(BIN)/pytest --numprocesses auto --maxprocesses 8
+	$(PYTEST) -m "not thorough"
+
+# Also what is long and rarely broken: full-size networks, endurance, floods of requests, training. Where the environment variable
+# CI_BASE names a commit, only what a change since then can have broken.
+test-all: setup lint protos-check
+	$(PYTEST)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -10,14 +10,15 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.scheduler.protocol import Scheduling
 
+from tests.support.figure import FIGURE, Tell
 from tests.support.postgres import Cluster, running_cluster
+from tests.support.selection import BASE, leave_out_uncovered
 
 # Before torch is imported: threads that wait by spinning take the cores of the services that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 REAL = "DEID_REAL"
 DEPLOYMENT = "DEID_DEPLOYMENT"
-FIGURE = "figure"
 DEPLOYED = "tests/deployment/"
 
 # What switches a marker's tests on, and what is said where it does not.
@@ -27,7 +28,8 @@ SWITCHES = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    leave_out_uncovered(config, items, os.environ.get(BASE, ""))
     for marker, (variable, absence) in SWITCHES.items():
         if not os.environ.get(variable):
             skip = pytest.mark.skip(reason=f"{variable} {absence}")
@@ -48,9 +50,6 @@ class FilesTogether(LoadFileScheduling):  # type: ignore[misc]  # xdist has no t
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     """Called where tests run in several processes."""
     return FilesTogether(config, log)
-
-
-Tell = Callable[[str], None]
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from typing import Any
 
 from deid.protector.v1 import protector_pb2
 
-from tests.conftest import Tell
 from tests.support.fakes import FakeInvader, FakeProtector
+from tests.support.figure import Tell
 from tests.support.plans import write_faces
 
 SUBJECTS, SETTLED_AFTER = 2_000, 200

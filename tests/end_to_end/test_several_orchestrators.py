@@ -7,9 +7,9 @@ from collections import Counter
 from pathlib import Path
 
 from orchestrator.session.subject import CLASSIFICATIONS_IN_FLIGHT
-from tests.conftest import Tell
 from tests.support.fakes import FakeInvader, FakeProtector, Shown
 from tests.support.faults.observed import Observed, differences, observed
+from tests.support.figure import Tell
 from tests.support.plans import write_faces
 from tests.support.postgres import Cluster
 
