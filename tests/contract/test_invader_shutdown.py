@@ -27,8 +27,8 @@ from recognizers.errors import RecognizerError
 from recognizers.extraction import Face
 from tests.support.drawn_faces import jpeg
 from tests.support.networks import probe
+from tests.support.ports import free_port
 from tests.support.services import INVADER, CentreDetector, small_recognizer
-from tests.unit.rpc.test_healthcheck import free_port
 
 IMAGE = jpeg(probe(side=64))
 LANES = 3

@@ -6,6 +6,7 @@ import tarfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -94,8 +95,15 @@ def undisturbed(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory
     deployment.up()
 
 
-@pytest.mark.parametrize("victim", [*SERVICES, "orchestrator"])
-@pytest.mark.parametrize("harm", HARMS)
+# Every harm and every victim once in each run of the tests, the other six combinations among the long ones.
+OFTEN = [("pause", "invader"), ("kill", "protector"), ("disconnect", "orchestrator")]
+LONG = pytest.mark.thorough("docker-compose.yml", "Dockerfile", "orchestrator/services/", "orchestrator/session/", "rpc/")
+PAIRS = list(product(HARMS, (*SERVICES, "orchestrator")))
+
+
+@pytest.mark.parametrize(
+    ("harm", "victim"), OFTEN + [pytest.param(*pair, marks=LONG) for pair in PAIRS if pair not in OFTEN]
+)
 def test_whatever_happens_to_a_container_the_answer_is_the_same(
     deployment: Deployment, undisturbed: Observed, harm: str, victim: str, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from deid.protector.v1 import protector_pb2
 
 from tests.support.fakes import FakeInvader, FakeProtector
@@ -35,6 +36,7 @@ def _memory(process: int) -> int:
     return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS:"))
 
 
+@pytest.mark.thorough("orchestrator/", "rpc/")
 async def test_memory_is_flat_from_the_200th_subject_on(tmp_path: Path, tell: Tell) -> None:
     protector = WatchingProtector({"facenet": IDENTITIES})
     protector.memory = []

@@ -1,4 +1,4 @@
-"""`orchestrator evaluate` as a user runs it: three processes, real gRPC, full-size networks, MTCNN.
+"""`orchestrator evaluate` as a user runs it: three processes, real gRPC, MTCNN, checkpoints of one's own.
 
 The networks have random weights and heads that know the drawn faces, so the control is recognised for a reason.
 """
@@ -9,32 +9,38 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from recognizers.networks.compact import CompactFaceNet, CompactResNet, CompactSENet
 from recognizers.networks.facenet import FaceNet
 from recognizers.networks.resnet50 import ResNet50
+from recognizers.networks.senet50 import SENet50
 from tests.support.drawn_faces import draw_face, write_data_set
 from tests.support.networks import calibrated, knowing, write_checkpoint
+from tests.support.processes import service_process
 
 IDENTITIES = 6
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A data set and a checkpoint folder of FaceNet and ResNet-50; SENet-50 is missing."""
+    """A data set and a checkpoint folder of FaceNet and ResNet-50, compact or full-size; SENet-50 is missing."""
 
     faces: Path
     checkpoints: Path
+    facenet: str
+    resnet: str
+    senet: str
 
     def command(self, run: Path, *extra: str) -> list[str]:
         return [
             *(sys.executable, "-m", "orchestrator", "evaluate", "--no-report"),
             *("--faces", str(self.faces), "--run", str(run)),
-            *("--protector-checkpoints", str(self.checkpoints), "--invader-checkpoints", str(self.checkpoints)),
-            *("--subjects", "3", "--epsilons", "2,8", "--k", "1,5", "--source-models", "facenet"),
+            *("--subjects", "3", "--epsilons", "2,8", "--k", "1,5", "--source-models", self.facenet),
             *extra,
         ]
 
@@ -42,8 +48,12 @@ class Setting:
         return subprocess.run(self.command(run, *extra), capture_output=True, text=True, timeout=600)
 
 
-@pytest.fixture(scope="module")
-def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+COMPACT, FULL_SIZE = (CompactFaceNet, CompactResNet, CompactSENet), (FaceNet, ResNet50, SENet50)
+LONG = pytest.mark.thorough("orchestrator/", "protector_service/", "invader_service/", "recognizers/", "rpc/")
+
+
+@pytest.fixture(scope="module", params=[COMPACT, pytest.param(FULL_SIZE, marks=LONG)], ids=["compact", "full-size"])
+def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Setting:
     root = tmp_path_factory.mktemp("setting")
     names = write_data_set(root / "faces", identities=IDENTITIES)
     (root / "faces" / "stranger").mkdir()
@@ -52,12 +62,25 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     checkpoints = root / "checkpoints"
     checkpoints.mkdir()
     photos = [draw_face(identity) for identity in range(IDENTITIES)]
-    for architecture in (FaceNet, ResNet50):
+    facenet, resnet, senet = request.param
+    for architecture in (facenet, resnet):
         recognizer = knowing(calibrated(architecture, seed=1), photos, names)
         write_checkpoint(recognizer, checkpoints / f"{architecture.name}.pt")
-    (checkpoints / "senet50.pkl").write_text("<!DOCTYPE html><title>Sign in to download</title>")
+    (checkpoints / "senet.pkl").write_text("<!DOCTYPE html><title>Sign in to download</title>")
     (checkpoints / "labels.txt").write_text("\n".join(names) + "\n")
-    return Setting(root / "faces", checkpoints)
+    return Setting(root / "faces", checkpoints, facenet.name, resnet.name, senet.name)
+
+
+@pytest.fixture(scope="module")
+def running(setting: Setting, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, ...]]:
+    """The options of an evaluation by services that run already."""
+    log = tmp_path_factory.mktemp("services") / "log"
+    folder = ("--checkpoints", str(setting.checkpoints))
+    with (
+        service_process("protector_service", *folder, log=log) as protector,
+        service_process("invader_service", *folder, log=log) as invader,
+    ):
+        yield "--protector", protector.address, "--invader", invader.address
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,8 @@ class Undisturbed:
 @pytest.fixture(scope="module")
 def undisturbed(setting: Setting, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     run = tmp_path_factory.mktemp("runs") / "undisturbed"
-    finished = setting.evaluate(run)
+    folder = str(setting.checkpoints)
+    finished = setting.evaluate(run, "--protector-checkpoints", folder, "--invader-checkpoints", folder)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return Undisturbed(run, finished.stdout)
 
@@ -88,38 +112,41 @@ def answers(run: Path) -> set[tuple[object, ...]]:
         return set(connection.execute(f"SELECT {columns} FROM observations"))
 
 
-def test_every_cell_has_every_subject_and_the_control_is_recognised(undisturbed: Undisturbed) -> None:
+def test_every_cell_has_every_subject_and_the_control_is_recognised(setting: Setting, undisturbed: Undisturbed) -> None:
     table = psr(undisturbed.run)
     cells = [("none", 0), *((method, epsilon) for method in ("noise", "bim", "illc") for epsilon in (2, 8))]
-    assert set(table) == {(*cell, target, k) for cell in cells for target in ("facenet", "resnet50") for k in (1, 5)}
+    targets = (setting.facenet, setting.resnet)
+    assert set(table) == {(*cell, target, k) for cell in cells for target in targets for k in (1, 5)}
     assert {row["n"] for row in table.values()} == {"3"}
-    for target in ("facenet", "resnet50"):
+    for target in targets:
         assert float(table["none", 0, target, 1]["psr"]) == 0
         assert float(table["none", 0, target, 1]["detection_rate"]) == 100
 
 
-def test_a_cloak_protects_from_its_own_model_where_noise_of_its_size_does_not(undisturbed: Undisturbed) -> None:
+def test_a_cloak_protects_from_its_own_model_where_noise_of_its_size_does_not(
+    setting: Setting, undisturbed: Undisturbed
+) -> None:
     table = psr(undisturbed.run)
-    assert float(table["noise", 8, "facenet", 1]["psr"]) == 0
-    assert float(table["bim", 8, "facenet", 1]["psr"]) > 0
-    assert float(table["bim", 8, "facenet", 1]["minus_noise"]) > 0
+    assert float(table["noise", 8, setting.facenet, 1]["psr"]) == 0
+    assert float(table["bim", 8, setting.facenet, 1]["psr"]) > 0
+    assert float(table["bim", 8, setting.facenet, 1]["minus_noise"]) > 0
 
 
-def test_what_was_left_out_is_said(undisturbed: Undisturbed) -> None:
+def test_what_was_left_out_is_said(setting: Setting, undisturbed: Undisturbed) -> None:
     output = " ".join(undisturbed.output.split())
     assert "protector: checkpoint refused:" in output
     assert "this is a web page, not a checkpoint" in output
-    assert "target model senet50: the invader at" in output
+    assert f"target model {setting.senet}: the invader at" in output
     assert "excluded 1 identities unknown to some model: stranger" in output
     assert "skipped 1 files or folders of no use: drawn_000/notes.txt" in output
 
 
 def test_tables_are_printed_for_every_method(undisturbed: Undisturbed) -> None:
     for method in ("BIM", "ILLC"):
-        assert f"PSR in %, crafted with FaceNet by {method} [95 % interval]" in undisturbed.output
+        assert f"FaceNet by {method} [95 % interval]" in undisturbed.output
 
 
-def test_the_manifest_says_what_was_run(undisturbed: Undisturbed) -> None:
+def test_the_manifest_says_what_was_run(setting: Setting, undisturbed: Undisturbed) -> None:
     manifest = json.loads((undisturbed.run / "manifest.json").read_text())
     assert manifest["protocol"]["storage"] == "jpeg, quality 95"
     assert manifest["protocol"]["grid"]["epsilons"] == [2, 8]
@@ -128,7 +155,7 @@ def test_the_manifest_says_what_was_run(undisturbed: Undisturbed) -> None:
     assert manifest["protocol"]["region"] == "detected"
     calls = {"craft_calls": 3, "classify_calls": 21, "lossless_control_calls": 3}
     assert manifest["outcome"]["last_session"] | {"seconds": 0} == calls | {"seconds": 0}
-    assert set(manifest["source_models"]["facenet"]) == {
+    assert set(manifest["source_models"][setting.facenet]) == {
         "input_size",
         "identities",
         "label_set_sha256",
@@ -138,12 +165,14 @@ def test_the_manifest_says_what_was_run(undisturbed: Undisturbed) -> None:
         "threads",
         "extraction",
     }
-    assert manifest["source_models"]["facenet"]["precision"] in ("float32", "bfloat16")
+    assert manifest["source_models"][setting.facenet]["precision"] in ("float32", "bfloat16")
 
 
-def test_a_finished_run_is_gone_on_with_without_a_question(setting: Setting, undisturbed: Undisturbed) -> None:
+def test_a_finished_run_is_continued_without_a_request(
+    setting: Setting, undisturbed: Undisturbed, running: tuple[str, ...]
+) -> None:
     before = answers(undisturbed.run)
-    again = setting.evaluate(undisturbed.run)
+    again = setting.evaluate(undisturbed.run, *running)
     assert again.returncode == 0, again.stderr
     manifest = json.loads((undisturbed.run / "manifest.json").read_text())
     calls = {"craft_calls": 0, "classify_calls": 0, "lossless_control_calls": 0}
@@ -151,18 +180,20 @@ def test_a_finished_run_is_gone_on_with_without_a_question(setting: Setting, und
     assert answers(undisturbed.run) == before
 
 
-def test_another_protocol_in_the_same_run_folder_is_refused(setting: Setting, undisturbed: Undisturbed) -> None:
-    refused = setting.evaluate(undisturbed.run, "--seed", "1")
+def test_another_protocol_in_the_same_run_folder_is_refused(
+    setting: Setting, undisturbed: Undisturbed, running: tuple[str, ...]
+) -> None:
+    refused = setting.evaluate(undisturbed.run, "--seed", "1", *running)
     assert refused.returncode == 2
     assert "holds another run; what differs: protocol.seed: 0 then, 1 now" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 
 def test_ctrl_c_leaves_what_was_observed_and_the_run_goes_on_to_the_same_answers(
-    setting: Setting, undisturbed: Undisturbed, tmp_path: Path
+    setting: Setting, undisturbed: Undisturbed, running: tuple[str, ...], tmp_path: Path
 ) -> None:
     run = tmp_path / "interrupted"
-    command = setting.command(run, "--in-flight", "1")
+    command = setting.command(run, "--in-flight", "1", *running)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -175,7 +206,7 @@ def test_ctrl_c_leaves_what_was_observed_and_the_run_goes_on_to_the_same_answers
     observed = answers(run)
     assert len(observed) >= 14
     assert observed < answers(undisturbed.run)
-    resumed = setting.evaluate(run)
+    resumed = setting.evaluate(run, *running)
     assert resumed.returncode == 0, resumed.stderr
     assert answers(run) == answers(undisturbed.run)
 

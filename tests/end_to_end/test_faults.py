@@ -40,12 +40,18 @@ def struck(acted: Acted, fault: str, *, folder: Path, cluster: Cluster | None = 
     )
 
 
-@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in (ON_ITS_OWN_DISK, IN_A_DATABASE)])
+OFTEN = ("orchestrator killed", "invader killed", "cut during the answer")
+LONG = pytest.mark.thorough("orchestrator/", "rpc/", "protector_service/", "invader_service/")
+OTHERS = [fault for fault in FAULTS if fault not in (*OFTEN, ON_ITS_OWN_DISK, IN_A_DATABASE)]
+
+
+@pytest.mark.parametrize("fault", [*OFTEN, *(pytest.param(fault, marks=LONG) for fault in OTHERS)])
 def test_after_a_fault_the_answer_is_the_same(acted: Acted, fault: str, tmp_path: Path) -> None:
     made = struck(acted, fault, folder=tmp_path / "run")
     assert made.wrong == (), made.said
 
 
+@LONG
 def test_after_a_full_disk_the_answer_is_the_same(acted: Acted, tmp_path: Path) -> None:
     try:
         with small_disk(tmp_path / "tried"):
@@ -56,6 +62,7 @@ def test_after_a_full_disk_the_answer_is_the_same(acted: Acted, tmp_path: Path) 
     assert made.wrong == (), made.said
 
 
+@LONG
 def test_after_a_restart_of_the_database_the_answer_is_the_same(
     acted: Acted, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

@@ -11,7 +11,10 @@ from PIL import Image
 from recognizers.checkpoints.checkpoint import read_checkpoint
 from recognizers.checkpoints.loading import LoadedRecognizer, load_folder
 from recognizers.extraction import MtcnnDetector, crop, extract_face
-from tests.unit.protector_service.test_against_torchattacks import Y_TRUE, check_against_torchattacks
+from tests.support.torchattacks_oracle import (
+    Y_TRUE,
+    check_against_torchattacks,
+)
 
 pytestmark = pytest.mark.real
 

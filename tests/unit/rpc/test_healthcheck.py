@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import socket
 import sys
-from contextlib import closing
 from typing import Any
 
 import grpc
@@ -19,6 +17,7 @@ from rpc.images.decoding import ImageLimits
 from rpc.server import Server
 from rpc.tls import TlsMaterial
 from tests.support.certificates import material
+from tests.support.ports import free_port
 from tests.support.serving import Context, ask, started
 
 AUTHORITY = Authority.create()
@@ -28,14 +27,6 @@ SECONDS = 120  # until a test that hangs fails
 
 def with_health_port(tls: TlsMaterial | None = TLS, *, health_port: int = 0) -> Server:
     return Server(address="127.0.0.1:0", limits=ImageLimits(), tls=tls, health_port=health_port)
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with closing(socket.socket()) as bound:
-        bound.bind(("127.0.0.1", 0))
-        port: int = bound.getsockname()[1]
-    return port
 
 
 async def answer(request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:

@@ -21,8 +21,12 @@ from rpc.interceptor import wrapped
 from rpc.metrics import Metrics
 from rpc.server import Server
 from rpc.status import received
+from tests.support.scraping import (
+    Ends,
+    counted,
+    scraped,
+)
 from tests.support.serving import Context
-from tests.unit.rpc.test_metrics import Ends, counted, scraped
 
 SERVICE = "deid.invader.v1.InvaderService"
 SECONDS = 30.0  # until a test that hangs fails

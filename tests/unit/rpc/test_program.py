@@ -15,7 +15,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.unit.rpc.test_healthcheck import free_port
+from tests.support.ports import free_port
 
 SECONDS = 120.0  # until a test that hangs fails
 COMMAND = (sys.executable, "-m", "tests.support.lamp_service")
