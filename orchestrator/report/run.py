@@ -1,4 +1,4 @@
-"""A run folder, read to be reported on. What it says is not changed; a store of an older version is brought up to date."""
+"""A run folder, read to be reported on. It is not changed."""
 
 import json
 from collections.abc import Mapping
@@ -85,7 +85,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         raise InputError(f"{root}: half a run: expected {location.name} beside manifest.json, got none")
     elsewhere = f"--store: {root} keeps its observations in {named}, got {shown(location)}, which holds none of them"
     try:
-        observations = Store(location, run=manifest["digest"], make=False)
+        observations = Store(location, run=manifest["digest"], create=False)
     except NoStoreError as error:
         raise InputError(elsewhere) from error
     try:

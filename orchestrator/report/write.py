@@ -62,7 +62,7 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
     check_out(out)
     pictures = run.synthetic or with_pictures
     measured = measure(run)
-    store = Store(run.store, run=run.digest, make=False)
+    store = Store(run.store, run=run.digest, create=False)
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in picture_figures(out / "figures"):

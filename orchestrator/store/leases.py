@@ -35,8 +35,6 @@ from orchestrator.store.schema import draw, subjects
 
 LEASE_SECONDS = 30.0
 
-FINAL = (SubjectStatus.SUBJECT, *REPLACED)
-
 
 @dataclass(frozen=True)
 class Leases:
@@ -111,8 +109,6 @@ class Leases:
                 for place, identity in enumerate(identities)
             ]
             connection.execute(insert(draw), rows)
-            done = draw.c.run == self.run, _status_in(FINAL, draw)  # by a version that had no leases
-            connection.execute(update(draw).where(*done).values(due=False))
         return recorded or list(identities)
 
     def _claim(self, connection: Connection, wanted: int, holder: str, dead: Collection[str], call: str) -> str | None:

@@ -15,12 +15,10 @@ EXPECTED = "--store: expected sqlite:///FILE or postgresql+psycopg://USER:PASSWO
 def located(location: Path | str) -> URL:
     """The URL of a SQLite file (a path), or one that is given in words; that of a file is made absolute.
 
-    Run folders of older versions name a SQLite file by its path, in words: one that is there is taken.
-
     Raises:
         InputError: it is no URL of a database that can be a store, or what it needs is not installed.
     """
-    if isinstance(location, Path) or _is_file(location):
+    if isinstance(location, Path):
         return _of_file(location)
     try:
         url = make_url(location)
@@ -46,14 +44,10 @@ def shown(location: Path | str) -> str:
         InputError: see `located`.
     """
     url = located(location)
-    if isinstance(location, Path) or _is_file(location):
+    if isinstance(location, Path):
         return str(location)
     query = {name: value for name, value in url.query.items() if "password" not in name}
     return URL.create(url.drivername, url.username, None, url.host, url.port, url.database, query).render_as_string()
-
-
-def _is_file(location: str) -> bool:
-    return "://" not in location and os.path.isfile(location)  # noqa: PTH113 - pathlib raises where words can be no path
 
 
 def _of_file(path: Path | str) -> URL:

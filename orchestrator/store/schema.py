@@ -1,13 +1,29 @@
-"""The tables as this version knows them. `migrations/` makes them; a test holds both together."""
+"""The tables of a store, made where there are none, and refused where another version of them is."""
 
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Float, Index, Integer, MetaData, String, Table, UniqueConstraint
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+    insert,
+    inspect,
+    select,
+    text,
+)
 
-# By hand, so that opening a store that is up to date need not import Alembic.
-VERSIONS = ("0001", "0002")
-VERSION = VERSIONS[-1]
-VERSION_TABLE = "store_version"
+from orchestrator.store.database import Database
+from orchestrator.store.errors import NoStoreError, StoreError
+
+VERSION = 1  # of all that stands below; one more with every change of it
+
+_CREATION_LOCK = 0x64656964  # PostgreSQL's advisory locks are numbers; "deid"
 
 # PostgreSQL would sort by the rules of the language that the database was made for, SQLite sorts by bytes.
 Text = String().with_variant(String(collation="C"), "postgresql")
@@ -15,6 +31,8 @@ Text = String().with_variant(String(collation="C"), "postgresql")
 CLOAK_KEY = ("run", "probe", "source_model", "method", "epsilon")
 
 schema = MetaData()
+
+schema_version = Table("schema_version", schema, Column("version", Integer, nullable=False))  # one row
 
 
 def _keys(*names: str) -> list[Column[Any]]:
@@ -97,6 +115,60 @@ failures = Table(
     Column("probe", Text, nullable=False),
     Column("what", Text, nullable=False),
     Column("message", Text, nullable=False),
-    Column("call", Text),  # that recorded it: one that has to be repeated records it once
-    Index("failures_call", "call", unique=True),
+    Column("call", Text, nullable=False),  # that recorded it: one that has to be repeated records it once
+    UniqueConstraint("call"),
 )
+
+
+def open_schema(database: Database, *, create: bool) -> None:
+    """Makes sure that a database holds the tables of this version.
+
+    Args:
+        database: waited for in no case: nobody waits a minute to learn of a wrong address.
+        create: whether they are made where there are none.
+
+    Raises:
+        NoStoreError: there are none, and none are to be made.
+        StoreError: they are of another version, or cannot be read or made.
+    """
+    if not create and not database.is_there:
+        raise _no_store(database)
+    found = database.read(_found_version, patience=0)
+    if found is None:
+        if not create:
+            raise _no_store(database)
+        database.write(lambda connection: _create(connection, database))
+    else:
+        _check_version(found, database)
+
+
+def _found_version(connection: Connection) -> str | None:
+    """None where there is no table of a store, of whatever version."""
+    there = inspect(connection).get_table_names()
+    if schema_version.name in there:
+        return f"version {connection.scalar(select(schema_version.c.version))}"
+    return "tables without a version" if schema.tables.keys() & set(there) else None
+
+
+def _check_version(found: str, database: Database) -> None:
+    if found != f"version {VERSION}":
+        raise StoreError(
+            f"{database.name}: expected a store of version {VERSION}, got {found}: go on with the release of this program "
+            f"that made it, or have the run begin anew, in another --run folder or --store"
+        )
+
+
+def _create(connection: Connection, database: Database) -> None:
+    """One process at a time; on SQLite, whoever writes is alone."""
+    if database.is_shared:
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CREATION_LOCK})
+    found = _found_version(connection)
+    if found is not None:  # another process was faster
+        _check_version(found, database)
+        return
+    schema.create_all(connection, checkfirst=False)
+    connection.execute(insert(schema_version).values(version=VERSION))
+
+
+def _no_store(database: Database) -> NoStoreError:
+    return NoStoreError(f"{database.name}: expected the store of a run, got a database that holds none")

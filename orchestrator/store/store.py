@@ -22,7 +22,6 @@ from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreUnavailableError
 from orchestrator.store.leases import LEASE_SECONDS, Leases
 from orchestrator.store.matrix import rank_matrix
-from orchestrator.store.migrating import bring_up_to_date
 from orchestrator.store.records import (
     CloakQuality,
     Failure,
@@ -40,6 +39,7 @@ from orchestrator.store.schema import (
     draw,
     failures,
     observations,
+    open_schema,
     probes,
     quality,
     runs,
@@ -55,18 +55,18 @@ class Store:
         location: Path | str,
         *,
         run: str,
-        make: bool = True,
+        create: bool = True,
         patience: float = OUTAGE_TIMEOUT_SECONDS,
         lease_seconds: float = LEASE_SECONDS,
         clock: Callable[[], float] = time.time,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Opens it, and makes or changes its tables where they are of an older version.
+        """Opens it, and makes its tables where there are none.
 
         Args:
             location: a SQLite file, or a URL: `sqlite:///…` or `postgresql+psycopg://…`.
             run: the digest of the run's plan.
-            make: whether tables are made where there are none; else that is an error.
+            create: whether tables are made where there are none; else that is an error.
             patience: seconds that a server may be away before an operation fails. Opening waits for none.
             lease_seconds: how long a claim lasts that is not renewed.
             clock: seconds since 1970; of a SQLite file. A server has its own.
@@ -74,13 +74,13 @@ class Store:
 
         Raises:
             InputError: `--store` names no database that can be one.
-            StoreError: it cannot be opened, or is of a newer version.
+            StoreError: it cannot be opened, or is of another version.
         """
         self._run = run
         self._database = Database(location, patience=patience, note=note)
         self._leases = Leases(self._database, run, lease_seconds, clock)
         try:
-            bring_up_to_date(self._database, make=make)
+            open_schema(self._database, create=create)
         except BaseException:
             self._database.close()
             raise
@@ -128,9 +128,9 @@ class Store:
         return self._database.write(recorded)
 
     def holds_run(self) -> bool:
-        """Whether the run began here; stores of older versions tell it by the identities that were drawn."""
-        began, drew = (select(exists().where(table.c.run == self._run)) for table in (runs, subjects))
-        return self._database.read(lambda connection: bool(connection.scalar(began) or connection.scalar(drew)))
+        """Whether the run began here."""
+        began = select(exists().where(runs.c.run == self._run))
+        return self._database.read(lambda connection: bool(connection.scalar(began)))
 
     # Changes. Each is committed alone by the method that is named like it, or together with others by `commit`.
 
@@ -316,7 +316,7 @@ class Store:
         return ObservationCounts(*counts)
 
     def answers(self, *, probe: str) -> dict[Cell, str]:
-        """Whom each target model took the cloaks of a probe for; a run that did not record them yet has none."""
+        """Whom each target model took the cloaks of a probe for."""
         query = select(answers).where(answers.c.run == self._run, answers.c.probe == probe)
         return {_cell(row): row.identity for row in self._rows(query)}
 

@@ -87,6 +87,7 @@ def make_run(
     folder.create()
     folder.bind(plan)
     store = Store(folder.observations, run=plan.digest())
+    store.bind(folder.name, plan.manifest())
     identities = sorted(plan.faces.identities)[: plan.subjects if subjects is None else subjects]
     photos = [plan.faces.photos(identity)[0].name for identity in identities]
     for number, (identity, photo) in enumerate(zip(identities, photos, strict=True)):

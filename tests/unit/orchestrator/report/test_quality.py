@@ -171,7 +171,7 @@ def test_what_is_measured_of_a_run_that_may_only_be_read_is_not_kept(unprivilege
     kept.cloak(encode_jpeg(FACE, quality=95))
     kept.store.close()
     kept.folder.root.chmod(0o500)
-    kept.store = Store(kept.folder.observations, run=PLAN.digest(), make=False)
+    kept.store = Store(kept.folder.observations, run=PLAN.digest(), create=False)
     assert [each.cloak for each in kept.quality()] == [KEY]
     assert kept.store.quality() == []
     kept.store.close()

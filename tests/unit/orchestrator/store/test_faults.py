@@ -132,14 +132,6 @@ def test_what_is_still_in_the_log_of_a_store_that_may_not_be_written_is_read_too
     writer.close()
 
 
-def test_a_store_of_an_older_version_that_may_not_be_written_says_what_to_do(unprivileged: Path) -> None:
-    path = unprivileged / "observations.sqlite"
-    sqlite3.connect(path).execute("CREATE TABLE subjects (run)").connection.close()
-    unprivileged.chmod(0o500)
-    with pytest.raises(StoreError, match=r"is of version none, this program's 0002.*; copy its folder to where it may$"):
-        Store(path, run="r")
-
-
 def test_a_folder_that_may_not_be_written_takes_no_new_store(unprivileged: Path) -> None:
     unprivileged.chmod(0o500)
     with pytest.raises(StoreError, match="unable to open database file: expected a file in a folder that this user can"):

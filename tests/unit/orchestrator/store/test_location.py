@@ -38,17 +38,6 @@ def test_a_file_is_opened_again_by_its_name_from_wherever_it_is(
     assert (tmp_path / folder / "shared.sqlite").is_file()
 
 
-def test_a_file_that_an_older_run_folder_names_by_its_path_is_opened(tmp_path: Path) -> None:
-    path = tmp_path / "shared.sqlite"
-    first = Store(path, run="r")
-    first.draw(["alice"])
-    again = Store(str(path), run="r")
-    assert again.claim(wanted=1, holder="h") == "alice"
-    assert again.name == str(path)
-    first.close()
-    again.close()
-
-
 @pytest.mark.parametrize(
     ("url", "name"),
     [
