@@ -264,7 +264,7 @@ def evaluate_command(
                 store=store,
                 keep_cloaks=not discard_cloaks,
                 subjects_in_flight=in_flight,
-                patience=outage_timeout,
+                outage_timeout=outage_timeout,
                 allow_incomplete=allow_incomplete,
                 console=out,
             )

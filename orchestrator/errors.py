@@ -20,7 +20,7 @@ class UnreachableServiceError(UnusableServiceError):
 
 
 class ServiceGoneError(UnusableServiceError):
-    """A service did not come back within the patience there is, or is a process of this run's that has ended."""
+    """A service did not come back within the outage timeout, or is a process of this run's that has ended."""
 
 
 class ServiceChangedError(UnusableServiceError):

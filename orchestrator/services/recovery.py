@@ -21,7 +21,7 @@ class RecoveryGate:
         name: str,
         *,
         check: Callable[[], Awaitable[None]],
-        patience: float,
+        outage_timeout: float,
         note: Callable[[str], None],
         ended: Callable[[], str | None] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
@@ -31,13 +31,13 @@ class RecoveryGate:
         """`name` is "protector at ADDRESS", or the invader's.
 
         `check` asks the service whether it is there and what it was; it raises `UnreachableServiceError` where it is not
-        there, and anything else where waiting does not help. `patience` is how long it may be away, in seconds. `ended`
-        says how the process of a service that was started for this run came to its end; None where it has not. `clock`
-        gives seconds, `draw` a number from 0 to 1.
+        there, and anything else where waiting does not help. `outage_timeout` is how long it may be away, in seconds.
+        `ended` says how the process of a service that was started for this run came to its end; None where it has not.
+        `clock` gives seconds, `draw` a number from 0 to 1.
         """
         self._name = name
         self._check = check
-        self._patience = patience
+        self._timeout = outage_timeout
         self._note = note
         self._ended = ended
         self._clock = clock
@@ -50,8 +50,8 @@ class RecoveryGate:
         """Returns when the service answers again, as the one it was.
 
         Raises:
-            ServiceGoneError: it did not within the patience, or its process has ended. From then on it is gone for good:
-                nobody waits any more.
+            ServiceGoneError: it did not within the outage timeout, or its process has ended. From then on it is gone for
+                good: nobody waits any more.
             ServiceChangedError: it is not what it was; this too is for good.
         """
         if self._probing is None or _found_it_back(self._probing):
@@ -77,14 +77,14 @@ class RecoveryGate:
                 break
             except UnreachableServiceError as error:
                 away = self._clock() - begun
-                if away >= self._patience:
+                if away >= self._timeout:
                     raise ServiceGoneError(
                         f"{error}; it has not answered since {clock_time:%H:%M:%S}, for {away:.0f} s; {CONTINUE}"
                     ) from error
             if not noted:
-                self._note(f"the {self._name} does not answer; waiting for it for up to {self._patience:g} s")
+                self._note(f"the {self._name} does not answer; waiting for it for up to {self._timeout:g} s")
                 noted = True
-            await self._sleep(min(self._draw() * longest, self._patience - away))
+            await self._sleep(min(self._draw() * longest, self._timeout - away))
             longest = min(2 * longest, MAX_WAIT_SECONDS)
         if noted:
             self._note(f"the {self._name} answers again after {self._clock() - begun:.0f} s")

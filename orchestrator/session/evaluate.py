@@ -56,7 +56,7 @@ async def evaluate(
     store: str | None = None,
     keep_cloaks: bool,
     subjects_in_flight: int,
-    patience: float = OUTAGE_TIMEOUT_SECONDS,
+    outage_timeout: float = OUTAGE_TIMEOUT_SECONDS,
     allow_incomplete: bool = False,
     console: Console,
 ) -> RunResult:
@@ -70,7 +70,7 @@ async def evaluate(
         store: URL of a database that several orchestrators share; None for a file in the run folder.
         keep_cloaks: Whether cloaks and lossless controls stay in the run folder.
         subjects_in_flight: Subjects that are worked on at a time.
-        patience: Seconds to wait for a service or a database that does not answer.
+        outage_timeout: Seconds to wait for a service or a database that does not answer.
         allow_incomplete: Whether to write figures of a run of which cells are short.
         console: Where to print how far it is.
 
@@ -94,11 +94,11 @@ async def evaluate(
             )
         protector_client = ProtectorClient(protector_at.address, tls=protector.tls_in_use)
         stack.push_async_callback(protector_client.close)
-        invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use, patience=patience, note=note)
+        invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use, patience=outage_timeout, note=note)
         stack.push_async_callback(invader_client.close)
         planned = await make_plan(wish, protector_client, invader_client)
         plan = planned.plan
-        observations = _open_store(plan, folder, asked=store, patience=patience, note=note)
+        observations = _open_store(plan, folder, asked=store, outage_timeout=outage_timeout, note=note)
         stack.callback(observations.close)
         journal = await stack.enter_async_context(Journal(observations))
         _announce(planned, folder, console, budget=_budget_note(planned, observations, invader_client.queries_left))
@@ -107,7 +107,7 @@ async def evaluate(
         with RunProgress(
             console, subjects=plan.subjects, observations_per_subject=plan.grid.observations_per_probe
         ) as progress:
-            circuit = partial(RecoveryGate, patience=patience, note=progress.note)
+            circuit = partial(RecoveryGate, outage_timeout=outage_timeout, note=progress.note)
             services = Services(
                 protector_client,
                 invader_client,
@@ -190,11 +190,13 @@ def _what_the_file_system_lacks(folder: RunFolder, holder: LeaseOwner) -> Iterat
         yield f"{folder.root}: the file system cannot sync folders: after a power cut the newest files may not be there"
 
 
-def _open_store(plan: Plan, folder: RunFolder, *, asked: str | None, patience: float, note: Callable[[str], None]) -> Store:
+def _open_store(
+    plan: Plan, folder: RunFolder, *, asked: str | None, outage_timeout: float, note: Callable[[str], None]
+) -> Store:
     """The store of the run that a folder holds, or begins with; it decides which run that is where several begin at once."""
     folder.check_same(plan)
     location = folder.store_location(asked)
-    store = Store(location, run=plan.digest(), patience=patience, note=note)
+    store = Store(location, run=plan.digest(), patience=outage_timeout, note=note)
     try:
         elsewhere = None if location == folder.observations else store.name
         recorded = store.bind(folder.name, plan.manifest())

@@ -42,7 +42,7 @@ from tests.support.fakes import FakeInvader, FakeProtector, Fault, Shown, label_
 
 IDENTITIES = ("a", "b", "c", "d", "e", "f", "g", "h")
 NO_FACE = 0
-PATIENCE_SECONDS = 1.0  # with services that a test has brought down for good
+OUTAGE_TIMEOUT = 1.0  # seconds, with services that a test has brought down for good
 TARGETS = ("facenet", "resnet50")
 CLOAKS = (("none", 0), ("noise", 4), ("noise", 8), ("bim", 4), ("bim", 8))
 
@@ -219,7 +219,7 @@ class Bench:
             keep_cloaks=keep_cloaks,
             subjects_in_flight=in_flight,
             store=store,
-            patience=PATIENCE_SECONDS,
+            outage_timeout=OUTAGE_TIMEOUT,
             allow_incomplete=allow_incomplete,
             console=console,
         )
@@ -1350,7 +1350,7 @@ async def start(bench: Bench, protector: str, invader: str) -> asyncio.subproces
         *(sys.executable, "-c", HEEDING_CTRL_C, "evaluate", "--faces", str(bench.faces), "--run", str(bench.folder)),
         *("--protector", protector, "--invader", invader, "--subjects", "4", "--epsilons", "8,4", "--k", "5,1"),
         *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--methods", "bim", "--in-flight", "1"),
-        *("--outage-timeout", str(PATIENCE_SECONDS)),
+        *("--outage-timeout", str(OUTAGE_TIMEOUT)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

@@ -88,7 +88,7 @@ async def test_a_service_is_stopped_when_the_run_fails(stand_in: StandIn, tmp_pa
     assert stopped.exists()
 
 
-async def test_a_service_that_is_killed_is_known_to_have_ended_and_how_long_before_patience_ends(
+async def test_a_service_that_is_killed_is_known_to_have_ended_and_how_long_before_the_timeout_ends(
     stand_in: StandIn, tmp_path: Path
 ) -> None:
     async def check() -> None:
@@ -99,9 +99,9 @@ async def test_a_service_that_is_killed_is_known_to_have_ended_and_how_long_befo
     async with child_service("stand_in", arguments=(), log=tmp_path / "log") as service:
         assert service.ended() is None
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
-        circuit = RecoveryGate("stand-in", check=check, patience=3600, note=lambda note: None, ended=service.ended)
+        gate = RecoveryGate("stand-in", check=check, outage_timeout=3600, note=lambda note: None, ended=service.ended)
         with pytest.raises(ServiceGoneError, match=r"^the stand_in that was started ended \(exit status -9\): serving; "):
-            await asyncio.wait_for(circuit.wait_until_back(), 60)
+            await asyncio.wait_for(gate.wait_until_back(), 60)
 
 
 async def test_a_service_that_died_meanwhile_does_not_keep_the_run_from_ending(stand_in: StandIn, tmp_path: Path) -> None:

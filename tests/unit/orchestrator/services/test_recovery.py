@@ -25,7 +25,7 @@ WAITING = f"the {NAME} does not answer; waiting for it for up to 60 s"
 
 @dataclass
 class Outage:
-    """A service that is away for so many checks, or for ever, and the circuit that waits for it."""
+    """A service that is away for so many checks, or for ever, and the gate that waits for it."""
 
     checks: deque[OrchestratorError] = field(default_factory=deque)  # what the next ones raise; then all is well
     always: OrchestratorError | None = None
@@ -38,11 +38,11 @@ class Outage:
     slept: list[float] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
-    def circuit(self, *, patience: float = 60) -> RecoveryGate:
+    def gate(self, *, outage_timeout: float = 60) -> RecoveryGate:
         return RecoveryGate(
             NAME,
             check=self.check,
-            patience=patience,
+            outage_timeout=outage_timeout,
             note=self.notes.append,
             ended=self.ended,
             clock=lambda: self.now,
@@ -74,13 +74,13 @@ def away_for(checks: int) -> Outage:
 
 async def test_a_service_that_answers_is_waited_for_in_silence() -> None:
     outage = away_for(0)
-    await outage.circuit().wait_until_back()
+    await outage.gate().wait_until_back()
     assert (outage.checked, outage.slept, outage.notes) == (1, [], [])
 
 
 async def test_a_service_that_comes_back_is_told_of_once_when_it_is_missed_and_once_when_it_is_back() -> None:
     outage = away_for(4)
-    await outage.circuit().wait_until_back()
+    await outage.gate().wait_until_back()
     assert outage.notes == [WAITING, f"the {NAME} answers again after 3 s"]
     assert outage.checked == 5
 
@@ -89,38 +89,38 @@ async def test_a_service_that_comes_back_is_told_of_once_when_it_is_missed_and_o
 async def test_the_waits_double_from_a_fifth_of_a_second_to_five_and_are_drawn_from_none_to_all_of_it(draw: float) -> None:
     outage = away_for(7)
     outage.draw = draw
-    await outage.circuit().wait_until_back()
+    await outage.gate().wait_until_back()
     assert outage.slept == pytest.approx([draw * each for each in (0.2, 0.4, 0.8, 1.6, 3.2, 5, 5)])
 
 
-async def test_a_service_that_stays_away_is_gone_when_patience_ends_and_not_before() -> None:
+async def test_a_service_that_stays_away_is_gone_when_the_timeout_ends_and_not_before() -> None:
     outage = Outage(always=AWAY)
     with pytest.raises(ServiceGoneError) as gone:
-        await outage.circuit(patience=60).wait_until_back()
+        await outage.gate(outage_timeout=60).wait_until_back()
     assert outage.now == pytest.approx(1060)
     assert outage.notes == [WAITING]
     assert str(gone.value).startswith(f"{AWAY}; it has not answered since ")
     assert str(gone.value).endswith(", for 60 s; what was observed is recorded, and the run can be continued")
 
 
-async def test_the_time_that_checks_take_is_part_of_the_patience() -> None:
+async def test_the_time_that_checks_take_is_part_of_the_timeout() -> None:
     outage = Outage(always=AWAY, seconds_of_a_check=25)
     with pytest.raises(ServiceGoneError, match="for 76 s"):
-        await outage.circuit(patience=60).wait_until_back()
+        await outage.gate(outage_timeout=60).wait_until_back()
     assert outage.checked == 3
 
 
-async def test_without_patience_a_service_is_asked_once_more() -> None:
+async def test_without_a_timeout_a_service_is_asked_once_more() -> None:
     outage = Outage(always=AWAY)
     with pytest.raises(ServiceGoneError, match="for 0 s"):
-        await outage.circuit(patience=0).wait_until_back()
+        await outage.gate(outage_timeout=0).wait_until_back()
     assert (outage.checked, outage.slept, outage.notes) == (1, [], [])
 
 
 async def test_a_process_of_this_run_that_ended_is_not_waited_for() -> None:
     outage = Outage(always=AWAY, ended=lambda: KILLED)
     with pytest.raises(ServiceGoneError) as gone:
-        await outage.circuit().wait_until_back()
+        await outage.gate().wait_until_back()
     assert (outage.checked, outage.slept, outage.notes) == (0, [], [])
     assert str(gone.value) == f"{KILLED}; what was observed is recorded, and the run can be continued"
 
@@ -129,50 +129,50 @@ async def test_a_process_that_ends_while_it_is_waited_for_is_noticed_at_the_next
     outage = Outage(always=AWAY)
     outage.ended = lambda: KILLED if outage.checked == 2 else None
     with pytest.raises(ServiceGoneError, match="exit status -9"):
-        await outage.circuit().wait_until_back()
+        await outage.gate().wait_until_back()
     assert outage.checked == 2
 
 
 async def test_a_service_that_comes_back_as_another_stops_the_wait() -> None:
     outage = Outage(deque([AWAY, CHANGED]))
     with pytest.raises(ServiceChangedError, match="another label set"):
-        await outage.circuit().wait_until_back()
+        await outage.gate().wait_until_back()
     assert outage.checked == 2
 
 
 async def test_all_who_wait_wait_for_one_who_looks() -> None:
     outage = away_for(3)
-    circuit = outage.circuit()
-    await asyncio.gather(*(circuit.wait_until_back() for _ in range(8)))
+    gate = outage.gate()
+    await asyncio.gather(*(gate.wait_until_back() for _ in range(8)))
     assert outage.checked == 4
     assert len(outage.notes) == 2
 
 
 async def test_all_who_wait_learn_that_it_is_gone() -> None:
-    circuit = Outage(always=AWAY).circuit()
-    ends = await asyncio.gather(*(circuit.wait_until_back() for _ in range(8)), return_exceptions=True)
+    gate = Outage(always=AWAY).gate()
+    ends = await asyncio.gather(*(gate.wait_until_back() for _ in range(8)), return_exceptions=True)
     assert [type(end) for end in ends] == [ServiceGoneError] * 8
 
 
 @pytest.mark.parametrize("always", [AWAY, CHANGED])
 async def test_a_verdict_is_for_good(always: UnusableServiceError) -> None:
     outage = Outage(always=always)
-    circuit = outage.circuit()
+    gate = outage.gate()
     with pytest.raises(UnusableServiceError) as first:
-        await circuit.wait_until_back()
+        await gate.wait_until_back()
     checked, outage.always = outage.checked, None
     with pytest.raises(UnusableServiceError) as second:
-        await circuit.wait_until_back()
+        await gate.wait_until_back()
     assert second.value is first.value
     assert outage.checked == checked
 
 
 async def test_the_next_outage_is_a_new_one() -> None:
     outage = away_for(1)
-    circuit = outage.circuit()
-    await circuit.wait_until_back()
+    gate = outage.gate()
+    await gate.wait_until_back()
     outage.checks.append(AWAY)
-    await circuit.wait_until_back()
+    await gate.wait_until_back()
     assert outage.slept == [0.2, 0.2]
     assert [note.rpartition(" after ")[0] or note for note in outage.notes] == [WAITING, f"the {NAME} answers again"] * 2
 
@@ -196,8 +196,8 @@ class Held:
 
 async def test_one_who_leaves_does_not_disturb_the_others() -> None:
     check = Held()
-    circuit = RecoveryGate(NAME, check=check, patience=60, note=lambda note: None)
-    leaving, staying = (asyncio.create_task(circuit.wait_until_back()) for _ in range(2))
+    gate = RecoveryGate(NAME, check=check, outage_timeout=60, note=lambda note: None)
+    leaving, staying = (asyncio.create_task(gate.wait_until_back()) for _ in range(2))
     await check.begun.wait()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -209,12 +209,12 @@ async def test_one_who_leaves_does_not_disturb_the_others() -> None:
 
 async def test_when_all_have_left_nobody_looks_any_more_and_the_next_one_begins_anew() -> None:
     check = Held()
-    circuit = RecoveryGate(NAME, check=check, patience=60, note=lambda note: None)
-    waiting = [asyncio.create_task(circuit.wait_until_back()) for _ in range(2)]
+    gate = RecoveryGate(NAME, check=check, outage_timeout=60, note=lambda note: None)
+    waiting = [asyncio.create_task(gate.wait_until_back()) for _ in range(2)]
     await check.begun.wait()
     for each in waiting:
         each.cancel()
     await asyncio.gather(*waiting, return_exceptions=True)
     check.may_end.set()
-    await circuit.wait_until_back()
+    await gate.wait_until_back()
     assert check.cancelled.is_set()

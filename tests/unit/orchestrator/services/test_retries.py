@@ -36,7 +36,7 @@ class Asked:
     recorded: list[OrchestratorError] = field(default_factory=list)
 
     def attempts(self) -> RetryPolicy:
-        circuit = RecoveryGate("invader at 127.0.0.1:1", check=is_there, patience=60, note=lambda _: None)
+        circuit = RecoveryGate("invader at 127.0.0.1:1", check=is_there, outage_timeout=60, note=lambda _: None)
         return RetryPolicy(circuit, self.record, sleep=self.sleep, draw=lambda: self.draw)
 
     async def sleep(self, seconds: float) -> None:
