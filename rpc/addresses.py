@@ -7,6 +7,7 @@ from rpc.errors import DeidRpcError
 LOOPBACK = "127.0.0.1"
 MAX_PORT = 65_535
 ALL_OF_A_NAME = "dns:///"
+LISTENING = "listening on "  # begins the line by which a service tells its address to whoever started it
 
 
 class AddressError(DeidRpcError):

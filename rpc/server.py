@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from command_line.output import print_line
-from rpc.addresses import LOOPBACK, is_loopback
+from rpc.addresses import LISTENING, LOOPBACK, is_loopback
 from rpc.errors import (
     BUSY,
     IDENTITIES_NOT_LISTED,
@@ -35,7 +35,6 @@ from rpc.tls import TlsMaterial
 logger = logging.getLogger(__name__)
 
 ALL_REASONS = frozenset({INVALID_ARGUMENT, NO_FACE, NOT_FOUND, BUSY, IDENTITIES_NOT_LISTED})
-LISTENING = "listening on "
 _ENVELOPE = 2**20  # what a message may hold beside its image, in bytes
 _STREAMS_A_CONNECTION = 64  # calls at a time: each may have a message on its way
 _MIN_PING_INTERVAL_MS = 2_000  # a client that waits may ask for a sign of life so often; ours does every five seconds

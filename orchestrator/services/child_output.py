@@ -6,7 +6,9 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
-_LISTENING = b"listening on "
+from rpc.addresses import LISTENING
+
+_LISTENING = LISTENING.encode()
 _CHUNK = 2**16  # bytes
 _MAX_LINE = 2**20  # bytes that are kept of a line without end
 

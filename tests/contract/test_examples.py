@@ -16,8 +16,9 @@ from google.rpc.error_details_pb2 import BadRequest
 from grpc_status import rpc_status
 from torch import nn
 
+from rpc.addresses import LISTENING
 from rpc.images.decoding import ImageLimits
-from rpc.server import LISTENING, Server
+from rpc.server import Server
 from tests.support.drawn_faces import jpeg
 from tests.support.networks import probe
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_LISTENING = "listening on "
+from rpc.addresses import LISTENING
+
 _SECONDS = 60.0  # until a process that hangs is killed
 
 
@@ -47,8 +48,8 @@ def service_process(module: str, *arguments: str, log: Path) -> Iterator[Service
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
-            assert line.startswith(_LISTENING), log.read_text()
-            yield ServiceProcess(process, line.removeprefix(_LISTENING).strip())
+            assert line.startswith(LISTENING), log.read_text()
+            yield ServiceProcess(process, line.removeprefix(LISTENING).strip())
         finally:
             process.terminate()
             try:
