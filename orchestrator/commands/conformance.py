@@ -1,98 +1,93 @@
 """`orchestrator conformance`: whether a running service speaks the schema as the bench needs it spoken."""
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from command_line.options import PathOption
+from conformance.check import Outcome, none_wrong
+from conformance.examination import (
+    Choice,
+    check_choice,
+    examine_invader,
+    examine_protector,
+    number_of_checks,
+    unusable_outcomes,
+)
+from conformance.show import as_json, as_junit, show, show_checks
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
+from orchestrator.commands.options import ServiceOptions, option, takes
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.faces.data_sets import read_data_set
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.files import replace_file
 from rpc.tls import TlsMaterial
 
-if TYPE_CHECKING:
-    from conformance.check import Outcome
-    from conformance.examination import Choice
-
-NOT_CONFORMING = 1
+NOT_CONFORMING = 1  # exit status
 
 
-@click.option(
-    "--faces",
-    default=PREFIX,
-    help="Photos to show: a folder of identity folders, or synthetic people. A protector must know some of the identities.",
-)
-@click.option(
-    "--only", multiple=True, metavar="CHECK", help="Run these only: an id, `protector`, or a pattern such as '*.bad-*'."
-)
-@click.option("--skip", multiple=True, metavar="CHECK", help="Leave these out; as for --only.")
-@click.option(
-    "--spend-budget", is_flag=True, help="Ask an invader with a query budget until it is spent, to see what it says then."
-)
-@click.option(
-    "--seconds",
-    type=click.FloatRange(min=1),
-    default=60,
-    show_default=True,
-    help="Deadline of a call that computes. A few calls that ask for much are given a multiple of it.",
-)
-@click.option("--json", "json_file", type=PathOption(dir_okay=False), help="File to write the outcomes to.")
-@click.option("--junit", "junit_file", type=PathOption(dir_okay=False), help="File to write JUnit XML to.")
-@click.option("--list", "list_only", is_flag=True, help="List the checks, ask no service.")
-def conformance_command(
-    *,
-    protector: str | None,
-    invader: str | None,
-    tls: TlsMaterial | None,
-    faces: str,
-    only: tuple[str, ...],
-    skip: tuple[str, ...],
-    spend_budget: bool,
-    seconds: float,
-    json_file: Path | None,
-    junit_file: Path | None,
-    list_only: bool,
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ConformanceOptions(ServiceOptions):
+    """What is checked, and where the outcomes go."""
+
+    faces: str = option(
+        default=PREFIX, help="Photos to show: a folder of identity folders, or synthetic people. A protector must know some."
+    )
+    only: tuple[str, ...] = option(
+        multiple=True, metavar="CHECK", help="Run these only: an id, `protector`, or a pattern such as '*.bad-*'."
+    )
+    skip: tuple[str, ...] = option(multiple=True, metavar="CHECK", help="Leave these out; as for --only.")
+    spend_budget: bool = option(
+        is_flag=True, help="Ask an invader with a query budget until it is spent, to see what it says then."
+    )
+    seconds: float = option(
+        type=click.FloatRange(min=1),
+        default=60,
+        help="Deadline of a call that computes. A few calls that ask for much are given a multiple of it.",
+    )
+    json_file: Path | None = option("--json", type=PathOption(dir_okay=False), help="File to write the outcomes to.")
+    junit_file: Path | None = option("--junit", type=PathOption(dir_okay=False), help="File to write JUnit XML to.")
+    list_only: bool = option("--list", is_flag=True, help="List the checks, ask no service.")
+
+
+@click.command(name="conformance")
+@takes(ConformanceOptions)
+def conformance_command(options: ConformanceOptions) -> None:
     """Check a running protector, or invader, against the schema, from outside.
 
     Exit status: 0 every check passed or does not apply, 1 one did not or a service does not answer, 2 bad input.
     """
-    from conformance.check import none_wrong  # only now: other commands need none of it
-    from conformance.examination import Choice, check_choice
-    from conformance.show import as_json, as_junit, show, show_checks
-
     out = console()
-    if list_only:
+    if options.list_only:
         show_checks(out)
         return
     choice = Choice(
-        faces=read_data_set(faces),
-        only=only,
-        skip=skip,
-        may_spend=spend_budget,
-        seconds=seconds,
+        faces=read_data_set(options.faces),
+        only=options.only,
+        skip=options.skip,
+        may_spend=options.spend_budget,
+        seconds=options.seconds,
     )
-    check_choice(choice, protector=protector, invader=invader)
-    files = [(json_file, as_json, "--json"), (junit_file, as_junit, "--junit")]
-    for file, _, option in files:
+    tls = options.tls()
+    check_choice(choice, protector=options.protector, invader=options.invader)
+    files = [(options.json_file, as_json, "--json"), (options.junit_file, as_junit, "--junit")]
+    for file, _, flag in files:
         if file is not None:
-            _check_writable(file, option=option)
+            _check_writable(file, flag=flag)
     outcomes: list[Outcome] = []
     try:
-        interruption.run(_examine(protector, invader, tls, choice, out, outcomes=outcomes))
+        interruption.run(_examine(options.protector, options.invader, tls, choice, out, outcomes=outcomes))
     finally:  # what was found until something broke, or somebody had enough, is not lost
         if outcomes:
             show(outcomes, out)
-            for file, content, option in files:
+            for file, content, flag in files:
                 if file is not None:
-                    _write(file, content(outcomes), option=option)
+                    _write(file, content(outcomes), flag=flag)
     if not none_wrong(outcomes):
         raise SystemExit(NOT_CONFORMING)
 
@@ -101,10 +96,10 @@ async def _examine(
     protector: str | None,
     invader: str | None,
     tls: TlsMaterial | None,
-    choice: "Choice",
+    choice: Choice,
     out: Console,
     *,
-    outcomes: "list[Outcome]",
+    outcomes: list[Outcome],
 ) -> None:
     """Adds what becomes of each check to `outcomes` as it is known.
 
@@ -112,13 +107,6 @@ async def _examine(
         InputError: the faces, or the invader's budget, do not do.
         UnusableServiceError: one of the services cannot be checked; the other was.
     """
-    from conformance.examination import (
-        examine_invader,
-        examine_protector,
-        number_of_checks,
-        unusable_outcomes,
-    )
-
     unusable: list[UnusableServiceError] = []
     columns = (
         TextColumn("{task.description}"),
@@ -130,7 +118,7 @@ async def _examine(
     with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
         task = bar.add_task("", total=number_of_checks(choice, protector=protector, invader=invader))
 
-        def on_done(outcome: "Outcome") -> None:
+        def on_done(outcome: Outcome) -> None:
             outcomes.append(outcome)
             bar.update(task, advance=1, description=f"{outcome.id}: {outcome.verdict.value}")
 
@@ -153,7 +141,7 @@ async def _examine(
         raise unusable[0]
 
 
-def _check_writable(path: Path, *, option: str) -> None:
+def _check_writable(path: Path, *, flag: str) -> None:
     """Makes sure, before services are asked for minutes, that there is a place for what is found.
 
     Raises:
@@ -163,11 +151,11 @@ def _check_writable(path: Path, *, option: str) -> None:
         with tempfile.TemporaryFile(dir=path.parent):
             pass
     except OSError as error:
-        raise InputError(f"{option}: {path}: cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{flag}: {path}: cannot be written: {error.strerror or error}") from error
 
 
-def _write(path: Path, content: bytes, *, option: str) -> None:
+def _write(path: Path, content: bytes, *, flag: str) -> None:
     try:
         replace_file(path, content)
     except OSError as error:
-        raise InputError(f"{option}: {path}: cannot be written: {error.strerror or error}") from error
+        raise InputError(f"{flag}: {path}: cannot be written: {error.strerror or error}") from error

@@ -2,6 +2,7 @@
 
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -26,30 +27,12 @@ NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
 @click.option("--allow-incomplete", is_flag=True, help="Report on a run that is still going, or of which cells are short.")
 @click.option("--with-pictures", is_flag=True, help="Show pictures of people. Those who do not exist are always shown.")
 @click.option("--magnified", is_flag=True, help="Show the perturbations, magnified, under the example cloaks.")
-def report_command(
-    *,
-    run: Path,
-    beside: tuple[Path, ...],
-    out: Path | None,
-    store: str | None,
-    allow_incomplete: bool,
-    with_pictures: bool,
-    magnified: bool,
-) -> None:
+def report_command(*, run: Path, store: str | None, **options: Any) -> None:
     """Write the report of RUN: one HTML page, its figures, and its data as files.
 
     A run that is still going, or short, is reported on with --allow-incomplete only, and the page says so at its top.
     """
-    page = report(
-        run,
-        beside=beside,
-        out=out,
-        store=store if is_insisted_on() else None,
-        offered=store,
-        allow_incomplete=allow_incomplete,
-        with_pictures=with_pictures,
-        magnified=magnified,
-    )
+    page = report(run, store=store if is_insisted_on() else None, offered=store, **options)
     click.echo(f"report: {page}")
 
 

@@ -34,8 +34,8 @@ def imported_by(script: str, **environment: str) -> set[str]:
     return {name.partition(".")[0] for name in json.loads(finished.stdout.splitlines()[-1])}
 
 
-def test_the_orchestrator_starts_without_torch_and_without_the_recognizers() -> None:
-    imported = imported_with("orchestrator.cli", "orchestrator.__main__")
+def test_an_evaluation_starts_without_torch_and_without_the_recognizers() -> None:
+    imported = imported_with("orchestrator.__main__", "orchestrator.commands.evaluate")
     assert {"orchestrator", "rpc", "grpc"} <= imported
     assert imported & (HEAVY | {"protector_service", "invader_service"}) == set()
 
@@ -46,8 +46,8 @@ def test_the_plumbing_brings_no_torch_and_no_program() -> None:
     assert imported_with(*plumbing) & (HEAVY | {"orchestrator", "protector_service", "invader_service"}) == set()
 
 
-def test_the_orchestrator_starts_without_what_only_some_of_its_commands_need() -> None:
-    imported = imported_with("orchestrator.cli", "orchestrator.__main__")
+def test_an_evaluation_starts_without_what_only_other_commands_need() -> None:
+    imported = imported_with("orchestrator.__main__", "orchestrator.commands.evaluate")
     assert imported & {"docker", "requests", "opentelemetry", "prometheus_client"} == set()
 
 

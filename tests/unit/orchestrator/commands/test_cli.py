@@ -1,13 +1,17 @@
 """What the command line refuses: one line that names the option, what was expected and what came."""
 
+import pkgutil
 import sys
 from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 
+import orchestrator.commands
 from orchestrator.__main__ import main
-from orchestrator.cli import cli
+from orchestrator.cli import COMMANDS, cli
+from orchestrator.commands.evaluate import evaluate_command
 
 Output = pytest.CaptureFixture[str]
 
@@ -146,7 +150,7 @@ def test_a_run_folder_that_cannot_be_made_is_one_line(faces: Path, monkeypatch: 
 @pytest.mark.parametrize("option", ["--run", "--runs", "--protector-checkpoints", "--tls-key"])
 def test_every_path_option_knows_the_home_of_its_user(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/ann")
-    (parameter,) = [each for each in cli.commands["evaluate"].params if option in each.opts]
+    (parameter,) = [each for each in evaluate_command.params if option in each.opts]
     assert parameter.type.convert("~/x", parameter, None) == Path("/home/ann/x")
     assert parameter.type.convert("~nobody-of-that-name/x", parameter, None) == Path("~nobody-of-that-name/x")
 
@@ -164,3 +168,20 @@ def test_it_says_its_version(monkeypatch: pytest.MonkeyPatch, capfd: Output) -> 
     with pytest.raises(SystemExit) as end:
         main()
     assert (end.value.code, capfd.readouterr().out) == (0, f"orchestrator {version('face-deid-bench')}\n")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_group_says_of_a_command_what_its_own_help_begins_with(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert (command.help or "").startswith(COMMANDS[name])
+
+
+def test_every_command_is_listed_in_order() -> None:
+    with_commands = [
+        module.name
+        for module in pkgutil.iter_modules(orchestrator.commands.__path__)
+        if "@click.command(" in (Path(orchestrator.commands.__path__[0]) / f"{module.name}.py").read_text()
+    ]
+    assert list(COMMANDS) == sorted(with_commands)
+    assert cli.get_command(click.Context(cli), "options") is None

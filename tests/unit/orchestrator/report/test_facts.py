@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from orchestrator.cli import cli
+from orchestrator.commands.evaluate import evaluate_command
 from orchestrator.experiment.grid import Grid, Region, Storage
 from orchestrator.experiment.manifest import Plan
 from orchestrator.report.facts import facts, models_table, reproduction
@@ -77,8 +77,7 @@ def parsed(command: str) -> dict[str, Any]:
     """The command's options as its own parser takes them; it fails on one that it does not take."""
     program, subcommand, *arguments = words(command)
     assert (program, subcommand) == ("orchestrator", "evaluate")
-    evaluate = cli.commands["evaluate"]
-    context = evaluate.make_context("evaluate", arguments)
+    context = evaluate_command.make_context("evaluate", arguments)
     source = click.core.ParameterSource.COMMANDLINE
     return {name: value for name, value in context.params.items() if context.get_parameter_source(name) is source}
 

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import cli
+from orchestrator.commands.evaluate import evaluate_command
 from orchestrator.commands.report import report
 from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Cell, Grid, Region, Storage
@@ -115,7 +116,7 @@ def test_the_reproduction_asks_the_same_questions(whole: Path) -> None:
         "--region": "detected",
         "--run": "NEW_FOLDER",
     }
-    known = {option for parameter in cli.commands["evaluate"].params for option in parameter.opts}
+    known = {option for parameter in evaluate_command.params for option in parameter.opts}
     assert options.keys() <= known
 
 

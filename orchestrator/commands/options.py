@@ -1,0 +1,104 @@
+"""The options of a command as one record: each field has its type, and the option of the command line that fills it."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from command_line.options import PathOption
+from orchestrator.errors import InputError
+from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
+
+Record = TypeVar("Record")
+
+
+def option(flag: str = "", **attributes: Any) -> Any:
+    """A field that an option fills: `--` and the field's name, or `flag`. The attributes are those of `click.option`."""
+    return field(metadata={"flag": flag, "attributes": attributes})
+
+
+def takes(record: type[Record]) -> Callable[[Callable[[Record], None]], Callable[..., None]]:
+    """Gives a command the options of a record's fields, and the record of their values as its argument."""
+
+    def decorate(command: Callable[[Record], None]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def with_record(**values: Any) -> None:
+            command(record(**values))
+
+        for each in reversed(fields(record)):  # type: ignore[arg-type]
+            flag = each.metadata["flag"] or f"--{each.name.replace('_', '-')}"
+            click.option(flag, each.name, **each.metadata["attributes"])(with_record)
+        return with_record
+
+    return decorate
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions:
+    """Where running services are, and what is shown to them."""
+
+    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help="A running protector, host:port.")
+    invader: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER", help="A running invader, host:port.")
+    tls_certificate: Path | None = option(
+        type=PathOption(),
+        envvar="DEID_ORCHESTRATOR_TLS_CERTIFICATE",
+        help="PEM certificate to show to running services: mutual TLS.",
+    )
+    tls_key: Path | None = option(
+        type=PathOption(), envvar="DEID_ORCHESTRATOR_TLS_KEY", help="PEM private key of that certificate."
+    )
+    tls_authority: Path | None = option(
+        type=PathOption(),
+        envvar="DEID_ORCHESTRATOR_TLS_AUTHORITY",
+        help="PEM certificate of the authority that signed the services' certificates.",
+    )
+
+    def tls(self) -> TlsMaterial | None:
+        """Reads the files of mutual TLS; None where none was named.
+
+        Raises:
+            InputError: only some were, or one cannot be used.
+        """
+        certificate, key, authority = self.tls_certificate, self.tls_key, self.tls_authority
+        if certificate is None and key is None and authority is None:
+            return None
+        if certificate is None or key is None or authority is None:
+            raise InputError("--tls-certificate, --tls-key and --tls-authority: expected all three or none")
+        try:
+            return read_tls(TlsFiles(certificate, key, authority))
+        except TlsError as error:
+            raise InputError(f"--tls-certificate, --tls-key, --tls-authority: {error}") from error
+
+
+class CommaList(click.ParamType[Any]):
+    """Comma-separated values, each at most once; numbers come in ascending order."""
+
+    def __init__(self, value: Callable[[str], int | str], *, name: str, low: int = 0, high: int | None = None) -> None:
+        self.name = name
+        self._value = value
+        self._low = low
+        self._high = high
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        """See `click.ParamType.convert`."""
+        if not isinstance(value, str):
+            return value
+        items = [item.strip() for item in value.split(",") if item.strip()]
+        if not items:
+            self.fail(f"expected at least one {self.name}, got none", param, ctx)
+        try:
+            values = [self._value(item) for item in items]
+        except ValueError:
+            self.fail(f"expected whole numbers, got {value!r}", param, ctx)
+        if len(set(values)) < len(values):
+            repeated = next(item for item in values if values.count(item) > 1)
+            self.fail(f"expected no repetition, got {repeated} twice", param, ctx)
+        numbers = sorted(item for item in values if isinstance(item, int))
+        for number in numbers:
+            if number < self._low or (self._high is not None and number > self._high):
+                bounds = f"{self._low}..{self._high}" if self._high is not None else f"{self._low} or more"
+                self.fail(f"expected {bounds}, got {number}", param, ctx)
+        return tuple(numbers or values)
