@@ -180,7 +180,7 @@ def _evaluate(options: EvaluateOptions, folder: RunFolder, out: Console) -> RunR
                 store=options.store,
                 keep_cloaks=not options.discard_cloaks,
                 subjects_in_flight=options.in_flight,
-                patience=options.outage_timeout,
+                outage_timeout=options.outage_timeout,
                 allow_incomplete=options.allow_incomplete,
                 console=out,
             )
