@@ -1,4 +1,4 @@
-# `make evaluate` and `make test` are all a newcomer needs; both set up what they run in.
+# `make evaluate` and `make test` are all that a newcomer needs; both set up their environment first.
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -19,7 +19,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# Without these, synthetic faces and the embedded recognizers. With them, your own:
+# Unset: synthetic faces and the embedded recognizers. Set: your own, for example
 # make evaluate FACES=~/vggface2/train CHECKPOINTS=~/checkpoints ARGS='--subjects 12'
 FACES ?=
 CHECKPOINTS ?=
@@ -29,14 +29,14 @@ evaluate: setup
 	$(BIN)/orchestrator evaluate $(if $(FACES),--faces "$(FACES)") \
 		$(if $(CHECKPOINTS),--protector-checkpoints "$(CHECKPOINTS)" --invader-checkpoints "$(CHECKPOINTS)") $(ARGS)
 
-# In as many processes as there are cores, of 1.5 GB each; tests/conftest.py says which take which tests.
+# In as many processes as there are cores, of 1.5 GB each; tests/conftest.py assigns the tests to them.
 PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 8
 
 test: setup lint protos-check
 	$(PYTEST) -m "not thorough"
 
-# Also what is long and rarely broken: full-size networks, endurance, floods of requests, training. Where the environment variable
-# CI_BASE names a commit, only what a change since then can have broken.
+# Also the tests that are long and rarely break: full-size networks, endurance, floods of requests, training. If the environment
+# variable CI_BASE names a commit, only those that a change since then can have broken.
 test-all: setup lint protos-check
 	$(PYTEST)
 
@@ -47,11 +47,11 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/buf lint protos
 
-# Leave the machine alone meanwhile; docs/performance.md says what each measures.
+# Run nothing else meanwhile; docs/performance.md says what each benchmark measures.
 benchmark: setup
 	for name in craft service protocol scaling million; do $(BIN)/python -m benchmarks $$name || exit 1; done
 
-# Stubs are written beside the .proto files.
+# The stubs lie beside the .proto files.
 STUBS = $(BIN)/python -m grpc_tools.protoc --proto_path=protos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 	--plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc
 
@@ -70,7 +70,7 @@ CERTIFICATES ?= certificates
 certificates: setup
 	$(BIN)/python -P -m rpc.certificates $(CERTIFICATES)
 
-# Needs uv. Hashes of every package and no index address, for every platform: of everything, and what each image holds of it.
+# Needs uv. Lock files with hashes and without index addresses, for every platform: one of everything, and one for each image.
 COMPILE = uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 lock:
