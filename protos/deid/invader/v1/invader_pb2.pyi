@@ -26,24 +26,24 @@ class _Region:
 class _RegionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Region.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     REGION_UNSPECIFIED: _Region.ValueType  # 0
-    """As detected."""
+    """Same as REGION_DETECTED."""
     REGION_DETECTED: _Region.ValueType  # 1
-    """The face that the service finds in it, cropped by the service's own rule."""
+    """The face that the service detects in it, cropped by the service's own rule."""
     REGION_FULL: _Region.ValueType  # 2
-    """All of it, resized to each target model's input size whatever its proportions. No face is looked for: a cloak is an image
-    of a face that was cropped before.
+    """The whole image, resized to each target model's input size whatever its proportions, without face detection: a cloak is
+    the image of a face that was cropped before.
     """
 
 class Region(_Region, metaclass=_RegionEnumTypeWrapper):
-    """What of an image the target models see."""
+    """The part of an image that the target models see."""
 
 REGION_UNSPECIFIED: Region.ValueType  # 0
-"""As detected."""
+"""Same as REGION_DETECTED."""
 REGION_DETECTED: Region.ValueType  # 1
-"""The face that the service finds in it, cropped by the service's own rule."""
+"""The face that the service detects in it, cropped by the service's own rule."""
 REGION_FULL: Region.ValueType  # 2
-"""All of it, resized to each target model's input size whatever its proportions. No face is looked for: a cloak is an image
-of a face that was cropped before.
+"""The whole image, resized to each target model's input size whatever its proportions, without face detection: a cloak is
+the image of a face that was cropped before.
 """
 Global___Region: _TypeAlias = Region  # noqa: Y015
 
@@ -54,7 +54,7 @@ class _Disclosure:
 class _DisclosureEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Disclosure.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     DISCLOSURE_UNSPECIFIED: _Disclosure.ValueType  # 0
-    """The service does not say."""
+    """Not stated."""
     DISCLOSURE_TOP1: _Disclosure.ValueType  # 1
     """The most probable identity alone: `max_candidates` is 1."""
     DISCLOSURE_RANKED: _Disclosure.ValueType  # 2
@@ -66,7 +66,7 @@ class Disclosure(_Disclosure, metaclass=_DisclosureEnumTypeWrapper):
     """What a classification discloses of a target model's answer."""
 
 DISCLOSURE_UNSPECIFIED: Disclosure.ValueType  # 0
-"""The service does not say."""
+"""Not stated."""
 DISCLOSURE_TOP1: Disclosure.ValueType  # 1
 """The most probable identity alone: `max_candidates` is 1."""
 DISCLOSURE_RANKED: Disclosure.ValueType  # 2
@@ -88,12 +88,14 @@ class ClassifyRequest(_message.Message):
     image: _builtins.bytes
     """The image, encoded as JPEG or PNG."""
     k: _builtins.int
-    """Number of candidates wanted per target model: 1 up to the model's `max_candidates`."""
+    """Number of candidates for each target model: 1 up to the model's `max_candidates`."""
     region: Global___Region.ValueType
-    """What of the image the target models see: one of `regions` in ListTargetModelsResponse. Unspecified means detected."""
+    """The part of the image that the target models see: one of `regions` in ListTargetModelsResponse. Unspecified means
+    detected.
+    """
     @_builtins.property
     def target_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of target models, each one of ListTargetModels, no name twice, at least one."""
+        """Names of target models, as in ListTargetModels: at least one, none twice."""
 
     def __init__(
         self,
@@ -119,16 +121,16 @@ class ClassifyResponse(_message.Message):
     CLASSIFICATIONS_FIELD_NUMBER: _builtins.int
     QUERIES_LEFT_FIELD_NUMBER: _builtins.int
     face_found: _builtins.bool
-    """False: no face was found in the image, and `classifications` is empty. This is an outcome, not an error. Always true where
-    the whole image was read.
+    """False: no face was found in the image, and `classifications` is empty. This is an outcome, not an error. Always true
+    with REGION_FULL.
     """
     queries_left: _builtins.int
-    """Queries that the client has left after this one; absent where the service sets no budget. An answered Classify call is one
-    query, whatever the number of target models and whether or not a face was found; a call that fails is none.
+    """Queries that the client has left after this one; absent if the service sets no budget. An answered Classify call is one
+    query, whatever the number of target models and whether or not a face was found; a failed call is not a query.
     """
     @_builtins.property
     def classifications(self) -> _containers.RepeatedCompositeFieldContainer[Global___Classification]:
-        """One for each asked target model, in the order asked."""
+        """One for each requested target model, in the order of the request."""
 
     def __init__(
         self,
@@ -149,7 +151,7 @@ Global___ClassifyResponse: _TypeAlias = ClassifyResponse  # noqa: Y015
 
 @_typing.final
 class Classification(_message.Message):
-    """What one target model answers."""
+    """The answer of one target model."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -159,7 +161,7 @@ class Classification(_message.Message):
     """Name of the target model."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """The `k` most probable identities, the most probable first. Ordered before rounding; ties by class index."""
+        """The `k` most probable identities, most probable first. Ordered before rounding; ties by class index."""
 
     def __init__(
         self,
@@ -184,7 +186,7 @@ class Candidate(_message.Message):
     identity: _builtins.str
     """A member of the target model's label set."""
     probability: _builtins.float
-    """Softmax probability, 0..1, rounded to 4 decimal places; 0 where the service does not disclose probabilities."""
+    """Softmax probability, 0..1, rounded to 4 decimal places; 0 if the service does not disclose probabilities."""
     def __init__(
         self,
         *,
@@ -223,16 +225,16 @@ class ListTargetModelsResponse(_message.Message):
     DISCLOSURE_FIELD_NUMBER: _builtins.int
     REGIONS_FIELD_NUMBER: _builtins.int
     queries_left: _builtins.int
-    """Queries that the client has left; absent where the service sets no budget."""
+    """Queries that the client has left; absent if the service sets no budget."""
     disclosure: Global___Disclosure.ValueType
-    """What a classification discloses. Unspecified where a service does not say."""
+    """What a classification discloses. Unspecified if not stated."""
     @_builtins.property
     def target_models(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetModel]:
         """Sorted by name."""
 
     @_builtins.property
     def regions(self) -> _containers.RepeatedScalarFieldContainer[Global___Region.ValueType]:
-        """The regions that can be asked for. Empty where a service does not say: it reads detected faces, whatever it is asked for."""
+        """The regions that can be requested. Empty if not stated: such a service classifies detected faces, whatever is requested."""
 
     def __init__(
         self,
@@ -254,7 +256,7 @@ Global___ListTargetModelsResponse: _TypeAlias = ListTargetModelsResponse  # noqa
 
 @_typing.final
 class TargetModel(_message.Message):
-    """A recognizer that can be asked."""
+    """A recognizer that can be queried."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -264,17 +266,15 @@ class TargetModel(_message.Message):
     MAX_CANDIDATES_FIELD_NUMBER: _builtins.int
     EXTRACTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name by which requests refer to it, such as "senet50"."""
+    """The name that requests use, such as "senet50"."""
     identities: _builtins.int
     """Number of identities in its label set."""
     label_set_sha256: _builtins.str
     """SHA-256, lower-case hexadecimal, of the label set: the identities in class order, UTF-8, joined by line feeds."""
     max_candidates: _builtins.int
-    """The most candidates that one classification returns: the largest k."""
+    """Maximum number of candidates that one classification returns: the maximum k."""
     extraction: _builtins.str
-    """How the face of an image is found and cut out for this model, in words, at most 500 characters. Empty where a service does
-    not say.
-    """
+    """How the face of an image is detected and cropped for this model, in words, at most 500 characters. Empty if not stated."""
     def __init__(
         self,
         *,
@@ -302,9 +302,9 @@ class ListIdentitiesRequest(_message.Message):
     target_model: _builtins.str
     """Name of a target model."""
     page_size: _builtins.int
-    """The most identities to return, 1..10000; 0 leaves it to the service."""
+    """Maximum number of identities to return, 1..10000; 0 leaves it to the service."""
     page_token: _builtins.str
-    """Empty for the first page, then `next_page_token` of the page before."""
+    """Empty for the first page, then `next_page_token` of the previous page."""
     def __init__(
         self,
         *,

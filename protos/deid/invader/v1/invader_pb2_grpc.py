@@ -30,10 +30,10 @@ class InvaderServiceStub:
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
-    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
-    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
-    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED if the service does not list its identities; DEADLINE_EXCEEDED
+    if an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" if it is busy
+    (ErrorInfo.reason = "BUSY") or the client exceeds its rate ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    if the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     def __init__(self, channel):
@@ -64,21 +64,21 @@ class InvaderServiceServicer:
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
-    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
-    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
-    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED if the service does not list its identities; DEADLINE_EXCEEDED
+    if an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" if it is busy
+    (ErrorInfo.reason = "BUSY") or the client exceeds its rate ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    if the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     def Classify(self, request, context):
-        """Finds the face in one image, or takes all of it for one, and names it by each of the asked target models.
+        """Finds the face in one image, or takes the whole image for one, and names it with each requested target model.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListTargetModels(self, request, context):
-        """The recognizers that can be asked.
+        """The recognizers that can be queried.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,10 +122,10 @@ class InvaderService:
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
-    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
-    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
-    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED if the service does not list its identities; DEADLINE_EXCEEDED
+    if an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" if it is busy
+    (ErrorInfo.reason = "BUSY") or the client exceeds its rate ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    if the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     @staticmethod

@@ -31,10 +31,10 @@ class InvaderServiceStub:
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
-    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
-    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
-    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED if the service does not list its identities; DEADLINE_EXCEEDED
+    if an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" if it is busy
+    (ErrorInfo.reason = "BUSY") or the client exceeds its rate ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    if the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     @_typing.overload
@@ -42,9 +42,9 @@ class InvaderServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InvaderServiceAsyncStub: ...
     Classify: _grpc.UnaryUnaryMultiCallable[_invader_pb2.ClassifyRequest, _invader_pb2.ClassifyResponse]
-    """Finds the face in one image, or takes all of it for one, and names it by each of the asked target models."""
+    """Finds the face in one image, or takes the whole image for one, and names it with each requested target model."""
     ListTargetModels: _grpc.UnaryUnaryMultiCallable[_invader_pb2.ListTargetModelsRequest, _invader_pb2.ListTargetModelsResponse]
-    """The recognizers that can be asked."""
+    """The recognizers that can be queried."""
     ListIdentities: _grpc.UnaryUnaryMultiCallable[_invader_pb2.ListIdentitiesRequest, _invader_pb2.ListIdentitiesResponse]
     """The identities of a target model's label set, in class order. A service may refuse."""
 
@@ -54,17 +54,17 @@ class InvaderServiceAsyncStub(InvaderServiceStub):
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
-    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
-    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
-    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED if the service does not list its identities; DEADLINE_EXCEEDED
+    if an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" if it is busy
+    (ErrorInfo.reason = "BUSY") or the client exceeds its rate ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    if the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Classify: _aio.UnaryUnaryMultiCallable[_invader_pb2.ClassifyRequest, _invader_pb2.ClassifyResponse]  # type: ignore[assignment]
-    """Finds the face in one image, or takes all of it for one, and names it by each of the asked target models."""
+    """Finds the face in one image, or takes the whole image for one, and names it with each requested target model."""
     ListTargetModels: _aio.UnaryUnaryMultiCallable[_invader_pb2.ListTargetModelsRequest, _invader_pb2.ListTargetModelsResponse]  # type: ignore[assignment]
-    """The recognizers that can be asked."""
+    """The recognizers that can be queried."""
     ListIdentities: _aio.UnaryUnaryMultiCallable[_invader_pb2.ListIdentitiesRequest, _invader_pb2.ListIdentitiesResponse]  # type: ignore[assignment]
     """The identities of a target model's label set, in class order. A service may refuse."""
 
@@ -73,10 +73,10 @@ class InvaderServiceServicer(metaclass=_abc_1.ABCMeta):
     this schema can be evaluated by the bench.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
-    NOT_FOUND for an unknown target model; PERMISSION_DENIED where the service does not list its identities; DEADLINE_EXCEEDED
-    where an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when it is busy
-    (ErrorInfo.reason = "BUSY") or the client asks too often ("RATE_LIMITED"), and with a pushback of -1, which means never,
-    where the client's query budget is spent ("QUERY_BUDGET_SPENT").
+    NOT_FOUND for an unknown target model; PERMISSION_DENIED if the service does not list its identities; DEADLINE_EXCEEDED
+    if an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" if it is busy
+    (ErrorInfo.reason = "BUSY") or the client exceeds its rate ("RATE_LIMITED"), and with a pushback of -1, which means never,
+    if the client's query budget is spent ("QUERY_BUDGET_SPENT").
     """
 
     @_abc_1.abstractmethod
@@ -85,7 +85,7 @@ class InvaderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _invader_pb2.ClassifyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_invader_pb2.ClassifyResponse, _abc.Awaitable[_invader_pb2.ClassifyResponse]]:
-        """Finds the face in one image, or takes all of it for one, and names it by each of the asked target models."""
+        """Finds the face in one image, or takes the whole image for one, and names it with each requested target model."""
 
     @_abc_1.abstractmethod
     def ListTargetModels(
@@ -93,7 +93,7 @@ class InvaderServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _invader_pb2.ListTargetModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_invader_pb2.ListTargetModelsResponse, _abc.Awaitable[_invader_pb2.ListTargetModelsResponse]]:
-        """The recognizers that can be asked."""
+        """The recognizers that can be queried."""
 
     @_abc_1.abstractmethod
     def ListIdentities(

@@ -32,7 +32,7 @@ class CraftRequest(_message.Message):
     STORAGE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     photo: _builtins.bytes
-    """The photo, encoded as JPEG or PNG. EXIF orientation is applied; alpha is laid over white; the service limits bytes
+    """The photo, encoded as JPEG or PNG. EXIF orientation is applied; alpha is composited over white; the service limits bytes
     and pixels.
     """
     identity: _builtins.str
@@ -43,12 +43,12 @@ class CraftRequest(_message.Message):
     """Seed of the methods that draw random numbers. The same request with the same seed gives the same cloaks."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the methods, each one of ListMethods, no name twice, at least one."""
+        """Names of methods, as in ListMethods: at least one, none twice."""
 
     @_builtins.property
     def epsilons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Noise budgets per pixel in levels, each 0..255, none twice. May be empty only if "none" is the only method: the control
-        has the one budget 0, whatever is listed here.
+        """Noise budgets per pixel in levels, each 0..255, none twice. May be empty only if "none" is the only method: the
+        control's only budget is 0, whatever is listed here.
         """
 
     @_builtins.property
@@ -84,7 +84,7 @@ class Storage(_message.Message):
     PNG_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def jpeg(self) -> Global___JpegStorage:
-        """Lossy: what becomes of a photo that is put online."""
+        """Lossy: what happens to a photo that is put online."""
 
     @_builtins.property
     def png(self) -> Global___PngStorage:
@@ -165,17 +165,17 @@ class CraftResponse(_message.Message):
     epsilon: _builtins.int
     """Its noise budget per pixel, in levels; 0 for the control "none"."""
     n_iter: _builtins.int
-    """Steps taken; 0 of a control. How far a step goes is the method's own: one level by "bim", "illc" and "pgd", epsilon by
+    """Steps taken; 0 for a control. The step size is the method's own: one level for "bim", "illc" and "pgd", epsilon for
     "fgsm".
     """
     largest_change: _builtins.int
     """max|cloak - probe| over pixels and channels before storage, in levels: never above epsilon."""
     zero_gradient_share: _builtins.float
     """Share (0..1) of pixel channels whose gradient was exactly zero, averaged over the steps: near 1 means that the source
-    model was saturated and the attack stalled. 0 where no step was taken.
+    model was saturated and the attack stalled. 0 if no step was taken.
     """
     cloak: _builtins.bytes
-    """The cloak, encoded as the request's storage asked."""
+    """The cloak, encoded as the request's `storage` specifies."""
     cloak_sha256: _builtins.str
     """SHA-256 of `cloak`, lower-case hexadecimal."""
     probe_sha256: _builtins.str
@@ -256,7 +256,7 @@ class SourceModel(_message.Message):
     THREADS_FIELD_NUMBER: _builtins.int
     EXTRACTION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name by which requests refer to it, such as "facenet"."""
+    """The name that requests use, such as "facenet"."""
     input_size: _builtins.int
     """Width and height of its input, in pixels."""
     identities: _builtins.int
@@ -266,21 +266,19 @@ class SourceModel(_message.Message):
     checkpoint_sha256: _builtins.str
     """SHA-256, lower-case hexadecimal, of the checkpoint file."""
     batch_rows: _builtins.int
-    """Rows of every batch that cloaks are crafted in. Networks round differently at another batch shape, so that this is part
-    of what makes a cloak repeatable. 0 where a service does not batch.
+    """Number of rows in every batch in which cloaks are crafted. Networks round differently at another batch shape, so a
+    cloak is repeatable only with the same number. 0 if a service does not batch.
     """
     precision: _builtins.str
-    """What the network computes in: "float32" or "bfloat16". Part of what makes a cloak repeatable. Empty where a service does
-    not say.
+    """Number format in which the network computes: "float32" or "bfloat16". A cloak is repeatable only in the same format.
+    Empty if not stated.
     """
     threads: _builtins.int
-    """Processor threads that share a batch, by which convolutions are cut up: part of what makes a cloak repeatable. 0 where a
-    service does not say.
+    """Processor threads that share a batch, among which convolutions are partitioned: a cloak is repeatable only with the same
+    number. 0 if not stated.
     """
     extraction: _builtins.str
-    """How the face of a photo is found and cut out for this model, in words, at most 500 characters. Empty where a service does
-    not say.
-    """
+    """How the face of a photo is detected and cropped for this model, in words, at most 500 characters. Empty if not stated."""
     def __init__(
         self,
         *,
@@ -341,7 +339,7 @@ Global___ListMethodsResponse: _TypeAlias = ListMethodsResponse  # noqa: Y015
 
 @_typing.final
 class Method(_message.Message):
-    """A way to craft cloaks."""
+    """A method of crafting cloaks."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -352,17 +350,17 @@ class Method(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     START_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The name by which requests refer to it, such as "bim"."""
+    """The name that requests use, such as "bim"."""
     description: _builtins.str
     """One sentence on what it does."""
     control: _builtins.bool
-    """True for the methods that only serve as controls ("none", "noise") and query no network."""
+    """True for methods that serve as controls only ("none", "noise") and use no network."""
     step_size: _builtins.str
-    """How far a step goes for a budget, in words, at most 500 characters: "1 level", "epsilon". Empty for controls, which take no
-    steps, and where a service does not say.
+    """Size of a step for a budget, in words, at most 500 characters: "1 level", "epsilon". Empty for controls, which take no
+    steps, and if not stated.
     """
     steps: _builtins.str
-    """How many steps are taken for a budget, likewise: "floor(min(epsilon + 4, 1.25 epsilon))"."""
+    """Number of steps for a budget, likewise: "floor(min(epsilon + 4, 1.25 epsilon))"."""
     start: _builtins.str
     """Where the steps start, likewise: "the probe"."""
     def __init__(
@@ -393,9 +391,9 @@ class ListIdentitiesRequest(_message.Message):
     source_model: _builtins.str
     """Name of a source model."""
     page_size: _builtins.int
-    """The most identities to return, 1..10000; 0 leaves it to the service."""
+    """Maximum number of identities to return, 1..10000; 0 leaves it to the service."""
     page_token: _builtins.str
-    """Empty for the first page, then `next_page_token` of the page before."""
+    """Empty for the first page, then `next_page_token` of the previous page."""
     def __init__(
         self,
         *,

@@ -28,11 +28,11 @@ if _version_not_supported:
 class ProtectorServiceStub:
     """Crafts cloaks: adversarial perturbations of a face that are meant to keep recognizers from naming its owner.
     Any service that speaks this schema can be evaluated by the bench. Pixels are RGB, in levels 0..255; epsilon and every
-    other size of a perturbation is in those levels.
+    other size of a perturbation are in levels too.
 
-    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came) and,
-    where no face is found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity;
-    RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy.
+    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, expected, actual) and, if no face is
+    found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity; RESOURCE_EXHAUSTED with
+    "grpc-retry-pushback-ms" if busy.
     """
 
     def __init__(self, channel):
@@ -66,30 +66,30 @@ class ProtectorServiceStub:
 class ProtectorServiceServicer:
     """Crafts cloaks: adversarial perturbations of a face that are meant to keep recognizers from naming its owner.
     Any service that speaks this schema can be evaluated by the bench. Pixels are RGB, in levels 0..255; epsilon and every
-    other size of a perturbation is in those levels.
+    other size of a perturbation are in levels too.
 
-    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came) and,
-    where no face is found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity;
-    RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy.
+    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, expected, actual) and, if no face is
+    found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity; RESOURCE_EXHAUSTED with
+    "grpc-retry-pushback-ms" if busy.
     """
 
     def Craft(self, request, context):
-        """Finds the face in one photo and crafts its cloaks for a whole row of the grid, streamed as each budget is finished,
-        smallest budget first within a method.
+        """Finds the face in one photo and crafts its cloaks for a whole row of the grid, streamed as each budget is finished, with
+        the smallest budget of a method first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListSourceModels(self, request, context):
-        """The recognizers that cloaks can be crafted with.
+        """The source models: the recognizers that cloaks can be crafted with.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMethods(self, request, context):
-        """The methods that cloaks can be crafted by, the controls "none" and "noise" among them.
+        """The methods of crafting cloaks, including the controls "none" and "noise".
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -136,11 +136,11 @@ def add_ProtectorServiceServicer_to_server(servicer, server):
 class ProtectorService:
     """Crafts cloaks: adversarial perturbations of a face that are meant to keep recognizers from naming its owner.
     Any service that speaks this schema can be evaluated by the bench. Pixels are RGB, in levels 0..255; epsilon and every
-    other size of a perturbation is in those levels.
+    other size of a perturbation are in levels too.
 
-    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came) and,
-    where no face is found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity;
-    RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy.
+    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, expected, actual) and, if no face is
+    found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity; RESOURCE_EXHAUSTED with
+    "grpc-retry-pushback-ms" if busy.
     """
 
     @staticmethod

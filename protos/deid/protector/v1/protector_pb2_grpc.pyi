@@ -29,11 +29,11 @@ GRPC_VERSION: str
 class ProtectorServiceStub:
     """Crafts cloaks: adversarial perturbations of a face that are meant to keep recognizers from naming its owner.
     Any service that speaks this schema can be evaluated by the bench. Pixels are RGB, in levels 0..255; epsilon and every
-    other size of a perturbation is in those levels.
+    other size of a perturbation are in levels too.
 
-    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came) and,
-    where no face is found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity;
-    RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy.
+    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, expected, actual) and, if no face is
+    found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity; RESOURCE_EXHAUSTED with
+    "grpc-retry-pushback-ms" if busy.
     """
 
     @_typing.overload
@@ -41,13 +41,13 @@ class ProtectorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ProtectorServiceAsyncStub: ...
     Craft: _grpc.UnaryStreamMultiCallable[_protector_pb2.CraftRequest, _protector_pb2.CraftResponse]
-    """Finds the face in one photo and crafts its cloaks for a whole row of the grid, streamed as each budget is finished,
-    smallest budget first within a method.
+    """Finds the face in one photo and crafts its cloaks for a whole row of the grid, streamed as each budget is finished, with
+    the smallest budget of a method first.
     """
     ListSourceModels: _grpc.UnaryUnaryMultiCallable[_protector_pb2.ListSourceModelsRequest, _protector_pb2.ListSourceModelsResponse]
-    """The recognizers that cloaks can be crafted with."""
+    """The source models: the recognizers that cloaks can be crafted with."""
     ListMethods: _grpc.UnaryUnaryMultiCallable[_protector_pb2.ListMethodsRequest, _protector_pb2.ListMethodsResponse]
-    """The methods that cloaks can be crafted by, the controls "none" and "noise" among them."""
+    """The methods of crafting cloaks, including the controls "none" and "noise"."""
     ListIdentities: _grpc.UnaryUnaryMultiCallable[_protector_pb2.ListIdentitiesRequest, _protector_pb2.ListIdentitiesResponse]
     """The identities of a source model's label set, in class order."""
 
@@ -55,33 +55,33 @@ class ProtectorServiceStub:
 class ProtectorServiceAsyncStub(ProtectorServiceStub):
     """Crafts cloaks: adversarial perturbations of a face that are meant to keep recognizers from naming its owner.
     Any service that speaks this schema can be evaluated by the bench. Pixels are RGB, in levels 0..255; epsilon and every
-    other size of a perturbation is in those levels.
+    other size of a perturbation are in levels too.
 
-    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came) and,
-    where no face is found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity;
-    RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy.
+    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, expected, actual) and, if no face is
+    found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity; RESOURCE_EXHAUSTED with
+    "grpc-retry-pushback-ms" if busy.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Craft: _aio.UnaryStreamMultiCallable[_protector_pb2.CraftRequest, _protector_pb2.CraftResponse]  # type: ignore[assignment]
-    """Finds the face in one photo and crafts its cloaks for a whole row of the grid, streamed as each budget is finished,
-    smallest budget first within a method.
+    """Finds the face in one photo and crafts its cloaks for a whole row of the grid, streamed as each budget is finished, with
+    the smallest budget of a method first.
     """
     ListSourceModels: _aio.UnaryUnaryMultiCallable[_protector_pb2.ListSourceModelsRequest, _protector_pb2.ListSourceModelsResponse]  # type: ignore[assignment]
-    """The recognizers that cloaks can be crafted with."""
+    """The source models: the recognizers that cloaks can be crafted with."""
     ListMethods: _aio.UnaryUnaryMultiCallable[_protector_pb2.ListMethodsRequest, _protector_pb2.ListMethodsResponse]  # type: ignore[assignment]
-    """The methods that cloaks can be crafted by, the controls "none" and "noise" among them."""
+    """The methods of crafting cloaks, including the controls "none" and "noise"."""
     ListIdentities: _aio.UnaryUnaryMultiCallable[_protector_pb2.ListIdentitiesRequest, _protector_pb2.ListIdentitiesResponse]  # type: ignore[assignment]
     """The identities of a source model's label set, in class order."""
 
 class ProtectorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Crafts cloaks: adversarial perturbations of a face that are meant to keep recognizers from naming its owner.
     Any service that speaks this schema can be evaluated by the bench. Pixels are RGB, in levels 0..255; epsilon and every
-    other size of a perturbation is in those levels.
+    other size of a perturbation are in levels too.
 
-    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came) and,
-    where no face is found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity;
-    RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" when busy.
+    Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, expected, actual) and, if no face is
+    found, ErrorInfo.reason = "NO_FACE"; NOT_FOUND for an unknown model, method or identity; RESOURCE_EXHAUSTED with
+    "grpc-retry-pushback-ms" if busy.
     """
 
     @_abc_1.abstractmethod
@@ -90,8 +90,8 @@ class ProtectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _protector_pb2.CraftRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_protector_pb2.CraftResponse], _abc.AsyncIterator[_protector_pb2.CraftResponse]]:
-        """Finds the face in one photo and crafts its cloaks for a whole row of the grid, streamed as each budget is finished,
-        smallest budget first within a method.
+        """Finds the face in one photo and crafts its cloaks for a whole row of the grid, streamed as each budget is finished, with
+        the smallest budget of a method first.
         """
 
     @_abc_1.abstractmethod
@@ -100,7 +100,7 @@ class ProtectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _protector_pb2.ListSourceModelsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_protector_pb2.ListSourceModelsResponse, _abc.Awaitable[_protector_pb2.ListSourceModelsResponse]]:
-        """The recognizers that cloaks can be crafted with."""
+        """The source models: the recognizers that cloaks can be crafted with."""
 
     @_abc_1.abstractmethod
     def ListMethods(
@@ -108,7 +108,7 @@ class ProtectorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _protector_pb2.ListMethodsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_protector_pb2.ListMethodsResponse, _abc.Awaitable[_protector_pb2.ListMethodsResponse]]:
-        """The methods that cloaks can be crafted by, the controls "none" and "noise" among them."""
+        """The methods of crafting cloaks, including the controls "none" and "noise"."""
 
     @_abc_1.abstractmethod
     def ListIdentities(
