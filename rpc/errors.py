@@ -2,8 +2,10 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import grpc
+if TYPE_CHECKING:
+    import grpc
 
 INVALID_ARGUMENT = "INVALID_ARGUMENT"
 NO_FACE = "NO_FACE"
@@ -51,7 +53,7 @@ class ServiceError(DeidRpcError):
         self,
         message: str,
         *,
-        code: grpc.StatusCode,
+        code: "grpc.StatusCode",
         reason: str,
         violation: FieldViolation | None = None,
         retry_after_ms: int | None = None,
@@ -67,7 +69,7 @@ class ServiceError(DeidRpcError):
 def invalid_argument(field: str, *, expected: str, actual: str, reason: str = INVALID_ARGUMENT) -> ServiceError:
     """The request's field is not as expected."""
     violation = FieldViolation(field, expected, actual)
-    return ServiceError(str(violation), code=grpc.StatusCode.INVALID_ARGUMENT, reason=reason, violation=violation)
+    return ServiceError(str(violation), code=_status("INVALID_ARGUMENT"), reason=reason, violation=violation)
 
 
 def not_found(field: str, name: str, *, known: Collection[str] = ()) -> ServiceError:
@@ -75,14 +77,14 @@ def not_found(field: str, name: str, *, known: Collection[str] = ()) -> ServiceE
     listed = sorted(known)
     expected = f"one of {', '.join(listed)}" if 0 < len(listed) <= _NAMES_SHOWN else "a name that the service lists"
     violation = FieldViolation(field, expected, quoted(name))
-    return ServiceError(str(violation), code=grpc.StatusCode.NOT_FOUND, reason=NOT_FOUND, violation=violation)
+    return ServiceError(str(violation), code=_status("NOT_FOUND"), reason=NOT_FOUND, violation=violation)
 
 
 def busy(why: str, *, retry_after_ms: int) -> ServiceError:
     """The service has as much to do as it takes on."""
     return ServiceError(
         f"busy: {why}; try again later",
-        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        code=_status("RESOURCE_EXHAUSTED"),
         reason=BUSY,
         retry_after_ms=retry_after_ms,
     )
@@ -92,9 +94,15 @@ def too_slow(seconds: float) -> ServiceError:
     """A request took longer than the service allows one."""
     return ServiceError(
         f"the request took more than the {seconds:g} s that this service allows one",
-        code=grpc.StatusCode.DEADLINE_EXCEEDED,
+        code=_status("DEADLINE_EXCEEDED"),
         reason=TOO_SLOW,
     )
+
+
+def _status(name: str) -> "grpc.StatusCode":
+    import grpc  # only now: whoever decodes pictures without a service, such as a report, needs none of it
+
+    return grpc.StatusCode[name]
 
 
 def quoted(text: str) -> str:

@@ -28,8 +28,8 @@ from orchestrator.report.run import Run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import PREFIX, absence, keeps_pictures
 from orchestrator.store import CloakQuality, Store
-from rpc.errors import ServiceError
-from rpc.images.decoding import ImageLimits, decode_image
+from rpc.images.bare_image import BadImageError
+from rpc.images.decoding import ImageLimits, decoded_image
 
 MAX_MEASURED = 100  # subjects, whose cloaks' quality is measured: a hundredth of a second a cloak
 PAGE_JPEG_QUALITY = 88  # of figures made of pictures, on the page; their files are as they are
@@ -169,8 +169,8 @@ def _pictures(run: Run, store: Store) -> Iterator[tuple[str, dict[str, Any], dic
 
 def _decoded(encoded: bytes | None) -> Any:
     try:
-        return None if encoded is None else decode_image(encoded, field="cloak", limits=ImageLimits())
-    except ServiceError:
+        return None if encoded is None else decoded_image(encoded, limits=ImageLimits())
+    except BadImageError:
         return None
 
 

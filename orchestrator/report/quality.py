@@ -14,8 +14,8 @@ from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Storage
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store import CloakQuality, LosslessControl, RecordedCloak, Store
-from rpc.errors import ServiceError
-from rpc.images.decoding import ImageLimits, decode_image
+from rpc.images.bare_image import BadImageError
+from rpc.images.decoding import ImageLimits, decoded_image
 
 LEVELS = 255  # the range that both measures are relative to
 
@@ -87,8 +87,8 @@ def _decoded(encoded: bytes | None) -> Image | None:
     if encoded is None:
         return None
     try:
-        return decode_image(encoded, field="cloak", limits=ImageLimits())
-    except ServiceError:
+        return decoded_image(encoded, limits=ImageLimits())
+    except BadImageError:
         return None
 
 

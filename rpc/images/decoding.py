@@ -41,24 +41,32 @@ class ImageLimits:
 
 
 def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[np.uint8]:
+    """Decodes the image of a request's field; see `decoded_image`.
+
+    Raises:
+        ServiceError: INVALID_ARGUMENT for `field`.
+    """
+    try:
+        return decoded_image(encoded, limits=limits)
+    except BadImageError as error:
+        raise invalid_argument(field, expected=error.expected, actual=error.actual) from error
+
+
+def decoded_image(encoded: bytes, *, limits: ImageLimits) -> NDArray[np.uint8]:
     """Decodes a JPEG or PNG to RGB (H, W, 3), uint8, EXIF orientation applied.
 
     Grey, CMYK, palette and 16-bit images are converted; alpha is laid over white. But for the orientation no metadata
     counts: Pillow does not see it, so that none of it, damaged or not, changes a pixel, is warned of, or costs a photo.
 
     Raises:
-        ServiceError: INVALID_ARGUMENT for `field`: empty, too large, too long, of too many scans, not JPEG or PNG, animated,
-            truncated or damaged.
+        BadImageError: empty, too large, too long, of too many scans, not JPEG or PNG, animated, truncated or damaged.
     """
     if len(encoded) > limits.max_bytes:
-        raise invalid_argument(field, expected=f"at most {limits.max_bytes} bytes", actual=f"{len(encoded)} bytes")
-    try:
-        bare = bare_image(encoded)
-        check_cost(bare, limits=limits)
-        _check_still(bare)
-        return _decoded(bare)
-    except BadImageError as error:
-        raise invalid_argument(field, expected=error.expected, actual=error.actual) from error
+        raise BadImageError(expected=f"at most {limits.max_bytes} bytes", actual=f"{len(encoded)} bytes")
+    bare = bare_image(encoded)
+    check_cost(bare, limits=limits)
+    _check_still(bare)
+    return _decoded(bare)
 
 
 def check_cost(bare: BareImage, *, limits: ImageLimits) -> None:
