@@ -1,6 +1,8 @@
 """`orchestrator runs`: which runs there are, and how far each is."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Table
@@ -10,8 +12,10 @@ from command_line.options import PathOption
 from orchestrator.commands.console import console
 from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.report.run import Run, read_run
+from orchestrator.experiment.grid import Region
+from orchestrator.experiment.manifest import region_of
 from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.manifest import grid_of, read_manifest
 from orchestrator.run_folder.pictures import kept_pictures
 
 
@@ -45,21 +49,29 @@ def _row(root: Path, store: str | None) -> list[Text]:
     pictures = sum(path.stat().st_size for path in kept_pictures(RunFolder(root)))
     held = f"{pictures / 1e6:.1f} MB" if pictures else "none"
     try:
-        run = read_run(root, offered=store)
+        manifest = read_manifest(root)
+        grid, protocol, region = grid_of(manifest, root), manifest["protocol"], region_of(manifest)
+        progress, state = _state(root, manifest, store)
     except OrchestratorError as error:
         return [Text(text) for text in (root.name, "", "", "", "", f"cannot be read: {error}", held)]
-    grid = run.grid
-    done = len(run.matrix.probes)
-    storage = run.storage if run.region == "detected" else f"{run.storage}, read {run.region}"
-    cells = [f"{done} of {run.subjects}", ", ".join(grid.source_models), ", ".join(grid.methods), storage, _state(run), held]
+    storage = protocol["storage"] if region == Region.DETECTED else f"{protocol['storage']}, read {region}"
+    cells = (progress, ", ".join(grid.source_models), ", ".join(grid.methods), storage, state, held)
     return [Text(text) for text in (root.name, *cells)]
 
 
-def _state(run: Run) -> str:
+def _state(root: Path, manifest: Mapping[str, Any], store: str | None) -> tuple[str, str]:
+    """How many subjects of a run are done, and what became of it. Nothing can be added to a run that is complete."""
+    outcome = manifest.get("outcome") or {}
+    if outcome.get("complete") and ("store" in manifest or RunFolder(root).observations.exists()):
+        return f"{len(outcome['subjects'])} of {len(outcome['subjects'])}", "complete"
+    from orchestrator.report.run import read_run  # only now: SQLAlchemy takes longer than all else
+
+    run = read_run(root, offered=store)
+    progress = f"{len(run.matrix.probes)} of {run.subjects}"
     if run.held:
-        return "going on"
+        return progress, "going on"
     if not run.outcome:
-        return "broken off"
+        return progress, "broken off"
     if (why := run.outcome.get("stopped_by")) is not None:
-        return f"stopped: {why}"
-    return "complete" if run.complete else "short cells"
+        return progress, f"stopped: {why}"
+    return progress, "complete" if run.complete else "short cells"

@@ -12,7 +12,8 @@ from orchestrator.experiment.grid import Cell
 from orchestrator.experiment.manifest import region_of
 from orchestrator.metrics.intervals import PairedCounts
 from orchestrator.metrics.psr import Difference, Rate
-from orchestrator.report.run import BINDING, Run
+from orchestrator.report.run import Run
+from orchestrator.run_folder.manifest import BINDING
 
 
 @dataclass(frozen=True)

@@ -1,23 +1,20 @@
 """A run folder, read to be reported on. It is not changed."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError
-from orchestrator.experiment.differences import differences
-from orchestrator.experiment.grid import NO_FACE_IS_PROTECTED, Grid
+from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.intervals import IntervalKind
-from orchestrator.experiment.manifest import FORMAT, caveat_of, digest_of, interval_kind_of, region_of
+from orchestrator.experiment.manifest import caveat_of, interval_kind_of, region_of
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.manifest import grid_of, read_manifest
 from orchestrator.store import NoStoreError, Store
 from orchestrator.store.location import shown
-
-BINDING = ("format", "protocol", "data_set", "source_models", "target_models")
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         StoreError: its observations cannot be read.
     """
     manifest = read_manifest(root)
-    grid = _grid(manifest["protocol"]["grid"], root)
+    grid = grid_of(manifest, root)
     folder = RunFolder(root)
     named = folder.store_location()
     location = store or _with_its_password(named, offered)
@@ -147,65 +144,3 @@ def check_complete(run: Run, *, allow_incomplete: bool) -> None:
         f"the fewest {fewest}: the command that it began with, with --run {run.root}, goes on with it, and "
         f"--allow-incomplete reports on it as it is"
     )
-
-
-def read_manifest(root: Path) -> dict[str, Any]:
-    """The manifest of a run folder, of this version and this protocol.
-
-    Raises:
-        InputError: there is none, or another.
-    """
-    if not root.is_dir():
-        raise InputError(f"{root}: expected the folder of a run, got {'a file' if root.exists() else 'nothing there'}")
-    path = root / "manifest.json"
-    if not path.exists():
-        raise InputError(f"{root}: expected the folder of a run, got {_what_is_there(root)}")
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: half written or damaged: {error}") from error
-    if not isinstance(manifest, dict):
-        raise InputError(f"{path}: expected an object, got {type(manifest).__name__}")
-    version = manifest.get("format")
-    if isinstance(version, int) and version > FORMAT:
-        raise InputError(f"{path}: format {version}, written by a newer version; this one reads up to {FORMAT}")
-    missing = [key for key in (*BINDING, "digest") if key not in manifest]
-    if missing:
-        raise InputError(f"{path}: expected the manifest of a run, got one without {', '.join(missing)}")
-    _check_protocol(manifest, path)
-    try:
-        digest = digest_of({key: manifest[key] for key in BINDING})
-    except (AttributeError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: expected the manifest of a run: {error}") from error
-    if digest != manifest["digest"]:
-        raise InputError(f"{path}: changed since the run began: its digest is {digest[:12]}, not {manifest['digest'][:12]}")
-    return manifest
-
-
-def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
-    """Metrics mean what they say for one way of counting only."""
-    ours = {"no_face_is_protected": NO_FACE_IS_PROTECTED}
-    protocol = manifest["protocol"]
-    if not isinstance(protocol, dict):
-        raise InputError(f"{path}: protocol: expected an object, got {type(protocol).__name__}")
-    found = [
-        f"protocol.{where}: {there!r} there, {here!r} here"
-        for where, there, here in differences({key: protocol.get(key) for key in ours}, ours)
-    ]
-    if found:
-        raise InputError(f"{path}: of another protocol: {'; '.join(found)}")
-    absent = [key for key in ("grid", "subjects", "seed", "storage", "crafting") if key not in protocol]
-    if absent:
-        raise InputError(f"{path}: expected protocol.{absent[0]}, got none")
-
-
-def _grid(found: Any, root: Path) -> Grid:
-    try:
-        return Grid(**{name: tuple(values) for name, values in found.items()})
-    except (AttributeError, TypeError) as error:
-        raise InputError(f"{root / 'manifest.json'}: protocol.grid: another than this version knows: {error}") from error
-
-
-def _what_is_there(root: Path) -> str:
-    names = sorted(path.name for path in root.iterdir())
-    return f"one without manifest.json, with {names[0]}" if names else "an empty folder"

@@ -59,11 +59,9 @@ def finalize(
     published = not short or allow_incomplete
     if published:
         folder.write_psr(psr_csv(cell_results, subjects=subjects, caveat=plan.caveat))
-    outcome = _outcome(planned, store, tally, seconds) | {
-        "invader_queries_left": left,
-        "subjects_wanted": reached.subjects if reached is not None and reached.decided else None,
-    }
-    folder.write_outcome(outcome)
+    wanted = reached.subjects if reached is not None and reached.decided else None
+    outcome = {"invader_queries_left": left, "subjects_wanted": wanted, "complete": not short and wanted is not None}
+    folder.write_outcome(_outcome(planned, store, tally, seconds) | outcome)
     remarks = _remarks(store, tally)
     if short:
         left_out = _too_few_people(planned, store, subjects)

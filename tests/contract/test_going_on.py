@@ -51,12 +51,12 @@ async def test_an_adaptive_run_does_not_decide_on_answers_that_are_missing(bench
     evaluated = await bench.evaluate(**looking)
     assert not evaluated.finished.complete
     assert "cells are short: whether these are enough cannot be told" in evaluated.printed
-    assert evaluated.outcome["subjects_wanted"] is None
+    assert (evaluated.outcome["subjects_wanted"], evaluated.outcome["complete"]) == (None, False)
     assert not read_run(bench.folder).complete
     bench.invader.fault = lambda shown, time: None
     evaluated = await bench.evaluate(**looking)
     assert evaluated.finished.complete
-    assert evaluated.outcome["subjects_wanted"] == len(IDENTITIES)
+    assert (evaluated.outcome["subjects_wanted"], evaluated.outcome["complete"]) == (len(IDENTITIES), True)
     assert read_run(bench.folder).complete
 
 

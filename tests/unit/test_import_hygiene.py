@@ -6,12 +6,16 @@ import pkgutil
 import resource
 import subprocess
 import sys
+from collections.abc import Iterable
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 import rpc
+from tests.support.reported import changed, make_run
 
+LIBRARIES = {"PIL", "cryptography", "grpc", "matplotlib", "numpy", "pydantic", "scipy", "sqlalchemy"}
 HEAVY = {"torch", "torchvision", "facenet_pytorch", "timm", "recognizers"}
 
 
@@ -22,6 +26,16 @@ def imported_with(*modules: str) -> set[str]:
 
 def imported_by(script: str, **environment: str) -> set[str]:
     """The top-level packages that a fresh interpreter has imported once it has run a script."""
+    return tops(modules_imported_by(script, **environment))
+
+
+def tops(modules: Iterable[str]) -> set[str]:
+    """The packages and modules at the top of these."""
+    return {name.partition(".")[0] for name in modules}
+
+
+def modules_imported_by(script: str, **environment: str) -> list[str]:
+    """The modules that a fresh interpreter has imported once it has run a script, sorted."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "DEID_"))}
     finished = subprocess.run(
         [sys.executable, "-c", f"{script}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"],
@@ -31,7 +45,8 @@ def imported_by(script: str, **environment: str) -> set[str]:
         check=True,
         timeout=120,
     )
-    return {name.partition(".")[0] for name in json.loads(finished.stdout.splitlines()[-1])}
+    modules: list[str] = json.loads(finished.stdout.splitlines()[-1])
+    return modules
 
 
 def test_an_evaluation_starts_without_torch_and_without_the_recognizers() -> None:
@@ -99,6 +114,53 @@ sys.argv = ["a-service", "--version"]
 main()
 """
     assert imported_by(script) & (HEAVY | {"grpc", "pydantic"}) == set()
+
+
+def orchestrating(*arguments: str | Path) -> list[str]:
+    """The modules that a fresh interpreter has imported once the orchestrator did well on these arguments."""
+    script = f"""
+import sys
+from orchestrator.__main__ import main
+
+sys.argv = {["orchestrator", *map(str, arguments)]!r}
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended.code
+"""
+    return modules_imported_by(script)
+
+
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_orchestrator_says_what_it_is_without_its_commands_and_their_libraries(option: str) -> None:
+    modules = orchestrating(option)
+    assert [name for name in modules if name.startswith("orchestrator.commands.")] == ["orchestrator.commands.interruption"]
+    assert tops(modules) & {*LIBRARIES, "rich", "rpc"} == set()
+    assert len(modules) < 300, "Python, click and asyncio have about 220"
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A finished run in a folder of runs, as far as its manifest says too."""
+    return make_run(tmp_path / "runs" / "run", plan=changed(subjects=1), outcome={"complete": True})
+
+
+def test_a_run_that_is_complete_is_listed_without_looking_at_its_observations(finished: Path) -> None:
+    assert tops(orchestrating("runs", "--runs", finished.parent)) & LIBRARIES == set()
+
+
+@pytest.mark.parametrize("command", ["report", "runs", "compare", "purge"])
+def test_a_finished_run_is_read_without_grpc(finished: Path, command: str) -> None:
+    other = make_run(finished.parent / "other", plan=changed(subjects=1))
+    arguments: dict[str, list[str | Path]] = {
+        "report": [finished],
+        "runs": ["--runs", finished.parent],
+        "compare": [finished, other],
+        "purge": [finished, "--yes"],
+    }
+    imported = tops(orchestrating(command, *arguments[command]))
+    assert "orchestrator" in imported
+    assert imported & {"grpc", "deid", "cryptography", "pydantic"} == set()
 
 
 MEMORY = 1_500_000 * 1024  # bytes of address space: enough for Python and gRPC, and too few for torch

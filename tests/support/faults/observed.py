@@ -6,8 +6,8 @@ from pathlib import Path
 from sqlalchemy import create_engine, select
 
 from orchestrator.experiment.grid import Cell, CloakKey
-from orchestrator.report.run import read_manifest
 from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.manifest import read_manifest
 from orchestrator.store import Store, SubjectStatus
 from orchestrator.store.location import located
 from orchestrator.store.schema import observations

@@ -61,6 +61,16 @@ def test_runs_are_listed_with_how_far_they_are(tmp_path: Path) -> None:
     assert "short cells" in found["short"]
 
 
+def test_a_run_that_its_manifest_calls_complete_is_listed_as_one_that_was_counted(tmp_path: Path) -> None:
+    make_run(tmp_path / "said", pictures=False, outcome={"complete": True})
+    make_run(tmp_path / "counted", pictures=False)
+    make_run(tmp_path / "lost", pictures=False, outcome={"complete": True})
+    (tmp_path / "lost" / "observations.sqlite").unlink()
+    found = listed(tmp_path)
+    assert found["said"] == found["counted"]
+    assert "half a run" in found["lost"]
+
+
 def test_a_run_that_cannot_be_read_does_not_hide_the_others(tmp_path: Path) -> None:
     make_run(tmp_path / "whole", pictures=False)
     (tmp_path / "broken").mkdir()

@@ -11,7 +11,8 @@ from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import Cell, Grid, Region
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.manifest import digest_of
-from orchestrator.report.run import BINDING, read_run
+from orchestrator.report.run import read_run
+from orchestrator.run_folder.manifest import BINDING
 from tests.support.postgres import Cluster
 from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 

@@ -1,0 +1,80 @@
+"""The manifest of a run folder, read and checked: whatever of it is used afterwards is there."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import InputError
+from orchestrator.experiment.differences import differences
+from orchestrator.experiment.grid import NO_FACE_IS_PROTECTED, Grid
+from orchestrator.experiment.manifest import FORMAT, digest_of
+
+BINDING = ("format", "protocol", "data_set", "source_models", "target_models")
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """The manifest of a run folder, of this version and this protocol.
+
+    Raises:
+        InputError: there is none, or another.
+    """
+    if not root.is_dir():
+        raise InputError(f"{root}: expected the folder of a run, got {'a file' if root.exists() else 'nothing there'}")
+    path = root / "manifest.json"
+    if not path.exists():
+        raise InputError(f"{root}: expected the folder of a run, got {_what_is_there(root)}")
+    try:
+        manifest = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: half written or damaged: {error}") from error
+    if not isinstance(manifest, dict):
+        raise InputError(f"{path}: expected an object, got {type(manifest).__name__}")
+    version = manifest.get("format")
+    if isinstance(version, int) and version > FORMAT:
+        raise InputError(f"{path}: format {version}, written by a newer version; this one reads up to {FORMAT}")
+    missing = [key for key in (*BINDING, "digest") if key not in manifest]
+    if missing:
+        raise InputError(f"{path}: expected the manifest of a run, got one without {', '.join(missing)}")
+    _check_protocol(manifest, path)
+    try:
+        digest = digest_of({key: manifest[key] for key in BINDING})
+    except (AttributeError, TypeError, KeyError) as error:
+        raise InputError(f"{path}: expected the manifest of a run: {error}") from error
+    if digest != manifest["digest"]:
+        raise InputError(f"{path}: changed since the run began: its digest is {digest[:12]}, not {manifest['digest'][:12]}")
+    return manifest
+
+
+def grid_of(manifest: Mapping[str, Any], root: Path) -> Grid:
+    """The grid of the manifest of a run folder.
+
+    Raises:
+        InputError: it is not as this version knows it.
+    """
+    try:
+        return Grid(**{name: tuple(values) for name, values in manifest["protocol"]["grid"].items()})
+    except (AttributeError, TypeError) as error:
+        raise InputError(f"{root / 'manifest.json'}: protocol.grid: another than this version knows: {error}") from error
+
+
+def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
+    """Metrics mean what they say for one way of counting only."""
+    ours = {"no_face_is_protected": NO_FACE_IS_PROTECTED}
+    protocol = manifest["protocol"]
+    if not isinstance(protocol, dict):
+        raise InputError(f"{path}: protocol: expected an object, got {type(protocol).__name__}")
+    found = [
+        f"protocol.{where}: {there!r} there, {here!r} here"
+        for where, there, here in differences({key: protocol.get(key) for key in ours}, ours)
+    ]
+    if found:
+        raise InputError(f"{path}: of another protocol: {'; '.join(found)}")
+    absent = [key for key in ("grid", "subjects", "seed", "storage", "crafting") if key not in protocol]
+    if absent:
+        raise InputError(f"{path}: expected protocol.{absent[0]}, got none")
+
+
+def _what_is_there(root: Path) -> str:
+    names = sorted(path.name for path in root.iterdir())
+    return f"one without manifest.json, with {names[0]}" if names else "an empty folder"
