@@ -18,7 +18,6 @@ from orchestrator.metrics.transfer import transfer_matrix
 from orchestrator.report.claims import Claim
 from orchestrator.report.console_tables import title as title_of
 
-ABSENT = "–"  # nothing was observed
 INTERVALS = {
     IntervalKind.WILSON: "Wilson intervals",
     IntervalKind.CONFIDENCE_SEQUENCE: "confidence sequences, each of which holds at all looks at once, for its own cell",
@@ -87,7 +86,7 @@ def _psr_row(found: ByCell, cell: Cell, grid: Grid, subjects: int) -> Iterator[V
     for k in grid.ks:
         result = found.get((cell, k))
         yield _rate(None if result is None else result.psr)
-    yield _ABSENT if any_k is None else _plain(any_k.detected.percent)
+    yield ABSENT if any_k is None else decimal(any_k.detected.percent)
 
 
 def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
@@ -103,7 +102,7 @@ def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
         rows.append(
             (
                 *_cell(cell),
-                *(_ABSENT if each is None else _plain(each.psr.percent) for each in (result, control, noise)),
+                *(ABSENT if each is None else decimal(each.psr.percent) for each in (result, control, noise)),
                 _difference(None if result is None else result.minus_control),
                 _difference(None if result is None else result.minus_noise),
             )
@@ -125,7 +124,7 @@ def transfer_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Tabl
         for epsilon in grid.epsilons:
             matrix = transfer_matrix(results, grid, method=method, epsilon=epsilon, k=k)
             for source_model, of_source in zip(grid.source_models, matrix, strict=True):
-                names = (Value(title_of(method)), _integer(epsilon), Value(title_of(source_model)))
+                names = (Value(title_of(method)), integer(epsilon), Value(title_of(source_model)))
                 rows.append((*names, *(_rate(None if each is None else each.psr, heat=True) for each in of_source)))
     return Table(
         name="transfer",
@@ -147,12 +146,12 @@ def threshold_table(results: Sequence[CellResult], grid: Grid, *, ks: Iterable[i
     for source_model in grid.source_models:
         for method in grid.methods:
             for k, of_k in by_k.items():
-                values = [Value(title_of(source_model)), Value(title_of(method)), _integer(k)]
+                values = [Value(title_of(source_model)), Value(title_of(method)), integer(k)]
                 for target_model in grid.target_models:
                     epsilon = smallest_epsilon(
                         of_k, grid, source_model=source_model, method=method, target_model=target_model, k=k
                     )
-                    values.append(_epsilon(epsilon) if (source_model, method, target_model) in seen else _ABSENT)
+                    values.append(_epsilon(epsilon) if (source_model, method, target_model) in seen else ABSENT)
                 rows.append(tuple(values))
     return Table(
         name="smallest-epsilon",
@@ -176,9 +175,9 @@ def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second:
         rows.append(
             (
                 Value(title_of(pair.source_model)),
-                _integer(pair.epsilon),
+                integer(pair.epsilon),
                 Value(title_of(pair.target_model)),
-                *map(_integer, (counts.n, counts.first_only, counts.second_only)),
+                *map(integer, (counts.n, counts.first_only, counts.second_only)),
                 _difference(pair.difference),
                 _p(pair.p),
                 Value(f"{_p_text(pair.adjusted_p)}{' *' if clear else ''}", sort=pair.adjusted_p, classes="number"),
@@ -220,7 +219,7 @@ def _number(name: str) -> Column:
 
 
 _CELL = (Column("source model"), Column("method"), _number("ε"), Column("target model"))
-_ABSENT = Value(ABSENT, sort="", classes="number")
+ABSENT = Value("–", sort="", classes="number")  # nothing was observed
 
 
 def _by_cell(results: Iterable[CellResult]) -> ByCell:
@@ -231,7 +230,7 @@ def _cell(cell: Cell) -> tuple[Value, ...]:
     return (
         Value(title_of(cell.source_model)),
         Value(method_title(cell.method)),
-        _integer(cell.epsilon),
+        integer(cell.epsilon),
         Value(title_of(cell.target_model)),
     )
 
@@ -241,17 +240,19 @@ def method_title(method: str) -> str:
     return {CONTROL: "control", NOISE: "noise control"}.get(method) or title_of(method)
 
 
-def _integer(number: int) -> Value:
+def integer(number: int) -> Value:
+    """A whole number."""
     return Value(str(number), sort=number, classes="number")
 
 
-def _plain(percent: float) -> Value:
-    return Value(f"{percent:.1f}", sort=round(percent, 4), classes="number")
+def decimal(number: float) -> Value:
+    """A number with one decimal place."""
+    return Value(f"{number:.1f}", sort=round(number, 4), classes="number")
 
 
 def _rate(rate: Rate | None, *, heat: bool = False) -> Value:
     if rate is None:
-        return _ABSENT
+        return ABSENT
     return Value(
         f"{rate.percent:.1f}",
         beside=f"[{rate.interval.low:.0f}–{rate.interval.high:.0f}]",
@@ -263,7 +264,7 @@ def _rate(rate: Rate | None, *, heat: bool = False) -> Value:
 
 def _difference(difference: Difference | None) -> Value:
     if difference is None:
-        return _ABSENT
+        return ABSENT
     points, interval = difference.points, difference.interval
     return Value(signed(points), beside=_limits(interval), sort=round(points, 4), classes="number")
 
@@ -279,7 +280,7 @@ def signed(points: float, *, places: int = 1) -> str:
 
 
 def _epsilon(epsilon: int | None) -> Value:
-    return Value("not reached", sort=float(10**6), classes="number") if epsilon is None else _integer(epsilon)
+    return Value("not reached", sort=float(10**6), classes="number") if epsilon is None else integer(epsilon)
 
 
 def _p(p: float) -> Value:

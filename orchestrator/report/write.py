@@ -12,6 +12,7 @@ from orchestrator.metrics.psr import CellResult, results_of
 from orchestrator.report import facts, tables
 from orchestrator.report.beside import Beside
 from orchestrator.report.claims import claims
+from orchestrator.report.crafting import STALLED_SHARE, crafting_table, stalled_notices
 from orchestrator.report.data import write_observations
 from orchestrator.report.drawing import Drawings, drawings
 from orchestrator.report.gallery import gallery
@@ -114,18 +115,19 @@ def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: 
     said = headlines(results, run.grid, paired=measured.paired, first=measured.first, second=measured.second, k=k)
     png, whole = (None if other is None else other.matrix for other in (beside.png, beside.whole))
     told = claims(run.matrix, run.grid, png=png, whole=whole) if results else None
+    crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
     return Page(
         title=f"De-identification report: {run.name}",
         subtitle=facts.subtitle(run),
-        notices=list(facts.notices(run)),
+        notices=[*facts.notices(run), *stalled_notices(crafting, run.grid)],
         headlines=said,
         claims=None if told is None else tables.claims_table(told, kind=run.interval_kind),
         facts=list(facts.facts(run)),
         models=facts.models_table(run),
         figures=drawn.drawn,
         not_drawn=drawn.not_drawn,
-        tables=list(_tables(run, measured)),
+        tables=[*_tables(run, measured), *([crafting_table(crafting, run.grid)] if crafting else [])],
         gallery=gallery(run, store, pictures=pictures),
         left_out=facts.left_out_table(run),
         nothing_left_out=nothing,

@@ -1,6 +1,7 @@
 """The observations of runs, in SQL: SQLite by default, PostgreSQL where several orchestrators share a run."""
 
 from orchestrator.store.changes import Change
+from orchestrator.store.crafting import CraftingSummary
 from orchestrator.store.errors import NoStoreError, StoreConflictError, StoreError, StoreUnavailableError
 from orchestrator.store.journal import Journal
 from orchestrator.store.leases import LEASE_SECONDS
@@ -22,6 +23,7 @@ __all__ = [
     "REPLACED",
     "Change",
     "CloakQuality",
+    "CraftingSummary",
     "Failure",
     "Journal",
     "LosslessControl",

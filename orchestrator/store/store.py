@@ -18,6 +18,7 @@ from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.store import changes
 from orchestrator.store.changes import Change
+from orchestrator.store.crafting import CraftingSummary, crafting_summaries
 from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreUnavailableError
 from orchestrator.store.leases import LEASE_SECONDS, Leases
@@ -326,6 +327,13 @@ class Store:
         wanted = table.probe.in_(self._photos(SubjectStatus.SUBJECT)) if probe is None else table.probe == probe
         query = select(cloaks).where(table.run == self._run, wanted).order_by(*(table[name] for name in CLOAK_KEY))
         return [RecordedCloak(row.probe, _key_of(row), row.probe_sha256, row.cloak_sha256) for row in self._rows(query)]
+
+    def crafting_summaries(self, *, stalled_above: float) -> dict[CloakKey, CraftingSummary]:
+        """How the cloaks of the run's subjects were crafted; `stalled_above`: a share of zero gradients, 0..1."""
+        photos = self._photos(SubjectStatus.SUBJECT)
+        return self._database.read(
+            lambda connection: crafting_summaries(connection, run=self._run, probes=photos, stalled_above=stalled_above)
+        )
 
     def lossless_controls(self, *, probe: str | None = None) -> dict[tuple[str, str], LosslessControl]:
         """By probe and source model, the lossless controls that were kept: of one probe, or of all of the run's subjects."""

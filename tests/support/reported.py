@@ -68,6 +68,7 @@ def make_run(
     plan: Plan = PLAN,
     subjects: int | None = None,
     answered: Answered = recognised,
+    zero_gradients: Callable[[int, CloakKey], float] = lambda number, key: 0.0,
     pictures: bool = True,
     outcome: dict[str, Any] | None = None,
     finished: bool = True,
@@ -79,6 +80,7 @@ def make_run(
         plan: of the run.
         subjects: that are observed; all that the plan asks for by default.
         answered: what each target model answers.
+        zero_gradients: the share, 0..1, of a subject's cloak; one that has nothing else stays the probe.
         pictures: whether cloaks and lossless controls are kept.
         outcome: what the manifest's outcome says beside the usual.
         finished: whether it has an outcome.
@@ -94,7 +96,8 @@ def make_run(
         store.put_subject(Subject(identity, photo, sha256(photo.encode()).hexdigest(), SubjectStatus.SUBJECT))
         for source_model in plan.grid.source_models:
             for key in plan.grid.cloaks(source_model):
-                _observe(folder, store, plan, (number, photo), key, answered, pictures=pictures)
+                zeros = zero_gradients(number, key)
+                _observe(folder, store, plan, (number, photo), key, answered, zeros=zeros, pictures=pictures)
     store.close()
     if finished:
         usual: dict[str, Any] = {
@@ -127,12 +130,14 @@ def _observe(
     key: CloakKey,
     answered: Answered,
     *,
+    zeros: float,
     pictures: bool,
 ) -> None:
     number, photo = subject
     lossless, encoded = picture(number, CloakKey(key.source_model, CONTROL, 0), "PNG"), picture(number, key, "JPEG")
     probe, cloak = sha256(photo.encode() + key.source_model.encode()).hexdigest(), sha256(encoded).hexdigest()
-    store.add_cloak(photo, Cloak(key, 1, key.epsilon, 0.0, probe, cloak, encoded))
+    largest_change = 0 if zeros == 1 else key.epsilon
+    store.add_cloak(photo, Cloak(key, 1, largest_change, zeros, probe, cloak, encoded))
     if pictures:
         folder.keep_cloak(cloak, plan.storage.suffix, encoded)
         control = LosslessControl(photo, key.source_model, probe, sha256(lossless).hexdigest())

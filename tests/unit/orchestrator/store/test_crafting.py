@@ -1,0 +1,32 @@
+"""How crafting went, summed up over the subjects of a run and over nobody else."""
+
+from dataclasses import replace
+
+from orchestrator.experiment.grid import CloakKey
+from orchestrator.store import CraftingSummary, Store, SubjectStatus
+from tests.support.recorded import CLOAK, KEY, drawn
+from tests.unit.orchestrator.store.conftest import Place
+
+
+def add(store: Store, identity: str, status: SubjectStatus, *, key: CloakKey = KEY, **crafted: float) -> None:
+    store.put_subject(drawn(identity, status))
+    store.add_cloak(f"{identity}/1.jpg", replace(CLOAK, key=key, **crafted))  # type: ignore[arg-type]
+
+
+def test_a_summary_has_the_ends_the_mean_and_how_many_stalled_of_each_kind_of_cloak(store: Store) -> None:
+    other = replace(KEY, epsilon=16)
+    for identity, n_iter, change, share in (("a", 9, 8, 0.0), ("b", 10, 3, 0.5), ("c", 10, 0, 1.0)):
+        add(store, identity, SubjectStatus.SUBJECT, n_iter=n_iter, largest_change=change, zero_gradient_share=share)
+    add(store, "a", SubjectStatus.SUBJECT, key=other, n_iter=20, largest_change=16, zero_gradient_share=0.25)
+    found = store.crafting_summaries(stalled_above=0.5)
+    assert found.keys() == {KEY, other}
+    assert found[KEY] == CraftingSummary(KEY, 3, 9, 10, 0, 8, 0.5, 1)
+    assert found[other] == CraftingSummary(other, 1, 20, 20, 16, 16, 0.25, 0)
+
+
+def test_who_is_no_subject_and_another_run_do_not_count(place: Place) -> None:
+    store = place.store()
+    for status in (SubjectStatus.BEGUN, SubjectStatus.NO_FACE):
+        add(store, status.value, status)
+    add(place.store(run="another"), "a", SubjectStatus.SUBJECT)
+    assert store.crafting_summaries(stalled_above=0.5) == {}
