@@ -21,7 +21,7 @@ def _settings() -> SettingsType:
 
 
 def _serve() -> Serve:
-    from recognizers.memory import limit_note
+    from command_line.memory import limit_note
 
     if note := limit_note():  # what some libraries do where memory runs out leaves no time to say it
         logger.warning("memory may not suffice", extra={"reason": note})
@@ -31,8 +31,8 @@ def _serve() -> Serve:
 
 
 def _explain(error: BaseException) -> str | None:
+    from command_line.memory import memory_advice
     from recognizers.errors import RecognizerError
-    from recognizers.memory import memory_advice
 
     if advice := memory_advice(error):
         return advice

@@ -5,11 +5,9 @@ from typing import NoReturn
 
 import click
 
+from command_line.errors import FAILED, INTERRUPTED, OperatorError
+from command_line.memory import limit_note, memory_advice
 from command_line.output import OUTPUT_LOST, tolerant_output
-from recognizers.errors import RecognizerError
-from recognizers.memory import limit_note, memory_advice
-
-FAILED, INTERRUPTED = 2, 130
 
 EXIT_STATUS = (
     f"Exit status: 0 done, also where nobody reads the output to its end; {OUTPUT_LOST} done, but the output could not be "
@@ -17,23 +15,20 @@ EXIT_STATUS = (
 )
 
 
-def run(
-    command: click.Command, *, interrupted: str = "interrupted", refusals: tuple[type[Exception], ...] = (RecognizerError,)
-) -> NoReturn:
+def run(command: click.Command, *, interrupted: str = "interrupted") -> NoReturn:
     """Runs a command, prints what it returns, and exits as `EXIT_STATUS` says.
 
     Args:
         command: returns what is to be printed, or None.
         interrupted: what to say when it was.
-        refusals: errors whose message is meant for the person who runs the program.
     """
     with tolerant_output():
         if note := limit_note():
             click.echo(f"note: {note}", err=True)
-        sys.exit(_run(command, interrupted, refusals))
+        sys.exit(_run(command, interrupted))
 
 
-def _run(command: click.Command, interrupted: str, refusals: tuple[type[Exception], ...]) -> int:
+def _run(command: click.Command, interrupted: str) -> int:
     try:
         outcome = command.main(standalone_mode=False)
     except click.ClickException as error:
@@ -42,7 +37,7 @@ def _run(command: click.Command, interrupted: str, refusals: tuple[type[Exceptio
     except (KeyboardInterrupt, click.Abort):
         click.echo(interrupted, err=True)
         return INTERRUPTED
-    except refusals as error:
+    except OperatorError as error:
         click.echo(f"error: {error}", err=True)
         return FAILED
     except Exception as error:

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from recognizers.memory import memory_advice
+from command_line.errors import OperatorError
+from command_line.memory import memory_advice
 
 _MAX_TEXT = 100  # characters
 _NAMES_SHOWN = 4
 
 
-class RecognizerError(Exception):
-    """Root of this package's errors. The message is meant for the person who runs the program."""
+class RecognizerError(OperatorError):
+    """Root of this package's errors."""
 
 
 class CheckpointError(RecognizerError):

@@ -10,8 +10,8 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
+from command_line.memory import memory_advice
 from recognizers.errors import RecognizerError
-from recognizers.memory import memory_advice
 
 OWN_DISTRIBUTION = "face-deid-bench"
 NAMES = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import grpc
 
+from command_line.errors import OperatorError
+
 INVALID_ARGUMENT = "INVALID_ARGUMENT"
 NO_FACE = "NO_FACE"
 NOT_FOUND = "NOT_FOUND"
@@ -34,7 +36,7 @@ class FieldViolation:
         return f"{self.field}: expected {self.expected}, got {self.actual}"
 
 
-class DeidRpcError(Exception):
+class DeidRpcError(OperatorError):
     """Root of this package's errors."""
 
 

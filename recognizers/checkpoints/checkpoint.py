@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from command_line.memory import memory_advice
 from recognizers.checkpoints.container import Container, read_container
 from recognizers.checkpoints.published import PUBLISHED
 from recognizers.checkpoints.wrappers import Where, location, without_prefixes
 from recognizers.errors import CheckpointError, shorten, some, wrap_errors
-from recognizers.memory import memory_advice
 from recognizers.networks.architectures import architectures
 from recognizers.networks.layout import Layout
 from recognizers.networks.network import Network

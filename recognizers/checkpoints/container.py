@@ -10,12 +10,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
+from command_line.memory import memory_advice
 from recognizers.checkpoints.other_files import name_other_file
 from recognizers.checkpoints.restricted_pickle import Array, read_numeric_pickle
 from recognizers.checkpoints.torch_pickle import check_torch_legacy, check_torch_zip
 from recognizers.checkpoints.wrappers import Where, largest, mappings_of
 from recognizers.errors import CheckpointError, shorten
-from recognizers.memory import memory_advice
 
 SAFETENSORS = "safetensors"
 TORCH_ZIP = "PyTorch file"

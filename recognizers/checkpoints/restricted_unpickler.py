@@ -13,8 +13,8 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar, Protocol
 
+from command_line.memory import memory_advice
 from recognizers.errors import shorten
-from recognizers.memory import memory_advice
 
 MAX_INSTRUCTIONS = 5_000_000  # the published files have some ten thousand; an optimizer's state, a hundred thousand
 LARGEST_KEY = 2**63

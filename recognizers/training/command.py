@@ -24,7 +24,7 @@ from recognizers.training.card import save_weights, write_card
 from recognizers.training.held_out import Accuracy, accuracy, stored_probes
 from recognizers.training.loop import EpochResult, Recipe, train
 from recognizers.training.photographs import HELD_OUT, TRAINING_FROM, FacePhotograph, prepare_photographs, read_photographs
-from synthetic_faces import RENDERER, Population, SyntheticFacesError
+from synthetic_faces import RENDERER, Population
 
 # Each network begins elsewhere and sees the photographs in another order. The residual ones fit slower.
 RECIPES: dict[type[Network], Recipe] = {
@@ -163,8 +163,4 @@ def _progress(console: Console) -> Progress:
 
 def main() -> None:
     """Runs the command line; errors are one line, without a stack trace."""
-    run(
-        cli,
-        interrupted="interrupted; the same command goes on from the last whole epoch",
-        refusals=(RecognizerError, SyntheticFacesError),
-    )
+    run(cli, interrupted="interrupted; the same command goes on from the last whole epoch")

@@ -5,8 +5,8 @@ import resource
 
 import pytest
 
+from command_line.memory import limit_note, memory_advice
 from recognizers.errors import CheckpointError, wrap_errors
-from recognizers.memory import limit_note, memory_advice
 
 
 @pytest.mark.parametrize(
