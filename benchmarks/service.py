@@ -29,7 +29,7 @@ def in_process(checkpoints: Path, network: str, count: int) -> float:
     """Seconds that the engine alone takes for the same probes, in a process like the service's."""
     prepared = prepare_device("cpu", workers=0, threads=0)
     precision = choose_precision("auto", prepared.device)
-    recognizer = load_folder(checkpoints, prepared.device, precision=precision).loaded[network].recognizer
+    recognizer = load_folder(checkpoints, prepared.device, precision=precision)[network].recognizer
     gradients = BatchedGradients(recognizer, batch_rows=suitable_batch_rows(prepared.device, precision))
     gradients.bytes_per_place()  # as the service does at its start
     detector = MtcnnDetector(prepared.device)

@@ -11,7 +11,7 @@ from rpc.images.decoding import ImageLimits
 
 @dataclass(frozen=True)
 class AccessPolicy:
-    """The terms on which the invader answers."""
+    """What each query is held against; the names are those of the settings."""
 
     images: ImageLimits
     max_candidates: int

@@ -7,13 +7,14 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
 from invader_service.disclosure import Disclosure
+from rpc.roles import INVADER
 from rpc.settings import ServiceSettings, UserPath
 
 
 class InvaderSettings(ServiceSettings):
     """Names faces by the recognizers of a checkpoint folder, and discloses ranked identities only."""
 
-    model_config = SettingsConfigDict(env_prefix="DEID_INVADER_")
+    model_config = SettingsConfigDict(env_prefix=INVADER.environment_prefix)
 
     batch_rows: int = Field(0, ge=0, le=256, description="Faces that are classified together. 0 suits the device.")
     max_candidates: int = Field(50, ge=1, description="The most candidates that a classification returns.")

@@ -31,10 +31,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     """deid.invader.v1.InvaderService."""
 
-    def __init__(self, *, classifier: Classifier, worker: Worker, terms: AccessPolicy) -> None:
+    def __init__(self, *, classifier: Classifier, worker: Worker, policy: AccessPolicy) -> None:
         self._classifier = classifier
         self._worker = worker
-        self._terms = terms
+        self._policy = policy
         self._target_models = self._listed()
         self._models_digest = models_digest(invader_pb2.ListTargetModelsResponse(target_models=self._target_models))
 
@@ -44,28 +44,28 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         context: Context,
     ) -> invader_pb2.ClassifyResponse:
         """See the schema."""
-        terms, client = self._terms, _client(context)
-        if terms.rate_limit is not None:
-            terms.rate_limit.admit(client)  # before the audit log, whose lines it bounds
-        with terms.audit_log.query(client, request) as query:
+        policy, client = self._policy, _client(context)
+        if policy.rate_limit is not None:
+            policy.rate_limit.admit(client)  # before the audit log, whose lines it bounds
+        with policy.audit_log.query(client, request) as query:
             self._check(request.target_models, k=request.k)
             _check_region(request.region)
-            with terms.ledger.charged(client):
+            with policy.ledger.charged(client):
                 answers = await self._answers(request)
                 query.end(audit.NO_FACE if answers is None else audit.ANSWERED)
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ClassifyResponse(
             face_found=answers is not None,
             classifications=[
-                invader_pb2.Classification(target_model=name, candidates=terms.disclosure.of(candidates))
+                invader_pb2.Classification(target_model=name, candidates=policy.disclosure.of(candidates))
                 for name, candidates in (answers or {}).items()
             ],
-            queries_left=terms.ledger.left(client),
+            queries_left=policy.ledger.left(client),
         )
 
     async def _answers(self, request: invader_pb2.ClassifyRequest) -> dict[str, list[Candidate]] | None:
         def classify() -> dict[str, list[Candidate]] | None:
-            photo = decode_image(request.image, field="image", limits=self._terms.images)
+            photo = decode_image(request.image, field="image", limits=self._policy.images)
             return self._classifier.classify(
                 photo,
                 target_models=request.target_models,
@@ -74,10 +74,10 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             )
 
         try:
-            async with asyncio.timeout(self._terms.max_seconds):
+            async with asyncio.timeout(self._policy.max_seconds):
                 return await self._worker.run(classify)
         except TimeoutError:
-            raise too_slow(self._terms.max_seconds) from None
+            raise too_slow(self._policy.max_seconds) from None
 
     def _check(self, names: Sequence[str], *, k: int) -> None:
         if not names:
@@ -90,7 +90,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             raise invalid_argument("k", expected=f"1..{most} candidates of {name}", actual=str(k))
 
     def _most(self, recognizer: Recognizer) -> int:
-        return self._terms.disclosure.max_candidates(min(self._terms.max_candidates, len(recognizer.label_set)))
+        return self._policy.disclosure.max_candidates(min(self._policy.max_candidates, len(recognizer.label_set)))
 
     def _listed(self) -> list[invader_pb2.TargetModel]:
         return [
@@ -119,8 +119,8 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ListTargetModelsResponse(
             target_models=self._target_models,
-            queries_left=self._terms.ledger.left(_client(context)),
-            disclosure=self._terms.disclosure.on_the_wire,
+            queries_left=self._policy.ledger.left(_client(context)),
+            disclosure=self._policy.disclosure.on_the_wire,
             regions=REGIONS,
         )
 
@@ -130,7 +130,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         context: Context,
     ) -> invader_pb2.ListIdentitiesResponse:
         """See the schema."""
-        if not self._terms.list_identities:
+        if not self._policy.list_identities:
             raise ServiceError(
                 "this service does not list its identities",
                 code=grpc.StatusCode.PERMISSION_DENIED,

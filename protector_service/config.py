@@ -3,13 +3,14 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from rpc.roles import PROTECTOR
 from rpc.settings import ServiceSettings
 
 
 class ProtectorSettings(ServiceSettings):
     """Crafts cloaks with the recognizers of a checkpoint folder."""
 
-    model_config = SettingsConfigDict(env_prefix="DEID_PROTECTOR_")
+    model_config = SettingsConfigDict(env_prefix=PROTECTOR.environment_prefix)
 
     batch_rows: int = Field(
         0, ge=0, le=256, description="Places in every batch: part of what makes a cloak repeatable. 0 suits the device."

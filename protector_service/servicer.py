@@ -53,7 +53,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         methods: Mapping[str, Method],
         engine: Engine,
         detector: FaceDetector,
-        admission: CapacityLimiter,
+        capacity: CapacityLimiter,
         worker: Worker,
         limits: ImageLimits,
         on_search: OnSearch = ignore_search,
@@ -62,7 +62,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         self._methods = methods
         self._engine = engine
         self._detector = detector
-        self._admission = admission
+        self._capacity = capacity
         self._worker = worker
         self._limits = limits
         self._on_search = on_search
@@ -82,7 +82,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         except UnknownIdentityError:
             raise not_found("identity", request.identity) from None
         started = time.monotonic()
-        with self._admission.admitted(order.cloaks):
+        with self._capacity.admitted(order.cloaks):
             prepare = partial(self._prepare, request.photo, order, side=source_model.recognizer.input_size)
             prepared = await self._worker.run(prepare)
             await send_models_digest(context, self._models_digest)

@@ -21,9 +21,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from command_line.options import PathOption
 from command_line.output import tolerant_output
+from rpc.roles import ROLES
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
-SERVERS = ("protector", "invader")
+SERVERS = tuple(role.name for role in ROLES)
 CLIENTS = ("orchestrator",)
 DAYS = 365
 _RENEW = "--renew makes new ones, with which all programs have to be started again"

@@ -6,6 +6,8 @@ import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
 
+logger = logging.getLogger(__name__)
+
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
 _STANDARD = frozenset(logging.LogRecord("", 0, "", 0, "", (), None).__dict__) | {"message", "asctime", "taskName"}
@@ -28,6 +30,11 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info:
             fields["traceback"] = self.formatException(record.exc_info)
         return json.dumps(fields, default=str)  # in ASCII, whatever standard error's encoding
+
+
+def log_refused(kind: str, reason: str) -> None:
+    """Logs that a file or a plug-in is not used; the others are."""
+    logger.error(f"{kind} refused", extra={"reason": reason})
 
 
 def configure_logging(level: str) -> None:

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-CLOSE_SECONDS = 10.0  # after the calls have been drained
 SAME_EVENT_SECONDS = 0.5
 IDLE_SECONDS = 0.2
 

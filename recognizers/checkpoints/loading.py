@@ -1,11 +1,12 @@
 """From checkpoint files to recognizers."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from recognizers.checkpoints import embedded
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.model_card import check_against_card
 from recognizers.checkpoints.trial import advice_on, logits_as_built, verify_rewrite
@@ -20,6 +21,8 @@ from recognizers.precision import Precision
 # What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.
 OTHER_SUFFIXES = frozenset({".txt", ".csv", ".md", ".json"})
 
+OnRefused = Callable[[str, str], None]
+
 
 @dataclass(frozen=True)
 class LoadedRecognizer:
@@ -27,14 +30,6 @@ class LoadedRecognizer:
 
     recognizer: NeuralRecognizer
     checkpoint_sha256: str
-
-
-@dataclass(frozen=True)
-class CheckpointFolder:
-    """What a folder of checkpoints holds."""
-
-    loaded: Mapping[str, LoadedRecognizer]  # by architecture
-    refused: tuple[str, ...]  # why, a message per file
 
 
 def load_recognizer(path: Path) -> LoadedRecognizer:
@@ -89,14 +84,29 @@ def build_recognizer(checkpoint: Checkpoint, label_set: LabelSet) -> NeuralRecog
     return NeuralRecognizer(network, head)
 
 
-def load_folder(folder: Path, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> CheckpointFolder:
-    """Loads every checkpoint of a folder to a device, ready to serve in a precision.
+def load_folder(
+    folder: Path | None,
+    device: torch.device,
+    *,
+    precision: Precision = Precision.FLOAT32,
+    on_refused: OnRefused = lambda *_: None,
+) -> Mapping[str, LoadedRecognizer]:
+    """Loads every checkpoint of a folder to a device, ready to serve in a precision; by architecture.
 
-    A file that is refused does not keep the others from loading.
+    What is refused, a file or a plug-in, does not keep the others from loading.
+
+    Args:
+        folder: None for that of the embedded recognizers.
+        device: where the networks will run.
+        precision: what they compute in.
+        on_refused: is told "checkpoint" or "plug-in" and why, for each that is refused.
 
     Raises:
         CheckpointError: the folder cannot be listed, or none of its checkpoints can be used.
     """
+    folder = folder or embedded.FOLDER
+    for reason in architectures().refused:
+        on_refused("plug-in", reason)
     loaded: dict[str, LoadedRecognizer] = {}
     refused: list[str] = []
     sources: dict[str, Path] = {}
@@ -111,6 +121,7 @@ def load_folder(folder: Path, device: torch.device, *, precision: Precision = Pr
                 verify_rewrite(candidate.recognizer, device, path=path, expected=expected, precision=precision)
         except RecognizerError as error:
             refused.append(str(error))
+            on_refused("checkpoint", str(error))
             continue
         name = candidate.recognizer.name
         if name in sources:
@@ -119,7 +130,7 @@ def load_folder(folder: Path, device: torch.device, *, precision: Precision = Pr
     if not loaded:
         reasons = "; ".join(refused) or "it holds no file that could be one"
         raise CheckpointError(f"{folder}: no usable checkpoint: {reasons}")
-    return CheckpointFolder(loaded, tuple(refused))
+    return loaded
 
 
 def _checkpoint_files(folder: Path) -> list[Path]:

@@ -74,7 +74,7 @@ async def test_our_protector_passes_in_plain_text_and_by_mutual_tls(faces: FaceF
 
 
 async def test_our_protector_passes_where_little_room_makes_it_busy(faces: FaceFolder) -> None:
-    async with serving_protector(admission=CapacityLimiter(20), max_waiting=1, limits=ImageLimits()) as service:
+    async with serving_protector(capacity=CapacityLimiter(20), max_waiting=1, limits=ImageLimits()) as service:
         outcomes = await protector_outcomes(service.address, Choice(faces, skip=LONG))
     assert others(outcomes) == {}
 
@@ -91,13 +91,13 @@ async def test_our_invader_passes_in_plain_text_and_by_mutual_tls(faces: FaceFol
 
 @pytest.mark.parametrize("disclosure", [Disclosure.RANKED, Disclosure.TOP1])
 async def test_our_invader_passes_whatever_it_discloses(faces: FaceFolder, disclosure: Disclosure) -> None:
-    terms: dict[str, Any] = {
+    policy: dict[str, Any] = {
         "disclosure": disclosure,
         "list_identities": False,
         "rate_limit": RateLimit(1000),
         "images": ImageLimits(),
     }
-    async with serving_invader(**terms) as service:
+    async with serving_invader(**policy) as service:
         outcomes = await invader_outcomes(service.address, Choice(faces, skip=LONG))
     assert others([each for each in outcomes if each.verdict is not NOT_APPLICABLE]) == {}
     not_listed = {"invader.label-sets", "invader.pages"}

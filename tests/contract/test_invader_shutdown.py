@@ -31,7 +31,7 @@ from tests.support.ports import free_port
 from tests.support.services import INVADER, CentreDetector, small_recognizer
 
 IMAGE = jpeg(probe(side=64))
-LANES = 3
+WORKERS = 3
 SECONDS = 60.0  # until a test that hangs fails
 
 
@@ -55,7 +55,7 @@ class Held(CentreDetector):
 def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     """An invader's detector; its networks are small, and the threads of this process are left as they are."""
     held = Held()
-    cpu = PreparedDevice(torch.device("cpu"), workers=LANES, threads=1)
+    cpu = PreparedDevice(torch.device("cpu"), workers=WORKERS, threads=1)
     monkeypatch.setattr(serve, "prepare_device", lambda *_, **__: cpu)
     monkeypatch.setattr(serve, "load_target_models", lambda *_: {"small": small_recognizer()})
     monkeypatch.setattr(serve, "MtcnnDetector", lambda _: held)
@@ -87,7 +87,7 @@ class Invader:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[tuple[asyncio.Task[None], grpc.aio.Channel]]:
         """The task that serves, and a channel to it, once it is serving."""
-        serving = asyncio.create_task(serve.serve(self.settings, program="invader-service"))
+        serving = asyncio.create_task(serve.serve(self.settings))
         async with grpc.aio.insecure_channel(f"127.0.0.1:{self.settings.port}") as channel:
             stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs do not name its methods
             request = health_pb2.HealthCheckRequest(service=INVADER)
@@ -121,13 +121,13 @@ async def test_every_query_that_is_charged_is_audited_and_those_that_are_cut_off
 ) -> None:
     invader = Invader(tmp_path, drain_seconds=drain_seconds)
     async with invader.running() as (_, channel):
-        calls = classify(channel, times=LANES)
-        await held.wait(LANES)
+        calls = classify(channel, times=WORKERS)
+        await held.wait(WORKERS)
         os.kill(os.getpid(), signal.SIGTERM)
-        assert await statuses(calls) == ["UNAVAILABLE"] * LANES
+        assert await statuses(calls) == ["UNAVAILABLE"] * WORKERS
         held.opened.set()  # the threads go on after their calls have ended
-    assert invader.outcomes == ["cut off"] * LANES
-    assert invader.charged == LANES
+    assert invader.outcomes == ["cut off"] * WORKERS
+    assert invader.charged == WORKERS
 
 
 async def test_queries_that_end_while_the_service_drains_are_audited_as_what_became_of_them(
@@ -150,16 +150,16 @@ async def test_a_start_that_fails_closes_what_it_opened(held: Held, tmp_path: Pa
     opened: list[AccessPolicy] = []
 
     def access_policy_of(settings: InvaderSettings) -> AccessPolicy:
-        opened.append(serve_terms_of(settings))
+        opened.append(access_policy_of_settings(settings))
         return opened[0]
 
     def no_models(*_: object) -> None:
         raise RecognizerError("no checkpoint")
 
-    serve_terms_of = serve.access_policy_of
+    access_policy_of_settings = serve.access_policy_of
     monkeypatch.setattr(serve, "access_policy_of", access_policy_of)
     monkeypatch.setattr(serve, "load_target_models", no_models)
     with pytest.raises(RecognizerError, match="no checkpoint"):
-        await serve.serve(Invader(tmp_path).settings, program="invader-service")
+        await serve.serve(Invader(tmp_path).settings)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
         opened[0].ledger.charge("ada")

@@ -136,14 +136,14 @@ async def test_a_thousand_calls_get_nothing_out_that_is_not_theirs_to_know(
     folder.mkdir()
     write_checkpoint(folder)
     detector = FailingDetector()
-    terms: dict[str, Any] = {
+    policy: dict[str, Any] = {
         "ledger": QueryLedger(folder / "ledger", budget=120),
         "audit_log": AuditLog(folder / "audit"),
         "rate_limit": RateLimit(30, clock=Stepping()),
     }
     with service_log() as log:
         recognizer = load_secretive(folder, detector)
-        async with serving_invader({MODEL: recognizer}, detector=detector, **terms) as service:
+        async with serving_invader({MODEL: recognizer}, detector=detector, **policy) as service:
             client = Eavesdropper(service.channel)
             await asyncio.gather(*(_ask_all(client, each) for each in _shares(CALLS)))
     printed = capfd.readouterr()

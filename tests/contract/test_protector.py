@@ -130,7 +130,7 @@ async def test_a_cancelled_call_costs_no_further_step() -> None:
 
 async def test_a_full_house_refuses_with_a_time_to_come_back_and_takes_calls_again_once_others_have_gone() -> None:
     recognizer = HeldRecognizer()
-    async with serving_protector(recognizer, admission=CapacityLimiter(4)) as service:
+    async with serving_protector(recognizer, capacity=CapacityLimiter(4)) as service:
         crafting = asyncio.create_task(craft(service, methods=["bim"]))
         await until_set(recognizer.held)
         with pytest.raises(grpc.aio.AioRpcError) as failure:
@@ -145,7 +145,7 @@ async def test_a_full_house_refuses_with_a_time_to_come_back_and_takes_calls_aga
 
 
 async def test_a_call_that_could_never_be_admitted_is_told_so() -> None:
-    async with serving_protector(admission=CapacityLimiter(4)) as service:
+    async with serving_protector(capacity=CapacityLimiter(4)) as service:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await craft(service, methods=["none", "bim", "noise"])
     told = received(failure.value)
@@ -154,26 +154,26 @@ async def test_a_call_that_could_never_be_admitted_is_told_so() -> None:
 
 
 async def test_a_client_that_never_reads_holds_nobody_up() -> None:
-    admission = CapacityLimiter(100)
-    async with serving_protector(admission=admission) as service:
+    capacity = CapacityLimiter(100)
+    async with serving_protector(capacity=capacity) as service:
         stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
         unread = [stub.Craft(request(storage=PNG)) for _ in range(3)]
         for _ in range(3):
             assert len(await craft(service)) == 10
-        assert admission.rows <= 30, "the unread cloaks are still held"
+        assert capacity.rows <= 30, "the unread cloaks are still held"
         for call in unread:
             call.cancel()
-        await until_free(service, admission)
+        await until_free(service, capacity)
 
 
-async def until_free(service: Serving, admission: CapacityLimiter) -> None:
+async def until_free(service: Serving, capacity: CapacityLimiter) -> None:
     """Gives the service turns until its last call is over."""
     stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
     for _ in range(1000):
-        if not admission.rows:
+        if not capacity.rows:
             return
         await stub.ListMethods(protector_pb2.ListMethodsRequest())
-    pytest.fail(f"{admission.rows} rows are still held")
+    pytest.fail(f"{capacity.rows} rows are still held")
 
 
 class Watched(CapacityLimiter):
@@ -189,11 +189,11 @@ class Watched(CapacityLimiter):
 
 
 async def test_five_hundred_requests_stay_within_the_bound_and_leave_nothing_behind() -> None:
-    admission = Watched(24)
+    capacity = Watched(24)
     served = 0
     refused: list[grpc.StatusCode] = []
     memory: list[int] = []
-    async with serving_protector(admission=admission, max_waiting=50) as service:
+    async with serving_protector(capacity=capacity, max_waiting=50) as service:
 
         async def ask(seed: int) -> None:
             nonlocal served
@@ -206,11 +206,11 @@ async def test_five_hundred_requests_stay_within_the_bound_and_leave_nothing_beh
         for first in range(0, 500, 10):
             await asyncio.gather(*(ask(seed) for seed in range(first, first + 10)))
             memory.append(resident_mebibytes())
-        await until_free(service, admission)
+        await until_free(service, capacity)
     assert served + len(refused) == 500
     assert served >= 200
     assert set(refused) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-    assert 0 < admission.peak <= 24
+    assert 0 < capacity.peak <= 24
     assert memory[-1] - memory[9] < 32, f"MiB: {memory}"
 
 
@@ -233,8 +233,8 @@ async def test_a_call_is_wanted_until_its_deadline_and_its_client_s_leaving() ->
 
 async def test_an_expired_call_is_not_crafted_on() -> None:
     recognizer = HeldRecognizer()
-    admission = CapacityLimiter(100)
-    async with serving_protector(recognizer, admission=admission) as service:
+    capacity = CapacityLimiter(100)
+    async with serving_protector(recognizer, capacity=capacity) as service:
         stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
         call = stub.Craft(request(methods=["bim"], epsilons=[255]), timeout=1)
         await until_set(recognizer.held)
@@ -242,7 +242,7 @@ async def test_an_expired_call_is_not_crafted_on() -> None:
             _ = [response async for response in call]
         recognizer.go.set()
         await craft(service, methods=["bim"], epsilons=[4])  # its start comes after the expired call's rows are gone
-        await until_free(service, admission)
+        await until_free(service, capacity)
     assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     assert recognizer.calls <= 3 + 1 + 6, "the step under way, one more at most, and the other call's start and five steps"
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real
 
 @pytest.fixture(scope="module")
 def loaded(real: Path) -> Mapping[str, LoadedRecognizer]:
-    return load_folder(real / "checkpoints", torch.device("cpu")).loaded
+    return load_folder(real / "checkpoints", torch.device("cpu"))
 
 
 @pytest.mark.parametrize(

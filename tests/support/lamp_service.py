@@ -3,22 +3,24 @@
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
+from command_line.errors import OperatorError
 from rpc.addresses import address_of
-from rpc.program import Serve, SettingsType, run_service
+from rpc.program import run_service
+from rpc.roles import Role
 from rpc.server import Server
 from rpc.settings import ServiceSettings
 
-PROGRAM = "lamp-service"
+LAMP = Role("lamp")
 
 
-class LampError(Exception):
+class LampError(OperatorError):
     """What the lamp's maker foresaw."""
 
 
 class LampSettings(ServiceSettings):
     """Gives no light."""
 
-    model_config = SettingsConfigDict(env_prefix="DEID_LAMP_")
+    model_config = SettingsConfigDict(env_prefix=LAMP.environment_prefix)
 
     fault: str = Field("", description="What the start fails by.")
 
@@ -32,7 +34,7 @@ FAULTS: dict[str, BaseException] = {
 }
 
 
-async def serve(settings: LampSettings, *, program: str) -> None:
+async def serve(settings: LampSettings) -> None:
     """Serves health, unless it is to fail."""
     if settings.fault:
         raise FAULTS[settings.fault]
@@ -42,20 +44,5 @@ async def serve(settings: LampSettings, *, program: str) -> None:
     await server.serve([], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin)
 
 
-def explain(error: BaseException) -> str | None:
-    """What to tell of an error."""
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    return str(error) if isinstance(error, LampError) else None
-
-
-def _settings() -> SettingsType:
-    return LampSettings
-
-
-def _serve() -> Serve:
-    return serve
-
-
 if __name__ == "__main__":
-    run_service(PROGRAM, settings=_settings, serve=_serve, explain=explain)
+    run_service(LAMP, settings=lambda: LampSettings, serve=lambda: serve)

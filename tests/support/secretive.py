@@ -55,7 +55,7 @@ def write_checkpoint(folder: Path) -> None:
 
 def load_secretive(folder: Path, detector: FailingDetector) -> NeuralRecognizer:
     """The checkpoint as the service loads it, computing canaries."""
-    recognizer = load_folder(folder, torch.device("cpu")).loaded[MODEL].recognizer
+    recognizer = load_folder(folder, torch.device("cpu"))[MODEL].recognizer
 
     def feature(module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> Tensor:
         return _beginning_with(EMBEDDING, output)

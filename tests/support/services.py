@@ -51,7 +51,7 @@ class CentreDetector:
         return [Face(width * 0.25, height * 0.25, width * 0.75, height * 0.75, 0.99)]
 
 
-TERMS = AccessPolicy(
+POLICY = AccessPolicy(
     images=LIMITS,
     max_candidates=5,
     list_identities=True,
@@ -82,7 +82,7 @@ async def serving_protector(
     *,
     methods: Mapping[str, Method] = METHODS,
     max_waiting: int = 4,
-    admission: CapacityLimiter | None = None,
+    capacity: CapacityLimiter | None = None,
     tls: TlsMaterial | None = None,
     limits: ImageLimits = LIMITS,
 ) -> AsyncIterator[Serving]:
@@ -95,7 +95,7 @@ async def serving_protector(
         methods=methods,
         engine=engine,
         detector=CentreDetector(),
-        admission=admission or CapacityLimiter(100),
+        capacity=capacity or CapacityLimiter(100),
         worker=worker,
         limits=limits,
     )
@@ -114,14 +114,14 @@ async def serving_invader(
     detector: FaceDetector | None = None,
     tls: TlsMaterial | None = None,
     kind: type[InvaderServicer] = InvaderServicer,
-    **terms: Any,
+    **policy: Any,
 ) -> AsyncIterator[Serving]:
-    """An invader, by default with two target models, "small" and "large", and on `TERMS` but for those given."""
+    """An invader, by default with two target models, "small" and "large", and on `POLICY` but for those given."""
     worker = Worker(max_waiting=16)
     targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
     logits = BatchedLogits(targets, batch_rows=2)
-    chosen = replace(TERMS, **terms)
-    servicer = kind(classifier=Classifier(logits, detector or CentreDetector()), worker=worker, terms=chosen)
+    chosen = replace(POLICY, **policy)
+    servicer = kind(classifier=Classifier(logits, detector or CentreDetector()), worker=worker, policy=chosen)
     server = Server(address="127.0.0.1:0", limits=chosen.images, disclosed=DISCLOSED, tls=tls)
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
     async with _serving(server, INVADER) as service:

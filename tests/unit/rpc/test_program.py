@@ -15,6 +15,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from command_line.memory import NEEDED, WAY_OUT
 from tests.support.ports import free_port
 
 SECONDS = 120.0  # until a test that hangs fails
@@ -57,7 +58,7 @@ async def ended(process: Process, number: signal.Signals = signal.SIGTERM) -> in
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("memory", "not enough memory"),
+        ("memory", f"not enough memory to start: {NEEDED}; {WAY_OUT}"),
         ("foreseen", "no bulb; screw one in"),
         ("unforeseen", "ValueError: the first line (--log-level debug says where)"),
         ("module", "No module named 'torch'; pip install 'face-deid-bench[services]' brings what services need"),

@@ -840,10 +840,9 @@ def test_a_folder_gives_a_recognizer_per_checkpoint(folder: Path) -> None:
     write_labels(folder / "labels.txt")
     (folder / "README.md").write_text("not a checkpoint")
     (folder / "old.pth").mkdir()
-    content = load_folder(folder, torch.device("cpu"))
-    assert set(content.loaded) == {"facenet", "resnet50"}
-    assert content.refused == ()
-    for name, loaded in content.loaded.items():
+    content = load_folder(folder, torch.device("cpu"), on_refused=lambda _, reason: pytest.fail(reason))
+    assert set(content) == {"facenet", "resnet50"}
+    for name, loaded in content.items():
         assert loaded.recognizer.name == name
         assert len(loaded.recognizer.label_set) == CLASSES
 
@@ -853,9 +852,11 @@ def test_a_broken_checkpoint_keeps_no_other_from_loading_and_is_reported(folder:
     hollow_checkpoint(folder / "more_classes.pt", "resnet50", classes=7)
     (folder / "broken.pth").write_bytes(torch_zip(SMALL_STATE)[:100])
     write_labels(folder / "labels.txt")
-    content = load_folder(folder, torch.device("cpu"))
-    assert set(content.loaded) == {"facenet"}
-    broken, more_classes = content.refused
+    refused: list[tuple[str, str]] = []
+    content = load_folder(folder, torch.device("cpu"), on_refused=lambda *what: refused.append(what))
+    assert set(content) == {"facenet"}
+    assert [kind for kind, _ in refused] == ["checkpoint"] * 2
+    broken, more_classes = (reason for _, reason in refused)
     assert broken.startswith(f"{folder / 'broken.pth'}: ")
     assert "truncated" in broken
     assert "more_classes.pt has 7 classes" in more_classes

@@ -6,7 +6,6 @@ from torch import Tensor, nn
 from torch.fx import GraphModule
 
 from protector_service.gradients import input_gradient
-from recognizers.checkpoints import embedded
 from recognizers.checkpoints.loading import load_folder
 from recognizers.inference.frozen_convolution import FrozenConvolution
 from recognizers.inference.preparing import fold, prepare
@@ -95,7 +94,7 @@ def test_bfloat16_is_near_and_logits_stay_float32() -> None:
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("name", ["compact-facenet", "compact-resnet", "compact-senet"])
 def test_an_images_gradient_does_not_depend_on_its_place(name: str, precision: Precision) -> None:
-    recognizer = load_folder(embedded.FOLDER, torch.device("cpu"), precision=precision).loaded[name].recognizer
+    recognizer = load_folder(None, CPU, precision=precision)[name].recognizer
     side = recognizer.input_size
     for seed in range(4):
         images = torch.randint(0, 256, (4, 3, side, side), generator=torch.Generator().manual_seed(seed)).float()

@@ -47,10 +47,9 @@ def test_only_the_senet_squeezes() -> None:
 
 
 def test_the_embedded_folder_holds_the_three_and_all_of_it_is_used() -> None:
-    folder = load_folder(FOLDER, torch.device("cpu"))
-    assert sorted(folder.loaded) == sorted(EMBEDDED)
-    assert folder.refused == ()
-    for loaded in folder.loaded.values():
+    folder = load_folder(None, torch.device("cpu"), on_refused=lambda _, reason: pytest.fail(reason))
+    assert sorted(folder) == sorted(EMBEDDED)
+    for loaded in folder.values():
         assert loaded.recognizer.label_set.identities == Population(IDENTITIES).names
 
 
@@ -89,10 +88,11 @@ def test_weights_that_are_not_the_card_s_are_refused_and_named(copied: Path) -> 
         CheckpointError, match=r"compact-resnet\.safetensors: is not the file that .* expected sha256 .* got "
     ):
         load_recognizer(weights)
-    folder = load_folder(copied, torch.device("cpu"))
-    assert sorted(folder.loaded) == ["compact-facenet", "compact-senet"]
-    assert len(folder.refused) == 1
-    assert str(weights) in folder.refused[0]
+    refused: list[str] = []
+    folder = load_folder(copied, torch.device("cpu"), on_refused=lambda _, reason: refused.append(reason))
+    assert sorted(folder) == ["compact-facenet", "compact-senet"]
+    assert len(refused) == 1
+    assert str(weights) in refused[0]
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "not JSON", '{"sha256": 1}'])

@@ -158,10 +158,11 @@ from recognizers.checkpoints.loading import load_folder
 assert architectures().refused == (), architectures().refused
 import plugin_networks
 torch.save({"payload.weight": plugin_networks.Payload()}, Path(sys.argv[1]) / "payload.pt")
-folder = load_folder(Path(sys.argv[1]), torch.device("cpu"))
+refused = []
+loaded = load_folder(Path(sys.argv[1]), torch.device("cpu"), on_refused=lambda _, reason: refused.append(reason))
 images = torch.linspace(0, 255, 3 * 32 * 32).view(1, 3, 32, 32)
-logits = {name: folder.loaded[name].recognizer.logits(images)[0].tolist() for name in ("plain", "untraceable")}
-print(json.dumps({"loaded": sorted(folder.loaded), "refused": folder.refused, "logits": logits}))
+logits = {name: loaded[name].recognizer.logits(images)[0].tolist() for name in ("plain", "untraceable")}
+print(json.dumps({"loaded": sorted(loaded), "refused": refused, "logits": logits}))
 """
 
 

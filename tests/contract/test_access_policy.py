@@ -1,4 +1,4 @@
-"""The terms on which the invader answers, over real channels: disclosure, budget, rate, time, audit log."""
+"""What the invader holds queries against, over real channels: disclosure, budget, rate, time, audit log."""
 
 import asyncio
 import json
@@ -106,16 +106,16 @@ class Secured:
 
 
 @asynccontextmanager
-async def secured(**terms: Any) -> AsyncIterator[Secured]:
+async def secured(**policy: Any) -> AsyncIterator[Secured]:
     authority = Authority.create()
-    async with serving_invader(tls=material(authority, "invader", server=True), **terms) as service:
+    async with serving_invader(tls=material(authority, "invader", server=True), **policy) as service:
         yield Secured(service.address, authority)
 
 
 async def test_the_101st_of_100_queries_is_refused_for_good_and_another_client_is_not_affected(tmp_path: Path) -> None:
     log = tmp_path / "audit.jsonl"
-    terms: dict[str, Any] = {"ledger": QueryLedger(None, budget=100), "audit_log": AuditLog(log)}
-    async with secured(**terms) as service:
+    policy: dict[str, Any] = {"ledger": QueryLedger(None, budget=100), "audit_log": AuditLog(log)}
+    async with secured(**policy) as service:
         async with service.channel_of("ada") as ada:
             left = [(await classify(ada)).queries_left for _ in range(100)]
             told = await refusal(ada)
@@ -261,8 +261,8 @@ async def test_a_client_that_leaves_before_it_is_answered_has_had_its_query(tmp_
 
 async def test_a_query_that_takes_too_long_is_told_so_and_is_free(tmp_path: Path) -> None:
     held, log = Held(), tmp_path / "log"
-    terms: dict[str, Any] = {"ledger": QueryLedger(None, budget=2), "audit_log": AuditLog(log), "max_seconds": 0.05}
-    async with serving_invader(detector=held, **terms) as service:
+    policy: dict[str, Any] = {"ledger": QueryLedger(None, budget=2), "audit_log": AuditLog(log), "max_seconds": 0.05}
+    async with serving_invader(detector=held, **policy) as service:
         try:
             told = await refusal(service.channel)
         finally:
@@ -291,8 +291,8 @@ class Clock:
 
 async def test_who_asks_too_often_is_told_when_to_come_back_and_is_answered_then() -> None:
     clock = Clock()
-    terms: dict[str, Any] = {"rate_limit": RateLimit(2, clock=clock), "ledger": QueryLedger(None, budget=9)}
-    async with serving_invader(**terms) as service:
+    policy: dict[str, Any] = {"rate_limit": RateLimit(2, clock=clock), "ledger": QueryLedger(None, budget=9)}
+    async with serving_invader(**policy) as service:
         for _ in range(2):
             await classify(service.channel)
         told = await refusal(service.channel)
