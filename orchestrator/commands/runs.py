@@ -13,7 +13,6 @@ from orchestrator.commands.console import console
 from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import Region
-from orchestrator.experiment.manifest import region_of
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.manifest import grid_of, read_manifest
 from orchestrator.run_folder.pictures import kept_pictures
@@ -50,7 +49,7 @@ def _row(root: Path, store: str | None) -> list[Text]:
     held = f"{pictures / 1e6:.1f} MB" if pictures else "none"
     try:
         manifest = read_manifest(root)
-        grid, protocol, region = grid_of(manifest, root), manifest["protocol"], region_of(manifest)
+        grid, protocol, region = grid_of(manifest, root), manifest["protocol"], manifest["protocol"]["region"]
         progress, state = _state(root, manifest, store)
     except OrchestratorError as error:
         return [Text(text) for text in (root.name, "", "", "", "", f"cannot be read: {error}", held)]

@@ -46,17 +46,14 @@ class Plan:
     crafting: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by method, what the protector says of it
 
     def binding(self) -> dict[str, Any]:
-        """The part of the manifest that a run is bound to.
-
-        A run of a fixed N states no looks, so that one that was made before there were any keeps its identity.
-        """
-        looks = {} if self.until_halfwidth is None else {"until_halfwidth": self.until_halfwidth, "look_every": LOOK_EVERY}
+        """The part of the manifest that a run is bound to."""
         return {
             "format": FORMAT,
             "protocol": {
                 "grid": _plain(asdict(self.grid)),
                 "subjects": self.subjects,
-                **looks,
+                "until_halfwidth": self.until_halfwidth,
+                "look_every": LOOK_EVERY,
                 "seed": self.seed,
                 "storage": str(self.storage),
                 "region": self.region.value,
@@ -106,18 +103,8 @@ def interval_kind_of(until_halfwidth: float | None) -> IntervalKind:
 
 
 def digest_of(binding: Mapping[str, Any]) -> str:
-    """SHA-256 of the binding part of a manifest.
-
-    The region that a run has by default is left out, so that a run made before a manifest stated it keeps its identity.
-    """
-    protocol = {key: value for key, value in binding["protocol"].items() if (key, value) != ("region", Region.DETECTED)}
-    return hashlib.sha256(json.dumps({**binding, "protocol": protocol}, sort_keys=True).encode()).hexdigest()
-
-
-def region_of(manifest: Mapping[str, Any]) -> str:
-    """The region that a manifest states; "detected" where it was made before there was another."""
-    protocol = manifest.get("protocol")
-    return str(protocol.get("region", Region.DETECTED)) if isinstance(protocol, dict) else Region.DETECTED.value
+    """SHA-256 of the binding part of a manifest."""
+    return hashlib.sha256(json.dumps(binding, sort_keys=True).encode()).hexdigest()
 
 
 def software() -> dict[str, str]:
@@ -142,8 +129,6 @@ def check_same_plan(found: Mapping[str, Any], plan: Plan, *, run: str) -> None:
         InputError: the plan differs from the manifest that was found; the message names what.
     """
     binding = _plain(plan.binding())
-    if isinstance(protocol := found.get("protocol"), dict):
-        found = {**found, "protocol": protocol | {"region": region_of(found)}}
     differing = [
         f"{path}: {old!r} then, {new!r} now"
         for path, old, new in differences({key: found.get(key) for key in binding}, binding, "")

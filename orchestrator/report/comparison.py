@@ -9,7 +9,6 @@ import numpy as np
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
 from orchestrator.experiment.grid import Cell
-from orchestrator.experiment.manifest import region_of
 from orchestrator.metrics.intervals import PairedCounts
 from orchestrator.metrics.psr import Difference, Rate
 from orchestrator.report.run import Run
@@ -52,9 +51,7 @@ def differing(runs: Sequence[Run]) -> list[Differing]:
 
 
 def _binding(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a run is bound to, with the region of one that was made before a manifest stated it."""
-    found = {key: manifest[key] for key in BINDING}
-    return found | {"protocol": found["protocol"] | {"region": region_of(manifest)}}
+    return {key: manifest[key] for key in BINDING}
 
 
 HOW_MANY = ("protocol.until_halfwidth", "protocol.look_every")  # subjects

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.intervals import IntervalKind
-from orchestrator.experiment.manifest import caveat_of, interval_kind_of, region_of
+from orchestrator.experiment.manifest import caveat_of, interval_kind_of
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.run_folder.folder import RunFolder
@@ -92,7 +92,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         held = bool(observations.holders())
     finally:
         observations.close()
-    until_halfwidth = manifest["protocol"].get("until_halfwidth")
+    until_halfwidth = manifest["protocol"]["until_halfwidth"]
     wanted = _subjects_wanted(manifest)
     subjects = int(manifest["protocol"]["subjects"]) if wanted is None else wanted
     synthetic = bool(manifest["data_set"].get("synthetic"))
@@ -101,7 +101,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         manifest=manifest,
         grid=grid,
         storage=str(manifest["protocol"]["storage"]),
-        region=region_of(manifest),
+        region=str(manifest["protocol"]["region"]),
         subjects=subjects,
         until_halfwidth=until_halfwidth,
         store=location,
@@ -123,7 +123,7 @@ def _with_its_password(named: Path | str, offered: str | None) -> Path | str:
 
 def _subjects_wanted(manifest: Mapping[str, Any]) -> int | None:
     """N asked for; None where it depends on intervals that are not yet narrow."""
-    if "until_halfwidth" not in manifest["protocol"]:
+    if manifest["protocol"]["until_halfwidth"] is None:
         return int(manifest["protocol"]["subjects"])
     wanted = (manifest.get("outcome") or {}).get("subjects_wanted")
     return None if wanted is None else int(wanted)

@@ -70,7 +70,8 @@ def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
     ]
     if found:
         raise InputError(f"{path}: of another protocol: {'; '.join(found)}")
-    absent = [key for key in ("grid", "subjects", "seed", "storage", "crafting") if key not in protocol]
+    stated = ("grid", "subjects", "until_halfwidth", "look_every", "seed", "storage", "region", "crafting")
+    absent = [key for key in stated if key not in protocol]
     if absent:
         raise InputError(f"{path}: expected protocol.{absent[0]}, got none")
 

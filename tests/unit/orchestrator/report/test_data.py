@@ -120,8 +120,8 @@ def test_what_is_no_manifest_does_not_fit(tmp_path: Path, change: dict[str, Any]
         ("storage", "jpeg, quality 101"),
         ("region", "glanced at"),
         ("seed", -1),
-        ("until_halfwidth", 2.0),
-        ("look_every", 20),
+        ("until_halfwidth", 51),
+        ("look_every", None),
     ],
 )
 def test_a_protocol_out_of_range_does_not_fit(tmp_path: Path, field: str, value: object) -> None:

@@ -50,14 +50,6 @@ def test_real_faces_are_not_synthetic_and_another_reading_is_kept(tmp_path: Path
     assert (run.synthetic, run.region) == (False, "full")
 
 
-def test_a_run_made_before_readings_were_stated_was_read_after_detection(tmp_path: Path) -> None:
-    root = make_run(tmp_path / "run")
-    protocol = json.loads((root / "manifest.json").read_text())["protocol"]
-    protocol.pop("region")
-    rewrite(root, digest=False, protocol=protocol)
-    assert read_run(root).region == "detected"
-
-
 def test_a_short_cell_makes_a_run_incomplete(tmp_path: Path) -> None:
     short = Cell("compact-facenet", "bim", 4, "compact-resnet")
     root = make_run(tmp_path / "run", answered=lambda n, cell: None if (n, cell) == (2, short) else recognised(n, cell))
@@ -196,12 +188,13 @@ def test_another_protocol_is_refused_by_what_differs(tmp_path: Path) -> None:
     assert refusal(root).endswith("of another protocol: protocol.no_face_is_protected: False there, True here")
 
 
-def test_a_manifest_that_says_nothing_of_how_methods_craft_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("field", ["crafting", "region", "until_halfwidth"])
+def test_a_manifest_that_does_not_state_what_every_run_states_is_refused(tmp_path: Path, field: str) -> None:
     root = make_run(tmp_path / "run")
     protocol = json.loads((root / "manifest.json").read_text())["protocol"]
-    del protocol["crafting"]
+    del protocol[field]
     rewrite(root, protocol=protocol)
-    assert refusal(root).endswith("expected protocol.crafting, got none")
+    assert refusal(root).endswith(f"expected protocol.{field}, got none")
 
 
 def test_a_grid_with_an_axis_of_its_own_is_refused(tmp_path: Path) -> None:

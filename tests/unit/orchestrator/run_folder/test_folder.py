@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import Grid, Region, Storage
-from orchestrator.experiment.manifest import Plan, region_of
+from orchestrator.experiment.manifest import Plan
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store import Store, Subject, SubjectStatus
 from tests.support.plans import BIM, FACES, PLAN, model, plan
@@ -189,6 +188,7 @@ def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFol
         "ks": [1, 5],
     }
     assert (protocol["subjects"], protocol["seed"], protocol["storage"]) == (2, 3, "jpeg, quality 95")
+    assert (protocol["region"], protocol["until_halfwidth"], protocol["look_every"]) == ("detected", None, 20)
     assert protocol["no_face_is_protected"] is True
     assert protocol["crafting"] == {"bim": BIM}
     assert manifest["data_set"]["photos_sha256"] == sha256(b"alice/a.jpg\nalice/b.jpg\nbob/c.png\n").hexdigest()
@@ -204,40 +204,11 @@ def test_the_same_plan_goes_on(folder: RunFolder) -> None:
     assert folder.manifest() == before
 
 
-def before_there_was_another_reading(folder: RunFolder) -> dict[str, Any]:
-    """Rewrites a manifest as it was made then: no region in the protocol, and a digest of what was there."""
-    manifest = folder.manifest() or {}
-    protocol = {key: value for key, value in manifest["protocol"].items() if key != "region"}
-    bound = ("format", "protocol", "data_set", "source_models", "target_models")
-    binding = {key: (manifest | {"protocol": protocol})[key] for key in bound}
-    digest = sha256(json.dumps(binding, sort_keys=True).encode()).hexdigest()
-    made = manifest | {"protocol": protocol, "digest": digest}
-    folder.write_manifest(made)
-    return made
-
-
-def test_a_run_of_before_a_manifest_stated_the_reading_goes_on_under_its_own_digest(folder: RunFolder) -> None:
-    folder.bind(PLAN)
-    made = before_there_was_another_reading(folder)
-    folder.bind(PLAN)
-    assert PLAN.digest() == made["digest"]
-    assert folder.manifest() == made
-    assert region_of(made) == "detected"
-
-
-def test_a_run_of_before_a_manifest_stated_the_reading_is_none_that_reads_whole_images(folder: RunFolder) -> None:
-    folder.bind(PLAN)
-    before_there_was_another_reading(folder)
-    with pytest.raises(InputError, match=r"what differs: protocol\.region: 'detected' then, 'full' now$"):
-        folder.bind(plan(region=Region.FULL))
-
-
-def test_the_reading_is_part_of_what_a_run_is(folder: RunFolder) -> None:
+def test_the_region_is_part_of_what_a_run_is(folder: RunFolder) -> None:
     whole = plan(region=Region.FULL)
     assert whole.digest() != PLAN.digest()
     folder.bind(whole)
     assert (folder.manifest() or {})["protocol"]["region"] == "full"
-    assert region_of(folder.manifest() or {}) == "full"
     folder.bind(whole)
     with pytest.raises(InputError, match=r"protocol\.region: 'full' then, 'detected' now$"):
         folder.bind(PLAN)
@@ -296,7 +267,7 @@ def test_an_outcome_beside_the_plan_does_not_keep_it_from_going_on(folder: RunFo
         ),
         pytest.param(
             plan(until_halfwidth=2.0),
-            "protocol.look_every: None then, 20 now; protocol.until_halfwidth: None then, 2.0 now",
+            "protocol.until_halfwidth: None then, 2.0 now",
             id="until narrow",
         ),
     ],
@@ -311,11 +282,6 @@ def test_another_plan_is_refused_by_what_differs_and_by_nothing_else(
     assert str(refused.value) == f"--run: {folder.root} holds another run; what differs: {difference}"
     assert folder.manifest() == before
     assert other.digest() != PLAN.digest()
-
-
-def test_a_run_of_a_fixed_n_states_no_looks_and_keeps_its_identity(folder: RunFolder) -> None:
-    assert PLAN.digest() == "6fb5c8f6ecbff5fac81c10aabf9d9052460e20056a0b164aae8f72fd8b9eb7e6"
-    assert {"until_halfwidth", "look_every"}.isdisjoint(PLAN.binding()["protocol"])
 
 
 def test_how_narrow_and_how_often_looked_at_are_part_of_what_a_run_is(folder: RunFolder) -> None:
