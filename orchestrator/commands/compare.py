@@ -13,13 +13,13 @@ from command_line.options import PathOption
 from orchestrator.commands.console import console
 from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.experiment.grid import headline_k
 from orchestrator.metrics.psr import Difference, Rate
 from orchestrator.report.comparison import ComparedCell, Differing, compared, differing, labels
-from orchestrator.report.console_tables import title
 from orchestrator.report.run import Run, read_run
 from orchestrator.report.tables import signed
+from orchestrator.report.titles import title
 
-PAPERS_K = 25  # at which the paper states its numbers
 DETAILS_SHOWN = 4  # of one field that differs
 
 
@@ -65,9 +65,9 @@ def _check_shared(runs: Sequence[Run], cells: Sequence[ComparedCell]) -> None:
 
 def _k(runs: Sequence[Run]) -> int:
     shared = set(runs[0].grid.ks).intersection(*(run.grid.ks for run in runs))
-    if not shared:
+    if (k := headline_k(shared)) is None:
         raise InputError("--k: the runs have no k in common; name one that all asked for enough candidates for")
-    return PAPERS_K if PAPERS_K in shared else max(shared)
+    return k
 
 
 def _named(fields: Sequence[Differing]) -> str:
@@ -78,21 +78,21 @@ def _named(fields: Sequence[Differing]) -> str:
 
 
 def _table(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> Table:
-    names = list(map(escape, labels(runs)))
+    runs_shown = list(map(escape, labels(runs)))
     table = Table(
-        title=f"PSR@{k} in %, and differences from {names[0]} in points [95 % interval]",
+        title=f"PSR@{k} in %, and differences from {runs_shown[0]} in points [95 % interval]",
         caption="* the interval of the difference excludes zero",
         title_justify="left",
         caption_justify="left",
     )
     for heading in ("source model", "method", "ε", "target model"):
         table.add_column(heading)
-    for heading in (*names, *(f"{name} −" for name in names[1:])):
+    for heading in (*runs_shown, *(f"{name} −" for name in runs_shown[1:])):
         table.add_column(heading, justify="right", overflow="fold")
     for each in cells:
         cell = each.cell
-        where = (title(cell.source_model), title(cell.method), str(cell.epsilon), title(cell.target_model))
-        table.add_row(*where, *map(_psr, each.rates), *map(_points, each.differences))
+        names = map(title, (cell.source_model, cell.method, str(cell.epsilon), cell.target_model))
+        table.add_row(*map(escape, names), *map(_psr, each.rates), *map(_points, each.differences))
     return table
 
 

@@ -1,6 +1,6 @@
 """The experiment of Ghafourian et al. as data: the grid, and the choices made where the paper is silent."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -9,6 +9,9 @@ EMBEDDED_MODELS = ("compact-facenet", "compact-resnet", "compact-senet")  # of t
 METHODS = ("bim", "illc")
 EPSILONS = (4, 8, 16, 32, 64, 128)  # levels
 KS = (1, 5, 10, 25, 50)
+PAPERS_KS = (1, 5, 25)  # of the paper's figures
+PAPERS_K = 25  # at which the paper reads BIM against ILLC, and states its numbers
+PAPERS_EPSILON = 32  # levels: above it, the paper finds, cloaks protect from other models
 CONTROL = "none"
 NOISE = "noise"
 
@@ -17,6 +20,12 @@ NO_FACE_IS_PROTECTED = True  # a choice
 SUBJECTS = 16  # a choice: the paper gives no N
 NOT_STATED = "not stated"  # by a service, of something that its figures depend on
 LOOK_EVERY = 20  # a choice: subjects between two looks of a run that stops by the width of its intervals
+
+
+def headline_k(ks: Iterable[int]) -> int | None:
+    """The k that headlines are read at: the paper's, or else the largest there is; None where there is none."""
+    possible = frozenset(ks)
+    return PAPERS_K if PAPERS_K in possible else max(possible, default=None)
 
 
 class Region(StrEnum):

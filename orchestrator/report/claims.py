@@ -22,14 +22,25 @@ from enum import StrEnum
 
 import numpy as np
 
-from orchestrator.experiment.grid import EMBEDDED_MODELS, METHODS, MODELS, NOISE, Cell, Grid
+from orchestrator.experiment.grid import (
+    EMBEDDED_MODELS,
+    METHODS,
+    MODELS,
+    NOISE,
+    PAPERS_EPSILON,
+    PAPERS_K,
+    Cell,
+    Grid,
+    headline_k,
+)
 from orchestrator.metrics.averages import Average, average_difference, average_psr, trigger_difference
 from orchestrator.metrics.intervals import CONFIDENCE
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import tally
 from orchestrator.metrics.psr import difference_of
 from orchestrator.metrics.threshold import HIGH
-from orchestrator.report.sentences import PAPERS_EPSILON, PAPERS_K, counted, headline_k, limits, listed, signed, title
+from orchestrator.report.sentences import counted, limits, listed, signed
+from orchestrator.report.titles import title
 
 FAMILIES = {**dict(zip(MODELS, MODELS, strict=True)), **dict(zip(EMBEDDED_MODELS, MODELS, strict=True))}
 FACENET = "facenet"
@@ -76,7 +87,7 @@ def claims(
             otherwise the same; or None.
         k: of PSR@k; by default 25, or the largest.
     """
-    k = headline_k(grid.ks, candidates=run_matrix.candidates) if k is None else k
+    k = headline_k(each for each in grid.ks if each <= run_matrix.candidates) if k is None else k
     if k is None:  # no observation says how many candidates there are
         k, run_matrix = PAPERS_K, RankMatrix((), (), np.empty((0, 0), dtype=np.int16), PAPERS_K)
     return [

@@ -14,19 +14,7 @@ from orchestrator.metrics.psr import (
     Rate,
     interval_kind,
 )
-
-TITLES = {
-    "facenet": "FaceNet",
-    "resnet50": "ResNet-50",
-    "senet50": "SENet-50",
-    "compact-facenet": "compact FaceNet",
-    "compact-resnet": "compact ResNet",
-    "compact-senet": "compact SENet",
-    "bim": "BIM",
-    "fgsm": "FGSM",
-    "illc": "ILLC",
-    "pgd": "PGD",
-}
+from orchestrator.report.titles import title
 
 INTERVALS = {
     IntervalKind.WILSON: ("95 % interval", ""),
@@ -61,7 +49,7 @@ def psr_tables(results: Sequence[CellResult], grid: Grid, *, subjects: int, cave
 def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects: int, kind: IntervalKind) -> Table:
     interval, holds = INTERVALS[kind]
     table = Table(
-        title=f"PSR in %, crafted with {title(source_model)} by {title(method)} [{interval}]",
+        title=f"PSR in %, crafted with {escape(title(source_model))} by {escape(title(method))} [{interval}]",
         caption=f"N = {subjects} in every cell, unless it says otherwise{holds}",
         title_justify="left",
         caption_justify="left",
@@ -76,14 +64,14 @@ def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects
                 [_psr(by_cell.get((cell, k)), subjects) for cell in _row(grid, source_model, name, target_model)]
                 for name in (method, NOISE)
             ]
-            table.add_row(str(k) if place == 0 else "", title(target_model), title(method), *shown[0])
+            table.add_row(str(k) if place == 0 else "", escape(title(target_model)), escape(title(method)), *shown[0])
             table.add_row("", "", "noise", "", *shown[1][1:], style="dim")
         table.add_section()
     # One image is searched for a face once, whatever the target model and k.
     target_model, k = grid.target_models[0], grid.ks[0]
     for name in (method, NOISE):
         found = [_detected(by_cell.get((cell, k))) for cell in _row(grid, source_model, name, target_model)]
-        table.add_row("", "faces found, %", title(name), *found)
+        table.add_row("", "faces found, %", escape(title(name)), *found)
     return table
 
 
@@ -106,8 +94,3 @@ def _psr(result: CellResult | None, subjects: int) -> str:
 def _percent(rate: Rate) -> str:
     interval = rate.interval
     return f"{rate.percent:.1f} [{interval.low:.0f}–{interval.high:.0f}]"
-
-
-def title(name: str) -> str:
-    """How a model or method is printed."""
-    return TITLES.get(name, escape(name))

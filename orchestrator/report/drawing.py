@@ -15,7 +15,6 @@ from PIL import Image
 
 from orchestrator.experiment.grid import CloakKey, Storage
 from orchestrator.metrics.psr import CellResult
-from orchestrator.report.console_tables import title as title_of
 from orchestrator.report.figures.cloak_examples import cloak_examples
 from orchestrator.report.figures.detection import detection
 from orchestrator.report.figures.psr_curves import psr_curves
@@ -25,6 +24,7 @@ from orchestrator.report.figures.transfer import transfer
 from orchestrator.report.gallery import data_uri
 from orchestrator.report.quality import cloak_quality
 from orchestrator.report.run import Run
+from orchestrator.report.titles import title as title_of
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import PREFIX, absence, keeps_pictures
 from orchestrator.store import CloakQuality, Store

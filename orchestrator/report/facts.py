@@ -11,9 +11,9 @@ from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, NOT_STATED, Gr
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.metrics.widest import widest
-from orchestrator.report.console_tables import title
 from orchestrator.report.run import Run
 from orchestrator.report.tables import Column, Table, Value, method_title
+from orchestrator.report.titles import REGIONS, title
 
 NAMES_SHOWN = 20  # of identities, of one reason; the manifest has all
 DIGITS = 12  # of a digest
@@ -158,12 +158,6 @@ def _extraction(run: Run) -> str:
 def _asked_for(run: Run) -> str:
     most = "" if run.until_halfwidth is None else "at most "
     return f"{most}{run.manifest['protocol']['subjects']} asked for"
-
-
-REGIONS = {
-    "detected": "the face that the invader detects in the stored cloak, resized to the target model’s input",
-    "full": "the whole stored cloak, resized to the target model’s input, without detection",
-}
 
 
 def queries(run: Run) -> int:

@@ -7,9 +7,9 @@ from itertools import islice
 
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell, CloakKey, Storage
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE
-from orchestrator.report.console_tables import title
 from orchestrator.report.run import Run
 from orchestrator.report.tables import method_title
+from orchestrator.report.titles import title
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import absence, keeps_pictures
 from orchestrator.store import Store

@@ -6,26 +6,17 @@ not shown is called just that; it is not called absent. The lowest and highest o
 picked after the fact, and each interval is its cell's own.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
+from orchestrator.experiment.grid import CONTROL, NOISE, PAPERS_EPSILON, Cell, Grid, headline_k
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.mcnemar import Tally, tally
 from orchestrator.metrics.methods import PairedMethods
 from orchestrator.metrics.psr import CellResult, Rate
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
-from orchestrator.report.console_tables import TITLES
-
-PAPERS_K = 25  # where the paper reads BIM against ILLC
-PAPERS_EPSILON = 32  # levels: above it, the paper finds, cloaks protect from other models
+from orchestrator.report.titles import title
 
 ByCell = dict[Cell, CellResult]
-
-
-def headline_k(ks: Iterable[int], *, candidates: int | None = None) -> int | None:
-    """The k that headlines are read at: 25, as in the paper, or else the largest there is; None where there is none."""
-    possible = [k for k in ks if candidates is None or k <= candidates]
-    return PAPERS_K if PAPERS_K in possible else max(possible, default=None)
 
 
 def headlines(
@@ -60,11 +51,6 @@ def headlines(
         *_methods([each for each in paired if each.k == k], first, second, k),
         *_detection(cells, grid),
     ]
-
-
-def title(name: str) -> str:
-    """How a model or method is written in text."""
-    return TITLES.get(name, name)
 
 
 def listed(names: Sequence[str]) -> str:

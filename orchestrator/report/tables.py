@@ -16,7 +16,7 @@ from orchestrator.metrics.psr import (
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
 from orchestrator.metrics.transfer import transfer_matrix
 from orchestrator.report.claims import Claim
-from orchestrator.report.console_tables import title as title_of
+from orchestrator.report.titles import title as title_of
 
 INTERVALS = {
     IntervalKind.WILSON: "Wilson intervals",

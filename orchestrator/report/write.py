@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import METHODS, Grid
+from orchestrator.experiment.grid import METHODS, PAPERS_KS, Grid, headline_k
 from orchestrator.metrics.methods import PairedMethods, compare_methods
 from orchestrator.metrics.psr import CellResult, results_of
 from orchestrator.report import facts, tables
@@ -19,12 +19,11 @@ from orchestrator.report.gallery import gallery
 from orchestrator.report.page import File, Page, rendered
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.report.run import Run
-from orchestrator.report.sentences import headline_k, headlines
+from orchestrator.report.sentences import headlines
 from orchestrator.run_folder.folder import write_whole
 from orchestrator.run_folder.pictures import picture_figures
 from orchestrator.store import Store
 
-THRESHOLD_KS = (1, 5, 25)  # of the paper's figures
 PAGE = "report.html"
 
 FILES = (
@@ -143,7 +142,7 @@ def _tables(run: Run, measured: Measured) -> Sequence[tables.Table]:
     shown = [tables.psr_table(results, grid, subjects=run.subjects)]
     if k is None:
         return shown
-    ks = [each for each in THRESHOLD_KS if each in grid.ks and each <= run.matrix.candidates] or [k]
+    ks = [each for each in PAPERS_KS if each in grid.ks and each <= run.matrix.candidates] or [k]
     shown += [
         tables.added_table(results, grid, k=k),
         tables.threshold_table(results, grid, ks=ks),

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
+from orchestrator.experiment.grid import CONTROL, NOISE, PAPERS_KS, Cell, Grid
 from orchestrator.metrics.psr import CellResult, interval_kind
 from orchestrator.report.figures.errors import FigureError
 from orchestrator.report.figures.lines import (
@@ -36,7 +36,6 @@ from orchestrator.report.figures.style import (
     style,
 )
 
-KS = (1, 5, 25)  # of the paper's figures
 PANEL_HEIGHT = 1.9  # inches
 
 
@@ -57,7 +56,7 @@ class Panel:
 
 
 def series(
-    results: Iterable[CellResult], grid: Grid, *, source_model: str, ks: Sequence[int] = KS
+    results: Iterable[CellResult], grid: Grid, *, source_model: str, ks: Sequence[int] = PAPERS_KS
 ) -> tuple[tuple[Panel, ...], ...]:
     """The panels: a row for each method (ILLC, BIM, then others), a column for each k of `ks` that the grid has.
 
@@ -87,7 +86,7 @@ def series(
 
 
 def psr_curves(
-    results: Sequence[CellResult], grid: Grid, *, source_model: str, ks: Sequence[int] = KS, caveat: str = ""
+    results: Sequence[CellResult], grid: Grid, *, source_model: str, ks: Sequence[int] = PAPERS_KS, caveat: str = ""
 ) -> Figure:
     """The figure of one source model.
 

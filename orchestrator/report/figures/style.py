@@ -17,7 +17,7 @@ from typing import Any, Literal
 import matplotlib as mpl
 
 from orchestrator.experiment.grid import CONTROL, NOISE, Grid
-from orchestrator.report.console_tables import TITLES
+from orchestrator.report.titles import title
 
 INK, FAINT, HAIRLINE = "#1a1a1a", "#595959", "#d9d9d9"
 TITLE_SIZE, TEXT_SIZE, NOTE_SIZE = 11.5, 9.5, 8.5  # points, at the width of `sheet.WIDTH`
@@ -123,7 +123,7 @@ def style() -> Iterator[None]:
 
 def called(name: str) -> str:
     """How a model or method is called in a figure."""
-    return TITLES.get(name, name)
+    return title(name)
 
 
 def method_order(grid: Grid) -> tuple[str, ...]:

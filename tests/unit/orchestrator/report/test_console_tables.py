@@ -9,7 +9,8 @@ from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.observation import Observation
 from orchestrator.metrics.psr import results
-from orchestrator.report.console_tables import psr_tables, title
+from orchestrator.report.console_tables import psr_tables
+from orchestrator.report.titles import title
 from tests.support.observed import BEYOND, NO_FACE, observations
 
 GRID = Grid(("facenet",), ("resnet50", "senet50"), ("bim",), (4, 8), (1, 5))
@@ -104,7 +105,9 @@ def test_columns_are_the_control_and_every_epsilon() -> None:
     assert heading[-3:] == ["control", "ε 4", "ε 8"]
 
 
-@pytest.mark.parametrize(("name", "printed_as"), [("senet50", "SENet-50"), ("illc", "ILLC"), ("my-model", "my-model")])
+@pytest.mark.parametrize(
+    ("name", "printed_as"), [("senet50", "SENet-50"), ("illc", "ILLC"), ("my-model", "my-model"), ("[x]", "[x]")]
+)
 def test_a_model_that_is_not_the_paper_s_keeps_its_name(name: str, printed_as: str) -> None:
     assert title(name) == printed_as
 

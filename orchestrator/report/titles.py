@@ -1,0 +1,25 @@
+"""What models, methods and regions are called where people read of them."""
+
+from orchestrator.experiment.grid import Region
+
+TITLES = {
+    "facenet": "FaceNet",
+    "resnet50": "ResNet-50",
+    "senet50": "SENet-50",
+    "compact-facenet": "compact FaceNet",
+    "compact-resnet": "compact ResNet",
+    "compact-senet": "compact SENet",
+    "bim": "BIM",
+    "fgsm": "FGSM",
+    "illc": "ILLC",
+    "pgd": "PGD",
+}
+REGIONS: dict[str, str] = {
+    Region.DETECTED: "the face that the invader detects in the stored cloak, resized to the target model’s input",
+    Region.FULL: "the whole stored cloak, resized to the target model’s input, without detection",
+}
+
+
+def title(name: str) -> str:
+    """Of a model or method; one that is not the paper's keeps its name."""
+    return TITLES.get(name, name)
