@@ -1,23 +1,21 @@
 """The claims of the paper, put to a run.
 
-Each claim is turned into one number and a verdict that its 95 % interval forces: supported, refuted, or undecided. A claim
-speaks of many cells, and the same probes are in all of them, so the cells' pairs are not independent: `metrics.averages`
-averages each probe over the cells first, and N is the number of probes. What this makes of the verdicts:
+A claim becomes one number and a verdict: supported or refuted where the number's 95 % interval lies on one side, else
+undecided. A claim speaks of many cells, and the same probes are in all of them: `metrics.averages` averages each probe over
+the cells first, and N is the number of probes.
 
-* They are about the average over the cells that the claim names, at the epsilons that the run has. How many cells, each for
-  itself, go with the average and against it stands beside it (exact McNemar, Holm over the cells). A cell that goes against
-  it does not change the verdict, and is not hidden.
-* "FaceNet is the best source" means better than *each* other one: supported when all intervals are above zero, refuted when
-  one is below. The intervals are widened (Bonferroni) for being several.
-* An interval misses the truth about once in twenty runs; the six verdicts are not corrected for each other.
-* What the run does not have is undecided, "not in this run".
+* A verdict is about the average over the cells that the claim names, at the epsilons that the run has. How many cells, each
+  for itself, go with the average and against it stands beside it, and does not change it.
+* "FaceNet is the best source" means better than *each* other one: supported where all intervals are above zero, refuted
+  where one is below. They are widened (Bonferroni) for being several.
+* What takes a large epsilon must be reached by one: where no epsilon of the run reaches it, that is the verdict.
+* The six verdicts are not corrected for each other. What the run does not have is undecided, "not in this run".
 
-Only the paper's two methods count: a claim of the paper is not about others. Its words are taken as follows where they leave
-room: "high" PSR is 95 % (section IV-C); k is 25, where the paper reads BIM against ILLC, or else the largest of the run.
+Only the paper's two methods count. Where its words leave room, "high" PSR is 95 % (section IV-C), and k that of headlines.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
@@ -54,6 +52,7 @@ class Verdict(StrEnum):
 
     SUPPORTED = "supported"
     REFUTED = "refuted"
+    NOT_REACHED = "not reached"  # by any epsilon of the run, what the claim says needs a large one
     UNDECIDED = "undecided"
 
 
@@ -61,7 +60,7 @@ class Verdict(StrEnum):
 class Claim:
     """A claim of the paper and what a run says of it, each part as it is to be printed."""
 
-    sentence: str
+    sentence: str  # the claim, and after a colon what it means here
     cells: str  # that it speaks of
     estimate: str  # with its unit; empty where there is none
     interval: str  # 95 %, in the same unit
@@ -69,14 +68,37 @@ class Claim:
     basis: str  # what the verdict rests on, or what is missing
 
 
-def claims(
-    run_matrix: RankMatrix,
-    grid: Grid,
-    *,
-    png: RankMatrix | None,
-    whole: RankMatrix | None,
-    k: int | None = None,
-) -> list[Claim]:
+@dataclass(frozen=True)
+class _Run:
+    """What claims are put to."""
+
+    matrix: RankMatrix
+    grid: Grid
+    k: int
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """The paper's."""
+        return tuple(method for method in METHODS if method in self.grid.methods)
+
+    @property
+    def named(self) -> str:
+        return listed([title(method) for method in self.methods])
+
+    @property
+    def head(self) -> str:
+        return f"PSR@{self.k}, {self.named}, epsilon {', '.join(map(str, sorted(self.grid.epsilons)))}"
+
+    def cells(self) -> Iterator[Cell]:
+        """Those of the paper's methods."""
+        return (cell for cell in self.grid.cells() if cell.method in self.methods)
+
+    def elsewhere(self, epsilon: int) -> list[Cell]:
+        """Those of an epsilon that another model than the source model reads."""
+        return [cell for cell in self.cells() if cell.epsilon == epsilon and cell.target_model != cell.source_model]
+
+
+def claims(run_matrix: RankMatrix, grid: Grid, *, png: RankMatrix | None, whole: RankMatrix | None) -> list[Claim]:
     """The paper's six claims: own model, FaceNet, BIM, epsilon above 32, resizing, compression.
 
     Args:
@@ -85,232 +107,201 @@ def claims(
         png: of a run that stored PNG and is otherwise the same, or None.
         whole: of a run whose target models read the stored cloak as it is, without looking for the face, and that is
             otherwise the same; or None.
-        k: of PSR@k; by default 25, or the largest.
     """
-    k = headline_k(each for each in grid.ks if each <= run_matrix.candidates) if k is None else k
+    k = headline_k(each for each in grid.ks if each <= run_matrix.candidates)
     if k is None:  # no observation says how many candidates there are
         k, run_matrix = PAPERS_K, RankMatrix((), (), np.empty((0, 0), dtype=np.int16), PAPERS_K)
+    run = _Run(run_matrix, grid, k)
     return [
-        _own_model(run_matrix, grid, k),
-        _best_source(run_matrix, grid, k),
-        _bim_over_illc(run_matrix, grid, k),
-        _large_epsilon(run_matrix, grid, k),
-        _resizing(run_matrix, grid, k, whole),
-        _compression(run_matrix, grid, k, png),
+        _own_model(run),
+        _best_source(run),
+        _bim_over_illc(run),
+        _large_epsilon(run),
+        _resizing(run, whole),
+        _compression(run, png),
     ]
 
 
-def _own_model(matrix: RankMatrix, grid: Grid, k: int) -> Claim:
-    sentence = "At the same epsilon, a cloak protects better from the model it was crafted with than from another one."
-    pairs = [
-        (Cell(source, method, epsilon, source), Cell(source, method, epsilon, target))
-        for source, method, epsilon in _cloaks(grid)
-        for target in grid.target_models
-        if source in grid.target_models and target != source
-    ]
-    if not pairs:
-        needs = "it needs a model that is both source and target, another target model, and BIM or ILLC"
-        return _missing(sentence, "the same cloak read by its source model and by another", needs)
-    cells = f"{_head(grid, k)}, read by the source model minus read by another: {counted(len(pairs), 'pair')} of cells"
-    return _judged(sentence, cells, average_difference(matrix, pairs, k=k), _pair_by_pair(matrix, pairs, k))
-
-
-def _best_source(matrix: RankMatrix, grid: Grid, k: int) -> Claim:
-    sentence = "FaceNet is the best source: its cloaks protect better from a third model than any other source model's do."
-    facenet = next((model for model in grid.source_models if FAMILIES.get(model) == FACENET), None)
-    others = [model for model in grid.source_models if FAMILIES.get(model) != FACENET]
-    rivals = {other: pairs for other in others if facenet is not None and (pairs := _against(facenet, other, grid))}
-    if facenet is None or not rivals:
-        needs = "it needs FaceNet and another source model, a target model that is neither, and BIM or ILLC"
-        return _missing(sentence, "FaceNet's cloaks and another model's, read by a third model", needs)
-    confidence = 1 - (1 - CONFIDENCE) / len(rivals)
-    averages = {rival: average_difference(matrix, pairs, k=k, confidence=confidence) for rival, pairs in rivals.items()}
-    cells = (
-        f"{_head(grid, k)}, {title(facenet)}'s cloaks minus another's, read by a model foreign to both: "
-        f"{counted(sum(map(len, rivals.values())), 'pair')} of cells against {listed([title(rival) for rival in rivals])}"
+def _own_model(run: _Run) -> Claim:
+    return _between_cells(
+        run,
+        "At the same epsilon, a cloak protects better from the model it was crafted with than from another one.",
+        "read by the source model minus read by another",
+        [
+            (replace(cell, target_model=cell.source_model), cell)
+            for cell in run.cells()
+            if cell.target_model != cell.source_model and cell.source_model in run.grid.target_models
+        ],
+        needs="a model that is both source and target, another target model, and BIM or ILLC",
     )
-    known = {rival: average for rival, average in averages.items() if average is not None}
-    if len(known) < len(rivals):
-        absent = [title(rival) for rival in rivals if rival not in known]
-        return _missing(sentence, cells, f"no probe was observed with FaceNet's cloaks and those of {listed(absent)}")
-    strongest = min(known, key=lambda rival: known[rival].points)
-    several = " The interval is widened for comparing with each of them." if len(rivals) > 1 else ""
-    basis = f"Shown is the strongest other source, {title(strongest)}. " if len(rivals) > 1 else ""
-    refuter = next((rival for rival in known if known[rival].interval.high < 0), None)
-    if refuter is not None and known[strongest].interval.high >= 0:
-        strongest, basis = refuter, f"Shown is the other source that is better for certain, {title(refuter)}. "
+
+
+def _best_source(run: _Run) -> Claim:
+    sentence = "FaceNet is the best source: its cloaks protect better from a third model than any other source model's do."
+    facenet = next((model for model in run.grid.source_models if FAMILIES.get(model) == FACENET), FACENET)
+    what = f"{title(facenet)}'s cloaks minus another's, read by a third model"
+    rivals = {
+        rival: pairs
+        for rival in run.grid.source_models
+        if FAMILIES.get(rival) != FACENET
+        and (
+            pairs := [
+                (cell, replace(cell, source_model=rival))
+                for cell in run.cells()
+                if cell.source_model == facenet and cell.target_model not in (facenet, rival)
+            ]
+        )
+    }
+    confidence = 1 - (1 - CONFIDENCE) / max(1, len(rivals))
+    averages = {
+        rival: average
+        for rival, pairs in rivals.items()
+        if (average := average_difference(run.matrix, pairs, k=run.k, confidence=confidence)) is not None
+    }
+    if not averages or len(averages) < len(rivals):
+        needs = (
+            "FaceNet and another source model, a target model that is neither, BIM or ILLC, and probes observed with both"
+        )
+        return _missing(sentence, what, f"it needs {needs}")
+    strongest = min(averages, key=lambda rival: averages[rival].interval.high)
+    several = f" Shown is the strongest other source, {title(strongest)}; the interval is widened for comparing with each."
+    number = counted(sum(map(len, rivals.values())), "pair")
     return _judged(
         sentence,
-        cells,
-        known[strongest],
-        basis + _pair_by_pair(matrix, rivals[strongest], k) + several,
-        supported=all(average.interval.low > 0 for average in known.values()),
+        f"{run.head}, {what}: {number} of cells against {listed(list(map(title, rivals)))}",
+        averages[strongest],
+        _pair_by_pair(run, rivals[strongest]) + (several if len(rivals) > 1 else ""),
+        supported=all(average.interval.low > 0 for average in averages.values()),
     )
 
 
-def _against(facenet: str, rival: str, grid: Grid) -> list[Pair]:
-    """Cells that differ in the source model alone, and whose target model is neither."""
-    return [
-        (Cell(facenet, method, epsilon, target), Cell(rival, method, epsilon, target))
-        for source, method, epsilon in _cloaks(grid)
-        for target in grid.target_models
-        if source == facenet and target not in (facenet, rival)
-    ]
-
-
-def _bim_over_illc(matrix: RankMatrix, grid: Grid, k: int) -> Claim:
-    sentence = "BIM protects better than ILLC at the same epsilon."
+def _bim_over_illc(run: _Run) -> Claim:
     first, second = METHODS
-    pairs = [
-        (Cell(source, first, epsilon, target), Cell(source, second, epsilon, target))
-        for source, method, epsilon in _cloaks(grid)
-        for target in grid.target_models
-        if method == first and second in grid.methods
-    ]
+    return _between_cells(
+        run,
+        "BIM protects better than ILLC at the same epsilon.",
+        "BIM minus ILLC, every source and target model",
+        [(cell, replace(cell, method=second)) for cell in run.cells() if cell.method == first and second in run.methods],
+        needs="--methods bim,illc",
+    )
+
+
+def _between_cells(run: _Run, sentence: str, what: str, pairs: Sequence[Pair], *, needs: str) -> Claim:
+    """Of the first cell of each pair minus the second."""
     if not pairs:
-        return _missing(sentence, "BIM and ILLC in the same cells", "it needs --methods bim,illc")
-    cells = f"{_head(grid, k)}, BIM minus ILLC, every source and target model: {counted(len(pairs), 'pair')} of cells"
-    return _judged(sentence, cells, average_difference(matrix, pairs, k=k), _pair_by_pair(matrix, pairs, k))
+        return _missing(sentence, what, f"it needs {needs}")
+    average = average_difference(run.matrix, pairs, k=run.k)
+    cells = f"{run.head}, {what}: {counted(len(pairs), 'pair')} of cells"
+    return _judged(sentence, cells, average, _pair_by_pair(run, pairs))
 
 
-def _large_epsilon(matrix: RankMatrix, grid: Grid, k: int) -> Claim:
-    """Read as a necessity: up to 32 PSR is not high. Whether more than 32 is enough is said, and not part of the verdict."""
+def _large_epsilon(run: _Run) -> Claim:
+    """Read as a necessity: up to 32 PSR is not high, and above it is. What is nowhere high shows no need."""
     sentence = f"A high PSR ({HIGH:.0f} %) with another model needs epsilon above {PAPERS_EPSILON}."
-    epsilon = max((each for each in grid.epsilons if each <= PAPERS_EPSILON), default=None)
-    cells = [] if epsilon is None else _elsewhere(grid, epsilon)
-    if epsilon is None or not cells:
-        needs = f"it needs epsilon {PAPERS_EPSILON}, two models, and BIM or ILLC"
+    averages = {
+        epsilon: average
+        for epsilon in sorted(run.grid.epsilons)
+        if (average := average_psr(run.matrix, run.elsewhere(epsilon), k=run.k)) is not None
+    }
+    epsilon = max((each for each in averages if each <= PAPERS_EPSILON), default=None)
+    if epsilon is None:
+        needs = f"it needs epsilon {PAPERS_EPSILON}, two models, BIM or ILLC, and a probe observed there"
         return _missing(sentence, f"cloaks of epsilon {PAPERS_EPSILON} read by another model", needs)
-    where = f"PSR@{k}, {_methods(grid)}, epsilon {epsilon}, read by another model: {counted(len(cells), 'cell')}"
-    average = average_psr(matrix, cells, k=k)
-    if average is None:
-        return _missing(sentence, where, "no probe was observed there")
+    average, cells = averages[epsilon], run.elsewhere(epsilon)
     verdict = Verdict.UNDECIDED
-    reached = f"{HIGH:.0f} % is inside the interval at this N of {average.n}."
-    if average.interval.high < HIGH:
-        reached = f"On average PSR at epsilon {epsilon} is below {HIGH:.0f} %."
-        if epsilon == PAPERS_EPSILON:
-            verdict = Verdict.SUPPORTED
-        else:
-            reached += f" Epsilon {PAPERS_EPSILON} is not in this run."
-    elif average.interval.low > HIGH:
-        verdict = Verdict.REFUTED
-        reached = f"On average PSR is above {HIGH:.0f} % at epsilon {epsilon} already."
+    if average.interval.low > HIGH:
+        verdict, reason = Verdict.REFUTED, f"On average PSR is above {HIGH:.0f} % at epsilon {epsilon} already."
+    elif all(each.points < HIGH for each in averages.values()):
+        verdict, reason = Verdict.NOT_REACHED, f"No epsilon of this run reaches {HIGH:.0f} % on average."
+    elif average.interval.high >= HIGH:
+        reason = f"{HIGH:.0f} % is inside the interval at this N of {average.n}."
+    elif epsilon < PAPERS_EPSILON:
+        reason = f"Epsilon {PAPERS_EPSILON} is not in this run."
+    else:
+        verdict, reason = (
+            Verdict.SUPPORTED,
+            f"On average PSR is below {HIGH:.0f} % at epsilon {epsilon}, and reaches it above.",
+        )
+    high = sum(100 * run.matrix.protected(cell, run.k).sum() >= HIGH * run.matrix.observed(cell).sum() > 0 for cell in cells)
     return Claim(
         sentence=sentence,
-        cells=where,
+        cells=f"PSR@{run.k}, {run.named}, epsilon {epsilon}, read by another model: {counted(len(cells), 'cell')}",
         estimate=f"{average.points:.1f} %",
         interval=f"{limits(average.interval)} %",
         verdict=verdict,
-        basis=" ".join([reached, *_single_cells(matrix, cells, k), *_beyond(matrix, grid, k)]),
+        basis=f"{reason} Cell by cell, {high} of {len(cells)} reach it there. {_at_the_largest(run, averages)}",
     )
 
 
-def _single_cells(matrix: RankMatrix, cells: Sequence[Cell], k: int) -> Iterator[str]:
-    shares = [
-        100 * matrix.protected(cell, k).sum() / observed for cell in cells if (observed := matrix.observed(cell).sum())
-    ]
-    high = sum(share >= HIGH for share in shares)
-    yield f"Cell by cell, {high} of {len(shares)} reach it there."
+def _at_the_largest(run: _Run, averages: Mapping[int, Average]) -> str:
+    """A budget can be needed and still not be enough, or do no more than noise."""
+    largest = max(averages)
+    if largest <= PAPERS_EPSILON:
+        return f"No epsilon above {PAPERS_EPSILON} is in this run."
+    noise = average_psr(run.matrix, [replace(cell, method=NOISE) for cell in run.elsewhere(largest)], k=run.k)
+    found = [f"At epsilon {largest} it is {_percent(averages[largest])}"]
+    return "; ".join(found + ([f"noise of that size gives {_percent(noise)}"] if noise is not None else [])) + "."
 
 
-def _beyond(matrix: RankMatrix, grid: Grid, k: int) -> Iterator[str]:
-    """What the largest budget gives: a budget can be needed and still not be enough, or be noise."""
-    largest = max(grid.epsilons)
-    average = average_psr(matrix, _elsewhere(grid, largest), k=k) if largest > PAPERS_EPSILON else None
-    if average is None:
-        yield f"No epsilon above {PAPERS_EPSILON} is in this run."
-        return
-    enough = ": not enough either" if average.interval.high < HIGH else ""
-    noise_cells = [
-        Cell(source, NOISE, largest, target)
-        for source in grid.source_models
-        for target in grid.target_models
-        if target != source
-    ]
-    noise = average_psr(matrix, noise_cells, k=k)
-    yield f"At epsilon {largest} it is {average.points:.1f} % [{limits(average.interval)}]{enough}" + (
-        "." if noise is None else f"; noise of that size gives {noise.points:.1f} % [{limits(noise.interval)}]."
-    )
+def _percent(average: Average) -> str:
+    return f"{average.points:.1f} % [{limits(average.interval)}]"
 
 
-def _resizing(matrix: RankMatrix, grid: Grid, k: int, whole: RankMatrix | None) -> Claim:
-    sentence = "Resizing weakens the trigger: a cloak read as it was crafted protects better than one cut out and resized."
-    cells = [
-        Cell(source, method, epsilon, target)
-        for source, method, epsilon in _cloaks(grid)
-        for target in grid.target_models
-        if source == target or (source in INPUT_SIZES and INPUT_SIZES[source] == INPUT_SIZES.get(target))
-    ]
-    return _axis(
-        sentence,
+def _resizing(run: _Run, whole: RankMatrix | None) -> Claim:
+    return _between_runs(
+        run,
+        whole,
+        "Resizing weakens the trigger: a cloak read as it was crafted protects better than one cut out and resized.",
         "read whole minus read after detection, source and target model of one input size",
-        cells,
-        (matrix, whole),
-        grid,
-        k,
-        needs_cells="it needs a source and a target model of one input size, and BIM or ILLC",
-        needs_run="the command of this run with --region full and another --run makes the run it is compared with",
-        note="Models of different input sizes resize in either region and say nothing here.",
+        [
+            cell
+            for cell in run.cells()
+            if cell.source_model == cell.target_model
+            or INPUT_SIZES.get(cell.source_model, 0) == INPUT_SIZES.get(cell.target_model)
+        ],
+        needs="a source and a target model of one input size, and BIM or ILLC",
+        option="--region full",
     )
 
 
-def _compression(matrix: RankMatrix, grid: Grid, k: int, png: RankMatrix | None) -> Claim:
-    return _axis(
+def _compression(run: _Run, png: RankMatrix | None) -> Claim:
+    return _between_runs(
+        run,
+        png,
         "Compression weakens the trigger: a cloak stored without loss protects better than one stored as JPEG.",
         "stored as PNG minus stored as JPEG, every source and target model",
-        [
-            Cell(source, method, epsilon, target)
-            for source, method, epsilon in _cloaks(grid)
-            for target in grid.target_models
-        ],
-        (matrix, png),
-        grid,
-        k,
-        needs_cells="it needs BIM or ILLC",
-        needs_run="the command of this run with --storage png and another --run makes the run it is compared with",
+        list(run.cells()),
+        needs="BIM or ILLC",
+        option="--storage png",
     )
 
 
-def _axis(
-    sentence: str,
-    what: str,
-    cells: Sequence[Cell],
-    runs: tuple[RankMatrix, RankMatrix | None],
-    grid: Grid,
-    k: int,
-    *,
-    needs_cells: str,
-    needs_run: str,
-    note: str = "",
+def _between_runs(
+    run: _Run, other: RankMatrix | None, sentence: str, what: str, cells: Sequence[Cell], *, needs: str, option: str
 ) -> Claim:
     """The other run's PSR minus this one's: the trigger is weaker where this is above zero."""
-    this, other = runs
     if not cells:
-        return _missing(sentence, what, needs_cells)
+        return _missing(sentence, what, f"it needs {needs}")
     if other is None:
-        return _missing(sentence, what, needs_run)
-    if other.candidates < k:
-        return _missing(sentence, what, f"the other run asked for {other.candidates} candidates, fewer than {k}")
+        makes = f"the command of this run with {option} and another --run makes the run it is compared with"
+        return _missing(sentence, what, makes)
+    if other.candidates < run.k:
+        return _missing(sentence, what, f"the other run asked for {other.candidates} candidates, fewer than {run.k}")
     present = frozenset(other.cells)
     shared = [cell for cell in cells if cell in present]
-    where = f"{_head(grid, k)}, {what}: {counted(len(shared), 'cell')} in both runs"
-    average = trigger_difference(other, this, shared, k=k)
-    if average is None:
-        return _missing(sentence, where, "no probe is recognised without a cloak, and its cloak's face found, in both runs")
+    average = trigger_difference(other, run.matrix, shared, k=run.k)
     counts = "Counted are probes that both runs recognise without a cloak, where both find the cloak's face."
-    return _judged(sentence, where, average, f"{counts} {note}".strip())
+    return _judged(sentence, f"{run.head}, {what}: {counted(len(shared), 'cell')} in both runs", average, counts)
 
 
-def _judged(sentence: str, cells: str, average: Average | None, basis: str, *, supported: bool | None = None) -> Claim:
-    """The verdict on a difference that the claim says is above zero; `supported` where more than this one must be."""
+def _judged(sentence: str, cells: str, average: Average | None, basis: str, *, supported: bool = True) -> Claim:
+    """The verdict on a difference that the claim says is above zero; `supported`: as far as more than this one must be."""
     if average is None:
-        return _missing(sentence, cells, "no probe was observed in both cells of a pair")
-    verdict = Verdict.UNDECIDED
-    reason = f"The interval includes zero at this N of {average.n}."
+        return _missing(sentence, cells, "no probe was observed on both sides")
+    verdict, reason = Verdict.UNDECIDED, f"The interval includes zero at this N of {average.n}."
     if average.interval.high < 0:
         verdict, reason = Verdict.REFUTED, f"The interval is below zero, N = {average.n}."
-    elif average.interval.low > 0 and supported is not False:
+    elif average.interval.low > 0 and supported:
         verdict, reason = Verdict.SUPPORTED, f"The interval is above zero, N = {average.n}."
     elif average.interval.low > 0:
         reason = f"Not above zero for every other source, N = {average.n}."
@@ -328,40 +319,10 @@ def _missing(sentence: str, cells: str, what: str) -> Claim:
     return Claim(sentence, cells, "", "", Verdict.UNDECIDED, f"Not in this run: {what}.")
 
 
-def _pair_by_pair(matrix: RankMatrix, pairs: Sequence[Pair], k: int) -> str:
-    differences = [difference_of(matrix, first, second, k=k) for first, second in pairs]
-    told = tally([difference.counts for difference in differences if difference is not None])
+def _pair_by_pair(run: _Run, pairs: Sequence[Pair]) -> str:
+    differences = [difference_of(run.matrix, first, second, k=run.k) for first, second in pairs]
+    shown = tally([difference.counts for difference in differences if difference is not None])
     return (
-        f"Pair by pair, {told.above} of {told.n} are above zero, {told.below} below, {told.neither} cannot be told "
+        f"Pair by pair, {shown.above} of {shown.n} are above zero, {shown.below} below, {shown.neither} cannot be told "
         f"(exact McNemar, Holm)."
     )
-
-
-def _cloaks(grid: Grid) -> Iterator[tuple[str, str, int]]:
-    """Source model, method, epsilon of all cloaks of the paper's methods."""
-    for source_model in grid.source_models:
-        for method in _papers_methods(grid):
-            for epsilon in grid.epsilons:
-                yield source_model, method, epsilon
-
-
-def _elsewhere(grid: Grid, epsilon: int) -> list[Cell]:
-    return [
-        Cell(source, method, each, target)
-        for source, method, each in _cloaks(grid)
-        for target in grid.target_models
-        if each == epsilon and target != source
-    ]
-
-
-def _papers_methods(grid: Grid) -> tuple[str, ...]:
-    return tuple(method for method in METHODS if method in grid.methods)
-
-
-def _methods(grid: Grid) -> str:
-    return listed([title(method) for method in _papers_methods(grid)])
-
-
-def _head(grid: Grid, k: int) -> str:
-    epsilons = ", ".join(map(str, sorted(grid.epsilons)))
-    return f"PSR@{k}, {_methods(grid)}, epsilon {epsilons}"

@@ -67,7 +67,10 @@ def constant(share: float) -> Share:
         pytest.param(BIM_OVER_ILLC, by_method(0.7, 0.4), Verdict.SUPPORTED, id="BIM above ILLC"),
         pytest.param(BIM_OVER_ILLC, by_method(0.4, 0.7), Verdict.REFUTED, id="BIM below ILLC"),
         pytest.param(BIM_OVER_ILLC, by_method(0.5, 0.5), Verdict.UNDECIDED, id="BIM like ILLC"),
-        pytest.param(LARGE_EPSILON, by_epsilon(e8=0.1, e32=0.5, e64=1), Verdict.SUPPORTED, id="not high at 32"),
+        pytest.param(LARGE_EPSILON, by_epsilon(e8=0.1, e32=0.5, e64=1), Verdict.SUPPORTED, id="not high at 32, high above"),
+        pytest.param(LARGE_EPSILON, by_epsilon(e8=0.1, e32=0.5, e64=0.94), Verdict.NOT_REACHED, id="not high anywhere"),
+        pytest.param(LARGE_EPSILON, by_epsilon(e8=0, e32=0, e64=0), Verdict.NOT_REACHED, id="nothing is protected"),
+        pytest.param(LARGE_EPSILON, by_epsilon(e8=0.1, e32=0.94, e64=0.94), Verdict.NOT_REACHED, id="almost high at 32"),
         pytest.param(LARGE_EPSILON, by_epsilon(e8=0.1, e32=1, e64=1), Verdict.REFUTED, id="high at 32 already"),
         pytest.param(LARGE_EPSILON, by_epsilon(e8=0.1, e32=0.96, e64=1), Verdict.UNDECIDED, id="about high at 32"),
     ],
@@ -142,9 +145,17 @@ def test_large_epsilon_speaks_of_other_models_alone() -> None:
         return 0 if uncloaked(cell) else 1 if cell.source_model == cell.target_model else 0.3
 
     found = claim(LARGE_EPSILON, run(share))
-    assert (found.estimate, found.verdict) == ("30.0 %", Verdict.SUPPORTED)
-    assert "0 of 12 reach it there" in found.basis
-    assert "not enough either; noise of that size gives 0.0 %" in found.basis
+    assert (found.estimate, found.verdict) == ("30.0 %", Verdict.NOT_REACHED)
+    assert found.basis.startswith("No epsilon of this run reaches 95 % on average. Cell by cell, 0 of 12 reach it there.")
+    assert "At epsilon 64 it is 30.0 % [" in found.basis
+    assert "; noise of that size gives 0.0 % [" in found.basis
+
+
+def test_a_need_of_more_than_32_is_not_shown_by_a_run_that_has_no_more() -> None:
+    grid = replace(GRID, epsilons=(8, 32))
+    found = claim(LARGE_EPSILON, run(by_epsilon(e8=0.1, e32=0.5), grid=grid), grid=grid)
+    assert found.verdict is Verdict.NOT_REACHED
+    assert found.basis.endswith("No epsilon above 32 is in this run.")
 
 
 def test_a_smaller_epsilon_cannot_show_that_32_is_too_little_but_can_show_that_less_is_enough() -> None:
