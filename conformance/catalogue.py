@@ -1,38 +1,42 @@
 """All checks, in the order in which they run."""
 
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
+from conformance.both import bad_requests, cancellation, determinism, health, lists
 from conformance.check import Check
-from conformance.invader import bad_input as invader_bad_input
+from conformance.invader import bad_requests as invader_bad_requests
 from conformance.invader import budget as invader_budget
 from conformance.invader import determinism as invader_determinism
-from conformance.invader import disclosure, faces, ranking, understood
-from conformance.invader import lifetime as invader_lifetime
+from conformance.invader import disclosure, faces, image_formats, ranking
 from conformance.invader import lists as invader_lists
 from conformance.invader.service import Invader
-from conformance.protector import bad_input, budget, determinism, lifetime, lists, probe, storage, stream
+from conformance.protector import bad_requests as protector_bad_requests
+from conformance.protector import budget as protector_budget
+from conformance.protector import determinism as protector_determinism
+from conformance.protector import lists as protector_lists
+from conformance.protector import probe, storage, stream
 from conformance.protector.service import Protector
+from conformance.service import Service
+
+# What comes with errors and beside answers is looked at once there were some; a budget is spent, if it is to be, at the end.
+_THEMES: dict[type[Service], tuple[ModuleType, ...]] = {
+    Protector: (
+        *(protector_lists, lists, probe, protector_budget, stream, storage, protector_determinism, determinism),
+        *(protector_bad_requests, bad_requests, cancellation, health),
+    ),
+    Invader: (
+        *(invader_lists, lists, faces, ranking, image_formats, invader_determinism, determinism),
+        *(invader_bad_requests, bad_requests, cancellation, health, disclosure, invader_budget),
+    ),
+}
 
 
-def _checks_of(*themes: ModuleType) -> tuple[Check[Any], ...]:
-    return tuple(each for theme in themes for each in vars(theme).values() if isinstance(each, Check))
+def _checks_of(service: type[Service]) -> tuple[Check[Any], ...]:
+    found = (each for theme in _THEMES[service] for each in vars(theme).values() if isinstance(each, Check))
+    return tuple(replace(each, id=f"{service.role}.{each.id}") for each in found)
 
 
-PROTECTOR_CHECKS: tuple[Check[Protector], ...] = _checks_of(
-    lists, probe, budget, stream, storage, determinism, bad_input, lifetime
-)
-# The texts of errors are looked at once there were errors; a budget is spent, if it is to be, at the very end.
-INVADER_CHECKS: tuple[Check[Invader], ...] = _checks_of(
-    invader_lists,
-    faces,
-    ranking,
-    understood,
-    invader_determinism,
-    invader_bad_input,
-    invader_lifetime,
-    disclosure,
-    invader_budget,
-)
-ALL_CHECKS: tuple[Check[Any], ...] = (*PROTECTOR_CHECKS, *INVADER_CHECKS)
-KNOWN = tuple(check.id for check in ALL_CHECKS)
+CHECKS: dict[type[Service], tuple[Check[Any], ...]] = {service: _checks_of(service) for service in _THEMES}
+ALL_CHECKS = tuple(check for checks in CHECKS.values() for check in checks)

@@ -1,6 +1,6 @@
-"""What a check is: a head that says what it demands and why, and one function that looks."""
+"""What a check is: a head that says what it demands and why, and a generator of what is wrong with a service."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 from rpc.errors import shorten
 
 Service = TypeVar("Service")
+Problems = AsyncIterator[str]  # what a service does, and what was expected instead
 
 PROBLEMS_SHOWN = 3
 MAX_PROBLEM = 400  # characters of one
@@ -34,41 +35,31 @@ class ServiceStopped(Exception):  # noqa: N818 - the end of all checks
 class Check(Generic[Service]):
     """One demand on a service."""
 
-    id: str  # SERVICE.NAME
+    id: str  # in a catalogue SERVICE.NAME, else the name alone
     demands: str  # one sentence
     why: str  # one sentence
-    run: Callable[[Service], Awaitable[None]]  # raises Failed or NotApplicable, else it has passed
+    problems: Callable[[Service], Problems]  # with none it has passed; may raise Failed or NotApplicable
     queries: int  # Classify calls that it may cost, at most
 
 
 def check(
-    id: str,  # noqa: A002 - the word that reports use
-    *,
-    demands: str,
-    why: str,
-    queries: int = 0,
-) -> Callable[[Callable[[Service], Awaitable[None]]], Check[Service]]:
+    name: str, *, demands: str, why: str, queries: int = 0
+) -> Callable[[Callable[[Service], Problems]], Check[Service]]:
     """Makes a check of the function that looks."""
 
-    def with_head(run: Callable[[Service], Awaitable[None]]) -> Check[Service]:
-        return Check(id, demands, why, run, queries)
+    def with_head(problems: Callable[[Service], Problems]) -> Check[Service]:
+        return Check(name, demands, why, problems, queries)
 
     return with_head
 
 
-def fail_for(problems: Iterable[str]) -> None:
-    """Ends a check where there are problems.
-
-    Raises:
-        Failed: there are; the first of them are the evidence.
-    """
-    found = list(problems)
-    if found:
-        more = f"; and {len(found) - PROBLEMS_SHOWN} more" if len(found) > PROBLEMS_SHOWN else ""
-        raise Failed("; ".join(shorten(each, most=MAX_PROBLEM) for each in found[:PROBLEMS_SHOWN]) + more)
+def evidence_of(problems: list[str]) -> str:
+    """The first of some problems, and how many more there are."""
+    more = f"; and {len(problems) - PROBLEMS_SHOWN} more" if len(problems) > PROBLEMS_SHOWN else ""
+    return "; ".join(shorten(each, most=MAX_PROBLEM) for each in problems[:PROBLEMS_SHOWN]) + more
 
 
-def as_evidence(text: str) -> str:
+def printable(text: str) -> str:
     """A text that may repeat what a service sent, bounded, and without what a terminal or XML would act on."""
     shown = "".join(letter if letter.isprintable() or letter in "\n\t" else "\N{REPLACEMENT CHARACTER}" for letter in text)
     return shorten(shown, most=MAX_EVIDENCE)
@@ -92,7 +83,7 @@ class Outcome:
     demands: str
     why: str
     verdict: Verdict
-    evidence: str  # of a failure or an error; why a check is not applicable, or was not run; else empty; see `as_evidence`
+    evidence: str  # printable: of a failure or an error; why a check is not applicable, or was not run; else empty
     seconds: float
 
 

@@ -1,10 +1,13 @@
-"""Runs checks on a service, one after another."""
+"""Meets a service, and runs the chosen checks on it, one after another."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TypeVar
+from typing import Any, TypeVar
 
+from conformance.catalogue import ALL_CHECKS, CHECKS
 from conformance.check import (
     Check,
     Failed,
@@ -13,50 +16,157 @@ from conformance.check import (
     ServiceStopped,
     Unanswered,
     Verdict,
-    as_evidence,
+    evidence_of,
+    printable,
 )
-from orchestrator.errors import InputError
+from conformance.client import CALL_SECONDS, Client
+from conformance.invader.service import Invader
+from conformance.service import Service
+from orchestrator.errors import InputError, UnusableServiceError
+from orchestrator.faces.data_set import DataSet
+from rpc.addresses import AddressError
+from rpc.channel import open_channel
+from rpc.diagnosis import diagnose
+from rpc.errors import PlainTextError
+from rpc.tls import TlsMaterial
 
-Service = TypeVar("Service")
+Subject = TypeVar("Subject")
 OnDone = Callable[[Outcome], None]
+Note = Callable[[str], None]
 
 MAX_UNANSWERED = 3  # checks that a call was not answered in, until the service counts as stopped
 
 
-async def run_checks(service: Service, checks: Sequence[Check[Service]], *, on_done: OnDone) -> list[Outcome]:
+@dataclass(frozen=True)
+class Choice:
+    """Which checks are to run, and on what."""
+
+    faces: DataSet
+    only: Sequence[str] = ()  # ids, beginnings of ids up to a dot, or patterns with * and ?; empty means all
+    skip: Sequence[str] = ()  # likewise, to be left out
+    may_spend: bool = False  # the invader's budget, to its last query
+    seconds: float = CALL_SECONDS  # deadline of a call that computes
+
+    def checks(self, kind: type[Service]) -> list[Check[Any]]:
+        """The checks of a kind of service that are to run, in their order.
+
+        Raises:
+            InputError: one of `only` or `skip` means no check, of whichever service.
+        """
+        known = [check.id for check in ALL_CHECKS]
+        for option, patterns in (("--only", self.only), ("--skip", self.skip)):
+            for pattern in patterns:
+                if not any(_means(pattern, each) for each in known):
+                    way_out = f"there are {', '.join(known)}"
+                    raise InputError(f"{option}: expected checks, their beginnings or patterns, got {pattern}; {way_out}")
+        return [
+            check
+            for check in CHECKS[kind]
+            if (not self.only or any(_means(pattern, check.id) for pattern in self.only))
+            and not any(_means(pattern, check.id) for pattern in self.skip)
+        ]
+
+
+def _means(pattern: str, id: str) -> bool:  # noqa: A002 - the word that reports use
+    return fnmatchcase(id, pattern) or id.startswith(f"{pattern}.")
+
+
+async def examine(
+    kind: type[Service], address: str, tls: TlsMaterial | None, choice: Choice, *, on_done: OnDone, note: Note
+) -> list[Outcome]:
+    """What becomes of the chosen checks at a service.
+
+    Args:
+        kind: of the service.
+        address: `host:port`, or `dns:///host:port`.
+        tls: None speaks in plain text, to loopback.
+        choice: of checks, and what they are given.
+        on_done: is handed each outcome as it is known.
+        note: is told what the checks may cost.
+
+    Raises:
+        InputError: a check is unknown, the address is none, the faces do not do, or the invader's budget does not suffice.
+        UnusableServiceError: the service does not answer, or not so that it could be checked.
+    """
+    checks = choice.checks(kind)
+    try:
+        channel = open_channel(address, tls=tls, caller="conformance", retries=False)
+    except AddressError as error:
+        raise InputError(f"--{kind.role}: {error}") from error
+    except PlainTextError as error:
+        raise InputError(f"--{kind.role}: {error}: give --tls-certificate, --tls-key and --tls-authority") from error
+    async with channel:
+        client = Client(channel, kind.schema, seconds=choice.seconds)
+        try:
+            service = await kind.met(client, choice.faces)
+        except ServiceStopped as stopped:
+            why = await asyncio.to_thread(diagnose, address, tls)
+            text = f"the {kind.role} at {address} does not answer: {why or stopped}"
+            raise UnusableServiceError(printable(text)) from stopped
+        except Failed as failed:
+            raise UnusableServiceError(printable(f"the {kind.role} at {address} cannot be checked: {failed}")) from failed
+        service.may_spend = choice.may_spend
+        if isinstance(service, Invader):
+            _compare_with_budget(service, checks, note)
+        return await run_checks(service, checks, on_done=on_done)
+
+
+def _compare_with_budget(invader: Invader, checks: Sequence[Check[Any]], note: Note) -> None:
+    """Says what the checks cost.
+
+    Raises:
+        InputError: more than is left.
+    """
+    left, most = invader.left_at_first, sum(check.queries for check in checks)
+    if left is not None and left < most:
+        raise InputError(
+            f"--invader: these checks ask up to {most} queries, and {left} are left of our budget there: raise it, or "
+            "choose fewer by --only or --skip"
+        )
+    budget = "it sets no budget" if left is None else f"{left} are left"
+    note(f"the checks of the invader ask up to {most} queries; {budget}")
+    if invader.may_spend and any(check.id == "invader.budget-spent" for check in checks):
+        note("invader.budget-spent then asks until none of our budget is left")
+
+
+def unusable_outcomes(kind: type[Service], choice: Choice, error: UnusableServiceError) -> list[Outcome]:
+    """What becomes of the chosen checks of a service that cannot be checked."""
+    demands, why = "The service answers, and lists what it has.", "Nothing else of it can be looked at."
+    first = Outcome(f"{kind.role}.answers", demands, why, Verdict.ERROR, printable(str(error)), 0)
+    left = (_outcome(check, Verdict.NOT_RUN, f"see {first.id}") for check in choice.checks(kind))
+    return [first, *left]
+
+
+async def run_checks(service: Subject, checks: Sequence[Check[Subject]], *, on_done: OnDone) -> list[Outcome]:
     """What becomes of each check; one that breaks is an outcome of its own kind, and keeps no other from running.
 
     Once the service has stopped answering, the rest is not run.
     """
     outcomes: list[Outcome] = []
     unanswered = 0
-
-    def ended(check: Check[Service], verdict: Verdict, evidence: str, *, seconds: float) -> None:
-        outcome = Outcome(check.id, check.demands, check.why, verdict, as_evidence(evidence), seconds)
-        on_done(outcome)
-        outcomes.append(outcome)
-
-    for place, check in enumerate(checks):
+    stopped_at: str | None = None
+    for check in checks:
         began = time.monotonic()
-        stopped = False
-        try:
-            verdict, evidence = await _ran(service, check)
-        except Unanswered as failed:
-            unanswered += 1
-            verdict, evidence, stopped = Verdict.FAILED, str(failed), unanswered == MAX_UNANSWERED
-        except ServiceStopped as reason:
-            verdict, evidence, stopped = Verdict.FAILED, f"the service stopped answering: {reason}", True
-        ended(check, verdict, evidence, seconds=time.monotonic() - began)
-        if stopped:
-            for left in checks[place + 1 :]:
-                ended(left, Verdict.NOT_RUN, f"the service stopped answering at {check.id}", seconds=0)
-            break
+        if stopped_at is not None:
+            verdict, evidence = Verdict.NOT_RUN, f"the service stopped answering at {stopped_at}"
+        else:
+            try:
+                verdict, evidence = await _run(service, check)
+            except Unanswered as failed:
+                unanswered += 1
+                verdict, evidence = Verdict.FAILED, str(failed)
+                stopped_at = check.id if unanswered == MAX_UNANSWERED else None
+            except ServiceStopped as reason:
+                verdict, evidence = Verdict.FAILED, f"the service stopped answering: {reason}"
+                stopped_at = check.id
+        outcomes.append(_outcome(check, verdict, evidence, seconds=time.monotonic() - began))
+        on_done(outcomes[-1])
     return outcomes
 
 
-async def _ran(service: Service, check: Check[Service]) -> tuple[Verdict, str]:
+async def _run(service: Subject, check: Check[Subject]) -> tuple[Verdict, str]:
     try:
-        await check.run(service)
+        problems = [problem async for problem in check.problems(service)]
     except (Unanswered, ServiceStopped):
         raise
     except Failed as failed:
@@ -65,36 +175,8 @@ async def _ran(service: Service, check: Check[Service]) -> tuple[Verdict, str]:
         return Verdict.NOT_APPLICABLE, str(reason)
     except Exception as error:  # noqa: BLE001 - a fault of the check's: it says nothing of the service
         return Verdict.ERROR, f"the check itself broke: {type(error).__name__}: {error}"
-    return Verdict.PASSED, ""
+    return (Verdict.FAILED, evidence_of(problems)) if problems else (Verdict.PASSED, "")
 
 
-def chosen(
-    checks: Sequence[Check[Service]], *, known: Sequence[str], only: Sequence[str], skip: Sequence[str]
-) -> list[Check[Service]]:
-    """The checks that are to run, in their order.
-
-    Args:
-        checks: of one service.
-        known: the ids of all checks, whatever service they are for.
-        only: ids, beginnings of ids up to a dot, or patterns with * and ?; empty means all.
-        skip: likewise, to be left out.
-
-    Raises:
-        InputError: one of them means no check.
-    """
-    for option, patterns in (("--only", only), ("--skip", skip)):
-        for pattern in patterns:
-            if not any(_means(pattern, each) for each in known):
-                raise InputError(
-                    f"{option}: expected checks, their beginnings or patterns, got {pattern}; there are {', '.join(known)}"
-                )
-    return [
-        check
-        for check in checks
-        if (not only or any(_means(pattern, check.id) for pattern in only))
-        and not any(_means(pattern, check.id) for pattern in skip)
-    ]
-
-
-def _means(pattern: str, id: str) -> bool:  # noqa: A002 - the word that reports use
-    return fnmatchcase(id, pattern) or id.startswith(f"{pattern}.")
+def _outcome(check: Check[Any], verdict: Verdict, evidence: str, *, seconds: float = 0) -> Outcome:
+    return Outcome(check.id, check.demands, check.why, verdict, printable(evidence), seconds)

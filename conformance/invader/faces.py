@@ -1,99 +1,95 @@
 """Whether a face is found, and what of an image is read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from deid.invader.v1 import invader_pb2
 
-from conformance.check import NotApplicable, check, fail_for
-from conformance.invader.determinism import same
-from conformance.invader.service import IMAGES, Answer, Invader
-from conformance.pictures import bordered, faceless
-from conformance.refusing import faults, invalid
+from conformance.check import NotApplicable, Problems, check
+from conformance.images import bordered, faceless
+from conformance.invader.service import IMAGES, Answer, Invader, same
+from conformance.refusals import invalid
 
 UNKNOWN_REGIONS = (99, -1)
 
 
 @check(
-    "invader.face",
+    "face",
     demands="A face is found in a photo of one, and each target model that was asked answers, in the order asked.",
     why="No face counts as protected: an invader that overlooks faces makes every cloak look good.",
     queries=IMAGES + 1,
 )
-async def face(service: Invader) -> None:
-    problems = []
+async def face(service: Invader) -> Problems:
+    names = service.model_names
     for subject in service.subjects:
-        answer = await service.answer(subject.photo)
-        problems += _not_answered(subject.identity, answer, service.names)
-    backwards = service.names[::-1]
-    problems += _not_answered(
-        "models backwards", await service.classify(service.request(target_models=backwards)), backwards
-    )
-    fail_for(problems)
+        for problem in _not_answered(subject.identity, await service.answer(image=subject.photo), names):
+            yield problem
+    backwards = await service.answer_again(target_models=names[::-1])
+    for problem in _not_answered("models backwards", backwards, names[::-1]):
+        yield problem
 
 
-def _not_answered(what: str, answer: Answer, names: Sequence[str]) -> list[str]:
+def _not_answered(what: str, answer: Answer, names: Sequence[str]) -> Iterator[str]:
     came = [each.target_model for each in answer.classifications]
     if not answer.face_found:
-        return [f"{what}: no face was found"]
-    return (
-        [] if came == list(names) else [f"{what}: expected answers of {', '.join(names)}, got {', '.join(came) or 'none'}"]
-    )
+        yield f"{what}: no face was found"
+    elif came != list(names):
+        yield f"{what}: expected answers of {', '.join(names)}, got {', '.join(came) or 'none'}"
 
 
 @check(
-    "invader.no-face",
+    "no-face",
     demands="An image of one colour is answered: no face found, and no classification.",
     why="No face is an outcome of the experiment; an error would be asked again, and a name would be made up.",
     queries=1,
 )
-async def no_face(service: Invader) -> None:
+async def no_face(service: Invader) -> Problems:
     if service.region == invader_pb2.REGION_FULL:
         raise NotApplicable("the service reads whole images only")
-    answer = await service.answer(faceless())
+    answer = await service.answer(image=faceless())
     if answer.face_found or answer.classifications:
-        fail_for(
-            [f"expected no face and no classification, got face_found {answer.face_found} and {len(answer.classifications)}"]
-        )
+        got = f"face_found {answer.face_found} and {len(answer.classifications)}"
+        yield f"expected no face and no classification, got {got}"
 
 
 @check(
-    "invader.region",
+    "region",
     demands="REGION_DETECTED is the region of a request that names none; REGION_FULL, where listed, names any image, "
     "and answers not all photos in a wide border as REGION_DETECTED does; another region, be it a negative one, is "
     "refused with INVALID_ARGUMENT naming `region`.",
     why="What of a cloak is read is an axis of a run: one region under the name of the other is a wrong figure.",
     queries=2 * IMAGES + 3 + len(UNKNOWN_REGIONS),
 )
-async def region(service: Invader) -> None:
-    if not service.listed.regions:
+async def region(service: Invader) -> Problems:
+    regions = service.listed.regions
+    if not regions:
         raise NotApplicable("the service does not say which regions it has")
-    photo = service.subjects[0].photo
-    problems = []
-    if invader_pb2.REGION_DETECTED in service.listed.regions:
-        detected = await service.classify(service.request(photo, region=invader_pb2.REGION_DETECTED))
-        if detected.classifications != (await service.answer(photo)).classifications:
-            problems.append("REGION_DETECTED is answered otherwise than no region")
+    refused = [invalid(f"the region {number}", "region", region=number) for number in UNKNOWN_REGIONS]
+    if invader_pb2.REGION_DETECTED in regions:
+        detected = await service.answer_again(region=invader_pb2.REGION_DETECTED)
+        if detected.classifications != (await service.answer()).classifications:
+            yield "REGION_DETECTED is answered otherwise than no region"
     else:
-        got = await service.refusal(region=invader_pb2.REGION_UNSPECIFIED)
-        problems += faults(invalid("no region, where detected faces are not read", "region"), got)
-    if invader_pb2.REGION_FULL in service.listed.regions:
-        whole = await service.classify(service.request(faceless(), region=invader_pb2.REGION_FULL))
-        problems += _not_answered("an image of one colour, read whole", whole, service.names)
+        unspecified = invader_pb2.REGION_UNSPECIFIED
+        refused.append(invalid("no region, where detected faces are not read", "region", region=unspecified))
+    if invader_pb2.REGION_FULL in regions:
+        whole = await service.answer_again(image=faceless(), region=invader_pb2.REGION_FULL)
+        for problem in _not_answered("an image of one colour, read whole", whole, service.model_names):
+            yield problem
     # One candidate of each may be the same by chance.
-    if {invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL} <= set(service.listed.regions) and service.k > 1:
-        problems += await _read_alike(service)
-    for number in UNKNOWN_REGIONS:
-        problems += faults(invalid(f"the region {number}", "region"), await service.refusal(region=number))
-    fail_for(problems)
+    both = {invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL} <= set(regions)
+    if both and service.k > 1 and await _read_alike(service):
+        yield f"{len(service.subjects)} photos in wide borders are answered the same whether they are read whole or not"
+    for bad in refused:
+        for problem in bad.problems(await service.refusal(**bad.changes)):
+            yield problem
 
 
-async def _read_alike(service: Invader) -> list[str]:
+async def _read_alike(service: Invader) -> bool:
     for subject in service.subjects:
-        image = bordered(subject.photo)
-        answers = [
-            await service.classify(service.request(image, region=region))
+        detected, whole = [
+            await service.answer_again(image=bordered(subject.photo), region=region)
             for region in (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
         ]
-        if not same(*answers):
-            return []
-    return [f"{len(service.subjects)} photos in wide borders are answered the same whether they are read whole or not"]
+        if not same(detected, whole):
+            return False
+    return True

@@ -1,82 +1,73 @@
 """The invader that is checked: its lists, its images, and calls to it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, ClassVar
 
 from deid.invader.v1 import invader_pb2
 from google.protobuf.message import Message
 
+from conformance.both.bad_requests import ENDLESS, UNKNOWN_NAME
 from conformance.check import Failed, NotApplicable
-from conformance.label_sets import all_identities, raise_if_not_listed
-from conformance.refusal import Refusal, Refused
+from conformance.client import Client
+from conformance.images import faceless
+from conformance.service import Changes, Service
 from conformance.subjects import Subject, subjects
-from conformance.wire import Wire
 from orchestrator.errors import InputError
 from orchestrator.faces.data_set import DataSet
 
-SERVICE = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
 IMAGES = 3
 MAX_K = 50  # of candidates that are asked for
 
 Answer = invader_pb2.ClassifyResponse
 
 
-Changes = dict[str, Any]  # of a good request, by field
-
-
 @dataclass
-class Invader:
+class Invader(Service):
     """An invader, and what was learnt of it."""
 
-    wire: Wire
-    listed: invader_pb2.ListTargetModelsResponse  # as it was told first
-    subjects: Sequence[Subject]
-    may_spend: bool = False  # whether its budget may be spent to the last query
-    _answers: dict[bytes, Answer] = field(default_factory=dict)
-    _label_sets: dict[str, list[str]] = field(default_factory=dict)
+    role: ClassVar = "invader"
+    schema: ClassVar = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"]
+    list_models: ClassVar = "ListTargetModels"
+    query: ClassVar = "Classify"
+    image_field: ClassVar = "image"
+    model_field: ClassVar = "target_model"
+    cheap: ClassVar[Changes] = {}
+    may_keep_identities: ClassVar = True
+    copies: ClassVar = 3
+    calls_left: ClassVar = 8
+
+    subjects: Sequence[Subject] = ()
 
     @classmethod
-    async def met(cls, wire: Wire, faces: DataSet, *, may_spend: bool = False) -> "Invader":
-        """An invader, once it has listed what it has.
-
-        Raises:
-            Refused: it does not list it.
-            InputError: there are no photos to show it.
-        """
-        listed = await wire.ask("ListTargetModels", LIST_MODELS, invader_pb2.ListTargetModelsResponse)
-        if not listed.target_models:
+    async def met(cls, client: Client, faces: DataSet) -> "Invader":
+        listed = await client.ask(cls.list_models)
+        service = cls(client, listed, subjects=list(islice(subjects(faces, known=None), IMAGES)))
+        if not service.models:
             raise Failed("it lists no target model")
-        shown = [subject for subject, _ in zip(subjects(faces, known=None), range(IMAGES), strict=False)]
-        if not shown:
+        if not service.subjects:
             raise InputError("--faces: expected photos, got none")
-        return cls(wire, listed, shown, may_spend)
+        return service
 
     @property
-    def target_models(self) -> Sequence[invader_pb2.TargetModel]:
-        """As they were listed."""
-        return self.listed.target_models
+    def models(self) -> Sequence[invader_pb2.TargetModel]:
+        models: Sequence[invader_pb2.TargetModel] = self.listed.target_models
+        return models
 
     @property
-    def names(self) -> list[str]:
+    def photo(self) -> bytes:
+        return self.subjects[0].photo
+
+    @property
+    def model_names(self) -> list[str]:
         """Of the target models."""
-        return [model.name for model in self.target_models]
-
-    def model(self, name: str) -> invader_pb2.TargetModel:
-        """A target model as it was listed.
-
-        Raises:
-            Failed: an answer named it, and the list does not.
-        """
-        for model in self.target_models:
-            if model.name == name:
-                return model
-        raise Failed(f"an answer is of the target model {name!r}, which is not listed")
+        return [model.name for model in self.models]
 
     @property
     def k(self) -> int:
         """Candidates that all target models return."""
-        return max(1, min([MAX_K, *(model.max_candidates for model in self.target_models)]))
+        return max(1, min([MAX_K, *(model.max_candidates for model in self.models)]))
 
     @property
     def region(self) -> "invader_pb2.Region.ValueType":
@@ -84,53 +75,62 @@ class Invader:
         only_whole = list(self.listed.regions) == [invader_pb2.REGION_FULL]
         return invader_pb2.REGION_FULL if only_whole else invader_pb2.REGION_UNSPECIFIED
 
-    def request(self, image: bytes | None = None, **changes: Any) -> invader_pb2.ClassifyRequest:
-        """A good request but for the changes."""
-        fields: Changes = {
-            "image": self.subjects[0].photo if image is None else image,
-            "target_models": self.names,
-            "k": self.k,
-            "region": self.region,
-        }
-        return invader_pb2.ClassifyRequest(**(fields | changes))
+    @property
+    def left_at_first(self) -> int | None:
+        """What was left of our budget when the invader was met; None where it sets none."""
+        return self.listed.queries_left if self.listed.HasField("queries_left") else None
 
-    async def classify(self, request: Message | bytes, *, times: int = 1) -> Answer:
-        """The answer to a request, which is sent whether or not it was before; it is given so many calls' time.
+    def good_request(self) -> Changes:
+        return {"image": self.photo, "target_models": self.model_names, "k": self.k, "region": self.region}
+
+    def samples(self) -> Mapping[str, Changes]:
+        """The photos, and an image without a face."""
+        photos = {subject.identity: {"image": subject.photo} for subject in self.subjects}
+        return {**photos, "an image of one colour": {"image": faceless()}}
+
+    def bad_requests(self) -> Sequence[Changes]:
+        return (
+            {"k": -1},
+            {"k": 2**31 - 1},
+            {"target_models": [UNKNOWN_NAME], "k": 1},
+            {"target_models": [ENDLESS], "k": 1},
+            {"target_models": []},
+        )
+
+    def difference(self, expected: Sequence[Answer], got: Sequence[Answer]) -> str | None:
+        """Whatever is left of a budget."""
+        (one,), (other,) = expected, got
+        return None if same(one, other) else "it is answered otherwise"
+
+    async def long_request(self) -> tuple[Message, float]:
+        request = self.request()
+        for _ in range(2):  # the first may take longer
+            await self.ask(request)
+        return request, self.client.took[self.query]
+
+    async def answer(self, **changes: Any) -> Answer:
+        """The answer to a request that is good but for the changes, which is sent once.
 
         Raises:
             Refused: it was refused.
         """
-        return await self.wire.ask("Classify", request, Answer, seconds=times * self.wire.seconds)
+        answer: Answer
+        (answer,) = await self.answers(**changes)
+        return answer
 
-    async def answer(self, image: bytes) -> Answer:
-        """The answer about an image by all target models, which is asked for once.
+    async def answer_again(self, **changes: Any) -> Answer:
+        """As `answer`, of a request that is sent whether or not it was before."""
+        answer: Answer
+        (answer,) = await self.ask(self.request(**changes))
+        return answer
 
-        Raises:
-            Refused: it was refused.
-        """
-        if image not in self._answers:
-            self._answers[image] = await self.classify(self.request(image))
-        return self._answers[image]
-
-    async def answers(self) -> list[tuple[str, invader_pb2.Classification]]:
+    async def classifications(self) -> list[tuple[str, invader_pb2.Classification]]:
         """What each target model says of each subject, named."""
         return [
             (f"{subject.identity}, {each.target_model}", each)
             for subject in self.subjects
-            for each in (await self.answer(subject.photo)).classifications
+            for each in (await self.answer(image=subject.photo)).classifications
         ]
-
-    async def refusal(self, **changes: Any) -> Refusal | None:
-        """How a request is refused; None where it is answered."""
-        return await self.wire.refusal("Classify", self.request(**changes), Answer)
-
-    async def refusal_of_image(self, image: bytes) -> Refusal | None:
-        """How an image is refused; None where it is answered."""
-        return await self.refusal(image=image)
-
-    async def refusal_of_a_good_request(self) -> Refusal | None:
-        """How a good request is refused: one query."""
-        return await self.refusal()
 
     async def queries_left(self) -> int:
         """What is left of our budget.
@@ -138,36 +138,17 @@ class Invader:
         Raises:
             NotApplicable: it sets none.
         """
-        listed = await self.wire.ask("ListTargetModels", LIST_MODELS, invader_pb2.ListTargetModelsResponse)
+        listed = await self.client.ask(self.list_models)
         if not listed.HasField("queries_left"):
             raise NotApplicable("the service sets us no budget")
-        return listed.queries_left
-
-    async def label_set(self, model: str) -> list[str]:
-        """The identities of a target model, which are fetched once.
-
-        Raises:
-            NotApplicable: the service does not list them.
-        """
-        if model not in self._label_sets:
-            try:
-                self._label_sets[model] = await self.identities(model)
-            except Refused as refused:
-                raise_if_not_listed(refused.refusal)
-                raise
-        return self._label_sets[model]
-
-    async def identities(self, model: str, *, page_size: int = 0) -> list[str]:
-        """The identities of a target model, page by page."""
-        return await all_identities(
-            lambda token: self.wire.ask(
-                "ListIdentities",
-                invader_pb2.ListIdentitiesRequest(target_model=model, page_size=page_size, page_token=token),
-                invader_pb2.ListIdentitiesResponse,
-            ),
-            model=model,
-            page_size=page_size,
-        )
+        return int(listed.queries_left)
 
 
-LIST_MODELS = invader_pb2.ListTargetModelsRequest()
+def same(one: Answer, other: Answer) -> bool:
+    """Whether two answers say the same of an image, whatever is left of a budget."""
+    return one.face_found == other.face_found and one.classifications == other.classifications
+
+
+def identities_of(answer: invader_pb2.Classification) -> list[str]:
+    """The candidates by name."""
+    return [candidate.identity for candidate in answer.candidates]

@@ -1,24 +1,25 @@
 """The protector that is checked: its lists, its subjects, and calls to it."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from deid.protector.v1 import protector_pb2
 from google.protobuf.message import Message
 
+from conformance.both.bad_requests import ENDLESS, UNKNOWN_NAME
 from conformance.check import Failed
-from conformance.label_sets import all_identities
-from conformance.pictures import Levels, seen
-from conformance.refusal import Refusal, Refused
+from conformance.client import Client
+from conformance.images import Levels, decoded
+from conformance.refusals import Refused
+from conformance.service import Changes, Service
 from conformance.subjects import Subject, subjects
-from conformance.wire import Wire
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import CONTROL
 from orchestrator.faces.data_set import DataSet
 from rpc.errors import NO_FACE
 
-SERVICE = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
+CONTROL, NOISE = "none", "noise"  # reserved names of methods, as all of these
+BIM, ILLC, FGSM, PGD = "bim", "illc", "fgsm", "pgd"
 PNG = protector_pb2.Storage(png=protector_pb2.PngStorage())
 EPSILONS = (9, 1, 4)  # levels; not in order, so that a service has to bring them into it
 LARGE_EPSILONS = (255, 128)  # levels; of one row, for what shows in large budgets only
@@ -30,45 +31,49 @@ SEED = 20
 
 Response = protector_pb2.CraftResponse
 Cloaks = dict[tuple[str, int], Response]  # by method and epsilon
-Changes = dict[str, Any]  # of a good request, by field
 
 
 @dataclass
-class Protector:
+class Protector(Service):
     """A protector, and what was learnt of it."""
 
-    wire: Wire
-    source_models: Sequence[protector_pb2.SourceModel]
-    methods: Sequence[protector_pb2.Method]
+    role: ClassVar = "protector"
+    schema: ClassVar = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"]
+    list_models: ClassVar = "ListSourceModels"
+    query: ClassVar = "Craft"
+    image_field: ClassVar = "photo"
+    model_field: ClassVar = "source_model"
+    cheap: ClassVar[Changes] = {"methods": [CONTROL], "epsilons": []}
+    may_keep_identities: ClassVar = False
+    copies: ClassVar = 2
+    calls_left: ClassVar = 4
+
+    methods: Sequence[protector_pb2.Method] = ()
     subjects: Mapping[str, Sequence[Subject]] = field(default_factory=dict)  # by source model
-    _long_call: tuple[protector_pb2.CraftRequest, float] | None = None
-    _rows: dict[tuple[str, str, bytes, tuple[int, ...]], list[Response]] = field(default_factory=dict)
+    _long_request: tuple[Message, float] | None = None
 
     @classmethod
-    async def met(cls, wire: Wire, faces: DataSet) -> "Protector":
-        """A protector, once it has listed what it has and found faces in photos of people whom it knows.
-
-        Raises:
-            Refused: it does not list them, or refuses to craft a control.
-            InputError: it knows nobody of the data set, or finds no face in their photos.
-        """
-        listed = await wire.ask("ListSourceModels", _LIST_MODELS, protector_pb2.ListSourceModelsResponse)
-        methods = await wire.ask("ListMethods", _LIST_METHODS, protector_pb2.ListMethodsResponse)
-        if not listed.source_models:
+    async def met(cls, client: Client, faces: DataSet) -> "Protector":
+        """A protector, once it has also found faces in photos of people whom it knows; see `Service.met`."""
+        service = cls(client, await client.ask(cls.list_models), methods=(await client.ask("ListMethods")).methods)
+        if not service.models:
             raise Failed("it lists no source model")
-        service = cls(wire, listed.source_models, methods.methods)
-        service.subjects = {model.name: await service._subjects_of(model.name, faces) for model in listed.source_models}
+        service.subjects = {model.name: await service._subjects_of(model.name, faces) for model in service.models}
         return service
 
     @property
-    def model(self) -> str:
-        """The first source model's name, for what need not be asked of each."""
-        return self.source_models[0].name
+    def models(self) -> Sequence[protector_pb2.SourceModel]:
+        models: Sequence[protector_pb2.SourceModel] = self.listed.source_models
+        return models
 
     @property
     def subject(self) -> Subject:
-        """The first subject of that model."""
-        return self.subjects[self.model][0]
+        """The first subject of the first model."""
+        return self.subjects[self.models[0].name][0]
+
+    @property
+    def photo(self) -> bytes:
+        return self.subject.photo
 
     @property
     def method_names(self) -> list[str]:
@@ -80,50 +85,66 @@ class Protector:
         """The methods that are no controls."""
         return [method.name for method in self.methods if not method.control]
 
-    def pairs(self) -> list[tuple[str, Subject]]:
-        """What rows are asked for: every source model with a subject, and the first with all its subjects."""
-        first = [(self.model, subject) for subject in self.subjects[self.model]]
-        return first + [(model.name, self.subjects[model.name][0]) for model in self.source_models[1:]]
-
-    def request(
-        self, model: str | None = None, subject: Subject | None = None, **changes: Any
-    ) -> protector_pb2.CraftRequest:
-        """A good request for a whole row, but for the changes."""
-        model = model or self.model
-        subject = subject or self.subjects[model][0]
-        fields: Changes = {
-            "photo": subject.photo,
-            "identity": subject.identity,
-            "source_model": model,
+    def good_request(self) -> Changes:
+        """For a whole row."""
+        return {
+            **_of(self.models[0].name, self.subject),
             "methods": self.method_names,
             "epsilons": EPSILONS,
             "storage": PNG,
             "seed": SEED,
         }
-        return protector_pb2.CraftRequest(**(fields | changes))
 
-    async def craft(self, request: Message | bytes, *, times: int = 1) -> list[Response]:
-        """All responses to a request, in their order; it is given so many calls' time.
+    def samples(self) -> Mapping[str, Changes]:
+        """A row of every source model with a subject, and of the first with all its subjects."""
+        first = self.models[0].name
+        pairs = [(first, subject) for subject in self.subjects[first]]
+        pairs += [(model.name, self.subjects[model.name][0]) for model in self.models[1:]]
+        return {f"{model}, {subject.identity}": _of(model, subject) for model, subject in pairs}
 
-        Raises:
-            Refused: it was refused.
-        """
-        return await self.wire.stream("Craft", request, Response, seconds=times * self.wire.seconds)
+    def bad_requests(self) -> Sequence[Changes]:
+        return (
+            {"source_model": UNKNOWN_NAME},
+            {"source_model": ENDLESS},
+            {"methods": [UNKNOWN_NAME]},
+            {"epsilons": [2**31 - 1]},
+            {"storage": None},
+        )
 
-    async def row(
-        self,
-        model: str,
-        subject: Subject,
-        *,
-        storage: protector_pb2.Storage = PNG,
-        epsilons: tuple[int, ...] = EPSILONS,
-    ) -> list[Response]:
-        """The responses to the request for a whole row, which is sent once."""
-        key = (model, subject.identity, storage.SerializeToString(), epsilons)
-        if key not in self._rows:
-            request = self.request(model, subject, storage=storage, epsilons=epsilons)
-            self._rows[key] = await self.craft(request, times=1 if epsilons == EPSILONS else LARGE_TIMES)
-        return self._rows[key]
+    def difference(self, expected: Sequence[Response], got: Sequence[Response]) -> str | None:
+        """Whatever the order of methods, which is the service's."""
+        before, after = ({key: each.cloak for key, each in by_budget(row).items()} for row in (expected, got))
+        if before.keys() != after.keys():
+            return "other methods and epsilons"
+        changed = [key for key, cloak in before.items() if after[key] != cloak]
+        if not changed:
+            return None
+        method, epsilon = changed[0]
+        return f"{len(changed)} of {len(before)} cloaks are others, such as {method}, epsilon {epsilon}"
+
+    async def long_request(self) -> tuple[Message, float]:
+        """One for a cloak; measured once."""
+        if self._long_request is None:
+            for epsilon in LONGER_AND_LONGER:
+                request = self.request(methods=[(self.crafting or self.method_names)[0]], epsilons=[epsilon])
+                for _ in range(2):  # the first may take longer
+                    await self.ask(request, times=LARGE_TIMES)
+                    if self.client.took[self.query] >= 2 * LONG_SECONDS:
+                        break
+                self._long_request = request, self.client.took[self.query]
+                if self._long_request[1] >= LONG_SECONDS:
+                    break
+        assert self._long_request is not None
+        return self._long_request
+
+    def names(self) -> list[str]:
+        return [*super().names(), *self.method_names, self.subject.identity]
+
+    def stated(self) -> Iterator[tuple[str, str]]:
+        yield from super().stated()
+        for method in self.methods:
+            for name in ("step_size", "steps", "start"):
+                yield f"{method.name}: {name}", getattr(method, name)
 
     async def rows(self) -> AsyncIterator[tuple[str, Cloaks, Levels]]:
         """The lossless cloaks of every row, and of one of large budgets, named, with the row's probe.
@@ -131,10 +152,13 @@ class Protector:
         Raises:
             Failed: a row has no control.
         """
-        asked = [(model, subject, EPSILONS) for model, subject in self.pairs()]
-        for model, subject, epsilons in (*asked, (self.model, self.subject, LARGE_EPSILONS)):
-            row = await self.row(model, subject, epsilons=epsilons)
-            yield f"{model}, {subject.identity}", by_budget(row), probe_of(row, model)
+        samples = self.samples()
+        for name, changes in samples.items():
+            row = await self.answers(**changes)
+            yield name, by_budget(row), probe_of(row, name)
+        name = next(iter(samples))
+        row = await self.answers(times=LARGE_TIMES, epsilons=LARGE_EPSILONS)
+        yield name, by_budget(row), probe_of(row, name)
 
     async def control(self, **changes: Any) -> Response:
         """The control alone, of the first subject but for the changes.
@@ -143,60 +167,33 @@ class Protector:
             Refused: it was refused.
             Failed: another answer came, or none.
         """
-        responses = await self.craft(self.request(**({"methods": [CONTROL], "epsilons": []} | changes)))
+        responses = await self.answers(**{**self.cheap, **changes})
         if [(each.method, each.epsilon) for each in responses] != [(CONTROL, 0)]:
             came = ", ".join(f"{each.method}, epsilon {each.epsilon}" for each in responses) or "nothing"
             raise Failed(f"expected the control alone, got {came}")
-        return responses[0]
+        control: Response = responses[0]
+        return control
 
     async def probe(self, photo: bytes) -> Levels | None:
-        """The probe of a photo; None where no face is found in it."""
+        """The probe of a photo; None where no face is found in it.
+
+        Raises:
+            Refused: it is refused for anything else.
+        """
         try:
-            response = await self.control(subject=Subject(self.subject.identity, photo))
+            response = await self.control(photo=photo)
         except Refused as refused:
             if refused.refusal.reason == NO_FACE:
                 return None
             raise
-        return seen(response.cloak, "the control").levels
-
-    async def refusal(self, **changes: Any) -> Refusal | None:
-        """How a request is refused; None where it is answered."""
-        return await self.wire.refusal("Craft", self.request(**changes), Response, streams=True)
-
-    async def refusal_of_image(self, image: bytes) -> Refusal | None:
-        """How a photo is refused, but as one without a face; None where it is not."""
-        got = await self.refusal(subject=Subject(self.subject.identity, image), methods=[CONTROL], epsilons=[])
-        return None if got is not None and got.reason == NO_FACE else got
-
-    async def refusal_of_a_good_request(self) -> Refusal | None:
-        """How the control is refused."""
-        return await self.refusal(methods=[CONTROL], epsilons=[])
-
-    async def long_call(self) -> tuple[protector_pb2.CraftRequest, float]:
-        """A request for one cloak that takes long enough to be left, as far as one does, and its seconds; measured once."""
-        if self._long_call is None:
-            method = (self.crafting or self.method_names)[0]
-            for epsilon in LONGER_AND_LONGER:
-                request = self.request(methods=[method], epsilons=[epsilon])
-                for _ in range(2):  # the first may take longer
-                    await self.craft(request, times=LARGE_TIMES)
-                    if self.wire.took["Craft"] >= 2 * LONG_SECONDS:
-                        break
-                self._long_call = request, self.wire.took["Craft"]
-                if self._long_call[1] >= LONG_SECONDS:
-                    break
-        assert self._long_call is not None
-        return self._long_call
+        return decoded(response.cloak, "the control").levels
 
     async def _subjects_of(self, model: str, faces: DataSet) -> list[Subject]:
-        found = []
-        for subject in subjects(faces, known=await self._identities(model)):
+        found: list[Subject] = []
+        for subject in subjects(faces, known=await self._known(model)):
+            request = self.client.message(self.query, **_of(model, subject), **self.cheap, storage=PNG)
             try:
-                await self.craft(
-                    protector_pb2.CraftRequest(
-                        photo=subject.photo, identity=subject.identity, source_model=model, methods=[CONTROL], storage=PNG
-                    )
-                )
+                await self.ask(request)
             except Refused as refused:
                 if refused.refusal.reason != NO_FACE:
                     raise
@@ -208,24 +205,16 @@ class Protector:
             raise InputError(f"--faces: expected a photo in which the protector finds a face for {model}, got none")
         return found * SUBJECTS
 
-    async def _identities(self, model: str) -> frozenset[str] | None:
+    async def _known(self, model: str) -> frozenset[str] | None:
         """The identities of a source model; None where they are not listed."""
         try:
             return frozenset(await self.identities(model))
         except Failed:
             return None
 
-    async def identities(self, model: str, *, page_size: int = 0) -> list[str]:
-        """The identities of a source model, page by page; see `all_identities`."""
-        return await all_identities(
-            lambda token: self.wire.ask(
-                "ListIdentities",
-                protector_pb2.ListIdentitiesRequest(source_model=model, page_size=page_size, page_token=token),
-                protector_pb2.ListIdentitiesResponse,
-            ),
-            model=model,
-            page_size=page_size,
-        )
+
+def _of(model: str, subject: Subject) -> Changes:
+    return {"source_model": model, "identity": subject.identity, "photo": subject.photo}
 
 
 def by_budget(row: Sequence[Response]) -> Cloaks:
@@ -242,7 +231,4 @@ def probe_of(row: Sequence[Response], what: str) -> Levels:
     control = by_budget(row).get((CONTROL, 0))
     if control is None:
         raise Failed(f"{what}: expected a lossless control, by which cloaks are measured, got none")
-    return seen(control.cloak, f"{what}: the control").levels
-
-
-_LIST_MODELS, _LIST_METHODS = protector_pb2.ListSourceModelsRequest(), protector_pb2.ListMethodsRequest()
+    return decoded(control.cloak, f"{what}: the control").levels

@@ -1,51 +1,48 @@
 """What comes in a stream, and in which order."""
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from conformance.check import check, fail_for
-from conformance.protector.service import EPSILONS, Protector, Response
-from orchestrator.experiment.grid import CONTROL
+from conformance.check import Problems, check
+from conformance.protector.service import CONTROL, EPSILONS, Protector, Response
 
 
 @check(
-    "protector.order",
+    "order",
     demands="Within a method, cloaks come with the smallest budget first, whatever the order they were asked for in.",
     why="A stream that breaks has then brought the budgets that cost least, and the rest is asked for again.",
 )
-async def order(service: Protector) -> None:
-    problems = []
-    for model, subject in service.pairs():
+async def order(service: Protector) -> Problems:
+    for row, changes in service.samples().items():
+        responses = await service.answers(**changes)
         for method in service.method_names:
-            came = [each.epsilon for each in await service.row(model, subject) if each.method == method]
+            came = [each.epsilon for each in responses if each.method == method]
             if came != sorted(came):
-                problems.append(f"{model}: {method}: expected epsilons ascending, got {', '.join(map(str, came))}")
-    fail_for(problems)
+                yield f"{row}: {method}: expected epsilons ascending, got {', '.join(map(str, came))}"
 
 
 @check(
-    "protector.complete",
+    "complete",
     demands="Every method and epsilon that was asked for comes exactly once, the control once with epsilon 0, and nothing "
     "else.",
     why="A cloak that is missing is a short cell; one that comes twice is two answers to one question.",
 )
-async def complete(service: Protector) -> None:
-    expected = Counter(
-        (name, epsilon) for name in service.method_names for epsilon in ((0,) if name == CONTROL else EPSILONS)
-    )
-    problems = []
-    for model, subject in service.pairs():
-        problems += _apart(model, expected, await service.row(model, subject))
-    for epsilons in ([], [9, 4]):
-        responses = await service.craft(service.request(methods=[CONTROL], epsilons=epsilons))
-        problems += _apart(f"the control with epsilons {epsilons}", Counter({(CONTROL, 0): 1}), responses)
-    for method in service.crafting[:1]:
-        responses = await service.craft(service.request(methods=[method], epsilons=[4]))
-        problems += _apart(f"{method} alone", Counter({(method, 4): 1}), responses)
-    fail_for(problems)
+async def complete(service: Protector) -> Problems:
+    whole = [(name, epsilon) for name in service.method_names for epsilon in ((0,) if name == CONTROL else EPSILONS)]
+    requests = [(row, whole, changes) for row, changes in service.samples().items()]
+    requests += [
+        (f"the control with epsilons {epsilons}", [(CONTROL, 0)], {"methods": [CONTROL], "epsilons": epsilons})
+        for epsilons in ([], [9, 4])
+    ]
+    requests += [
+        (f"{method} alone", [(method, 4)], {"methods": [method], "epsilons": [4]}) for method in service.crafting[:1]
+    ]
+    for what, expected, changes in requests:
+        for problem in _missing_or_more(expected, await service.answers(**changes)):
+            yield f"{what}: {problem}"
 
 
-def _apart(what: str, expected: Counter[tuple[str, int]], responses: list[Response]) -> list[str]:
-    came = Counter((each.method, each.epsilon) for each in responses)
-    missing, more = expected - came, came - expected
-    faults = [f"{what}: {method}, epsilon {epsilon}, does not come" for method, epsilon in missing]
-    return faults + [f"{what}: {method}, epsilon {epsilon}, comes too often" for method, epsilon in more]
+def _missing_or_more(expected: Sequence[tuple[str, int]], responses: Sequence[Response]) -> Iterator[str]:
+    asked, came = Counter(expected), Counter((each.method, each.epsilon) for each in responses)
+    yield from (f"{method}, epsilon {epsilon}, does not come" for method, epsilon in asked - came)
+    yield from (f"{method}, epsilon {epsilon}, comes too often" for method, epsilon in came - asked)

@@ -1,6 +1,7 @@
 """`orchestrator conformance`: whether a running service speaks the schema as the bench needs it spoken."""
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,15 +11,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from command_line.options import PathOption
 from conformance.check import Outcome, none_wrong
-from conformance.examination import (
-    Choice,
-    check_choice,
-    examine_invader,
-    examine_protector,
-    number_of_checks,
-    unusable_outcomes,
-)
+from conformance.invader.service import Invader
+from conformance.protector.service import Protector
+from conformance.service import Service
 from conformance.show import as_json, as_junit, show, show_checks
+from conformance.suite import Choice, examine, unusable_outcomes
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
 from orchestrator.commands.options import ServiceOptions, option, takes
@@ -74,14 +71,20 @@ def conformance_command(options: ConformanceOptions) -> None:
         seconds=options.seconds,
     )
     tls = options.tls()
-    check_choice(choice, protector=options.protector, invader=options.invader)
+    given: dict[type[Service], str | None] = {Protector: options.protector, Invader: options.invader}
+    services = {kind: address for kind, address in given.items() if address is not None}
+    if not services:
+        raise InputError("--protector, --invader: expected the address of at least one running service, host:port, got none")
+    number = sum(len(choice.checks(kind)) for kind in services)
+    if not number:
+        raise InputError("--only, --skip: expected checks of the services that are given, got none")
     files = [(options.json_file, as_json, "--json"), (options.junit_file, as_junit, "--junit")]
     for file, _, flag in files:
         if file is not None:
             _check_writable(file, flag=flag)
     outcomes: list[Outcome] = []
     try:
-        interruption.run(_examine(options.protector, options.invader, tls, choice, out, outcomes=outcomes))
+        interruption.run(_examine(services, tls, choice, out, number=number, outcomes=outcomes))
     finally:  # what was found until something broke, or somebody had enough, is not lost
         if outcomes:
             show(outcomes, out)
@@ -93,12 +96,12 @@ def conformance_command(options: ConformanceOptions) -> None:
 
 
 async def _examine(
-    protector: str | None,
-    invader: str | None,
+    services: Mapping[type[Service], str],
     tls: TlsMaterial | None,
     choice: Choice,
     out: Console,
     *,
+    number: int,
     outcomes: list[Outcome],
 ) -> None:
     """Adds what becomes of each check to `outcomes` as it is known.
@@ -116,7 +119,7 @@ async def _examine(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
-        task = bar.add_task("", total=number_of_checks(choice, protector=protector, invader=invader))
+        task = bar.add_task("", total=number)
 
         def on_done(outcome: Outcome) -> None:
             outcomes.append(outcome)
@@ -125,18 +128,12 @@ async def _examine(
         def note(message: str) -> None:
             out.print(message, style="yellow", markup=False, highlight=False)
 
-        if protector is not None:
+        for kind, address in services.items():
             try:
-                await examine_protector(protector, tls, choice, on_done=on_done)
+                await examine(kind, address, tls, choice, on_done=on_done, note=note)
             except UnusableServiceError as error:
                 unusable.append(error)
-                outcomes += unusable_outcomes("protector", choice, error)
-        if invader is not None:
-            try:
-                await examine_invader(invader, tls, choice, on_done=on_done, note=note)
-            except UnusableServiceError as error:
-                unusable.append(error)
-                outcomes += unusable_outcomes("invader", choice, error)
+                outcomes += unusable_outcomes(kind, choice, error)
     if unusable:
         raise unusable[0]
 

@@ -7,9 +7,9 @@ float32) gives no others. Its PSR is then low because it never moved, not becaus
 from collections.abc import Iterator, Mapping
 
 from orchestrator.experiment.grid import CloakKey, Grid
-from orchestrator.report.console_tables import title as title_of
 from orchestrator.report.facts import Notice
 from orchestrator.report.tables import ABSENT, Column, Table, Value, decimal, integer, method_title
+from orchestrator.report.titles import title as title_of
 from orchestrator.store import CraftingSummary
 
 Summaries = Mapping[CloakKey, CraftingSummary]

@@ -1,92 +1,61 @@
 """The conformance suite: our own services pass it, honest ones of another make too, and wrong ones are found out."""
 
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 from deid.invader.v1 import invader_pb2
 
-from conformance.catalogue import INVADER_CHECKS, KNOWN, PROTECTOR_CHECKS
-from conformance.check import Check, Outcome, Verdict
-from conformance.examination import Choice, examine_invader, examine_protector
-from conformance.invader.service import SERVICE, Invader
-from conformance.suite import run_checks
-from conformance.wire import Wire
+from conformance.catalogue import ALL_CHECKS, CHECKS
+from conformance.check import Verdict
+from conformance.client import Client
+from conformance.invader.service import Invader
+from conformance.protector.service import Protector
+from conformance.suite import Choice, examine, run_checks
 from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
-from orchestrator.faces.folder import FaceFolder, read_face_folder
-from orchestrator.services.connection import Connection
+from orchestrator.faces.folder import FaceFolder
 from protector_service.capacity import CapacityLimiter
 from rpc.certificates import Authority
+from rpc.channel import open_channel
 from rpc.errors import ServiceError, invalid_argument
 from rpc.images.decoding import ImageLimits
-from rpc.tls import TlsMaterial
 from tests.support.certificates import material
+from tests.support.conformance_runs import LONG, others, outcomes_at, outcomes_of
 from tests.support.conformance_tables import DOCUMENT, with_tables
-from tests.support.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
-from tests.support.drawn_faces import jpeg
+from tests.support.conforming import ConformingInvader, ConformingProtector, Context, Pixels
 from tests.support.mutants import MUTANTS, Mutant
 from tests.support.networks import probe
 from tests.support.services import serving_invader, serving_protector
 
 AUTHORITY = Authority.create()
 PASSED, FAILED, NOT_APPLICABLE = Verdict.PASSED, Verdict.FAILED, Verdict.NOT_APPLICABLE
-LONG = ("*.limits", "protector.cancellation", "protector.deadline")  # seconds each
 OF_BUDGETS = {"invader.budget", "invader.budget-errors", "invader.budget-spent"}
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceFolder:
-    """A photo each of people whom the services of these tests know."""
-    root = tmp_path_factory.mktemp("faces")
-    write_faces(root)
-    return read_face_folder(root)
-
-
-def write_faces(root: Path) -> None:
-    for number, identity in enumerate(IDENTITIES[:5]):
-        (root / identity).mkdir()
-        (root / identity / "a.jpg").write_bytes(jpeg(probe(side=64, seed=number)))
-
-
-async def protector_outcomes(address: str, choice: Choice, tls: TlsMaterial | None = None) -> list[Outcome]:
-    return await examine_protector(address, tls, choice, on_done=lambda outcome: None)
-
-
-async def invader_outcomes(address: str, choice: Choice, tls: TlsMaterial | None = None) -> list[Outcome]:
-    return await examine_invader(address, tls, choice, on_done=lambda outcome: None, note=lambda message: None)
-
-
-def others(outcomes: Sequence[Outcome], verdict: Verdict = PASSED) -> dict[str, str]:
-    """Evidence by id of the checks that did not come to a verdict."""
-    return {outcome.id: outcome.evidence for outcome in outcomes if outcome.verdict is not verdict}
 
 
 async def test_our_protector_passes_in_plain_text_and_by_mutual_tls(faces: FaceFolder) -> None:
     async with serving_protector(limits=ImageLimits()) as service:
-        plain = await protector_outcomes(service.address, Choice(faces))
+        plain = await outcomes_at(service.address, Protector, Choice(faces))
     async with serving_protector(tls=material(AUTHORITY, "protector", server=True), limits=ImageLimits()) as service:
-        by_tls = await protector_outcomes(service.address, Choice(faces), material(AUTHORITY))
+        by_tls = await outcomes_at(service.address, Protector, Choice(faces), material(AUTHORITY))
     assert others(plain) == others(by_tls) == {}
-    assert [each.id for each in plain] == [each.id for each in by_tls] == [check.id for check in PROTECTOR_CHECKS]
+    assert [each.id for each in plain] == [each.id for each in by_tls] == [check.id for check in CHECKS[Protector]]
 
 
 async def test_our_protector_passes_where_little_room_makes_it_busy(faces: FaceFolder) -> None:
     async with serving_protector(capacity=CapacityLimiter(20), max_waiting=1, limits=ImageLimits()) as service:
-        outcomes = await protector_outcomes(service.address, Choice(faces, skip=LONG))
+        outcomes = await outcomes_at(service.address, Protector, Choice(faces, skip=LONG))
     assert others(outcomes) == {}
 
 
 async def test_our_invader_passes_in_plain_text_and_by_mutual_tls(faces: FaceFolder) -> None:
     async with serving_invader(images=ImageLimits(), ledger=QueryLedger(None, budget=300)) as service:
-        plain = await invader_outcomes(service.address, Choice(faces, may_spend=True))
+        plain = await outcomes_at(service.address, Invader, Choice(faces, may_spend=True))
     async with serving_invader(images=ImageLimits(), tls=material(AUTHORITY, "invader", server=True)) as service:
-        by_tls = await invader_outcomes(service.address, Choice(faces), material(AUTHORITY))
+        by_tls = await outcomes_at(service.address, Invader, Choice(faces), material(AUTHORITY))
     assert others(plain) == {}
     assert set(others(by_tls)) == OF_BUDGETS
-    assert [each.id for each in plain] == [each.id for each in by_tls] == [check.id for check in INVADER_CHECKS]
+    assert [each.id for each in plain] == [each.id for each in by_tls] == [check.id for check in CHECKS[Invader]]
 
 
 @pytest.mark.parametrize("disclosure", [Disclosure.RANKED, Disclosure.TOP1])
@@ -98,31 +67,26 @@ async def test_our_invader_passes_whatever_it_discloses(faces: FaceFolder, discl
         "images": ImageLimits(),
     }
     async with serving_invader(**policy) as service:
-        outcomes = await invader_outcomes(service.address, Choice(faces, skip=LONG))
+        outcomes = await outcomes_at(service.address, Invader, Choice(faces, skip=LONG))
     assert others([each for each in outcomes if each.verdict is not NOT_APPLICABLE]) == {}
     not_listed = {"invader.label-sets", "invader.pages"}
     assert {"invader.sorted", *not_listed, *OF_BUDGETS} <= {each.id for each in outcomes if each.verdict is NOT_APPLICABLE}
 
 
 async def test_services_of_another_make_pass_all_checks(faces: FaceFolder) -> None:
-    async with ConformingProtector().serving() as address:
-        assert others(await protector_outcomes(address, Choice(faces))) == {}
-    async with ConformingInvader().serving() as address:
-        assert others(await invader_outcomes(address, Choice(faces, may_spend=True))) == {}
+    assert others(await outcomes_of(ConformingProtector(), Choice(faces))) == {}
+    assert others(await outcomes_of(ConformingInvader(), Choice(faces, may_spend=True))) == {}
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.caught_by}-{mutant}")
 async def test_every_mutant_is_caught_by_its_check(faces: FaceFolder, mutant: Mutant) -> None:
-    choice = Choice(faces, only=[mutant.caught_by], may_spend=True)
-    async with mutant.service().serving() as address:
-        examine = protector_outcomes if isinstance(mutant.service(), ConformingProtector) else invader_outcomes
-        (outcome,) = await examine(address, choice)
+    (outcome,) = await outcomes_of(mutant.service(), Choice(faces, only=[mutant.caught_by], may_spend=True))
     assert (outcome.id, outcome.verdict) == (mutant.caught_by, FAILED), outcome.evidence
     assert outcome.evidence
 
 
 def test_every_check_catches_a_mutant() -> None:
-    assert {mutant.caught_by for mutant in MUTANTS} == set(KNOWN)
+    assert {mutant.caught_by for mutant in MUTANTS} == {check.id for check in ALL_CHECKS}
 
 
 def test_the_documentation_s_tables_are_those_of_the_suite() -> None:
@@ -136,8 +100,8 @@ async def test_an_invader_is_asked_no_more_than_was_said(faces: FaceFolder) -> N
     invader.budget = 1000
     said: list[str] = []
     async with invader.serving() as address:
-        await examine_invader(address, None, Choice(faces), on_done=lambda outcome: None, note=said.append)
-    most = sum(check.queries for check in INVADER_CHECKS)
+        await examine(Invader, address, None, Choice(faces), on_done=lambda outcome: None, note=said.append)
+    most = sum(check.queries for check in CHECKS[Invader])
     assert said == [f"the checks of the invader ask up to {most} queries; 1000 are left"]
     assert 0 < invader.used <= most
 
@@ -183,25 +147,16 @@ class HasSpentItsBudget(Counts):
 
 
 @pytest.mark.parametrize("kind", [Counts, AnswersEverything, AnswersNothing, HasSpentItsBudget])
-@pytest.mark.parametrize("check", INVADER_CHECKS, ids=lambda check: check.id)
-async def test_a_check_alone_asks_no_more_queries_than_its_head_says(
-    faces: FaceFolder, check: Check[Invader], kind: type[Counts]
-) -> None:
+async def test_a_check_alone_asks_no_more_queries_than_its_head_says(faces: FaceFolder, kind: type[Counts]) -> None:
     invader = kind()
-    async with invader.serving() as address:
-        outcome = await run_alone(check, address, faces)
-    if kind is Counts:
-        assert outcome.verdict is (NOT_APPLICABLE if check.id == "invader.budget-spent" else PASSED), outcome.evidence
-    assert outcome.verdict is not Verdict.ERROR, outcome.evidence
-    assert invader.asked <= check.queries
-
-
-async def run_alone(check: Check[Invader], address: str, faces: FaceFolder) -> Outcome:
-    """What becomes of a check, whatever is left of a budget."""
-    connection = Connection("invader", address, None, retries=False)
-    try:
-        met = await Invader.met(Wire(connection.channel, SERVICE), faces)
-        (outcome,) = await run_checks(met, [check], on_done=lambda outcome: None)
-    finally:
-        await connection.close()
-    return outcome
+    async with invader.serving() as address, open_channel(address, retries=False) as channel:
+        for check in CHECKS[Invader]:
+            invader.asked = invader.used = 0
+            met = await Invader.met(Client(channel, Invader.schema), faces)  # who remembers no answer to another check
+            (outcome,) = await run_checks(met, [check], on_done=lambda outcome: None)
+            if kind is Counts:
+                assert outcome.verdict is (NOT_APPLICABLE if check.id == "invader.budget-spent" else PASSED), (
+                    outcome.evidence
+                )
+            assert outcome.verdict is not Verdict.ERROR, outcome.evidence
+            assert invader.asked <= check.queries, check.id

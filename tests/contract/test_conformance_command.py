@@ -12,8 +12,8 @@ import pytest
 from conformance.subjects import Subject, subjects
 from orchestrator.faces.folder import read_face_folder
 from rpc.certificates import Authority
-from tests.contract.test_conformance import write_faces
 from tests.support.certificates import material, written
+from tests.support.conformance_runs import write_faces
 from tests.support.conforming import ConformingInvader, ConformingProtector
 from tests.support.mutants_protector import OneLevelOver
 
@@ -22,7 +22,6 @@ from tests.support.mutants_protector import OneLevelOver
 def faces(tmp_path: Path) -> Path:
     """A folder of photos of people whom the services know."""
     root = tmp_path / "faces"
-    root.mkdir()
     write_faces(root)
     return root
 

@@ -14,28 +14,21 @@ from deid.protector.v1 import protector_pb2
 from numpy.typing import NDArray
 from PIL import Image
 
-from conformance import wire
+from conformance import client
 from conformance.check import Verdict
-from conformance.examination import Choice
-from conformance.protector.storage import _faults, _twice
-from conformance.refusal import refusal_of
-from conformance.refusing import NOT_PARSED, TOO_LARGE, Expected, faults
+from conformance.invader.service import Invader
+from conformance.protector.storage import encoded_twice, encoding_problem
+from conformance.refusals import NOT_PARSED, TOO_LARGE, BadRequest, refusal_of
+from conformance.suite import Choice
 from invader_service.rate_limit import RateLimit
 from orchestrator.faces.folder import FaceFolder, read_face_folder
 from rpc.errors import RATE_LIMITED, ServiceError, busy
 from rpc.images.decoding import ImageLimits, encode_jpeg, encode_png
-from tests.contract.test_conformance import invader_outcomes, others, protector_outcomes, write_faces
+from tests.support.conformance_runs import others, outcomes_at, outcomes_of
 from tests.support.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
 from tests.support.mutants_invader import LosesThePlacesOfCancelledCalls
 from tests.support.networks import probe
 from tests.support.services import serving_invader
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceFolder:
-    root = tmp_path_factory.mktemp("faces")
-    write_faces(root)
-    return read_face_folder(root)
 
 
 class ForeignDecoder(ConformingProtector):
@@ -62,8 +55,7 @@ def with_repeated_chroma(photo: Pixels) -> Pixels:
 
 async def test_a_detector_behind_another_decoder_understands_photos_as_ours_does(faces: FaceFolder) -> None:
     only = ["protector.orientation", "protector.transparency", "protector.formats"]
-    async with ForeignDecoder().serving() as address:
-        assert others(await protector_outcomes(address, Choice(faces, only=only))) == {}
+    assert others(await outcomes_of(ForeignDecoder(), Choice(faces, only=only))) == {}
 
 
 async def test_half_of_a_smooth_photo_is_no_whole_one(tmp_path: Path) -> None:
@@ -74,10 +66,8 @@ async def test_half_of_a_smooth_photo_is_no_whole_one(tmp_path: Path) -> None:
         (tmp_path / identity).mkdir()
         (tmp_path / identity / "a.png").write_bytes(encode_png(smooth))
     photos = read_face_folder(tmp_path)
-    async with ConformingProtector().serving() as address:
-        assert others(await protector_outcomes(address, Choice(photos, only=["protector.bad-photo"]))) == {}
-    async with ConformingInvader().serving() as address:
-        assert others(await invader_outcomes(address, Choice(photos, only=["invader.bad-image"]))) == {}
+    assert others(await outcomes_of(ConformingProtector(), Choice(photos, only=["protector.bad-image"]))) == {}
+    assert others(await outcomes_of(ConformingInvader(), Choice(photos, only=["invader.bad-image"]))) == {}
 
 
 MANY = (*IDENTITIES, *(f"stranger_{place}" for place in range(30_001)))
@@ -98,11 +88,9 @@ class ManyNamed(ConformingInvader):
 
 
 async def test_a_label_set_may_be_longer_than_three_pages_and_flatter_than_four_decimals(faces: FaceFolder) -> None:
-    async with ManyProtected().serving() as address:
-        outcomes = await protector_outcomes(address, Choice(faces, only=["protector.pages", "protector.label-sets"]))
-    async with ManyNamed().serving() as address:
-        only = ["invader.pages", "invader.label-sets", "invader.probabilities"]
-        outcomes += await invader_outcomes(address, Choice(faces, only=only))
+    outcomes = await outcomes_of(ManyProtected(), Choice(faces, only=["protector.pages", "protector.label-sets"]))
+    only = ["invader.pages", "invader.label-sets", "invader.probabilities"]
+    outcomes += await outcomes_of(ManyNamed(), Choice(faces, only=only))
     assert others(outcomes) == {}
 
 
@@ -114,8 +102,7 @@ class Scores(ConformingInvader):
 
 
 async def test_probabilities_need_not_sum_to_one(faces: FaceFolder) -> None:
-    async with Scores().serving() as address:
-        assert others(await invader_outcomes(address, Choice(faces, only=["invader.probabilities", "invader.sorted"]))) == {}
+    assert others(await outcomes_of(Scores(), Choice(faces, only=["invader.probabilities", "invader.sorted"]))) == {}
 
 
 # JPEG
@@ -175,8 +162,8 @@ def test_other_encoders_of_the_same_jpeg_are_taken(encode: Callable[[Pixels, int
     signs = np.random.default_rng(0).choice([-9, 9], plain.shape)
     noisy = (plain.astype(int) + signs).clip(0, 255).astype(np.uint8)
     for pixels in (plain, noisy):
-        assert _faults(encode(pixels, quality), pixels.astype(np.int16), quality=quality) == []
-    assert _twice(encode(plain, quality), plain.astype(np.int16), quality=quality) == []
+        assert encoding_problem(encode(pixels, quality), pixels.astype(np.int16), quality=quality) is None
+    assert encoded_twice(encode(plain, quality), plain.astype(np.int16), quality=quality) is None
 
 
 # What libraries say, and how services make clients wait
@@ -192,7 +179,7 @@ def test_other_encoders_of_the_same_jpeg_are_taken(encode: Callable[[Pixels, int
     ],
 )
 def test_libraries_may_refuse_by_themselves(codes: tuple[grpc.StatusCode, ...], code: grpc.StatusCode, text: str) -> None:
-    assert list(faults(Expected("it", codes), refusal_of("Craft", code, text, ()))) == []
+    assert list(BadRequest("it", codes, {}).problems(refusal_of("Craft", code, text, ()))) == []
 
 
 class OneAtATime(ConformingProtector):
@@ -210,9 +197,8 @@ class OneAtATime(ConformingProtector):
 
 
 async def test_patience_lasts_as_long_as_calls_are_answered(faces: FaceFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "PATIENCE_SECONDS", 1.5)
-    async with OneAtATime().serving() as address:
-        (outcome,) = await protector_outcomes(address, Choice(faces, only=["protector.under-load"]))
+    monkeypatch.setattr(client, "BUSY_SECONDS", 1.5)
+    (outcome,) = await outcomes_of(OneAtATime(), Choice(faces, only=["protector.under-load"]))
     assert outcome.verdict is Verdict.PASSED, outcome.evidence
     assert outcome.seconds > 1.5, "it took longer than the patience, or this test shows nothing"
 
@@ -220,7 +206,7 @@ async def test_patience_lasts_as_long_as_calls_are_answered(faces: FaceFolder, m
 async def test_waits_of_a_rate_limit_are_not_held_against_our_invader(faces: FaceFolder) -> None:
     only = ["invader.cancellation", "invader.deadline"]
     async with serving_invader(rate_limit=RateLimit(5), images=ImageLimits()) as service:
-        assert others(await invader_outcomes(service.address, Choice(faces, only=only))) == {}
+        assert others(await outcomes_at(service.address, Invader, Choice(faces, only=only))) == {}
 
 
 class OneEvery100Milliseconds(LosesThePlacesOfCancelledCalls):
@@ -239,8 +225,7 @@ class OneEvery100Milliseconds(LosesThePlacesOfCancelledCalls):
 
 
 async def test_behind_a_rate_limit_calls_are_left_while_they_are_worked_on(faces: FaceFolder) -> None:
-    async with OneEvery100Milliseconds().serving() as address:
-        (outcome,) = await invader_outcomes(address, Choice(faces, only=["invader.cancellation"]))
+    (outcome,) = await outcomes_of(OneEvery100Milliseconds(), Choice(faces, only=["invader.cancellation"]))
     assert outcome.verdict is Verdict.FAILED
     assert "all places are taken" in outcome.evidence
 
@@ -263,6 +248,5 @@ class CraftsToTheEnd(ConformingProtector):
 
 
 async def test_to_stop_at_once_is_not_demanded(faces: FaceFolder) -> None:
-    async with CraftsToTheEnd().serving() as address:
-        outcomes = await protector_outcomes(address, Choice(faces, only=["protector.cancellation", "protector.deadline"]))
+    outcomes = await outcomes_of(CraftsToTheEnd(), Choice(faces, only=["protector.cancellation", "protector.deadline"]))
     assert others(outcomes) == {}

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import grpc
 import numpy as np
@@ -10,32 +9,21 @@ import pytest
 from deid.invader.v1 import invader_pb2
 from deid.protector.v1 import protector_pb2
 
-from conformance import wire
-from conformance.catalogue import PROTECTOR_CHECKS
-from conformance.check import MAX_EVIDENCE, Outcome, Verdict, none_wrong
-from conformance.examination import Choice
+from conformance import client
+from conformance.catalogue import CHECKS
+from conformance.check import MAX_EVIDENCE, Verdict, none_wrong
+from conformance.protector.service import Protector
 from conformance.show import as_junit
-from conformance.suite import MAX_UNANSWERED
+from conformance.suite import MAX_UNANSWERED, Choice
 from orchestrator.errors import UnusableServiceError
-from orchestrator.faces.folder import FaceFolder, read_face_folder
+from orchestrator.faces.folder import FaceFolder
 from rpc.errors import BUSY, ServiceError, invalid_argument
 from rpc.server import Server
-from tests.contract.test_conformance import LONG, invader_outcomes, protector_outcomes, write_faces
+from tests.support.conformance_runs import LONG, outcomes_of, those
 from tests.support.conforming import ConformingInvader, ConformingProtector, Context, Pixels
 
 Request = protector_pb2.CraftRequest
 Responses = AsyncIterator[protector_pb2.CraftResponse]
-
-
-@pytest.fixture(scope="module")
-def faces(tmp_path_factory: pytest.TempPathFactory) -> FaceFolder:
-    root: Path = tmp_path_factory.mktemp("faces")
-    write_faces(root)
-    return read_face_folder(root)
-
-
-def by_verdict(outcomes: list[Outcome], verdict: Verdict) -> list[str]:
-    return [outcome.id for outcome in outcomes if outcome.verdict is verdict]
 
 
 class BusyForYears(ConformingProtector):
@@ -47,9 +35,8 @@ class BusyForYears(ConformingProtector):
 
 
 async def test_nobody_waits_for_years(faces: FaceFolder) -> None:
-    async with BusyForYears().serving() as address:
-        with pytest.raises(UnusableServiceError, match=r"Craft: RESOURCE_EXHAUSTED: busy \(come back in 100000000000 ms\)$"):
-            await protector_outcomes(address, Choice(faces))
+    with pytest.raises(UnusableServiceError, match=r"Craft: RESOURCE_EXHAUSTED: busy \(come back in 100000000000 ms\)$"):
+        await outcomes_of(BusyForYears(), Choice(faces))
 
 
 class Hangs(ConformingProtector):
@@ -67,12 +54,11 @@ class Hangs(ConformingProtector):
 
 async def test_a_service_that_hangs_is_not_asked_all_the_rest(faces: FaceFolder) -> None:
     service = Hangs()
-    async with service.serving() as address:
-        outcomes = await protector_outcomes(address, Choice(faces, seconds=0.5))
-    assert [outcome.id for outcome in outcomes] == [check.id for check in PROTECTOR_CHECKS]
-    failed, not_run = by_verdict(outcomes, Verdict.FAILED), by_verdict(outcomes, Verdict.NOT_RUN)
+    outcomes = await outcomes_of(service, Choice(faces, seconds=0.5))
+    assert [outcome.id for outcome in outcomes] == [check.id for check in CHECKS[Protector]]
+    failed, not_run = those(outcomes, Verdict.FAILED), those(outcomes, Verdict.NOT_RUN)
     assert len(failed) == MAX_UNANSWERED
-    assert len(not_run) > len(PROTECTOR_CHECKS) // 2
+    assert len(not_run) > len(CHECKS[Protector]) // 2
     evidence = {outcome.id: outcome.evidence for outcome in outcomes}
     assert evidence[failed[0]] == "Craft: expected an answer, got none within 0.5 s (--seconds)"
     assert {evidence[each] for each in not_run} == {f"the service stopped answering at {failed[-1]}"}
@@ -99,10 +85,9 @@ class Stops(ConformingProtector):
 
 
 async def test_a_service_that_ends_is_not_blamed_for_the_rest(faces: FaceFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "ALIVE_SECONDS", 0.5)
-    async with Stops().serving() as address:
-        outcomes = await protector_outcomes(address, Choice(faces))
-    (failed,) = by_verdict(outcomes, Verdict.FAILED)
+    monkeypatch.setattr(client, "ALIVE_SECONDS", 0.5)
+    outcomes = await outcomes_of(Stops(), Choice(faces))
+    (failed,) = those(outcomes, Verdict.FAILED)
     place = [outcome.id for outcome in outcomes].index(failed)
     assert outcomes[place].evidence.startswith("the service stopped answering: Craft: UNAVAILABLE: ")
     assert {outcome.verdict for outcome in outcomes[:place]} == {Verdict.PASSED}
@@ -142,10 +127,9 @@ class SendsNothing(ConformingProtector):
 
 @pytest.mark.parametrize("kind", [SendsNoControl, SendsCloaksAlone, NoiseOfAnotherSize, SendsNothing])
 async def test_what_does_not_come_fails_a_check_and_breaks_none(faces: FaceFolder, kind: type[ConformingProtector]) -> None:
-    async with kind().serving() as address:
-        outcomes = await protector_outcomes(address, Choice(faces, skip=LONG))
-    assert by_verdict(outcomes, Verdict.FAILED)
-    assert by_verdict(outcomes, Verdict.ERROR) == []
+    outcomes = await outcomes_of(kind(), Choice(faces, skip=LONG))
+    assert those(outcomes, Verdict.FAILED)
+    assert those(outcomes, Verdict.ERROR) == []
 
 
 class Shouts(ConformingInvader):
@@ -163,8 +147,7 @@ class Shouts(ConformingInvader):
 
 
 async def test_evidence_is_bounded_and_can_be_printed(faces: FaceFolder) -> None:
-    async with Shouts().serving() as address:
-        outcomes = await invader_outcomes(address, Choice(faces, only=["invader.members", "invader.bad-k"]))
+    outcomes = await outcomes_of(Shouts(), Choice(faces, only=["invader.members", "invader.bad-k"]))
     for outcome in outcomes:
         assert len(outcome.evidence) <= MAX_EVIDENCE
         assert all(letter.isprintable() for letter in outcome.evidence)

@@ -13,16 +13,18 @@ from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 from PIL import Image
 
-from conformance.catalogue import KNOWN, PROTECTOR_CHECKS
-from conformance.check import Check, Failed, Verdict, check, none_wrong
-from conformance.containers import further
-from conformance.pictures import bombs, seen, upright
-from conformance.refusal import Refusal, refusal_of
+from conformance.catalogue import ALL_CHECKS, CHECKS
+from conformance.check import Check, Failed, Problems, Verdict, check, none_wrong
+from conformance.image_metadata import beside_pixels
+from conformance.images import bombs, decoded, upright
+from conformance.protector.service import Protector
+from conformance.refusals import Refusal, refusal_of
 from conformance.show import as_junit
-from conformance.suite import chosen, run_checks
-from conformance.texts import unclean
+from conformance.suite import Choice, run_checks
+from conformance.text_leaks import leaks
 from conformance.unknown_fields import unknown_fields
 from orchestrator.errors import InputError
+from orchestrator.faces.folder import FaceFolder
 from rpc.errors import ServiceError, busy, invalid_argument, not_found, too_slow
 from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg, encode_png
 from rpc.status import trailers_of
@@ -57,7 +59,7 @@ def refusal(text: str) -> Refusal:
     ],
 )
 def test_texts_that_tell_of_the_inside_are_found(text: str) -> None:
-    assert list(unclean([refusal(text)]))
+    assert list(leaks([refusal(text)]))
 
 
 def refused_images() -> Iterator[ServiceError]:
@@ -86,7 +88,7 @@ def test_texts_of_our_own_errors_are_clean() -> None:
         too_slow(60),
     ]
     refusals = [refusal_of("Craft", error.code, error.message, trailers_of(error)) for error in errors]
-    assert list(unclean([*refusals, refusal("internal error, incident 0f3a9c21b7d4e865")])) == []
+    assert list(leaks([*refusals, refusal("internal error, incident 0f3a9c21b7d4e865")])) == []
 
 
 @pytest.mark.parametrize(
@@ -104,12 +106,12 @@ def test_texts_of_our_own_errors_are_clean() -> None:
     ],
 )
 def test_harmless_words_are_no_inside(text: str) -> None:
-    assert list(unclean([refusal(text)])) == []
+    assert list(leaks([refusal(text)])) == []
 
 
 def test_listed_names_may_be_told_however_they_look() -> None:
     listed = ["arcface", "arcface-r50.onnx"]
-    assert list(unclean([refusal("source_model: expected one of arcface, arcface-r50.onnx, got 'x'")], sent=listed)) == []
+    assert list(leaks([refusal("source_model: expected one of arcface, arcface-r50.onnx, got 'x'")], sent=listed)) == []
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED])
@@ -117,12 +119,12 @@ def test_what_our_own_library_says_is_not_held_against_a_service(code: grpc.Stat
     text = "failed to connect to all addresses; last error: ipv4:127.0.0.1:50051: Connection refused"
     told = refusal_of("Craft", code, text, ())
     assert not told.is_told
-    assert list(unclean([told])) == []
+    assert list(leaks([told])) == []
 
 
 def test_what_was_sent_may_come_back() -> None:
-    assert list(unclean([refusal("target_models[0]: got '../../etc/passwd'")], sent=["../../etc/passwd"])) == []
-    assert list(unclean([refusal("target_models[0]: got '../../etc/passwd'")]))
+    assert list(leaks([refusal("target_models[0]: got '../../etc/passwd'")], sent=["../../etc/passwd"])) == []
+    assert list(leaks([refusal("target_models[0]: got '../../etc/passwd'")]))
 
 
 def test_details_are_read_and_those_that_contradict_the_call_are_noticed() -> None:
@@ -141,7 +143,7 @@ def test_texts_in_details_are_looked_at_too() -> None:
     told = refusal_of(
         "Classify", grpc.StatusCode.INVALID_ARGUMENT, "bad", (("grpc-status-details-bin", status.SerializeToString()),)
     )
-    assert any("/srv/app/main.go" in fault for fault in unclean([told]))
+    assert any("/srv/app/main.go" in fault for fault in leaks([told]))
 
 
 def test_unknown_fields_are_found_however_deep_they_lie() -> None:
@@ -156,30 +158,31 @@ def test_unknown_fields_are_found_however_deep_they_lie() -> None:
     ]
 
 
-def test_checks_are_chosen_by_id_service_and_pattern_and_unknown_ones_name_the_known() -> None:
+def test_checks_are_chosen_by_id_service_and_pattern_and_unknown_ones_name_the_known(faces: FaceFolder) -> None:
     def ids(only: list[str], skip: list[str]) -> list[str]:
-        return [each.id for each in chosen(PROTECTOR_CHECKS, known=KNOWN, only=only, skip=skip)]
+        return [each.id for each in Choice(faces, only, skip).checks(Protector)]
 
     assert ids(["protector.budget"], []) == ["protector.budget"], "no check whose id begins so"
-    assert ids(["protector.bad-*"], ["*-photo"]) == [
+    assert ids(["protector.bad-*"], ["*-image"]) == [
         "protector.bad-epsilons",
         "protector.bad-methods",
         "protector.bad-names",
         "protector.bad-storage",
     ]
-    assert ids(["protector"], []) == ids([], ["invader"]) == [each.id for each in PROTECTOR_CHECKS]
+    assert ids(["protector"], []) == ids([], ["invader"]) == [each.id for each in CHECKS[Protector]]
     with pytest.raises(InputError, match=r"^--skip: expected .+, got protector\.budgets; there are protector\.models, .+"):
         ids([], ["protector.budgets"])
 
 
 async def test_a_check_that_breaks_is_no_failure_of_the_service_and_keeps_none_from_running() -> None:
     @check("it.breaks", demands="D.", why="W.")
-    async def breaks(service: None) -> None:
+    def breaks(service: None) -> Problems:
         raise ZeroDivisionError("a bug of ours")
 
     @check("it.passes", demands="D.", why="W.")
-    async def passes(service: None) -> None:
-        return
+    async def passes(service: None) -> Problems:
+        if service is not None:
+            yield "nothing"
 
     checks: list[Check[None]] = [breaks, passes]
     outcomes = await run_checks(None, checks, on_done=lambda outcome: None)
@@ -190,16 +193,16 @@ async def test_a_check_that_breaks_is_no_failure_of_the_service_and_keeps_none_f
 
 
 def test_ids_are_told_apart_and_every_head_is_whole() -> None:
-    assert len(set(KNOWN)) == len(KNOWN)
-    for each in PROTECTOR_CHECKS:
+    assert len({each.id for each in ALL_CHECKS}) == len(ALL_CHECKS)
+    for each in ALL_CHECKS:
         assert each.demands.endswith(".")
         assert each.why.endswith(".")
 
 
 async def test_junit_holds_what_xml_cannot_write() -> None:
     @check("it.fails", demands="D.", why="W.")
-    async def fails(service: None) -> None:
-        raise Failed("got \x00 <&>")
+    async def fails(service: None) -> Problems:
+        yield "got \x00 <&>"
 
     outcomes = await run_checks(None, [fails], on_done=lambda outcome: None)
     assert 'message="got \N{REPLACEMENT CHARACTER} &lt;&amp;&gt;"' in as_junit(outcomes).decode()
@@ -208,27 +211,27 @@ async def test_junit_holds_what_xml_cannot_write() -> None:
 def test_what_stands_beside_the_pixels_of_a_file_is_found() -> None:
     pixels = probe(side=16)
     png, jpeg = encode_png(pixels), encode_jpeg(pixels, quality=95)
-    assert list(further(png)) == list(further(jpeg)) == []
-    assert list(further(png + b"12345")) == list(further(jpeg + b"12345")) == ["5 bytes after the end"]
+    assert list(beside_pixels(png)) == list(beside_pixels(jpeg)) == []
+    assert list(beside_pixels(png + b"12345")) == list(beside_pixels(jpeg + b"12345")) == ["5 bytes after the end"]
     comment = b"\xff\xfe\x04\x00" + bytes(1022)
-    assert list(further(jpeg[:2] + comment + jpeg[2:])) == ["a segment 0xfe of 1024 bytes"]
+    assert list(beside_pixels(jpeg[:2] + comment + jpeg[2:])) == ["a segment 0xfe of 1024 bytes"]
     progressive = io.BytesIO()
     Image.fromarray(pixels).save(progressive, "JPEG", progressive=True)
-    assert list(further(progressive.getvalue())) == []
+    assert list(beside_pixels(progressive.getvalue())) == []
 
 
 def test_an_image_that_came_is_seen_with_what_stands_beside_its_pixels() -> None:
     pixels = probe(side=16)
-    plain = seen(encode_png(pixels), "the cloak")
+    plain = decoded(encode_png(pixels), "the cloak")
     assert (plain.format, plain.mode, plain.channel_bits, plain.still, plain.beside) == ("PNG", "RGB", 8, True, "")
     assert np.array_equal(plain.levels, pixels)
     turned = io.BytesIO()
     Image.fromarray(pixels).save(turned, "PNG", exif=b"II*\0", icc_profile=b"of no colours", transparency=(0, 0, 0))
-    beside = seen(turned.getvalue(), "the cloak").beside
+    beside = decoded(turned.getvalue(), "the cloak").beside
     assert all(chunk in beside for chunk in ("a chunk eXIf of 4 bytes", "a chunk iCCP of ", "a chunk tRNS of 6 bytes"))
     frames = io.BytesIO()
     Image.fromarray(pixels).save(frames, "PNG", save_all=True, append_images=[Image.new("RGB", (16, 16))])
-    assert not seen(frames.getvalue(), "the cloak").still
+    assert not decoded(frames.getvalue(), "the cloak").still
 
 
 WITHOUT_END = encode_png(probe(side=16))[:-12]
@@ -247,7 +250,7 @@ WITHOUT_END = encode_png(probe(side=16))[:-12]
 )
 def test_an_image_that_came_and_is_none_is_told_why(encoded: bytes, told: str) -> None:
     with pytest.raises(Failed) as failed:
-        seen(encoded, "the cloak")
+        decoded(encoded, "the cloak")
     assert str(failed.value) == told
 
 
@@ -262,7 +265,7 @@ def test_what_stands_beside_the_pixels_that_came_is_not_warned_of(monkeypatch: p
 
     monkeypatch.setattr(Image, "open", spied)
     jpeg, index = encode_jpeg(probe(side=16), quality=95), b"\xff\xe2\x00\x0eMPF\0no index"
-    assert seen(jpeg[:2] + index + jpeg[2:], "the cloak").beside == "a segment 0xe2 of 14 bytes"
+    assert decoded(jpeg[:2] + index + jpeg[2:], "the cloak").beside == "a segment 0xe2 of 14 bytes"
     assert during == [before]
 
 

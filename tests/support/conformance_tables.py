@@ -1,10 +1,14 @@
 """The tables of docs/conformance.md: `python -m tests.support.conformance_tables` writes them."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
-from conformance.catalogue import ALL_CHECKS
+from conformance.catalogue import ALL_CHECKS, CHECKS
+from conformance.check import Check
+from conformance.invader.service import Invader
+from conformance.protector.service import Protector
 from tests.support import mutants_invader, mutants_protector
 from tests.support.mutants import MUTANTS
 
@@ -22,14 +26,24 @@ def with_tables(document: str) -> str:
 
 
 def _checks() -> Iterator[str]:
-    for service in ("protector", "invader"):
-        yield f"\n### Of {'a' if service == 'protector' else 'an'} {service}\n"
-        yield "| check | demands | why |"
-        yield "| --- | --- | --- |"
-        for check in ALL_CHECKS:
-            if check.id.startswith(f"{service}."):
-                yield f"| `{check.id}` | {check.demands} | {check.why} |"
+    of_both = {_name(each): each for each in CHECKS[Protector]}
+    of_both = {_name(each): each for each in CHECKS[Invader] if each.why == getattr(of_both.get(_name(each)), "why", None)}
+    yield from _table("Of both", {f"*.{name}": each for name, each in of_both.items()})
+    for heading, kind in (("Of a protector", Protector), ("Of an invader", Invader)):
+        yield from _table(heading, {each.id: each for each in CHECKS[kind] if _name(each) not in of_both})
     yield ""
+
+
+def _table(heading: str, checks: Mapping[str, Check[Any]]) -> Iterator[str]:
+    yield f"\n### {heading}\n"
+    yield "| check | demands | why |"
+    yield "| --- | --- | --- |"
+    for name, each in checks.items():
+        yield f"| `{name}` | {each.demands} | {each.why} |"
+
+
+def _name(check: Check[Any]) -> str:
+    return check.id.partition(".")[2]
 
 
 def _mutants() -> Iterator[str]:

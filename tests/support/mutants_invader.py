@@ -75,7 +75,7 @@ class PagesAsItLikes(ConformingInvader):
         return super().page(identities, 7 if page_size > 0 else page_size, page_token)
 
 
-@mutant("invader.models_digest")
+@mutant("invader.models-digest")
 class OffersAnewWithEveryAnswer(ConformingInvader):
     """Sends another deid-models-digest with every answer."""
 
@@ -86,7 +86,7 @@ class OffersAnewWithEveryAnswer(ConformingInvader):
         await send_models_digest(context, hashlib.sha256(str(self.answers).encode()).hexdigest())
 
 
-@mutant("invader.models_digest")
+@mutant("invader.models-digest")
 class OffersNoDigest(ConformingInvader):
     """Sends in deid-models-digest what is no digest."""
 

@@ -100,7 +100,7 @@ class KeepsItsIdentitiesToItself(ConformingProtector):
         raise ServiceError("not listed", code=grpc.StatusCode.PERMISSION_DENIED, reason=IDENTITIES_NOT_LISTED)
 
 
-@mutant("protector.models_digest")
+@mutant("protector.models-digest")
 class OffersAnewWithEveryAnswer(ConformingProtector):
     """Sends another deid-models-digest with every answer."""
 
@@ -538,7 +538,7 @@ class PgdThatIsBim(ConformingProtector):
 # Bad input
 
 
-@mutant("protector.bad-photo")
+@mutant("protector.bad-image")
 class MakesUpPhotos(ConformingProtector):
     """Takes grey noise for a photo that cannot be read."""
 
@@ -549,7 +549,7 @@ class MakesUpPhotos(ConformingProtector):
             return np.arange(64 * 64 * 3, dtype=np.uint8).reshape(64, 64, 3)
 
 
-@mutant("protector.bad-photo")
+@mutant("protector.bad-image")
 class NamesNoField(ConformingProtector):
     """Refuses a photo without saying which field it is about."""
 
@@ -593,7 +593,7 @@ class Clips16Bits(ConformingProtector):
             return reread(encoded) if image.mode.startswith("I") else photo
 
 
-@mutant("protector.large-photo")
+@mutant("protector.large-image")
 class LimitsOfTheLibrary(ConformingProtector):
     """Takes messages of 4 MiB, as its library does unless it is told."""
 

@@ -2,29 +2,30 @@
 
 import struct
 from collections.abc import Iterator
+from math import inf
 
 _PNG_SIGNATURE = 8  # bytes
 # A PNG's chunks with the most bytes that each may hold: what decoders need, and what encoders write by habit and no decoder
-# acts on. The bytes of pixels are unbounded.
-_CHUNKS: dict[bytes, int | None] = {b"IHDR": 13, b"IDAT": None, b"IEND": 0, b"pHYs": 9, b"sRGB": 1, b"sBIT": 4, b"tIME": 7}
+# acts on.
+_CHUNKS = {b"IHDR": 13, b"IDAT": inf, b"IEND": 0, b"pHYs": 9, b"sRGB": 1, b"sBIT": 4, b"tIME": 7}
 _SOS, _EOI, _COM, _APP0, _APP14 = 0xDA, 0xD9, 0xFE, 0xE0, 0xEE
 _FRAMES = (0xC0, 0xC1, 0xC2)
 _DHT, _DQT, _DRI = 0xC4, 0xDB, 0xDD
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
 # A JPEG's segments, likewise: JFIF without a thumbnail, Adobe's, and a comment as short as those that name the encoder.
-_SEGMENTS: dict[int, int | None] = dict.fromkeys((*_FRAMES, _DHT, _DQT, _DRI, _SOS)) | {_APP0: 16, _APP14: 14, _COM: 100}
+_SEGMENTS = dict.fromkeys((*_FRAMES, _DHT, _DQT, _DRI, _SOS), inf) | {_APP0: 16, _APP14: 14, _COM: 100}
 
 
-def further(encoded: bytes) -> Iterator[str]:
+def beside_pixels(encoded: bytes) -> Iterator[str]:
     """What a whole PNG or JPEG file holds that no decoder needs."""
-    yield from _further_in_jpeg(encoded) if encoded[:2] == b"\xff\xd8" else _further_in_png(encoded)
+    yield from _in_jpeg(encoded) if encoded[:2] == b"\xff\xd8" else _in_png(encoded)
 
 
-def _further_in_png(encoded: bytes) -> Iterator[str]:
+def _in_png(encoded: bytes) -> Iterator[str]:
     place = _PNG_SIGNATURE
     while place + 8 <= len(encoded):
         length, kind = struct.unpack_from(">I4s", encoded, place)
-        if _too_long(length, _CHUNKS.get(kind, -1)):
+        if length > _CHUNKS.get(kind, -1):
             yield f"a chunk {kind.decode('latin-1')} of {length} bytes"
         place += 12 + length
         if kind == b"IEND":
@@ -33,11 +34,11 @@ def _further_in_png(encoded: bytes) -> Iterator[str]:
         yield f"{len(encoded) - place} bytes after the end"
 
 
-def _further_in_jpeg(encoded: bytes) -> Iterator[str]:
+def _in_jpeg(encoded: bytes) -> Iterator[str]:
     place = 2
     while place + 2 <= len(encoded):
         if encoded[place] != 0xFF:  # within a scan
-            place = _next_marker(encoded, place)
+            place = len(encoded) if (found := encoded.find(b"\xff", place)) < 0 else found
             continue
         marker = encoded[place + 1]
         if marker == 0xFF:  # a fill byte
@@ -49,19 +50,10 @@ def _further_in_jpeg(encoded: bytes) -> Iterator[str]:
             place += 2
         elif place + 4 <= len(encoded):
             (length,) = struct.unpack_from(">H", encoded, place + 2)
-            if _too_long(length, _SEGMENTS.get(marker, -1)):
+            if length > _SEGMENTS.get(marker, -1):
                 yield f"a segment {marker:#04x} of {length} bytes"
             place += 2 + length
         else:
             break
     if place < len(encoded):
         yield f"{len(encoded) - place} bytes after the end"
-
-
-def _next_marker(encoded: bytes, place: int) -> int:
-    found = encoded.find(b"\xff", place)
-    return len(encoded) if found < 0 else found
-
-
-def _too_long(length: int, most: int | None) -> bool:
-    return most is not None and length > most

@@ -1,20 +1,34 @@
-"""What a service tells of a call that it refuses."""
+"""What a service tells of a call that it refuses, and what it is to tell of a bad request."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest as FieldViolations
+from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
 
 from conformance.check import Failed
-from rpc.errors import BUSY, RATE_LIMITED
-from rpc.status import PUSHBACK_KEY, STATUS_KEY
+from rpc.errors import BUSY, INVALID_ARGUMENT, NOT_FOUND, RATE_LIMITED
+from rpc.status import DOMAIN, PUSHBACK_KEY, STATUS_KEY
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
 _SAID_BY_LIBRARIES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+# The service's limit on images, or what gRPC says by itself of a larger message: in most languages, and in Rust.
+TOO_LARGE = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.OUT_OF_RANGE,
+)
+# The service's answer, or what gRPC says by itself of bytes that are no message: in most languages, and in Java.
+NOT_PARSED = (
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.INTERNAL,
+    grpc.StatusCode.UNKNOWN,
+)
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,46 @@ class Refused(Failed):
         self.refusal = refusal
 
 
+@dataclass(frozen=True)
+class BadRequest:
+    """A request that is good but for some changes, and how it is to be refused."""
+
+    what: str
+    codes: tuple[grpc.StatusCode, ...]
+    changes: Mapping[str, Any]  # by field
+    field: str | None = None  # that google.rpc.BadRequest is to name; None where gRPC itself may refuse, without details
+    reason: str | None = None  # of google.rpc.ErrorInfo
+
+    def problems(self, got: Refusal | None) -> Iterator[str]:
+        """What is wrong with how it was met; None where it was answered."""
+        if got is None or got.code not in self.codes:
+            codes = " or ".join(code.name for code in self.codes)
+            yield f"{self.what}: expected {codes}, got {got or 'an answer'}"
+            return
+        if self.field is not None and not any(_is_of(named, self.field) for named in got.fields):
+            named = ", ".join(got.fields) or "no field"
+            yield f"{self.what}: expected google.rpc.BadRequest to name {self.field}, got {named}"
+        if self.reason is not None and got.reason != self.reason:
+            yield f"{self.what}: expected google.rpc.ErrorInfo with the reason {self.reason}, got {got.reason or 'none'}"
+        elif self.reason is not None and got.domain != DOMAIN:
+            yield f"{self.what}: expected google.rpc.ErrorInfo of the domain {DOMAIN}, got {got.domain!r}"
+
+
+def invalid(what: str, field: str, *, reason: str = INVALID_ARGUMENT, **changes: Any) -> BadRequest:
+    """A request that is to be refused for a field."""
+    return BadRequest(what, (grpc.StatusCode.INVALID_ARGUMENT,), changes, field, reason)
+
+
+def unknown_name(what: str, field: str, **changes: Any) -> BadRequest:
+    """A request for what the service does not have."""
+    return BadRequest(what, (grpc.StatusCode.NOT_FOUND,), changes, field, NOT_FOUND)
+
+
+def _is_of(named: str, field: str) -> bool:
+    """Whether a field that was named is a field, one of its places, or within it: `epsilons[1]`, `storage.jpeg.quality`."""
+    return named == field or named.startswith((f"{field}[", f"{field}."))
+
+
 def refusal_of(call: str, code: grpc.StatusCode, message: str, trailers: Metadata) -> Refusal:
     """Reads a failed call; what cannot be read counts as unexpected."""
     told = dict(trailers)
@@ -70,7 +124,7 @@ def refusal_of(call: str, code: grpc.StatusCode, message: str, trailers: Metadat
                 if detail.metadata:
                     unexpected.append(f"a google.rpc.ErrorInfo with metadata of {len(detail.metadata)} keys")
                 texts += [detail.reason, detail.domain, *detail.metadata.keys(), *detail.metadata.values()]
-            case BadRequest():
+            case FieldViolations():
                 fields += [violation.field for violation in detail.field_violations]
                 texts += [text for violation in detail.field_violations for text in (violation.field, violation.description)]
     return Refusal(
@@ -100,7 +154,7 @@ def _details(status: str | bytes | None, code: grpc.StatusCode, texts: list[str]
     texts.append(parsed.message)
     details: list[Message] = []
     for packed in parsed.details:
-        for kind in (ErrorInfo(), BadRequest()):
+        for kind in (ErrorInfo(), FieldViolations()):
             if packed.Is(kind.DESCRIPTOR) and packed.Unpack(kind):
                 details.append(kind)
                 break

@@ -1,11 +1,11 @@
-"""What texts must not hold: those of an error reach whoever asks, those of a list stand in manifests and reports."""
+"""What the texts of errors must not tell: they reach whoever asks."""
 
 import re
 from collections.abc import Iterable, Iterator
 
-from conformance.refusal import Refusal
+from conformance.refusals import Refusal
 
-LONGEST = 500  # characters
+MAX_TEXT = 500  # characters
 # Shapes, not words: what a text says of weights, faces or lines is its own affair.
 _INTERNALS = {
     "a traceback": r"Traceback \(|stack ?trace|\bFile \"[^\"]+\", line \d|^\s+at [\w.$<>]+ ?\(|panicked at|\bgoroutine \d",
@@ -23,7 +23,7 @@ _PATTERNS = {name: re.compile(pattern, re.IGNORECASE | re.MULTILINE) for name, p
 NUMBERS = _PATTERNS["numbers in a row"]
 
 
-def unclean(refusals: Iterable[Refusal], *, sent: Iterable[str] = ()) -> Iterator[str]:
+def leaks(refusals: Iterable[Refusal], *, sent: Iterable[str] = ()) -> Iterator[str]:
     """A sentence on everything in the texts of refusals that tells of a service's inside.
 
     What a client sent, or the service lists, may come in them: `sent` is not looked at. Nor is what our own library says
@@ -33,26 +33,17 @@ def unclean(refusals: Iterable[Refusal], *, sent: Iterable[str] = ()) -> Iterato
     for refusal in refusals:
         if not refusal.is_told:
             continue
-        for fault in refusal.unexpected:
-            yield f"{refusal.call} ({refusal.code.name}) carries {fault}"
+        for leak in refusal.unexpected:
+            yield f"{refusal.call} ({refusal.code.name}) carries {leak}"
         for text in dict.fromkeys(refusal.texts):
-            yield from (f"{refusal.call} ({refusal.code.name}) tells {fault}" for fault in _faults(text, repeated))
+            yield from (f"{refusal.call} ({refusal.code.name}) tells {leak}" for leak in _leaks_in(text, repeated))
 
 
-def _faults(text: str, repeated: Iterable[str]) -> Iterator[str]:
-    if len(text) > LONGEST:
+def _leaks_in(text: str, repeated: Iterable[str]) -> Iterator[str]:
+    if len(text) > MAX_TEXT:
         yield f"{len(text)} characters: {text[:60]!r}…"
     for known in repeated:
         text = text.replace(known, "…")
     for name, pattern in _PATTERNS.items():
         if (found := pattern.search(text)) is not None:
             yield f"{name}: {found.group(0).strip()!r}"
-
-
-def stated_faults(stated: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """What is wrong with what a service says of itself in words: whose words and which, and the text."""
-    for what, text in stated:
-        if len(text) > LONGEST:
-            yield f"{what}: expected at most {LONGEST} characters, got {len(text)}"
-        if len(text.splitlines()) > 1:
-            yield f"{what}: expected one line, got {len(text.splitlines())}"

@@ -1,4 +1,4 @@
-"""Images: those that checks send, and what checks see in those that come back."""
+"""Images: those that checks send, and what checks look at in those that come back."""
 
 import io
 import struct
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import ExifTags, Image, JpegImagePlugin
 
 from conformance.check import Failed
-from conformance.containers import further
+from conformance.image_metadata import beside_pixels
 from rpc.images.bare_image import BadImageError
 from rpc.images.decoding import ImageLimits, check_cost, decode_image, encode_jpeg, encode_png
 from rpc.images.formats import bare_image
@@ -26,7 +26,7 @@ _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """An image that came from a service."""
 
     levels: Levels
@@ -44,8 +44,8 @@ class Picture:
         return self.levels.shape[0], self.levels.shape[1]
 
 
-def seen(encoded: bytes, what: str) -> Picture:
-    """What an image is, decoded.
+def decoded(encoded: bytes, what: str) -> DecodedImage:
+    """An image that came.
 
     Raises:
         Failed: it is no whole JPEG or PNG, or larger than services send any.
@@ -61,8 +61,8 @@ def seen(encoded: bytes, what: str) -> Picture:
             levels = np.asarray(image.convert("RGB"), dtype=np.int16)
             sampling = {0: "4:4:4", 1: "4:2:2", 2: "4:2:0"}.get(JpegImagePlugin.get_sampling(image), "another")
             bits = bare.encoded[_PNG_DEPTH] if bare.format == "PNG" else 8
-            beside = ", ".join(further(encoded))
-            return Picture(levels, bare.format, image.mode, not bare.animated, beside, sampling, tables, bits)
+            beside = ", ".join(beside_pixels(encoded))
+            return DecodedImage(levels, bare.format, image.mode, not bare.animated, beside, sampling, tables, bits)
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damage
         raise Failed(f"{what}: expected a whole JPEG or PNG image, got {len(encoded)} bytes that are none") from error
 
@@ -78,11 +78,16 @@ def reread(encoded: bytes) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def luma(jpeg: bytes) -> NDArray[np.int16]:
+def luma(jpeg: bytes) -> Levels:
     """A JPEG's luma (H, W) as it is stored, whatever its chroma is."""
     with Image.open(io.BytesIO(bare_image(jpeg).encoded), formats=("JPEG",)) as image:
         image.draft("L", image.size)
         return np.asarray(image.convert("L"), dtype=np.int16)
+
+
+def mean_distance(one: Levels, other: Levels) -> float:
+    """Between two images of a size, in levels."""
+    return float(np.abs(one - other).mean())
 
 
 def faceless() -> bytes:

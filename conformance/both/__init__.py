@@ -1,0 +1,1 @@
+"""What is demanded of a protector and of an invader alike, a theme a file."""
