@@ -7,7 +7,7 @@ from docker.errors import DockerException
 from docker.models.containers import Container as EngineContainer
 from requests import RequestException
 
-from orchestrator.doctor.containers import INVADER, ORCHESTRATOR, PROTECTOR, container_of, examine_containers, network_of
+from orchestrator.doctor.containers import INVADER, ORCHESTRATOR, PROTECTOR, container_of, examine_containers, leads_outside
 from orchestrator.doctor.finding import Finding, Verdict
 from orchestrator.errors import InputError
 
@@ -34,13 +34,13 @@ def examine_engine(project: str | None, *, version: str) -> Iterator[Finding]:
     try:
         containers = _containers(client, project)
         facts = [container_of(container.attrs, version=_version(container)) for container in containers]
-        names = {name for each in facts for name in each.networks}
-        networks = {str(each.name): network_of(each.attrs) for each in client.networks.list(names=list(names))}
+        networks = client.networks.list(names=sorted({name for each in facts for name in each.networks}))
+        leading_outside = frozenset(str(each.name) for each in networks if leads_outside(each.attrs))
     except (DockerException, RequestException) as error:
         raise InputError(f"--project: the Docker engine says: {error}") from error
     finally:
         client.close()
-    yield from examine_containers(facts, networks=networks, version=version)
+    yield from examine_containers(facts, leading_outside=leading_outside, version=version)
 
 
 def _containers(client: docker.DockerClient, project: str | None) -> list[EngineContainer]:
