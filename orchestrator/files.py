@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 UNFINISHED = ".part-"  # how the name of a file begins that is being written
-# What file systems answer to an operation that they do not have.
-LACKING = frozenset({errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK})
+# What file systems answer that cannot sync a folder.
+_NO_SYNC = frozenset({errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS})
 
 
 def replace_file(path: Path, content: bytes, *, durable: bool = False) -> None:
@@ -49,7 +49,7 @@ def sync_folder(folder: Path) -> bool:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in LACKING:
+        if error.errno not in _NO_SYNC:
             raise
         return False
     finally:

@@ -89,7 +89,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         if location != folder.observations and not observations.holds_run():
             raise InputError(elsewhere)
         matrix = observations.rank_matrix()
-        held = bool(observations.holders())
+        held = observations.leases.held()
     finally:
         observations.close()
     until_halfwidth = manifest["protocol"]["until_halfwidth"]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import shutil
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import count
@@ -16,6 +17,7 @@ from orchestrator.files import UNFINISHED, replace_file, sync_folder
 
 MAX_JPEG_BYTES, MAX_PNG_BYTES = 80_000, 160_000  # of a cloak of 224 x 224 pixels
 ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
+ABANDONED_SECONDS = 600.0  # after which nobody still writes a file: longer than any disk takes, and clocks of shares differ
 
 
 class RunFolder:
@@ -33,11 +35,6 @@ class RunFolder:
     @property
     def logs(self) -> Path:
         return self.root / "logs"
-
-    @property
-    def holders(self) -> Path:
-        """Of the orchestrators that work on it."""
-        return self.root / "holders"
 
     @property
     def _psr_csv(self) -> Path:
@@ -130,7 +127,7 @@ class RunFolder:
                 return
 
     def _check_nothing_else(self) -> None:
-        folders = (self.logs, self.holders, *self.pictures)
+        folders = (self.logs, *self.pictures)
         own = {self._manifest.name, *(folder.name for folder in folders)}  # another process may begin it at this moment
         begins = self.observations.name, UNFINISHED  # with the files that SQLite puts beside its own
         others = sorted(
@@ -159,17 +156,12 @@ class RunFolder:
         """Where what a service logs goes."""
         return self.logs / f"{service}.log"
 
-    def sweep(self, *, before_ns: int) -> None:
-        """Removes what a process that died left half written.
-
-        Args:
-            before_ns: Nobody who writes had begun by then, in nanoseconds: what is younger may be somebody's.
-        """
-        for place in (self.root, *self.pictures):
-            for path in place.rglob(f"{UNFINISHED}*"):
-                with suppress(OSError):  # it was not there any more, or has to stay
-                    if path.stat().st_mtime_ns < before_ns:
-                        path.unlink()
+    def sweep(self) -> None:
+        """Removes files that a process left unfinished; a younger one may be what another orchestrator is just writing."""
+        for path in self.root.rglob(f"{UNFINISHED}*"):
+            with suppress(OSError):  # it was not there any more, or has to stay
+                if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
+                    path.unlink()
 
     def check_same(self, plan: Plan) -> None:
         """Makes sure that the manifest is the plan's where there is one.

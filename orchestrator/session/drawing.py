@@ -10,7 +10,6 @@ from orchestrator.errors import first_of
 from orchestrator.faces.data_set import drawn_identities
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
-from orchestrator.session.lease_owner import LeaseOwner
 from orchestrator.session.planning import ResolvedPlan
 from orchestrator.session.stopping_rule import StoppingRule
 from orchestrator.session.subject import Progress, SubjectObserver
@@ -42,7 +41,6 @@ class Runner:
         planned: ResolvedPlan,
         observer: SubjectObserver,
         *,
-        holder: LeaseOwner,
         store: Store,
         journal: Journal,
         progress: Progress,
@@ -53,15 +51,14 @@ class Runner:
         self._draw = drawn_identities(planned.eligible, seed=self._plan.seed)
         self._looks = StoppingRule.of(self._plan)
         self._observer = observer
-        self._holder = holder
         self._store = store
         self._journal = journal
         self._progress = progress
         self._keep_cloaks = keep_cloaks
         self._in_flight = subjects_in_flight
         self._working: dict[str, asyncio.Task[SubjectStatus]] = {}
-        self._dead: frozenset[str] = frozenset()
         self._ended = asyncio.Event()  # the work on any one subject that is under way
+        self._told_to_wait = False
 
     async def run(self) -> StopDecision:
         """Observes every cell of every subject.
@@ -70,7 +67,7 @@ class Runner:
             OrchestratorError: a service is gone or not what it was, or the store cannot be used; what was observed stays.
         """
         try:
-            await self._journal.run(partial(self._store.draw, self._draw))
+            await self._journal.run(partial(self._store.leases.draw, self._draw))
             await self._journal.run(self._reopen_short)
             async with self._leases_renewed():
                 return await self._look_by_look()
@@ -80,7 +77,7 @@ class Runner:
     def _reopen_short(self) -> None:
         grid = self._plan.grid
         controls = len(grid.source_models) if self._keep_cloaks else 0
-        self._store.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
+        self._store.leases.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
 
     async def _look_by_look(self) -> StopDecision:
         wanted = self._looks.first()
@@ -121,11 +118,10 @@ class Runner:
     async def _fill_places(self, wanted: int) -> None:
         while True:
             ended = self._ended
-            claim = partial(self._store.claim, wanted=wanted, holder=self._holder.name, dead=self._dead)
-            identity = await self._journal.run(claim)
+            identity = await self._journal.run(partial(self._store.leases.claim, wanted=wanted))
             if identity is not None:
                 await self._work_on(identity)
-            elif await self._journal.run(partial(self._store.outstanding, wanted=wanted)) == 0:
+            elif await self._journal.run(partial(self._store.leases.outstanding, wanted=wanted)) == 0:
                 return
             else:
                 await self._wait_for_others(ended)
@@ -143,20 +139,21 @@ class Runner:
                 await asyncio.wait({task})
             self._ended.set()
             self._ended = asyncio.Event()
-        await self._journal.run(partial(self._store.release, holder=self._holder.name, identity=identity))
+        await self._journal.run(partial(self._store.leases.release, identity))
 
     async def _wait_for_others(self, ended: asyncio.Event) -> None:
         """Until this process is done with some subject, or it is time to see what others have done, or left undone."""
-        try:
+        if not self._working and not self._told_to_wait:
+            self._told_to_wait = True
+            self._progress.note(
+                f"waiting for subjects that another orchestrator has leased; those of one that was killed are free within "
+                f"{LEASE_SECONDS:.0f} s"
+            )
+        with suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), LOOK_AGAIN_SECONDS)
-        except TimeoutError:
-            self._dead = self._holder.dead(await self._journal.run(self._store.holders))
 
     @asynccontextmanager
     async def _leases_renewed(self) -> AsyncIterator[None]:
-        holders = await self._journal.run(self._store.holders)
-        self._dead = self._holder.dead(holders)
-        self._holder.forget(but=holders)
         async with asyncio.TaskGroup() as group:
             renewing = group.create_task(self._renew())
             try:
@@ -164,12 +161,12 @@ class Runner:
             finally:
                 renewing.cancel()
                 with self._store.at_once(), suppress(StoreError):  # then they expire
-                    await self._journal.run(partial(self._store.release, holder=self._holder.name))
+                    await self._journal.run(self._store.leases.release)
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
-            held = await self._journal.run(partial(self._store.renew, holder=self._holder.name))
+            held = await self._journal.run(self._store.leases.renew)
             for identity, task in self._working.items():
                 if identity not in held and not task.done():
                     self._progress.note(f"{identity}: another orchestrator has taken this subject over")

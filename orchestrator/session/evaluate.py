@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -18,13 +18,12 @@ from orchestrator.services.children import child_service
 from orchestrator.services.clients import InvaderClient, ProtectorClient
 from orchestrator.services.recovery import RecoveryGate
 from orchestrator.session.drawing import Runner
-from orchestrator.session.lease_owner import LeaseOwner
 from orchestrator.session.planning import ResolvedPlan, RunRequest, asked_of_invader, asked_of_protector, make_plan
 from orchestrator.session.progress import RunProgress
 from orchestrator.session.stopping_rule import StoppingRule
 from orchestrator.session.subject import Services, SubjectObserver
 from orchestrator.session.summary import RunResult, finalize, record_stop
-from orchestrator.store import LEASE_SECONDS, Journal, Store
+from orchestrator.store import Journal, Store
 from rpc.tls import TlsMaterial
 
 NAMES_SHOWN = 5
@@ -81,13 +80,11 @@ async def evaluate(
     folder.check()
     await _check_running(wish, protector, invader)
     folder.create()
+    folder.sweep()
     async with AsyncExitStack() as stack:
-        holder = stack.enter_context(LeaseOwner(folder.holders))
-        if holder.alone():
-            folder.sweep(before_ns=holder.since_ns)
         note = partial(console.print, style="yellow", markup=False, highlight=False)
-        for sentence in _what_the_file_system_lacks(folder, holder):
-            note(sentence)
+        if not folder.syncs_names:
+            note(f"{folder.root}: the file system cannot sync folders: after a power cut the newest files may be missing")
         with console.status("starting the services"):
             protector_at, invader_at = await asyncio.gather(
                 *(stack.enter_async_context(_whereabouts(choice, folder, console)) for choice in (protector, invader))
@@ -134,7 +131,6 @@ async def evaluate(
             runner = Runner(
                 planned,
                 observer,
-                holder=holder,
                 store=observations,
                 journal=journal,
                 progress=progress,
@@ -178,16 +174,6 @@ async def _check_running(wish: RunRequest, protector: EndpointSpec, invader: End
             invader_client = InvaderClient(invader.address, tls=invader.tls)
             stack.push_async_callback(invader_client.close)
             await asked_of_invader(wish, invader_client)
-
-
-def _what_the_file_system_lacks(folder: RunFolder, holder: LeaseOwner) -> Iterator[str]:
-    if not holder.can_lock:
-        yield (
-            f"{folder.root}: the file system has no locks: what a process that dies was working on is taken up by another "
-            f"after {LEASE_SECONDS:.0f} s, and what it left half written stays"
-        )
-    if not folder.syncs_names:
-        yield f"{folder.root}: the file system cannot sync folders: after a power cut the newest files may not be there"
 
 
 def _open_store(

@@ -1,14 +1,16 @@
 """The order of the draw, and who works on which identity of it.
 
-A lease lasts a short while and is renewed by whoever holds it, so that what a dead process was working on is taken up by
+A lease lasts a short while and is renewed by its owner, so that what a killed process was working on is taken up by
 another. Times are those of the database's clock, since clocks of several machines differ; with a SQLite file, which is for
 one machine, they are its own. A clock that jumped back does not make a lease eternal: one that would last for longer than
 leases do, and then some, has expired.
 """
 
+import os
+import socket
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import zip_longest
 from uuid import uuid4
 
@@ -17,6 +19,8 @@ from sqlalchemy import (
     Connection,
     Float,
     FromClause,
+    Select,
+    Table,
     cast,
     exists,
     func,
@@ -31,17 +35,23 @@ from sqlalchemy import (
 from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreError
 from orchestrator.store.records import REPLACED, SubjectStatus
-from orchestrator.store.schema import draw, subjects
+from orchestrator.store.schema import draw, observations, probes, subjects
 
 LEASE_SECONDS = 30.0
 
 
+def new_owner() -> str:
+    """A name that nobody else has, and that says whose it is to whoever looks into the database."""
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:12]}"
+
+
 @dataclass(frozen=True)
 class Leases:
-    """Those of one run."""
+    """Those of one run, and what one owner does with them."""
 
     database: Database
     run: str
+    owner: str = field(default_factory=new_owner)
     seconds: float = LEASE_SECONDS
     clock: Callable[[], float] = time.time  # seconds since 1970; of a SQLite file
 
@@ -60,40 +70,59 @@ class Leases:
                 f"at place {place}, now {len(identities)} with {now!r}; a run is bound to its data set and label sets"
             )
 
-    def claim(self, *, wanted: int, holder: str, dead: Collection[str] = ()) -> str | None:
+    def claim(self, *, wanted: int) -> str | None:
         """Takes the lease of the next identity to work on; None where nobody needs to begin another now.
 
-        It is the first in the draw that is not done and nobody holds, among as many as it takes for `wanted` of them to
-        have a face.
+        It is the first in the draw that is not done and of which nobody has the lease, among as many as it takes for
+        `wanted` of them to have a face. An owner may have several leases.
         """
         call = uuid4().hex
-        return self.database.write(lambda connection: self._claim(connection, wanted, holder, dead, call))
+        return self.database.write(lambda connection: self._claim(connection, wanted, call))
 
     def outstanding(self, *, wanted: int) -> int:
-        """How many of the same identities are not done, whoever holds them."""
+        """How many of the same identities are not done, whoever has their leases."""
         query = select(func.count()).select_from(draw).where(*self._open(wanted))
         return self.database.read(lambda connection: connection.scalar(query) or 0)
 
-    def renew(self, *, holder: str) -> frozenset[str]:
-        """Renews all leases of a holder; the identities that it still holds."""
-        theirs = update(draw).where(draw.c.run == self.run, draw.c.holder == holder).returning(draw.c.identity)
+    def renew(self) -> frozenset[str]:
+        """Renews all leases of the owner; the identities whose leases it still has."""
+        own = update(draw).where(draw.c.run == self.run, draw.c.owner == self.owner).returning(draw.c.identity)
 
         def renewed(connection: Connection) -> frozenset[str]:
-            return frozenset(connection.scalars(theirs.values(expires=self._now() + self.seconds)))
+            return frozenset(connection.scalars(own.values(expires=self._now() + self.seconds)))
 
         return self.database.write(renewed)
 
-    def release(self, *, holder: str, identity: str | None = None) -> None:
-        """Gives one lease of a holder back, or all."""
-        statement = update(draw).where(draw.c.run == self.run, draw.c.holder == holder)
+    def release(self, identity: str | None = None) -> None:
+        """Gives one lease of the owner back, or all."""
+        statement = update(draw).where(draw.c.run == self.run, draw.c.owner == self.owner)
         if identity is not None:
             statement = statement.where(draw.c.identity == identity)
-        self.database.write(lambda connection: connection.execute(statement.values(holder=None, expires=None, claim=None)))
+        self.database.write(lambda connection: connection.execute(statement.values(owner=None, expires=None, claim=None)))
 
-    def holders(self) -> frozenset[str]:
-        """Who holds a lease, that has not expired, of an identity that is not done."""
-        query = select(draw.c.holder).distinct().where(draw.c.run == self.run, draw.c.due, ~self._free())
-        return self.database.read(lambda connection: frozenset(connection.scalars(query)))
+    def reopen_short(self, *, per_probe: int, controls: int = 0) -> None:
+        """Has those subjects worked on again, and no others, that are short, so that what failed is asked for once more.
+
+        They stay subjects meanwhile: what was observed of them counts.
+
+        Args:
+            per_probe: the observations that a subject has when it is not short.
+            controls: the lossless controls, too.
+        """
+        whole = _with_at_least(per_probe, observations, self.run)
+        if controls:
+            whole = whole.where(observations.c.probe.in_(_with_at_least(controls, probes, self.run)))
+        done = select(subjects.c.identity).where(
+            subjects.c.run == self.run, subjects.c.status == SubjectStatus.SUBJECT.value
+        )
+        is_short = draw.c.identity.in_(done.where(subjects.c.photo.not_in(whole)))
+        reopened = update(draw).where(draw.c.run == self.run, draw.c.identity.in_(done)).values(due=is_short)
+        self.database.write(lambda connection: connection.execute(reopened))
+
+    def held(self) -> bool:
+        """Whether anybody works on the run: has a lease, that has not expired, of an identity that is not done."""
+        query = select(exists().where(draw.c.run == self.run, draw.c.due, ~self._free()))
+        return self.database.read(lambda connection: bool(connection.scalar(query)))
 
     def _recorded_draw(self, connection: Connection, identities: Sequence[str]) -> list[str]:
         query = select(draw.c.identity).where(draw.c.run == self.run).order_by(draw.c.place)
@@ -111,14 +140,14 @@ class Leases:
             connection.execute(insert(draw), rows)
         return recorded or list(identities)
 
-    def _claim(self, connection: Connection, wanted: int, holder: str, dead: Collection[str], call: str) -> str | None:
+    def _claim(self, connection: Connection, wanted: int, call: str) -> str | None:
         # Where the answer to a commit was lost, the identity that it gave is given again.
         given: str | None = connection.scalar(select(draw.c.identity).where(draw.c.run == self.run, draw.c.claim == call))
         if given is not None:
             return given
         query = (
             select(draw.c.place, draw.c.identity)
-            .where(*self._open(wanted), or_(self._free(), draw.c.holder.in_(dead)))
+            .where(*self._open(wanted), self._free())
             .order_by(draw.c.place)
             .limit(1)
             .with_for_update(skip_locked=True)  # on PostgreSQL; a change of a SQLite file is alone
@@ -126,7 +155,7 @@ class Leases:
         row = connection.execute(query).first()
         if row is None:
             return None
-        lease = {"holder": holder, "expires": self._now() + self.seconds, "claim": call}
+        lease = {"owner": self.owner, "expires": self._now() + self.seconds, "claim": call}
         connection.execute(update(draw).where(draw.c.run == self.run, draw.c.place == row.place).values(lease))
         identity: str = row.identity
         return identity
@@ -148,12 +177,17 @@ class Leases:
     def _free(self) -> ColumnElement[bool]:
         now = self._now()
         jumped_back = draw.c.expires > now + 2 * self.seconds  # by more than what clocks are set right by
-        return or_(draw.c.holder.is_(None), draw.c.expires <= now, jumped_back)
+        return or_(draw.c.owner.is_(None), draw.c.expires <= now, jumped_back)
 
     def _now(self) -> ColumnElement[float]:
         if self.database.is_shared:
             return cast(func.extract("epoch", func.clock_timestamp()), Float)
         return literal(self.clock())
+
+
+def _with_at_least(count: int, table: Table, run: str) -> Select[tuple[str]]:
+    """The probes of so many rows."""
+    return select(table.c.probe).where(table.c.run == run).group_by(table.c.probe).having(func.count() >= count)
 
 
 def _status_in(statuses: Collection[SubjectStatus], drawn: FromClause) -> ColumnElement[bool]:

@@ -55,7 +55,7 @@ draw = Table(  # the identities in the order in which they are drawn, and who wo
     Column("place", Integer, primary_key=True, autoincrement=False),
     Column("identity", Text, nullable=False),
     Column("due", Boolean, nullable=False),  # whether there is something left to ask
-    Column("holder", Text),  # null where nobody works on it
+    Column("owner", Text),  # of the lease; null where nobody works on it
     Column("expires", Float),  # seconds since 1970
     Column("claim", Text),  # of the call that took the lease
     UniqueConstraint("run", "identity"),

@@ -2,14 +2,13 @@
 
 import json
 import math
-import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, select, update
+from sqlalchemy import Connection, Row, Select, exists, func, select
 
 from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.experiment.records import Cloak
@@ -21,7 +20,7 @@ from orchestrator.store.changes import Change
 from orchestrator.store.crafting import CraftingSummary, crafting_summaries
 from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreUnavailableError
-from orchestrator.store.leases import LEASE_SECONDS, Leases
+from orchestrator.store.leases import Leases
 from orchestrator.store.matrix import rank_matrix
 from orchestrator.store.records import (
     CloakQuality,
@@ -37,7 +36,6 @@ from orchestrator.store.schema import (
     CLOAK_KEY,
     answers,
     cloaks,
-    draw,
     failures,
     observations,
     open_schema,
@@ -58,8 +56,6 @@ class Store:
         run: str,
         create: bool = True,
         patience: float = OUTAGE_TIMEOUT_SECONDS,
-        lease_seconds: float = LEASE_SECONDS,
-        clock: Callable[[], float] = time.time,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Opens it, and makes its tables where there are none.
@@ -69,8 +65,6 @@ class Store:
             run: the digest of the run's plan.
             create: whether tables are made where there are none; else that is an error.
             patience: seconds that a server may be away before an operation fails. Opening waits for none.
-            lease_seconds: how long a claim lasts that is not renewed.
-            clock: seconds since 1970; of a SQLite file. A server has its own.
             note: is told of a server that is away that it is waited for, and that it is back; by whatever thread waits.
 
         Raises:
@@ -79,7 +73,7 @@ class Store:
         """
         self._run = run
         self._database = Database(location, patience=patience, note=note)
-        self._leases = Leases(self._database, run, lease_seconds, clock)
+        self.leases = Leases(self._database, run)
         try:
             open_schema(self._database, create=create)
         except BaseException:
@@ -205,73 +199,6 @@ class Store:
     def add_failure(self, failure: Failure) -> None:
         """Records a call that failed for good."""
         self._database.write(changes.failing(self._run, failure))
-
-    def reopen_short(self, *, per_probe: int, controls: int = 0) -> int:
-        """Has those subjects worked on again, and no others, that are short, so that what failed is asked for once more.
-
-        They stay subjects meanwhile: what was observed of them counts.
-
-        Args:
-            per_probe: the observations that a subject has when it is not short.
-            controls: the lossless controls, too.
-
-        Returns:
-            how many there were.
-        """
-        table = observations.c
-        whole = select(table.probe).where(table.run == self._run).group_by(table.probe).having(func.count() >= per_probe)
-        if controls:
-            kept = select(probes.c.probe).where(probes.c.run == self._run).group_by(probes.c.probe)
-            whole = whole.where(table.probe.in_(kept.having(func.count() >= controls)))
-        of_subjects = select(subjects.c.identity).where(
-            subjects.c.run == self._run, subjects.c.status == SubjectStatus.SUBJECT.value, subjects.c.photo.not_in(whole)
-        )
-        done = select(subjects.c.identity).where(
-            subjects.c.run == self._run, subjects.c.status == SubjectStatus.SUBJECT.value
-        )
-        drawn = update(draw).where(draw.c.run == self._run)
-
-        def reopened(connection: Connection) -> int:
-            connection.execute(drawn.where(draw.c.identity.in_(done)).values(due=False))
-            return connection.execute(drawn.where(draw.c.identity.in_(of_subjects)).values(due=True)).rowcount
-
-        return self._database.write(reopened)
-
-    # The draw and its leases; see `leases.py`.
-
-    def draw(self, identities: Sequence[str]) -> None:
-        """Records the order of the draw, once.
-
-        Raises:
-            StoreError: another order is recorded.
-        """
-        self._leases.draw(identities)
-
-    def claim(self, *, wanted: int, holder: str, dead: Collection[str] = ()) -> str | None:
-        """Takes the lease of the next identity to work on; None where nobody needs to begin another now.
-
-        Args:
-            wanted: the number of subjects, none of them replaced, that are enough.
-            holder: who claims; it may hold several.
-            dead: holders whose leases need not expire.
-        """
-        return self._leases.claim(wanted=wanted, holder=holder, dead=dead)
-
-    def outstanding(self, *, wanted: int) -> int:
-        """How many identities it takes for so many subjects are not done, whoever holds them."""
-        return self._leases.outstanding(wanted=wanted)
-
-    def renew(self, *, holder: str) -> frozenset[str]:
-        """Renews all leases of a holder; the identities that it still holds."""
-        return self._leases.renew(holder=holder)
-
-    def release(self, *, holder: str, identity: str | None = None) -> None:
-        """Gives one lease of a holder back, or all."""
-        self._leases.release(holder=holder, identity=identity)
-
-    def holders(self) -> frozenset[str]:
-        """Who holds a lease, that has not expired, of an identity that is not done."""
-        return self._leases.holders()
 
     # What is recorded.
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from deid.protector.v1 import protector_pb2
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
+from orchestrator.store import Store
 from tests.contract.test_orchestrator_against_fakes import IDENTITIES, Bench, draw, observed
 from tests.support.fakes import Context, FakeProtector, Fault, Shown, is_for_lossless_control
 
@@ -41,6 +43,26 @@ async def test_a_complete_run_whose_cloaks_were_discarded_stays_complete_where_i
     assert again.csv == first
     assert {identity for identity, _ in bench.protector.controls_asked} == set("bcd")
     assert (await bench.evaluate(keep_cloaks=False)).csv == first
+
+
+async def test_what_a_killed_orchestrator_had_leased_is_taken_up_when_its_lease_expires(bench: Bench) -> None:
+    undisturbed = await bench.undisturbed()
+    bench.invader.fault = lambda shown, time: Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "too many", "RATE_LIMITED")
+    await bench.fails(UnusableServiceError)
+    assert not read_run(bench.folder).held, "a run that ends in order gives its leases back"
+    killed = Store(RunFolder(bench.folder).observations, run=read_run(bench.folder).digest)
+    assert killed.leases.claim(wanted=1) == draw("abcd")[0]
+    assert read_run(bench.folder).held
+
+    def soon_expired(shown: Shown, _time: int) -> None:
+        replace(killed.leases, seconds=3.0).renew()
+
+    bench.invader.fault = soon_expired
+    evaluated = await bench.evaluate(in_flight=2)
+    killed.close()
+    assert "waiting for subjects that another orchestrator has leased" in evaluated.printed
+    assert evaluated.csv == undisturbed
+    assert not read_run(bench.folder).held
 
 
 async def test_an_adaptive_run_does_not_decide_on_answers_that_are_missing(bench: Bench) -> None:

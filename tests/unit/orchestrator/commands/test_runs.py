@@ -37,8 +37,8 @@ def listed(folder: Path) -> dict[str, str]:
 def hold(root: Path) -> None:
     """As an orchestrator that is working on the run."""
     store = Store(root / "observations.sqlite", run=PLAN.digest())
-    store.draw(sorted(PLAN.faces.identities))
-    assert store.claim(wanted=3, holder="somebody") is not None
+    store.leases.draw(sorted(PLAN.faces.identities))
+    assert store.leases.claim(wanted=3) is not None
     store.close()
 
 

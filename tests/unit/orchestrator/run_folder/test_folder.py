@@ -14,7 +14,7 @@ import pytest
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import Grid, Region, Storage
 from orchestrator.experiment.manifest import Plan
-from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.folder import ABANDONED_SECONDS, RunFolder
 from orchestrator.store import Store, Subject, SubjectStatus
 from tests.support.plans import BIM, FACES, PLAN, model, plan
 
@@ -125,17 +125,21 @@ def test_a_folder_in_which_another_process_writes_the_manifest_as_it_is_looked_a
     assert folder.manifest() is not None
 
 
+def abandon(path: Path) -> None:
+    """As a process leaves it that was killed while it wrote the file, a while ago."""
+    path.touch()
+    before = path.stat().st_mtime - ABANDONED_SECONDS - 1
+    os.utime(path, (before, before))
+
+
 def test_half_written_files_of_before_are_swept_and_those_that_are_being_written_are_left(folder: RunFolder) -> None:
-    pictures = folder.root / "cloaks" / DIGEST[:2]
-    pictures.mkdir()
-    old, young = ([place / f".part-{name}" for place in (folder.root, pictures)] for name in ("old", "young"))
-    for path in (*old, *young):
-        path.touch()
-    began_ns = 10**9 + old[0].stat().st_mtime_ns
-    for path in young:
-        os.utime(path, ns=(began_ns, began_ns))
     folder.keep_cloak(DIGEST, ".jpg", ENCODED)
-    folder.sweep(before_ns=began_ns)
+    pictures = folder.root / "cloaks" / DIGEST[:2]
+    young = [place / ".part-young" for place in (folder.root, pictures)]
+    for path in young:
+        path.touch()
+        abandon(path.with_name(".part-old"))
+    folder.sweep()
     assert sorted(folder.root.rglob(".part-*")) == sorted(young)
     assert folder.kept_cloak(DIGEST, ".jpg") == ENCODED
 
@@ -143,9 +147,10 @@ def test_half_written_files_of_before_are_swept_and_those_that_are_being_written
 def test_what_cannot_be_swept_stays(folder: RunFolder) -> None:
     in_the_way = folder.root / ".part-folder"
     in_the_way.mkdir()
+    abandon(in_the_way)
     half = folder.root / "cloaks" / ".part-file"
-    half.touch()
-    folder.sweep(before_ns=2 * half.stat().st_mtime_ns)
+    abandon(half)
+    folder.sweep()
     assert in_the_way.exists()
     assert not half.exists()
 

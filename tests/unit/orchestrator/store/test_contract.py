@@ -125,10 +125,10 @@ def test_runs_do_not_mix(place: Place) -> None:
     first, second = place.store(run="first"), place.store(run="second")
     fill(first)
     first.add_failure(Failure("alice/a.jpg", "classify", "INTERNAL"))
-    first.draw(["alice", "bob"])
-    first.claim(wanted=2, holder="h")
+    first.leases.draw(["alice", "bob"])
+    first.leases.claim(wanted=2)
     assert content(second) == ([], [], [], {}, [])
-    assert (second.holders(), second.outstanding(wanted=1)) == (frozenset(), 0)
+    assert (second.leases.held(), second.leases.outstanding(wanted=1)) == (False, 0)
     second.observe([observation("alice/a.jpg", CELL, 9)], cloak_sha256="c" * 64, answers={})
     assert [seen.rank for seen in second.observations()] == [9]
     assert {seen.rank for seen in first.observations(probe="alice/a.jpg")} == {3, None}
@@ -183,7 +183,7 @@ def test_what_was_observed_of_a_subject_that_is_not_done_is_told_apart(store: St
 
 
 def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: Store) -> None:
-    store.draw(["whole", "short", "none", "faceless"])
+    store.leases.draw(["whole", "short", "none", "faceless"])
     for name, status in (
         ("whole", SubjectStatus.SUBJECT),
         ("short", SubjectStatus.SUBJECT),
@@ -191,10 +191,10 @@ def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: St
         ("faceless", SubjectStatus.NO_FACE),
     ):
         store.put_subject(drawn(name, status))
-    assert store.outstanding(wanted=3) == 0
+    assert store.leases.outstanding(wanted=3) == 0
     for probe, cells in (("whole/1.jpg", [CELL, OTHER]), ("short/1.jpg", [CELL])):
         store.observe([observation(probe, cell, 1) for cell in cells], cloak_sha256="c" * 64, answers={})
-    assert store.reopen_short(per_probe=2) == 2
+    store.leases.reopen_short(per_probe=2)
     statuses = {subject.identity: subject.status for subject in store.subjects()}
     assert statuses == {
         "whole": SubjectStatus.SUBJECT,
@@ -202,21 +202,26 @@ def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: St
         "none": SubjectStatus.SUBJECT,
         "faceless": SubjectStatus.NO_FACE,
     }
-    assert [store.claim(wanted=3, holder="h") for _ in range(3)] == ["short", "none", None]
-    store.put_subject(drawn("short", SubjectStatus.SUBJECT))
-    assert store.outstanding(wanted=3) == 1
-    assert store.reopen_short(per_probe=1) == 1, "by another measure only one is short, and no other is worked on"
-    assert store.outstanding(wanted=3) == 1
+    assert [store.leases.claim(wanted=3) for _ in range(3)] == ["short", "none", None]
+    store.put_subject(drawn("none", SubjectStatus.SUBJECT))
+    assert store.leases.outstanding(wanted=3) == 1
+    store.leases.reopen_short(per_probe=1)
+    store.leases.release()
+    assert [store.leases.claim(wanted=3) for _ in range(2)] == ["none", None], "by another measure only that is short"
 
 
 def test_a_subject_without_its_lossless_controls_is_short_where_they_are_wanted(store: Store) -> None:
-    store.draw(["whole"])
+    store.leases.draw(["whole"])
     store.put_subject(drawn("whole", SubjectStatus.SUBJECT))
     store.observe([observation("whole/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={})
-    assert store.reopen_short(per_probe=1) == 0
-    assert store.reopen_short(per_probe=1, controls=1) == 1
+
+    def short(controls: int) -> int:
+        store.leases.reopen_short(per_probe=1, controls=controls)
+        return store.leases.outstanding(wanted=1)
+
+    assert (short(controls=0), short(controls=1)) == (0, 1)
     store.put_lossless_control(LosslessControl("whole/1.jpg", "facenet", "a" * 64, "b" * 64))
-    assert store.reopen_short(per_probe=1, controls=1) == 0
+    assert short(controls=1) == 0
 
 
 def test_what_became_of_an_identity_stays(store: Store) -> None:

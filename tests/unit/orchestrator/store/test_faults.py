@@ -174,7 +174,7 @@ def test_an_operation_that_waits_for_a_server_can_be_ended(postgres: Cluster, *,
             stack.enter_context(store.at_once())
         assert isinstance(waiting.exception(SECONDS), StoreUnavailableError)
         with pytest.raises(StoreUnavailableError):
-            store.release(holder="h")
+            store.leases.release()
 
 
 def test_where_the_server_goes_away_what_is_left_of_a_commit_is_not_tried(postgres: Cluster) -> None:

@@ -4,7 +4,7 @@ import multiprocessing
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from orchestrator.store import LEASE_SECONDS, Store, StoreError, SubjectStatus
 from orchestrator.store.database import Database
-from orchestrator.store.leases import Leases
+from orchestrator.store.leases import Leases, new_owner
 from tests.support.recorded import drawn
 from tests.unit.orchestrator.store.conftest import Place
 
@@ -38,106 +38,123 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def timed(tmp_path: Path, clock: Clock, opened: Callable[..., Store]) -> Store:
-    """A store whose clock is the test's: that of a server cannot be."""
-    store = opened(tmp_path / "observations.sqlite", clock=clock)
-    store.draw(DRAW)
-    return store
+def leases(store: Store) -> Leases:
+    """Those of a draw, and of one owner."""
+    store.leases.draw(DRAW)
+    return store.leases
 
 
-def test_identities_are_claimed_in_the_order_of_the_draw_and_no_more_than_are_wanted(store: Store) -> None:
-    store.draw(DRAW)
-    assert [store.claim(wanted=3, holder=holder) for holder in "xyxy"] == ["dave", "alice", "carol", None]
-    assert store.outstanding(wanted=3) == 3
-    assert store.holders() == {"x", "y"}
+@pytest.fixture
+def timed(tmp_path: Path, clock: Clock, opened: Callable[..., Store]) -> Leases:
+    """Leases whose clock is the test's: that of a server cannot be."""
+    leases = replace(opened(tmp_path / "observations.sqlite").leases, clock=clock)
+    leases.draw(DRAW)
+    return leases
 
 
-def test_who_is_done_is_not_claimed_again_and_who_is_replaced_makes_room_for_the_next(store: Store) -> None:
-    store.draw(DRAW)
+def another(leases: Leases) -> Leases:
+    """The same as another owner."""
+    return replace(leases, owner=new_owner())
+
+
+def test_identities_are_claimed_in_the_order_of_the_draw_and_no_more_than_are_wanted(leases: Leases) -> None:
+    assert not leases.held()
+    other = another(leases)
+    claims = [owner.claim(wanted=3) for owner in (leases, other, leases, other)]
+    assert claims == ["dave", "alice", "carol", None]
+    assert leases.renew() == {"dave", "carol"}
+    assert other.renew() == {"alice"}
+    assert leases.outstanding(wanted=3) == 3
+    assert leases.held()
+
+
+def test_who_is_done_is_not_claimed_again_and_who_is_replaced_makes_room_for_the_next(store: Store, leases: Leases) -> None:
     store.put_subject(drawn("dave", SubjectStatus.SUBJECT))
     store.put_subject(drawn("alice", SubjectStatus.NO_FACE))
     store.put_subject(drawn("carol", SubjectStatus.UNREADABLE))
     store.put_subject(drawn("bob", SubjectStatus.BEGUN))
-    assert store.outstanding(wanted=2) == 1
-    assert [store.claim(wanted=2, holder="h") for _ in range(2)] == ["bob", None]
-    assert [store.claim(wanted=3, holder="h") for _ in range(2)] == ["erin", None]
+    assert leases.outstanding(wanted=2) == 1
+    assert [leases.claim(wanted=2) for _ in range(2)] == ["bob", None]
+    assert [leases.claim(wanted=3) for _ in range(2)] == ["erin", None]
 
 
 def test_when_the_draw_is_at_its_end_there_is_no_further_claim(store: Store) -> None:
-    store.draw(DRAW[:2])
-    assert [store.claim(wanted=99, holder="h") for _ in range(3)] == ["dave", "alice", None]
-    assert store.outstanding(wanted=99) == 2
+    store.leases.draw(DRAW[:2])
+    assert [store.leases.claim(wanted=99) for _ in range(3)] == ["dave", "alice", None]
+    assert store.leases.outstanding(wanted=99) == 2
 
 
-def test_who_is_done_is_outstanding_no_more_and_its_holder_holds_nothing_unfinished(store: Store) -> None:
-    store.draw(DRAW)
-    store.claim(wanted=1, holder="h")
+def test_who_is_done_is_outstanding_no_more_and_holds_nobody_up(store: Store, leases: Leases) -> None:
+    leases.claim(wanted=1)
     store.put_subject(drawn("dave", SubjectStatus.SUBJECT))
-    assert (store.outstanding(wanted=1), store.holders()) == (0, frozenset())
-    assert store.claim(wanted=1, holder="other") is None
+    assert (leases.outstanding(wanted=1), leases.held()) == (0, False)
+    assert another(leases).claim(wanted=1) is None
 
 
-def test_what_is_given_back_can_be_claimed(store: Store) -> None:
-    store.draw(DRAW)
+def test_what_is_given_back_can_be_claimed_at_once(leases: Leases) -> None:
+    other = another(leases)
     for _ in range(3):
-        store.claim(wanted=6, holder="h")
-    store.release(holder="h", identity="alice")
-    store.release(holder="other", identity="dave")
-    assert store.renew(holder="h") == {"dave", "carol"}
-    assert store.claim(wanted=6, holder="other") == "alice"
-    store.release(holder="h")
-    assert store.renew(holder="h") == frozenset()
-    assert [store.claim(wanted=6, holder="other") for _ in range(2)] == ["dave", "carol"]
+        leases.claim(wanted=6)
+    leases.release("alice")
+    other.release("dave")
+    assert leases.renew() == {"dave", "carol"}
+    assert other.claim(wanted=6) == "alice"
+    leases.release()
+    assert leases.renew() == frozenset()
+    assert [other.claim(wanted=6) for _ in range(2)] == ["dave", "carol"]
 
 
-def test_what_the_dead_held_is_claimed_at_once(store: Store) -> None:
-    store.draw(DRAW)
-    assert [store.claim(wanted=6, holder=holder) for holder in ("dead", "alive")] == ["dave", "alice"]
-    assert store.claim(wanted=6, holder="heir", dead={"dead", "unheard of"}) == "dave"
-    assert store.renew(holder="dead") == frozenset(), "it would learn that it lost it"
-    assert store.renew(holder="heir") == {"dave"}
+def test_every_store_that_is_opened_is_an_owner_of_its_own(place: Place) -> None:
+    first, second = place.store().leases, place.store().leases
+    first.draw(DRAW)
+    assert (first.claim(wanted=2), second.claim(wanted=2)) == ("dave", "alice")
+    second.release()
+    assert first.renew() == {"dave"}
+    assert second.renew() == frozenset()
 
 
-def test_a_lease_that_is_not_renewed_expires(timed: Store, clock: Clock) -> None:
-    assert timed.claim(wanted=1, holder="first") == "dave"
+def test_a_lease_that_is_not_renewed_expires(timed: Leases, clock: Clock) -> None:
+    other = another(timed)
+    assert timed.claim(wanted=1) == "dave"
     clock.now += LEASE_SECONDS - 1
-    assert timed.claim(wanted=1, holder="second") is None
+    assert other.claim(wanted=1) is None
+    assert other.held()
     clock.now += 1
-    assert timed.holders() == frozenset()
-    assert timed.claim(wanted=1, holder="second") == "dave"
-    assert timed.renew(holder="first") == frozenset()
+    assert not other.held()
+    assert other.claim(wanted=1) == "dave"
+    assert timed.renew() == frozenset(), "who held it learns that it is lost"
 
 
-def test_a_lease_that_is_renewed_lasts(timed: Store, clock: Clock) -> None:
-    timed.claim(wanted=1, holder="first")
+def test_a_lease_that_is_renewed_lasts(timed: Leases, clock: Clock) -> None:
+    timed.claim(wanted=1)
     for _ in range(5):
         clock.now += LEASE_SECONDS - 1
-        assert timed.renew(holder="first") == {"dave"}
-        assert timed.claim(wanted=1, holder="second") is None
+        assert timed.renew() == {"dave"}
+        assert another(timed).claim(wanted=1) is None
 
 
-def test_a_lease_that_expired_and_nobody_took_can_still_be_renewed(timed: Store, clock: Clock) -> None:
-    timed.claim(wanted=1, holder="first")
+def test_a_lease_that_expired_and_nobody_took_can_still_be_renewed(timed: Leases, clock: Clock) -> None:
+    timed.claim(wanted=1)
     clock.now += 10 * LEASE_SECONDS
-    assert timed.renew(holder="first") == {"dave"}
-    assert timed.claim(wanted=1, holder="second") is None
+    assert timed.renew() == {"dave"}
+    assert another(timed).claim(wanted=1) is None
 
 
 @pytest.mark.parametrize(("seconds", "heir"), [(0.5, None), (86_400, "dave")])
 def test_a_clock_that_jumps_back_makes_no_lease_eternal(
-    timed: Store, clock: Clock, seconds: float, heir: str | None
+    timed: Leases, clock: Clock, seconds: float, heir: str | None
 ) -> None:
-    timed.claim(wanted=1, holder="first")
+    timed.claim(wanted=1)
     clock.now -= seconds
-    assert timed.claim(wanted=1, holder="second") == heir
+    assert another(timed).claim(wanted=1) == heir
 
 
-def test_a_lease_expires_by_the_clock_of_the_database(place: Place) -> None:
-    store, dies = place.store(lease_seconds=0.3), place.store(lease_seconds=0.3)
-    store.draw(DRAW)
-    dies.claim(wanted=1, holder="dies")
+def test_a_lease_expires_by_the_clock_of_the_database(leases: Leases) -> None:
+    dies = replace(leases, seconds=0.3)
+    heir = another(dies)
+    dies.claim(wanted=1)
     until = time.monotonic() + 30
-    while (claimed := store.claim(wanted=1, holder="heir")) is None:
+    while (claimed := heir.claim(wanted=1)) is None:
         assert time.monotonic() < until
     assert claimed == "dave"
 
@@ -151,23 +168,23 @@ class LosesAnswers(Database):
 
 
 def test_a_claim_whose_answer_was_lost_gives_the_same_identity_and_no_other(place: Place) -> None:
-    place.store().draw(DRAW)
+    place.store().leases.draw(DRAW)
     database = LosesAnswers(place.location)
     leases = Leases(database, "r")
-    assert [leases.claim(wanted=3, holder="h") for _ in range(4)] == ["dave", "alice", "carol", None]
-    assert leases.renew(holder="h") == {"dave", "alice", "carol"}
+    assert [leases.claim(wanted=3) for _ in range(4)] == ["dave", "alice", "carol", None]
+    assert leases.renew() == {"dave", "alice", "carol"}
     database.close()
 
 
 def test_a_draw_is_recorded_once(place: Place) -> None:
-    store = place.store()
-    store.draw(DRAW)
-    store.draw(DRAW)
+    leases = place.store().leases
+    leases.draw(DRAW)
+    leases.draw(DRAW)
     expected = "6 identities with 'carol' at place 2, now 6 with 'erin'"
     with pytest.raises(StoreError, match=f"another draw is recorded for this run: {expected}"):
-        store.draw(["dave", "alice", "erin", "bob", "carol", "frank"])
+        leases.draw(["dave", "alice", "erin", "bob", "carol", "frank"])
     with pytest.raises(StoreError, match="6 identities with 'frank' at place 5, now 5 with None"):
-        store.draw(DRAW[:-1])
+        leases.draw(DRAW[:-1])
     assert [row[0] for row in place.sql("SELECT identity FROM draw ORDER BY place")] == DRAW
 
 
@@ -179,28 +196,30 @@ def test_the_subjects_are_the_first_of_the_draw_that_have_a_face_whoever_works_o
         name: chance.choice([SubjectStatus.NO_FACE, SubjectStatus.UNREADABLE]) for name in names if chance.random() < 0.4
     }
     store = place.store()
-    store.draw(names)
-    working: list[tuple[str, str]] = []
-    while store.outstanding(wanted=8):
-        holder = chance.choice(["x", "y", "z"])
-        if chance.random() < 0.6 and (claimed := store.claim(wanted=8, holder=holder)) is not None:
-            working.append((holder, claimed))
+    store.leases.draw(names)
+    owners = [another(store.leases) for _ in range(3)]
+    working: list[tuple[Leases, str]] = []
+    while store.leases.outstanding(wanted=8):
+        owner = chance.choice(owners)
+        if chance.random() < 0.6 and (claimed := owner.claim(wanted=8)) is not None:
+            working.append((owner, claimed))
         elif working:
-            holder, done = working.pop(chance.randrange(len(working)))
+            owner, done = working.pop(chance.randrange(len(working)))
             if chance.random() < 0.8:  # else it dies
                 store.put_subject(drawn(done, faceless.get(done, SubjectStatus.SUBJECT)))
-            store.release(holder=holder, identity=done)
+            owner.release(done)
     with_face = [name for name in names if name not in faceless][:8]
     replaced = [name for name in names[: names.index(with_face[-1])] if name in faceless]
     assert [subject.identity for subject in store.subjects()] == sorted(with_face + replaced)
 
 
-def _claim_all(location: Path | str, holder: str, names: list[str]) -> list[str]:
+def _claim_all(location: Path | str, owner: str, names: list[str]) -> list[str]:
     store = Store(location, run="r")
+    leases = replace(store.leases, owner=owner)
     try:
-        store.draw(names)
+        leases.draw(names)
         claimed = []
-        while (identity := store.claim(wanted=len(names), holder=holder)) is not None:
+        while (identity := leases.claim(wanted=len(names))) is not None:
             claimed.append(identity)
         return claimed
     finally:
@@ -210,7 +229,7 @@ def _claim_all(location: Path | str, holder: str, names: list[str]) -> list[str]
 def test_processes_that_claim_at_the_same_time_never_get_the_same_identity(place: Place) -> None:
     names = [f"n{number:03d}" for number in range(120)]
     with multiprocessing.get_context("spawn").Pool(3) as processes:
-        claims = processes.starmap(_claim_all, [(place.location, holder, names) for holder in "xyz"], chunksize=1)
+        claims = processes.starmap(_claim_all, [(place.location, owner, names) for owner in "xyz"], chunksize=1)
     assert sorted(name for each in claims for name in each) == names
-    store = place.store()
-    assert [store.renew(holder=holder) for holder in "xyz"] == [frozenset(each) for each in claims]
+    leases = place.store().leases
+    assert [replace(leases, owner=owner).renew() for owner in "xyz"] == [frozenset(each) for each in claims]

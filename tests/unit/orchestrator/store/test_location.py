@@ -13,8 +13,8 @@ from orchestrator.store.location import shown
 def test_a_path_and_a_url_of_a_file_are_the_same_place(tmp_path: Path) -> None:
     path = tmp_path / "observations.sqlite"
     by_path, by_url = Store(path, run="r"), Store(f"sqlite:///{path}", run="r")
-    by_path.draw(["alice"])
-    assert by_url.claim(wanted=1, holder="h") == "alice"
+    by_path.leases.draw(["alice"])
+    assert by_url.leases.claim(wanted=1) == "alice"
     assert (by_path.name, by_url.name) == (str(path), f"sqlite:///{path}")
     by_path.close()
     by_url.close()
@@ -28,10 +28,10 @@ def test_a_file_is_opened_again_by_its_name_from_wherever_it_is(
     (tmp_path / folder).mkdir()
     monkeypatch.chdir(tmp_path / folder)
     first = Store("sqlite:///shared.sqlite", run="r")
-    first.draw(["alice"])
+    first.leases.draw(["alice"])
     monkeypatch.chdir("/")
     again = Store(first.name, run="r")
-    assert again.claim(wanted=1, holder="h") == "alice"
+    assert again.leases.claim(wanted=1) == "alice"
     assert again.name == first.name
     first.close()
     again.close()
