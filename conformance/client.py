@@ -28,7 +28,7 @@ class Client:
     """Calls to one service of the schema."""
 
     def __init__(self, channel: grpc.aio.Channel, service: ServiceDescriptor, *, seconds: float = CALL_SECONDS) -> None:
-        """`channel` is one without retries; `seconds` is the deadline of a call that computes."""
+        """`seconds` is the deadline of a call that computes."""
         self.service = service
         self.seconds = seconds
         self._channel = channel

@@ -90,7 +90,7 @@ async def examine(
     """
     checks = choice.checks(kind)
     try:
-        channel = open_channel(address, tls=tls, caller="conformance", retries=False)
+        channel = open_channel(address, tls=tls, caller="conformance")
     except AddressError as error:
         raise InputError(f"--{kind.role}: {error}") from error
     except PlainTextError as error:

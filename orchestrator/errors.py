@@ -12,7 +12,9 @@ class InputError(OrchestratorError):
 
 
 class UnusableServiceError(OrchestratorError):
-    """A service does not answer, or not as the service that the run began with."""
+    """A service does not answer, or not as the service that the run began with. `transient`: asking again can help."""
+
+    transient = True
 
 
 class UnreachableServiceError(UnusableServiceError):
@@ -22,28 +24,34 @@ class UnreachableServiceError(UnusableServiceError):
 class ServiceGoneError(UnusableServiceError):
     """A service did not come back within the outage timeout, or is a process of this run's that has ended."""
 
+    transient = False
+
 
 class ServiceChangedError(UnusableServiceError):
     """A service answers as another than the one that the run began with; the message names what differs."""
 
+    transient = False
+
 
 class QueryBudgetSpentError(UnusableServiceError):
-    """The invader's budget for this client is spent; asking again cannot help."""
+    """The invader's budget for this client is spent."""
+
+    transient = False
 
 
 class CallError(OrchestratorError):
-    """One call failed; nothing was observed. `passing` says whether asking again can help."""
+    """One call failed; nothing was observed. `transient`: asking again can help."""
 
-    def __init__(self, message: str, *, passing: bool) -> None:
+    def __init__(self, message: str, *, transient: bool) -> None:
         super().__init__(message)
-        self.passing = passing
+        self.transient = transient
 
 
-class RateLimitedError(CallError):
-    """A service was asked too often; nothing was observed, and it says when to come back."""
+class ThrottledError(CallError):
+    """A service is busy, or was asked too often; nothing was observed, and it may say when to come back."""
 
     def __init__(self, message: str, *, retry_after_ms: int | None) -> None:
-        super().__init__(message, passing=True)
+        super().__init__(message, transient=True)
         self.retry_after_ms = retry_after_ms
 
 

@@ -1,7 +1,6 @@
-"""Channels to the services: message sizes, keepalive, and retries and replicas by gRPC's own service config."""
+"""Channels to the services: message sizes, keepalive and replicas. A call is made once; its caller may make it again."""
 
 import json
-from typing import Any
 
 import grpc
 
@@ -34,27 +33,14 @@ _LIVELINESS = (
     # A container that comes back may have another address; gRPC itself would ask for that after half a minute.
     ("grpc.dns_min_time_between_resolutions_ms", _FIRST_RECONNECT_MS),
 )
-_RETRIES = {
-    "name": [{}],
-    "retryPolicy": {
-        "maxAttempts": 5,
-        "initialBackoff": "0.2s",  # doubled each time, give or take 20 % at random, by gRPC itself
-        "maxBackoff": "5s",
-        "backoffMultiplier": 2,
-        # RESOURCE_EXHAUSTED comes with grpc-retry-pushback-ms, which overrides the backoff. UNAVAILABLE may have been asked
-        # before the connection broke: a query whose answer was lost on the way is charged twice.
-        "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
-    },
-}
+_ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 
 
-def open_channel(
-    address: str, *, tls: TlsMaterial | None = None, caller: str = "client", retries: bool = True
-) -> grpc.aio.Channel:
+def open_channel(address: str, *, tls: TlsMaterial | None = None, caller: str = "client") -> grpc.aio.Channel:
     """A channel to `host:port`, by mutual TLS or, to this machine only, in plain text.
 
     To `dns:///host:port` calls take turns among all addresses of the name that can be connected to. Whichever it is, its
-    certificate must be for the name. Without `retries` a caller learns of every refusal, and comes back by itself.
+    certificate must be for the name.
 
     Raises:
         AddressError: the address is of neither form.
@@ -62,23 +48,19 @@ def open_channel(
     """
     host, _ = host_and_port(address)
     options: list[tuple[str, str | int]] = [
-        ("grpc.service_config", json.dumps(_service_config(replicated=is_replicated(address)))),
         ("grpc.max_receive_message_length", _MAX_BYTES),
         ("grpc.max_send_message_length", _MAX_BYTES),
-        # What a call may keep in order to be made again; gRPC's own limit is 256 KiB, less than a photo.
-        ("grpc.per_rpc_retry_buffer_size", _MAX_BYTES),
-        ("grpc.enable_retries", int(retries)),
+        # Not even calls that no server has seen are made again ("transparent" retries). All that gRPC does by itself is to
+        # connect again, for the calls that come then.
+        ("grpc.enable_retries", 0),
         NO_PROXY,
         *_LIVELINESS,
     ]
+    if is_replicated(address):
+        options.append(("grpc.service_config", _ROUND_ROBIN))
     interceptors = list(client_interceptors(caller))
     if tls is not None:
         return grpc.aio.secure_channel(address, tls.channel_credentials(), options=options, interceptors=interceptors)
     if not is_loopback(host):
         raise PlainTextError(f"{address}: plain text is for loopback only; faces go further by mutual TLS")
     return grpc.aio.insecure_channel(address, options=options, interceptors=interceptors)
-
-
-def _service_config(*, replicated: bool) -> dict[str, Any]:
-    balancing: dict[str, Any] = {"loadBalancingConfig": [{"round_robin": {}}]} if replicated else {}
-    return {"methodConfig": [_RETRIES]} | balancing

@@ -1,7 +1,6 @@
 """The two services as the run sees them."""
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import partial
 from hashlib import sha256
 from typing import Protocol
 
@@ -12,10 +11,8 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.grid import NOT_STATED, CloakKey, Region, Storage
 from orchestrator.experiment.records import Cloak, Model
-from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.services.connection import Connection, photo_refusal
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue
-from orchestrator.services.rate_limit import RateLimitRetry
 from rpc.errors import shorten
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
@@ -168,15 +165,8 @@ class ProtectorClient:
 class InvaderClient:
     """An invader at an address."""
 
-    def __init__(
-        self,
-        address: str,
-        *,
-        tls: TlsMaterial | None = None,
-        patience: float = OUTAGE_TIMEOUT_SECONDS,
-        note: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        """In plain text, which is for loopback only, where there is no `tls`; `patience` and `note`: see `RateLimitRetry`.
+    def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
+        """In plain text, which is for loopback only, where there is no `tls`.
 
         Raises:
             InputError: see `Connection`.
@@ -187,7 +177,6 @@ class InvaderClient:
         self.close = self._connection.close
         self._call = self._connection.answer
         self._catalogue = ModelCatalogue(self.name, self._list)
-        self._admission = RateLimitRetry(patience=patience, note=note)
         self.queries_left: int | None = None  # as last told; None where no budget is set
         self.regions = frozenset({Region.DETECTED})  # that can be asked for, as last told
 
@@ -248,11 +237,12 @@ class InvaderClient:
 
         Raises:
             CallError: the call failed.
-            UnusableServiceError: the service does not answer, or as another than it was, or not to what was asked, or its
-                rate limit lets nothing through.
+            UnusableServiceError: the service does not answer, or as another than it was, or not to what was asked.
         """
         request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, region=_REGIONS[region])
-        response = await self._admission.answer(partial(self._classified, request))
+        call = self._stub.Classify(request, timeout=CLASSIFY_SECONDS)
+        response = await self._call(call)
+        await self._catalogue.check_answer(call, target_models)
         self.queries_left = response.queries_left if response.HasField("queries_left") else None
         if not response.face_found:
             return None
@@ -268,12 +258,6 @@ class InvaderClient:
                     f"{len(set(candidates))} of them distinct"
                 )
         return answers
-
-    async def _classified(self, request: invader_pb2.ClassifyRequest) -> invader_pb2.ClassifyResponse:
-        call = self._stub.Classify(request, timeout=CLASSIFY_SECONDS)
-        response = await self._call(call)
-        await self._catalogue.check_answer(call, request.target_models)
-        return response
 
 
 def _stated(text: str) -> str:

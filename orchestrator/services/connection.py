@@ -13,13 +13,13 @@ from orchestrator.errors import (
     OrchestratorError,
     PhotoRefusedError,
     QueryBudgetSpentError,
-    RateLimitedError,
+    ThrottledError,
     UnreachableServiceError,
 )
 from rpc.addresses import AddressError
 from rpc.channel import open_channel
 from rpc.diagnosis import diagnose
-from rpc.errors import NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, PlainTextError
+from rpc.errors import BUSY, NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, PlainTextError
 from rpc.status import received
 from rpc.tls import TlsMaterial
 
@@ -46,8 +46,8 @@ _FINAL = frozenset(
 class Connection:
     """To a protector or an invader at an address."""
 
-    def __init__(self, kind: str, address: str, tls: TlsMaterial | None, *, retries: bool = True) -> None:
-        """`kind` is "protector" or "invader"; `retries` as for `open_channel`.
+    def __init__(self, kind: str, address: str, tls: TlsMaterial | None) -> None:
+        """`kind` is "protector" or "invader".
 
         Raises:
             InputError: the address is neither `host:port` nor `dns:///host:port`, or not loopback while there is no `tls`.
@@ -56,7 +56,7 @@ class Connection:
         self._address = address
         self._tls = tls
         try:
-            self.channel = open_channel(address, tls=tls, caller="orchestrator", retries=retries)
+            self.channel = open_channel(address, tls=tls, caller="orchestrator")
         except AddressError as error:
             raise InputError(f"--{kind}: {error}") from error
         except PlainTextError as error:
@@ -86,14 +86,17 @@ class Connection:
             return NoFaceError(told.message)
         if told.reason == QUERY_BUDGET_SPENT:
             return QueryBudgetSpentError(f"the {self.name} answers no more: {told.message}")
-        if told.reason == RATE_LIMITED:
-            return RateLimitedError(f"{self.name}: {told.message}", retry_after_ms=told.retry_after_ms)
+        never_again = told.retry_after_ms is not None and told.retry_after_ms < 0
+        comes_back = told.code is grpc.StatusCode.RESOURCE_EXHAUSTED and told.retry_after_ms is not None
+        if (told.reason in (BUSY, RATE_LIMITED) or comes_back) and not never_again:
+            return ThrottledError(f"{self.name}: {told.message}", retry_after_ms=told.retry_after_ms)
         if told.code is grpc.StatusCode.UNAVAILABLE:
             why = await asyncio.to_thread(diagnose, self._address, self._tls)
             return UnreachableServiceError(f"the {self.name} does not answer: {why or told.message}")
         if told.code is grpc.StatusCode.UNIMPLEMENTED:
             return InputError(f"the {self.name} does not speak the schema: {told.message}")
-        return CallError(f"{self.name}: {told.code.name}: {told.message}", passing=told.code not in _FINAL)
+        transient = told.code not in _FINAL and not never_again
+        return CallError(f"{self.name}: {told.code.name}: {told.message}", transient=transient)
 
 
 def photo_refusal(error: grpc.aio.AioRpcError) -> PhotoRefusedError | None:

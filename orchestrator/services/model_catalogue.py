@@ -61,7 +61,7 @@ class ModelCatalogue(Generic[M]):
         try:
             listing = await self._ask(CHECK_SECONDS)
         except CallError as error:
-            raise (UnreachableServiceError if error.passing else ServiceChangedError)(str(error)) from error
+            raise (UnreachableServiceError if error.transient else ServiceChangedError)(str(error)) from error
         except InputError as error:  # another kind of service is there now
             raise ServiceChangedError(str(error)) from error
         then = {name: dict(model.card) for name, model in models.items()}

@@ -17,6 +17,7 @@ from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.children import child_service
 from orchestrator.services.clients import InvaderClient, ProtectorClient
 from orchestrator.services.recovery import RecoveryGate
+from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.drawing import Runner
 from orchestrator.session.planning import ResolvedPlan, RunRequest, asked_of_invader, asked_of_protector, make_plan
 from orchestrator.session.progress import RunProgress
@@ -91,7 +92,7 @@ async def evaluate(
             )
         protector_client = ProtectorClient(protector_at.address, tls=protector.tls_in_use)
         stack.push_async_callback(protector_client.close)
-        invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use, patience=outage_timeout, note=note)
+        invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
         stack.push_async_callback(invader_client.close)
         planned = await make_plan(wish, protector_client, invader_client)
         plan = planned.plan
@@ -104,19 +105,24 @@ async def evaluate(
         with RunProgress(
             console, subjects=plan.subjects, observations_per_subject=plan.grid.observations_per_probe
         ) as progress:
-            circuit = partial(RecoveryGate, outage_timeout=outage_timeout, note=progress.note)
+            waiting = partial(RecoveryGate, outage_timeout=outage_timeout, note=progress.note)
+            retrying = partial(RetryPolicy, outage_timeout=outage_timeout, note=progress.note)
             services = Services(
                 protector_client,
                 invader_client,
-                circuit(
-                    protector_client.name,
-                    check=partial(protector_client.check_unchanged, plan.source_models),
-                    ended=protector_at.ended,
+                retrying(
+                    waiting(
+                        protector_client.name,
+                        check=partial(protector_client.check_unchanged, plan.source_models),
+                        ended=protector_at.ended,
+                    )
                 ),
-                circuit(
-                    invader_client.name,
-                    check=partial(invader_client.check_unchanged, plan.target_models),
-                    ended=invader_at.ended,
+                retrying(
+                    waiting(
+                        invader_client.name,
+                        check=partial(invader_client.check_unchanged, plan.target_models),
+                        ended=invader_at.ended,
+                    )
                 ),
             )
             observer = SubjectObserver(

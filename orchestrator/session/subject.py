@@ -16,6 +16,7 @@ from orchestrator.errors import (
     NoFaceError,
     OrchestratorError,
     PhotoRefusedError,
+    ServiceGoneError,
     UnusableServiceError,
     first_of,
 )
@@ -28,7 +29,6 @@ from orchestrator.services.clients import (
     InvaderClient,
     ProtectorClient,
 )
-from orchestrator.services.recovery import RecoveryGate
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.planning import ResolvedPlan
 from orchestrator.store import Failure, Journal, LosslessControl, Store, Subject, SubjectStatus
@@ -89,8 +89,8 @@ class Services:
 
     protector: ProtectorClient
     invader: InvaderClient
-    protector_recovery: RecoveryGate
-    invader_recovery: RecoveryGate
+    protector_retries: RetryPolicy
+    invader_retries: RetryPolicy
 
 
 class SubjectObserver:
@@ -266,26 +266,29 @@ class SubjectObserver:
         unseen = self._unseen_cloaks(source_model, observed)
         for cloak in await self._kept_cloaks(photo, unseen):
             classifications.create_task(self._classify(photo, cloak, unseen.pop(cloak.key)))
-        attempts = self._attempts(photo, f"craft with {source_model}", self._services.protector_recovery)
-        while unseen:
-            try:
-                async with aclosing(self._craft(photo, encoded, source_model, list(unseen))) as cloaks:
-                    async for crafted in cloaks:
-                        # A stream that broke is asked again for what is missing; rows of the grid may overlap what came.
-                        if (targets := unseen.pop(crafted.key, None)) is not None:
-                            attempts.answered()
-                            await self._keep(photo, crafted)
-                            classifications.create_task(self._classify(photo, crafted, targets))
-                self._check_complete(source_model, unseen)
-            except (CallError, UnusableServiceError) as error:
-                if not await attempts.should_retry(error):
-                    return False
+        if not unseen:
+            return True
+
+        async def craft_missing() -> None:
+            async with aclosing(self._craft(photo, encoded, source_model, list(unseen))) as cloaks:
+                async for crafted in cloaks:
+                    # Rows of the grid that are asked for again may overlap what came.
+                    if (targets := unseen.pop(crafted.key, None)) is not None:
+                        await self._keep(photo, crafted)
+                        classifications.create_task(self._classify(photo, crafted, targets))
+            self._check_complete(source_model, unseen)
+
+        try:
+            await self._services.protector_retries.call(craft_missing, missing=lambda: len(unseen))
+        except (CallError, UnusableServiceError) as error:
+            await self._give_up(photo, f"craft with {source_model}", error)
+            return False
         return True
 
     def _check_complete(self, source_model: str, unseen: dict[CloakKey, list[str]]) -> None:
         if unseen:
             missing = ", ".join(f"{key.method} at {key.epsilon}" for key in unseen)
-            raise CallError(f"{self._services.protector.name}: {source_model}: ended without {missing}", passing=True)
+            raise CallError(f"{self._services.protector.name}: {source_model}: ended without {missing}", transient=True)
 
     def _unseen_cloaks(self, source_model: str, observed: Collection[Cell]) -> dict[CloakKey, list[str]]:
         """The cloaks that were not yet shown to every target model, with the target models left."""
@@ -345,9 +348,8 @@ class SubjectObserver:
 
         One that cannot be had is recorded as a failure and keeps nothing else from being observed.
         """
-        what = f"lossless control of {source_model}"
-        attempts = self._attempts(photo, what, self._services.protector_recovery)
-        while True:
+
+        async def craft_control() -> Cloak:
             self.tally.lossless_control_calls += 1
             row = self._services.protector.craft(
                 encoded,
@@ -358,17 +360,17 @@ class SubjectObserver:
                 storage=LOSSLESS,
                 seed=self._plan.seed,
             )
-            try:
-                controls = [control async for control in row if control.key.method == CONTROL]
-                self._check_complete(source_model, {} if controls else {CloakKey(source_model, CONTROL, 0): []})
-                recorded = LosslessControl(photo.name, source_model, controls[0].probe_sha256, controls[0].sha256)
-                await self._keep_lossless_control(recorded, controls[0].encoded)
-            except (NoFaceError, PhotoRefusedError) as error:  # where it took it before: the subject stays one
-                await self._record_failure(photo, what, error)
-            except (CallError, UnusableServiceError) as error:
-                if await attempts.should_retry(error):
-                    continue
+            controls = [control async for control in row if control.key.method == CONTROL]
+            self._check_complete(source_model, {} if controls else {CloakKey(source_model, CONTROL, 0): []})
+            return controls[0]
+
+        try:
+            control = await self._services.protector_retries.call(craft_control)
+        except (CallError, UnusableServiceError, NoFaceError, PhotoRefusedError) as error:  # it took the photo before
+            await self._give_up(photo, f"lossless control of {source_model}", error)
             return
+        recorded = LosslessControl(photo.name, source_model, control.probe_sha256, control.sha256)
+        await self._keep_lossless_control(recorded, control.encoded)
 
     async def _keep_lossless_control(self, control: LosslessControl, encoded: bytes) -> None:
         self._folder.keep_lossless_control(control.file_sha256, encoded)
@@ -376,18 +378,17 @@ class SubjectObserver:
 
     async def _classify(self, photo: Photo, cloak: KeptCloak | Cloak, targets: list[str]) -> None:
         k = max(self._plan.grid.ks)
-        attempts = self._attempts(photo, f"classify {cloak.key}", self._services.invader_recovery)
+
+        async def classify() -> dict[str, list[str]] | None:
+            self.tally.classify_calls += 1
+            return await self._services.invader.classify(cloak.encoded, target_models=targets, k=k, region=self._plan.region)
+
         async with self._place_in_flight():
-            while True:
-                try:
-                    self.tally.classify_calls += 1
-                    answers = await self._services.invader.classify(
-                        cloak.encoded, target_models=targets, k=k, region=self._plan.region
-                    )
-                    break
-                except (CallError, UnusableServiceError) as error:
-                    if not await attempts.should_retry(error):
-                        return
+            try:
+                answers = await self._services.invader_retries.call(classify)
+            except (CallError, UnusableServiceError) as error:
+                await self._give_up(photo, f"classify {cloak.key}", error)
+                return
             observations = [
                 self._observation(photo, cloak.key, target, k, None if answers is None else answers[target])
                 for target in targets
@@ -432,8 +433,16 @@ class SubjectObserver:
             return Observation(photo.name, cell, Outcome.BEYOND, None, k)
         return Observation(photo.name, cell, Outcome.RANKED, candidates.index(photo.identity) + 1, k)
 
-    def _attempts(self, photo: Photo, what: str, circuit: RecoveryGate) -> RetryPolicy:
-        return RetryPolicy(circuit, partial(self._record_failure, photo, what))
+    async def _give_up(self, photo: Photo, what: str, error: OrchestratorError) -> None:
+        """Records a call that failed for good.
+
+        Raises:
+            UnusableServiceError: it is the service that failed, and the run ends.
+        """
+        if not isinstance(error, ServiceGoneError):
+            await self._record_failure(photo, what, error)
+        if isinstance(error, UnusableServiceError):
+            raise error
 
     async def _record_failure(self, photo: Photo, what: str, error: OrchestratorError) -> None:
         failure = Failure(photo.name, what, str(error))

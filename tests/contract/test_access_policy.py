@@ -4,9 +4,10 @@ import asyncio
 import json
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ from invader_service.rate_limit import RateLimit
 from invader_service.servicer import LOOPBACK_CLIENT
 from orchestrator.errors import ServiceGoneError
 from orchestrator.services.clients import InvaderClient
+from orchestrator.services.recovery import RecoveryGate
+from orchestrator.services.retries import RetryPolicy
 from recognizers.extraction import Face
 from rpc.certificates import Authority
 from rpc.channel import open_channel
@@ -325,24 +328,37 @@ class SlowToLetIn(RateLimit):
             raise ServiceError("too early", code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason=RATE_LIMITED, retry_after_ms=1)
 
 
+Ask = Callable[[], Awaitable[dict[str, list[str]] | None]]
+
+
+@asynccontextmanager
+async def asking(
+    address: str, *, outage_timeout: float = 60, note: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Ask]:
+    """A question to an invader, as a run asks it."""
+    client = InvaderClient(address)
+    gate = RecoveryGate(client.name, check=partial(client.check_unchanged, {}), outage_timeout=outage_timeout, note=note)
+    retries = RetryPolicy(gate, outage_timeout=outage_timeout, note=note)
+    yield lambda: retries.call(lambda: client.classify(IMAGE, target_models=["small"], k=3))
+    await client.close()
+
+
 async def test_the_orchestrator_waits_until_it_may_ask_again() -> None:
-    limit = SlowToLetIn(12)  # more often than the channel asks again by itself
-    async with serving_invader(rate_limit=limit) as service:
-        client = InvaderClient(service.address)
-        answer = await client.classify(IMAGE, target_models=["small"], k=3)
-        await client.close()
+    limit = SlowToLetIn(12)
+    async with serving_invader(rate_limit=limit) as service, asking(service.address) as ask:
+        answer = await ask()
     assert limit.refused == 12
     assert answer is not None
     assert len(answer["small"]) == 3
 
 
-async def test_an_invader_that_lets_nothing_through_is_told_of_once_and_gone_when_patience_ends() -> None:
+async def test_an_invader_that_lets_nothing_through_is_told_of_once_and_gone_when_the_timeout_ends() -> None:
     limit, notes = SlowToLetIn(10**9), list[str]()
-    async with serving_invader(rate_limit=limit) as service:
-        client = InvaderClient(service.address, patience=0.3, note=notes.append)
-        questions = (client.classify(IMAGE, target_models=["small"], k=3) for _ in range(8))
-        answers = await asyncio.gather(*questions, return_exceptions=True)
-        await client.close()
+    async with (
+        serving_invader(rate_limit=limit) as service,
+        asking(service.address, outage_timeout=0.3, note=notes.append) as ask,
+    ):
+        answers = await asyncio.gather(*(ask() for _ in range(8)), return_exceptions=True)
     assert {type(answer) for answer in answers} == {ServiceGoneError}
     assert str(answers[0]).startswith(f"invader at {service.address}: too early; it has let nothing through since ")
     assert notes == [
@@ -351,13 +367,11 @@ async def test_an_invader_that_lets_nothing_through_is_told_of_once_and_gone_whe
 
 
 async def test_who_asks_all_at_once_is_answered_by_an_invader_that_lets_one_through_now_and_then() -> None:
-    patience = 1.0
-    async with serving_invader(rate_limit=RateLimit(5)) as service:
-        client = InvaderClient(service.address, patience=patience)
+    timeout = 1.0
+    async with serving_invader(rate_limit=RateLimit(5)) as service, asking(service.address, outage_timeout=timeout) as ask:
         began = time.monotonic()
-        answers = await asyncio.gather(*(client.classify(IMAGE, target_models=["small"], k=3) for _ in range(15)))
-        await client.close()
-    assert time.monotonic() - began > patience
+        answers = await asyncio.gather(*(ask() for _ in range(15)))
+    assert time.monotonic() - began > timeout
     assert all(answer is not None for answer in answers)
 
 

@@ -6,9 +6,10 @@ Services are fakes, but channels, connections and the proxy that cuts them are r
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any, TypeVar
 
@@ -22,7 +23,7 @@ from orchestrator.doctor.finding import Verdict
 from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import ServiceChangedError, UnreachableServiceError
 from orchestrator.experiment.grid import Storage
-from orchestrator.experiment.records import Cloak
+from orchestrator.experiment.records import Cloak, Model
 from orchestrator.services.clients import (
     CLASSIFY_SECONDS,
     CRAFT_SECONDS,
@@ -30,6 +31,8 @@ from orchestrator.services.clients import (
     ProtectorClient,
 )
 from orchestrator.services.model_catalogue import LIST_SECONDS
+from orchestrator.services.recovery import RecoveryGate
+from orchestrator.services.retries import RetryPolicy
 from rpc.interceptor import wrapped
 from rpc.models_digest import models_digest, received_models_digest, send_models_digest
 from tests.support.drawn_faces import jpeg
@@ -144,6 +147,13 @@ async def classified(client: InvaderClient, target_model: str = "facenet") -> di
     return await client.classify(SHOWN.encoded(), target_models=[target_model], k=5)
 
 
+def retries_of(client: Client, models: Mapping[str, Model]) -> RetryPolicy:
+    gate = RecoveryGate(
+        client.name, check=partial(client.check_unchanged, models), outage_timeout=SECONDS, note=lambda _: None
+    )
+    return RetryPolicy(gate, outage_timeout=SECONDS, note=lambda _: None)
+
+
 # A peer that is frozen keeps its connections, and accepts new ones.
 
 
@@ -239,15 +249,15 @@ async def test_a_row_whose_end_is_cut_off_is_no_whole_row_until_nothing_is_missi
                 await _asks_for_the_rest(client, cloaks)
 
 
-async def test_a_request_that_is_cut_off_is_asked_again_by_the_channel() -> None:
+async def test_a_request_that_is_cut_off_is_asked_again() -> None:
     service = Invader({"facenet": IDENTITIES})
     async with service.serving() as address:
         with tcp_proxy(address) as proxy:
             async with client_of(InvaderClient, proxy.address) as client:
-                await client.target_models()
+                retries = retries_of(client, await client.target_models())
                 proxy.when(Way.ASKED, 20, proxy.cut)
-                assert await asyncio.wait_for(classified(client), SECONDS) is not None
-    assert (proxy.connections, service.asked[SHOWN]) == (2, 1)
+                assert await asyncio.wait_for(retries.call(partial(classified, client)), SECONDS) is not None
+    assert service.asked[SHOWN] == 1
 
 
 async def test_an_answer_that_is_lost_on_the_way_costs_the_query_that_was_in_flight_and_no_more() -> None:
@@ -255,14 +265,14 @@ async def test_an_answer_that_is_lost_on_the_way_costs_the_query_that_was_in_fli
     async with service.serving() as address:
         with tcp_proxy(address) as proxy:
             async with client_of(InvaderClient, proxy.address) as client:
-                await client.target_models()
+                retries = retries_of(client, await client.target_models())
 
                 def cut_the_first(response: invader_pb2.ClassifyResponse) -> None:
                     if service.asked[SHOWN] == 1:
                         proxy.cut()
 
                 service.alter = cut_the_first
-                assert await asyncio.wait_for(classified(client), SECONDS) is not None
+                assert await asyncio.wait_for(retries.call(partial(classified, client)), SECONDS) is not None
                 assert client.queries_left == 8
     assert service.asked[SHOWN] == 2
 
@@ -506,10 +516,11 @@ async def test_replicas_take_turns_and_one_that_dies_is_done_without() -> None:
     ):
         while not all(each.asked[SHOWN] for each in both):
             assert await asyncio.wait_for(classified(client), SECONDS) is not None
+        retries = retries_of(client, await client.target_models())
         await both[0].die()
         asked = both[1].asked[SHOWN]
         for _ in range(6):
-            assert await asyncio.wait_for(classified(client), SECONDS) is not None
+            assert await asyncio.wait_for(retries.call(partial(classified, client)), SECONDS) is not None
         assert both[1].asked[SHOWN] >= asked + 6
 
 

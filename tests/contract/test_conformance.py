@@ -149,7 +149,7 @@ class HasSpentItsBudget(Counts):
 @pytest.mark.parametrize("kind", [Counts, AnswersEverything, AnswersNothing, HasSpentItsBudget])
 async def test_a_check_alone_asks_no_more_queries_than_its_head_says(faces: FaceFolder, kind: type[Counts]) -> None:
     invader = kind()
-    async with invader.serving() as address, open_channel(address, retries=False) as channel:
+    async with invader.serving() as address, open_channel(address) as channel:
         for check in CHECKS[Invader]:
             invader.asked = invader.used = 0
             met = await Invader.met(Client(channel, Invader.schema), faces)  # who remembers no answer to another check

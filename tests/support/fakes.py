@@ -25,7 +25,6 @@ Context = grpc.aio.ServicerContext[Any, Any]
 LabelSets = Mapping[str, Sequence[str]]  # by model
 
 FEWEST_NAMES, MAX_PAGES = 3, 5  # of a page, so that small label sets come in several too
-NEVER_AGAIN = -1  # as a pushback: the channel does not ask again by itself
 
 
 @dataclass(frozen=True, order=True)
@@ -56,10 +55,13 @@ class Fault:
     reason: str | None = None
     after: int = 0  # responses that come before, of a stream
     field: str | None = None  # of the request, that is not as expected
+    retry_after_ms: int | None = None
 
     async def abort(self, context: Context) -> NoReturn:
         """Ends a call with this fault."""
-        trailers: list[tuple[str, str | bytes]] = [("grpc-retry-pushback-ms", str(NEVER_AGAIN))]
+        trailers: list[tuple[str, str | bytes]] = []
+        if self.retry_after_ms is not None:
+            trailers.append(("grpc-retry-pushback-ms", str(self.retry_after_ms)))
         details: list[Message] = []
         if self.reason is not None:
             details.append(ErrorInfo(reason=self.reason, domain="fake"))
@@ -84,7 +86,7 @@ def _refused_photo(expected: str, actual: str) -> Fault:
     return Fault(grpc.StatusCode.INVALID_ARGUMENT, message, "INVALID_ARGUMENT", field="photo")
 
 
-BUDGET_SPENT = Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "the budget is spent", "QUERY_BUDGET_SPENT")
+BUDGET_SPENT = Fault(grpc.StatusCode.RESOURCE_EXHAUSTED, "the budget is spent", "QUERY_BUDGET_SPENT", retry_after_ms=-1)
 
 
 def label_set_sha256(identities: Sequence[str]) -> str:

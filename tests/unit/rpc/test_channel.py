@@ -1,17 +1,15 @@
-"""What the channel does by itself when a call fails."""
+"""What the channel does by itself, and what it leaves to its caller."""
 
 import asyncio
-import time
-from itertools import pairwise
-from typing import NoReturn
+from contextlib import suppress
 
 import grpc
 import pytest
-from deid.invader.v1 import invader_pb2, invader_pb2_grpc
+from deid.invader.v1 import invader_pb2
 
 from rpc.certificates import Authority
 from rpc.channel import open_channel
-from rpc.errors import PlainTextError, ServiceError, invalid_argument
+from rpc.errors import PlainTextError, ServiceError
 from rpc.images.decoding import ImageLimits
 from rpc.server import Server
 from tests.support.certificates import material
@@ -41,73 +39,48 @@ def error(code: grpc.StatusCode, retry_after_ms: int | None = None) -> ServiceEr
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED])
-async def test_a_service_that_is_not_there_or_busy_is_asked_again(code: grpc.StatusCode) -> None:
-    classify = Refusing(error(code, retry_after_ms=1), times=3)
-    async with serving(classify=classify) as channel:
-        assert (await ask(channel)).face_found
-    assert classify.calls == 4
-
-
-async def test_a_photo_of_any_size_is_sent_again() -> None:
-    classify = Refusing(error(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_ms=1), times=2)
-    server = Server(address="127.0.0.1:0", limits=ImageLimits())
-    async with started(server, classify=classify), open_channel(server.address) as channel:
-        request = invader_pb2.ClassifyRequest(image=bytes(ImageLimits.max_bytes))
-        assert (await invader_pb2_grpc.InvaderServiceStub(channel).Classify(request, timeout=30)).face_found
-    assert classify.calls == 3
-
-
-async def test_it_is_asked_five_times_and_no_more() -> None:
-    classify = Refusing(error(grpc.StatusCode.UNAVAILABLE, retry_after_ms=1), times=9)
-    async with serving(classify=classify) as channel:
-        with pytest.raises(grpc.aio.AioRpcError, match="not now"):
-            await ask(channel)
-    assert classify.calls == 5
-
-
-async def test_a_service_that_asks_not_to_be_asked_again_is_not() -> None:
-    classify = Refusing(error(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_ms=-1), times=1)
+async def test_a_call_that_fails_is_not_made_again(code: grpc.StatusCode) -> None:
+    classify = Refusing(error(code, retry_after_ms=1), times=1)
     async with serving(classify=classify) as channel:
         with pytest.raises(grpc.aio.AioRpcError, match="not now"):
             await ask(channel)
     assert classify.calls == 1
 
 
-async def test_the_time_to_come_back_that_a_service_names_is_kept() -> None:
-    asked: list[float] = []
+class Leaving:
+    """Speaks as much HTTP/2 as it takes to say, whenever a call comes, that it leaves and has looked at none."""
 
-    async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
-        asked.append(time.monotonic())
-        if len(asked) < 3:
-            raise error(grpc.StatusCode.RESOURCE_EXHAUSTED, retry_after_ms=700)
-        return invader_pb2.ClassifyResponse(face_found=True)
+    HEADERS, SETTINGS, GOAWAY = 1, 4, 7
 
-    async with serving(classify=classify) as channel:
-        assert (await ask(channel)).face_found
-    # Of its own accord the channel would come back after 0.24 s at most, and then after 0.48 s.
-    assert [later - before >= 0.69 for before, later in pairwise(asked)] == [True, True]
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            await reader.readexactly(len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"))
+            writer.write(self._frame(self.SETTINGS, b""))
+            kind = None
+            while kind != self.HEADERS:
+                header = await reader.readexactly(9)
+                await reader.readexactly(int.from_bytes(header[:3]))
+                kind = header[3]
+            self.calls += 1
+            writer.write(self._frame(self.GOAWAY, bytes(8)))  # the last stream was 0; no error
+            await reader.read()
+        writer.close()
+
+    @staticmethod
+    def _frame(kind: int, payload: bytes) -> bytes:
+        return len(payload).to_bytes(3) + bytes([kind, 0]) + bytes(4) + payload
 
 
-async def test_bad_input_is_not_sent_again() -> None:
-    classify = Refusing(invalid_argument("k", expected="1", actual="0"), times=1)
-    async with serving(classify=classify) as channel:
-        with pytest.raises(grpc.aio.AioRpcError, match="expected 1, got 0"):
+async def test_a_call_that_no_server_has_looked_at_is_not_made_again_either() -> None:
+    leaving = Leaving()
+    listening = await asyncio.start_server(leaving, "127.0.0.1", 0)
+    async with listening, open_channel(f"127.0.0.1:{listening.sockets[0].getsockname()[1]}") as channel:
+        with pytest.raises(grpc.aio.AioRpcError):
             await ask(channel)
-    assert classify.calls == 1
-
-
-async def test_a_bug_is_not_met_twice() -> None:
-    calls = 0
-
-    async def classify(request: invader_pb2.ClassifyRequest, context: Context) -> NoReturn:
-        nonlocal calls
-        calls += 1
-        raise ValueError
-
-    async with serving(classify=classify) as channel:
-        with pytest.raises(grpc.aio.AioRpcError, match="incident"):
-            await ask(channel)
-    assert calls == 1
+    assert leaving.calls == 1
 
 
 @pytest.mark.parametrize(
