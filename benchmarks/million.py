@@ -19,7 +19,8 @@ from orchestrator.faces.data_set import drawn_identities
 from orchestrator.faces.folder import read_face_folder
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.services.invader import InvaderClient
+from orchestrator.services.protector import ProtectorClient
 from orchestrator.session.planning import RunRequest, make_plan
 from orchestrator.store import Store, SubjectStatus
 from tests.support.fakes import FakeInvader, FakeProtector

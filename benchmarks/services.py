@@ -10,10 +10,8 @@ from pathlib import Path
 from orchestrator.experiment.grid import CONTROL, EPSILONS, METHODS, NOISE, Storage
 from orchestrator.experiment.records import Cloak
 from orchestrator.services.children import child_service
-from orchestrator.services.clients import (
-    InvaderClient,
-    ProtectorClient,
-)
+from orchestrator.services.invader import InvaderClient
+from orchestrator.services.protector import ProtectorClient
 from recognizers.checkpoints.embedded import IDENTITIES
 from synthetic_faces import Population
 

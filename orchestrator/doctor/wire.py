@@ -12,8 +12,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from orchestrator.doctor.finding import Finding, Verdict, judged
 from orchestrator.errors import OrchestratorError
-from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.services.invader import InvaderClient
 from orchestrator.services.label_sets import LabelSets
+from orchestrator.services.protector import ProtectorClient
 from rpc.addresses import host_and_port, is_loopback, is_replicated
 from rpc.channel import NO_PROXY, open_channel
 from rpc.diagnosis import addresses_of, diagnose

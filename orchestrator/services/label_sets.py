@@ -4,7 +4,8 @@ from hashlib import sha256
 
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.records import Model
-from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.services.invader import InvaderClient
+from orchestrator.services.protector import ProtectorClient
 
 
 class LabelSets:

@@ -1,57 +1,54 @@
-"""What a service offered when a run began, and whether it still is the one that did."""
+"""What a service lists, and whether it still is the one that listed it when the run began."""
 
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol
 
 import grpc
 
-from orchestrator.errors import CallError, InputError, ServiceChangedError, UnreachableServiceError
+from orchestrator.errors import (
+    CallError,
+    InputError,
+    ServiceChangedError,
+    UnreachableServiceError,
+    UnusableServiceError,
+)
 from orchestrator.experiment.differences import differences
+from orchestrator.experiment.records import Model
+from rpc.errors import shorten
 from rpc.models_digest import received_models_digest
 
 LIST_SECONDS = 30.0
 CHECK_SECONDS = 5.0  # of a service that listed its models before
-
-
-class Offered(Protocol):
-    """A model that a service lists."""
-
-    @property
-    def card(self) -> Mapping[str, str | int]:
-        """All that the service discloses of it."""
-        ...
-
-
-M = TypeVar("M", bound=Offered)
+MAX_STATED = 500  # characters of what a service says in words
 
 
 @dataclass(frozen=True)
-class Listing(Generic[M]):
+class Listing:
     """What a service answered when it was asked for its models."""
 
-    models: Mapping[str, M]
+    models: Mapping[str, Model]
     digest: str | None  # the digest that came with it (`rpc.models_digest`); None where the service sends none
 
 
-class ModelCatalogue(Generic[M]):
-    """Of one service."""
+class ModelCatalogue:
+    """The models of one service."""
 
-    def __init__(self, service: str, ask: Callable[[float], Awaitable[Listing[M]]]) -> None:
+    def __init__(self, service: str, ask: Callable[[float], Awaitable[Listing]]) -> None:
         """`service` is its kind and address; `ask` has it list its models, within so many seconds."""
         self._service = service
         self._ask = ask
-        self._models: Mapping[str, M] = {}
+        self._models: Mapping[str, Model] = {}
         self._known: dict[str, set[str]] = {}  # by digest, the models that were found to be the same in it
 
-    async def begin(self) -> dict[str, M]:
+    async def begin(self) -> dict[str, Model]:
         """The models by name; what the service answers later is compared with them."""
         listing = await self._ask(LIST_SECONDS)
         self._models = listing.models
         self._known = {} if listing.digest is None else {listing.digest: set(listing.models)}
         return dict(listing.models)
 
-    async def check_unchanged(self, models: Mapping[str, M]) -> None:
+    async def check_unchanged(self, models: Mapping[str, Model]) -> None:
         """Lists the models again, and compares those given with what they were.
 
         Raises:
@@ -75,7 +72,7 @@ class ModelCatalogue(Generic[M]):
             self._known.setdefault(listing.digest, set()).update(models)
 
     async def check_answer(self, call: grpc.aio.Call, models: Collection[str]) -> None:
-        """Makes sure that an answer by these models is of what was listed; an answer without an digest is believed.
+        """Makes sure that an answer by these models is of what was listed; an answer without a digest is believed.
 
         Raises:
             OrchestratorError: see `check_unchanged`.
@@ -92,3 +89,40 @@ class ModelCatalogue(Generic[M]):
 
     def _is_known(self, digest: str, models: Collection[str]) -> bool:
         return self._known.get(digest, set()).issuperset(models)
+
+
+class IdentitiesPage(Protocol):
+    """The answer to ListIdentities, of either service."""
+
+    @property
+    def identities(self) -> Iterable[str]: ...
+
+    @property
+    def next_page_token(self) -> str: ...
+
+
+async def all_identities(service: str, model: Model, page: Callable[[str], Awaitable[IdentitiesPage]]) -> tuple[str, ...]:
+    """The label set of a model, page by page, in class order.
+
+    Raises:
+        UnusableServiceError: the service lists more than it stated, or without end.
+        grpc.aio.AioRpcError: a call failed.
+    """
+    identities: list[str] = []
+    token = ""
+    while True:
+        answer = await page(token)
+        known = len(identities)
+        identities += answer.identities
+        token = answer.next_page_token
+        if len(identities) > model.identities or (token and len(identities) == known):
+            raise UnusableServiceError(
+                f"{service}: lists identities of {model.name} without end; it states {model.identities}"
+            )
+        if not token:
+            return tuple(identities)
+
+
+def stated(text: str) -> str:
+    """What a service says in words, as one line of a length that a page can hold."""
+    return shorten(" ".join(text.split()), most=MAX_STATED)

@@ -15,7 +15,8 @@ from orchestrator.experiment.manifest import Plan, check_same_plan
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.children import child_service
-from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.services.invader import InvaderClient
+from orchestrator.services.protector import ProtectorClient
 from orchestrator.services.recovery import RecoveryGate
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.drawing import Runner

@@ -9,8 +9,9 @@ from orchestrator.experiment.manifest import Plan
 from orchestrator.experiment.records import Model
 from orchestrator.faces.data_set import DataSet, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
-from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.services.invader import InvaderClient
 from orchestrator.services.label_sets import LabelSets
+from orchestrator.services.protector import ProtectorClient
 
 WIDEST = 50  # points, of half an interval: it then says nothing
 

@@ -25,10 +25,8 @@ from orchestrator.experiment.records import Cloak
 from orchestrator.faces.data_set import Photo, drawn_photos
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.services.clients import (
-    InvaderClient,
-    ProtectorClient,
-)
+from orchestrator.services.invader import InvaderClient
+from orchestrator.services.protector import ProtectorClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.planning import ResolvedPlan
 from orchestrator.store import Failure, Journal, LosslessControl, Store, Subject, SubjectStatus

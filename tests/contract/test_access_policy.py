@@ -23,7 +23,7 @@ from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from invader_service.servicer import LOOPBACK_CLIENT
 from orchestrator.errors import ServiceGoneError
-from orchestrator.services.clients import InvaderClient
+from orchestrator.services.invader import InvaderClient
 from orchestrator.services.recovery import RecoveryGate
 from orchestrator.services.retries import RetryPolicy
 from recognizers.extraction import Face

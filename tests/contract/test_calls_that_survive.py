@@ -24,13 +24,9 @@ from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import ServiceChangedError, UnreachableServiceError
 from orchestrator.experiment.grid import Storage
 from orchestrator.experiment.records import Cloak, Model
-from orchestrator.services.clients import (
-    CLASSIFY_SECONDS,
-    CRAFT_SECONDS,
-    InvaderClient,
-    ProtectorClient,
-)
+from orchestrator.services.invader import CLASSIFY_SECONDS, InvaderClient
 from orchestrator.services.model_catalogue import LIST_SECONDS
+from orchestrator.services.protector import CRAFT_SECONDS, ProtectorClient
 from orchestrator.services.recovery import RecoveryGate
 from orchestrator.services.retries import RetryPolicy
 from rpc.interceptor import wrapped

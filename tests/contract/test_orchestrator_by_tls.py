@@ -8,7 +8,8 @@ import pytest
 from orchestrator.doctor.finding import Verdict
 from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
-from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.services.invader import InvaderClient
+from orchestrator.services.protector import ProtectorClient
 from rpc.certificates import Authority
 from rpc.tls import TlsMaterial
 from tests.support.certificates import expired, material, of_elsewhere

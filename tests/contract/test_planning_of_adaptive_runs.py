@@ -8,7 +8,8 @@ from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Storage
 from orchestrator.experiment.manifest import Plan
 from orchestrator.faces.synthetic import read_synthetic_faces
-from orchestrator.services.clients import InvaderClient, ProtectorClient
+from orchestrator.services.invader import InvaderClient
+from orchestrator.services.protector import ProtectorClient
 from orchestrator.session.planning import RunRequest, make_plan
 from tests.support.fakes import FakeInvader, FakeProtector
 

@@ -25,8 +25,9 @@ from invader_service.ranking import PROBABILITY_DECIMALS
 from invader_service.rate_limit import RateLimit
 from invader_service.serve import DISCLOSED
 from orchestrator.experiment.grid import EPSILONS
-from orchestrator.services.clients import CLASSIFY_SECONDS, CRAFT_SECONDS
+from orchestrator.services.invader import CLASSIFY_SECONDS
 from orchestrator.services.model_catalogue import LIST_SECONDS
+from orchestrator.services.protector import CRAFT_SECONDS
 from protector_service.config import ProtectorSettings
 from protector_service.methods.method import iterations
 from protector_service.methods.noise import RandomNoise

@@ -1,0 +1,153 @@
+"""The protector as a run sees it."""
+
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from hashlib import sha256
+
+import grpc
+from deid.protector.v1 import protector_pb2, protector_pb2_grpc
+
+from orchestrator.errors import UnusableServiceError
+from orchestrator.experiment.grid import NOT_STATED, CloakKey, Storage
+from orchestrator.experiment.records import Cloak, Model
+from orchestrator.services.connection import Connection, photo_refusal
+from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, stated
+from rpc.models_digest import received_models_digest
+from rpc.tls import TlsMaterial
+
+CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
+
+
+class ProtectorClient(Connection):
+    """A protector at an address."""
+
+    def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
+        """In plain text, which is for loopback only, where there is no `tls`.
+
+        Raises:
+            InputError: see `Connection`.
+        """
+        super().__init__("protector", address, tls)
+        self._stub = protector_pb2_grpc.ProtectorServiceStub(self.channel)
+        self._catalogue = ModelCatalogue(self.name, self._list)
+
+    async def source_models(self) -> dict[str, Model]:
+        """The source models by name."""
+        return await self._catalogue.begin()
+
+    async def check_unchanged(self, models: Mapping[str, Model]) -> None:
+        """See `ModelCatalogue.check_unchanged`."""
+        await self._catalogue.check_unchanged(models)
+
+    async def _list(self, seconds: float) -> Listing:
+        call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
+        listed = await self.answer(call)
+        models = {
+            model.name: Model(
+                name=model.name,
+                identities=model.identities,
+                label_set_sha256=model.label_set_sha256,
+                max_candidates=None,
+                card={
+                    "input_size": model.input_size,
+                    "identities": model.identities,
+                    "label_set_sha256": model.label_set_sha256,
+                    "checkpoint_sha256": model.checkpoint_sha256,
+                    "batch_rows": model.batch_rows,
+                    "precision": model.precision,
+                    "threads": model.threads,
+                    "extraction": stated(model.extraction) or NOT_STATED,
+                },
+            )
+            for model in listed.source_models
+        }
+        return Listing(models, await received_models_digest(call))
+
+    async def methods(self) -> dict[str, dict[str, str]]:
+        """What each method says of how it crafts (`manifest.CRAFTING`), by its name; empty where it says nothing."""
+        listed = await self.answer(self._stub.ListMethods(protector_pb2.ListMethodsRequest(), timeout=LIST_SECONDS))
+        return {
+            method.name: {
+                "step_size": stated(method.step_size),
+                "steps": stated(method.steps),
+                "start": stated(method.start),
+            }
+            for method in listed.methods
+        }
+
+    async def identities(self, model: Model) -> tuple[str, ...]:
+        """The label set of a source model, in class order."""
+
+        def page(token: str) -> Awaitable[protector_pb2.ListIdentitiesResponse]:
+            request = protector_pb2.ListIdentitiesRequest(source_model=model.name, page_token=token)
+            return self._stub.ListIdentities(request, timeout=LIST_SECONDS)
+
+        return await self.answer(all_identities(self.name, model, page))
+
+    async def craft(
+        self,
+        photo: bytes,
+        *,
+        identity: str,
+        source_model: str,
+        methods: Sequence[str],
+        epsilons: Sequence[int],
+        storage: Storage,
+        seed: int,
+    ) -> AsyncGenerator[Cloak, None]:
+        """The cloaks of a photo as they are finished.
+
+        Raises:
+            NoFaceError: the protector finds no face.
+            PhotoRefusedError: the protector does not take the photo.
+            CallError: the call failed; the cloaks yielded so far are good.
+            UnusableServiceError: the service does not answer, or as another than it was, or an answer contradicts itself.
+        """
+        request = protector_pb2.CraftRequest(
+            photo=photo,
+            identity=identity,
+            source_model=source_model,
+            methods=methods,
+            epsilons=epsilons,
+            storage=_storage(storage),
+            seed=seed,
+        )
+        call = self._stub.Craft(request, timeout=CRAFT_SECONDS)
+        try:
+            checked = False
+            async for response in call:
+                if not checked:
+                    await self._catalogue.check_answer(call, [source_model])
+                    checked = True
+                yield self._checked(response, source_model)
+        except grpc.aio.AioRpcError as error:
+            raise photo_refusal(error) or await self.failure(error) from error
+        finally:
+            call.cancel()  # where the reader left early, nobody waits for the rest; after the end it does nothing
+
+    def _checked(self, response: protector_pb2.CraftResponse, source_model: str) -> Cloak:
+        key = CloakKey(source_model, response.method, response.epsilon)
+        if sha256(response.cloak).hexdigest() != response.cloak_sha256:
+            raise UnusableServiceError(f"{self.name}: the cloak {key} does not have the digest that was sent with it")
+        if response.largest_change > response.epsilon:
+            raise UnusableServiceError(
+                f"{self.name}: the cloak {key} changes pixels by {response.largest_change} levels, over its budget"
+            )
+        if not 0 <= response.zero_gradient_share <= 1:
+            raise UnusableServiceError(
+                f"{self.name}: the cloak {key}: expected zero_gradient_share within 0..1, got {response.zero_gradient_share}"
+            )
+        return Cloak(
+            key=key,
+            n_iter=response.n_iter,
+            largest_change=response.largest_change,
+            zero_gradient_share=response.zero_gradient_share,
+            probe_sha256=response.probe_sha256,
+            sha256=response.cloak_sha256,
+            encoded=response.cloak,
+        )
+
+
+def _storage(storage: Storage) -> protector_pb2.Storage:
+    if storage.jpeg_quality is None:
+        return protector_pb2.Storage(png=protector_pb2.PngStorage())
+    return protector_pb2.Storage(jpeg=protector_pb2.JpegStorage(quality=storage.jpeg_quality))
