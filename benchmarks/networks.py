@@ -7,10 +7,10 @@ import torch
 from numpy.typing import NDArray
 
 from recognizers.checkpoints.embedded import IDENTITIES
-from recognizers.networks.architectures import architectures
 from recognizers.networks.head import LinearHead
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.recognizer import NeuralRecognizer
+from recognizers.networks.registry import architectures
 from synthetic_faces import Population
 
 FULL_SIZE = ("facenet", "resnet50", "senet50")

@@ -144,7 +144,7 @@ def accept_class(name: str, loaded: object, *kinds: type) -> type[Any]:
     """
     expected = " or ".join(kind.__name__ for kind in kinds)
     if not isinstance(loaded, type) or not issubclass(loaded, kinds):
-        raise PluginError(f"expected a class derived from {expected}, got {shown(loaded)}")
+        raise PluginError(f"expected a class derived from {expected}, got {_shown(loaded)}")
     if missing := sorted(getattr(loaded, "__abstractmethods__", ())):
         raise PluginError(f"expected all of {expected}, but {loaded.__name__} lacks {', '.join(missing)}")
     if (stated := getattr(loaded, "name", None)) != name:
@@ -152,8 +152,7 @@ def accept_class(name: str, loaded: object, *kinds: type) -> type[Any]:
     return loaded
 
 
-def shown(loaded: object) -> str:
-    """What an object is, for a message."""
+def _shown(loaded: object) -> str:
     return f"the class {loaded.__name__}" if isinstance(loaded, type) else f"an object of {type(loaded).__name__}"
 
 

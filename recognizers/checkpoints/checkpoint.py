@@ -14,9 +14,9 @@ from recognizers.checkpoints.container import Container, read_container
 from recognizers.checkpoints.published import PUBLISHED
 from recognizers.checkpoints.wrappers import Where, location, without_prefixes
 from recognizers.errors import CheckpointError, shorten, some, wrap_errors
-from recognizers.networks.architectures import architectures
-from recognizers.networks.layout import Layout
 from recognizers.networks.network import Network
+from recognizers.networks.registry import architectures
+from recognizers.networks.state_dict_format import StateDictFormat
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,16 @@ def read_checkpoint(path: Path) -> Checkpoint:
     try:
         container = read_container(path)
         claimed = _find_network(container)
-        network, layout = claimed.network, claimed.layout
+        network = claimed.network
         tensors = _translated(claimed)
         return Checkpoint(
             path=path,
             sha256=file_sha256(path),
-            file_format=f"{container.kind}, {layout.name} names",
+            file_format=f"{container.kind}, {claimed.format.name} names",
             architecture=network.name,
             classes=_classes(network, tensors),
             precision=", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})),
-            note=layout.note,
+            note=claimed.format.note,
             tensors=tensors,
             unwrapped=claimed.location,
         )
@@ -78,11 +78,11 @@ def file_sha256(path: Path) -> str:
 
 @dataclass(frozen=True)
 class _Claimed:
-    """Tensors that an architecture's layout knows by their names, and where they stand in the file."""
+    """Tensors that an architecture's format knows by their names, and where they stand in the file."""
 
     network: type[Network]
-    layout: Layout
-    tensors: Mapping[str, Tensor]  # by the layout's names
+    format: StateDictFormat
+    tensors: Mapping[str, Tensor]  # by the format's names
     location: str | None
 
 
@@ -106,8 +106,7 @@ def _claim(where: Where, named: Mapping[str, Tensor]) -> _Claimed | None:
             if len(claims) > 1:
                 names = ", ".join(network.name for network, _ in claims)
                 raise CheckpointError(f"several architectures claim this file: {names}; keep one of them installed")
-            network, layout = claims[0]
-            return _Claimed(network, layout, tensors, location(where, prefix))
+            return _Claimed(*claims[0], tensors, location(where, prefix))
     return None
 
 
@@ -120,17 +119,17 @@ def _weights(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _claims(tensors: Mapping[str, Tensor], *, faults: list[str]) -> list[tuple[type[Network], Layout]]:
-    """The architectures, and their layouts, that tensors of these names can be of."""
+def _claims(tensors: Mapping[str, Tensor], *, faults: list[str]) -> list[tuple[type[Network], StateDictFormat]]:
+    """The architectures, and their formats, that tensors of these names can be of."""
     known = architectures()
     claims = []
     for name, network in known.usable.items():
-        for layout in network.layouts:
+        for candidate in network.formats:
             try:
-                if layout.matches(tensors.keys()):
-                    claims.append((network, layout))
+                if candidate.matches(tensors.keys()):
+                    claims.append((network, candidate))
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a plug-in's fault hides no other's claim
-                faults.append(f"; {name}'s layout {layout.name} failed: {type(error).__name__}: {error}")
+                faults.append(f"; {name}'s format {candidate.name} failed: {type(error).__name__}: {error}")
     # A plug-in cannot take a file away from this project's own networks.
     return [claim for claim in claims if claim[0].name in known.own] or claims
 
@@ -155,12 +154,12 @@ def _unknown_network(named: Mapping[str, Tensor]) -> CheckpointError:
 
 def _translated(claimed: _Claimed) -> dict[str, Tensor]:
     """The tensors under the library's names, complete and sound."""
-    network, layout = claimed.network, claimed.layout
-    with wrap_errors(f"{network.name}'s layout {layout.name}"):
-        translated = {layout.rename(name): layout.translate(name, tensor) for name, tensor in claimed.tensors.items()}
-    _check_names(network, layout, translated)
-    _check_values(translated)
-    return translated
+    rules = claimed.format
+    with wrap_errors(f"{claimed.network.name}'s format {rules.name}"):
+        tensors = {rules.rename(name): rules.translate(name, tensor) for name, tensor in claimed.tensors.items()}
+    _check_names(claimed, tensors)
+    _check_values(tensors)
+    return tensors
 
 
 def _expected(network: type[Network]) -> dict[str, tuple[int, ...]]:
@@ -169,24 +168,16 @@ def _expected(network: type[Network]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
 
 
-def _check_names(network: type[Network], layout: Layout, tensors: Mapping[str, Tensor]) -> None:
-    expected = _expected(network)
-    head_names = {f"{network.head_name}.weight", f"{network.head_name}.bias"}
-    missing = (expected.keys() | head_names) - tensors.keys()
-    unexpected = tensors.keys() - expected.keys() - head_names
-    if missing or unexpected:
-        complaints = [
-            f"{len(names)} {kind} ({some(sorted(names))})"
-            for kind, names in (("missing", missing), ("unexpected", unexpected))
-            if names
-        ]
-        raise CheckpointError(f"looks like {network.name} ({layout.name}), but of its keys: {', '.join(complaints)}")
+def _check_names(claimed: _Claimed, tensors: Mapping[str, Tensor]) -> None:
+    looks_like = f"looks like {claimed.network.name} ({claimed.format.name}), but"
+    expected = _expected(claimed.network)
+    names = expected.keys() | {f"{claimed.network.head_name}.{part}" for part in ("weight", "bias")}
+    differing = {"missing": names - tensors.keys(), "unexpected": tensors.keys() - names}
+    if complaints := [f"{len(keys)} {kind} ({some(sorted(keys))})" for kind, keys in differing.items() if keys]:
+        raise CheckpointError(f"{looks_like} of its keys: {', '.join(complaints)}")
     for name, shape in expected.items():
-        if tuple(tensors[name].shape) != shape:
-            raise CheckpointError(
-                f"looks like {network.name} ({layout.name}), but {name} has the shape "
-                f"{shorten(str(tuple(tensors[name].shape)))}, expected {shape}"
-            )
+        if (actual := tuple(tensors[name].shape)) != shape:
+            raise CheckpointError(f"{looks_like} {name} has the shape {shorten(str(actual))}, expected {shape}")
 
 
 def _check_values(tensors: Mapping[str, Tensor]) -> None:

@@ -12,10 +12,10 @@ from recognizers.checkpoints.model_card import check_against_card
 from recognizers.checkpoints.trial import advice_on, logits_as_built, verify_rewrite
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, wrap_errors
 from recognizers.inference.preparing import prepare
-from recognizers.networks.architectures import architectures
 from recognizers.networks.head import LinearHead
 from recognizers.networks.label_set import LabelSet, find_labels_file, read_labels
 from recognizers.networks.recognizer import NeuralRecognizer
+from recognizers.networks.registry import architectures
 from recognizers.precision import Precision
 
 # What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.

@@ -1,1 +1,1 @@
-"""One architecture a file, the heads, the layouts of their tensors, and the recognizer behind its interface."""
+"""One architecture a file with the formats of its checkpoints, the heads, and the recognizer behind its interface."""

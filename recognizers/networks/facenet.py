@@ -3,8 +3,8 @@
 from facenet_pytorch import InceptionResnetV1
 from torch import Tensor, nn
 
-from recognizers.networks.layouts import FacenetPytorch
 from recognizers.networks.network import Network
+from recognizers.networks.state_dict_format import StateDictFormat
 
 
 class FaceNet(Network):
@@ -14,7 +14,7 @@ class FaceNet(Network):
     input_size = 160
     feature_size = 512
     head_name = "logits"
-    layouts = (FacenetPytorch(),)
+    formats = (StateDictFormat(name="facenet-pytorch", known_by="conv2d_1a.conv.weight"),)
 
     def __init__(self) -> None:
         super().__init__()

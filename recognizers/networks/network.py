@@ -5,13 +5,13 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from recognizers.networks.layout import Layout
+from recognizers.networks.state_dict_format import StateDictFormat
 
 
 class Network(nn.Module, ABC):
     """A feature extractor that does its own normalisation.
 
-    Its `backbone` holds the parameters under the names of the library it comes from; the checkpoint formats, `layouts`, are
+    Its `backbone` holds the parameters under the names of the library it comes from; its checkpoints' `formats` are
     translated to those. The checkpoint's classifier stands under `head_name` beside them.
     """
 
@@ -19,7 +19,7 @@ class Network(nn.Module, ABC):
     input_size: ClassVar[int]  # width and height in pixels
     feature_size: ClassVar[int]
     head_name: ClassVar[str]
-    layouts: ClassVar[tuple[Layout, ...]]  # at most one matches a file
+    formats: ClassVar[tuple[StateDictFormat, ...]]  # at most one matches a file
     traceable: ClassVar[bool] = True  # by torch.fx; a backbone that is not serves as it was built, which is slower
     backbone: nn.Module
 

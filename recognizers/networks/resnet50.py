@@ -6,7 +6,8 @@ from torch import nn
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from recognizers.networks.caffe import CaffeNetwork
-from recognizers.networks.layouts import MatConvNetResNet, Vggface2ResNet
+from recognizers.networks.matconvnet import MatConvNetExport
+from recognizers.networks.state_dict_format import StateDictFormat
 
 
 class CaffeBottleneck(Bottleneck):  # type: ignore[misc]  # torchvision is untyped
@@ -22,7 +23,18 @@ class ResNet50(CaffeNetwork):
 
     name = "resnet50"
     head_name = "fc"
-    layouts = (Vggface2ResNet(), MatConvNetResNet())
+    formats = (
+        StateDictFormat(
+            name="VGGFace2-pytorch",
+            known_by="layer1.0.conv3.weight",
+            without=("layer1.0.conv4.weight", "layer0.conv1.weight"),
+            note="read as the Caffe network (stride in the first 1x1 convolution, BGR input); torchvision's resnet50 has "
+            "the same names and shapes, so weights trained in that one load here and answer wrongly",
+        ),
+        MatConvNetExport(
+            known_by="conv2_1_1x1_reduce.weight", without=("conv2_1_1x1_down.weight",), stem="", classifier="fc"
+        ),
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -3,7 +3,8 @@
 import timm
 
 from recognizers.networks.caffe import CaffeNetwork
-from recognizers.networks.layouts import MatConvNetSENet, TimmSENet, Vggface2SENet
+from recognizers.networks.matconvnet import MatConvNetExport
+from recognizers.networks.state_dict_format import StateDictFormat
 
 
 class SENet50(CaffeNetwork):
@@ -11,7 +12,20 @@ class SENet50(CaffeNetwork):
 
     name = "senet50"
     head_name = "last_linear"
-    layouts = (Vggface2SENet(), TimmSENet(), MatConvNetSENet())
+    formats = (
+        StateDictFormat(
+            name="VGGFace2-pytorch",
+            known_by="layer1.0.conv4.weight",
+            renames=(
+                (r"^(conv1|bn1)\.", r"layer0.\1."),
+                (r"\.conv4\.", ".se_module.fc1."),
+                (r"\.conv5\.", ".se_module.fc2."),
+                (r"^fc\.", "last_linear."),
+            ),
+        ),
+        StateDictFormat(name="timm", known_by="layer1.0.se_module.fc1.weight"),
+        MatConvNetExport(known_by="conv2_1_1x1_down.weight", stem="layer0.", classifier="last_linear"),
+    )
 
     def __init__(self) -> None:
         super().__init__()

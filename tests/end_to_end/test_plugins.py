@@ -38,11 +38,9 @@ METHOD = f"""
 """
 NETWORK = """
     from recognizers.networks.compact import CompactFaceNet
-    from recognizers.networks.layout import Layout
+    from recognizers.networks.state_dict_format import StateDictFormat
 
-    class Prefixed(Layout):
-        name = "prefixed"
-
+    class Prefixed(StateDictFormat):
         def matches(self, names):
             return all(name.startswith("mine.") for name in names)
 
@@ -51,7 +49,7 @@ NETWORK = """
 
     class MyFaceNet(CompactFaceNet):
         name = "my-facenet"
-        layouts = (Prefixed(),)
+        formats = (Prefixed(name="prefixed", known_by="mine."),)
 """
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from recognizers.networks.architectures import architectures
+from recognizers.networks.registry import architectures
 from tests.support.networks import probe
 
 CLASSES = 5

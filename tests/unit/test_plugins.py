@@ -11,10 +11,10 @@ from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.method import Method
 from protector_service.methods.registry import GROUP as METHODS
 from protector_service.methods.registry import accept_method, find_methods
-from recognizers.networks.architectures import GROUP as RECOGNIZERS
-from recognizers.networks.architectures import accept_architecture, architectures
 from recognizers.networks.compact import CompactFaceNet
 from recognizers.networks.network import Network
+from recognizers.networks.registry import GROUP as RECOGNIZERS
+from recognizers.networks.registry import accept_architecture, architectures
 from recognizers.plugins import Found, PluginError, find_plugins, installed_plugins
 from tests.support.plugin_distributions import install, install_text
 
@@ -31,11 +31,11 @@ METHOD = """
 """
 NETWORK = """
     from recognizers.networks.compact import CompactFaceNet
-    from recognizers.networks.layout import AsBuilt
+    from recognizers.networks.state_dict_format import StateDictFormat
 
     class TinyFaceNet(CompactFaceNet):
         name = "tiny-facenet"
-        layouts = (AsBuilt(known_by="tiny.weight"),)
+        formats = (StateDictFormat(known_by="tiny.weight"),)
 """
 
 CLASS = "expected a class derived from GradientMethod or Control"
@@ -264,11 +264,11 @@ def test_a_start_that_depends_on_the_budget_is_free_to_where_it_says_so(site: Pa
         ("input_size = True", "expected TinyFaceNet.input_size to be a whole number from 1, got True"),
         ("feature_size = 'many'", "expected TinyFaceNet.feature_size to be a whole number from 1, got 'many'"),
         ("head_name = ''", "expected TinyFaceNet.head_name to be the name of the classifier's layer, got ''"),
-        ("layouts = ()", "expected TinyFaceNet.layouts to be a tuple of at least one Layout, got ()"),
-        ("layouts = ('fc',)", "expected TinyFaceNet.layouts to be instances of Layout, got an object of str"),
+        ("formats = ()", "expected TinyFaceNet.formats to be a tuple of StateDictFormat, got ()"),
+        ("formats = ('fc',)", "expected TinyFaceNet.formats to be a tuple of StateDictFormat, got ('fc',)"),
         (
-            "layouts = (type('Odd', (AsBuilt,), {'name': None})(known_by='odd'),)",
-            "expected Odd.name to say what the layout is, got None",
+            "formats = (StateDictFormat(name=None, known_by='odd'),)",
+            "expected the names of TinyFaceNet.formats to be text, got [None]",
         ),
     ],
 )

@@ -7,8 +7,8 @@ import torch
 from facenet_pytorch.models.inception_resnet_v1 import BasicConv2d
 from torch import Tensor, nn
 
-from recognizers.networks.layouts import Compact
 from recognizers.networks.network import Network
+from recognizers.networks.state_dict_format import StateDictFormat
 
 
 class Residual(nn.Module):
@@ -117,7 +117,7 @@ class CompactFaceNet(Network):
     input_size = 160
     feature_size = 128
     head_name = "logits"
-    layouts = (Compact(known_by="blocks_35.0.project.weight"),)
+    formats = (StateDictFormat(name="compact", known_by="blocks_35.0.project.weight"),)
 
     def __init__(self) -> None:
         super().__init__()

@@ -6,7 +6,7 @@ from timm.layers import SEModule
 from torch import Tensor, nn
 
 from recognizers.networks.caffe import CaffeNetwork
-from recognizers.networks.layouts import Compact
+from recognizers.networks.state_dict_format import StateDictFormat
 
 STEM = 16
 INNER = (8, 24, 48, 96)  # width of the 3x3 convolution in each stage; a stage's output is four times as wide
@@ -67,7 +67,7 @@ class CompactResNet(CaffeNetwork):
     name = "compact-resnet"
     feature_size = INNER[-1] * EXPANSION
     head_name = "classifier"
-    layouts = (Compact(known_by="stage1.0.convolutions.0.weight", without=EXCITATION),)
+    formats = (StateDictFormat(name="compact", known_by="stage1.0.convolutions.0.weight", without=(EXCITATION,)),)
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ class CompactSENet(CaffeNetwork):
     name = "compact-senet"
     feature_size = INNER[-1] * EXPANSION
     head_name = "classifier"
-    layouts = (Compact(known_by=EXCITATION),)
+    formats = (StateDictFormat(name="compact", known_by=EXCITATION),)
 
     def __init__(self) -> None:
         super().__init__()

@@ -26,8 +26,8 @@ from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.container import read_container
 from recognizers.checkpoints.loading import build_recognizer, load_folder, load_recognizer
 from recognizers.errors import CheckpointError, LabelSetError
-from recognizers.networks.architectures import architectures
 from recognizers.networks.label_set import LabelSet
+from recognizers.networks.registry import architectures
 from tests.support.plain_networks import (
     CLASSES,
     PLAIN_NETWORKS,

@@ -9,10 +9,10 @@ from protector_service.gradients import input_gradient
 from recognizers.checkpoints.loading import load_folder
 from recognizers.inference.frozen_convolution import FrozenConvolution
 from recognizers.inference.preparing import fold, prepare
-from recognizers.networks.architectures import architectures
 from recognizers.networks.head import LinearHead
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.recognizer import NeuralRecognizer
+from recognizers.networks.registry import architectures
 from recognizers.precision import Precision
 from tests.support.networks import calibrated
 

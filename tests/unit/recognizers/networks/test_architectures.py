@@ -11,11 +11,11 @@ from torch import Tensor, nn
 
 from recognizers.checkpoints.checkpoint import Checkpoint
 from recognizers.checkpoints.loading import build_recognizer
-from recognizers.networks.architectures import architectures
 from recognizers.networks.head import LinearHead
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.network import Network
 from recognizers.networks.recognizer import NeuralRecognizer
+from recognizers.networks.registry import architectures
 from tests.support.plain_networks import (
     CLASSES,
     PLAIN_NETWORKS,

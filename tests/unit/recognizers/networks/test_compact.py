@@ -11,9 +11,9 @@ from recognizers.checkpoints.embedded import FOLDER, IDENTITIES
 from recognizers.checkpoints.loading import load_folder, load_recognizer
 from recognizers.checkpoints.model_card import card_path
 from recognizers.errors import CheckpointError
-from recognizers.networks.architectures import architectures
 from recognizers.networks.compact import CompactFaceNet, CompactResNet, CompactSENet
 from recognizers.networks.network import Network
+from recognizers.networks.registry import architectures
 from synthetic_faces import Population
 
 MAX_BYTES = 2_500_000

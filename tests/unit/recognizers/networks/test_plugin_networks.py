@@ -24,12 +24,12 @@ NETWORKS = """
     from collections import OrderedDict
     import torch
     from torch import nn
-    from recognizers.networks.layout import AsBuilt, Layout
     from recognizers.networks.network import Network
+    from recognizers.networks.state_dict_format import StateDictFormat
 
     class Plain(Network):
         name, input_size, feature_size, head_name = "plain", 32, 4, "fc"
-        layouts = (AsBuilt(known_by="plain.weight"),)
+        formats = (StateDictFormat(known_by="plain.weight"),)
         mark = "plain"
 
         def __init__(self):
@@ -48,7 +48,7 @@ NETWORKS = """
 
     class Untraceable(Plain):
         name, mark = "untraceable", "untraceable"
-        layouts = (AsBuilt(known_by="untraceable.weight"),)
+        formats = (StateDictFormat(known_by="untraceable.weight"),)
         traceable = False
 
         def __init__(self):
@@ -57,37 +57,37 @@ NETWORKS = """
 
     class Branched(Untraceable):
         name, mark = "branched", "branched"
-        layouts = (AsBuilt(known_by="branched.weight"),)
+        formats = (StateDictFormat(known_by="branched.weight"),)
         traceable = True
 
     class Unbuildable(Plain):
         name, mark = "unbuildable", "unbuildable"
-        layouts = (AsBuilt(known_by="unbuildable.weight"),)
+        formats = (StateDictFormat(known_by="unbuildable.weight"),)
 
         def __init__(self):
             raise ZeroDivisionError("not today")
 
     class Exiting(Plain):
         name, mark = "exiting", "exiting"
-        layouts = (AsBuilt(known_by="exiting.weight"),)
+        formats = (StateDictFormat(known_by="exiting.weight"),)
 
         def __init__(self):
             raise SystemExit("no licence")
 
     class Narrow(Plain):
         name, mark, feature_size = "narrow", "narrow", 5
-        layouts = (AsBuilt(known_by="narrow.weight"),)
+        formats = (StateDictFormat(known_by="narrow.weight"),)
 
     class Numberless(Plain):
         name, mark = "numberless", "numberless"
-        layouts = (AsBuilt(known_by="numberless.weight"),)
+        formats = (StateDictFormat(known_by="numberless.weight"),)
 
         def normalise(self, images):
             return images * float("nan")
 
     class Severed(Plain):
         name, mark = "severed", "severed"
-        layouts = (AsBuilt(known_by="severed.weight"),)
+        formats = (StateDictFormat(known_by="severed.weight"),)
 
         def normalise(self, images):
             return images.detach()
@@ -100,33 +100,29 @@ NETWORKS = """
 
     class InPlace(Plain):
         name, mark = "in-place", "in-place"
-        layouts = (AsBuilt(known_by="in-place.weight"),)
+        formats = (StateDictFormat(known_by="in-place.weight"),)
 
         def __init__(self):
             super().__init__()
             self.backbone = RectifiedBehindItsBack(OrderedDict(self.backbone.named_children()))
 
-    class Raising(Layout):
-        name = "raising"
-
+    class Raising(StateDictFormat):
         def matches(self, names):
-            raise KeyError("layout")
+            raise KeyError("format")
 
     class Confused(Plain):
-        name, layouts = "confused", (Raising(),)
+        name, formats = "confused", (Raising(name="raising", known_by="raising"),)
 
-    class Everything(Layout):
-        name = "everything"
-
+    class Everything(StateDictFormat):
         def matches(self, names):
             return "contested.weight" in names or "stage1.0.convolutions.0.weight" in names
 
     class Greedy(Plain):
-        name, layouts = "greedy", (Everything(),)
+        name, formats = "greedy", (Everything(known_by="everything"),)
 
     class Contested(Plain):
         name, mark = "contested", "contested"
-        layouts = (AsBuilt(known_by="contested.weight"),)
+        formats = (StateDictFormat(known_by="contested.weight"),)
 
     class Payload:
         def __init__(self):
@@ -152,7 +148,7 @@ LOAD = """
 import json, sys
 from pathlib import Path
 import torch
-from recognizers.networks.architectures import architectures
+from recognizers.networks.registry import architectures
 from recognizers.checkpoints.loading import load_folder
 
 assert architectures().refused == (), architectures().refused
@@ -231,12 +227,12 @@ def test_a_file_whose_network_is_broken_is_refused_with_the_reason(outcome: dict
     assert outcome["reasons"][file].startswith(reason)
 
 
-def test_a_layout_that_fails_is_named_where_nothing_else_knows_the_file(outcome: dict[str, Any]) -> None:
+def test_a_format_that_fails_is_named_where_nothing_else_knows_the_file(outcome: dict[str, Any]) -> None:
     reason = outcome["reasons"]["unheard-of"]
     assert reason.startswith("wrong architecture: expected one of ")
-    assert reason.endswith("; confused's layout raising failed: KeyError: 'layout'")
+    assert reason.endswith("; confused's format raising failed: KeyError: 'format'")
 
 
-def test_a_greedy_layout_takes_no_file_from_this_project_s_own(outcome: dict[str, Any]) -> None:
+def test_a_greedy_format_takes_no_file_from_this_project_s_own(outcome: dict[str, Any]) -> None:
     assert "own" not in outcome["reasons"]
     assert load_recognizer(embedded.FOLDER / "compact-resnet.safetensors").recognizer.name == "compact-resnet"

@@ -1,10 +1,10 @@
-"""The networks that checkpoints can hold, by name: this project's own and those of plug-ins, all by entry points."""
+"""The registry of networks that checkpoints can hold, by name: this project's own and plug-ins', all by entry points."""
 
 from functools import cache
 
-from recognizers.networks.layout import Layout
 from recognizers.networks.network import Network
-from recognizers.plugins import Found, PluginError, accept_class, installed_plugins, shown
+from recognizers.networks.state_dict_format import StateDictFormat
+from recognizers.plugins import Found, PluginError, accept_class, installed_plugins
 
 GROUP = "recognizers"
 
@@ -32,12 +32,10 @@ def accept_architecture(name: str, loaded: object) -> type[Network]:
             raise PluginError(f"expected {network.__name__}.{fact} to be a whole number from 1, got {value!r}")
     if not isinstance(head := getattr(network, "head_name", None), str) or not head:
         raise PluginError(f"expected {network.__name__}.head_name to be the name of the classifier's layer, got {head!r}")
-    layouts = getattr(network, "layouts", ())
-    if not isinstance(layouts, tuple) or not layouts:
-        raise PluginError(f"expected {network.__name__}.layouts to be a tuple of at least one Layout, got {layouts!r}")
-    for layout in layouts:
-        if not isinstance(layout, Layout):
-            raise PluginError(f"expected {network.__name__}.layouts to be instances of Layout, got {shown(layout)}")
-        if not isinstance(stated := getattr(layout, "name", None), str):
-            raise PluginError(f"expected {type(layout).__name__}.name to say what the layout is, got {stated!r}")
+    formats = getattr(network, "formats", ())
+    if not isinstance(formats, tuple) or not formats or not all(isinstance(each, StateDictFormat) for each in formats):
+        raise PluginError(f"expected {network.__name__}.formats to be a tuple of StateDictFormat, got {formats!r}")
+    names = [each.name for each in formats]
+    if not all(isinstance(name, str) for name in names):
+        raise PluginError(f"expected the names of {network.__name__}.formats to be text, got {names!r}")
     return network
