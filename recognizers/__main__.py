@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from command_line.options import PathOption
+from recognizers.checkpoints.labels import find_labels_file
 from recognizers.command_line import EXIT_STATUS, run
 from recognizers.errors import CheckpointError, LabelSetError
-from recognizers.networks.label_set import find_labels_file
 
 if TYPE_CHECKING:
     from recognizers.checkpoints.checkpoint import Checkpoint

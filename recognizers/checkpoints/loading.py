@@ -8,12 +8,13 @@ import torch
 
 from recognizers.checkpoints import embedded
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from recognizers.checkpoints.labels import find_labels_file, read_labels
 from recognizers.checkpoints.model_card import check_against_card
 from recognizers.checkpoints.trial import advice_on, logits_as_built, verify_rewrite
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, wrap_errors
 from recognizers.inference.preparing import prepare
 from recognizers.networks.head import LinearHead
-from recognizers.networks.label_set import LabelSet, find_labels_file, read_labels
+from recognizers.networks.label_set import LabelSet
 from recognizers.networks.recognizer import NeuralRecognizer
 from recognizers.networks.registry import architectures
 from recognizers.precision import Precision

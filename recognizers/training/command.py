@@ -11,13 +11,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from command_line.options import PathOption
 from recognizers.checkpoints.embedded import FOLDER, IDENTITIES
+from recognizers.checkpoints.labels import LABELS, read_labels
 from recognizers.checkpoints.loading import load_recognizer
 from recognizers.checkpoints.model_card import card_path
 from recognizers.command_line import EXIT_STATUS, run
 from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
 from recognizers.networks.compact import CompactFaceNet, CompactResNet, CompactSENet
-from recognizers.networks.label_set import LABELS, LabelSet, read_labels
+from recognizers.networks.label_set import LabelSet
 from recognizers.networks.network import Network
 from recognizers.training.augmentation import PROBE_SIDES
 from recognizers.training.card import save_weights, write_card
