@@ -18,7 +18,8 @@ from benchmarks.services import STORAGE, both_services, classify_all, craft_all,
 from orchestrator.experiment.grid import EPSILONS, KS, METHODS
 from orchestrator.faces.synthetic import PREFIX, read_synthetic_faces
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.session.evaluate import EndpointSpec, evaluate
+from orchestrator.services.endpoint import EndpointSpec
+from orchestrator.session.evaluate import evaluate
 from orchestrator.session.planning import RunRequest
 from protector_service.methods.method import iterations
 from recognizers.checkpoints.loading import load_recognizer

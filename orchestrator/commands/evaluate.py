@@ -20,7 +20,8 @@ from orchestrator.faces.data_sets import read_data_set
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.session.evaluate import EndpointSpec, check_choice, evaluate
+from orchestrator.services.endpoint import EndpointSpec
+from orchestrator.session.evaluate import evaluate
 from orchestrator.session.planning import RunRequest
 from orchestrator.session.summary import RunResult, show
 
@@ -133,8 +134,6 @@ class EvaluateOptions(ServiceOptions):
         tls = self.tls()
         protector = EndpointSpec("protector", self.protector, self.protector_checkpoints, self.precision, tls)
         invader = EndpointSpec("invader", self.invader, self.invader_checkpoints, self.precision, tls)
-        for endpoint in (protector, invader):
-            check_choice(endpoint)
         return protector, invader
 
     def folder(self) -> RunFolder:

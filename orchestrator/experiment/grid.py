@@ -43,6 +43,10 @@ class CloakKey:
     method: str
     epsilon: int  # levels; 0 for the control
 
+    def read_by(self, target_model: str) -> "Cell":
+        """The condition in which a target model is shown such cloaks."""
+        return Cell(self.source_model, self.method, self.epsilon, target_model)
+
 
 @dataclass(frozen=True, order=True)
 class Cell:
@@ -112,7 +116,11 @@ class Grid:
         for source_model in self.source_models:
             for cloak in self.cloaks(source_model):
                 for target_model in self.target_models:
-                    yield Cell(cloak.source_model, cloak.method, cloak.epsilon, target_model)
+                    yield cloak.read_by(target_model)
+
+    @property
+    def cloaks_per_probe(self) -> int:
+        return sum(1 for source_model in self.source_models for _ in self.cloaks(source_model))
 
     @property
     def observations_per_probe(self) -> int:

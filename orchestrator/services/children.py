@@ -20,18 +20,18 @@ _READ_SECONDS = 1.0  # for what a process that ended has left in its pipes
 
 
 @dataclass(frozen=True)
-class Service:
-    """A service that this process started."""
+class Endpoint:
+    """Where a service listens, and how one that this process started fares."""
 
     address: str
-    complaints: Sequence[str]  # what it logged as errors while starting, such as refused checkpoints
-    ended: Callable[[], str | None]  # how its process came to its end; None while it runs
+    complaints: Sequence[str] = ()  # what it logged as errors while starting, such as refused checkpoints
+    ended: Callable[[], str | None] = lambda: None  # how its process came to its end; None while it runs
 
 
 @asynccontextmanager
 async def child_service(
     module: str, *, arguments: Sequence[str], log: Path, start_seconds: float = START_SECONDS
-) -> AsyncIterator[Service]:
+) -> AsyncIterator[Endpoint]:
     """Runs `python -P -m MODULE` while the context lasts; all that it prints goes to `log`.
 
     Raises:
@@ -61,7 +61,7 @@ async def child_service(
                     return None
                 return f"the {module} that was started ended (exit status {process.returncode}): {last_words()}"
 
-            yield Service(address, list(output.complaints), ended)
+            yield Endpoint(address, list(output.complaints), ended)
         finally:
             await _stop(process)
             await output.close(within=_READ_SECONDS)

@@ -58,24 +58,24 @@ class ResolvedPlan:
     label_sets: Mapping[str, frozenset[str]]  # by target model
 
 
-async def make_plan(wish: RunRequest, protector: ProtectorClient, invader: InvaderClient) -> ResolvedPlan:
-    """Fits the wish to the services.
+async def make_plan(request: RunRequest, protector: ProtectorClient, invader: InvaderClient) -> ResolvedPlan:
+    """Fits the request to the services.
 
     Raises:
-        InputError: the wish cannot be had; the message names the option.
+        InputError: the request cannot be had; the message names the option.
     """
-    (sources, methods), targets = await asked_of_protector(wish, protector), await asked_of_invader(wish, invader)
-    ks = KS if wish.ks is None else wish.ks
+    (sources, methods), targets = await asked_of_protector(request, protector), await asked_of_invader(request, invader)
+    ks = KS if request.ks is None else request.ks
     disclosed = _disclosed_ks(ks, targets)
     missing = [
-        *(_models_missing("source", sources, protector.name) if wish.source_models is None else ()),
-        *(_models_missing("target", targets, invader.name) if wish.target_models is None else ()),
+        *(_models_missing("source", sources, protector.name) if request.source_models is None else ()),
+        *(_models_missing("target", targets, invader.name) if request.target_models is None else ()),
     ]
     missing += [f"PSR@{k}: the {invader.name} discloses fewer candidates" for k in ks if k not in disclosed]
     label_sets = LabelSets(protector, invader)
     of_sources = {name: await label_sets.of_source(model) for name, model in sources.items()}
     of_targets = {name: await label_sets.of_target(model) for name, model in targets.items()}
-    matched = match(wish.faces, [*of_sources.values(), *of_targets.values()])
+    matched = match(request.faces, [*of_sources.values(), *of_targets.values()])
     if not matched.known:
         of_models = {f"source model {name}": labels for name, labels in of_sources.items()}
         of_models |= {f"target model {name}": labels for name, labels in of_targets.items()}
@@ -84,19 +84,19 @@ async def make_plan(wish: RunRequest, protector: ProtectorClient, invader: Invad
     _check_all_known(matched)
     if matched.differing:
         missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {_named(matched.differing)}")
-    subjects = _subjects(wish, matched.known)
-    grid = Grid(tuple(sources), tuple(targets), wish.methods, wish.epsilons, disclosed)
+    subjects = _subjects(request, matched.known)
+    grid = Grid(tuple(sources), tuple(targets), request.methods, request.epsilons, disclosed)
     return ResolvedPlan(
         plan=Plan(
             grid,
-            wish.storage,
+            request.storage,
             subjects,
-            wish.seed,
+            request.seed,
             matched.faces,
             sources,
             targets,
-            wish.region,
-            wish.until_halfwidth,
+            request.region,
+            request.until_halfwidth,
             {method: methods[method] for method in grid.methods},
         ),
         eligible=matched.known,
@@ -107,29 +107,29 @@ async def make_plan(wish: RunRequest, protector: ProtectorClient, invader: Invad
 
 
 async def asked_of_protector(
-    wish: RunRequest, protector: ProtectorClient
+    request: RunRequest, protector: ProtectorClient
 ) -> tuple[dict[str, Model], Mapping[str, Mapping[str, str]]]:
     """The source models that are wished for, and what each of the protector's methods says of itself.
 
     Raises:
         InputError: the protector lacks a model or a method.
     """
-    chosen = _chosen("--source-models", wish.source_models, await protector.source_models(), protector.name)
+    chosen = _chosen("--source-models", request.source_models, await protector.source_models(), protector.name)
     methods = await protector.methods()
-    _check_methods(wish.methods, methods, protector.name)
+    _check_methods(request.methods, methods, protector.name)
     return chosen, methods
 
 
-async def asked_of_invader(wish: RunRequest, invader: InvaderClient) -> dict[str, Model]:
+async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[str, Model]:
     """The target models that are wished for.
 
     Raises:
         InputError: the invader lacks a model or the region, or returns fewer candidates.
     """
-    chosen = _chosen("--target-models", wish.target_models, await invader.target_models(), invader.name)
-    _check_region(wish.region, invader)
-    ks = KS if wish.ks is None else wish.ks
-    if wish.ks is not None or not _disclosed_ks(ks, chosen):
+    chosen = _chosen("--target-models", request.target_models, await invader.target_models(), invader.name)
+    _check_region(request.region, invader)
+    ks = KS if request.ks is None else request.ks
+    if request.ks is not None or not _disclosed_ks(ks, chosen):
         _check_ks(ks, chosen)
     return chosen
 
@@ -162,14 +162,14 @@ def _models_missing(kind: str, chosen: Collection[str], service: str) -> list[st
     return [f"{kind} model {name}: the {service} does not have it" for name in usual if name not in chosen]
 
 
-def _subjects(wish: RunRequest, eligible: frozenset[str]) -> int:
-    subjects = wish.subjects
+def _subjects(request: RunRequest, eligible: frozenset[str]) -> int:
+    subjects = request.subjects
     if subjects is None:
-        subjects = SUBJECTS if wish.until_halfwidth is None else len(eligible)
+        subjects = SUBJECTS if request.until_halfwidth is None else len(eligible)
     if subjects > len(eligible):
         raise InputError(
             f"--subjects: expected at most {len(eligible)} (identities of --faces that every model knows, "
-            f"of {len(wish.faces.identities)} there), got {subjects}"
+            f"of {len(request.faces.identities)} there), got {subjects}"
         )
     return subjects
 

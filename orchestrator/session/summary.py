@@ -15,9 +15,9 @@ from orchestrator.metrics.psr import results_of
 from orchestrator.report.console_tables import psr_tables
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.session.drawing import StopDecision
+from orchestrator.session.context import Tally
 from orchestrator.session.planning import ResolvedPlan
-from orchestrator.session.subject import Tally
+from orchestrator.session.runner import StopDecision
 from orchestrator.store import REPLACED, Store, SubjectStatus
 
 WARNING = "yellow"

@@ -139,7 +139,7 @@ async def test_an_invader_that_always_says_later_ends_the_run_when_its_patience_
 
 
 async def test_a_run_that_ends_asks_no_other_question(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.session.subject.CLASSIFICATIONS_IN_FLIGHT", 1)
+    monkeypatch.setattr("orchestrator.session.classifying.CLASSIFICATIONS_IN_FLIGHT", 1)
     invader = bench.invader
     invader.hold = lambda shown: True  # the one place is taken for good
 

@@ -33,8 +33,9 @@ from orchestrator.faces.folder import FaceFolder, PhotoFile, read_face_folder
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
+from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.services.retries import ATTEMPTS
-from orchestrator.session.evaluate import EndpointSpec, evaluate
+from orchestrator.session.evaluate import evaluate
 from orchestrator.session.planning import RunRequest
 from orchestrator.session.summary import RunResult, show
 from synthetic_faces import Population
@@ -789,7 +790,7 @@ async def test_what_a_running_service_lacks_is_told_before_another_is_started_or
     def start(*_: object, **__: object) -> None:
         raise AssertionError("a service was started")
 
-    monkeypatch.setattr("orchestrator.session.evaluate.child_service", start)
+    monkeypatch.setattr("orchestrator.services.endpoint.child_service", start)
     async with bench.protector.serving() as protector, bench.invader.serving() as invader:
         with pytest.raises(InputError, match=f"^{said}"):
             await evaluate(

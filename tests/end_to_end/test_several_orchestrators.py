@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from orchestrator.session.subject import CLASSIFICATIONS_IN_FLIGHT
+from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
 from tests.support.fakes import FakeInvader, FakeProtector, Shown
 from tests.support.faults.observed import Observed, differences, observed
 from tests.support.figure import Tell

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from orchestrator.session.subject import CLASSIFICATIONS_IN_FLIGHT
+from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
 from tests.support.faults.campaign import Trial, reference, trial
 from tests.support.faults.kinds import FAULTS
 from tests.support.faults.stage import stage

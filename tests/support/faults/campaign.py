@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.session.subject import CLASSIFICATIONS_IN_FLIGHT
+from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
 from tests.support.faults.kinds import FAULTS, Scene, small_disk
 from tests.support.faults.observed import Observed, differences, observed
 from tests.support.faults.stage import MAX_SECONDS, Stage

@@ -6,16 +6,15 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from orchestrator.errors import first_of
+from orchestrator.errors import QueryBudgetSpentError, first_of
 from orchestrator.faces.data_set import drawn_identities
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
-from orchestrator.session.planning import ResolvedPlan
+from orchestrator.session.context import RunContext
 from orchestrator.session.stopping_rule import StoppingRule
-from orchestrator.session.subject import Progress, SubjectObserver
-from orchestrator.store import LEASE_SECONDS, Journal, Store, StoreError, SubjectStatus
+from orchestrator.session.subject import SubjectObserver
+from orchestrator.store import LEASE_SECONDS, StoreError, SubjectStatus
 
-SUBJECTS_IN_FLIGHT = 4
 RENEWAL_SECONDS = LEASE_SECONDS / 3
 LOOK_AGAIN_SECONDS = 1.0  # for a subject that somebody else is working on
 
@@ -36,32 +35,22 @@ class Runner:
     that have a face, whoever works on them and in whatever order the answers come.
     """
 
-    def __init__(
-        self,
-        planned: ResolvedPlan,
-        observer: SubjectObserver,
-        *,
-        store: Store,
-        journal: Journal,
-        progress: Progress,
-        keep_cloaks: bool,
-        subjects_in_flight: int = SUBJECTS_IN_FLIGHT,
-    ) -> None:
-        self._plan = planned.plan
-        self._draw = drawn_identities(planned.eligible, seed=self._plan.seed)
-        self._looks = StoppingRule.of(self._plan)
+    def __init__(self, run: RunContext, observer: SubjectObserver, *, subjects_in_flight: int) -> None:
+        self._plan = run.plan
+        self._draw = drawn_identities(run.resolved.eligible, seed=self._plan.seed)
+        self._rule = StoppingRule.of(self._plan)
         self._observer = observer
-        self._store = store
-        self._journal = journal
-        self._progress = progress
-        self._keep_cloaks = keep_cloaks
+        self._store = run.store
+        self._journal = run.journal
+        self._progress = run.progress
+        self._keep_cloaks = run.keep_cloaks
         self._in_flight = subjects_in_flight
         self._working: dict[str, asyncio.Task[SubjectStatus]] = {}
         self._ended = asyncio.Event()  # the work on any one subject that is under way
         self._told_to_wait = False
 
-    async def run(self) -> StopDecision:
-        """Observes every cell of every subject.
+    async def run(self) -> StopDecision | None:
+        """Observes every cell of every subject; None where the invader's query budget was spent before.
 
         Raises:
             OrchestratorError: a service is gone or not what it was, or the store cannot be used; what was observed stays.
@@ -72,7 +61,11 @@ class Runner:
             async with self._leases_renewed():
                 return await self._look_by_look()
         except ExceptionGroup as errors:
-            raise first_of(errors) from errors
+            error = first_of(errors)
+            if not isinstance(error, QueryBudgetSpentError):
+                raise error from errors
+            self._progress.note(str(error))  # what was observed is a result, if a short one
+            return None
 
     def _reopen_short(self) -> None:
         grid = self._plan.grid
@@ -80,7 +73,7 @@ class Runner:
         self._store.leases.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
 
     async def _look_by_look(self) -> StopDecision:
-        wanted = self._looks.first()
+        wanted = self._rule.first()
         while True:
             await self._show_standing(wanted)
             async with asyncio.TaskGroup() as group:
@@ -106,7 +99,7 @@ class Runner:
         if any(short_cells(matrix, self._plan.grid, subjects=len(photos))):
             self._progress.note(f"after {len(photos)} subjects cells are short: whether these are enough cannot be told")
             return None
-        further = self._looks.after(wanted, matrix)
+        further = self._rule.after(wanted, matrix)
         going_on = f"; going on until ± {self._plan.until_halfwidth:g}" if further > wanted else ""
         cell, k, points = widest(matrix, self._plan.grid)
         self._progress.note(

@@ -1,0 +1,53 @@
+"""Where a service is: at an address, or started for the run."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import InputError
+from orchestrator.services.children import Endpoint, child_service
+from rpc.tls import TlsMaterial
+
+
+@dataclass(frozen=True)
+class EndpointSpec:
+    """The address of a service (`host:port`), or what to start it with: a folder, or else the embedded recognizers.
+
+    Raises:
+        InputError: both an address and a folder were given.
+    """
+
+    kind: str  # "protector" or "invader"
+    address: str | None
+    checkpoints: Path | None
+    precision: str = "float32"  # of one that is started
+    tls: TlsMaterial | None = None  # shown to one that is running
+
+    def __post_init__(self) -> None:
+        if self.address is not None and self.checkpoints is not None:
+            raise InputError(f"--{self.kind}, --{self.kind}-checkpoints: expected at most one of the two, got both")
+
+    @property
+    def tls_in_use(self) -> TlsMaterial | None:
+        """None for a service that is started: it listens on loopback."""
+        return None if self.address is None else self.tls
+
+
+@asynccontextmanager
+async def endpoint(spec: EndpointSpec, *, log: Path, note: Callable[[str], None]) -> AsyncIterator[Endpoint]:
+    """Where a service is; one that has no address runs while the context lasts.
+
+    Raises:
+        OrchestratorError: see `child_service`.
+    """
+    if spec.address is not None:
+        yield Endpoint(spec.address)
+        return
+    arguments = ["--precision", spec.precision]
+    if spec.checkpoints is not None:
+        arguments += ["--checkpoints", str(spec.checkpoints)]
+    async with child_service(f"{spec.kind}_service", arguments=arguments, log=log) as started:
+        for complaint in started.complaints:
+            note(f"{spec.kind}: {complaint}")
+        yield started

@@ -1,0 +1,48 @@
+"""What a run is told to be before it begins."""
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console
+
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.session.planning import ResolvedPlan
+from orchestrator.store import Store
+
+NAMES_SHOWN = 5
+
+
+def announce(resolved: ResolvedPlan, folder: RunFolder, store: Store, *, queries_left: int | None, console: Console) -> None:
+    """Prints what is run, and what of the data set and the services is not used; `queries_left` as for `InvaderClient`."""
+    lines = [f"{label:<15}{text}" for label, text in _lines(resolved, folder, store, queries_left)]
+    console.print("\n".join(lines), markup=False, highlight=False)
+
+
+def _lines(
+    resolved: ResolvedPlan, folder: RunFolder, store: Store, queries_left: int | None
+) -> Iterator[tuple[str, object]]:
+    plan, grid = resolved.plan, resolved.plan.grid
+    yield "run folder", folder.root
+    yield "subjects", f"{plan.subjects} of {len(resolved.eligible)} identities that every model knows"
+    yield (
+        "grid",
+        f"{', '.join(grid.source_models)} by {', '.join(grid.methods)} at {', '.join(map(str, grid.epsilons))}, read by "
+        f"{', '.join(grid.target_models)}: {grid.observations_per_probe} observations a probe",
+    )
+    yield "storage", plan.storage
+    yield "region", plan.region
+    if resolved.excluded:
+        yield "excluded", f"{len(resolved.excluded)} identities unknown to some model: {_some(resolved.excluded)}"
+    if plan.faces.skipped:
+        yield "skipped", f"{len(plan.faces.skipped)} files or folders of no use: {_some(plan.faces.skipped)}"
+    for sentence in resolved.missing:
+        yield "missing", sentence
+    if queries_left is not None:
+        needed = max(0, plan.subjects * grid.cloaks_per_probe - store.observation_counts().cloaks_shown)
+        verdict = "enough" if needed <= queries_left else "NOT ENOUGH: cells will be short"
+        yield "budget", f"{queries_left} queries are left with the invader, and about {needed} are needed: {verdict}"
+    if plan.caveat:
+        yield "take care", plan.caveat
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")

@@ -1,0 +1,72 @@
+"""What all parts of one session with a run share."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from orchestrator.errors import OrchestratorError, ServiceGoneError, UnusableServiceError
+from orchestrator.experiment.manifest import Plan
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.session.planning import ResolvedPlan
+from orchestrator.store import Failure, Journal, Store
+
+
+class Progress(Protocol):
+    """Whoever shows how far a run is."""
+
+    def observed(self, count: int) -> None:
+        """So many further observations are recorded."""
+        ...
+
+    def subject_done(self, identity: str) -> None:
+        """All that can be observed about a subject is."""
+        ...
+
+    def stands_at(self, *, subjects: int, observations: int, wanted: int) -> None:
+        """How far the run is as a whole, whoever works on it, and how many subjects it goes on to."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Something that the user should know."""
+        ...
+
+
+@dataclass
+class Tally:
+    """What this session did, beside the observations it made."""
+
+    craft_calls: int = 0
+    lossless_control_calls: int = 0
+    classify_calls: int = 0
+    unreadable_photos: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """A run, where its answers go, and who is told how far it is."""
+
+    resolved: ResolvedPlan
+    store: Store
+    journal: Journal
+    folder: RunFolder
+    progress: Progress
+    keep_cloaks: bool
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def plan(self) -> Plan:
+        return self.resolved.plan
+
+    async def give_up(self, probe: str, what: str, error: OrchestratorError) -> None:
+        """Records a call that failed for good.
+
+        Raises:
+            UnusableServiceError: it is the service that failed, and the run ends.
+        """
+        if not isinstance(error, ServiceGoneError):
+            failure = Failure(probe, what, str(error))
+            self.tally.failures.append(failure)
+            await self.journal.run(partial(self.store.add_failure, failure))
+        if isinstance(error, UnusableServiceError):
+            raise error

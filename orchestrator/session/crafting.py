@@ -1,0 +1,138 @@
+"""What one source model has yet to craft for a photo is crafted, kept, and handed on."""
+
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from contextlib import aclosing
+from functools import partial
+
+from orchestrator.errors import CallError, NoFaceError, PhotoRefusedError, UnusableServiceError
+from orchestrator.experiment.grid import CONTROL, LOSSLESS, CloakKey, Storage
+from orchestrator.experiment.records import Cloak
+from orchestrator.services.protector import ProtectorClient
+from orchestrator.services.retries import RetryPolicy
+from orchestrator.session.context import RunContext
+from orchestrator.session.photos import EncodedPhoto
+from orchestrator.store import LosslessControl, RecordedCloak
+
+Show = Callable[[Cloak | RecordedCloak, bytes], None]  # takes a cloak that is kept, and the encoded image
+
+
+class Crafter:
+    """Asks a protector for what a run lacks."""
+
+    def __init__(self, run: RunContext, protector: ProtectorClient, retries: RetryPolicy) -> None:
+        self._run = run
+        self._protector = protector
+        self._retries = retries
+
+    async def craft(self, photo: EncodedPhoto, source_model: str, keys: Collection[CloakKey], show: Show) -> bool:
+        """Shows each of these cloaks of one source model, as soon as it is there and recorded.
+
+        Returns:
+            False where not all of them can be had, which is recorded.
+
+        Raises:
+            NoFaceError: the protector finds no face in the photo.
+            PhotoRefusedError: it does not take the photo.
+            OrchestratorError: the protector failed, or a cloak cannot be kept.
+        """
+        missing = dict.fromkeys(keys)
+        for recorded, encoded in await self._kept(photo, keys):
+            del missing[recorded.key]
+            show(recorded, encoded)
+
+        async def craft_missing() -> None:
+            self._run.tally.craft_calls += 1
+            methods = list(dict.fromkeys(key.method for key in missing))
+            epsilons = sorted({key.epsilon for key in missing if key.method != CONTROL})
+            async with aclosing(self._row(photo, source_model, methods, epsilons, self._run.plan.storage)) as row:
+                async for cloak in row:
+                    if cloak.key in missing:  # rows of the grid that are asked for again may overlap what came
+                        del missing[cloak.key]
+                        await self._keep(photo, cloak)
+                        show(cloak, cloak.encoded)
+            self._check_complete(missing)
+
+        if missing:
+            try:
+                await self._retries.call(craft_missing, missing=lambda: len(missing))
+            except (CallError, UnusableServiceError) as error:
+                await self._run.give_up(photo.name, f"craft with {source_model}", error)
+        return not missing
+
+    async def keep_lossless_control(self, photo: EncodedPhoto, source_model: str) -> None:
+        """Has the probe as it was before storage kept: what stored cloaks are compared with, and shown to nobody.
+
+        One that cannot be had is recorded as a failure and keeps nothing else from being observed.
+
+        Raises:
+            OrchestratorError: the protector failed, or the control cannot be kept.
+        """
+        if await self._has_lossless_control(photo, source_model):
+            return
+
+        async def craft_control() -> Cloak:
+            self._run.tally.lossless_control_calls += 1
+            row = self._row(photo, source_model, [CONTROL], [], LOSSLESS)
+            controls = [control async for control in row if control.key.method == CONTROL]
+            self._check_complete([] if controls else [CloakKey(source_model, CONTROL, 0)])
+            return controls[0]
+
+        try:
+            control = await self._retries.call(craft_control)
+        except (CallError, UnusableServiceError, NoFaceError, PhotoRefusedError) as error:  # it took the photo before
+            await self._run.give_up(photo.name, f"lossless control of {source_model}", error)
+            return
+        recorded = LosslessControl(photo.name, source_model, control.probe_sha256, control.sha256)
+        await self._keep_lossless_control(recorded, control.encoded)
+
+    def _row(
+        self, photo: EncodedPhoto, source_model: str, methods: Sequence[str], epsilons: Sequence[int], storage: Storage
+    ) -> AsyncGenerator[Cloak, None]:
+        return self._protector.craft(
+            photo.encoded,
+            identity=photo.identity,
+            source_model=source_model,
+            methods=methods,
+            epsilons=epsilons,
+            storage=storage,
+            seed=self._run.plan.seed,
+        )
+
+    def _check_complete(self, missing: Collection[CloakKey]) -> None:
+        if missing:
+            named = ", ".join(f"{key.method} at {key.epsilon}" for key in missing)
+            source_model = next(iter(missing)).source_model
+            raise CallError(f"{self._protector.name}: {source_model}: ended without {named}", transient=True)
+
+    async def _kept(self, photo: EncodedPhoto, keys: Collection[CloakKey]) -> list[tuple[RecordedCloak, bytes]]:
+        """The cloaks among these that an earlier session crafted, recorded and kept."""
+        kept = []
+        for cloak in await self._run.journal.run(partial(self._run.store.cloaks, probe=photo.name)):
+            if cloak.key in keys:
+                encoded = self._run.folder.kept_cloak(cloak.sha256, self._run.plan.storage.suffix)
+                if encoded is not None:
+                    kept.append((cloak, encoded))
+        return kept
+
+    async def _keep(self, photo: EncodedPhoto, cloak: Cloak) -> None:
+        if self._run.keep_cloaks:
+            self._run.folder.keep_cloak(cloak.sha256, self._run.plan.storage.suffix, cloak.encoded)
+        await self._run.journal.write(self._run.store.crafting(photo.name, cloak))
+
+    async def _has_lossless_control(self, photo: EncodedPhoto, source_model: str) -> bool:
+        """Whether it is kept; where cloaks are stored without loss, the control among them is one."""
+        controls = await self._run.journal.run(partial(self._run.store.lossless_controls, probe=photo.name))
+        recorded = controls.get((photo.name, source_model))
+        if recorded is not None and self._run.folder.kept_lossless_control(recorded.file_sha256) is not None:
+            return True
+        if self._run.plan.storage != LOSSLESS:
+            return False
+        for cloak, encoded in await self._kept(photo, [CloakKey(source_model, CONTROL, 0)]):
+            control = LosslessControl(photo.name, source_model, cloak.probe_sha256, cloak.sha256)
+            await self._keep_lossless_control(control, encoded)
+            return True
+        return False
+
+    async def _keep_lossless_control(self, control: LosslessControl, encoded: bytes) -> None:
+        self._run.folder.keep_lossless_control(control.file_sha256, encoded)
+        await self._run.journal.run(partial(self._run.store.put_lossless_control, control))
