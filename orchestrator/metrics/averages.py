@@ -90,13 +90,11 @@ def trigger_difference(
     Raises:
         MetricError: fewer than k candidates were asked for.
     """
-    known = frozenset(second.probes)
-    common = [probe for probe in first.probes if probe in known]
-    first, second = first.only(common), second.only(common)
+    first, second = first.shared_with(second)
     values = []
     for cell in cells:
         control = Cell(cell.source_model, CONTROL, 0, cell.target_model)
-        counts = np.ones(len(common), dtype=np.bool_)
+        counts = np.ones(len(first.probes), dtype=np.bool_)
         for matrix in (first, second):
             counts &= matrix.detected(cell) & matrix.observed(control) & ~matrix.protected(control, k)
         values.append(_difference(first.protected(cell, k), second.protected(cell, k), counts))

@@ -3,7 +3,7 @@
 A million observations are two megabytes here, and a metric a few array operations.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from orchestrator.errors import MetricError
 from orchestrator.experiment.grid import Cell
-from orchestrator.metrics.observation import Observation, Outcome
 
 MISSING, NO_FACE, BEYOND = -2, -1, 0  # in place of a rank
 MAX_CANDIDATES = np.iinfo(np.int16).max
@@ -32,19 +31,6 @@ class RankMatrix:
     probes: tuple[str, ...]
     ranks: NDArray[np.int16]
     candidates: int  # that were asked for: PSR@k is defined for k up to it
-
-    @classmethod
-    def of(cls, observations: Iterable[Observation]) -> "RankMatrix":
-        """From single observations, whose smallest number of candidates counts; later ones of one place replace earlier."""
-        cells: dict[Cell, int] = {}
-        probes: dict[str, int] = {}
-        placed: list[tuple[int, int, int]] = []
-        candidates = None
-        for each in observations:
-            row, column = cells.setdefault(each.cell, len(cells)), probes.setdefault(each.probe, len(probes))
-            placed.append((row, column, _coded(each)))
-            candidates = each.candidates if candidates is None else min(candidates, each.candidates)
-        return cls.placed(tuple(cells), tuple(probes), np.array(placed, dtype=np.int64), candidates=candidates or 0)
 
     @classmethod
     def placed(
@@ -70,6 +56,12 @@ class RankMatrix:
         ranks = np.full((len(self.cells), len(probes)), MISSING, dtype=np.int16)
         ranks[:, known] = self.ranks[:, [columns[probes[place]] for place in known]]
         return RankMatrix(self.cells, tuple(probes), ranks, self.candidates)
+
+    def shared_with(self, other: "RankMatrix") -> tuple["RankMatrix", "RankMatrix"]:
+        """This and another with the columns of the probes that both have, in this one's order."""
+        known = frozenset(other.probes)
+        probes = [probe for probe in self.probes if probe in known]
+        return self.only(probes), other.only(probes)
 
     @property
     def observations(self) -> int:
@@ -105,9 +97,3 @@ class RankMatrix:
         row = self.row(cell)
         protected: Flags = (row == NO_FACE) | (row == BEYOND) | (row > k)
         return protected
-
-
-def _coded(observation: Observation) -> int:
-    if observation.outcome is Outcome.NO_FACE:
-        return NO_FACE
-    return BEYOND if observation.rank is None else observation.rank

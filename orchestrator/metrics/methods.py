@@ -1,6 +1,6 @@
 """One method against another on the same probes, cell by cell."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.matrix import RankMatrix
@@ -12,9 +12,7 @@ from orchestrator.metrics.psr import Difference, difference_of
 class PairedMethods:
     """PSR@k of one method minus that of another: same source model, epsilon, target model and probes."""
 
-    source_model: str
-    target_model: str
-    epsilon: int  # levels
+    cell: Cell  # of the first method
     k: int
     difference: Difference  # the first method minus the second
     p: float  # exact McNemar, two-sided
@@ -33,29 +31,16 @@ def compare_methods(
     """
     if not {first, second} <= set(grid.methods):
         return []
-    places = [
-        (source_model, target_model, epsilon)
+    cells = [
+        Cell(source_model, first, epsilon, target_model)
         for source_model in grid.source_models
         for target_model in grid.target_models
         for epsilon in grid.epsilons
     ]
-    compared = [
-        (place, difference)
-        for place in places
-        if (difference := _difference(matrix, place, first=first, second=second, k=k)) is not None
-    ]
+    differences = [(cell, difference_of(matrix, cell, replace(cell, method=second), k=k)) for cell in cells]
+    compared = [(cell, difference) for cell, difference in differences if difference is not None]
     p_values = [mcnemar_exact(difference.counts) for _, difference in compared]
     return [
-        PairedMethods(*place, k=k, difference=difference, p=p, adjusted_p=adjusted)
-        for (place, difference), p, adjusted in zip(compared, p_values, holm(p_values), strict=True)
+        PairedMethods(cell, k, difference, p, adjusted_p)
+        for (cell, difference), p, adjusted_p in zip(compared, p_values, holm(p_values), strict=True)
     ]
-
-
-def _difference(matrix: RankMatrix, place: tuple[str, str, int], *, first: str, second: str, k: int) -> Difference | None:
-    source_model, target_model, epsilon = place
-    return difference_of(
-        matrix,
-        Cell(source_model, first, epsilon, target_model),
-        Cell(source_model, second, epsilon, target_model),
-        k=k,
-    )

@@ -1,7 +1,6 @@
 """The protection success rate (Ghafourian et al., Eq. 6) and what stands beside it."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,9 +12,6 @@ from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.intervals import Interval, PairedCounts, newcombe, paired_difference, wilson
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.metrics.observation import Observation
-
-Observed = Mapping[str, Observation]  # by probe
 
 
 @dataclass(frozen=True)
@@ -69,41 +65,11 @@ class CellResult:
     minus_noise: Difference | None
 
 
-def psr(observations: Iterable[Observation], *, k: int) -> Rate:
-    """PSR@k = 100 - (100 / N) sum_i 1[ y_true_i in top-k of C(Adv_eps(x_i)) ], Ghafourian et al., Eq. 6.
-
-    N is the number of observations; failed calls are none.
-
-    Raises:
-        MetricError: there are no observations, or k is beyond the candidates asked for.
-    """
-    protected = [observation.protected(k) for observation in observations]
-    if not protected:
-        raise MetricError("PSR of no observations is not defined")
-    return Rate(sum(protected), len(protected))
-
-
-def by_cell(observations: Iterable[Observation]) -> dict[Cell, Observed]:
-    """Observations by cell and probe."""
-    cells: defaultdict[Cell, dict[str, Observation]] = defaultdict(dict)
-    for observation in observations:
-        cells[observation.cell][observation.probe] = observation
-    return dict(cells)
-
-
-def results(
-    observations: Iterable[Observation], *, ks: Sequence[int], kind: IntervalKind = IntervalKind.WILSON
-) -> Iterator[CellResult]:
+def results_of(matrix: RankMatrix, *, ks: Sequence[int], kind: IntervalKind = IntervalKind.WILSON) -> Iterator[CellResult]:
     """PSR@k of every cell that has observations, in the cells' order, with its differences from both controls.
 
-    Raises:
-        MetricError: a k is beyond the candidates that were asked for in some observation.
-    """
-    yield from results_of(RankMatrix.of(observations), ks=ks, kind=kind)
-
-
-def results_of(matrix: RankMatrix, *, ks: Sequence[int], kind: IntervalKind = IntervalKind.WILSON) -> Iterator[CellResult]:
-    """`results` from a run's ranks: a few array operations for each cell and k.
+    PSR@k = 100 - (100 / N) sum_i 1[ y_true_i in top-k of C(Adv_eps(x_i)) ], Ghafourian et al., Eq. 6. N is the number of
+    observations; failed calls are none.
 
     Args:
         matrix: the ranks.
@@ -139,35 +105,30 @@ def interval_kind(results: Iterable[CellResult]) -> IntervalKind:
     return next((result.psr.kind for result in results), IntervalKind.WILSON)
 
 
-def difference_of(matrix: RankMatrix, first: Cell, second: Cell, *, k: int) -> Difference | None:
+def difference_of(
+    matrix: RankMatrix, first: Cell, second: Cell, *, k: int, of_second: RankMatrix | None = None
+) -> Difference | None:
     """PSR@k of the first cell minus that of the second, over the probes observed in both; None where there are none.
+
+    Args:
+        matrix: the ranks.
+        first: cell.
+        second: cell.
+        k: of PSR@k.
+        of_second: the matrix of the second cell, with the same probes; by default the same matrix.
 
     Raises:
         MetricError: fewer than k candidates were asked for.
     """
-    pairs = matrix.observed(first) & matrix.observed(second)
+    other = of_second or matrix
+    pairs = matrix.observed(first) & other.observed(second)
     n = int(np.count_nonzero(pairs))
     if n == 0:
         return None
-    of_first, of_second = matrix.protected(first, k) & pairs, matrix.protected(second, k) & pairs
-    both = int(np.count_nonzero(of_first & of_second))
-    first_only, second_only = int(np.count_nonzero(of_first)) - both, int(np.count_nonzero(of_second)) - both
+    of_first, of_other = matrix.protected(first, k) & pairs, other.protected(second, k) & pairs
+    both = int(np.count_nonzero(of_first & of_other))
+    first_only, second_only = (int(np.count_nonzero(each)) - both for each in (of_first, of_other))
     return Difference(PairedCounts(both, first_only, second_only, n - both - first_only - second_only))
-
-
-def difference(first: Observed, second: Observed, *, k: int) -> Difference | None:
-    """PSR@k of the first minus that of the second, over the probes observed in both; None where there are none."""
-    pairs = [(first[probe].protected(k), second[probe].protected(k)) for probe in first.keys() & second.keys()]
-    if not pairs:
-        return None
-    return Difference(
-        PairedCounts(
-            both=pairs.count((True, True)),
-            first_only=pairs.count((True, False)),
-            second_only=pairs.count((False, True)),
-            neither=pairs.count((False, False)),
-        )
-    )
 
 
 def _percent(interval: Interval) -> Interval:

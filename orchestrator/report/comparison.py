@@ -4,13 +4,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
 from orchestrator.experiment.grid import Cell
-from orchestrator.metrics.intervals import PairedCounts
-from orchestrator.metrics.psr import Difference, Rate
+from orchestrator.metrics.psr import Difference, Rate, difference_of
 from orchestrator.report.run import Run
 from orchestrator.run_folder.manifest import BINDING
 
@@ -87,6 +84,7 @@ def compared(runs: Sequence[Run], *, k: int) -> Iterator[ComparedCell]:
             raise InputError(
                 f"--k: expected at most {run.matrix.candidates}, the candidates that {run.name} asked for, got {k}"
             )
+    shared = [runs[0].matrix.shared_with(run.matrix) for run in runs[1:]]
     standing_for = [_standing_for(runs[0], run) for run in runs]
     cells_of = [frozenset(run.grid.cells()) for run in runs]
     for cell in runs[0].grid.cells():
@@ -97,7 +95,8 @@ def compared(runs: Sequence[Run], *, k: int) -> Iterator[ComparedCell]:
             cell=cell,
             rates=tuple(_rate(run, each, k) for run, each in zip(runs, cells, strict=True)),
             differences=tuple(
-                _difference(runs[0], cell, run, each, k) for run, each in zip(runs[1:], cells[1:], strict=True)
+                None if there is None else difference_of(theirs, there, cell, k=k, of_second=ours)
+                for (ours, theirs), there in zip(shared, cells[1:], strict=True)
             ),
         )
 
@@ -122,25 +121,3 @@ def _rate(run: Run, cell: Cell | None, k: int) -> Rate | None:
     if cell is None or not (n := int(run.matrix.observed(cell).sum())):
         return None
     return Rate(int(run.matrix.protected(cell, k).sum()), n, run.interval_kind)
-
-
-def _difference(first: Run, cell: Cell, other: Run, there: Cell | None, k: int) -> Difference | None:
-    """PSR@k of the other minus that of the first, over the probes observed in both."""
-    if there is None:
-        return None
-    places = {probe: place for place, probe in enumerate(first.matrix.probes)}
-    shared = [(places[probe], place) for place, probe in enumerate(other.matrix.probes) if probe in places]
-    ours, theirs = np.array(shared, dtype=np.int64).reshape(-1, 2).T
-    seen = first.matrix.observed(cell)[ours] & other.matrix.observed(there)[theirs]
-    if not seen.any():
-        return None
-    before = first.matrix.protected(cell, k)[ours][seen]
-    after = other.matrix.protected(there, k)[theirs][seen]
-    return Difference(
-        PairedCounts(
-            both=int((after & before).sum()),
-            first_only=int((after & ~before).sum()),
-            second_only=int((~after & before).sum()),
-            neither=int((~after & ~before).sum()),
-        )
-    )

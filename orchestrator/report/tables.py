@@ -174,9 +174,9 @@ def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second:
         clear = pair.adjusted_p <= 0.05
         rows.append(
             (
-                Value(title_of(pair.source_model)),
-                integer(pair.epsilon),
-                Value(title_of(pair.target_model)),
+                Value(title_of(pair.cell.source_model)),
+                integer(pair.cell.epsilon),
+                Value(title_of(pair.cell.target_model)),
                 *map(integer, (counts.n, counts.first_only, counts.second_only)),
                 _difference(pair.difference),
                 _p(pair.p),

@@ -2,8 +2,8 @@
 
 from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.observation import Observation
-from orchestrator.metrics.psr import CellResult, results
-from tests.support.observed import BEYOND, NO_FACE, observations
+from orchestrator.metrics.psr import CellResult
+from tests.support.observed import BEYOND, NO_FACE, observations, results
 
 KS = (1, 5)
 
@@ -36,4 +36,4 @@ TABLE: list[Observation] = [
 
 
 def table_results(table: list[Observation] = TABLE) -> list[CellResult]:
-    return list(results(table, ks=KS))
+    return results(table, ks=KS)

@@ -1,6 +1,7 @@
-"""The array of ranks against the plain functions of single observations."""
+"""The array of ranks against single observations, counted one by one."""
 
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import hypothesis.strategies as st
 import numpy as np
@@ -16,8 +17,8 @@ from orchestrator.metrics.matrix import BEYOND as BEYOND_CODE
 from orchestrator.metrics.matrix import MISSING, RankMatrix
 from orchestrator.metrics.matrix import NO_FACE as NO_FACE_CODE
 from orchestrator.metrics.observation import Observation, Outcome
-from orchestrator.metrics.psr import CellResult, Rate, by_cell, difference, difference_of, psr, results, results_of
-from tests.support.observed import BEYOND, NO_FACE, observation, observations
+from orchestrator.metrics.psr import CellResult, Difference, Rate, difference_of
+from tests.support.observed import BEYOND, NO_FACE, observation, observations, rank_matrix, results
 
 CELLS = (
     Cell("senet50", "bim", 8, "facenet"),
@@ -32,6 +33,26 @@ TABLES = st.dictionaries(st.tuples(st.sampled_from("abcdefg"), st.sampled_from(C
 )
 
 
+Observed = Mapping[str, Observation]  # by probe
+
+
+def by_cell(table: Iterable[Observation]) -> dict[Cell, Observed]:
+    cells: defaultdict[Cell, dict[str, Observation]] = defaultdict(dict)
+    for each in table:
+        cells[each.cell][each.probe] = each
+    return dict(cells)
+
+
+def rate(observed: Collection[Observation], *, k: int) -> Rate:
+    return Rate(sum(each.protected(k) for each in observed), len(observed))
+
+
+def difference(first: Observed, second: Observed, *, k: int) -> Difference | None:
+    pairs = [(first[probe].protected(k), second[probe].protected(k)) for probe in first.keys() & second.keys()]
+    counts = [pairs.count(each) for each in ((True, True), (True, False), (False, True), (False, False))]
+    return Difference(PairedCounts(*counts)) if pairs else None
+
+
 def plain_results(table: list[Observation], *, ks: Sequence[int]) -> Iterator[CellResult]:
     """Observation by observation, without an array."""
     cells = by_cell(table)
@@ -43,9 +64,9 @@ def plain_results(table: list[Observation], *, ks: Sequence[int]) -> Iterator[Ce
             yield CellResult(
                 cell=cell,
                 k=k,
-                psr=psr(observed.values(), k=k),
+                psr=rate(observed.values(), k=k),
                 detected=Rate(len(found), len(observed)),
-                psr_of_detected=psr(found, k=k) if found else None,
+                psr_of_detected=rate(found, k=k) if found else None,
                 minus_control=difference(observed, control, k=k),
                 minus_noise=difference(observed, noise, k=k),
             )
@@ -53,16 +74,14 @@ def plain_results(table: list[Observation], *, ks: Sequence[int]) -> Iterator[Ce
 
 @settings(deadline=None)
 @given(TABLES)
-def test_results_are_those_of_the_plain_functions(table: list[Observation]) -> None:
-    expected = list(plain_results(table, ks=(1, 5, 10)))
-    assert list(results_of(RankMatrix.of(table), ks=(1, 5, 10))) == expected
-    assert list(results(iter(table), ks=(1, 5, 10))) == expected
+def test_results_are_those_of_single_observations(table: list[Observation]) -> None:
+    assert results(table, ks=(1, 5, 10)) == list(plain_results(table, ks=(1, 5, 10)))
 
 
 @settings(deadline=None)
 @given(TABLES.filter(bool), st.integers(1, 10))
 def test_every_place_says_what_its_observation_says(table: list[Observation], k: int) -> None:
-    matrix = RankMatrix.of(table)
+    matrix = rank_matrix(table)
     by_place = {(each.probe, each.cell): each for each in table}
     for cell in CELLS:
         for column, probe in enumerate(matrix.probes):
@@ -74,46 +93,48 @@ def test_every_place_says_what_its_observation_says(table: list[Observation], k:
 
 @settings(deadline=None)
 @given(TABLES, st.sampled_from(CELLS), st.sampled_from(CELLS))
-def test_a_paired_difference_is_that_of_the_plain_function(table: list[Observation], first: Cell, second: Cell) -> None:
+def test_a_paired_difference_is_that_of_single_observations(table: list[Observation], first: Cell, second: Cell) -> None:
     cells = by_cell(table)
     expected = difference(cells.get(first, {}), cells.get(second, {}), k=5)
-    assert difference_of(RankMatrix.of(table), first, second, k=5) == expected
+    assert difference_of(rank_matrix(table), first, second, k=5) == expected
 
 
 def test_cells_are_sorted_and_probes_keep_their_order() -> None:
-    matrix = RankMatrix.of([observation("z", CELLS[0], 1), observation("a", CELLS[3], 2)])
+    matrix = rank_matrix([observation("z", CELLS[0], 1), observation("a", CELLS[3], 2)])
     assert matrix.cells == (CELLS[3], CELLS[0])
     assert matrix.probes == ("z", "a")
     assert matrix.ranks.tolist() == [[MISSING, 2], [1, MISSING]]
 
 
 def test_what_is_no_rank_has_a_code_of_its_own() -> None:
-    matrix = RankMatrix.of(observations(CELLS[0], a=7, b=BEYOND, c=NO_FACE))
+    matrix = rank_matrix(observations(CELLS[0], a=7, b=BEYOND, c=NO_FACE))
     assert matrix.row(CELLS[0]).tolist() == [7, BEYOND_CODE, NO_FACE_CODE]
     assert matrix.row(CELLS[1]).tolist() == [MISSING] * 3
-
-
-def test_a_later_observation_of_one_place_replaces_the_earlier() -> None:
-    matrix = RankMatrix.of([observation("a", CELLS[0], 1), observation("a", CELLS[0], 4)])
-    assert matrix.ranks.tolist() == [[4]]
 
 
 def test_k_goes_as_far_as_the_observation_with_the_fewest_candidates() -> None:
     table = [*observations(CELLS[0], a=1), *observations(CELLS[0], candidates=5, b=2)]
     with pytest.raises(MetricError, match=r"k = 6: expected 1\.\.5"):
-        list(results(table, ks=(6,)))
+        results(table, ks=(6,))
 
 
 def test_more_candidates_than_a_rank_can_count_are_refused_rather_than_wrapped() -> None:
     with pytest.raises(MetricError, match="at most 32767"):
-        RankMatrix.of([observation("a", CELLS[0], 40_000, candidates=50_000)])
+        rank_matrix([observation("a", CELLS[0], 40_000, candidates=50_000)])
 
 
 def test_only_takes_probes_in_the_order_asked_for_and_knows_strangers_as_missing() -> None:
-    matrix = RankMatrix.of(observations(CELLS[0], a=1, b=2, c=3)).only(["c", "stranger", "a"])
+    matrix = rank_matrix(observations(CELLS[0], a=1, b=2, c=3)).only(["c", "stranger", "a"])
     assert matrix.probes == ("c", "stranger", "a")
     assert matrix.ranks.tolist() == [[3, MISSING, 1]]
     assert matrix.only([]).ranks.shape == (1, 0)
+
+
+def test_two_runs_share_the_probes_of_both_in_the_first_one_s_order() -> None:
+    first, second = rank_matrix(observations(CELLS[0], a=1, b=2, c=3)), rank_matrix(observations(CELLS[1], c=7, d=8, a=9))
+    ours, theirs = first.shared_with(second)
+    assert ours.probes == theirs.probes == ("a", "c")
+    assert (ours.ranks.tolist(), theirs.ranks.tolist()) == ([[1, 3]], [[9, 7]])
 
 
 # Averages over cells.
@@ -239,12 +260,12 @@ def test_the_trigger_is_compared_on_probes_that_both_runs_recognise_and_whose_cl
         *observations(cloaked, f=1, a=1, b=NO_FACE, c=1, d=1, e=1),
         *observations(control, f=1, a=1, b=1, c=BEYOND, d=1),
     ]
-    average = trigger_difference(RankMatrix.of(first), RankMatrix.of(second), [cloaked], k=1)
+    average = trigger_difference(rank_matrix(first), rank_matrix(second), [cloaked], k=1)
     assert average is not None
     assert (average.points, average.n) == (50, 2)  # a and f
 
 
 def test_runs_without_a_common_probe_have_no_trigger_to_compare() -> None:
     cloaked, control = Cell("facenet", "bim", 8, "resnet50"), Cell("facenet", "none", 0, "resnet50")
-    runs = [RankMatrix.of([*observations(cloaked, **{name: 1}), *observations(control, **{name: 1})]) for name in "ab"]
+    runs = [rank_matrix([*observations(cloaked, **{name: 1}), *observations(control, **{name: 1})]) for name in "ab"]
     assert trigger_difference(runs[0], runs[1], [cloaked], k=1) is None

@@ -7,10 +7,9 @@ from statsmodels.stats.multitest import multipletests
 from orchestrator.errors import MetricError
 from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.intervals import PairedCounts
-from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.methods import compare_methods
 from orchestrator.metrics.observation import Observation
-from tests.support.observed import BEYOND, observation, observations
+from tests.support.observed import BEYOND, observation, observations, rank_matrix
 
 GRID = Grid(("facenet",), ("resnet50", "senet50"), ("bim", "illc"), (4, 8), (1, 5))
 
@@ -35,11 +34,11 @@ TABLE = [
 
 
 def test_every_cell_has_its_counts_its_p_and_holm_s_over_the_cells() -> None:
-    found = compare_methods(RankMatrix.of(TABLE), GRID, k=1)
-    assert [(one.source_model, one.target_model, one.epsilon, one.k) for one in found] == [
-        ("facenet", "resnet50", 4, 1),
-        ("facenet", "resnet50", 8, 1),
-        ("facenet", "senet50", 8, 1),
+    found = compare_methods(rank_matrix(TABLE), GRID, k=1)
+    assert [(one.cell, one.k) for one in found] == [
+        (Cell("facenet", "bim", 4, "resnet50"), 1),
+        (Cell("facenet", "bim", 8, "resnet50"), 1),
+        (Cell("facenet", "bim", 8, "senet50"), 1),
     ]
     assert [one.difference.counts for one in found] == [
         PairedCounts(0, 0, 6, 0),
@@ -52,7 +51,7 @@ def test_every_cell_has_its_counts_its_p_and_holm_s_over_the_cells() -> None:
 
 
 def test_exchanging_the_methods_turns_the_sign_and_keeps_p() -> None:
-    matrix = RankMatrix.of(TABLE)
+    matrix = rank_matrix(TABLE)
     forth, back = compare_methods(matrix, GRID, k=1), compare_methods(matrix, GRID, k=1, first="illc", second="bim")
     assert [one.difference.points for one in back] == [-one.difference.points for one in forth]
     assert [one.p for one in back] == [one.p for one in forth]
@@ -63,19 +62,19 @@ def test_only_probes_observed_with_both_methods_are_pairs() -> None:
         *observations(Cell("facenet", "bim", 4, "resnet50"), a=BEYOND, b=1, c=1),
         *observations(Cell("facenet", "illc", 4, "resnet50"), a=1, b=1, d=BEYOND),
     ]
-    (found,) = compare_methods(RankMatrix.of(table), GRID, k=1)
+    (found,) = compare_methods(rank_matrix(table), GRID, k=1)
     assert found.difference.counts == PairedCounts(0, 1, 0, 1)
 
 
 def test_a_grid_without_one_of_the_methods_has_no_comparison() -> None:
     alone = Grid(GRID.source_models, GRID.target_models, ("bim",), GRID.epsilons, GRID.ks)
-    assert compare_methods(RankMatrix.of(TABLE), alone, k=1) == []
+    assert compare_methods(rank_matrix(TABLE), alone, k=1) == []
 
 
 def test_nothing_observed_compares_to_nothing() -> None:
-    assert compare_methods(RankMatrix.of([]), GRID, k=1) == []
+    assert compare_methods(rank_matrix([]), GRID, k=1) == []
 
 
 def test_a_k_that_was_not_asked_for_is_refused() -> None:
     with pytest.raises(MetricError, match=r"k = 11: expected 1\.\.10"):
-        compare_methods(RankMatrix.of(TABLE), GRID, k=11)
+        compare_methods(rank_matrix(TABLE), GRID, k=11)

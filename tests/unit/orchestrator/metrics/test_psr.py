@@ -9,12 +9,13 @@ from orchestrator.errors import MetricError
 from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.intervals import PairedCounts
 from orchestrator.metrics.observation import Observation, Outcome
-from orchestrator.metrics.psr import CellResult, Rate, by_cell, difference, psr, results
-from tests.support.observed import BEYOND, NO_FACE, Seen, observation, observations
+from orchestrator.metrics.psr import CellResult, Rate, difference_of
+from tests.support.observed import BEYOND, NO_FACE, Seen, observation, observations, rank_matrix, results
 
 CLOAKED = Cell("facenet", "bim", 8, "resnet50")
 CONTROL = Cell("facenet", "none", 0, "resnet50")
 NOISE = Cell("facenet", "noise", 8, "resnet50")
+SEEN = st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE]))
 
 # Probe e was not observed in the control, probe f only there.
 TABLE = [
@@ -29,6 +30,12 @@ def result(cell: Cell, k: int, table: list[Observation] | None = None) -> CellRe
     return found
 
 
+def psr(table: list[Observation], *, k: int) -> Rate:
+    """Of observations in one cell."""
+    (of_cell,) = results(table, ks=(k,))
+    return of_cell.psr
+
+
 @pytest.mark.parametrize(("k", "percent"), [(1, 80), (5, 60), (10, 40)])
 def test_psr_is_the_share_whose_true_identity_is_not_among_the_first_k(k: int, percent: float) -> None:
     rate = result(CLOAKED, k).psr
@@ -37,7 +44,7 @@ def test_psr_is_the_share_whose_true_identity_is_not_among_the_first_k(k: int, p
 
 @settings(deadline=None)
 @given(
-    seen=st.lists(st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE])), min_size=1, max_size=40),
+    seen=st.lists(SEEN, min_size=1, max_size=40),
     k=st.integers(1, 10),
 )
 def test_psr_is_equation_6_as_printed(seen: list[Seen], k: int) -> None:
@@ -108,22 +115,21 @@ def test_noise_is_compared_at_the_same_epsilon_and_both_controls_for_the_same_tw
 
 
 def test_a_difference_without_a_common_probe_is_not_defined() -> None:
-    first, second = by_cell([*observations(CLOAKED, a=1), *observations(CONTROL, b=1)]).values()
-    assert difference(first, second, k=1) is None
+    matrix = rank_matrix([*observations(CLOAKED, a=1), *observations(CONTROL, b=1)])
+    assert difference_of(matrix, CLOAKED, CONTROL, k=1) is None
 
 
 @settings(deadline=None)
 @given(
-    first=st.dictionaries(st.sampled_from("abcdefgh"), st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE]))),
-    second=st.dictionaries(st.sampled_from("abcdefgh"), st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE]))),
+    first=st.dictionaries(st.sampled_from("abcdefgh"), SEEN, min_size=1),
+    second=st.dictionaries(st.sampled_from("abcdefgh"), SEEN, min_size=1),
 )
 def test_a_difference_is_that_of_the_psrs_over_the_common_probes(first: dict[str, Seen], second: dict[str, Seen]) -> None:
     common = sorted(first.keys() & second.keys())
-    paired = difference(
-        {probe: observation(probe, CLOAKED, seen) for probe, seen in first.items()},
-        {probe: observation(probe, CONTROL, seen) for probe, seen in second.items()},
-        k=5,
-    )
+    table = [observation(probe, CLOAKED, seen) for probe, seen in first.items()]
+    table += [observation(probe, CONTROL, seen) for probe, seen in second.items()]
+    matrix = rank_matrix(table)
+    paired = difference_of(matrix, CLOAKED, CONTROL, k=5)
     if not common:
         assert paired is None
         return
@@ -163,15 +169,13 @@ def test_k_is_limited_by_the_observation_with_the_fewest_candidates() -> None:
         psr(table, k=6)
 
 
-def test_psr_of_nothing_raises() -> None:
-    with pytest.raises(MetricError, match="no observations"):
-        psr([], k=1)
+def test_a_rate_of_nothing_raises() -> None:
     with pytest.raises(MetricError, match="no observations"):
         _ = Rate(0, 0).percent
 
 
 def test_a_cell_without_observations_has_no_result() -> None:
-    assert list(results([], ks=(1,))) == []
+    assert results([], ks=(1,)) == []
     assert {one.cell for one in results(observations(CONTROL, a=1), ks=(1,))} == {CONTROL}
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from orchestrator.experiment.grid import Cell, Grid
-from orchestrator.metrics.psr import CellResult, results
+from orchestrator.metrics.psr import CellResult
 from orchestrator.metrics.threshold import smallest_epsilon
-from tests.support.observed import BEYOND, observation
+from tests.support.observed import BEYOND, observation, results
 
 GRID = Grid(("facenet",), ("resnet50",), ("bim",), (4, 8, 16, 32), (5,))
 
@@ -17,7 +17,7 @@ def row(*, n: int = 20, **protected: int) -> list[CellResult]:
         for name, count in protected.items()
         for place in range(n)
     ]
-    return list(results(table, ks=(1, 5)))
+    return results(table, ks=(1, 5))
 
 
 def smallest(

@@ -1,9 +1,8 @@
 """The transfer matrix of a run that can be counted by hand."""
 
 from orchestrator.experiment.grid import Cell, Grid
-from orchestrator.metrics.psr import results
 from orchestrator.metrics.transfer import transfer_matrix
-from tests.support.observed import BEYOND, observations
+from tests.support.observed import BEYOND, observations, results
 
 GRID = Grid(("senet50", "facenet"), ("resnet50", "facenet", "senet50"), ("bim", "illc"), (4, 8), (1, 5))
 TABLE = [
@@ -16,7 +15,7 @@ TABLE = [
 
 
 def percents(method: str, epsilon: int, k: int) -> list[list[float | None]]:
-    matrix = transfer_matrix(list(results(TABLE, ks=(1, 5))), GRID, method=method, epsilon=epsilon, k=k)
+    matrix = transfer_matrix(results(TABLE, ks=(1, 5)), GRID, method=method, epsilon=epsilon, k=k)
     return [[None if result is None else result.psr.percent for result in row] for row in matrix]
 
 

@@ -10,7 +10,7 @@ from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
 from orchestrator.metrics.widest import Widest, widest
-from tests.support.observed import Seen, observation
+from tests.support.observed import Seen, observation, rank_matrix
 
 GRID = Grid(("facenet",), ("resnet50",), ("bim",), (8,), (1, 5))
 CONTROL, NOISE, CLOAKED = (Cell("facenet", *cloak, "resnet50") for cloak in (("none", 0), ("noise", 8), ("bim", 8)))
@@ -20,7 +20,7 @@ def observed(ranks: Mapping[Cell, Sequence[Seen]], *, candidates: int = 10) -> R
     table: list[Observation] = []
     for cell, seen in ranks.items():
         table += [observation(f"{place}", cell, rank, candidates=candidates) for place, rank in enumerate(seen)]
-    return RankMatrix.of(table)
+    return rank_matrix(table)
 
 
 def points(protected: int, n: int) -> float:

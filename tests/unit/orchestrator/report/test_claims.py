@@ -9,6 +9,7 @@ import pytest
 from orchestrator.experiment.grid import EMBEDDED_MODELS, Cell, Grid
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE, RankMatrix
 from orchestrator.report.claims import Claim, Verdict, claims
+from tests.support.observed import rank_matrix
 
 GRID = Grid(epsilons=(8, 32, 64), ks=(1, 25))
 OWN_MODEL, BEST_SOURCE, BIM_OVER_ILLC, LARGE_EPSILON, RESIZING, COMPRESSION = range(6)
@@ -236,7 +237,7 @@ def test_a_claim_whose_cells_are_not_in_the_grid_is_undecided_because_not_in_thi
 def test_a_run_without_observations_leaves_all_six_open() -> None:
     empty = run(constant(0.5))
     unseen = replace(empty, ranks=np.full_like(empty.ranks, MISSING))
-    for matrix in (RankMatrix.of([]), unseen):
+    for matrix in (rank_matrix([]), unseen):
         found = claims(matrix, GRID, png=matrix, whole=matrix)
         assert [each.verdict for each in found] == [Verdict.UNDECIDED] * 6
         assert all(each.basis.startswith("Not in this run") for each in found)

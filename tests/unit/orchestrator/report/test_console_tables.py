@@ -8,10 +8,9 @@ from rich.console import Console
 from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.observation import Observation
-from orchestrator.metrics.psr import results
 from orchestrator.report.console_tables import psr_tables
 from orchestrator.report.titles import title
-from tests.support.observed import BEYOND, NO_FACE, observations
+from tests.support.observed import BEYOND, NO_FACE, observations, results
 
 GRID = Grid(("facenet",), ("resnet50", "senet50"), ("bim",), (4, 8), (1, 5))
 
@@ -20,7 +19,7 @@ def printed(
     table: list[Observation], *, grid: Grid = GRID, subjects: int = 2, kind: IntervalKind = IntervalKind.WILSON
 ) -> str:
     console = Console(file=io.StringIO(), width=160)
-    for renderable in psr_tables(list(results(table, ks=grid.ks, kind=kind)), grid, subjects=subjects):
+    for renderable in psr_tables(results(table, ks=grid.ks, kind=kind), grid, subjects=subjects):
         console.print(renderable)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

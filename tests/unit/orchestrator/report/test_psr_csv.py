@@ -9,9 +9,8 @@ from orchestrator.experiment.grid import Cell
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.observation import Observation
-from orchestrator.metrics.psr import results
 from orchestrator.report.psr_csv import psr_csv
-from tests.support.observed import BEYOND, NO_FACE, observations
+from tests.support.observed import BEYOND, NO_FACE, observations, results
 
 CLOAKED = Cell("facenet", "bim", 8, "resnet50")
 CONTROL = Cell("facenet", "none", 0, "resnet50")

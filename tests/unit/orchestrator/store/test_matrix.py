@@ -10,7 +10,7 @@ from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
 from orchestrator.store import Store, Subject, SubjectStatus, matrix
-from tests.support.observed import BEYOND, NO_FACE, Seen, observation
+from tests.support.observed import BEYOND, NO_FACE, Seen, observation, rank_matrix
 from tests.unit.orchestrator.store.conftest import Place
 
 CELLS = [
@@ -66,7 +66,7 @@ def test_the_matrix_is_that_of_the_subjects_observations(
     fill(store, some_observations(seed))
     of_subjects = {probe for probe, status in zip(PROBES, STATUSES, strict=True) if status is SubjectStatus.SUBJECT}
     expected, found = (
-        RankMatrix.of([each for each in store.observations() if each.probe in of_subjects]),
+        rank_matrix([each for each in store.observations() if each.probe in of_subjects]),
         store.rank_matrix(),
     )
     assert found.cells == expected.cells

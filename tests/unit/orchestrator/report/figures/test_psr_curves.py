@@ -11,16 +11,13 @@ from statsmodels.stats.proportion import proportion_confint
 from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.confidence_sequence import confidence_sequence
-from orchestrator.metrics.psr import (
-    Rate,
-    results,
-)
+from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.errors import FigureError
 from orchestrator.report.figures.lines import Level, Line, Point
 from orchestrator.report.figures.psr_curves import Panel, psr_curves, series
 from orchestrator.report.figures.style import model_styles
 from tests.support.figured import GRID, TABLE, table_results
-from tests.support.observed import observations
+from tests.support.observed import observations, results
 
 
 def panel(method: str, k: int, *, source_model: str = "facenet") -> Panel:
@@ -192,7 +189,7 @@ def test_a_whole_run_speaks_of_no_gap_and_without_a_caveat_there_is_none() -> No
 
 def test_bands_are_of_the_interval_that_the_results_have_and_the_notes_say_which() -> None:
     kind = IntervalKind.CONFIDENCE_SEQUENCE
-    looked = list(results(TABLE, ks=(1,), kind=kind))
+    looked = results(TABLE, ks=(1,), kind=kind)
     ((_, bim),) = zip(*series(looked, GRID, source_model="facenet", ks=(1,)), strict=True)
     own = of(bim.cloaks, "facenet")
     assert isinstance(own, Line)
@@ -206,7 +203,7 @@ def test_bands_are_of_the_interval_that_the_results_have_and_the_notes_say_which
 
 def test_a_single_subject_is_drawn_with_its_wide_interval() -> None:
     grid = Grid(("facenet",), ("facenet",), ("bim",), (8,), (1,))
-    alone = list(results(observations(Cell("facenet", "bim", 8, "facenet"), a=3), ks=(1,)))
+    alone = results(observations(Cell("facenet", "bim", 8, "facenet"), a=3), ks=(1,))
     ((drawn,),) = series(alone, grid, source_model="facenet")
     (point,) = drawn.cloaks[0].points
     assert point is not None
