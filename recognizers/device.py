@@ -47,7 +47,8 @@ def prepare_device(name: str, *, workers: int, threads: int) -> PreparedDevice:
     torch.set_num_threads(threads)
     if device.type == "cpu":
         _keep_freed_memory()
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), which imports PyTorch's compiler to tell it too.
+    torch.set_deterministic_debug_mode("warn")
     # It would write every new tensor twice.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

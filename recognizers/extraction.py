@@ -11,9 +11,13 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from facenet_pytorch import MTCNN
 from numpy.typing import NDArray
 from PIL import Image
+
+from recognizers.without_compiler import without_compiler
+
+with without_compiler():
+    from facenet_pytorch import MTCNN
 
 THRESHOLDS = (0.6, 0.7, 0.7)
 MIN_PROBABILITY = 0.9

@@ -7,8 +7,7 @@ from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.fx import GraphModule, Node
-from torch.fx.passes.shape_prop import ShapeProp
+from torch.fx import GraphModule, Interpreter, Node
 
 from recognizers.inference.excited_convolution import ExcitedConvolution, saves_passes
 from recognizers.inference.frozen_convolution import FrozenConvolution, can_freeze
@@ -17,6 +16,7 @@ from recognizers.inference.squeeze import Excitation, excited
 
 _ADDITIONS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, torch.add)
 _PRODUCTS: tuple[Callable[..., Any], ...] = (operator.mul, operator.imul, torch.mul)
+_SHAPE = "shape"  # of a node's value, in its meta
 _RECTIFIERS: tuple[Callable[..., Any], ...] = (torch.relu, torch.relu_, nn.functional.relu)
 
 
@@ -57,7 +57,7 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
     `images` (N, 3, S, S) is an input of the size and type that the backbone will see.
     """
     with torch.no_grad():
-        ShapeProp(backbone).propagate(images)
+        _ShapeRecorder(backbone).run(images)
     for node in list(backbone.graph.nodes):
         if _is_module(backbone, node, nn.Identity) or _is_module(backbone, node, nn.Dropout):
             _bypass(node, node.args[0])
@@ -148,13 +148,23 @@ def _tail(backbone: GraphModule, node: Node) -> tuple[Node, Node | None, bool]:
     return (user if rectified and user is not None else last), other, rectified
 
 
+class _ShapeRecorder(Interpreter):
+    """Notes at each node the shape of its value. torch.fx's own ShapeProp imports sympy, for shapes that are not numbers."""
+
+    def run_node(self, n: Node) -> Any:
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            n.meta[_SHAPE] = value.shape
+        return value
+
+
 def _shape(node: Any) -> torch.Size:
-    shape: torch.Size = node.meta["tensor_meta"].shape
+    shape: torch.Size = node.meta[_SHAPE]
     return shape
 
 
 def _is_of_shape(node: Any, shape: torch.Size) -> TypeGuard[Node]:
-    return isinstance(node, Node) and "tensor_meta" in node.meta and node.meta["tensor_meta"].shape == shape
+    return isinstance(node, Node) and node.meta.get(_SHAPE) == shape
 
 
 def _only_user(node: Node) -> Node | None:

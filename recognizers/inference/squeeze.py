@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.layers import SEModule
-from timm.layers.activations import Sigmoid
-from timm.models.senet import SEModule as LegacySEModule
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import avg_pool2d
 
 from recognizers.inference.frozen_linear import rows_by
 from recognizers.inference.rectifier import rectifier_gradient, rectify_
+from recognizers.networks.compact.residual import SqueezeExcite
 
 _IN_CACHES = 2**17  # numbers, measured (docs/performance.md)
 
@@ -35,21 +33,26 @@ class SqueezeExcitation(nn.Module):
 
 
 def replace_se_modules(module: nn.Module) -> None:
-    """Replaces squeeze-and-excitation modules of timm's in a network by ours, with their weights; not variants of it."""
+    """Replaces squeeze-and-excitation modules in a network by ours, with their weights; not variants of it."""
+    child: Any
     for name, child in module.named_children():
-        if isinstance(child, LegacySEModule) or (isinstance(child, SEModule) and _is_the_paper_s(child)):
+        if isinstance(child, SqueezeExcite) or _is_timms(child):
             setattr(module, name, SqueezeExcitation(child.fc1, child.fc2))
         else:
             replace_se_modules(child)
 
 
-def _is_the_paper_s(module: SEModule) -> bool:
-    return (
-        isinstance(module.act, nn.ReLU)
-        and isinstance(module.gate, nn.Sigmoid | Sigmoid)
-        and isinstance(module.bn, nn.Identity)
-        and not module.add_maxpool
-    )
+def _is_timms(module: Any) -> bool:
+    """Told by name: timm takes seconds to import, and where a network has a module of it, that has imported it."""
+    kind = f"{type(module).__module__}.{type(module).__name__}"
+    if kind == "timm.layers.squeeze_excite.SEModule":
+        return (
+            isinstance(module.act, nn.ReLU)
+            and type(module.gate).__name__ == "Sigmoid"
+            and isinstance(module.bn, nn.Identity)
+            and not module.add_maxpool
+        )
+    return kind == "timm.models.senet.SEModule"
 
 
 @torch.fx.wrap  # one node of a traced graph

@@ -93,7 +93,9 @@ class _Taped(torch.autograd.Function):
                 if node not in ctx.alone:
                     continue  # it does not depend on the images, or not differentiably
                 inputs, output = ctx.alone.pop(node)
-                dxs = torch.autograd.grad(output, list(inputs.values()), dy)
+                with torch.enable_grad():
+                    seed = _Seed.apply(output, dy)
+                dxs = torch.autograd.grad(seed, list(inputs.values()))
                 for x, dx in zip(inputs, dxs, strict=True):
                     arrived.add(x, dx, shared=True)
                 continue
@@ -107,6 +109,22 @@ class _Taped(torch.autograd.Function):
             if other is not None:
                 arrived.add(other, dy, shared=shared)
         return arrived.take(_source(ctx.steps))[0], None
+
+
+class _Seed(torch.autograd.Function):
+    """A scalar whose gradient in `output` is `dy`.
+
+    `torch.autograd.grad` takes such a gradient itself, and imports sympy to compare two shapes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, output: Tensor, dy: Tensor) -> Tensor:
+        ctx.save_for_backward(dy)
+        return output.new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *_: Tensor) -> tuple[Tensor | None, ...]:
+        return (*ctx.saved_tensors, None)
 
 
 class _Arrived:

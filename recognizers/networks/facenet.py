@@ -1,10 +1,13 @@
 """FaceNet: Inception-ResNet v1 as facenet-pytorch has it (Schroff et al. 2015; Szegedy et al. 2017)."""
 
-from facenet_pytorch import InceptionResnetV1
 from torch import Tensor, nn
 
 from recognizers.networks.network import Network
 from recognizers.networks.state_dict_format import StateDictFormat
+from recognizers.without_compiler import without_compiler
+
+with without_compiler():
+    from facenet_pytorch import InceptionResnetV1
 
 
 class FaceNet(Network):

@@ -3,11 +3,14 @@
 from typing import Any
 
 from torch import nn
-from torchvision.models.resnet import Bottleneck, ResNet
 
 from recognizers.networks.caffe import CaffeNetwork
 from recognizers.networks.matconvnet import MatConvNetExport
 from recognizers.networks.state_dict_format import StateDictFormat
+from recognizers.without_compiler import without_compiler
+
+with without_compiler():
+    from torchvision.models.resnet import Bottleneck, ResNet
 
 
 class CaffeBottleneck(Bottleneck):  # type: ignore[misc]  # torchvision is untyped

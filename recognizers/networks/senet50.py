@@ -1,7 +1,5 @@
 """SENet-50: the Caffe ResNet-50 with squeeze-and-excitation, as timm has it (Hu et al. 2018; Cao et al. 2018)."""
 
-import timm
-
 from recognizers.networks.caffe import CaffeNetwork
 from recognizers.networks.matconvnet import MatConvNetExport
 from recognizers.networks.state_dict_format import StateDictFormat
@@ -29,4 +27,6 @@ class SENet50(CaffeNetwork):
 
     def __init__(self) -> None:
         super().__init__()
+        import timm  # only now: it imports all of its networks, and PyTorch's compiler
+
         self.backbone = timm.create_model("legacy_seresnet50", pretrained=False, num_classes=0)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import rpc
+from rpc.roles import ROLES, Role
 from tests.support.reported import changed, make_run
 
 LIBRARIES = {"PIL", "cryptography", "grpc", "matplotlib", "numpy", "pydantic", "scipy", "sqlalchemy"}
@@ -40,6 +41,7 @@ def modules_imported_by(script: str, **environment: str) -> list[str]:
     finished = subprocess.run(
         [sys.executable, "-c", f"{script}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"],
         env=bare | environment,
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         check=True,
@@ -82,6 +84,20 @@ asyncio.run(main())
 def test_nothing_of_tracing_is_imported_until_the_environment_names_a_collector() -> None:
     assert "opentelemetry" not in imported_by(OPEN_CHANNEL)
     assert "opentelemetry" in imported_by(OPEN_CHANNEL, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
+def test_a_service_starts_without_what_it_does_not_use(role: Role) -> None:
+    script = f"""
+import sys
+from {role.module}.__main__ import main
+
+sys.argv = ["a-service", "--stop-with-stdin", "true"]
+main()
+"""
+    imported = set(modules_imported_by(script))
+    assert {"torch", "facenet_pytorch", f"{role.module}.servicer"} <= imported
+    assert imported & {"torch._dynamo", "torch._inductor", "sympy", "timm", "opentelemetry", "matplotlib"} == set()
 
 
 @pytest.mark.parametrize("program", ["protector_service", "invader_service"])

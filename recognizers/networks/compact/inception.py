@@ -4,11 +4,14 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 import torch
-from facenet_pytorch.models.inception_resnet_v1 import BasicConv2d
 from torch import Tensor, nn
 
 from recognizers.networks.network import Network
 from recognizers.networks.state_dict_format import StateDictFormat
+from recognizers.without_compiler import without_compiler
+
+with without_compiler():
+    from facenet_pytorch.models.inception_resnet_v1 import BasicConv2d
 
 
 class Residual(nn.Module):

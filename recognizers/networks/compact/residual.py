@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 
-from timm.layers import SEModule
 from torch import Tensor, nn
 
 from recognizers.networks.caffe import CaffeNetwork
@@ -13,6 +12,19 @@ INNER = (8, 24, 48, 96)  # width of the 3x3 convolution in each stage; a stage's
 EXPANSION = 4
 BLOCKS = (1, 1, 1, 1)
 EXCITATION = "stage1.0.excite.fc1.weight"  # what the SENet has beside the ResNet's names
+
+
+class SqueezeExcite(nn.Module):
+    """Hu et al. 2018, Eqs. 2 to 4, with the names that timm gives its parameters."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.fc1, self.fc2 = nn.Conv2d(width, inner, kernel_size=1), nn.Conv2d(inner, width, kernel_size=1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        squeezed = features.mean((2, 3), keepdim=True)
+        output: Tensor = features * self.fc2(self.fc1(squeezed).relu()).sigmoid()
+        return output
 
 
 class Bottleneck(nn.Module):
@@ -28,7 +40,7 @@ class Bottleneck(nn.Module):
             nn.ReLU(inplace=True),
             *_convolution(inner, out, 1),
         )
-        self.excite = SEModule(out, rd_ratio=1 / 16, rd_divisor=1) if squeeze else nn.Identity()
+        self.excite = SqueezeExcite(out, out // 16) if squeeze else nn.Identity()
         changes = stride > 1 or width != out
         self.around = nn.Sequential(*_convolution(width, out, 1, stride=stride)) if changes else nn.Identity()
         self.relu = nn.ReLU(inplace=True)
