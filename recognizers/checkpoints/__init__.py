@@ -1,1 +1,1 @@
-"""Checkpoint files: what they are, told by content, and their weights under one naming."""
+"""Checkpoint files: recognised by their content, read without running anything, their weights under one naming."""

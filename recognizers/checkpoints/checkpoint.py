@@ -10,13 +10,21 @@ import torch
 from torch import Tensor
 
 from command_line.memory import memory_advice
-from recognizers.checkpoints.container import Container, read_container
-from recognizers.checkpoints.published import PUBLISHED
-from recognizers.checkpoints.wrappers import Where, location, without_prefixes
+from recognizers.checkpoints.nested_state_dicts import KeyPath, location, without_prefixes
+from recognizers.checkpoints.tensor_file import TensorFile, read_tensor_file
 from recognizers.errors import CheckpointError, shorten, some, wrap_errors
 from recognizers.networks.network import Network
 from recognizers.networks.registry import architectures
 from recognizers.networks.state_dict_format import StateDictFormat
+
+# By digest.
+_PUBLISHED = {
+    "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b": (
+        "20180402-114759-vggface2.pt of facenet-pytorch v2.2.9"
+    ),
+    "9a954e4046df21aea62b46c032de4b56f7230dfc3705b6b1bda348983e0eb26e": "resnet50_ft_weight.pkl of VGGFace2-pytorch",
+    "ad98acb4475df0949cc4357c971f68d0eb944f8323ecef387a0be5b10a2dbca0": "senet50_ft_weight.pkl of VGGFace2-pytorch",
+}
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class Checkpoint:
 
     path: Path
     sha256: str
-    file_format: str  # container and naming
+    file_format: str  # kind of file and naming
     architecture: str
     classes: int
     precision: str
@@ -36,7 +44,7 @@ class Checkpoint:
     @property
     def published_as(self) -> str | None:
         """Which published file this is, or None."""
-        return PUBLISHED.get(self.sha256)
+        return _PUBLISHED.get(self.sha256)
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -47,14 +55,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
             begins with the path.
     """
     try:
-        container = read_container(path)
-        claimed = _find_network(container)
+        file = read_tensor_file(path)
+        claimed = _find_network(file)
         network = claimed.network
         tensors = _translated(claimed)
         return Checkpoint(
             path=path,
             sha256=file_sha256(path),
-            file_format=f"{container.kind}, {claimed.format.name} names",
+            file_format=f"{file.kind}, {claimed.format.name} names",
             architecture=network.name,
             classes=_classes(network, tensors),
             precision=", ".join(sorted({str(tensor.dtype).removeprefix("torch.") for tensor in tensors.values()})),
@@ -86,9 +94,9 @@ class _Claimed:
     location: str | None
 
 
-def _find_network(container: Container) -> _Claimed:
+def _find_network(file: TensorFile) -> _Claimed:
     """The one network in a file, wherever a training loop put it."""
-    found = [claimed for where, named in container.mappings.items() if (claimed := _claim(where, named))]
+    found = [claimed for keys, named in file.state_dicts.items() if (claimed := _claim(keys, named))]
     if len(found) > 1:
         places = "; ".join(claimed.location or "on its own" for claimed in found)
         raise CheckpointError(
@@ -96,17 +104,17 @@ def _find_network(container: Container) -> _Claimed:
             'torch.save(torch.load("FILE", weights_only=True)["KEY"], "OUT")'
         )
     if not found:
-        raise _unknown_network(container.tensors)
+        raise _unknown_network(file.tensors)
     return found[0]
 
 
-def _claim(where: Where, named: Mapping[str, Tensor]) -> _Claimed | None:
+def _claim(keys: KeyPath, named: Mapping[str, Tensor]) -> _Claimed | None:
     for prefix, tensors in without_prefixes(_weights(named)):
         if claims := _claims(tensors, faults=[]):
             if len(claims) > 1:
                 names = ", ".join(network.name for network, _ in claims)
                 raise CheckpointError(f"several architectures claim this file: {names}; keep one of them installed")
-            return _Claimed(*claims[0], tensors, location(where, prefix))
+            return _Claimed(*claims[0], tensors, location(keys, prefix))
     return None
 
 

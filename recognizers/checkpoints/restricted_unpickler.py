@@ -7,14 +7,16 @@ nothing, so that reading goes on and the message can name all that stands in the
 Nor can a small file cost much: the instructions, what is hashed and what is copied are bounded.
 """
 
+import io
+import mmap
 import pickle
 from abc import ABC, abstractmethod
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 from command_line.memory import memory_advice
-from recognizers.errors import shorten
+from recognizers.errors import CheckpointError, shorten
 
 MAX_INSTRUCTIONS = 5_000_000  # the published files have some ten thousand; an optimizer's state, a hundred thousand
 LARGEST_KEY = 2**63
@@ -27,12 +29,12 @@ class ForbiddenError(pickle.UnpicklingError):
     """The pickle asks for something that it is not given."""
 
 
-class Readable(Protocol):
-    """A file in memory: reading cannot give more than it holds, whatever length the pickle declares."""
+class StandIn(ABC):
+    """Takes the place of an object whose state the pickle holds."""
 
-    def read(self, size: int, /) -> bytes: ...
-
-    def readline(self) -> bytes: ...
+    @abstractmethod
+    def build(self, state: Any) -> None:
+        """What the object's `__setstate__` would do."""
 
 
 class Foreign:
@@ -56,39 +58,55 @@ class _Instructions(dict[int, Any]):
         return super().__getitem__(code)
 
 
-class RestrictedUnpickler(pickle._Unpickler, ABC):
-    """The standard library's unpickler in Python: unlike the one in C, it can be told whom state may reach.
+class RestrictedUnpickler(pickle._Unpickler):
+    """The standard library's unpickler in Python: unlike the one in C, it lets us decide whom state may reach.
 
     Through the C one a file may set attributes of functions, and claim gigabytes for its memo.
     """
 
-    opcodes: ClassVar[dict[int, Any]] = dict(pickle._Unpickler.dispatch)
+    stand_ins: ClassVar[Mapping[tuple[str, str], Any]]  # by module and name
     stack: list[Any]
+    memo: dict[int, Any]
     read: Callable[[int], bytes]
     readline: Callable[[], bytes]
     pop_mark: Callable[[], list[Any]]
 
-    def __init__(self, file: Readable, *, size: int) -> None:
-        """`size` is the file's, in bytes: no more than that is copied, however often the pickle names the same text."""
+    def __init__(self, file: io.BytesIO | mmap.mmap, *, size: int) -> None:
+        """Reads a file in memory: reading cannot give more than it holds, whatever length the pickle declares.
+
+        `size` is the file's, in bytes: no more than that is copied, however often the pickle names the same text.
+        """
         super().__init__(file, encoding="latin1")
-        self.dispatch = _Instructions(self.opcodes)  # type: ignore[misc]
+        self.dispatch = _Instructions(  # type: ignore[misc]
+            (code, getattr(RestrictedUnpickler, load.__name__)) for code, load in pickle._Unpickler.dispatch.items()
+        )
+        self.size = size
         self.foreign: dict[str, None] = {}  # names, in their order
         self._copies_left = 2 * size + _SLACK  # Python 3 has bytes twice in Python 2's protocols: as text, then encoded
 
-    @abstractmethod
-    def stand_in(self, module: str, name: str) -> Any:
-        """What a name stands for here; None where it stands for nothing."""
+    def read_pickles(self, count: int, *, damaged: str) -> tuple[list[Any], list[str]]:
+        """Reads pickles that follow each other.
 
-    @abstractmethod
-    def build(self, target: Any, state: Any) -> None:
-        """Hands a stand-in its state.
+        Returns:
+            What they hold, and all that was refused; after a refusal there may be fewer.
 
         Raises:
-            ForbiddenError: it takes none.
+            CheckpointError: the file is damaged; the message begins with `damaged`.
         """
+        contents: list[Any] = []
+        try:
+            for _ in range(count):
+                self.memo.clear()
+                contents.append(self.load())
+        except ForbiddenError as error:
+            return contents, [str(error)]
+        except Exception as error:  # a damaged pickle can fail in any instruction, with any exception
+            if not self.foreign:
+                raise CheckpointError(f"{damaged}: {_why_damaged(error)}") from error
+        return contents, list(self.foreign)
 
     def find_class(self, module: str, name: str) -> Any:
-        found = self.stand_in(module, name)
+        found = self.stand_ins.get((module, name))
         if found is None:
             found = Foreign(f"{shorten(module)}.{shorten(name)}")
             self.foreign.setdefault(found.name)
@@ -111,18 +129,6 @@ class RestrictedUnpickler(pickle._Unpickler, ABC):
         arguments = self.stack.pop()
         self.stack[-1] = self._call(self.stack[-1], arguments)
 
-    def load_newobj(self) -> None:
-        arguments = self.stack.pop()
-        self.stack[-1] = self._new(self.stack[-1], arguments)
-
-    def load_newobj_ex(self) -> None:
-        named = self.stack.pop()
-        if named:
-            self.stack[-1] = ()  # only a Foreign takes named arguments: it takes any
-            if not isinstance(self.stack[-2], Foreign):
-                raise ForbiddenError("named arguments")
-        self.load_newobj()
-
     def _instantiate(self, named: Any, arguments: Any) -> None:
         """What protocol 0 makes of a name and arguments."""
         self.stack.append(self._call(named, tuple(arguments)))
@@ -133,17 +139,25 @@ class RestrictedUnpickler(pickle._Unpickler, ABC):
         self._charge(arguments)
         return called(*arguments)
 
-    def _new(self, kind: Any, arguments: Any) -> Any:
-        if isinstance(kind, Foreign):
-            return kind
-        self._charge(arguments)
-        return kind.__new__(kind, *arguments)
+    def load_newobj(self) -> None:
+        self.stack.pop()
+        if not isinstance(self.stack[-1], Foreign):
+            raise ForbiddenError("an object that was never initialised")
+
+    def load_newobj_ex(self) -> None:
+        self.stack.pop()
+        self.load_newobj()
 
     def load_build(self) -> None:
-        state = self.stack.pop()
-        if not isinstance(self.stack[-1], Foreign):
-            self._charge(state)
-            self.build(self.stack[-1], state)
+        state, target = self.stack.pop(), self.stack[-1]
+        if isinstance(target, Foreign):
+            return
+        self._charge(state)
+        if isinstance(target, StandIn):
+            target.build(state)
+        # Any other attribute would replace one of the dict's own methods.
+        elif type(target) is not OrderedDict or type(state) is not dict or state.keys() - {"_metadata"}:
+            raise ForbiddenError("state for something that takes none")
 
     def _charge(self, arguments: object) -> None:
         """Counts what a stand-in may copy: in an honest file each text is used once."""
@@ -162,9 +176,8 @@ class RestrictedUnpickler(pickle._Unpickler, ABC):
 
     def load_dict(self) -> None:
         items = self.pop_mark()
-        made: dict[Any, Any] = {}
-        self._set_items(made, items)
-        self.stack.append(made)
+        self.stack.append({})
+        self._set_items(self.stack[-1], items)
 
     def _set_items(self, target: Any, items: Sequence[Any]) -> None:
         if isinstance(target, Foreign):
@@ -203,23 +216,6 @@ class RestrictedUnpickler(pickle._Unpickler, ABC):
     def load_bytearray8(self) -> None:
         self.stack.append(self.read(int.from_bytes(self.read(8), "little")))
 
-    for _opcode, _load in (
-        (pickle.GLOBAL, load_global),
-        (pickle.REDUCE, load_reduce),
-        (pickle.NEWOBJ, load_newobj),
-        (pickle.NEWOBJ_EX, load_newobj_ex),
-        (pickle.BUILD, load_build),
-        (pickle.SETITEM, load_setitem),
-        (pickle.SETITEMS, load_setitems),
-        (pickle.DICT, load_dict),
-        (pickle.APPEND, load_append),
-        (pickle.APPENDS, load_appends),
-        (pickle.ADDITEMS, load_additems),
-        (pickle.FROZENSET, load_frozenset),
-        (pickle.BYTEARRAY8, load_bytearray8),
-    ):
-        opcodes[_opcode[0]] = _load
-
 
 def check_keys(keys: Iterable[Any]) -> None:
     """Refuses what is not hashed at once: a pair of a pair, thirty deep and each of one thing twice, takes 2^30 steps."""
@@ -251,7 +247,7 @@ def encode(text: Any, encoding: Any) -> bytes:
     return text.encode("latin1")
 
 
-def why_damaged(error: Exception) -> str:
+def _why_damaged(error: Exception) -> str:
     """Why unpickling failed, in words. Of what the exception holds only text is printed: the rest is the file's."""
     if advice := memory_advice(error):
         return advice

@@ -23,8 +23,8 @@ import torchvision
 from torch import Tensor, nn
 
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from recognizers.checkpoints.container import read_container
 from recognizers.checkpoints.loading import build_recognizer, load_folder, load_recognizer
+from recognizers.checkpoints.tensor_file import read_tensor_file
 from recognizers.errors import CheckpointError, LabelSetError
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.registry import architectures
@@ -39,7 +39,7 @@ from tests.support.plain_networks import (
     sample_images,
     shapes,
 )
-from tests.unit.recognizers.checkpoints.test_restricted_pickle import python2_pickle
+from tests.unit.recognizers.checkpoints.test_numpy_pickle import python2_pickle
 
 PUBLISHED = ("facenet", "resnet50", "senet50")
 
@@ -492,7 +492,7 @@ def torch_file_of(pickled: bytes) -> bytes:
 def test_the_files_that_are_made_hostile_below_are_read(folder: Path) -> None:
     path = folder / "checkpoint"
     path.write_bytes(torch_file_of(b"\x80\x02}."))
-    assert read_container(path).tensors == {}
+    assert read_tensor_file(path).tensors == {}
 
 
 @pytest.mark.parametrize(
@@ -714,7 +714,7 @@ SMALL_STATE = {"a.weight": torch.arange(6.0).reshape(2, 3), "b": torch.ones(3)}
 def test_a_file_cut_short_anywhere_is_called_truncated(folder: Path, container: Container) -> None:
     path, content = folder / "checkpoint", container(SMALL_STATE)
     path.write_bytes(content)
-    assert read_container(path).tensors.keys() == SMALL_STATE.keys()
+    assert read_tensor_file(path).tensors.keys() == SMALL_STATE.keys()
     for length in range(1, len(content), 1 if len(content) < 1000 else 5):
         assert "truncated or damaged" in refusal_of(path, content[:length]), length
 

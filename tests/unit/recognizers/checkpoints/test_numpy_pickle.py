@@ -2,6 +2,7 @@
 
 import copyreg
 import datetime
+import itertools
 import os
 import pickle
 import struct
@@ -20,7 +21,7 @@ from hypothesis import example, given, settings
 from numpy.typing import NDArray
 
 from recognizers.checkpoints import restricted_unpickler
-from recognizers.checkpoints.restricted_pickle import read_numeric_pickle
+from recognizers.checkpoints.numpy_pickle import read_numpy_pickle
 from recognizers.errors import CheckpointError
 
 Array = NDArray[Any]
@@ -88,14 +89,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("pickles")
 
 
-def read(folder: Path, content: bytes) -> dict[str, Array]:
+def read_all(folder: Path, content: bytes) -> dict[tuple[str, ...], dict[str, Array]]:
     path = folder / "arrays.pkl"
     path.write_bytes(content)
-    return read_numeric_pickle(path)
+    return read_numpy_pickle(path)
+
+
+def read(folder: Path, content: bytes) -> dict[str, Array]:
+    """The arrays of the dict itself."""
+    return read_all(folder, content)[()]
 
 
 def same(ours: Array, expected: Array) -> bool:
-    return bool(ours.dtype == expected.dtype and ours.shape == expected.shape and np.array_equal(ours, expected))
+    native = expected.dtype.newbyteorder("=")
+    return bool(ours.dtype == native and ours.shape == expected.shape and np.array_equal(ours, expected))
 
 
 @pytest.mark.parametrize("number_type", NUMBER_TYPES)
@@ -162,16 +169,16 @@ def test_of_a_dict_that_wraps_others_only_their_arrays_are_kept(folder: Path, wr
     content = wrap(
         state_dict=wrap(a=THREE_NUMBERS, b=THREE_NUMBERS[:2]), epoch=3, best=np.float32(0.5), log={"losses": [1.5]}
     )
-    (wrapped,) = read(folder, pickle.dumps(content, 2)).items()
-    assert wrapped[0] == "state_dict"
-    assert list(wrapped[1]) == ["a", "b"]
-    assert same(wrapped[1]["b"], THREE_NUMBERS[:2])
+    found = read_all(folder, pickle.dumps(content, 2))
+    assert {keys: list(arrays) for keys, arrays in found.items()} == {(): ["best"], ("state_dict",): ["a", "b"]}
+    assert same(found["state_dict",]["b"], THREE_NUMBERS[:2])
 
 
 def test_a_dict_that_holds_itself_is_read_once(folder: Path) -> None:
     content: dict[str, Any] = {"state_dict": {"a": THREE_NUMBERS}}
     content["state_dict"]["again"] = content
-    assert list(read(folder, pickle.dumps(content, 2))["state_dict"]) == ["a"]
+    found = read_all(folder, pickle.dumps(content, 2))
+    assert {keys: list(arrays) for keys, arrays in found.items()} == {("state_dict",): ["a"]}
 
 
 class Shell:
@@ -395,7 +402,7 @@ def test_anything_else_that_a_pickle_can_ask_for_is_refused(folder: Path, value:
 @pytest.mark.parametrize("missing", ["absent.pkl", "."])
 def test_a_file_that_cannot_be_opened_is_refused(folder: Path, missing: str) -> None:
     with pytest.raises(CheckpointError):
-        read_numeric_pickle(folder / missing)
+        read_numpy_pickle(folder / missing)
 
 
 def test_a_dict_that_replaces_its_own_methods_is_refused(folder: Path) -> None:
@@ -539,10 +546,10 @@ VALID_PICKLES = [python2_pickle(VALID), *(pickle.dumps(dict(VALID), protocol) fo
 
 def check_numbers_or_refusal(folder: Path, content: bytes) -> None:
     try:
-        arrays = read(folder, content)
+        state_dicts = read_all(folder, content)
     except CheckpointError:
         return
-    for name, array in arrays.items():
+    for name, array in itertools.chain.from_iterable(arrays.items() for arrays in state_dicts.values()):
         assert isinstance(name, str)
         assert isinstance(array, np.ndarray)
         assert array.dtype.kind in "biuf"

@@ -1,46 +1,45 @@
-"""Where the network's tensors are within what a training loop saved: under which key, behind which prefix."""
+"""Where a network's tensors are within what a training loop saved: under which keys, behind which prefix of their names."""
 
 from collections.abc import Iterator, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
-V = TypeVar("V")
 
-DEEPEST = 3  # mappings within mappings
+MAX_DEPTH = 3  # mappings within mappings
 MAX_PREFIXES = 4  # one within another: torch.compile's `_orig_mod.` in DataParallel's `module.` in Lightning's `model.`
 
-Where = tuple[str, ...]  # keys, from the outermost; none for the file's own mapping
+KeyPath = tuple[str, ...]  # keys, from the outermost; none for the file's own mapping
 
 
-def mappings_of(content: object, kind: type[T]) -> dict[Where, dict[str, T]]:
+def state_dicts_in(content: object, kind: type[T]) -> dict[KeyPath, dict[str, T]]:
     """The mappings of name -> tensor in a file's content, by where they are; what else they hold is left out.
 
     Args:
         content: what the file holds.
         kind: the class of its tensors.
     """
-    found: dict[Where, dict[str, T]] = {}
-    queue: list[tuple[Where, object]] = [((), content)]
+    found: dict[KeyPath, dict[str, T]] = {}
+    queue: list[tuple[KeyPath, object]] = [((), content)]
     seen: set[int] = set()
-    for where, mapping in queue:
+    for keys, mapping in queue:
         if not isinstance(mapping, dict) or id(mapping) in seen:
             continue
         seen.add(id(mapping))
         # Not the mapping's own method: an OrderedDict takes attributes, which a file could set.
         entries = list(dict.items(mapping))
         if named := {name: value for name, value in entries if isinstance(name, str) and isinstance(value, kind)}:
-            found[where] = named
-        if len(where) < DEEPEST:
-            queue.extend(((*where, str(name)), value) for name, value in entries if isinstance(value, dict))
+            found[keys] = named
+        if len(keys) < MAX_DEPTH:
+            queue.extend(((*keys, str(name)), value) for name, value in entries if isinstance(value, dict))
     return found
 
 
-def largest(mappings: Mapping[Where, Mapping[str, object]]) -> Where:
+def largest(state_dicts: Mapping[KeyPath, Mapping[str, object]]) -> KeyPath:
     """Where the mapping of most tensors is."""
-    return max(mappings, key=lambda where: len(mappings[where]))
+    return max(state_dicts, key=lambda keys: len(state_dicts[keys]))
 
 
-def without_prefixes(named: Mapping[str, V]) -> Iterator[tuple[str, dict[str, V]]]:
+def without_prefixes(named: Mapping[str, T]) -> Iterator[tuple[str, dict[str, T]]]:
     """The mapping itself, then without the first component of its names, as long as all names have the same.
 
     Yields:
@@ -56,8 +55,8 @@ def without_prefixes(named: Mapping[str, V]) -> Iterator[tuple[str, dict[str, V]
         current = {name.removeprefix(f"{head}."): value for name, value in current.items()}
 
 
-def location(where: Where, prefix: str) -> str | None:
+def location(keys: KeyPath, prefix: str) -> str | None:
     """Where a network was found, in words; None of one that stands in the file as it is."""
-    parts = [f"under {' -> '.join(map(repr, where))}"] if where else []
+    parts = [f"under {' -> '.join(map(repr, keys))}"] if keys else []
     parts += [f"without the prefix {prefix!r} of all names"] if prefix else []
     return ", ".join(parts) or None
