@@ -1,4 +1,4 @@
-"""What people have in place of a checkpoint, told from its first bytes, and what to do about it."""
+"""What people have in place of a checkpoint, recognised by its first bytes, and what to do about it."""
 
 import codecs
 import re
@@ -12,17 +12,14 @@ _AGAIN = "download the file again"
 _UNPACK = "unpack it"
 _FETCH = "fetch the network's PyTorch weights"
 _REBUILD = f"{_FETCH}, or rebuild it in PyTorch, copy the weights and save its state_dict()"
+_EXPORT = "use its export to PyTorch, `*_ft_dag.pth`"
+_PHOTO = "photos belong into the folder of faces, not of checkpoints"
 
 # (what the file begins with, at which byte, what it is, what to do)
 _SIGNATURES: Sequence[tuple[bytes, int, str, str]] = (
-    (
-        b"version https://git-lfs.github.com/spec/",
-        0,
-        "a Git LFS pointer in place of the file",
-        "run `git lfs pull` in its clone",
-    ),
-    (b"MATLAB 7.3 MAT-file", 0, "a MATLAB file (MatConvNet)", "use its export to PyTorch, `*_ft_dag.pth`"),
-    (b"MATLAB 5.0 MAT-file", 0, "a MATLAB file (MatConvNet)", "use its export to PyTorch, `*_ft_dag.pth`"),
+    (b"version https://git-lfs.github.com/spec/", 0, "a Git LFS pointer", "run `git lfs pull` in its clone"),
+    (b"MATLAB 7.3 MAT-file", 0, "a MATLAB file (MatConvNet)", _EXPORT),
+    (b"MATLAB 5.0 MAT-file", 0, "a MATLAB file (MatConvNet)", _EXPORT),
     (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file (Keras)", _REBUILD),
     (b"TFL3", 4, "a TensorFlow Lite model", _FETCH),
     (b"PTMF", 4, "a PyTorch Mobile model", "save the state_dict() of the network it was made of"),
@@ -39,22 +36,22 @@ _SIGNATURES: Sequence[tuple[bytes, int, str, str]] = (
     (b"\x28\xb5\x2f\xfd", 0, "a Zstandard archive", _UNPACK),
     (b"\x04\x22\x4d\x18", 0, "an LZ4 archive", _UNPACK),
     (b"%PDF-", 0, "a PDF document", "fetch the file itself"),
-    (b"\x89PNG\r\n", 0, "a picture", "photos belong into the folder of faces, not of checkpoints"),
-    (b"\xff\xd8\xff", 0, "a picture", "photos belong into the folder of faces, not of checkpoints"),
-    (
-        codecs.BOM_UTF16_LE,
-        0,
-        "text in UTF-16, or a download that PowerShell's `>` turned into it",
-        "download it by `curl -o FILE`",
-    ),
+    (b"\x89PNG\r\n", 0, "a picture", _PHOTO),
+    (b"\xff\xd8\xff", 0, "a picture", _PHOTO),
+    (codecs.BOM_UTF16_LE, 0, "text in UTF-16, perhaps a download by PowerShell's `>`", "download it by `curl -o FILE`"),
     (codecs.BOM_UTF16_BE, 0, "text in UTF-16", _AGAIN),
 )
-# How a message of protocol buffers begins: a field's number and whether a number or text is in it.
-_NUMBER_IN_FIELD_1, _TEXT_IN_FIELD_1, _TEXT_IN_FIELD_2 = 0x08, 0x0A, 0x12
-_VERSIONS = 0x20  # ONNX, Core ML and TensorFlow have come to a dozen
-_OTHER_FIELDS_OF_ONNX = b"\x1a\x22\x2a\x32\x3a\x42"
-_OTHER_FIELDS_OF_CAFFE = (b"\x12", b"\x1a", b"\x22", b"\xa2")
-_DLIB = re.compile(rb"loss_(?:metric|mmod|multiclass_log)_|affine_|shape_predictor")
+# Formats without a signature, of what is neither text nor a pickle. Most are messages of protocol buffers, which begin with
+# a field's number and kind (\x08: a number in field 1; \n and \x12: text in fields 1 and 2) and, of text, its length.
+_LENGTH = rb"[\x80-\xff]{0,4}[\x01-\x7f]"
+_PATTERNS: Sequence[tuple[bytes, str, str]] = (
+    (rb"\x08\x01\x12" + _LENGTH + rb"\n", "a TensorFlow SavedModel", _REBUILD),
+    (rb"\x08[\x02-\x1f]\x12" + _LENGTH + rb"\n", "a Core ML model", _REBUILD),
+    (rb"\x08[\x01-\x1f][\x12\x1a\x22\x2a\x32\x3a\x42]", "an ONNX model", "ONNX models cannot be used yet; " + _REBUILD),
+    (rb"\n" + _LENGTH + rb"\n" + _LENGTH + rb"[\x20-\x7e]", "a TensorFlow graph", _REBUILD),
+    (rb"\n" + _LENGTH + rb"[\x20-\x7e]+[\x12\x1a\x22\xa2]", "a Caffe model", _REBUILD),
+    (rb"(?s:.*)(loss_(metric|mmod|multiclass_log)_|affine_|shape_predictor)", "a dlib model", _FETCH),
+)
 _PROTOTXT = re.compile(rb"^\s*(?:name\s*:\s*[\"\']|layers?\s*\{|input\s*:\s*[\"\'])", re.MULTILINE)
 # A pickle in protocol 0 is text as well: it begins with a mark and a dict or list, or with a name in two lines.
 _TEXT_PICKLE = re.compile(rb"\((?:d|l|i\w)|c[\w.]+\r?\n|[dl]p\d")
@@ -82,7 +79,17 @@ def name_other_file(path: Path, start: bytes) -> str | None:
     for signature, at, what, way_out in _SIGNATURES:
         if start[at:].startswith(signature):
             return _named(what, way_out)
-    return _protocol_buffer(start) or _text(start) or _unrecognised(start)
+    if text := _text(start):
+        return text
+    if _PICKLE.match(start):
+        return None
+    for pattern, what, way_out in _PATTERNS:
+        if re.match(pattern, start):
+            return _named(what, way_out)
+    return (
+        "not a checkpoint, or a truncated or damaged one: expected a PyTorch file, safetensors or a pickle of numpy arrays, "
+        f"got a file that begins with {start[:_BYTES_SHOWN]!r}"
+    )
 
 
 def _named(what: str, way_out: str) -> str:
@@ -121,43 +128,6 @@ def _archive(path: Path, start: bytes) -> str | None:
     return _named("a zip archive", f"{_UNPACK}; it holds {some(names) or 'no file'}")
 
 
-def _protocol_buffer(start: bytes) -> str | None:
-    """Of the formats that begin with a field's number and no signature."""
-    version = start[1] if start[0] == _NUMBER_IN_FIELD_1 and len(start) > 2 else None
-    if version is not None and 0 < version < _VERSIONS:
-        inner = _field(start[2:], _TEXT_IN_FIELD_2)
-        if inner is not None and inner.startswith(b"\n"):
-            return _named("a TensorFlow SavedModel" if version == 1 else "a Core ML model", _REBUILD)
-        if inner is not None or start[2] in _OTHER_FIELDS_OF_ONNX:
-            return _named("an ONNX model", "ONNX models cannot be used yet; " + _REBUILD)
-    outer = _field(start, _TEXT_IN_FIELD_1)
-    if outer is None:
-        return None
-    name = _field(outer, _TEXT_IN_FIELD_1)
-    if name is not None and _printable(name):
-        return _named("a TensorFlow graph", _REBUILD)
-    if _printable(outer) and start[2 + len(outer) : 3 + len(outer)] in _OTHER_FIELDS_OF_CAFFE:
-        return _named("a Caffe model", _REBUILD)
-    return None
-
-
-def _field(message: bytes, tag: int) -> bytes | None:
-    """What the first field of a message holds, as far as it is there; None if the field is another."""
-    if message[:1] != bytes([tag]):
-        return None
-    length = shift = 0
-    for at, byte in enumerate(message[1:6], start=2):
-        length |= (byte & 0x7F) << shift
-        shift += 7
-        if byte < 0x80:
-            return message[at : at + length] if length else None
-    return None
-
-
-def _printable(text: bytes) -> bool:
-    return bool(re.fullmatch(rb"[\x20-\x7e]+", text))
-
-
 def _text(start: bytes) -> str | None:
     try:
         # A character may be cut where the first bytes end.
@@ -173,15 +143,3 @@ def _text(start: bytes) -> str | None:
     kind = "JSON" if text.startswith(("{", "[")) else "text"
     shown = shorten(text[:_TEXT_SHOWN])
     return _named(f"{kind} ({shown}...)", f"a server's message in place of the file, perhaps; {_AGAIN}")
-
-
-def _unrecognised(start: bytes) -> str | None:
-    """Of what begins as no pickle does."""
-    if _DLIB.search(start):
-        return _named("a dlib model", _FETCH)
-    if _PICKLE.match(start):
-        return None
-    return (
-        "not a checkpoint, or a truncated or damaged one: expected a PyTorch file, safetensors or a pickle of numpy arrays, "
-        f"got a file that begins with {start[:_BYTES_SHOWN]!r}"
-    )

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import pickle
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 
 from recognizers.checkpoints.checkpoint import read_checkpoint
+from recognizers.checkpoints.file_signatures import name_other_file
 from recognizers.errors import CheckpointError
 
 
@@ -174,3 +176,7 @@ def test_a_compressed_member_is_not_unpacked(tmp_path: Path) -> None:
     """A thousandth of what it may take in memory."""
     bomb = archive_of({"archive/data.pkl": b"\x80\x02}." + bytes(10_000_000)}, compression=zipfile.ZIP_DEFLATED)
     assert "not compressed" in refusal_of(tmp_path / "checkpoint", bomb)
+
+
+def test_a_pickle_that_names_what_dlib_names_may_be_a_checkpoint(tmp_path: Path) -> None:
+    assert name_other_file(tmp_path, pickle.dumps({"affine_1.weight": 0}, 2)) is None
