@@ -17,8 +17,8 @@ from protector_service.gradients import BatchedGradients, suitable_batch_rows
 from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.method import iterations
 from protector_service.order import Order
+from recognizers.checkpoints.loading import to_device
 from recognizers.device import prepare_device
-from recognizers.inference.preparing import prepare
 from recognizers.precision import choose_precision
 
 PAPER = (4, 8, 16, 32, 64, 128)  # levels
@@ -41,7 +41,7 @@ def ours(network: str, precision: str, probes: int, epsilons: Sequence[int]) -> 
     prepared = prepare_device("cpu", workers=0, threads=0)
     chosen = choose_precision(precision, prepared.device)
     recognizer = random_recognizer(network)
-    prepare(recognizer, prepared.device, precision=chosen)
+    to_device(recognizer, prepared.device, precision=chosen)
     gradients = BatchedGradients(recognizer, batch_rows=suitable_batch_rows(prepared.device, chosen))
     engine = Engine({network: gradients}, workers=prepared.workers)
 

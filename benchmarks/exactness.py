@@ -15,8 +15,8 @@ from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.illc import IterativeLeastLikelyClass
 from protector_service.methods.method import ALPHA, iterations
 from protector_service.order import Cloak, Customer, Order
+from recognizers.checkpoints.loading import to_device
 from recognizers.device import prepare_device
-from recognizers.inference.preparing import prepare
 from recognizers.networks.recognizer import NeuralRecognizer
 from recognizers.precision import Precision
 
@@ -49,7 +49,7 @@ def equal_cloaks(network: str, precision: str) -> tuple[int, int]:
     """How many cloaks are equal, of how many; orders join and leave while they are crafted."""
     prepared = prepare_device("cpu", workers=0, threads=0)
     recognizer = random_recognizer(network)
-    prepare(recognizer, prepared.device, precision=Precision(precision))
+    to_device(recognizer, prepared.device, precision=Precision(precision))
     places = suitable_batch_rows(prepared.device, Precision(precision))
     engine = Engine({network: BatchedGradients(recognizer, batch_rows=places)}, workers=prepared.workers)
     first, second, leaver = random_probes(recognizer.input_size, 3)

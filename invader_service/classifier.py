@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from invader_service.batching import BatchedLogits
-from invader_service.candidate import Candidate
+from invader_service.disclosure import Candidate
 from invader_service.ranking import ranked
 from recognizers.extraction import CropBox, FaceDetector, OnSearch, crop, extract_face, ignore_search
 from recognizers.networks.recognizer import Recognizer

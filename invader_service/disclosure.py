@@ -1,11 +1,18 @@
-"""How much of what a target model answers leaves the invader."""
+"""What a target model answers, and how much of it leaves the invader."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 
 from deid.invader.v1 import invader_pb2
 
-from invader_service.candidate import Candidate
+
+@dataclass(frozen=True)
+class Candidate:
+    """An identity and its softmax probability, rounded to 4 decimal places."""
+
+    identity: str
+    probability: float
 
 
 class Disclosure(StrEnum):

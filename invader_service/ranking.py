@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from invader_service.candidate import Candidate
+from invader_service.disclosure import Candidate
 from recognizers.networks.label_set import LabelSet
 
 PROBABILITY_DECIMALS = 4

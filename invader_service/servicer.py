@@ -10,8 +10,8 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from invader_service import audit
 from invader_service.access_policy import AccessPolicy
-from invader_service.candidate import Candidate
 from invader_service.classifier import Classifier
+from invader_service.disclosure import Candidate
 from recognizers.extraction import EXTRACTION_RULE
 from recognizers.networks.recognizer import Recognizer
 from rpc.caller import certified_name

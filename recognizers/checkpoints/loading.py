@@ -1,8 +1,11 @@
 """From checkpoint files to recognizers."""
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import Protocol
 
 import torch
 
@@ -12,7 +15,6 @@ from recognizers.checkpoints.labels import find_labels_file, read_labels
 from recognizers.checkpoints.model_card import check_against_card
 from recognizers.checkpoints.trial import advice_on, logits_as_built, verify_rewrite
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, wrap_errors
-from recognizers.inference.preparing import prepare
 from recognizers.networks.head import LinearHead
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.recognizer import NeuralRecognizer
@@ -21,6 +23,8 @@ from recognizers.precision import Precision
 
 # What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.
 OTHER_SUFFIXES = frozenset({".txt", ".csv", ".md", ".json"})
+
+logger = logging.getLogger(__name__)
 
 OnRefused = Callable[[str, str], None]
 
@@ -118,7 +122,7 @@ def load_folder(
             with wrap_errors(blamed):
                 expected = logits_as_built(candidate.recognizer)
             with wrap_errors(blamed, advice=advice_on(candidate.recognizer)):
-                prepare(candidate.recognizer, device, precision=precision)
+                to_device(candidate.recognizer, device, precision=precision)
                 verify_rewrite(candidate.recognizer, device, path=path, expected=expected, precision=precision)
         except RecognizerError as error:
             refused.append(str(error))
@@ -132,6 +136,33 @@ def load_folder(
         reasons = "; ".join(refused) or "it holds no file that could be one"
         raise CheckpointError(f"{folder}: no usable checkpoint: {reasons}")
     return loaded
+
+
+def to_device(recognizer: NeuralRecognizer, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> None:
+    """Takes a recognizer to a device and a precision; rewritten to run faster, where its network can be."""
+    if recognizer.network.traceable and (prepare := _rewriting()) is not None:
+        prepare(recognizer, device, precision=precision)
+        return
+    recognizer.to(device)
+    recognizer.network.backbone.to(precision.dtype)
+    recognizer.freeze()
+
+
+class _Prepare(Protocol):
+    def __call__(self, recognizer: NeuralRecognizer, device: torch.device, *, precision: Precision) -> None: ...
+
+
+@cache
+def _rewriting() -> _Prepare | None:
+    """What `recognizers/inference` does, which nothing needs but speed; None where the folder is not there."""
+    try:
+        from recognizers.inference.preparing import prepare
+    except ModuleNotFoundError as absent:
+        if absent.name not in ("recognizers.inference", "recognizers.inference.preparing"):
+            raise
+        logger.warning("recognizers/inference is absent: networks run as built, slower")
+        return None
+    return prepare
 
 
 def _checkpoint_files(folder: Path) -> list[Path]:

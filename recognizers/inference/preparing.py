@@ -16,13 +16,8 @@ from recognizers.precision import Precision
 def prepare(recognizer: NeuralRecognizer, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> None:
     """Folds what can be folded, then takes the recognizer to a device, a precision and the layout its convolutions like.
 
-    It answers as before up to rounding.
+    Its network is `traceable`. It answers as before up to rounding.
     """
-    if not recognizer.network.traceable:
-        recognizer.to(device)
-        recognizer.network.backbone.to(precision.dtype)
-        recognizer.freeze()
-        return
     backbone = fold(recognizer)
     recognizer.to(device).to(memory_format=torch.channels_last)
     backbone.to(precision.dtype)

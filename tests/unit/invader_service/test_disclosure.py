@@ -3,8 +3,7 @@
 import pytest
 from deid.invader.v1 import invader_pb2
 
-from invader_service.candidate import Candidate
-from invader_service.disclosure import Disclosure
+from invader_service.disclosure import Candidate, Disclosure
 
 RANKED = [Candidate("bob", 0.75), Candidate("ada", 0.2), Candidate("cyd", 0.05)]
 

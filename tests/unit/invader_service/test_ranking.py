@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from hypothesis import given
 
-from invader_service.candidate import Candidate
+from invader_service.disclosure import Candidate
 from invader_service.ranking import ranked
 from recognizers.networks.label_set import LabelSet
 
