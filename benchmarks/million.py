@@ -90,7 +90,7 @@ async def make_run(setting: Setting) -> None:
             "INSERT INTO subjects VALUES (?, ?, ?, ?, ?)",
             [(run, name, f"{name}/{PHOTO}", PHOTO_SHA256, SubjectStatus.SUBJECT.value) for name in drawn],
         )
-        database.executemany("INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _rows(run, cells, drawn))
+        database.executemany("INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _rows(run, cells, drawn))
     folder.write_manifest((folder.manifest() or {}) | {"outcome": {"excluded": [], "subjects_wanted": SUBJECTS}})
 
 
@@ -104,7 +104,7 @@ def _rows(run: str, cells: Sequence[Cell], names: Sequence[str]) -> Iterator[tup
             rank = None if chance < protects else draw.randint(1, CANDIDATES)
             outcome = "ranked" if rank is not None else "no_face" if chance < protects / 10 else "beyond"
             key = (run, f"{name}/{PHOTO}", cell.source_model, cell.method, cell.epsilon, cell.target_model)
-            yield (*key, outcome, rank, CANDIDATES, CLOAK_SHA256)
+            yield (*key, outcome, rank, CANDIDATES, None, CLOAK_SHA256)
 
 
 def reported(root: Path) -> tuple[int, float, int, int]:

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import CONTROL, EPSILONS, METHODS, NOISE, Storage
-from orchestrator.experiment.records import Cloak
 from orchestrator.services.children import child_service
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient
@@ -67,6 +67,7 @@ async def craft_all(
     async def craft(name: str, photo: bytes, source_model: str) -> list[Cloak]:
         cloaks = protector.craft(
             photo,
+            probe=name,
             identity=name,
             source_model=source_model,
             methods=methods,

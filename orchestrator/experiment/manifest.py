@@ -22,7 +22,7 @@ from orchestrator.experiment.grid import (
     Storage,
 )
 from orchestrator.experiment.intervals import IntervalKind
-from orchestrator.experiment.records import Model
+from orchestrator.experiment.model import Model
 from orchestrator.faces.data_set import DataSet
 
 FORMAT = 1

@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
+from orchestrator.experiment.cloak import Quality
 from orchestrator.experiment.grid import CloakKey, Storage
 from orchestrator.metrics.psr import CellResult
 from orchestrator.report.figures.cloak_examples import cloak_examples
@@ -27,7 +28,7 @@ from orchestrator.report.run import Run
 from orchestrator.report.titles import title as title_of
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import PREFIX, absence, keeps_pictures
-from orchestrator.store import CloakQuality, Store
+from orchestrator.store import Store
 from rpc.images.bare_image import BadImageError
 from rpc.images.decoding import ImageLimits, decoded_image
 
@@ -130,13 +131,13 @@ def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[_Pl
 
 def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: int) -> list[QualityPoint]:
     """The cells whose cloaks' quality is known, with the means over the first subjects of whom it is."""
-    measured: dict[CloakKey, list[CloakQuality]] = {}
-    of_subjects = groupby(cloak_quality(RunFolder(run.root), store), key=lambda each: each.probe)
+    measured: dict[CloakKey, list[Quality]] = {}
+    of_subjects = groupby(cloak_quality(RunFolder(run.root), store), key=lambda each: each[0].probe)
     for place, (_, of_subject) in enumerate(of_subjects):
         if place == MAX_MEASURED:
             break
-        for each in of_subject:
-            measured.setdefault(each.cloak, []).append(each)
+        for cloak, quality in of_subject:
+            measured.setdefault(cloak.key, []).append(quality)
     means = {
         key: (
             float(np.mean([each.ssim for each in found])),
@@ -161,7 +162,7 @@ def _pictures(run: Run, store: Store) -> Iterator[tuple[str, dict[str, Any], dic
         known = {key: picture for key, picture in cloaks.items() if picture is not None}
         if known:
             controls = {
-                source_model: _decoded(folder.kept_lossless_control(control.file_sha256))
+                source_model: _decoded(folder.kept_lossless_control(control.sha256))
                 for (_, source_model), control in store.lossless_controls(probe=probe).items()
             }
             yield probe, {name: each for name, each in controls.items() if each is not None}, known

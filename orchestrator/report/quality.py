@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import InputError
+from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.experiment.grid import Storage
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import CloakQuality, LosslessControl, RecordedCloak, Store
+from orchestrator.store import Store
 from rpc.images.bare_image import BadImageError
 from rpc.images.decoding import ImageLimits, decoded_image
 
@@ -40,7 +41,7 @@ def psnr(control: Image, cloak: Image) -> float:
         return float(peak_signal_noise_ratio(control, cloak, data_range=LEVELS))  # type: ignore[no-untyped-call]
 
 
-def cloak_quality(run_folder: RunFolder, store: Store) -> Iterator[CloakQuality]:
+def cloak_quality(run_folder: RunFolder, store: Store) -> Iterator[tuple[CloakRecord, Quality]]:
     """SSIM and PSNR of the stored cloaks of a run's subjects, the controls among them, probe by probe.
 
     What was measured once is in the store, and outlives the pictures; it is measured each time where the store may only be
@@ -51,34 +52,33 @@ def cloak_quality(run_folder: RunFolder, store: Store) -> Iterator[CloakQuality]
         InputError: the run's manifest cannot be read.
         StoreError: the store cannot be read or written.
     """
-    known = {(each.probe, each.cloak): each for each in store.quality()}
     controls = store.lossless_controls()
     suffix = _suffix(run_folder)
     for of_probe, cloaks in groupby(store.cloaks(), key=lambda cloak: (cloak.probe, cloak.key.source_model)):
         new = []
         for cloak in cloaks:
-            if (quality := known.get((cloak.probe, cloak.key))) is not None:
-                yield quality
+            if cloak.quality is not None:
+                yield cloak, cloak.quality
             else:
                 new.append(cloak)
         if new and of_probe in controls:
             measured = _measured(new, controls[of_probe], run_folder, suffix=suffix)
             if not store.read_only:
-                store.add_quality(measured)
+                store.put_quality(measured)
             yield from measured
 
 
 def _measured(
-    cloaks: Iterable[RecordedCloak], control: LosslessControl, folder: RunFolder, *, suffix: str
-) -> list[CloakQuality]:
-    probe = _decoded(folder.kept_lossless_control(control.file_sha256))
+    cloaks: Iterable[CloakRecord], control: CloakRecord, folder: RunFolder, *, suffix: str
+) -> list[tuple[CloakRecord, Quality]]:
+    probe = _decoded(folder.kept_lossless_control(control.sha256))
     if probe is None:
         return []
     measured = []
     for cloak in cloaks:
         pixels = _decoded(folder.kept_cloak(cloak.sha256, suffix))
         if pixels is not None and pixels.shape == probe.shape and cloak.probe_sha256 == control.probe_sha256:
-            measured.append(CloakQuality(cloak.probe, cloak.key, ssim(probe, pixels), psnr(probe, pixels)))
+            measured.append((cloak, Quality(ssim(probe, pixels), psnr(probe, pixels))))
     return measured
 
 

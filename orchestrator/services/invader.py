@@ -7,7 +7,7 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.grid import NOT_STATED, Region
-from orchestrator.experiment.records import Model
+from orchestrator.experiment.model import Model
 from orchestrator.services.connection import Connection
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, stated
 from rpc.models_digest import received_models_digest

@@ -3,7 +3,7 @@
 from hashlib import sha256
 
 from orchestrator.errors import InputError, UnusableServiceError
-from orchestrator.experiment.records import Model
+from orchestrator.experiment.model import Model
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient
 

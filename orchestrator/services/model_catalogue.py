@@ -14,7 +14,7 @@ from orchestrator.errors import (
     UnusableServiceError,
 )
 from orchestrator.experiment.differences import differences
-from orchestrator.experiment.records import Model
+from orchestrator.experiment.model import Model
 from rpc.errors import shorten
 from rpc.models_digest import received_models_digest
 

@@ -7,8 +7,9 @@ import grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from orchestrator.errors import UnusableServiceError
+from orchestrator.experiment.cloak import Cloak, CloakRecord
 from orchestrator.experiment.grid import NOT_STATED, CloakKey, Storage
-from orchestrator.experiment.records import Cloak, Model
+from orchestrator.experiment.model import Model
 from orchestrator.services.connection import Connection, photo_refusal
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, stated
 from rpc.models_digest import received_models_digest
@@ -87,6 +88,7 @@ class ProtectorClient(Connection):
         self,
         photo: bytes,
         *,
+        probe: str,
         identity: str,
         source_model: str,
         methods: Sequence[str],
@@ -94,7 +96,7 @@ class ProtectorClient(Connection):
         storage: Storage,
         seed: int,
     ) -> AsyncGenerator[Cloak, None]:
-        """The cloaks of a photo as they are finished.
+        """The cloaks of a photo as they are finished; `probe` is what the run calls the photo, and is not sent.
 
         Raises:
             NoFaceError: the protector finds no face.
@@ -118,13 +120,13 @@ class ProtectorClient(Connection):
                 if not checked:
                     await self._catalogue.check_answer(call, [source_model])
                     checked = True
-                yield self._checked(response, source_model)
+                yield self._checked(response, probe, source_model)
         except grpc.aio.AioRpcError as error:
             raise photo_refusal(error) or await self.failure(error) from error
         finally:
             call.cancel()  # where the reader left early, nobody waits for the rest; after the end it does nothing
 
-    def _checked(self, response: protector_pb2.CraftResponse, source_model: str) -> Cloak:
+    def _checked(self, response: protector_pb2.CraftResponse, probe: str, source_model: str) -> Cloak:
         key = CloakKey(source_model, response.method, response.epsilon)
         if sha256(response.cloak).hexdigest() != response.cloak_sha256:
             raise UnusableServiceError(f"{self.name}: the cloak {key} does not have the digest that was sent with it")
@@ -136,15 +138,16 @@ class ProtectorClient(Connection):
             raise UnusableServiceError(
                 f"{self.name}: the cloak {key}: expected zero_gradient_share within 0..1, got {response.zero_gradient_share}"
             )
-        return Cloak(
+        record = CloakRecord(
+            probe=probe,
             key=key,
             n_iter=response.n_iter,
             largest_change=response.largest_change,
             zero_gradient_share=response.zero_gradient_share,
             probe_sha256=response.probe_sha256,
             sha256=response.cloak_sha256,
-            encoded=response.cloak,
         )
+        return Cloak(record, response.cloak)
 
 
 def _storage(storage: Storage) -> protector_pb2.Storage:

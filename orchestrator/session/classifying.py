@@ -5,13 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from orchestrator.errors import CallError, NoFaceError, OrchestratorError, PhotoRefusedError, UnusableServiceError
-from orchestrator.experiment.records import Cloak
+from orchestrator.experiment.cloak import Cloak
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
-from orchestrator.store import RecordedCloak
 
 CLASSIFICATIONS_IN_FLIGHT = 8
 
@@ -27,7 +26,7 @@ class Classifier:
         self._places = asyncio.Semaphore(CLASSIFICATIONS_IN_FLIGHT)
         self._closed = False
 
-    async def show(self, photo: EncodedPhoto, cloak: Cloak | RecordedCloak, encoded: bytes, targets: Sequence[str]) -> None:
+    async def show(self, photo: EncodedPhoto, cloak: Cloak, targets: Sequence[str]) -> None:
         """Shows a cloak to target models, and records what they take it for, or that the call failed.
 
         Raises:
@@ -37,7 +36,7 @@ class Classifier:
         await self._places.acquire()
         try:
             with self.closed_on_error():
-                await self._show(photo, cloak, encoded, targets)
+                await self._show(photo, cloak, targets)
         finally:  # where this subject alone is not to be worked on any more, others may be
             if not self._closed:
                 self._places.release()
@@ -53,25 +52,25 @@ class Classifier:
             self._closed = True
             raise
 
-    async def _show(self, photo: EncodedPhoto, cloak: Cloak | RecordedCloak, encoded: bytes, targets: Sequence[str]) -> None:
-        k = max(self._run.plan.grid.ks)
+    async def _show(self, photo: EncodedPhoto, cloak: Cloak, targets: Sequence[str]) -> None:
+        record, k = cloak.record, max(self._run.plan.grid.ks)
 
         async def classify() -> dict[str, list[str]] | None:
             self._run.tally.classify_calls += 1
-            return await self._invader.classify(encoded, target_models=targets, k=k, region=self._run.plan.region)
+            return await self._invader.classify(cloak.encoded, target_models=targets, k=k, region=self._run.plan.region)
 
         try:
             answers = await self._retries.call(classify)
         except (CallError, UnusableServiceError) as error:
-            await self._run.give_up(photo.name, f"classify {cloak.key}", error)
+            await self._run.give_up(photo.name, f"classify {record.key}", error)
             return
         observations = []
         for target in targets:
-            cell = cloak.key.read_by(target)
+            cell = record.key.read_by(target)
             outcome, rank = self._outcome(photo.identity, target, None if answers is None else answers[target])
             observations.append(Observation(photo.name, cell, outcome, rank, k))
         named = {target: answers[target][0] for target in targets} if answers else {}
-        await self._run.journal.write(self._run.store.observing(observations, cloak_sha256=cloak.sha256, answers=named))
+        await self._run.journal.write(self._run.store.observing(observations, cloak_sha256=record.sha256, answers=named))
         self._run.progress.observed(len(observations))
 
     def _outcome(self, identity: str, target: str, candidates: list[str] | None) -> tuple[Outcome, int | None]:

@@ -5,15 +5,14 @@ from contextlib import aclosing
 from functools import partial
 
 from orchestrator.errors import CallError, NoFaceError, PhotoRefusedError, UnusableServiceError
+from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import CONTROL, LOSSLESS, CloakKey, Storage
-from orchestrator.experiment.records import Cloak
 from orchestrator.services.protector import ProtectorClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
-from orchestrator.store import LosslessControl, RecordedCloak
 
-Show = Callable[[Cloak | RecordedCloak, bytes], None]  # takes a cloak that is kept, and the encoded image
+Show = Callable[[Cloak], None]  # takes a cloak that is kept
 
 
 class Crafter:
@@ -36,9 +35,9 @@ class Crafter:
             OrchestratorError: the protector failed, or a cloak cannot be kept.
         """
         missing = dict.fromkeys(keys)
-        for recorded, encoded in await self._kept(photo, keys):
-            del missing[recorded.key]
-            show(recorded, encoded)
+        for cloak in await self._kept(photo, keys):
+            del missing[cloak.record.key]
+            show(cloak)
 
         async def craft_missing() -> None:
             self._run.tally.craft_calls += 1
@@ -46,10 +45,10 @@ class Crafter:
             epsilons = sorted({key.epsilon for key in missing if key.method != CONTROL})
             async with aclosing(self._row(photo, source_model, methods, epsilons, self._run.plan.storage)) as row:
                 async for cloak in row:
-                    if cloak.key in missing:  # rows of the grid that are asked for again may overlap what came
-                        del missing[cloak.key]
-                        await self._keep(photo, cloak)
-                        show(cloak, cloak.encoded)
+                    if cloak.record.key in missing:  # rows of the grid that are asked for again may overlap what came
+                        del missing[cloak.record.key]
+                        await self._keep(cloak)
+                        show(cloak)
             self._check_complete(missing)
 
         if missing:
@@ -73,7 +72,7 @@ class Crafter:
         async def craft_control() -> Cloak:
             self._run.tally.lossless_control_calls += 1
             row = self._row(photo, source_model, [CONTROL], [], LOSSLESS)
-            controls = [control async for control in row if control.key.method == CONTROL]
+            controls = [control async for control in row if control.record.key.method == CONTROL]
             self._check_complete([] if controls else [CloakKey(source_model, CONTROL, 0)])
             return controls[0]
 
@@ -82,14 +81,14 @@ class Crafter:
         except (CallError, UnusableServiceError, NoFaceError, PhotoRefusedError) as error:  # it took the photo before
             await self._run.give_up(photo.name, f"lossless control of {source_model}", error)
             return
-        recorded = LosslessControl(photo.name, source_model, control.probe_sha256, control.sha256)
-        await self._keep_lossless_control(recorded, control.encoded)
+        await self._keep_lossless_control(control)
 
     def _row(
         self, photo: EncodedPhoto, source_model: str, methods: Sequence[str], epsilons: Sequence[int], storage: Storage
     ) -> AsyncGenerator[Cloak, None]:
         return self._protector.craft(
             photo.encoded,
+            probe=photo.name,
             identity=photo.identity,
             source_model=source_model,
             methods=methods,
@@ -104,35 +103,34 @@ class Crafter:
             source_model = next(iter(missing)).source_model
             raise CallError(f"{self._protector.name}: {source_model}: ended without {named}", transient=True)
 
-    async def _kept(self, photo: EncodedPhoto, keys: Collection[CloakKey]) -> list[tuple[RecordedCloak, bytes]]:
+    async def _kept(self, photo: EncodedPhoto, keys: Collection[CloakKey]) -> list[Cloak]:
         """The cloaks among these that an earlier session crafted, recorded and kept."""
         kept = []
-        for cloak in await self._run.journal.run(partial(self._run.store.cloaks, probe=photo.name)):
-            if cloak.key in keys:
-                encoded = self._run.folder.kept_cloak(cloak.sha256, self._run.plan.storage.suffix)
+        for record in await self._run.journal.run(partial(self._run.store.cloaks, probe=photo.name)):
+            if record.key in keys:
+                encoded = self._run.folder.kept_cloak(record.sha256, self._run.plan.storage.suffix)
                 if encoded is not None:
-                    kept.append((cloak, encoded))
+                    kept.append(Cloak(record, encoded))
         return kept
 
-    async def _keep(self, photo: EncodedPhoto, cloak: Cloak) -> None:
+    async def _keep(self, cloak: Cloak) -> None:
         if self._run.keep_cloaks:
-            self._run.folder.keep_cloak(cloak.sha256, self._run.plan.storage.suffix, cloak.encoded)
-        await self._run.journal.write(self._run.store.crafting(photo.name, cloak))
+            self._run.folder.keep_cloak(cloak.record.sha256, self._run.plan.storage.suffix, cloak.encoded)
+        await self._run.journal.write(self._run.store.crafting(cloak.record))
 
     async def _has_lossless_control(self, photo: EncodedPhoto, source_model: str) -> bool:
         """Whether it is kept; where cloaks are stored without loss, the control among them is one."""
         controls = await self._run.journal.run(partial(self._run.store.lossless_controls, probe=photo.name))
         recorded = controls.get((photo.name, source_model))
-        if recorded is not None and self._run.folder.kept_lossless_control(recorded.file_sha256) is not None:
+        if recorded is not None and self._run.folder.kept_lossless_control(recorded.sha256) is not None:
             return True
         if self._run.plan.storage != LOSSLESS:
             return False
-        for cloak, encoded in await self._kept(photo, [CloakKey(source_model, CONTROL, 0)]):
-            control = LosslessControl(photo.name, source_model, cloak.probe_sha256, cloak.sha256)
-            await self._keep_lossless_control(control, encoded)
+        for control in await self._kept(photo, [CloakKey(source_model, CONTROL, 0)]):
+            await self._keep_lossless_control(control)
             return True
         return False
 
-    async def _keep_lossless_control(self, control: LosslessControl, encoded: bytes) -> None:
-        self._run.folder.keep_lossless_control(control.file_sha256, encoded)
-        await self._run.journal.run(partial(self._run.store.put_lossless_control, control))
+    async def _keep_lossless_control(self, control: Cloak) -> None:
+        self._run.folder.keep_lossless_control(control.record.sha256, control.encoded)
+        await self._run.journal.run(partial(self._run.store.put_lossless_control, control.record))

@@ -9,7 +9,7 @@ from functools import partial
 from rich.console import Console
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.experiment.records import Model
+from orchestrator.experiment.model import Model
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec, endpoint

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, SUBJECTS, Grid, Region, Storage
 from orchestrator.experiment.manifest import Plan
-from orchestrator.experiment.records import Model
+from orchestrator.experiment.model import Model
 from orchestrator.faces.data_set import DataSet, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
 from orchestrator.services.invader import InvaderClient

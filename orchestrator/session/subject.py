@@ -6,13 +6,13 @@ from dataclasses import replace
 from functools import partial
 
 from orchestrator.errors import NoFaceError, PhotoRefusedError, first_of
+from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import Cell, CloakKey
-from orchestrator.experiment.records import Cloak
 from orchestrator.session.classifying import Classifier
 from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
 from orchestrator.session.photos import EncodedPhoto, PhotoDraw, PhotoGoneError
-from orchestrator.store import RecordedCloak, Subject, SubjectStatus
+from orchestrator.store import Subject, SubjectStatus
 
 
 class SubjectObserver:
@@ -91,8 +91,8 @@ class SubjectObserver:
         """
         unseen = self._unseen_cloaks(source_model, observed)
 
-        def show(cloak: Cloak | RecordedCloak, encoded: bytes) -> None:
-            classifications.create_task(self._classifier.show(photo, cloak, encoded, unseen[cloak.key]))
+        def show(cloak: Cloak) -> None:
+            classifications.create_task(self._classifier.show(photo, cloak, unseen[cloak.record.key]))
 
         with self._classifier.closed_on_error():
             if await self._crafter.craft(photo, source_model, unseen, show) and self._run.keep_cloaks:

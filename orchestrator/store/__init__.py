@@ -7,12 +7,9 @@ from orchestrator.store.journal import Journal
 from orchestrator.store.leases import LEASE_SECONDS
 from orchestrator.store.records import (
     REPLACED,
-    CloakQuality,
     Failure,
-    LosslessControl,
     NamedRun,
     ObservationCounts,
-    RecordedCloak,
     Subject,
     SubjectStatus,
 )
@@ -22,15 +19,12 @@ __all__ = [
     "LEASE_SECONDS",
     "REPLACED",
     "Change",
-    "CloakQuality",
     "CraftingSummary",
     "Failure",
     "Journal",
-    "LosslessControl",
     "NamedRun",
     "NoStoreError",
     "ObservationCounts",
-    "RecordedCloak",
     "Store",
     "StoreConflictError",
     "StoreError",

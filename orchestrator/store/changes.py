@@ -4,20 +4,19 @@ A cell has one answer. Where several orchestrators, or one that goes on, come to
 is an error: two answers mean that a service is not what it was when the run began.
 """
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, select, update
 
+from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.experiment.grid import Cell, CloakKey
-from orchestrator.experiment.records import Cloak
 from orchestrator.metrics.observation import Observation
 from orchestrator.store.database import insert
 from orchestrator.store.errors import StoreConflictError
-from orchestrator.store.records import CloakQuality, Failure, LosslessControl, Subject, SubjectStatus
-from orchestrator.store.schema import answers, cloaks, draw, failures, observations, probes, quality, subjects
+from orchestrator.store.records import Failure, Subject, SubjectStatus
+from orchestrator.store.schema import cloaks, draw, failures, lossless_controls, observations, subjects
 
 Change = Callable[[Connection], None]
 """Writes something within a transaction, and raises what keeps it from being written."""
@@ -42,11 +41,11 @@ def observing(run: str, seen: Sequence[Observation], *, cloak_sha256: str, named
             "outcome": each.outcome.value,
             "rank": each.rank,
             "candidates": each.candidates,
+            "answer": named.get(each.cell.target_model),
             "cloak_sha256": cloak_sha256,
         }
         for each in seen
     ]
-    taken_for = [key | {"target_model": target, "identity": identity} for target, identity in named.items()]
 
     def change(connection: Connection) -> None:
         add(connection, observations, rows)
@@ -54,32 +53,24 @@ def observing(run: str, seen: Sequence[Observation], *, cloak_sha256: str, named
         for row in rows:
             cell = Cell(cloak.source_model, cloak.method, cloak.epsilon, str(row["target_model"]))
             _check_same_answer(f"{probe}: {cell}", recorded[cell.target_model], row)
-        add(connection, answers, taken_for)
 
     return change
 
 
-def crafting(run: str, probe: str, cloak: Cloak) -> Change:
+def crafting(run: str, cloak: CloakRecord) -> Change:
     """A crafted cloak.
 
     Raises:
         StoreConflictError: (the change) another cloak is recorded for its key.
     """
-    key = {"run": run, **cloak_columns(probe, cloak.key)}
-    row = key | {
-        "n_iter": cloak.n_iter,
-        "largest_change": cloak.largest_change,
-        "zero_gradient_share": cloak.zero_gradient_share,
-        "probe_sha256": cloak.probe_sha256,
-        "cloak_sha256": cloak.sha256,
-    }
+    key = {"run": run, **cloak_columns(cloak.probe, cloak.key)}
 
     def change(connection: Connection) -> None:
-        add(connection, cloaks, [row])
+        add(connection, cloaks, [key | _crafted(cloak)])
         recorded = connection.execute(_where(cloaks, key)).one()
         if recorded.cloak_sha256 != cloak.sha256:
             raise StoreConflictError(
-                f"{probe}: the protector crafted another cloak than before for {cloak.key}: recorded "
+                f"{cloak.probe}: the protector crafted another cloak than before for {cloak.key}: recorded "
                 f"{recorded.cloak_sha256[:_DIGITS_SHOWN]}, now {cloak.sha256[:_DIGITS_SHOWN]}; its software or machine "
                 f"differs from the one that the run began with"
             )
@@ -101,21 +92,21 @@ def drawing(run: str, subject: Subject) -> Change:
     return change
 
 
-def keeping(run: str, control: LosslessControl) -> Change:
+def keeping(run: str, control: CloakRecord) -> Change:
     """A lossless control that is kept; one that was recorded before is no longer there."""
-    key = {"run": run, "probe": control.probe, "source_model": control.source_model}
-    digests = {"probe_sha256": control.probe_sha256, "file_sha256": control.file_sha256}
-    return lambda connection: _put(connection, probes, key, digests)
+    key = {"run": run, **cloak_columns(control.probe, control.key)}
+    return lambda connection: _put(connection, lossless_controls, key, _crafted(control))
 
 
-def measuring(run: str, measured: Iterable[CloakQuality]) -> Change:
+def measuring(run: str, measured: Iterable[tuple[CloakRecord, Quality]]) -> Change:
     """What was measured of stored cloaks."""
-    rows = [
-        {"run": run, **cloak_columns(each.probe, each.cloak)}
-        | {"ssim": each.ssim, "psnr": None if math.isinf(each.psnr) else each.psnr}
-        for each in measured
-    ]
-    return lambda connection: add(connection, quality, rows)
+
+    def change(connection: Connection) -> None:
+        for cloak, quality in measured:
+            key = {"run": run, **cloak_columns(cloak.probe, cloak.key)}
+            connection.execute(update(cloaks).where(*_is(cloaks, key)).values(quality._asdict()))
+
+    return change
 
 
 def failing(run: str, failure: Failure) -> Change:
@@ -136,6 +127,17 @@ def cloak_columns(probe: str, key: CloakKey) -> dict[str, object]:
     return {"probe": probe, "source_model": key.source_model, "method": key.method, "epsilon": key.epsilon}
 
 
+def _crafted(cloak: CloakRecord) -> dict[str, object]:
+    """The columns of a cloak after its key."""
+    return {
+        "n_iter": cloak.n_iter,
+        "largest_change": cloak.largest_change,
+        "zero_gradient_share": cloak.zero_gradient_share,
+        "probe_sha256": cloak.probe_sha256,
+        "cloak_sha256": cloak.sha256,
+    }
+
+
 def _put(
     connection: Connection,
     table: Table,
@@ -149,7 +151,11 @@ def _put(
 
 
 def _where(table: Table, key: Mapping[str, object]) -> Any:
-    return select(table).where(and_(*(table.c[name] == value for name, value in key.items())))
+    return select(table).where(*_is(table, key))
+
+
+def _is(table: Table, key: Mapping[str, object]) -> list[ColumnElement[bool]]:
+    return [table.c[name] == value for name, value in key.items()]
 
 
 def _check_same_answer(where: str, recorded: Row[Any], row: Mapping[str, object]) -> None:

@@ -35,7 +35,7 @@ from sqlalchemy import (
 from orchestrator.store.database import Database
 from orchestrator.store.errors import StoreError
 from orchestrator.store.records import REPLACED, SubjectStatus
-from orchestrator.store.schema import draw, observations, probes, subjects
+from orchestrator.store.schema import draw, lossless_controls, observations, subjects
 
 LEASE_SECONDS = 30.0
 
@@ -111,7 +111,7 @@ class Leases:
         """
         whole = _with_at_least(per_probe, observations, self.run)
         if controls:
-            whole = whole.where(observations.c.probe.in_(_with_at_least(controls, probes, self.run)))
+            whole = whole.where(observations.c.probe.in_(_with_at_least(controls, lossless_controls, self.run)))
         done = select(subjects.c.identity).where(
             subjects.c.run == self.run, subjects.c.status == SubjectStatus.SUBJECT.value
         )

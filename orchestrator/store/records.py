@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from orchestrator.experiment.grid import CloakKey
-
 
 class SubjectStatus(StrEnum):
     """What became of an identity that was drawn."""
@@ -43,34 +41,6 @@ class Failure:
     probe: str
     what: str
     message: str
-
-
-@dataclass(frozen=True)
-class LosslessControl:
-    """The probe itself as a source model sees it, kept without loss beside the cloaks that were made of it."""
-
-    probe: str
-    source_model: str
-    probe_sha256: str  # of its RGB bytes
-    file_sha256: str  # of the PNG
-
-
-class RecordedCloak(NamedTuple):
-    """A cloak that was crafted, and the digest of the probe it was made of."""
-
-    probe: str
-    key: CloakKey
-    probe_sha256: str
-    sha256: str
-
-
-class CloakQuality(NamedTuple):
-    """How much of its probe a stored cloak keeps."""
-
-    probe: str
-    cloak: CloakKey
-    ssim: float  # -1..1; 1 where both are equal
-    psnr: float  # dB; infinite where both are equal
 
 
 @dataclass(frozen=True)

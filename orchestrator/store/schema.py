@@ -68,16 +68,25 @@ subjects = Table(
     Column("photo_sha256", Text),
     Column("status", Text, nullable=False),
 )
-cloaks = Table(
-    "cloaks",
-    schema,
-    *_keys(*CLOAK_KEY),
-    Column("n_iter", Integer, nullable=False),
-    Column("largest_change", Integer, nullable=False),  # levels, before storage
-    Column("zero_gradient_share", Float, nullable=False),  # 0..1
-    Column("probe_sha256", Text, nullable=False),
-    Column("cloak_sha256", Text, nullable=False),
-)
+
+
+def _cloaks(name: str) -> Table:
+    return Table(
+        name,
+        schema,
+        *_keys(*CLOAK_KEY),
+        Column("n_iter", Integer, nullable=False),
+        Column("largest_change", Integer, nullable=False),  # levels, before storage
+        Column("zero_gradient_share", Float, nullable=False),  # 0..1
+        Column("probe_sha256", Text, nullable=False),  # of the pixels
+        Column("cloak_sha256", Text, nullable=False),  # of the file
+        Column("ssim", Float),  # -1..1, of the stored cloak against the lossless control; null until it was measured
+        Column("psnr", Float),  # dB; infinite where not one pixel differs
+    )
+
+
+cloaks = _cloaks("cloaks")
+lossless_controls = _cloaks("lossless_controls")  # that were kept
 observations = Table(
     "observations",
     schema,
@@ -85,27 +94,8 @@ observations = Table(
     Column("outcome", Text, nullable=False),
     Column("rank", Integer),  # 1-based; null unless ranked
     Column("candidates", Integer, nullable=False),  # asked for
+    Column("answer", Text),  # whom the target model took the cloak for; null where no face was found
     Column("cloak_sha256", Text, nullable=False),
-)
-answers = Table(  # whom a target model took a cloak for; none where no face was found
-    "answers",
-    schema,
-    *_keys(*CLOAK_KEY, "target_model"),
-    Column("identity", Text, nullable=False),
-)
-probes = Table(  # whose lossless controls were kept
-    "probes",
-    schema,
-    *_keys("run", "probe", "source_model"),
-    Column("probe_sha256", Text, nullable=False),  # of the pixels
-    Column("file_sha256", Text, nullable=False),  # of the PNG
-)
-quality = Table(  # of stored cloaks against lossless controls
-    "quality",
-    schema,
-    *_keys(*CLOAK_KEY),
-    Column("ssim", Float, nullable=False),  # -1..1
-    Column("psnr", Float),  # dB; null where it is infinite: not one pixel differs
 )
 failures = Table(
     "failures",

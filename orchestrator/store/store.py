@@ -1,17 +1,16 @@
 """What one run observed, in SQL. Writing the same thing twice changes nothing."""
 
 import json
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, select
+from sqlalchemy import Connection, Row, Select, Table, exists, func, select
 
+from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.experiment.grid import Cell, CloakKey
-from orchestrator.experiment.records import Cloak
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
@@ -23,24 +22,19 @@ from orchestrator.store.errors import StoreUnavailableError
 from orchestrator.store.leases import Leases
 from orchestrator.store.matrix import rank_matrix
 from orchestrator.store.records import (
-    CloakQuality,
     Failure,
-    LosslessControl,
     NamedRun,
     ObservationCounts,
-    RecordedCloak,
     Subject,
     SubjectStatus,
 )
 from orchestrator.store.schema import (
     CLOAK_KEY,
-    answers,
     cloaks,
     failures,
+    lossless_controls,
     observations,
     open_schema,
-    probes,
-    quality,
     runs,
     subjects,
 )
@@ -172,27 +166,27 @@ class Store:
         """Records all that one call was answered about one cloak; see `observing`."""
         self._database.write(self.observing(seen, cloak_sha256=cloak_sha256, answers=answers))
 
-    def crafting(self, probe: str, cloak: Cloak) -> Change:
+    def crafting(self, cloak: CloakRecord) -> Change:
         """A crafted cloak.
 
         Raises:
             StoreConflictError: (the change) a cloak with another digest is recorded in its place; the first stays.
         """
-        return changes.crafting(self._run, probe, cloak)
+        return changes.crafting(self._run, cloak)
 
-    def add_cloak(self, probe: str, cloak: Cloak) -> None:
+    def add_cloak(self, cloak: CloakRecord) -> None:
         """Records a crafted cloak; see `crafting`."""
-        self._database.write(self.crafting(probe, cloak))
+        self._database.write(self.crafting(cloak))
 
     def put_subject(self, subject: Subject) -> None:
         """Records an identity that was drawn, or what became of it since."""
         self._database.write(changes.drawing(self._run, subject))
 
-    def put_lossless_control(self, control: LosslessControl) -> None:
+    def put_lossless_control(self, control: CloakRecord) -> None:
         """Records a lossless control that is kept; one that was recorded before is no longer there."""
         self._database.write(changes.keeping(self._run, control))
 
-    def add_quality(self, measured: Iterable[CloakQuality]) -> None:
+    def put_quality(self, measured: Iterable[tuple[CloakRecord, Quality]]) -> None:
         """Records what was measured of stored cloaks, all or nothing."""
         self._database.write(changes.measuring(self._run, measured))
 
@@ -245,15 +239,12 @@ class Store:
 
     def answers(self, *, probe: str) -> dict[Cell, str]:
         """Whom each target model took the cloaks of a probe for."""
-        query = select(answers).where(answers.c.run == self._run, answers.c.probe == probe)
-        return {_cell(row): row.identity for row in self._rows(query)}
+        query = select(observations).where(observations.c.run == self._run, observations.c.probe == probe)
+        return {_cell(row): row.answer for row in self._rows(query.where(observations.c.answer.is_not(None)))}
 
-    def cloaks(self, *, probe: str | None = None) -> list[RecordedCloak]:
+    def cloaks(self, *, probe: str | None = None) -> list[CloakRecord]:
         """The cloaks of a probe that were crafted before, or those of all of the run's subjects, probe by probe."""
-        table = cloaks.c
-        wanted = table.probe.in_(self._photos(SubjectStatus.SUBJECT)) if probe is None else table.probe == probe
-        query = select(cloaks).where(table.run == self._run, wanted).order_by(*(table[name] for name in CLOAK_KEY))
-        return [RecordedCloak(row.probe, _key_of(row), row.probe_sha256, row.cloak_sha256) for row in self._rows(query)]
+        return self._cloaks(cloaks, probe)
 
     def crafting_summaries(self, *, stalled_above: float) -> dict[CloakKey, CraftingSummary]:
         """How the cloaks of the run's subjects were crafted; `stalled_above`: a share of zero gradients, 0..1."""
@@ -262,23 +253,14 @@ class Store:
             lambda connection: crafting_summaries(connection, run=self._run, probes=photos, stalled_above=stalled_above)
         )
 
-    def lossless_controls(self, *, probe: str | None = None) -> dict[tuple[str, str], LosslessControl]:
+    def lossless_controls(self, *, probe: str | None = None) -> dict[tuple[str, str], CloakRecord]:
         """By probe and source model, the lossless controls that were kept: of one probe, or of all of the run's subjects."""
-        table = probes.c
-        wanted = table.probe.in_(self._photos(SubjectStatus.SUBJECT)) if probe is None else table.probe == probe
-        return {
-            (row.probe, row.source_model): LosslessControl(row.probe, row.source_model, row.probe_sha256, row.file_sha256)
-            for row in self._rows(select(probes).where(table.run == self._run, wanted))
-        }
+        return {(control.probe, control.key.source_model): control for control in self._cloaks(lossless_controls, probe)}
 
-    def quality(self) -> list[CloakQuality]:
-        """What was measured of the cloaks of the run's subjects, probe by probe."""
-        table = quality.c
-        query = select(quality).where(table.run == self._run, table.probe.in_(self._photos(SubjectStatus.SUBJECT)))
-        return [
-            CloakQuality(row.probe, _key_of(row), row.ssim, math.inf if row.psnr is None else row.psnr)
-            for row in self._rows(query.order_by(*(table[name] for name in CLOAK_KEY)))
-        ]
+    def _cloaks(self, table: Table, probe: str | None) -> list[CloakRecord]:
+        wanted = table.c.probe.in_(self._photos(SubjectStatus.SUBJECT)) if probe is None else table.c.probe == probe
+        query = select(table).where(table.c.run == self._run, wanted).order_by(*(table.c[name] for name in CLOAK_KEY))
+        return [_cloak(row) for row in self._rows(query)]
 
     def rank_matrix(self) -> RankMatrix:
         """All observations of the run's subjects; those of an identity that was replaced after all do not count.
@@ -303,5 +285,14 @@ def _cell(row: Row[Any]) -> Cell:
     return Cell(row.source_model, row.method, row.epsilon, row.target_model)
 
 
-def _key_of(row: Row[Any]) -> CloakKey:
-    return CloakKey(row.source_model, row.method, row.epsilon)
+def _cloak(row: Row[Any]) -> CloakRecord:
+    return CloakRecord(
+        row.probe,
+        CloakKey(row.source_model, row.method, row.epsilon),
+        row.n_iter,
+        row.largest_change,
+        row.zero_gradient_share,
+        row.probe_sha256,
+        row.cloak_sha256,
+        None if row.ssim is None else Quality(row.ssim, row.psnr),
+    )

@@ -6,7 +6,7 @@ Services are fakes, but channels, connections and the proxy that cuts them are r
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,8 +22,9 @@ from invader_service.ledger import QueryLedger
 from orchestrator.doctor.finding import Verdict
 from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import ServiceChangedError, UnreachableServiceError
+from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import Storage
-from orchestrator.experiment.records import Cloak, Model
+from orchestrator.experiment.model import Model
 from orchestrator.services.invader import CLASSIFY_SECONDS, InvaderClient
 from orchestrator.services.model_catalogue import LIST_SECONDS
 from orchestrator.services.protector import CRAFT_SECONDS, ProtectorClient
@@ -118,11 +119,11 @@ async def client_of(kind: type[Client], address: str) -> AsyncIterator[Client]:
         await client.close()
 
 
-async def crafted(client: ProtectorClient, epsilons: tuple[int, ...] = EPSILONS) -> tuple[list[Cloak], Exception | None]:
-    """The cloaks of one Craft call, and what ended it early."""
-    cloaks: list[Cloak] = []
-    row = client.craft(
+def row_of(client: ProtectorClient, epsilons: tuple[int, ...]) -> AsyncGenerator[Cloak, None]:
+    """A Craft call of one photo."""
+    return client.craft(
         PHOTO,
+        probe="a/0.jpg",
         identity="a",
         source_model="facenet",
         methods=["bim"],
@@ -130,6 +131,12 @@ async def crafted(client: ProtectorClient, epsilons: tuple[int, ...] = EPSILONS)
         storage=Storage(),
         seed=0,
     )
+
+
+async def crafted(client: ProtectorClient, epsilons: tuple[int, ...] = EPSILONS) -> tuple[list[Cloak], Exception | None]:
+    """The cloaks of one Craft call, and what ended it early."""
+    cloaks: list[Cloak] = []
+    row = row_of(client, epsilons)
     try:
         async with aclosing(row):
             async for cloak in row:
@@ -184,13 +191,13 @@ async def test_a_stream_whose_peer_freezes_midway_is_noticed_within_seconds_and_
 
 
 async def _asks_for_the_rest(client: ProtectorClient, cloaks: list[Cloak]) -> None:
-    missing = tuple(epsilon for epsilon in EPSILONS if epsilon not in {cloak.key.epsilon for cloak in cloaks})
+    missing = tuple(epsilon for epsilon in EPSILONS if epsilon not in {cloak.record.key.epsilon for cloak in cloaks})
     while missing:  # a connection that is being made anew may fail once more
         rest, _ = await asyncio.wait_for(crafted(client, missing), SECONDS)
-        assert {cloak.key.epsilon for cloak in rest} <= set(missing)
+        assert {cloak.record.key.epsilon for cloak in rest} <= set(missing)
         cloaks += rest
         missing = missing[len(rest) :]
-    assert [cloak.key.epsilon for cloak in cloaks] == list(EPSILONS)
+    assert [cloak.record.key.epsilon for cloak in cloaks] == list(EPSILONS)
 
 
 # A connection that is cut before, during and after an answer.
@@ -316,9 +323,7 @@ class Endless(FakeProtector):
 async def test_a_reader_who_stops_early_ends_the_call() -> None:
     service = Endless({"facenet": IDENTITIES})
     async with service.serving() as address, client_of(ProtectorClient, address) as client:
-        row = client.craft(
-            PHOTO, identity="a", source_model="facenet", methods=["bim"], epsilons=[4], storage=Storage(), seed=0
-        )
+        row = row_of(client, (4,))
         async with aclosing(row):
             async for _ in row:
                 break
@@ -331,9 +336,7 @@ async def test_a_reader_who_is_cancelled_ends_the_call() -> None:
         came = asyncio.Event()
 
         async def read() -> None:
-            row = client.craft(
-                PHOTO, identity="a", source_model="facenet", methods=["bim"], epsilons=[4], storage=Storage(), seed=0
-            )
+            row = row_of(client, (4,))
             async with aclosing(row):
                 async for _ in row:
                     came.set()
@@ -359,7 +362,7 @@ async def test_a_service_that_was_started_again_goes_on_where_it_is_the_same() -
             await client.check_unchanged(models)
             cloaks, error = await crafted(client)
     assert error is None
-    assert [cloak.key.epsilon for cloak in cloaks] == list(EPSILONS)
+    assert [cloak.record.key.epsilon for cloak in cloaks] == list(EPSILONS)
 
 
 @pytest.mark.parametrize("offering", [True, False])

@@ -1,6 +1,5 @@
 """The probe without loss is asked for once and kept beside the cloaks; it is shown to nobody and is no observation."""
 
-import json
 import shutil
 import sqlite3
 from collections import Counter
@@ -12,7 +11,7 @@ import pytest
 
 from orchestrator.experiment.grid import Storage
 from orchestrator.services.retries import ATTEMPTS
-from tests.contract.test_orchestrator_against_fakes import CLOAKS, IDENTITIES, Bench, draw, manifest, observed
+from tests.contract.test_orchestrator_against_fakes import CLOAKS, IDENTITIES, Bench, draw, observed
 from tests.support.fakes import Fault, Shown
 
 ONCE = {(identity, "facenet"): 1 for identity in "abcd"}
@@ -30,7 +29,7 @@ def kept(folder: Path) -> set[bytes]:
 
 def recorded(folder: Path) -> set[tuple[str, str, str, str]]:
     with sqlite3.connect(folder / "observations.sqlite") as connection:
-        return set(connection.execute("SELECT probe, source_model, probe_sha256, file_sha256 FROM probes"))
+        return set(connection.execute("SELECT probe, source_model, probe_sha256, cloak_sha256 FROM lossless_controls"))
 
 
 async def test_each_is_asked_for_once_kept_and_recorded(bench: Bench) -> None:
@@ -132,31 +131,13 @@ async def test_a_protector_that_finds_no_face_any_more_makes_no_subject_unseen(b
     assert evaluated.outcome["failed_calls"] == 4
 
 
-async def test_a_run_of_before_they_were_kept_goes_on_and_gets_them(bench: Bench) -> None:
-    first = await bench.evaluate()
-    made_before(bench.folder)
+async def test_a_run_that_discarded_its_cloaks_goes_on_and_gets_them(bench: Bench) -> None:
+    first = await bench.evaluate(keep_cloaks=False)
     bench.protector.requests.clear()
-    bench.protector.controls_asked.clear()
     bench.invader.asked.clear()
     again = await bench.evaluate()
     assert again.csv == first.csv
     assert bench.protector.requests == []
     assert bench.invader.asked == Counter()
     assert bench.protector.controls_asked == ONCE
-    assert "region" not in manifest(bench.folder)["protocol"]
-
-
-def made_before(folder: Path) -> None:
-    """Turns a run folder into one of before there were regions and lossless controls."""
-    path = folder / "manifest.json"
-    made = json.loads(path.read_text())
-    del made["protocol"]["region"]
-    path.write_text(json.dumps(made))
-    shutil.rmtree(folder / "probes")
-    with sqlite3.connect(folder / "observations.sqlite") as connection:
-        connection.execute("DROP TABLE probes")
-        connection.execute("DROP TABLE quality")
-        for since in ("draw", "runs", "store_version"):
-            connection.execute(f"DROP TABLE {since}")
-        connection.execute("DROP INDEX failures_call")
-        connection.execute("ALTER TABLE failures DROP COLUMN call")
+    assert kept(bench.folder) == CONTROLS

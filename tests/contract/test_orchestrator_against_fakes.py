@@ -1417,7 +1417,9 @@ async def test_whom_each_target_model_took_a_cloak_for_is_recorded(bench: Bench)
     bench.invader.face_found = lambda shown: shown.epsilon != 8
     await bench.evaluate()
     with sqlite3.connect(bench.folder / "observations.sqlite") as connection:
-        found = set(connection.execute("SELECT probe, epsilon, target_model, identity FROM answers"))
+        found = set(
+            connection.execute("SELECT probe, epsilon, target_model, answer FROM observations WHERE answer NOT NULL")
+        )
     named = {(probe.partition("/")[0], target, identity) for probe, epsilon, target, identity in found}
     # The fake's label set is a to h in order: whoever is first of the others comes before a true identity at rank 2.
     assert named == {(name, "facenet", name) for name in "abcd"} | {

@@ -9,7 +9,7 @@ from PIL import Image
 
 from orchestrator.experiment.grid import Grid, Storage
 from orchestrator.experiment.manifest import Plan
-from orchestrator.experiment.records import Model
+from orchestrator.experiment.model import Model
 from orchestrator.faces.folder import FaceFolder
 
 FACES = FaceFolder(Path("faces"), {"alice": ("a.jpg", "b.jpg"), "bob": ("c.png",)}, ())

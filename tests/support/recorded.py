@@ -1,7 +1,7 @@
 """What store tests write."""
 
+from orchestrator.experiment.cloak import CloakRecord
 from orchestrator.experiment.grid import Cell, CloakKey
-from orchestrator.experiment.records import Cloak
 from orchestrator.store import Store, Subject, SubjectStatus
 from tests.support.observed import BEYOND, NO_FACE, observation
 
@@ -11,7 +11,7 @@ OTHER = Cell("facenet", "bim", 8, "senet50")
 OF_ALICE = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, NO_FACE)]
 OF_BOB = [observation("bob/b.jpg", CELL, BEYOND)]
 SEEN = [*OF_ALICE, *OF_BOB]
-CLOAK = Cloak(KEY, 10, 8, 0.25, "p" * 64, "c" * 64, b"a cloak")
+CLOAK = CloakRecord("alice/a.jpg", KEY, 10, 8, 0.25, "p" * 64, "c" * 64)
 SUBJECT = Subject("alice", "alice/a.jpg", "d" * 64, SubjectStatus.SUBJECT)
 
 
@@ -19,7 +19,7 @@ def fill(store: Store) -> None:
     """One subject with a cloak, one identity without a photo."""
     store.put_subject(SUBJECT)
     store.put_subject(Subject("bob", "", "", SubjectStatus.UNREADABLE))
-    store.add_cloak("alice/a.jpg", CLOAK)
+    store.add_cloak(CLOAK)
     store.observe(OF_ALICE, cloak_sha256="c" * 64, answers={"resnet50": "carol"})
     store.observe(OF_BOB, cloak_sha256="e" * 64, answers={"resnet50": "carol"})
 

@@ -9,17 +9,15 @@ from typing import Any
 
 from PIL import Image
 
+from orchestrator.experiment.cloak import CloakRecord
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell, CloakKey, Grid, Storage
 from orchestrator.experiment.manifest import Plan
-from orchestrator.experiment.records import (
-    Cloak,
-    Model,
-)
+from orchestrator.experiment.model import Model
 from orchestrator.faces.folder import FaceFolder
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import LosslessControl, Store, Subject, SubjectStatus
+from orchestrator.store import Store, Subject, SubjectStatus
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 
 MODELS = ("compact-facenet", "compact-resnet")
@@ -134,14 +132,15 @@ def _observe(
     pictures: bool,
 ) -> None:
     number, photo = subject
-    lossless, encoded = picture(number, CloakKey(key.source_model, CONTROL, 0), "PNG"), picture(number, key, "JPEG")
+    of_control = CloakKey(key.source_model, CONTROL, 0)
+    lossless, encoded = picture(number, of_control, "PNG"), picture(number, key, "JPEG")
     probe, cloak = sha256(photo.encode() + key.source_model.encode()).hexdigest(), sha256(encoded).hexdigest()
     largest_change = 0 if zeros == 1 else key.epsilon
-    store.add_cloak(photo, Cloak(key, 1, largest_change, zeros, probe, cloak, encoded))
+    store.add_cloak(CloakRecord(photo, key, 1, largest_change, zeros, probe, cloak))
     if pictures:
         folder.keep_cloak(cloak, plan.storage.suffix, encoded)
-        control = LosslessControl(photo, key.source_model, probe, sha256(lossless).hexdigest())
-        folder.keep_lossless_control(control.file_sha256, lossless)
+        control = CloakRecord(photo, of_control, 0, 0, 0.0, probe, sha256(lossless).hexdigest())
+        folder.keep_lossless_control(control.sha256, lossless)
         store.put_lossless_control(control)
     observations = _observations(plan, subject, key, answered)
     taken_for = {

@@ -267,7 +267,7 @@ def shared(tmp_path: Path) -> Path:
     folder, last = RunFolder(root), read_run(root).matrix.probes[-1]
     store = Store(tmp_path / "team.sqlite", run=read_run(root).digest)
     own = {cloak.sha256 for cloak in store.cloaks(probe=last)}
-    own |= {control.file_sha256 for control in store.lossless_controls(probe=last).values()}
+    own |= {control.sha256 for control in store.lossless_controls(probe=last).values()}
     store.close()
     for path in kept_pictures(folder):
         if path.stem not in own:

@@ -14,11 +14,11 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from orchestrator.errors import InputError
+from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.experiment.grid import CloakKey, Storage
-from orchestrator.experiment.records import Cloak
 from orchestrator.report.quality import cloak_quality, psnr, ssim
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import CloakQuality, LosslessControl, Store, Subject, SubjectStatus
+from orchestrator.store import Store, Subject, SubjectStatus
 from rpc.images.decoding import encode_jpeg, encode_png
 from tests.support.drawn_faces import draw_face
 from tests.support.plans import PLAN, plan
@@ -27,6 +27,7 @@ Pixels = NDArray[np.uint8]
 
 FACE = draw_face(1, side=32)
 KEY = CloakKey("facenet", "bim", 8)
+CONTROL_KEY = CloakKey("facenet", "none", 0)
 
 
 def cloaked(face: Pixels, *, epsilon: int, seed: int = 0) -> Pixels:
@@ -105,15 +106,16 @@ class Kept:
         encoded = encode_png(pixels)
         digests = sha256(pixels.tobytes()).hexdigest(), sha256(encoded).hexdigest()
         self.folder.keep_lossless_control(digests[1], encoded)
-        self.store.put_lossless_control(LosslessControl(probe, "facenet", *digests))
+        self.store.put_lossless_control(CloakRecord(probe, CONTROL_KEY, 0, 0, 0, *digests))
 
     def cloak(self, encoded: bytes, *, of: Pixels = FACE, key: CloakKey = KEY, probe: str = "alice/a.jpg") -> None:
         digest = sha256(encoded).hexdigest()
         self.folder.keep_cloak(digest, self.storage.suffix, encoded)
-        self.store.add_cloak(probe, Cloak(key, 1, 1, 0, sha256(of.tobytes()).hexdigest(), digest, encoded))
+        self.store.add_cloak(CloakRecord(probe, key, 1, 1, 0, sha256(of.tobytes()).hexdigest(), digest))
 
-    def quality(self) -> list[CloakQuality]:
-        return list(cloak_quality(self.folder, self.store))
+    def quality(self) -> dict[CloakKey, Quality]:
+        """Of the one subject."""
+        return {cloak.key: quality for cloak, quality in cloak_quality(self.folder, self.store)}
 
 
 @pytest.fixture
@@ -125,23 +127,23 @@ def test_a_stored_cloak_is_measured_as_it_was_stored_against_the_probe_without_l
     kept.control(FACE)
     cloak = cloaked(FACE, epsilon=8)
     kept.cloak(encode_jpeg(cloak, quality=95))
-    kept.cloak(encode_jpeg(FACE, quality=95), key=CloakKey("facenet", "none", 0))
+    kept.cloak(encode_jpeg(FACE, quality=95), key=CONTROL_KEY)
     stored, control = decoded_jpeg(cloak), decoded_jpeg(FACE)
-    assert kept.quality() == [
-        CloakQuality("alice/a.jpg", KEY, ssim(FACE, stored), psnr(FACE, stored)),
-        CloakQuality("alice/a.jpg", CloakKey("facenet", "none", 0), ssim(FACE, control), psnr(FACE, control)),
-    ]
+    assert kept.quality() == {
+        KEY: (ssim(FACE, stored), psnr(FACE, stored)),
+        CONTROL_KEY: (ssim(FACE, control), psnr(FACE, control)),
+    }
     assert psnr(FACE, stored) != psnr(FACE, cloak), "storage counts"
 
 
 def test_what_is_stored_without_loss_is_the_control_itself(tmp_path: Path) -> None:
     kept = Kept(tmp_path / "run", Storage(None))
     kept.control(FACE)
-    kept.cloak(encode_png(FACE), key=CloakKey("facenet", "none", 0))
-    (measured,) = kept.quality()
+    kept.cloak(encode_png(FACE), key=CONTROL_KEY)
+    measured = kept.quality()[CONTROL_KEY]
     assert measured.ssim == pytest.approx(1)
     assert measured.psnr == math.inf
-    assert kept.quality()[0].psnr == math.inf, "out of the store too"
+    assert kept.quality()[CONTROL_KEY].psnr == math.inf, "out of the store too"
 
 
 def test_what_was_measured_outlives_the_pictures(kept: Kept) -> None:
@@ -162,7 +164,7 @@ def test_what_was_measured_is_not_measured_again(kept: Kept, monkeypatch: pytest
     other = CloakKey("facenet", "bim", 16)
     kept.cloak(encode_jpeg(cloaked(FACE, epsilon=16), quality=95), key=other)
     monkeypatch.setattr("orchestrator.report.quality.ssim", lambda control, cloak: -0.5)
-    assert [(each.cloak, each.ssim) for each in kept.quality()] == [(KEY, before[0].ssim), (other, -0.5)]
+    assert {key: quality.ssim for key, quality in kept.quality().items()} == {KEY: before[KEY].ssim, other: -0.5}
 
 
 def test_what_is_measured_of_a_run_that_may_only_be_read_is_not_kept(unprivileged: Path) -> None:
@@ -172,8 +174,8 @@ def test_what_is_measured_of_a_run_that_may_only_be_read_is_not_kept(unprivilege
     kept.store.close()
     kept.folder.root.chmod(0o500)
     kept.store = Store(kept.folder.observations, run=PLAN.digest(), create=False)
-    assert [each.cloak for each in kept.quality()] == [KEY]
-    assert kept.store.quality() == []
+    assert list(kept.quality()) == [KEY]
+    assert [cloak.quality for cloak in kept.store.cloaks()] == [None]
     kept.store.close()
     kept.folder.root.chmod(0o700)
 
@@ -223,14 +225,14 @@ def of_an_identity_that_was_replaced(kept: Kept) -> None:
 )
 def test_where_there_is_nothing_to_measure_there_is_no_number(kept: Kept, put: Callable[[Kept], None]) -> None:
     put(kept)
-    assert kept.quality() == []
+    assert kept.quality() == {}
 
 
 def test_what_was_missing_is_measured_once_it_is_there(kept: Kept) -> None:
     kept.cloak(encode_jpeg(FACE, quality=95))
-    assert kept.quality() == []
+    assert kept.quality() == {}
     kept.control(FACE)
-    assert [each.cloak for each in kept.quality()] == [KEY]
+    assert list(kept.quality()) == [KEY]
 
 
 @pytest.mark.parametrize(

@@ -4,15 +4,15 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from orchestrator.experiment.grid import Cell
+from orchestrator.experiment.cloak import Quality
+from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.store import (
     Failure,
-    LosslessControl,
     ObservationCounts,
-    RecordedCloak,
     Store,
     StoreConflictError,
     StoreError,
@@ -20,7 +20,7 @@ from orchestrator.store import (
     SubjectStatus,
 )
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
-from tests.support.recorded import CELL, CLOAK, KEY, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
+from tests.support.recorded import CELL, CLOAK, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
 from tests.unit.orchestrator.store.conftest import Place
 
 
@@ -30,7 +30,7 @@ def test_what_was_written_is_read(store: Store) -> None:
     assert store.subjects() == [SUBJECT, Subject("bob", "", "", SubjectStatus.UNREADABLE)]
     assert store.subject("alice") == SUBJECT
     assert store.subject("carol") is None
-    assert store.cloaks(probe="alice/a.jpg") == [RecordedCloak("alice/a.jpg", KEY, "p" * 64, "c" * 64)]
+    assert store.cloaks(probe="alice/a.jpg") == [CLOAK]
 
 
 def test_a_probe_s_observations_and_cloaks_are_its_own(store: Store) -> None:
@@ -81,10 +81,28 @@ def test_a_cell_is_not_answered_in_two_ways_and_the_first_answer_stays(
 
 
 def test_a_cloak_is_not_crafted_in_two_ways_and_the_first_stays(store: Store) -> None:
-    store.add_cloak("alice/a.jpg", CLOAK)
+    store.add_cloak(CLOAK)
     with pytest.raises(StoreConflictError, match="recorded cccccccccccc, now eeeeeeeeeeee; its software or machine differs"):
-        store.add_cloak("alice/a.jpg", replace(CLOAK, sha256="e" * 64))
+        store.add_cloak(replace(CLOAK, sha256="e" * 64))
     assert [cloak.sha256 for cloak in store.cloaks(probe="alice/a.jpg")] == ["c" * 64]
+
+
+def test_a_lossless_control_that_is_had_again_replaces_the_one_before(store: Store) -> None:
+    control = replace(CLOAK, key=CloakKey("facenet", "none", 0), n_iter=0, largest_change=0)
+    for each in (control, replace(control, sha256="e" * 64)):
+        store.put_lossless_control(each)
+    assert store.lossless_controls(probe="alice/a.jpg") == {("alice/a.jpg", "facenet"): replace(control, sha256="e" * 64)}
+    assert store.cloaks(probe="alice/a.jpg") == []
+    assert store.lossless_controls() == {}, "of no subject of the run"
+
+
+@pytest.mark.parametrize("quality", [Quality(0.5, 31.25), Quality(1.0, math.inf)])
+def test_what_was_measured_of_a_cloak_is_part_of_its_record(store: Store, quality: Quality) -> None:
+    fill(store)
+    other = replace(CLOAK, key=CloakKey("facenet", "bim", 16))
+    store.add_cloak(other)
+    store.put_quality([(CLOAK, quality)])
+    assert store.cloaks() == [replace(CLOAK, quality=quality), other]
 
 
 def test_what_became_of_a_subject_replaces_that_it_was_begun(store: Store) -> None:
@@ -151,7 +169,7 @@ def test_the_order_of_names_is_that_of_their_bytes_on_every_database(store: Stor
     names = ["Zoe", "alice", "_x", "élise", "Bob", "alice 2", "李雷", "alice-1", "a.b"]
     for name in names:
         store.put_subject(drawn(name, SubjectStatus.SUBJECT))
-        store.add_cloak(f"{name}/1.jpg", CLOAK)
+        store.add_cloak(replace(CLOAK, probe=f"{name}/1.jpg"))
     assert [subject.identity for subject in store.subjects()] == sorted(names, key=str.encode)
     assert [cloak.probe for cloak in store.cloaks()] == sorted((f"{name}/1.jpg" for name in names), key=str.encode)
 
@@ -220,7 +238,7 @@ def test_a_subject_without_its_lossless_controls_is_short_where_they_are_wanted(
         return store.leases.outstanding(wanted=1)
 
     assert (short(controls=0), short(controls=1)) == (0, 1)
-    store.put_lossless_control(LosslessControl("whole/1.jpg", "facenet", "a" * 64, "b" * 64))
+    store.put_lossless_control(replace(CLOAK, probe="whole/1.jpg"))
     assert short(controls=1) == 0
 
 
@@ -237,7 +255,7 @@ def test_changes_are_committed_together_and_one_that_cannot_be_made_keeps_none_f
     another, again = (
         store.observing([observation("alice/a.jpg", CELL, rank)], cloak_sha256="c" * 64, answers={}) for rank in (4, 3)
     )
-    new = store.crafting("alice/a.jpg", CLOAK)
+    new = store.crafting(CLOAK)
     outcomes = store.commit([new, another, again])
     assert [type(outcome) for outcome in outcomes] == [type(None), StoreConflictError, type(None)]
     assert len(store.cloaks(probe="alice/a.jpg")) == 1
@@ -246,8 +264,10 @@ def test_changes_are_committed_together_and_one_that_cannot_be_made_keeps_none_f
 
 def test_a_value_that_the_database_refuses_costs_no_other_answer(place: Place) -> None:
     store = place.store()
-    beyond = {"n_iter": 2**31} if place.is_server else {"zero_gradient_share": math.nan}  # of either, what the other takes
-    refused = store.crafting("bob/b.jpg", replace(CLOAK, **beyond))
+    beyond: dict[str, Any] = (
+        {"n_iter": 2**31} if place.is_server else {"zero_gradient_share": math.nan}
+    )  # of either, what the other takes
+    refused = store.crafting(replace(CLOAK, probe="bob/b.jpg", **beyond))
     nul = store.observing([observation("bob/b.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "a\0b"})
     answered = store.observing(OF_ALICE, cloak_sha256="c" * 64, answers={})
     outcomes = store.commit([refused, answered, nul])

@@ -10,7 +10,7 @@ from tests.unit.orchestrator.store.conftest import Place
 
 def add(store: Store, identity: str, status: SubjectStatus, *, key: CloakKey = KEY, **crafted: float) -> None:
     store.put_subject(drawn(identity, status))
-    store.add_cloak(f"{identity}/1.jpg", replace(CLOAK, key=key, **crafted))  # type: ignore[arg-type]
+    store.add_cloak(replace(CLOAK, probe=f"{identity}/1.jpg", key=key, **crafted))  # type: ignore[arg-type]
 
 
 def test_a_summary_has_the_ends_the_mean_and_how_many_stalled_of_each_kind_of_cloak(store: Store) -> None:

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from multiprocessing.connection import Connection as Pipe
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def test_a_store_that_may_not_be_written_can_be_read(unprivileged: Path) -> None
     store = Store(path, run="r")
     assert content(store) == before
     with pytest.raises(StoreError, match="readonly database: it may not be written; make the file and its folder writable"):
-        store.add_cloak("bob/b.jpg", CLOAK)
+        store.add_cloak(replace(CLOAK, probe="bob/b.jpg"))
     store.close()
     assert [file.name for file in unprivileged.iterdir()] == [path.name]
 
@@ -204,7 +205,7 @@ def test_where_the_server_goes_away_what_is_left_of_a_commit_is_not_tried(postgr
 def test_changes_that_wait_for_each_other_are_both_made(postgres: Cluster) -> None:
     store = Store(postgres.new_database(), run="r")
     both_began = threading.Barrier(2)
-    subjects = [store.crafting(f"{name}/1.jpg", CLOAK) for name in ("alice", "bob")]
+    subjects = [store.crafting(replace(CLOAK, probe=f"{name}/1.jpg")) for name in ("alice", "bob")]
 
     def crosswise(first: Change, second: Change) -> Change:
         attempts: list[int] = []
@@ -228,7 +229,7 @@ def _stop_within_a_transaction(url: str, within: Pipe) -> None:
     store = Store(url, run="r")
 
     def change(connection: Connection) -> None:
-        store.crafting("alice/a.jpg", CLOAK)(connection)
+        store.crafting(CLOAK)(connection)
         if not within.closed:
             within.send(None)
             within.close()
@@ -247,7 +248,7 @@ def test_a_process_that_is_stopped_within_a_transaction_keeps_nobody_waiting_for
     try:
         sender.close()
         receiver.recv()
-        store.add_cloak("alice/a.jpg", CLOAK)
+        store.add_cloak(CLOAK)
         os.kill(process.pid or 0, signal.SIGCONT)
         process.join(SECONDS)
         assert process.exitcode == 0

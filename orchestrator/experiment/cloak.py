@@ -1,0 +1,34 @@
+"""Cloaks, as they are recorded and as they travel."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator.experiment.grid import CloakKey
+
+
+class Quality(NamedTuple):
+    """How much of its probe a stored cloak keeps."""
+
+    ssim: float  # -1..1; 1 where both are equal
+    psnr: float  # dB; infinite where both are equal
+
+
+@dataclass(frozen=True)
+class CloakRecord:
+    """All that is recorded of a cloak. A lossless control is one too: the control, stored as PNG."""
+
+    probe: str  # the photo, as IDENTITY/FILE
+    key: CloakKey
+    n_iter: int
+    largest_change: int  # levels, before storage
+    zero_gradient_share: float  # 0..1: of the samples, the mean over the steps
+    probe_sha256: str  # of the RGB bytes that the protector extracted from the photo
+    sha256: str  # of the stored cloak
+    quality: Quality | None = None  # None until it was measured
+
+
+class Cloak(NamedTuple):
+    """A cloak, and the bytes that it is stored as."""
+
+    record: CloakRecord
+    encoded: bytes
