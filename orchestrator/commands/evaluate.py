@@ -93,6 +93,7 @@ class EvaluateOptions(ServiceOptions):
         "[default: a file in the run folder]",
     )
     discard_cloaks: bool = option(is_flag=True, help="Keep no cloaks in the run folder.")
+    tables: bool = option(is_flag=True, help="Print a table of every source model and method, at every k.")
     no_report: bool = option(is_flag=True, help="Write no report; `orchestrator report` can later.")
     allow_incomplete: bool = option(is_flag=True, help="Write figures and report although cells are short.")
     in_flight: int = option(type=click.IntRange(1, 64), default=4, help="Subjects that are worked on at a time.")
@@ -159,7 +160,7 @@ def evaluate_command(options: EvaluateOptions) -> None:
             with out.status("writing the report"):
                 page = _report(folder, store=options.store)
     finally:
-        show(finished, out)
+        show(finished, out, tables=options.tables)
         if page is not None:
             click.echo(f"report: {page}")
     if not finished.complete:

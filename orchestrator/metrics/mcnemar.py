@@ -64,9 +64,16 @@ class Tally:
         return self.above + self.below + self.neither
 
 
-def tally(tables: Sequence[PairedCounts]) -> Tally:
-    """Counts what exact McNemar tests show at 5 %, Holm-corrected over the tables."""
+def signs(tables: Sequence[PairedCounts]) -> list[int]:
+    """What exact McNemar tests show of each at 5 %, Holm-corrected over the tables: 1 above zero, -1 below, 0 neither."""
     adjusted = holm([mcnemar_exact(counts) for counts in tables])
-    shown = [counts for counts, p in zip(tables, adjusted, strict=True) if p <= SIGNIFICANCE]
-    above = sum(counts.first_only > counts.second_only for counts in shown)
-    return Tally(above, len(shown) - above, len(tables) - len(shown))
+    return [
+        0 if p > SIGNIFICANCE else 1 if counts.first_only > counts.second_only else -1
+        for counts, p in zip(tables, adjusted, strict=True)
+    ]
+
+
+def tally(tables: Sequence[PairedCounts]) -> Tally:
+    """Counts the signs."""
+    shown = signs(tables)
+    return Tally(shown.count(1), shown.count(-1), shown.count(0))

@@ -16,12 +16,10 @@ def smallest_epsilon(
     method: str,
     target_model: str,
     k: int,
-    percent: float = HIGH,
-    use_lower_bound: bool = False,
 ) -> int | None:
-    """The smallest epsilon, in levels, from which on PSR@k stays at `percent` or above.
+    """The smallest epsilon, in levels, from which on PSR@k stays high.
 
-    It reaches `percent`, and so does every larger epsilon of the grid: a budget whose success a larger one does not keep is
+    It is high there, and so it is at every larger epsilon of the grid: a budget whose success a larger one does not keep is
     an accident of few probes, not an answer. Epsilons without observations are passed over, whatever the grid's order.
 
     Args:
@@ -31,8 +29,6 @@ def smallest_epsilon(
         method: by which it does.
         target_model: that classifies.
         k: of PSR@k.
-        percent: to be reached.
-        use_lower_bound: ask it of the lower limit of the 95 % interval instead of PSR itself, each budget of its own.
 
     Returns:
         None where it is not reached (or nothing was observed).
@@ -48,7 +44,7 @@ def smallest_epsilon(
         rate = rates.get(epsilon)
         if rate is None:
             continue
-        if (rate.interval.low if use_lower_bound else rate.percent) < percent:
+        if rate.percent < HIGH:
             break
         smallest = epsilon
     return smallest

@@ -63,7 +63,7 @@ class Claim:
     sentence: str  # the claim, and after a colon what it means here
     cells: str  # that it speaks of
     estimate: str  # with its unit; empty where there is none
-    interval: str  # 95 %, in the same unit
+    interval: str  # 95 %, in that unit
     verdict: Verdict
     basis: str  # what the verdict rests on, or what is missing
 
@@ -227,7 +227,7 @@ def _large_epsilon(run: _Run) -> Claim:
         sentence=sentence,
         cells=f"PSR@{run.k}, {run.named}, epsilon {epsilon}, read by another model: {counted(len(cells), 'cell')}",
         estimate=f"{average.points:.1f} %",
-        interval=f"{limits(average.interval)} %",
+        interval=limits(average.interval),
         verdict=verdict,
         basis=f"{reason} Cell by cell, {high} of {len(cells)} reach it there. {_at_the_largest(run, averages)}",
     )
@@ -309,7 +309,7 @@ def _judged(sentence: str, cells: str, average: Average | None, basis: str, *, s
         sentence=sentence,
         cells=cells,
         estimate=f"{signed(average.points)} points",
-        interval=f"{limits(average.interval)} points",
+        interval=limits(average.interval),
         verdict=verdict,
         basis=f"{reason} {basis}",
     )

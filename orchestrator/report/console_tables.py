@@ -1,7 +1,8 @@
-"""The printed tables: for each source model and method, target models by epsilons, for each k."""
+"""What is printed of a run: its answers with one table, and the tables of all its cells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -9,11 +10,12 @@ from rich.text import Text
 
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
-from orchestrator.metrics.psr import (
-    CellResult,
-    Rate,
-    interval_kind,
-)
+from orchestrator.metrics.matrix import RankMatrix
+from orchestrator.metrics.mcnemar import signs
+from orchestrator.metrics.psr import CellResult, Rate, interval_kind
+from orchestrator.report.claims import Claim, Verdict, claims
+from orchestrator.report.measured import Measured
+from orchestrator.report.sentences import headlines
 from orchestrator.report.titles import title
 
 INTERVALS = {
@@ -23,8 +25,85 @@ INTERVALS = {
         "; intervals hold at all looks at once, each for its own cell",
     ),
 }
+ABSENT = "–"  # nothing was observed
+VERDICT_STYLES = {Verdict.SUPPORTED: "green", Verdict.REFUTED: "red"}
 
 ByCell = Mapping[tuple[Cell, int], CellResult]
+
+
+def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: str) -> list[RenderableType]:
+    """The headlines, the verdicts on the paper's claims, and one table.
+
+    Args:
+        measured: of the run.
+        matrix: the run's.
+        subjects: the N that was asked for, or wanted in the end.
+        caveat: why these are not the paper's figures.
+    """
+    table = summary_table(measured.results, measured.grid, subjects=subjects, caveat=caveat)
+    if not measured.results:
+        return [table]
+    verdicts = claim_lines(claims(matrix, measured.grid, png=None, whole=None))
+    return [*map(Text, headlines(measured)), "", *verdicts, "", table, ""]
+
+
+def claim_lines(found: Sequence[Claim]) -> Iterator[Text]:
+    """The verdict on each of the paper's claims, in a line."""
+    for claim in found:
+        figures = f"{claim.estimate} [{claim.interval}]" if claim.estimate else "not in this run"
+        verdict = (f"{claim.verdict.value:<11}", VERDICT_STYLES.get(claim.verdict, ""))
+        yield Text.assemble(verdict, f"  {claim.sentence.partition(':')[0].removesuffix('.')}: {figures}")
+
+
+def summary_table(results: Sequence[CellResult], grid: Grid, *, subjects: int, caveat: str) -> RenderableType:
+    """PSR at the smallest k: a row for each source model, target model and method, a column for each epsilon."""
+    k, largest = min(grid.ks), max(grid.epsilons)
+    cells = {result.cell: result for result in results if result.k == k}
+    interval, holds = INTERVALS[interval_kind(results)]
+    table = Table(
+        title="; ".join([f"PSR@{k} in % [{interval}]", "no face found counts as protected", *([caveat] if caveat else [])]),
+        caption=f"N = {subjects} in every cell, unless it says otherwise{holds}. * more than noise of the same size "
+        "(exact McNemar, Holm over a method's cells).\n"
+        f"At ε {largest}, in %: PSR of noise, faces found, PSR of those.",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    for column in ("crafted with", "read by", "by"):
+        table.add_column(column)
+    for column in ("control", *(f"ε {epsilon}" for epsilon in grid.epsilons), "noise", "found", "of found"):
+        table.add_column(column, justify="right")
+    more = {cell for method in grid.methods for cell in _more_than_noise(cells, method)}
+    for source_model in grid.source_models:
+        for target_model in grid.target_models:
+            control = cells.get(Cell(source_model, CONTROL, 0, target_model))
+            noise = cells.get(Cell(source_model, NOISE, largest, target_model))
+            for method in grid.methods:
+                of_method = [Cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons]
+                last = cells.get(Cell(source_model, method, largest, target_model))
+                table.add_row(
+                    *map(escape, map(title, (source_model, target_model, method))),
+                    _percent(None if control is None else control.psr),
+                    *(f"{_psr(cells.get(cell), subjects)}{'*' if cell in more else ' '}" for cell in of_method),
+                    _percent(None if noise is None else noise.psr),
+                    _percent(None if last is None else last.detected),
+                    _percent(None if last is None else last.psr_of_detected),
+                )
+    return table
+
+
+def _percent(rate: Rate | None) -> str:
+    return ABSENT if rate is None else f"{rate.percent:.0f}"
+
+
+def _more_than_noise(cells: Mapping[Cell, CellResult], method: str) -> Iterator[Cell]:
+    """The method's cells in which it is shown to protect more than noise of the same size."""
+    differences = {cell: each.minus_noise for cell, each in cells.items() if cell.method == method}
+    counts = {cell: difference.counts for cell, difference in differences.items() if difference is not None}
+    return (cell for cell, sign in zip(counts, signs(list(counts.values())), strict=True) if sign > 0)
 
 
 def psr_tables(results: Sequence[CellResult], grid: Grid, *, subjects: int, caveat: str = "") -> list[RenderableType]:
@@ -61,7 +140,7 @@ def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects
     for k in grid.ks:
         for place, target_model in enumerate(grid.target_models):
             shown = [
-                [_psr(by_cell.get((cell, k)), subjects) for cell in _row(grid, source_model, name, target_model)]
+                [_psr(by_cell.get((cell, k)), subjects, places=1) for cell in _row(grid, source_model, name, target_model)]
                 for name in (method, NOISE)
             ]
             table.add_row(str(k) if place == 0 else "", escape(title(target_model)), escape(title(method)), *shown[0])
@@ -82,15 +161,12 @@ def _row(grid: Grid, source_model: str, method: str, target_model: str) -> list[
 
 
 def _detected(result: CellResult | None) -> str:
-    return "–" if result is None else f"{result.detected.percent:.1f}"
+    return ABSENT if result is None else f"{result.detected.percent:.1f}"
 
 
-def _psr(result: CellResult | None, subjects: int) -> str:
+def _psr(result: CellResult | None, subjects: int, *, places: int = 0) -> str:
     if result is None:
-        return "–"
-    return f"{_percent(result.psr)}{'' if result.psr.n == subjects else f' (N={result.psr.n})'}"
-
-
-def _percent(rate: Rate) -> str:
-    interval = rate.interval
-    return f"{rate.percent:.1f} [{interval.low:.0f}–{interval.high:.0f}]"
+        return ABSENT
+    n, interval = result.psr.n, result.psr.interval
+    short = "" if n == subjects else f" (N={n})"
+    return f"{result.psr.percent:.{places}f} [{interval.low:.0f}–{interval.high:.0f}]{short}"

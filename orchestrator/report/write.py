@@ -2,13 +2,10 @@
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import METHODS, PAPERS_KS, Grid, headline_k
-from orchestrator.metrics.methods import PairedMethods, compare_methods
-from orchestrator.metrics.psr import CellResult, results_of
+from orchestrator.experiment.grid import PAPERS_KS
 from orchestrator.report import facts, tables
 from orchestrator.report.beside import Beside
 from orchestrator.report.claims import claims
@@ -16,6 +13,7 @@ from orchestrator.report.crafting import STALLED_SHARE, crafting_table, stalled_
 from orchestrator.report.data import write_observations
 from orchestrator.report.drawing import Drawings, drawings
 from orchestrator.report.gallery import gallery
+from orchestrator.report.measured import Measured, measure
 from orchestrator.report.page import File, Page, rendered
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.report.run import Run
@@ -34,17 +32,6 @@ FILES = (
 )
 
 
-@dataclass(frozen=True)
-class Measured:
-    """The metrics of a run that its report shows."""
-
-    results: list[CellResult]
-    k: int | None  # that headlines are read at; None where nothing was observed
-    first: str  # the methods compared
-    second: str
-    paired: list[PairedMethods]
-
-
 def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, magnified: bool = False) -> Path:
     """Writes it, and returns the page.
 
@@ -61,7 +48,7 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
     """
     check_out(out)
     pictures = run.synthetic or with_pictures
-    measured = measure(run)
+    measured = measure(run.matrix, run.grid, run.interval_kind)
     store = Store(run.store, run=run.digest, create=False)
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -92,35 +79,16 @@ def check_out(out: Path) -> None:
             raise InputError(f"--out: expected a new folder or one that holds a report, got {out} with {others[0]}")
 
 
-def measure(run: Run) -> Measured:
-    """All metrics, once."""
-    ks = [k for k in run.grid.ks if k <= run.matrix.candidates]
-    k = headline_k(ks)
-    first, second = _two_methods(run.grid)
-    paired = [] if k is None else compare_methods(run.matrix, run.grid, k=k, first=first, second=second)
-    return Measured(list(results_of(run.matrix, ks=ks, kind=run.interval_kind)), k, first, second, paired)
-
-
-def _two_methods(grid: Grid) -> tuple[str, str]:
-    """The paper's two, or else the first two of the run."""
-    first, second = METHODS
-    if {first, second} <= set(grid.methods) or len(grid.methods) < 2:
-        return first, second
-    return grid.methods[0], grid.methods[1]
-
-
 def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: Store, *, pictures: bool) -> Page:
-    results, k = measured.results, measured.k
-    said = headlines(results, run.grid, paired=measured.paired, first=measured.first, second=measured.second, k=k)
     png, whole = (None if other is None else other.matrix for other in (beside.png, beside.whole))
-    told = claims(run.matrix, run.grid, png=png, whole=whole) if results else None
+    told = claims(run.matrix, run.grid, png=png, whole=whole) if measured.results else None
     crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
     return Page(
         title=f"De-identification report: {run.name}",
         subtitle=facts.subtitle(run),
         notices=[*facts.notices(run), *stalled_notices(crafting, run.grid)],
-        headlines=said,
+        headlines=headlines(measured),
         claims=None if told is None else tables.claims_table(told, kind=run.interval_kind),
         facts=list(facts.facts(run)),
         models=facts.models_table(run),

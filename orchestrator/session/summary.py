@@ -11,8 +11,8 @@ from rich.text import Text
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.metrics.completeness import ShortCell, short_cells
-from orchestrator.metrics.psr import results_of
-from orchestrator.report.console_tables import psr_tables
+from orchestrator.report.console_tables import answers, psr_tables
+from orchestrator.report.measured import measure
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.context import Tally
@@ -30,12 +30,14 @@ class RunResult:
     complete: bool  # every cell has the N that was asked for
     published: bool  # its figures were written
     folder: Path
-    shown: Sequence[RenderableType]  # what there is to print of it
+    answers: Sequence[RenderableType]  # in sentences, and in one table
+    tables: Sequence[RenderableType]  # of all cells, at every k
+    remarks: Sequence[RenderableType]  # what failed or is missing, and where the results are
 
 
-def show(finished: RunResult, console: Console) -> None:
-    """Prints the results."""
-    for each in finished.shown:
+def show(finished: RunResult, console: Console, *, tables: bool = False) -> None:
+    """Prints the results, with all tables or without."""
+    for each in (*finished.answers, *(finished.tables if tables else ()), *finished.remarks):
         console.print(each)
 
 
@@ -54,11 +56,11 @@ def finalize(
     plan = planned.plan
     subjects = plan.subjects if reached is None else reached.subjects
     matrix = store.rank_matrix()
-    cell_results = list(results_of(matrix, ks=plan.grid.ks, kind=plan.interval_kind))
+    measured = measure(matrix, plan.grid, plan.interval_kind)
     short = list(short_cells(matrix, plan.grid, subjects=subjects))
     published = not short or allow_incomplete
     if published:
-        folder.write_psr(psr_csv(cell_results, subjects=subjects, caveat=plan.caveat))
+        folder.write_psr(psr_csv(measured.results, subjects=subjects, caveat=plan.caveat))
     wanted = reached.subjects if reached is not None and reached.decided else None
     outcome = {"invader_queries_left": left, "subjects_wanted": wanted, "complete": not short and wanted is not None}
     folder.write_outcome(_outcome(planned, store, tally, seconds) | outcome)
@@ -72,7 +74,9 @@ def finalize(
         complete=not short,
         published=published,
         folder=folder.root,
-        shown=(*psr_tables(cell_results, plan.grid, subjects=subjects, caveat=plan.caveat), *remarks, total),
+        answers=answers(measured, matrix, subjects=subjects, caveat=plan.caveat),
+        tables=psr_tables(measured.results, plan.grid, subjects=subjects, caveat=plan.caveat),
+        remarks=(*remarks, total),
     )
 
 

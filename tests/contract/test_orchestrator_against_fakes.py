@@ -224,7 +224,7 @@ class Bench:
             allow_incomplete=allow_incomplete,
             console=console,
         )
-        show(finished, console)
+        show(finished, console, tables=True)
         psr = finished.folder / "psr.csv"
         return Evaluated(finished, text.getvalue(), psr.read_text() if psr.exists() else None)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-EVALUATE = (sys.executable, "-m", "orchestrator", "evaluate")
+EVALUATE = (sys.executable, "-m", "orchestrator", "evaluate", "--tables")
 CAVEAT = "embedded recognizers on synthetic faces: not the paper's figures"
 
 

@@ -95,7 +95,7 @@ class Undisturbed:
 def undisturbed(setting: Setting, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     run = tmp_path_factory.mktemp("runs") / "undisturbed"
     folder = str(setting.checkpoints)
-    finished = setting.evaluate(run, "--protector-checkpoints", folder, "--invader-checkpoints", folder)
+    finished = setting.evaluate(run, "--protector-checkpoints", folder, "--invader-checkpoints", folder, "--tables")
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return Undisturbed(run, finished.stdout)
 

@@ -115,7 +115,7 @@ def test_the_estimate_and_interval_are_worked_by_hand() -> None:
     p12, p21 = 41 / 102, 1 / 102
     half = 1.959964 * ((p12 + p21 - (p12 - p21) ** 2) / 102) ** 0.5
     assert found.estimate == "+40.0 points"
-    assert found.interval == f"{100 * (p12 - p21 - half):.1f}–{100 * (p12 - p21 + half):.1f} points"
+    assert found.interval == f"{100 * (p12 - p21 - half):.1f}–{100 * (p12 - p21 + half):.1f}"
 
 
 def test_a_cell_that_goes_against_the_average_is_told() -> None:
@@ -269,4 +269,4 @@ def test_the_interval_against_several_other_sources_is_wider_than_against_one() 
     centre = 100 * (p12 - p21)
     for grid, z in ((GRID, 2.241403), (one, 1.959964)):
         found = claim(BEST_SOURCE, run(share, grid=grid), grid=grid)
-        assert found.interval == f"{centre - z * deviation:.1f}–{centre + z * deviation:.1f} points"
+        assert found.interval == f"{centre - z * deviation:.1f}–{centre + z * deviation:.1f}"

@@ -1,16 +1,23 @@
 """The printed tables, read as a person reads them."""
 
 import io
+import re
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from orchestrator.experiment.grid import Cell, Grid
+from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, SUBJECTS, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
+from orchestrator.metrics.matrix import BEYOND as BEYOND_CANDIDATES
+from orchestrator.metrics.matrix import NO_FACE as MISSING_FACE
+from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
-from orchestrator.report.console_tables import psr_tables
+from orchestrator.report.claims import Claim, Verdict
+from orchestrator.report.console_tables import answers, claim_lines, psr_tables, summary_table
+from orchestrator.report.measured import measure
 from orchestrator.report.titles import title
-from tests.support.observed import BEYOND, NO_FACE, observations, results
+from tests.support.observed import BEYOND, NO_FACE, Seen, observation, observations, rank_matrix, results
 
 GRID = Grid(("facenet",), ("resnet50", "senet50"), ("bim",), (4, 8), (1, 5))
 
@@ -23,6 +30,28 @@ def printed(
         console.print(renderable)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
+
+
+def summary(
+    table: list[Observation],
+    *,
+    grid: Grid = GRID,
+    subjects: int = 2,
+    kind: IntervalKind = IntervalKind.WILSON,
+    caveat: str = "",
+) -> str:
+    console = Console(file=io.StringIO(), width=160)
+    found = list(results(table, ks=grid.ks, kind=kind))
+    console.print(summary_table(found, grid, subjects=subjects, caveat=caveat))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def row(text: str, *beginning: str) -> list[str]:
+    """A row of the summary, whose cells two spaces part."""
+    rows = [re.split(r" {2,}", line.strip()) for line in text.splitlines()]
+    (found,) = (cells for cells in rows if cells[: len(beginning)] == list(beginning))
+    return found[len(beginning) :]
 
 
 def lines(text: str) -> list[list[str]]:
@@ -116,3 +145,86 @@ def test_a_name_in_brackets_is_printed_as_it_is() -> None:
     text = printed([], grid=grid)
     assert "crafted with [bold] by BIM" in text
     assert "[red]x" in text
+
+
+def test_the_summary_has_psr_at_the_smallest_k_by_epsilon_and_at_the_largest_noise_and_faces_found() -> None:
+    table = [
+        *observations(Cell("facenet", "none", 0, "resnet50"), a=1, b=2),
+        *observations(Cell("facenet", "bim", 4, "resnet50"), a=3, b=BEYOND),
+        *observations(Cell("facenet", "bim", 8, "resnet50"), a=NO_FACE, b=1),
+        *observations(Cell("facenet", "noise", 8, "resnet50"), a=1, b=1),
+    ]
+    columns = ["50", "100 [34–100]", "50 [9–91]", "0", "50", "0"]  # Wilson's intervals
+    assert row(summary(table), "FaceNet", "ResNet-50", "BIM") == columns
+
+
+def test_the_summary_says_where_a_cell_is_short_or_was_not_observed() -> None:
+    text = summary(TABLE)
+    assert row(text, "FaceNet", "ResNet-50", "BIM") == ["50", "100 [34–100]", "100 [21–100] (N=1)", "–", "0", "–"]
+    assert row(text, "FaceNet", "SENet-50", "BIM") == ["–"] * 6
+    assert "N = 2 in every cell, unless it says otherwise" in text
+
+
+@pytest.mark.parametrize(("protected", "mark"), [(5, ""), (6, "*"), (9, "*")])
+def test_the_summary_marks_what_is_shown_to_be_more_than_noise_of_the_same_size(protected: int, mark: str) -> None:
+    """Of so many discordant probes that all fall on one side, p is 2 / 2^n: 0.0625 for five, 0.031 for six."""
+    probes = [f"p{place}" for place in range(9)]
+    seen: dict[str, Seen] = {probe: BEYOND if place < protected else 1 for place, probe in enumerate(probes)}
+    table = [
+        *observations(Cell("facenet", "noise", 4, "resnet50"), **dict.fromkeys(probes, 1)),
+        *(observation(probe, Cell("facenet", "bim", 4, "resnet50"), each) for probe, each in seen.items()),
+    ]
+    assert row(summary(table, subjects=9), "FaceNet", "ResNet-50", "BIM")[1].endswith(f"]{mark}")
+
+
+def test_the_summary_says_once_what_its_intervals_are_and_why_it_cannot_be_compared() -> None:
+    text = summary(TABLE, kind=IntervalKind.CONFIDENCE_SEQUENCE, caveat="on drawn faces")
+    assert "PSR@1 in % [95 % confidence sequence]; no face found counts as protected; on drawn faces" in text
+    assert "intervals hold at all looks at once, each for its own cell" in " ".join(text.split())
+    assert "[95 % interval]" in summary(TABLE)
+
+
+def test_a_name_in_brackets_stands_in_the_summary_as_it_is() -> None:
+    grid = Grid(("[bold]",), ("[red]x",), ("[i]",), (4, 8), (1, 5))
+    assert row(summary([], grid=grid), "[bold]", "[red]x", "[i]") == ["–"] * 6
+
+
+def test_a_claim_is_a_line_with_its_verdict_first() -> None:
+    said = [
+        Claim("A is so: it means this.", "cells", "+1.0 points", "0.5–2.0", Verdict.SUPPORTED, "basis"),
+        Claim("B needs C.", "cells", "", "", Verdict.UNDECIDED, "Not in this run: much else."),
+    ]
+    assert [line.plain for line in claim_lines(said)] == [
+        "supported    A is so: +1.0 points [0.5–2.0]",
+        "undecided    B needs C: not in this run",
+    ]
+
+
+def drawn_at_random(grid: Grid, *, subjects: int) -> RankMatrix:
+    random = np.random.default_rng(0)
+    cells = tuple(sorted(grid.cells()))
+    ranks = random.choice([MISSING_FACE, BEYOND_CANDIDATES, 1, 20], size=(len(cells), subjects)).astype(np.int16)
+    return RankMatrix(cells, tuple(map(str, range(subjects))), ranks, 50)
+
+
+@pytest.mark.parametrize("models", [MODELS, EMBEDDED_MODELS])
+def test_the_answers_of_the_default_run_are_short(models: tuple[str, ...]) -> None:
+    grid = Grid(models, models)
+    matrix = drawn_at_random(grid, subjects=SUBJECTS)
+    console = Console(file=io.StringIO(), width=160)
+    for each in answers(
+        measure(matrix, grid, IntervalKind.WILSON), matrix, subjects=SUBJECTS, caveat="on drawn faces: not the paper's"
+    ):
+        console.print(each)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert len(text.splitlines()) <= 43, "with where the results and the report are no more than 45"
+    places = [text.index(each) for each in ("Without a cloak", "FaceNet is the best", "PSR@1 in %", "N = 16 in")]
+    assert places == sorted(places)
+    assert text.count("not the paper's") == 1
+
+
+def test_of_nothing_there_is_a_table_of_dashes_and_no_sentence() -> None:
+    matrix = rank_matrix([])
+    measured = measure(matrix, GRID, IntervalKind.WILSON)
+    assert len(answers(measured, matrix, subjects=2, caveat="")) == 1

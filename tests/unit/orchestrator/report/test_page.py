@@ -16,8 +16,8 @@ from orchestrator.commands.report import report
 from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Cell, Grid, Region, Storage
 from orchestrator.report.drawing import quality_points
+from orchestrator.report.measured import measure
 from orchestrator.report.run import read_run
-from orchestrator.report.write import measure
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import kept_pictures
 from orchestrator.store import Store
@@ -293,7 +293,10 @@ def test_quality_says_of_how_many_subjects_it_is(shared: Path, whole: Path) -> N
     for root, photographs in ((shared, 1), (whole, 3)):
         run = read_run(root)
         store = Store(run.store, run=run.digest)
-        assert {point.photographs for point in quality_points(run, measure(run).results, store, k=1)} == {photographs}
+        assert {
+            point.photographs
+            for point in quality_points(run, measure(run.matrix, run.grid, run.interval_kind).results, store, k=1)
+        } == {photographs}
         store.close()
 
 

@@ -7,18 +7,20 @@ import pytest
 from statsmodels.stats.proportion import proportion_confint
 
 from orchestrator.experiment.grid import Cell, Grid, headline_k
+from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.matrix import BEYOND, NO_FACE, RankMatrix
-from orchestrator.metrics.methods import compare_methods
-from orchestrator.metrics.psr import Rate, results_of
-from orchestrator.report.sentences import headlines, limits, listed, percent, signed, span
+from orchestrator.metrics.psr import Rate
+from orchestrator.report.measured import measure
+from orchestrator.report.sentences import headlines, limits, listed, signed, span
+from tests.support.observed import rank_matrix
 
 GRID = Grid(("facenet", "resnet50"), ("facenet", "resnet50"), ("bim", "illc"), (8, 32, 128), (1, 25))
 
 
-def run(n: int, protected: dict[str, int], *, no_face: int = 0) -> RankMatrix:
+def run(n: int, protected: dict[str, int], *, no_face: int = 0, grid: Grid = GRID) -> RankMatrix:
     """So many probes protected by kind of cell: own, other (of BIM), illc, noise, none; so many without a face at 128."""
-    cells = tuple(sorted(GRID.cells()))
+    cells = tuple(sorted(grid.cells()))
     rows = []
     for cell in cells:
         kind = cell.method
@@ -31,7 +33,7 @@ def run(n: int, protected: dict[str, int], *, no_face: int = 0) -> RankMatrix:
 
 
 def said(matrix: RankMatrix, grid: Grid = GRID) -> list[str]:
-    return headlines(list(results_of(matrix, ks=grid.ks)), grid, paired=compare_methods(matrix, grid, k=25))
+    return headlines(measure(matrix, grid, IntervalKind.WILSON))
 
 
 def sentence(sentences: list[str], beginning: str) -> str:
@@ -39,66 +41,74 @@ def sentence(sentences: list[str], beginning: str) -> str:
     return found
 
 
-def test_a_high_psr_is_said_to_be_shown_only_where_the_whole_interval_is_high() -> None:
-    own = "BIM, read by the model it was crafted with"
-    few, many = said(run(12, {"own": 12})), said(run(200, {"own": 200}))
-    assert sentence(few, own).endswith("is shown at no epsilon, for none of FaceNet and ResNet-50, at this N.")
-    assert "is shown from epsilon 8 on for FaceNet (100.0 % [98.1–100.0])" in sentence(many, own)
-    assert "not shown" not in sentence(many, own)
+OWN, OTHER = "BIM, read by its own model", "BIM, read by another model"
 
 
-def test_a_model_for_which_it_is_not_shown_is_named() -> None:
-    matrix = run(200, {"own": 200})
+def test_psr_stands_with_its_interval_and_with_where_a_high_one_is_reached() -> None:
+    sentences = said(run(12, {"own": 12, "other": 3}))
+    low, high = (100 * limit for limit in proportion_confint(3, 12, method="wilson"))
+    assert sentence(sentences, OTHER) == (
+        f"{OTHER}: PSR@25 is 25.0 % [{low:.0f}–{high:.0f}] at epsilon 32; 95 % is reached in none of 2 pairs."
+    )
+    low, _ = (100 * limit for limit in proportion_confint(12, 12, method="wilson"))
+    assert sentence(sentences, OWN) == (
+        f"{OWN}: PSR@25 is 100.0 % [{low:.0f}–100] at epsilon 32; 95 % is reached in 2 of 2 pairs, from epsilon 8 on."
+    )
+
+
+def test_a_high_psr_is_reached_where_larger_epsilons_keep_it() -> None:
+    matrix = run(200, {"own": 200, "other": 200})
     ranks = matrix.ranks.copy()
     ranks[matrix.cells.index(Cell("resnet50", "bim", 128, "resnet50")), :20] = 1
-    told = sentence(said(replace(matrix, ranks=ranks)), "BIM, read by the model it was crafted with")
-    assert told.endswith("; not shown for ResNet-50.")
+    ranks[matrix.cells.index(Cell("resnet50", "bim", 8, "facenet")), :20] = 1
+    sentences = said(replace(matrix, ranks=ranks))
+    assert sentence(sentences, OWN).endswith("; 95 % is reached in 1 of 2 pairs, from epsilon 8 on.")
+    assert sentence(sentences, OTHER).endswith("; 95 % is reached in 2 of 2 pairs, from epsilon 8 to 32 on.")
 
 
-def test_psr_on_other_models_stands_with_its_intervals() -> None:
-    low, high = proportion_confint(3, 12, method="wilson")
-    told = sentence(said(run(12, {"own": 12, "other": 3})), "BIM, read by another model")
-    figure = f"25.0 % [{100 * low:.1f}–{100 * high:.1f}]"
-    assert told == (
-        f"BIM, read by another model: PSR@25 is {figure} at epsilon 32 (2 pairs of models) and {figure} at epsilon 128 "
-        f"(2 pairs of models)."
-    )
+@pytest.mark.parametrize(("epsilons", "at"), [((8, 16), 16), ((8, 64), 8), ((64, 128), 64)])
+def test_psr_is_read_at_the_paper_s_epsilon_or_the_next_smaller_or_else_the_smallest(
+    epsilons: tuple[int, ...], at: int
+) -> None:
+    grid = replace(GRID, epsilons=epsilons)
+    assert f" at epsilon {at}; " in sentence(said(run(12, {}, grid=grid), grid), OWN)
 
 
 def test_methods_are_told_apart_only_after_the_correction_for_many_cells() -> None:
     clear, unclear = run(100, {"own": 60, "other": 60, "illc": 20}), run(6, {"own": 6, "other": 6})
-    assert "more in 12 of 12 cells, less in 0, and in 0" in sentence(said(clear), "BIM against ILLC")
-    assert "more in 0 of 12 cells, less in 0, and in 12" in sentence(said(unclear), "BIM against ILLC")  # each p is 0.031
+    beginning = "BIM against ILLC, at top-25: PSR is "
+    assert sentence(said(clear), beginning).startswith(f"{beginning}higher in 12 of 12 cells, lower in 0, and ")
+    # Each p is 0.031.
+    assert f"{beginning}higher in 0 of 12 cells, lower in 0, and cannot be told apart in 12" in sentence(
+        said(unclear), beginning
+    )
 
 
 def test_a_cloak_that_does_less_than_noise_is_counted_as_such() -> None:
     told = sentence(said(run(100, {"own": 90, "other": 10, "noise": 50})), "BIM against noise")
-    assert "more in 6 of 12 cells, less in 6, and in 0" in told
+    assert "higher in 6 of 12 cells, lower in 6, and cannot be told apart in 0" in told
 
 
-def test_without_a_comparison_of_methods_nothing_is_said_about_it() -> None:
-    matrix = run(50, {"own": 50})
-    sentences = headlines(list(results_of(matrix, ks=(25,))), GRID)
-    assert not any(each.startswith("BIM against ILLC") for each in sentences)
-    other_k = compare_methods(matrix, GRID, k=1)
-    assert headlines(list(results_of(matrix, ks=(25,))), GRID, paired=other_k) == sentences
+def test_a_run_of_one_method_compares_none() -> None:
+    grid = replace(GRID, methods=("bim",))
+    sentences = said(run(50, {"own": 50}, grid=grid), grid)
+    assert [each for each in sentences if " against " in each] == [sentence(sentences, "BIM against noise")]
 
 
-def test_the_control_and_the_noise_stand_with_their_n() -> None:
+def test_the_control_and_the_noise_stand_with_their_intervals() -> None:
     sentences = said(run(40, {"none": 2, "noise": 10}))
-    assert "PSR@25 is 5.0 % [1.4–16.5] (4 pairs of source and target model, N = 40)" in sentence(
-        sentences, "Without a cloak"
-    )
-    assert "25.0 %" in sentence(sentences, "Random noise")
+    assert "Without a cloak, PSR@25 is 5.0 % [1–17] (4 pairs of source and target model, N = 40)." in sentences
+    noise = "25.0 % [14–40]"
+    assert f"With random noise in place of a cloak, PSR@25 is {noise} at epsilon 32 and {noise} at epsilon 128." in sentences
 
 
 def test_faces_that_are_not_found_are_told_at_the_largest_epsilon() -> None:
-    told = sentence(said(run(40, {}, no_face=10)), "At epsilon 128")
-    assert "a face in 75.0 % [59.8–85.8] of BIM's cloaks" in told
+    told = sentence(said(run(40, {}, no_face=10)), "Faces found at epsilon 128: ")
+    assert "75.0 % [60–86] (BIM), 75.0 % [60–86] (ILLC), 75.0 % [60–86] (noise)" in told
 
 
 def test_nothing_is_said_of_nothing() -> None:
-    assert headlines([], GRID) == []
+    assert said(rank_matrix([])) == []
 
 
 def test_what_was_not_observed_is_left_out() -> None:
@@ -114,7 +124,7 @@ def test_what_was_not_observed_is_left_out() -> None:
 
 
 def test_one_subject_makes_sentences_too() -> None:
-    assert "100.0 % [20.7–100.0]" in " ".join(said(run(1, {"own": 1, "other": 1})))
+    assert "100.0 % [21–100]" in " ".join(said(run(1, {"own": 1, "other": 1})))
 
 
 @pytest.mark.parametrize(("ks", "expected"), [((1, 25, 50), 25), ((1, 5, 10), 10), ((50, 1), 50), ((), None), ((5,), 5)])
@@ -126,5 +136,5 @@ def test_words_and_numbers() -> None:
     assert [listed(names) for names in (["a"], ["a", "b"], ["a", "b", "c"])] == ["a", "a and b", "a, b and c"]
     assert [signed(points) for points in (12.5, -3.0, 0.0, -0.04)] == ["+12.5", "−3.0", "0.0", "0.0"]
     assert limits(Interval(-3.04, 10)) == "−3.0 to +10.0"
-    assert span([Rate(1, 2), Rate(1, 2)]) == percent(Rate(1, 2))
-    assert span([Rate(2, 2), Rate(0, 2)]) == f"{percent(Rate(0, 2))} to {percent(Rate(2, 2))}"
+    assert span([Rate(1, 2), Rate(1, 2)]) == "50.0 % [9–91]"
+    assert span([Rate(2, 2), Rate(0, 2)]) == "0.0 % [0–66] to 100.0 % [34–100]"

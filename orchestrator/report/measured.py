@@ -1,0 +1,38 @@
+"""The metrics of a run that are shown of it, on a terminal and on its page."""
+
+from dataclasses import dataclass
+
+from orchestrator.experiment.grid import METHODS, Grid, headline_k
+from orchestrator.experiment.intervals import IntervalKind
+from orchestrator.metrics.matrix import RankMatrix
+from orchestrator.metrics.methods import PairedMethods, compare_methods
+from orchestrator.metrics.psr import CellResult, results_of
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The metrics of a run."""
+
+    grid: Grid
+    results: list[CellResult]
+    k: int | None  # that headlines are read at; None where nothing was observed
+    first: str  # the methods compared
+    second: str
+    paired: list[PairedMethods]  # at that k; empty where the run has not both
+
+
+def measure(matrix: RankMatrix, grid: Grid, kind: IntervalKind) -> Measured:
+    """All metrics, once; `kind` is that of the intervals of its rates."""
+    ks = [k for k in grid.ks if k <= matrix.candidates]
+    k = headline_k(ks)
+    first, second = _two_methods(grid)
+    paired = [] if k is None else compare_methods(matrix, grid, k=k, first=first, second=second)
+    return Measured(grid, list(results_of(matrix, ks=ks, kind=kind)), k, first, second, paired)
+
+
+def _two_methods(grid: Grid) -> tuple[str, str]:
+    """The paper's two, or else the first two of the run."""
+    first, second = METHODS
+    if {first, second} <= set(grid.methods) or len(grid.methods) < 2:
+        return first, second
+    return grid.methods[0], grid.methods[1]
