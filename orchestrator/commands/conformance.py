@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
@@ -110,7 +111,7 @@ async def _examine(
         InputError: the faces, or the invader's budget, do not do.
         UnusableServiceError: one of the services cannot be checked; the other was.
     """
-    unusable: list[UnusableServiceError] = []
+    unusable: UnusableServiceError | None = None
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -125,17 +126,15 @@ async def _examine(
             outcomes.append(outcome)
             bar.update(task, advance=1, description=f"{outcome.id}: {outcome.verdict.value}")
 
-        def note(message: str) -> None:
-            out.print(message, style="yellow", markup=False, highlight=False)
-
+        note = partial(out.print, style="yellow", markup=False, highlight=False)
         for kind, address in services.items():
             try:
                 await examine(kind, address, tls, choice, on_done=on_done, note=note)
             except UnusableServiceError as error:
-                unusable.append(error)
                 outcomes += unusable_outcomes(kind, choice, error)
-    if unusable:
-        raise unusable[0]
+                unusable = unusable or error
+    if unusable is not None:
+        raise unusable
 
 
 def _check_writable(path: Path, *, flag: str) -> None:

@@ -58,22 +58,22 @@ class EvaluateOptions(ServiceOptions):
     )
     seed: int = option(type=click.IntRange(0, 2**63 - 1), default=0, help="Of the draw of subjects and the noise control.")
     source_models: tuple[str, ...] | None = option(
-        type=CommaList(str, name="model"),
+        type=CommaList(click.STRING, name="model"),
         help="Crafted with.  [default: the paper's three, or the embedded three, or all that the protector has]",
     )
     target_models: tuple[str, ...] | None = option(
-        type=CommaList(str, name="model"),
+        type=CommaList(click.STRING, name="model"),
         help="Classified by.  [default: the paper's three, or the embedded three, or all that the invader has]",
     )
     methods: tuple[str, ...] = option(
-        type=CommaList(str, name="method"), default=",".join(METHODS), help="Beside both controls."
+        type=CommaList(click.STRING, name="method"), default=",".join(METHODS), help="Beside both controls."
     )
     epsilons: tuple[int, ...] = option(
-        type=CommaList(int, name="epsilon", low=1, high=255), default=",".join(map(str, EPSILONS)), help="Budgets."
+        type=CommaList(click.IntRange(1, 255), name="epsilon"), default=",".join(map(str, EPSILONS)), help="Budgets."
     )
     ks: tuple[int, ...] | None = option(
         "--k",
-        type=CommaList(int, name="k", low=1),
+        type=CommaList(click.IntRange(1), name="k"),
         help=f"PSR@k.  [default: {','.join(map(str, KS))}, as far as the invader discloses so many candidates]",
     )
     storage: str = option(type=click.Choice(["jpeg", "png"]), default="jpeg", help="How cloaks are stored.")

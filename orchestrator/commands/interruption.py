@@ -5,8 +5,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any, TypeVar
 
@@ -30,23 +30,25 @@ class Interrupted(BaseException):
         return 128 + self.number
 
 
-@contextmanager
-def raised_signals() -> Iterator[None]:
-    """Within it a signal raises `Interrupted` wherever the main thread is; one that is ignored (`nohup`) stays so."""
-    before = {number: signal.signal(number, _raise) for number in _heeded()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _heeded() -> list[signal.Signals]:
-    return [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+def raised_signals() -> AbstractContextManager[None]:
+    """Within it a signal raises `Interrupted` wherever the main thread is."""
+    return _handled(_raise)
 
 
 def _raise(number: int, _: FrameType | None) -> None:
     raise Interrupted(number)
+
+
+@contextmanager
+def _handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Within it signals go to the handler; one that is ignored (`nohup`) stays so."""
+    heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handler) for number in heeded}
+    try:
+        yield
+    finally:
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -66,16 +68,13 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, T]) -> T:
     assert task is not None
     stopping = _Stopping(asyncio.get_running_loop(), task)
     # Handlers of the process and not of the loop, which may be waiting for something else, such as a stalled pipe.
-    before = {number: signal.signal(number, stopping.on_signal) for number in _heeded()}
-    try:
-        return await work
-    except BaseException as error:
-        if stopping.number is None:
-            raise
-        raise Interrupted(stopping.number) from error
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with _handled(stopping.on_signal):
+        try:
+            return await work
+        except BaseException as error:
+            if stopping.number is None:
+                raise
+            raise Interrupted(stopping.number) from error
 
 
 class _Stopping:

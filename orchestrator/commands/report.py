@@ -20,7 +20,7 @@ NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
     type=PathOption(),
     multiple=True,
     metavar="OTHER",
-    help="A run that is RUN but for --storage png, or but for --region full: what compression and resizing do.",
+    help="A run identical to RUN except for --storage png, or for --region full: what compression and resizing do.",
 )
 @click.option("--out", type=PathOption(), help="Folder to write into.  [default: RUN/report]")
 @store_option
@@ -53,7 +53,8 @@ def report(
         InputError: a folder holds no such run, or one that is incomplete while that is not allowed.
         OrchestratorError: it cannot be written, or a package that it is made with is not installed.
     """
-    check_packages()
+    if absent := [name for name in NEEDED if find_spec(name) is None]:
+        raise InputError(f"a report needs {', '.join(absent)}: pip install 'face-deid-bench[report]'")
     from orchestrator.report.beside import beside as told  # only now: matplotlib takes its time
     from orchestrator.report.run import check_complete, read_run
     from orchestrator.report.write import check_out, write_report
@@ -69,14 +70,3 @@ def report(
         with_pictures=with_pictures,
         magnified=magnified,
     )
-
-
-def check_packages() -> None:
-    """Makes sure that what a report is made with is installed.
-
-    Raises:
-        InputError: something is not.
-    """
-    absent = [name for name in NEEDED if find_spec(name) is None]
-    if absent:
-        raise InputError(f"a report needs {', '.join(absent)}: pip install 'face-deid-bench[report]'")

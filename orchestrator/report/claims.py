@@ -140,38 +140,28 @@ def _best_source(run: _Run) -> Claim:
     sentence = "FaceNet is the best source: its cloaks protect better from a third model than any other source model's do."
     facenet = next((model for model in run.grid.source_models if FAMILIES.get(model) == FACENET), FACENET)
     what = f"{title(facenet)}'s cloaks minus another's, read by a third model"
-    rivals = {
-        rival: pairs
-        for rival in run.grid.source_models
-        if FAMILIES.get(rival) != FACENET
-        and (
-            pairs := [
-                (cell, replace(cell, source_model=rival))
-                for cell in run.cells()
-                if cell.source_model == facenet and cell.target_model not in (facenet, rival)
-            ]
-        )
-    }
+    rivals: dict[str, list[Pair]] = {}
+    for cell in run.cells():
+        for rival in run.grid.source_models:
+            if FAMILIES.get(rival) != FACENET and cell.source_model == facenet and cell.target_model not in (facenet, rival):
+                rivals.setdefault(rival, []).append((cell, replace(cell, source_model=rival)))
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(rivals))
-    averages = {
-        rival: average
-        for rival, pairs in rivals.items()
-        if (average := average_difference(run.matrix, pairs, k=run.k, confidence=confidence)) is not None
-    }
-    if not averages or len(averages) < len(rivals):
+    averages = {rival: average_difference(run.matrix, rivals[rival], k=run.k, confidence=confidence) for rival in rivals}
+    known = {rival: average for rival, average in averages.items() if average is not None}
+    if not known or len(known) < len(rivals):
         needs = (
             "FaceNet and another source model, a target model that is neither, BIM or ILLC, and probes observed with both"
         )
         return _missing(sentence, what, f"it needs {needs}")
-    strongest = min(averages, key=lambda rival: averages[rival].interval.high)
+    strongest = min(known, key=lambda rival: known[rival].interval.high)
     several = f" Shown is the strongest other source, {title(strongest)}; the interval is widened for comparing with each."
-    number = counted(sum(map(len, rivals.values())), "pair")
+    pairs = counted(sum(map(len, rivals.values())), "pair")
     return _judged(
         sentence,
-        f"{run.head}, {what}: {number} of cells against {listed(list(map(title, rivals)))}",
-        averages[strongest],
+        f"{run.head}, {what}: {pairs} of cells against {listed([title(rival) for rival in rivals])}",
+        known[strongest],
         _pair_by_pair(run, rivals[strongest]) + (several if len(rivals) > 1 else ""),
-        supported=all(average.interval.low > 0 for average in averages.values()),
+        supported=all(average.interval.low > 0 for average in known.values()),
     )
 
 

@@ -39,18 +39,15 @@ class RunProgress:
         self._bar.stop()
 
     def observed(self, count: int) -> None:
-        """See `subject.Progress`."""
         self._bar.advance(self._task, count)
 
     def stands_at(self, *, subjects: int, observations: int, wanted: int) -> None:
-        """See `subject.Progress`."""
         self._done, self._subjects = subjects, wanted
         self._bar.update(
             self._task, description=self._description(), completed=observations, total=wanted * self._per_subject
         )
 
     def subject_done(self, identity: str) -> None:
-        """See `subject.Progress`."""
         self._done += 1
         self._bar.update(self._task, description=self._description())
         if not self._console.is_terminal:
@@ -60,7 +57,6 @@ class RunProgress:
             self._console.print(f"{self._description()}: {task.completed:.0f} of {task.total:.0f} observations{left}")
 
     def note(self, message: str) -> None:
-        """See `subject.Progress`."""
         self._console.print(message, style="yellow", markup=False, highlight=False)
 
     def _description(self) -> str:

@@ -1,6 +1,6 @@
 """The end of a session with a run: its figures and its outcome are written first, and then shown."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,11 +64,11 @@ def finalize(
     wanted = reached.subjects if reached is not None and reached.decided else None
     outcome = {"invader_queries_left": left, "subjects_wanted": wanted, "complete": not short and wanted is not None}
     folder.write_outcome(_outcome(planned, store, tally, seconds) | outcome)
-    remarks = _remarks(store, tally)
+    remarks = list(_remarks(store, tally))
     if short:
         left_out = _too_few_people(planned, store, subjects)
         what = left_out or f"The same command with --run {folder.root} asks again for what is missing."
-        remarks = (*remarks, Text(_what_is_short(short, subjects, what, published=published), "bold red"))
+        remarks.append(Text(_what_is_short(short, subjects, what, published=published), "bold red"))
     total = Text(f"{matrix.observations} observations in {seconds:.0f} s; results in {folder.root}")
     return RunResult(
         complete=not short,
@@ -91,14 +91,11 @@ def record_stop(planned: ResolvedPlan, store: Store, folder: RunFolder, tally: T
             folder.write_outcome(_outcome(planned, store, tally, seconds) | {"stopped_by": why})
 
 
-def _remarks(store: Store, tally: Tally) -> tuple[RenderableType, ...]:
-    failed = [Text(f"failed: {failure.probe}: {failure.what}: {failure.message}", WARNING) for failure in tally.failures]
+def _remarks(store: Store, tally: Tally) -> Iterator[Text]:
+    for failure in tally.failures:
+        yield Text(f"failed: {failure.probe}: {failure.what}: {failure.message}", WARNING)
     if (unfinished := store.observation_counts().unfinished) > 0:
-        return (
-            *failed,
-            Text(f"{unfinished} observations are of subjects that are not done: they are recorded, and not counted yet"),
-        )
-    return tuple(failed)
+        yield Text(f"{unfinished} observations are of subjects that are not done: they are recorded, and not counted yet")
 
 
 def _too_few_people(planned: ResolvedPlan, store: Store, subjects: int) -> str:
