@@ -40,8 +40,8 @@ def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None,
     fields = differing(read)
     if len(fields) > 1 and not force:
         raise InputError(
-            f"compare: expected runs that differ in one field, got {len(fields)}: {_named(fields)}. What of a difference is "
-            f"whose cannot be told; --force compares them all the same"
+            f"compare: expected runs that differ in one field, got {len(fields)}: {_named(fields)}. A "
+            f"difference in PSR could come from any of these; --force compares the runs all the same"
         )
     k = k or _k(read)
     cells = list(compared(read, k=k))

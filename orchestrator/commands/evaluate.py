@@ -56,20 +56,22 @@ class EvaluateOptions(ServiceOptions):
         metavar="POINTS",
         help="Draw subjects until the 95 % interval of every PSR is at most ± so many points; at most 50.",
     )
-    seed: int = option(type=click.IntRange(0, 2**63 - 1), default=0, help="Of the draw of subjects and the noise control.")
+    seed: int = option(type=click.IntRange(0, 2**63 - 1), default=0, help="Of the draw and of the noise control.")
     source_models: tuple[str, ...] | None = option(
         type=CommaList(click.STRING, name="model"),
-        help="Crafted with.  [default: the paper's three, or the embedded three, or all that the protector has]",
+        help="Models that craft.  [default: the paper's three, or the embedded three, or all that the protector has]",
     )
     target_models: tuple[str, ...] | None = option(
         type=CommaList(click.STRING, name="model"),
-        help="Classified by.  [default: the paper's three, or the embedded three, or all that the invader has]",
+        help="Models that classify.  [default: the paper's three, or the embedded three, or all that the invader has]",
     )
     methods: tuple[str, ...] = option(
-        type=CommaList(click.STRING, name="method"), default=",".join(METHODS), help="Beside both controls."
+        type=CommaList(click.STRING, name="method"), default=",".join(METHODS), help="Methods, beside both controls."
     )
     epsilons: tuple[int, ...] = option(
-        type=CommaList(click.IntRange(1, 255), name="epsilon"), default=",".join(map(str, EPSILONS)), help="Budgets."
+        type=CommaList(click.IntRange(1, 255), name="epsilon"),
+        default=",".join(map(str, EPSILONS)),
+        help="Noise budgets, in levels of 0..255.",
     )
     ks: tuple[int, ...] | None = option(
         "--k",

@@ -1,4 +1,4 @@
-"""Ctrl-C, a terminal that is closed, and a scheduler that wants its place back end a command in order."""
+"""Ends a command in order on Ctrl-C, when its terminal is closed, and when a scheduler stops it."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Interrupted(BaseException):
-    """A signal came, and what was under way was left in order."""
+    """A signal came, and what was under way has ended in order."""
 
     def __init__(self, number: int, remark: str = "") -> None:
         """`remark` ends the message: how to go on."""
@@ -78,9 +78,9 @@ async def _cancelled_by_signals(work: Coroutine[Any, Any, T]) -> T:
 
 
 class _Stopping:
-    """The first signal cancels a task. A later one ends the process, unless it came with the first.
+    """The first signal cancels a task. A later one ends the process, unless it came together with the first.
 
-    Of a terminal that is closed both the kernel and the shell tell.
+    When a terminal is closed, both the kernel and the shell send a signal.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:

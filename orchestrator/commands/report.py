@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from command_line.options import PathOption
-from orchestrator.commands.store_option import is_insisted_on, store_option
+from orchestrator.commands.store_option import is_on_command_line, store_option
 from orchestrator.errors import InputError
 
 NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
@@ -32,7 +32,7 @@ def report_command(*, run: Path, store: str | None, **options: Any) -> None:
 
     A run that is still going, or short, is reported on with --allow-incomplete only, and the page says so at its top.
     """
-    page = report(run, store=store if is_insisted_on() else None, offered=store, **options)
+    page = report(run, store=store if is_on_command_line() else None, offered=store, **options)
     click.echo(f"report: {page}")
 
 

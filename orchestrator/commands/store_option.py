@@ -1,4 +1,4 @@
-"""`--store` of the commands that read runs: where its observations are says a run's manifest, and this is the way there."""
+"""`--store` of the commands that read runs: the database that a manifest names, with the password that no manifest has."""
 
 from collections.abc import Callable
 from typing import Any
@@ -15,7 +15,7 @@ store_option: Callable[[Callable[..., Any]], Callable[..., Any]] = click.option(
 )
 
 
-def is_insisted_on() -> bool:
-    """Whether `--store` was given to this command; what is in the environment may be meant for other runs."""
+def is_on_command_line() -> bool:
+    """Whether `--store` was given to this command itself: what is in the environment may be meant for other runs."""
     source = click.get_current_context().get_parameter_source("store")
     return source is ParameterSource.COMMANDLINE

@@ -1,4 +1,4 @@
-"""The claims of the paper, put to a run.
+"""The claims of the paper, tested on a run.
 
 A claim becomes one number and a verdict: supported or refuted where the number's 95 % interval lies on one side, else
 undecided. A claim speaks of many cells, and the same probes are in all of them: `metrics.averages` averages each probe over
@@ -8,7 +8,7 @@ the cells first, and N is the number of probes.
   for itself, go with the average and against it stands beside it, and does not change it.
 * "FaceNet is the best source" means better than *each* other one: supported where all intervals are above zero, refuted
   where one is below. They are widened (Bonferroni) for being several.
-* What takes a large epsilon must be reached by one: where no epsilon of the run reaches it, that is the verdict.
+* That a high PSR needs a large epsilon is "not reached" where no epsilon of the run gives a high PSR.
 * The six verdicts are not corrected for each other. What the run does not have is undecided, "not in this run".
 
 Only the paper's two methods count. Where its words leave room, "high" PSR is 95 % (section IV-C), and k that of headlines.
@@ -70,7 +70,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class _Run:
-    """What claims are put to."""
+    """The run that claims are tested on."""
 
     matrix: RankMatrix
     grid: Grid
@@ -186,7 +186,7 @@ def _between_cells(run: _Run, sentence: str, what: str, pairs: Sequence[Pair], *
 
 
 def _large_epsilon(run: _Run) -> Claim:
-    """Read as a necessity: up to 32 PSR is not high, and above it is. What is nowhere high shows no need."""
+    """Read as a necessity: up to 32 PSR is not high, and above 32 it is."""
     sentence = f"A high PSR ({HIGH:.0f} %) with another model needs epsilon above {PAPERS_EPSILON}."
     averages = {
         epsilon: average
