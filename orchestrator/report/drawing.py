@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from orchestrator.experiment.cloak import Quality
-from orchestrator.experiment.grid import CloakKey, Storage
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.psr import CellResult
 from orchestrator.report.figures.cloak_examples import cloak_examples
 from orchestrator.report.figures.detection import detection
@@ -23,14 +23,13 @@ from orchestrator.report.figures.save import save, title
 from orchestrator.report.figures.tradeoff import QualityPoint, tradeoff
 from orchestrator.report.figures.transfer import transfer
 from orchestrator.report.gallery import data_uri
+from orchestrator.report.kept import decoded, kept_cloaks
 from orchestrator.report.quality import cloak_quality
 from orchestrator.report.run import Run
 from orchestrator.report.titles import title as title_of
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.run_folder.pictures import PREFIX, absence, keeps_pictures
+from orchestrator.run_folder.pictures import PREFIX, absence
 from orchestrator.store import Store
-from rpc.images.bare_image import BadImageError
-from rpc.images.decoding import ImageLimits, decoded_image
 
 MAX_MEASURED = 100  # subjects, whose cloaks' quality is measured: a hundredth of a second a cloak
 PAGE_JPEG_QUALITY = 88  # of figures made of pictures, on the page; their files are as they are
@@ -132,7 +131,7 @@ def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[_Pl
 def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: int) -> list[QualityPoint]:
     """The cells whose cloaks' quality is known, with the means over the first subjects of whom it is."""
     measured: dict[CloakKey, list[Quality]] = {}
-    of_subjects = groupby(cloak_quality(RunFolder(run.root), store), key=lambda each: each[0].probe)
+    of_subjects = groupby(cloak_quality(RunFolder(run.root), store, suffix=run.suffix), key=lambda each: each[0].probe)
     for place, (_, of_subject) in enumerate(of_subjects):
         if place == MAX_MEASURED:
             break
@@ -156,23 +155,15 @@ def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: 
 
 def _pictures(run: Run, store: Store) -> Iterator[tuple[str, dict[str, Any], dict[CloakKey, Any]]]:
     """The probes of which this folder keeps cloaks, their lossless controls by source model, and the cloaks."""
-    folder, suffix = RunFolder(run.root), Storage.stated(run.storage).suffix
-    for probe in run.matrix.probes if keeps_pictures(folder) else ():
-        cloaks = {each.key: _decoded(folder.kept_cloak(each.sha256, suffix)) for each in store.cloaks(probe=probe)}
-        known = {key: picture for key, picture in cloaks.items() if picture is not None}
+    folder = RunFolder(run.root)
+    for probe, kept in kept_cloaks(run, store):
+        known = {key: picture for key, encoded in kept.items() if (picture := decoded(encoded)) is not None}
         if known:
             controls = {
-                source_model: _decoded(folder.kept_lossless_control(control.sha256))
+                source_model: decoded(folder.kept_lossless_control(control.sha256))
                 for (_, source_model), control in store.lossless_controls(probe=probe).items()
             }
             yield probe, {name: each for name, each in controls.items() if each is not None}, known
-
-
-def _decoded(encoded: bytes | None) -> Any:
-    try:
-        return None if encoded is None else decoded_image(encoded, limits=ImageLimits())
-    except BadImageError:
-        return None
 
 
 def _examples(

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell, CloakKey, Storage
+from orchestrator.experiment.grid import CONTROL, Cell, CloakKey
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE
+from orchestrator.report.kept import kept_cloaks
 from orchestrator.report.run import Run
 from orchestrator.report.tables import method_title
 from orchestrator.report.titles import title
-from orchestrator.run_folder.folder import RunFolder
-from orchestrator.run_folder.pictures import absence, keeps_pictures
+from orchestrator.run_folder.pictures import absence
 from orchestrator.store import Store
 
 MAX_SUBJECTS = 3
@@ -75,7 +75,7 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
         return Gallery("Pictures of people are not shown unless they are asked for, by --with-pictures.")
     size = 0
     subjects: list[ShownSubject] = []
-    for probe, kept in islice(_kept(run, store), MAX_SUBJECTS):
+    for probe, kept in islice(kept_cloaks(run, store), MAX_SUBJECTS):
         size += sum(map(len, kept.values()))
         if subjects and size > MAX_BYTES:
             break
@@ -92,16 +92,6 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
     )
 
 
-def _kept(run: Run, store: Store) -> Iterator[tuple[str, dict[CloakKey, bytes]]]:
-    """The subjects of whom this folder keeps cloaks, and these, but for noise."""
-    folder, suffix = RunFolder(run.root), Storage.stated(run.storage).suffix
-    for probe in run.matrix.probes if keeps_pictures(folder) else ():
-        found = {cloak.key: folder.kept_cloak(cloak.sha256, suffix) for cloak in store.cloaks(probe=probe)}
-        kept = {key: encoded for key, encoded in found.items() if encoded is not None and key.method != NOISE}
-        if kept:
-            yield probe, kept
-
-
 def _rows(run: Run, probe: str, kept: dict[CloakKey, bytes], named: dict[Cell, str]) -> Iterator[GalleryRow]:
     for source_model in run.grid.source_models:
         for place, method in enumerate(run.grid.methods):
@@ -114,10 +104,9 @@ def _rows(run: Run, probe: str, kept: dict[CloakKey, bytes], named: dict[Cell, s
 
 def _shown(run: Run, probe: str, key: CloakKey, kept: dict[CloakKey, bytes], named: dict[Cell, str]) -> ShownCloak:
     encoded = kept.get(key)
-    kind = "png" if Storage.stated(run.storage).jpeg_quality is None else "jpeg"
     what = f"{title(key.source_model)}, {method_title(key.method)}" + (f" at ε {key.epsilon}" if key.epsilon else "")
     return ShownCloak(
-        source="" if encoded is None else data_uri(encoded, f"image/{kind}"),
+        source="" if encoded is None else data_uri(encoded, "image/png" if run.suffix == ".png" else "image/jpeg"),
         what=what,
         answers=_answers(run, probe, key, named),
     )

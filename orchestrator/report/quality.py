@@ -5,22 +5,15 @@ Against the probe before storage, so that the control shows what storage alone t
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from orchestrator.errors import InputError
 from orchestrator.experiment.cloak import CloakRecord, Quality
-from orchestrator.experiment.grid import Storage
+from orchestrator.report.kept import Image, decoded
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store import Store
-from rpc.images.bare_image import BadImageError
-from rpc.images.decoding import ImageLimits, decoded_image
 
 LEVELS = 255  # the range that both measures are relative to
-
-Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 def ssim(control: Image, cloak: Image) -> float:
@@ -41,19 +34,22 @@ def psnr(control: Image, cloak: Image) -> float:
         return float(peak_signal_noise_ratio(control, cloak, data_range=LEVELS))  # type: ignore[no-untyped-call]
 
 
-def cloak_quality(run_folder: RunFolder, store: Store) -> Iterator[tuple[CloakRecord, Quality]]:
+def cloak_quality(folder: RunFolder, store: Store, *, suffix: str) -> Iterator[tuple[CloakRecord, Quality]]:
     """SSIM and PSNR of the stored cloaks of a run's subjects, the controls among them, probe by probe.
 
     What was measured once is in the store, and outlives the pictures; it is measured each time where the store may only be
     read. There is nothing of a cloak that was not kept, whose lossless control was not, or whose control has other pixels
     than the probe it was made of.
 
+    Args:
+        folder: of the run.
+        store: of the run.
+        suffix: of the files that cloaks are stored in.
+
     Raises:
-        InputError: the run's manifest cannot be read.
         StoreError: the store cannot be read or written.
     """
     controls = store.lossless_controls()
-    suffix = _suffix(run_folder)
     for of_probe, cloaks in groupby(store.cloaks(), key=lambda cloak: (cloak.probe, cloak.key.source_model)):
         new = []
         for cloak in cloaks:
@@ -62,7 +58,7 @@ def cloak_quality(run_folder: RunFolder, store: Store) -> Iterator[tuple[CloakRe
             else:
                 new.append(cloak)
         if new and of_probe in controls:
-            measured = _measured(new, controls[of_probe], run_folder, suffix=suffix)
+            measured = _measured(new, controls[of_probe], folder, suffix=suffix)
             if not store.read_only:
                 store.put_quality(measured)
             yield from measured
@@ -71,30 +67,12 @@ def cloak_quality(run_folder: RunFolder, store: Store) -> Iterator[tuple[CloakRe
 def _measured(
     cloaks: Iterable[CloakRecord], control: CloakRecord, folder: RunFolder, *, suffix: str
 ) -> list[tuple[CloakRecord, Quality]]:
-    probe = _decoded(folder.kept_lossless_control(control.sha256))
+    probe = decoded(folder.kept_lossless_control(control.sha256))
     if probe is None:
         return []
     measured = []
     for cloak in cloaks:
-        pixels = _decoded(folder.kept_cloak(cloak.sha256, suffix))
+        pixels = decoded(folder.kept_cloak(cloak.sha256, suffix))
         if pixels is not None and pixels.shape == probe.shape and cloak.probe_sha256 == control.probe_sha256:
             measured.append((cloak, Quality(ssim(probe, pixels), psnr(probe, pixels))))
     return measured
-
-
-def _decoded(encoded: bytes | None) -> Image | None:
-    """None for what is no picture: any service that speaks the schema may have sent it."""
-    if encoded is None:
-        return None
-    try:
-        return decoded_image(encoded, limits=ImageLimits())
-    except BadImageError:
-        return None
-
-
-def _suffix(folder: RunFolder) -> str:
-    manifest: dict[str, Any] = folder.manifest() or {}
-    try:
-        return Storage.stated(manifest["protocol"]["storage"]).suffix
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(f"--run: {folder.root}: the manifest does not say how cloaks are stored") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.grid import Grid, Storage
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.manifest import caveat_of, interval_kind_of
 from orchestrator.metrics.completeness import short_cells
@@ -25,6 +25,7 @@ class Run:
     manifest: Mapping[str, Any]
     grid: Grid
     storage: str  # "jpeg, quality 95" or "png"
+    suffix: str  # of the files that cloaks are stored in
     region: str  # "detected" or "full"
     subjects: int  # N asked for; where it was not fixed, what was wanted in the end, or the most while that is not known
     until_halfwidth: float | None  # points, down to which every interval was to be; None: N was fixed
@@ -101,6 +102,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         manifest=manifest,
         grid=grid,
         storage=str(manifest["protocol"]["storage"]),
+        suffix=_suffix(manifest, root),
         region=str(manifest["protocol"]["region"]),
         subjects=subjects,
         until_halfwidth=until_halfwidth,
@@ -119,6 +121,16 @@ def _with_its_password(named: Path | str, offered: str | None) -> Path | str:
     if offered is not None and isinstance(named, str) and shown(offered) == shown(named):
         return offered
     return named
+
+
+def _suffix(manifest: Mapping[str, Any], root: Path) -> str:
+    stated = manifest["protocol"]["storage"]
+    try:
+        return Storage.stated(str(stated)).suffix
+    except ValueError as error:
+        raise InputError(
+            f"{root / 'manifest.json'}: protocol.storage: expected png or jpeg, quality QUALITY; got {stated!r}"
+        ) from error
 
 
 def _subjects_wanted(manifest: Mapping[str, Any]) -> int | None:

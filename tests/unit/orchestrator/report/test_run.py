@@ -197,6 +197,13 @@ def test_a_manifest_that_does_not_state_what_every_run_states_is_refused(tmp_pat
     assert refusal(root).endswith(f"expected protocol.{field}, got none")
 
 
+def test_a_manifest_that_does_not_say_how_cloaks_are_stored_is_refused(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run")
+    protocol = json.loads((root / "manifest.json").read_text())["protocol"]
+    rewrite(root, protocol=protocol | {"storage": "gif"})
+    assert refusal(root).endswith("protocol.storage: expected png or jpeg, quality QUALITY; got 'gif'")
+
+
 def test_a_grid_with_an_axis_of_its_own_is_refused(tmp_path: Path) -> None:
     root = make_run(tmp_path / "run")
     protocol = json.loads((root / "manifest.json").read_text())["protocol"]

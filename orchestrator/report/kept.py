@@ -1,0 +1,36 @@
+"""The pictures that a run's folder keeps, as its report shows and measures them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orchestrator.experiment.grid import NOISE, CloakKey
+from orchestrator.report.run import Run
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.pictures import keeps_pictures
+from orchestrator.store import Store
+from rpc.images.bare_image import BadImageError
+from rpc.images.decoding import ImageLimits, decoded_image
+
+Image = NDArray[np.uint8]  # (H, W, 3) RGB
+
+
+def kept_cloaks(run: Run, store: Store) -> Iterator[tuple[str, dict[CloakKey, bytes]]]:
+    """The subjects of whom the folder keeps cloaks, and these as they were stored, but for noise."""
+    folder = RunFolder(run.root)
+    for probe in run.matrix.probes if keeps_pictures(folder) else ():
+        found = {cloak.key: folder.kept_cloak(cloak.sha256, run.suffix) for cloak in store.cloaks(probe=probe)}
+        kept = {key: encoded for key, encoded in found.items() if encoded is not None and key.method != NOISE}
+        if kept:
+            yield probe, kept
+
+
+def decoded(encoded: bytes | None) -> Image | None:
+    """None for what is no picture: any service that speaks the schema may have sent it."""
+    if encoded is None:
+        return None
+    try:
+        return decoded_image(encoded, limits=ImageLimits())
+    except BadImageError:
+        return None
