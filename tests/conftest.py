@@ -86,14 +86,12 @@ def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     from matplotlib.figure import Figure  # only now: most tests draw nothing
     from PIL import Image
 
-    from orchestrator.report.figures.save import Saved
-
-    def save(figure: Figure, folder: Path, name: str) -> Saved:
+    def save(figure: Figure, folder: Path, name: str) -> dict[str, Path]:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        saved = Saved(*(folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")))
-        saved.svg.write_text("<svg/>")
-        saved.pdf.write_bytes(b"%PDF")
-        Image.new("L", (1, 1)).save(saved.png)
+        saved = {kind: folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")}
+        saved["svg"].write_text("<svg/>")
+        saved["pdf"].write_bytes(b"%PDF")
+        Image.new("L", (1, 1)).save(saved["png"])
         return saved
 
     monkeypatch.setattr("orchestrator.report.drawing.save", save)

@@ -2,12 +2,11 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import isfinite
+from math import inf, isfinite
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -47,19 +46,11 @@ class Drawing:
 
 
 @dataclass(frozen=True)
-class _Planned:
-    name: str
-    draw: Callable[[], Figure]
-    note: str
-    of_pictures: bool = False
-
-
-@dataclass(frozen=True)
 class Drawings:
     """The figures of a run, and a sentence for each that there cannot be."""
 
-    drawn: tuple[Drawing, ...]
-    not_drawn: tuple[str, ...]
+    drawn: list[Drawing]
+    not_drawn: list[str]
 
 
 def drawings(
@@ -76,10 +67,10 @@ def drawings(
         pictures: whether cloaks may be shown.
         magnified: whether their perturbations are shown too.
     """
-    planned: list[_Planned] = []
+    drawn: list[Drawing] = []
     not_drawn: list[str] = []
-    if results and k is not None:
-        planned += _of_results(run, results, k)
+    if k is not None:
+        drawn += [_written(figure, name, note, out) for figure, name, note in _of_results(run, results, k)]
         points = quality_points(run, results, store, k=k)
         if points:
             note = "The further up and right, the more a cloak protects for what it takes of the picture."
@@ -89,7 +80,7 @@ def drawings(
                     f" Quality is the mean of {measured} of {many:,} subjects: of the first {MAX_MEASURED} at most whose "
                     f"cloaks are in this folder or were measured before."
                 )
-            planned.append(_Planned("tradeoff", lambda: tradeoff(points, run.grid, k=k, caveat=run.caveat), note))
+            drawn.append(_written(tradeoff(points, run.grid, k=k, caveat=run.caveat), "tradeoff", note, out))
         else:
             not_drawn.append(
                 "PSR against image quality is not drawn: it needs the cloaks and lossless controls, which evaluate keeps "
@@ -99,31 +90,31 @@ def drawings(
         not_drawn.append(
             "Example cloaks are not shown: pictures of people are not, unless they are asked for by --with-pictures."
         )
-    elif (found := next(_pictures(run, store), None)) is not None:
-        planned.insert(0, _examples(run, *found, magnified=magnified))
+    elif (example := _example(run, store, magnified=magnified)) is not None:
+        note = "Example cloaks: what Figure 2 of the paper shows."
+        drawn.insert(0, _written(example, f"{PREFIX}-example", note, out, of_pictures=True))
     else:
         not_drawn.append(f"Example cloaks are not shown: none are kept in this folder; {absence(run.manifest)}.")
-    drawn = [_drawn(each, out) for each in planned]
-    return Drawings(tuple(drawn), tuple(not_drawn))
+    return Drawings(drawn, not_drawn)
 
 
-def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[_Planned]:
+def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[tuple[Figure, str, str]]:
+    """Figures with their names and notes."""
     grid, caveat = run.grid, run.caveat
     for source_model in grid.source_models:
-        yield _Planned(
-            f"psr-{_file_name(source_model)}",
-            lambda source_model=source_model: psr_curves(results, grid, source_model=source_model, caveat=caveat),  # type: ignore[misc]
+        yield (
+            psr_curves(results, grid, source_model=source_model, caveat=caveat),
+            "psr-" + re.sub(r"[^A-Za-z0-9._-]", "_", source_model),  # a service chose its name
             f"PSR against ε, cloaks crafted with {title_of(source_model)}: what Figures 3 to 5 of the paper show.",
         )
-    of_k = [result for result in results if result.k == k]
-    yield _Planned(
+    yield (
+        transfer(results, grid, k=k, caveat=caveat),
         "transfer",
-        lambda: transfer(of_k, grid, k=k, caveat=caveat),
         "What is crafted with one model, read by another. The numbers with their intervals stand in a table below.",
     )
-    yield _Planned(
+    yield (
+        detection(results, grid, caveat=caveat),
         "detection",
-        lambda: detection(results, grid, caveat=caveat),
         "Whether the invader still finds a face; where it does not, no identity is read, which counts as protected.",
     )
 
@@ -132,60 +123,44 @@ def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: 
     """The cells whose cloaks' quality is known, with the means over the first subjects of whom it is."""
     measured: dict[CloakKey, list[Quality]] = {}
     of_subjects = groupby(cloak_quality(RunFolder(run.root), store, suffix=run.suffix), key=lambda each: each[0].probe)
-    for place, (_, of_subject) in enumerate(of_subjects):
-        if place == MAX_MEASURED:
-            break
+    for _, (_, of_subject) in zip(range(MAX_MEASURED), of_subjects, strict=False):
         for cloak, quality in of_subject:
             measured.setdefault(cloak.key, []).append(quality)
-    means = {
-        key: (
-            float(np.mean([each.ssim for each in found])),
-            float(np.mean(finite)) if finite else float("inf"),
-            len(found),
-        )
-        for key, found in measured.items()
-        for finite in [[each.psnr for each in found if isfinite(each.psnr)]]
-    }
     return [
-        QualityPoint(cell.source_model, cell.method, cell.epsilon, cell.target_model, *means[cell.cloak], result.psr)
+        QualityPoint(result.cell, *_means(measured[result.cell.cloak]), result.psr)
         for result in results
-        if result.k == k and (cell := result.cell).cloak in means
+        if result.k == k and result.cell.cloak in measured
     ]
 
 
-def _pictures(run: Run, store: Store) -> Iterator[tuple[str, dict[str, Any], dict[CloakKey, Any]]]:
-    """The probes of which this folder keeps cloaks, their lossless controls by source model, and the cloaks."""
+def _means(measured: Sequence[Quality]) -> tuple[float, float, int]:
+    """Of SSIM, and of PSNR where it is finite; and of how many."""
+    finite = [each.psnr for each in measured if isfinite(each.psnr)]
+    return float(np.mean([each.ssim for each in measured])), float(np.mean(finite)) if finite else inf, len(measured)
+
+
+def _example(run: Run, store: Store, *, magnified: bool) -> Figure | None:
+    """The cloaks of the first subject of whom this folder keeps any."""
     folder = RunFolder(run.root)
     for probe, kept in kept_cloaks(run, store):
-        known = {key: picture for key, encoded in kept.items() if (picture := decoded(encoded)) is not None}
-        if known:
+        cloaks = {key: picture for key, encoded in kept.items() if (picture := decoded(encoded)) is not None}
+        if cloaks:
             controls = {
-                source_model: decoded(folder.kept_lossless_control(control.sha256))
+                source_model: picture
                 for (_, source_model), control in store.lossless_controls(probe=probe).items()
+                if (picture := decoded(folder.kept_lossless_control(control.sha256))) is not None
             }
-            yield probe, {name: each for name, each in controls.items() if each is not None}, known
+            return cloak_examples(controls, cloaks, run.grid, subject=probe, magnified=magnified, caveat=run.caveat)
+    return None
 
 
-def _examples(
-    run: Run, probe: str, probes: Mapping[str, Any], cloaks: Mapping[CloakKey, Any], *, magnified: bool
-) -> _Planned:
-    return _Planned(
-        f"{PREFIX}-example",
-        lambda: cloak_examples(probes, cloaks, run.grid, subject=probe, magnified=magnified, caveat=run.caveat),
-        "Example cloaks: what Figure 2 of the paper shows.",
-        of_pictures=True,
-    )
-
-
-def _drawn(planned: _Planned, out: Path) -> Drawing:
-    figure = planned.draw()
-    saved = save(figure, out / "figures", planned.name)
-    if planned.of_pictures:
-        source = data_uri(_as_jpeg(saved.png), "image/jpeg")
+def _written(figure: Figure, name: str, note: str, out: Path, *, of_pictures: bool = False) -> Drawing:
+    files = save(figure, out / "figures", name)
+    if of_pictures:
+        source = data_uri(_as_jpeg(files["png"]), "image/jpeg")
     else:
-        source = data_uri(saved.svg.read_bytes(), "image/svg+xml")
-    files = tuple(f"figures/{path.name}" for path in (saved.svg, saved.pdf, saved.png))
-    return Drawing(source, title(figure), planned.note, files, planned.of_pictures)
+        source = data_uri(files["svg"].read_bytes(), "image/svg+xml")
+    return Drawing(source, title(figure), note, tuple(f"figures/{path.name}" for path in files.values()), of_pictures)
 
 
 def _as_jpeg(png: Path) -> bytes:
@@ -193,8 +168,3 @@ def _as_jpeg(png: Path) -> bytes:
     with Image.open(png) as picture:
         picture.convert("RGB").save(encoded, "JPEG", quality=PAGE_JPEG_QUALITY)
     return encoded.getvalue()
-
-
-def _file_name(model: str) -> str:
-    """A model's name, which a service chose, as part of a file's."""
-    return re.sub(r"[^A-Za-z0-9._-]", "_", model)

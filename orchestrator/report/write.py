@@ -59,7 +59,7 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
         _write_data(run, measured, out)
         write_whole(out / PAGE, rendered(page).encode())
     except OSError as error:
-        raise OrchestratorError(f"{error.filename or out}: cannot be written: {error.strerror or error}") from error
+        raise OrchestratorError(f"{out}: cannot be written: {error.strerror or error}") from error
     finally:
         store.close()
     return out / PAGE

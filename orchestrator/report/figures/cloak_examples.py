@@ -1,18 +1,23 @@
 """Example cloaks of one photograph: Ghafourian et al., Fig. 2."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
 
 from orchestrator.experiment.grid import CONTROL, CloakKey, Grid
 from orchestrator.report.figures.notes import paragraph
-from orchestrator.report.figures.perturbation import Image, magnified_perturbation
 from orchestrator.report.figures.sheet import Room, sheet, text_width
-from orchestrator.report.figures.style import FAINT, HAIRLINE, NOTE_SIZE, TEXT_SIZE, called, method_order, style
+from orchestrator.report.figures.style import FAINT, HAIRLINE, NOTE_SIZE, TEXT_SIZE, method_order, style
+from orchestrator.report.titles import title
 
+Image = NDArray[np.uint8]  # (height, width, 3), RGB, levels
+
+GREY = 127.5  # levels: where a pixel did not move
 DOTS_PER_INCH = 150  # a tile of about an inch then has about the pixels of a cloak
 
 
@@ -30,7 +35,7 @@ class Row:
 
 def series(
     probes: Mapping[str, Image], cloaks: Mapping[CloakKey, Image], grid: Grid, *, magnified: bool = False
-) -> tuple[Row, ...]:
+) -> list[Row]:
     """The rows: each source model by each method (ILLC, BIM, then others).
 
     Args:
@@ -39,37 +44,47 @@ def series(
         grid: the run's.
         magnified: whether the perturbations are shown too.
     """
+    rows = []
+    for source_model in grid.source_models:
+        lossless, control = probes.get(source_model), cloaks.get(CloakKey(source_model, CONTROL, 0))
+        probe = control if lossless is None else lossless
+        for method in method_order(grid):
+            found = {epsilon: cloaks.get(CloakKey(source_model, method, epsilon)) for epsilon in grid.epsilons}
+            perturbations = [
+                None if probe is None or cloak is None else magnified_perturbation(probe, cloak, epsilon=epsilon)
+                for epsilon, cloak in found.items()
+                if magnified
+            ]
+            as_stored = lossless is None and control is not None
+            rows.append(Row(source_model, method, probe, tuple(found.values()), tuple(perturbations), as_stored))
+    return rows
 
-    def rows() -> Iterator[Row]:
-        for source_model in grid.source_models:
-            lossless, control = probes.get(source_model), cloaks.get(CloakKey(source_model, CONTROL, 0))
-            probe = control if lossless is None else lossless
-            for method in method_order(grid):
-                found = tuple(cloaks.get(CloakKey(source_model, method, epsilon)) for epsilon in grid.epsilons)
-                perturbations = tuple(
-                    None if probe is None or cloak is None else magnified_perturbation(probe, cloak, epsilon=epsilon)
-                    for cloak, epsilon in zip(found, grid.epsilons, strict=True)
-                )
-                as_stored = lossless is None and control is not None
-                yield Row(source_model, method, probe, found, perturbations if magnified else (), as_stored)
 
-    return tuple(rows())
+def magnified_perturbation(probe: Image, cloak: Image, *, epsilon: int) -> Image | None:
+    """Cloak minus probe (height, width, 3), so magnified that -epsilon is black, 0 grey and +epsilon white.
+
+    Storage may carry a pixel past epsilon; it is then as black or white as can be. None where the two are not of one size.
+    """
+    if probe.shape != cloak.shape:
+        return None
+    perturbation = cloak.astype(np.float64) - probe.astype(np.float64)
+    return np.clip(np.rint(GREY + perturbation * (GREY / epsilon)), 0, 255).astype(np.uint8)
 
 
-def missing(rows: tuple[Row, ...], grid: Grid) -> str:
+def missing(rows: Sequence[Row], grid: Grid) -> str:
     """What the figure cannot show, in a sentence; empty where it shows all."""
     if all(cloak is None for row in rows for cloak in row.cloaks):
         return "Missing: every cloak; the run did not keep them, or they were removed since."
     parts = [
-        f"the probe of {called(source_model)}"
+        f"the probe of {title(source_model)}"
         for source_model in dict.fromkeys(row.source_model for row in rows if row.probe is None)
     ]
     for row in rows:
         epsilons = [str(epsilon) for epsilon, cloak in zip(grid.epsilons, row.cloaks, strict=True) if cloak is None]
         if len(epsilons) == len(row.cloaks):
-            parts.append(f"all of {called(row.source_model)} by {called(row.method)}")
+            parts.append(f"all of {title(row.source_model)} by {title(row.method)}")
         elif epsilons:
-            parts.append(f"{called(row.source_model)} by {called(row.method)} at ε\u00a0{', '.join(epsilons)}")
+            parts.append(f"{title(row.source_model)} by {title(row.method)} at ε\u00a0{', '.join(epsilons)}")
     return f"Missing: {'; '.join(parts)}." if parts else ""
 
 
@@ -93,7 +108,7 @@ def cloak_examples(
         caveat: why these are not the paper's figures; stands in the figure.
     """
     rows = series(probes, cloaks, grid, magnified=magnified)
-    names = map(called, (*grid.source_models, *grid.methods))
+    names = map(title, (*grid.source_models, *grid.methods))
     with style():
         drawn = sheet(
             len(rows) * (2 if magnified else 1),
@@ -114,7 +129,7 @@ def cloak_examples(
         )
         panels = iter(drawn.panels)
         for row in rows:
-            _draw(next(panels), (row.probe, *row.cloaks), label=f"{called(row.source_model)}\n{called(row.method)}")
+            _draw(next(panels), (row.probe, *row.cloaks), label=f"{title(row.source_model)}\n{title(row.method)}")
             if magnified:
                 axes_row = next(panels)
                 axes_row[0].set_axis_off()

@@ -1,8 +1,9 @@
 """Sentences that stand under figures."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.experiment.intervals import IntervalKind
+from orchestrator.metrics.psr import Rate
 
 BANDS = {
     IntervalKind.WILSON: "Bands and bars are 95\u00a0% Wilson intervals.",
@@ -10,7 +11,15 @@ BANDS = {
         "Bands and bars are 95\u00a0% confidence sequences: each holds at all looks at once, for its own cell."
     ),
 }
-GAP = "Where a line is broken or missing, nothing was observed."
+
+
+def lines_sentences(rates: Sequence[Rate | None], kind: IntervalKind) -> Iterator[str]:
+    """What the lines of a figure are; `rates` are all that it draws, `kind` is that of their intervals."""
+    yield "Control: no cloak. Noise control: random ±ε in its place."
+    yield BANDS[kind]
+    yield n_sentence([rate.n for rate in rates if rate is not None])
+    if None in rates:
+        yield "Where a line is broken or missing, nothing was observed."
 
 
 def n_sentence(ns: Sequence[int]) -> str:

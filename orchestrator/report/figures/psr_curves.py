@@ -1,121 +1,102 @@
 """PSR against epsilon: Ghafourian et al., Fig. 3, 4 and 5, one for each source model."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from orchestrator.experiment.grid import CONTROL, NOISE, PAPERS_KS, Cell, Grid
-from orchestrator.metrics.psr import CellResult, interval_kind
-from orchestrator.report.figures.errors import FigureError
+from orchestrator.metrics.psr import CellResult, Rate, interval_kind
 from orchestrator.report.figures.lines import (
-    Level,
-    Line,
+    Rates,
     draw_level,
     draw_line,
     draw_nothing,
     epsilon_axis,
-    has_gaps,
-    level,
-    line,
-    observed,
+    legend_entry,
     percent_axis,
 )
-from orchestrator.report.figures.notes import BANDS, GAP, n_sentence, paragraph
+from orchestrator.report.figures.notes import lines_sentences, paragraph
 from orchestrator.report.figures.sheet import sheet
 from orchestrator.report.figures.style import (
     CONTROL_DASHES,
     FAINT,
     NOISE_DASHES,
-    ModelStyle,
-    called,
+    LineStyle,
     method_order,
     model_styles,
     style,
 )
+from orchestrator.report.titles import title
 
 PANEL_HEIGHT = 1.9  # inches
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: a line for each target model, in the grid's order."""
+    """One panel, by target model in the grid's order."""
 
     method: str
     k: int
-    cloaks: tuple[Line, ...]
-    noise: tuple[Line, ...]
-    controls: tuple[Level, ...]
+    cloaks: Mapping[str, Rates]
+    noise: Mapping[str, Rates]
+    controls: Mapping[str, Rate | None]
 
     @property
-    def everything(self) -> tuple[Line | Level, ...]:
+    def rates(self) -> list[Rate | None]:
         """All that is drawn."""
-        return (*self.cloaks, *self.noise, *self.controls)
+        lines = (*self.cloaks.values(), *self.noise.values())
+        return [*(rate for line in lines for rate in line.values()), *self.controls.values()]
 
 
-def series(
-    results: Iterable[CellResult], grid: Grid, *, source_model: str, ks: Sequence[int] = PAPERS_KS
-) -> tuple[tuple[Panel, ...], ...]:
-    """The panels: a row for each method (ILLC, BIM, then others), a column for each k of `ks` that the grid has.
+def series(results: Iterable[CellResult], grid: Grid, *, source_model: str) -> tuple[tuple[Panel, ...], ...]:
+    """The panels: a row for each method (ILLC, BIM, then others), a column for each k of the paper's that the grid has.
 
     Where it has none of them, the columns are the grid's own.
-
-    Raises:
-        FigureError: the source model is none of the grid's.
     """
-    if source_model not in grid.source_models:
-        raise FigureError(f"source model: expected one of {', '.join(grid.source_models)}, got {source_model}")
-    by_cell = {(result.cell, result.k): result.psr for result in results if result.cell.source_model == source_model}
+    psr = {(result.cell, result.k): result.psr for result in results}
 
-    def lines(method: str, k: int) -> Iterator[Line]:
-        for target_model in grid.target_models:
-            cells = [(each, Cell(source_model, method, each, target_model)) for each in grid.epsilons]
-            yield line(target_model, ((epsilon, by_cell.get((cell, k))) for epsilon, cell in cells))
+    def lines(method: str, k: int) -> dict[str, Rates]:
+        return {
+            target_model: {
+                epsilon: psr.get((Cell(source_model, method, epsilon, target_model), k)) for epsilon in grid.epsilons
+            }
+            for target_model in grid.target_models
+        }
 
-    def controls(k: int) -> Iterator[Level]:
-        for target_model in grid.target_models:
-            yield level(target_model, by_cell.get((Cell(source_model, CONTROL, 0, target_model), k)))
+    def controls(k: int) -> dict[str, Rate | None]:
+        return {name: psr.get((Cell(source_model, CONTROL, 0, name), k)) for name in grid.target_models}
 
-    columns = [k for k in ks if k in grid.ks] or grid.ks
+    columns = [k for k in PAPERS_KS if k in grid.ks] or grid.ks
     return tuple(
-        tuple(Panel(method, k, tuple(lines(method, k)), tuple(lines(NOISE, k)), tuple(controls(k))) for k in columns)
+        tuple(Panel(method, k, lines(method, k), lines(NOISE, k), controls(k)) for k in columns)
         for method in method_order(grid)
     )
 
 
-def psr_curves(
-    results: Sequence[CellResult], grid: Grid, *, source_model: str, ks: Sequence[int] = PAPERS_KS, caveat: str = ""
-) -> Figure:
+def psr_curves(results: Sequence[CellResult], grid: Grid, *, source_model: str, caveat: str = "") -> Figure:
     """The figure of one source model.
 
     Args:
         results: of the run's cells.
         grid: the run's.
         source_model: that crafted the cloaks.
-        ks: of the columns.
         caveat: why these are not the paper's figures; stands in the figure.
-
-    Raises:
-        FigureError: the source model is none of the grid's.
     """
-    panels = series(results, grid, source_model=source_model, ks=ks)
-    everything = [each for row in panels for panel in row for each in panel.everything]
+    panels = series(results, grid, source_model=source_model)
     styles = model_styles(grid)
     with style():
         drawn = sheet(
             len(panels),
-            len(panels[0]) if panels else 0,
-            title=f"How well cloaks crafted with {called(source_model)} protect: a line for each target model",
+            len(panels[0]),
+            title=f"How well cloaks crafted with {title(source_model)} protect: a line for each target model",
             panel_height=PANEL_HEIGHT,
             legend=_legend(grid, styles),
             notes=paragraph(
                 "PSR@k: the share of photographs whose true identity is not among the target model's first k answers.",
-                "Control: no cloak. Noise control: random ±ε in its place.",
-                BANDS[interval_kind(results)],
-                n_sentence(observed(everything)),
-                GAP if has_gaps(everything) else "",
+                *lines_sentences([rate for row in panels for panel in row for rate in panel.rates], interval_kind(results)),
                 caveat=caveat,
             ),
         )
@@ -124,60 +105,25 @@ def psr_curves(
                 _draw(axes, panel, styles)
                 epsilon_axis(axes, grid.epsilons, labelled=row is panels[-1])
                 percent_axis(axes, label="PSR, %" if panel is row[0] else "")
-                axes.set_title(f"{called(panel.method)}, top-{panel.k}", pad=6)
+                axes.set_title(f"{title(panel.method)}, top-{panel.k}", pad=6)
     return drawn.figure
 
 
-def _draw(axes: Axes, panel: Panel, styles: dict[str, ModelStyle]) -> None:
-    if not observed(panel.everything):
+def _draw(axes: Axes, panel: Panel, styles: Mapping[str, LineStyle]) -> None:
+    if not any(panel.rates):
         draw_nothing(axes)
-    for control in panel.controls:
-        look = styles[control.name]
-        draw_level(axes, control, colour=look.colour, dashes=CONTROL_DASHES, marker=look.marker)
-    for noise in panel.noise:
-        look = styles[noise.name]
-        draw_line(
-            axes,
-            noise,
-            colour=look.colour,
-            width=1.1,
-            dashes=NOISE_DASHES,
-            marker=look.marker,
-            marker_size=3.2,
-            filled=False,
-            band=False,
-            order=2,
-        )
-    for order, cloaks in enumerate(panel.cloaks):
-        look = styles[cloaks.name]
-        draw_line(
-            axes,
-            cloaks,
-            colour=look.colour,
-            width=look.width,
-            marker=look.marker,
-            marker_size=look.marker_size,
-            order=3 + order / 10,
-        )
+    for name, rate in panel.controls.items():
+        draw_level(axes, rate, replace(styles[name], dashes=CONTROL_DASHES))
+    for name, rates in panel.noise.items():
+        look = replace(styles[name], width=1.1, dashes=NOISE_DASHES, marker_size=3.2, fill="none", band=False)
+        draw_line(axes, rates, look, order=2)
+    for place, (name, rates) in enumerate(panel.cloaks.items()):
+        draw_line(axes, rates, styles[name], order=3 + place / 10)
 
 
-def _legend(grid: Grid, styles: dict[str, ModelStyle]) -> list[Line2D]:
-    targets = [
-        Line2D(
-            [],
-            [],
-            color=styles[name].colour,
-            linewidth=styles[name].width,
-            marker=styles[name].marker,
-            markersize=styles[name].marker_size,
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            label=called(name),
-        )
-        for name in grid.target_models
-    ]
+def _legend(grid: Grid, styles: Mapping[str, LineStyle]) -> list[Line2D]:
     return [
-        *targets,
-        Line2D([], [], color=FAINT, linewidth=1.1, linestyle=NOISE_DASHES, label="noise control"),
-        Line2D([], [], color=FAINT, linewidth=1.2, linestyle=CONTROL_DASHES, label="control"),
+        *(legend_entry(styles[name], title(name), edge="white") for name in grid.target_models),
+        legend_entry(LineStyle(FAINT, dashes=NOISE_DASHES, width=1.1), "noise control"),
+        legend_entry(LineStyle(FAINT, dashes=CONTROL_DASHES, width=1.2), "control"),
     ]

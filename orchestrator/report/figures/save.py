@@ -1,69 +1,42 @@
 """Writing figures: SVG, PDF and PNG, the same bytes for the same figure."""
 
 import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import quoteattr
 
 from matplotlib.figure import Figure
 
 from orchestrator.files import replace_file
-from orchestrator.report.figures.errors import FigureError
 from orchestrator.report.figures.style import style
 
-# What would change from one writing to the next is left out.
-_METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
-FORMATS = tuple(_METADATA)
+# By format; what would change from one writing to the next is left out.
+METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
 
-@dataclass(frozen=True)
-class Saved:
-    """The files of one figure."""
-
-    svg: Path
-    pdf: Path
-    png: Path
-
-
-def save(figure: Figure, folder: Path, name: str) -> Saved:
+def save(figure: Figure, folder: Path, name: str) -> dict[str, Path]:
     """Writes NAME.svg, NAME.pdf and NAME.png into a folder, each whole or not at all, readable by their owner only.
 
     A figure may show a face; a run's folder is its owner's.
 
+    Returns:
+        The files, by format.
+
     Raises:
-        FigureError: a file cannot be written.
+        OSError: one cannot be written.
     """
-    svg, pdf, png = (folder / f"{name}.{kind}" for kind in FORMATS)
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path, kind in zip((svg, pdf, png), FORMATS, strict=True):
-            replace_file(path, encoded(figure, kind))
-    except OSError as error:
-        raise FigureError(f"{folder / name}: cannot be written: {error.strerror or error}") from error
-    return Saved(svg, pdf, png)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    paths = {kind: folder / f"{name}.{kind}" for kind in METADATA}
+    for kind, path in paths.items():
+        replace_file(path, encoded(figure, kind))
+    return paths
 
 
 def encoded(figure: Figure, kind: str) -> bytes:
-    """The figure as one of FORMATS.
-
-    Raises:
-        FigureError: the kind is none of them.
-    """
-    if kind not in _METADATA:
-        raise FigureError(f"format: expected one of {', '.join(FORMATS)}, got {kind}")
+    """The figure as "svg", "pdf" or "png"."""
     file = io.BytesIO()
     with style():
-        metadata = {"Title": title(figure)} | _METADATA[kind]
-        figure.savefig(file, format=kind, dpi="figure", metadata=metadata)
+        figure.savefig(file, format=kind, dpi="figure", metadata={"Title": title(figure)} | METADATA[kind])
     return file.getvalue()
-
-
-def inline_svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element to stand in an HTML page: its title is text, for those who cannot see it."""
-    text = encoded(figure, "svg").decode()
-    element = text[text.index("<svg") + len("<svg") :]  # without the XML declaration and the document type
-    return f'<svg role="img" aria-label={quoteattr(title(figure))}{element}'
 
 
 def title(figure: Figure) -> str:

@@ -13,7 +13,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.textpath import TextPath
 
-from orchestrator.report.figures.errors import FigureError
 from orchestrator.report.figures.style import FAINT, INK, NOTE_SIZE, TEXT_SIZE, TITLE_SIZE
 
 WIDTH = 9.0  # inches; at 96 dots an inch the text has the size of a page's
@@ -70,12 +69,7 @@ def sheet(
         notes: paragraphs under the panels.
         room: around the panels.
         dots_per_inch: of the PNG, and of pictures within the others.
-
-    Raises:
-        FigureError: there is nothing to draw.
     """
-    if rows < 1 or columns < 1:
-        raise FigureError(f"{title}: expected something to draw, got a grid of {rows} rows and {columns} columns")
     room = room or Room()
     width = max(WIDTH, room.left + room.right + columns * NARROWEST_PANEL + (columns - 1) * room.column_gap)
     if panel_height is None:

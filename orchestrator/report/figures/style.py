@@ -3,10 +3,9 @@
 Models are told apart by colour, lightness, marker and thickness at once, so that any one of the four may be lost; methods by
 lightness and fill; controls by dashes. A model looks the same in all figures of a run.
 
-Text: a PDF embeds its fonts whole characters as TrueType (Type 42), to be selected and searched. In an SVG text is outlined:
-browsers, word processors and vector editors do not agree on fonts embedded in SVG, and a figure whose letters are of another
-width is a spoilt figure. What the outlines lose (search, screen readers) is given back by whoever shows the figure: see
-`save.inline_svg`, whose title is text.
+Text: a PDF embeds its fonts as TrueType (Type 42), to be selected and searched. In an SVG text is outlined: browsers, word
+processors and vector editors do not agree on fonts embedded in SVG, and a figure whose letters are of another width is a
+spoilt figure. What the outlines lose (search, screen readers) the page gives back: the title is the picture's text.
 """
 
 from collections.abc import Iterator, Mapping
@@ -17,7 +16,6 @@ from typing import Any, Literal
 import matplotlib as mpl
 
 from orchestrator.experiment.grid import CONTROL, NOISE, Grid
-from orchestrator.report.titles import title
 
 INK, FAINT, HAIRLINE = "#1a1a1a", "#595959", "#d9d9d9"
 TITLE_SIZE, TEXT_SIZE, NOTE_SIZE = 11.5, 9.5, 8.5  # points, at the width of `sheet.WIDTH`
@@ -68,45 +66,42 @@ _SETTINGS: dict[Any, Any] = {
 
 
 @dataclass(frozen=True)
-class ModelStyle:
-    """How a model's lines look."""
+class LineStyle:
+    """How the lines of a model or method look."""
 
     colour: str
-    marker: str
-    width: float  # points; later lines are thinner, so that one that coincides with an earlier one does not hide it
-    marker_size: float  # points
-
-
-@dataclass(frozen=True)
-class MethodStyle:
-    """How a method's lines look where colour does not stand for models, and its markers where it does."""
-
-    colour: str
-    marker: str
-    fill: Fill
-    dashes: Dashes
+    marker: str = ""
+    fill: Fill = "full"
+    dashes: Dashes = "-"
+    width: float = 1.8  # points
+    marker_size: float = 5.5  # points
+    band: bool = True  # whether the intervals are shown
 
     @property
     def filled(self) -> bool:
-        """Whether the marker is of its line's colour where that tells enough."""
         return self.fill != "none"
+
+    @property
+    def face(self) -> str:
+        """The colour of its markers."""
+        return self.colour if self.filled else "white"
 
 
 # The first three, which are a run's as a rule, have lightness (CIE L*) 27, 50, 65 and are told apart in grey and under the
 # common deficiencies of colour vision; what comes after them needs its marker too.
 _COLOURS = ("#0b4173", "#cf4a1c", "#3fb0a0", "#7b3f98", "#c98f00", "#333333")
 _MARKERS = ("o", "s", "^", "D", "v", "P")
-_METHODS: Mapping[str, MethodStyle] = {
-    "bim": MethodStyle(INK, "o", "full", dashes="-"),
-    "illc": MethodStyle("#8c8c8c", "s", "none", dashes="-"),
-    NOISE: MethodStyle(FAINT, "", "none", dashes=NOISE_DASHES),
-    CONTROL: MethodStyle(FAINT, "", "none", dashes=CONTROL_DASHES),
+_METHODS: Mapping[str, LineStyle] = {
+    "bim": LineStyle(INK, "o"),
+    "illc": LineStyle("#8c8c8c", "s", "none"),
+    NOISE: LineStyle(FAINT, fill="none", dashes=NOISE_DASHES, width=1.3, band=False),
+    CONTROL: LineStyle(FAINT, fill="none", dashes=CONTROL_DASHES),
 }
 _OTHER_METHODS = (  # as many as a figure can be read with; more look like these again
-    MethodStyle("#5e5e5e", "^", "left", dashes="-"),
-    MethodStyle("#adadad", "D", "right", dashes="-"),
-    MethodStyle("#3d3d3d", "v", "bottom", dashes="-"),
-    MethodStyle("#8c8c8c", "P", "top", dashes="-"),
+    LineStyle("#5e5e5e", "^", "left"),
+    LineStyle("#adadad", "D", "right"),
+    LineStyle("#3d3d3d", "v", "bottom"),
+    LineStyle("#8c8c8c", "P", "top"),
 )
 
 
@@ -121,22 +116,20 @@ def style() -> Iterator[None]:
         yield
 
 
-def called(name: str) -> str:
-    """How a model or method is called in a figure."""
-    return title(name)
-
-
 def method_order(grid: Grid) -> tuple[str, ...]:
     """The methods as the paper orders its rows: ILLC, BIM, then any others."""
     paper = tuple(method for method in ("illc", "bim") if method in grid.methods)
     return paper + tuple(method for method in grid.methods if method not in paper)
 
 
-def model_styles(grid: Grid) -> dict[str, ModelStyle]:
-    """A style for each model of a run; a model has one, be it source or target."""
+def model_styles(grid: Grid) -> dict[str, LineStyle]:
+    """A style for each model of a run; a model has one, be it source or target.
+
+    Later lines are thinner, so that one that coincides with an earlier one does not hide it.
+    """
     models = tuple(dict.fromkeys((*grid.source_models, *grid.target_models)))
     return {
-        model: ModelStyle(
+        model: LineStyle(
             colour=_COLOURS[place % len(_COLOURS)],
             marker=_MARKERS[place % len(_MARKERS)],
             width=max(1.4, 2.6 - 0.6 * place),
@@ -146,7 +139,7 @@ def model_styles(grid: Grid) -> dict[str, ModelStyle]:
     }
 
 
-def method_styles(grid: Grid) -> dict[str, MethodStyle]:
+def method_styles(grid: Grid) -> dict[str, LineStyle]:
     """A style for each method of a run and for both controls."""
     others = [method for method in grid.methods if method not in _METHODS]
     return dict(_METHODS) | {method: _OTHER_METHODS[place % len(_OTHER_METHODS)] for place, method in enumerate(others)}

@@ -1,17 +1,17 @@
 """PSR against image quality: what protection costs."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from math import isfinite
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestrator.experiment.grid import NOISE, Grid
+from orchestrator.experiment.grid import NOISE, Cell, Grid
 from orchestrator.metrics.pareto import Point, pareto_front
 from orchestrator.metrics.psr import Rate
-from orchestrator.report.figures.lines import draw_nothing, percent_axis
+from orchestrator.report.figures.lines import draw_nothing, legend_entry, percent_axis
 from orchestrator.report.figures.notes import n_sentence, paragraph
 from orchestrator.report.figures.sheet import Room, sheet
 from orchestrator.report.figures.style import (
@@ -19,19 +19,18 @@ from orchestrator.report.figures.style import (
     FILLS,
     INK,
     NOISE_DASHES,
-    ModelStyle,
-    called,
+    LineStyle,
     marker_face,
     method_order,
     method_styles,
     model_styles,
     style,
 )
+from orchestrator.report.titles import title
 
 MEASURES = {"ssim": "SSIM", "psnr": "PSNR, dB"}
 PANEL_HEIGHT = 2.1  # inches
 HIGHLIGHT, FRONT_WIDTH = "#f2d680", 7.0  # a broad band, in points, behind the lines
-
 FADED = 0.4  # opacity
 
 
@@ -39,14 +38,15 @@ FADED = 0.4  # opacity
 class QualityPoint:
     """One cell, and what its cloaks keep of the picture on average."""
 
-    source_model: str
-    method: str
-    epsilon: int  # levels
-    target_model: str
+    cell: Cell
     ssim: float  # mean, between lossless control and stored cloak
     psnr: float  # mean, dB
     photographs: int  # whose cloaks these are the means of
     psr: Rate
+
+    def quality(self, measure: str) -> float:
+        """Its "ssim" or "psnr"."""
+        return self.ssim if measure == "ssim" else self.psnr
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ def series(points: Sequence[QualityPoint], grid: Grid) -> tuple[tuple[Panel, ...
     """The panels: a row for SSIM and one for PSNR, a column for each target model.
 
     The Pareto front is over source models other than the target model, because the protector of a photograph does not choose
-    who reads it; where there is no other, it is over that one. Noise is drawn, and is no choice. Cells without observations,
-    and qualities that are not finite (the PSNR of an unchanged picture), are left out.
+    who reads it; where there is no other, it is over that one. Noise is drawn, and is no choice. Left out are qualities that
+    are not finite (the PSNR of an unchanged picture).
     """
     return tuple(
         tuple(_panel(points, grid, measure, target_model) for target_model in grid.target_models) for measure in MEASURES
@@ -84,31 +84,27 @@ def _panel(points: Sequence[QualityPoint], grid: Grid, measure: str, target_mode
     usable = [
         each
         for each in points
-        if each.target_model == target_model and each.psr.n and isfinite(_quality(each, measure)) and each.epsilon
+        if each.cell.target_model == target_model and each.cell.epsilon and isfinite(each.quality(measure))
     ]
 
     def curves() -> Iterator[Curve]:
         for source_model in grid.source_models:
             for method in (*method_order(grid), NOISE):
-                cells = [each for each in usable if (each.source_model, each.method) == (source_model, method)]
-                cells.sort(key=lambda each: each.epsilon)
-                drawn = (Point(_quality(each, measure), each.psr.percent, str(each.epsilon)) for each in cells)
+                cells = [each for each in usable if (each.cell.source_model, each.cell.method) == (source_model, method)]
+                cells.sort(key=lambda each: each.cell.epsilon)
+                drawn = (Point(each.quality(measure), each.psr.percent, str(each.cell.epsilon)) for each in cells)
                 if cells:
                     yield Curve(source_model, method, tuple(drawn))
 
-    choices = [each for each in usable if each.method in grid.methods and each.source_model in grid.source_models]
-    others = [each for each in choices if each.source_model != target_model]
+    choices = [each for each in usable if each.cell.method in grid.methods]
+    others = [each for each in choices if each.cell.source_model != target_model]
     front = pareto_front(
         [
-            Point(_quality(each, measure), each.psr.percent, f"{called(each.method)} {each.epsilon}")
+            Point(each.quality(measure), each.psr.percent, f"{title(each.cell.method)} {each.cell.epsilon}")
             for each in others or choices
         ]
     )
     return Panel(measure, target_model, tuple(curves()), tuple(front))
-
-
-def _quality(point: QualityPoint, measure: str) -> float:
-    return point.ssim if measure == "ssim" else point.psnr
 
 
 def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str = "") -> Figure:
@@ -133,7 +129,7 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
                 "A point for each ε, which falls from left to right; top right is best. Pareto front: the choices that no",
                 "other beats in both at once, among source models other than the one that reads, whose own curves are pale.",
                 f"Quality is of stored cloaks against the lossless probe, mean of {_photographs(points)}; PSR is of all.",
-                n_sentence([point.psr.n for point in points if point.psr.n]),
+                n_sentence([point.psr.n for point in points]),
                 caveat=caveat,
             ),
             room=Room(right=0.25, row_gap=0.3),
@@ -143,7 +139,7 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
                 _draw(axes, panel, grid, models)
                 percent_axis(axes, label=f"PSR@{k}, %" if panel is row[0] else "")
                 axes.set_xlabel(MEASURES[panel.measure], labelpad=1)
-                axes.set_title(f"read by {called(panel.target_model)}" if row is rows[0] else "", pad=6)
+                axes.set_title(f"read by {title(panel.target_model)}" if row is rows[0] else "", pad=6)
             _share_x(axes_row, row)
     return drawn.figure
 
@@ -162,7 +158,7 @@ def _share_x(axes_row: Sequence[Axes], row: Sequence[Panel]) -> None:
             axes.set_xlim(min(qualities) - margin, max(qualities) + margin)
 
 
-def _draw(axes: Axes, panel: Panel, grid: Grid, models: dict[str, ModelStyle]) -> None:
+def _draw(axes: Axes, panel: Panel, grid: Grid, models: Mapping[str, LineStyle]) -> None:
     methods = method_styles(grid)
     if not panel.curves:
         draw_nothing(axes)
@@ -179,6 +175,7 @@ def _draw(axes: Axes, panel: Panel, grid: Grid, models: dict[str, ModelStyle]) -
         solid_capstyle="round",
         zorder=1,
     )
+    alone = {curve.source_model for curve in panel.curves} <= {panel.target_model}
     for curve in panel.curves:
         look, noise = models[curve.source_model], curve.method == NOISE
         axes.plot(
@@ -192,37 +189,31 @@ def _draw(axes: Axes, panel: Panel, grid: Grid, models: dict[str, ModelStyle]) -
             **marker_face(methods[curve.method].fill, look.colour),
             markeredgewidth=0.9,
             zorder=2 if noise else 3,
-            alpha=FADED if curve.source_model == panel.target_model and not _alone(panel) else 1,
+            alpha=FADED if curve.source_model == panel.target_model and not alone else 1,
             clip_on=False,
         )
 
 
-def _alone(panel: Panel) -> bool:
-    """Whether the target model is the only source model."""
-    return {curve.source_model for curve in panel.curves} <= {panel.target_model}
-
-
-def _legend(grid: Grid, models: dict[str, ModelStyle]) -> list[Line2D]:
-    methods = method_styles(grid)
-    sources = [
-        Line2D(
-            [], [], color=models[name].colour, marker=models[name].marker, markersize=5, label=f"crafted with {called(name)}"
-        )
-        for name in grid.source_models
+def _legend(grid: Grid, models: Mapping[str, LineStyle]) -> list[Line2D]:
+    fills = {method: method_styles(grid)[method].fill for method in method_order(grid)}
+    return [
+        *(
+            legend_entry(replace(models[name], width=1.5, marker_size=5), f"crafted with {title(name)}")
+            for name in grid.source_models
+        ),
+        *(
+            Line2D(
+                [],
+                [],
+                color=INK,
+                linewidth=0,
+                marker="o",
+                markersize=5,
+                **marker_face(fill, INK),
+                label=f"{title(method)} ({FILLS[fill]})",
+            )
+            for method, fill in fills.items()
+        ),
+        legend_entry(LineStyle(FAINT, dashes=NOISE_DASHES, width=0.8), "noise control"),
+        legend_entry(LineStyle(HIGHLIGHT, width=FRONT_WIDTH), "Pareto front"),
     ]
-    by_method = [
-        Line2D(
-            [],
-            [],
-            color=INK,
-            linewidth=0,
-            marker="o",
-            markersize=5,
-            **marker_face(methods[method].fill, INK),
-            label=f"{called(method)} ({FILLS[methods[method].fill]})",
-        )
-        for method in method_order(grid)
-    ]
-    noise = Line2D([], [], color=FAINT, linewidth=0.8, linestyle=NOISE_DASHES, label="noise control")
-    front = Line2D([], [], color=HIGHLIGHT, linewidth=FRONT_WIDTH, label="Pareto front")
-    return [*sources, *by_method, noise, front]

@@ -13,7 +13,8 @@ from orchestrator.metrics.psr import CellResult
 from orchestrator.metrics.transfer import transfer_matrix
 from orchestrator.report.figures.notes import n_sentence, paragraph
 from orchestrator.report.figures.sheet import Room, sheet, text_width
-from orchestrator.report.figures.style import FAINT, HAIRLINE, INK, NOTE_SIZE, called, method_order, style
+from orchestrator.report.figures.style import FAINT, HAIRLINE, INK, NOTE_SIZE, method_order, style
+from orchestrator.report.titles import title
 
 WHITE_TEXT_FROM = 55  # percent: where the colour is dark
 
@@ -24,25 +25,17 @@ class HeatMap:
 
     method: str
     epsilon: int  # levels
-    percent: tuple[tuple[float | None, ...], ...]  # a row for each source model, a column for each target model
-    ns: tuple[int, ...]  # of the cells that were observed
+    cells: Sequence[Sequence[CellResult | None]]  # a row for each source model, a column for each target model
 
 
 def series(results: Sequence[CellResult], grid: Grid, *, k: int) -> tuple[tuple[HeatMap, ...], ...]:
     """The heat maps: a row for each method (ILLC, BIM, then others), a column for each epsilon."""
     return tuple(
-        tuple(_heat_map(results, grid, method, epsilon, k) for epsilon in grid.epsilons) for method in method_order(grid)
-    )
-
-
-def _heat_map(results: Sequence[CellResult], grid: Grid, method: str, epsilon: int, k: int) -> HeatMap:
-    matrix = transfer_matrix(results, grid, method=method, epsilon=epsilon, k=k)
-    observed = [[cell if cell is not None and cell.psr.n else None for cell in row] for row in matrix]
-    return HeatMap(
-        method,
-        epsilon,
-        tuple(tuple(None if cell is None else cell.psr.percent for cell in row) for row in observed),
-        tuple(cell.psr.n for row in observed for cell in row if cell is not None),
+        tuple(
+            HeatMap(method, epsilon, transfer_matrix(results, grid, method=method, epsilon=epsilon, k=k))
+            for epsilon in grid.epsilons
+        )
+        for method in method_order(grid)
     )
 
 
@@ -56,7 +49,7 @@ def transfer(results: Sequence[CellResult], grid: Grid, *, k: int, caveat: str =
         caveat: why these are not the paper's figures; stands in the figure.
     """
     rows = series(results, grid, k=k)
-    missing = any(None in line for row in rows for heat_map in row for line in heat_map.percent)
+    cells = [cell for row in rows for heat_map in row for line in heat_map.cells for cell in line]
     with style():
         drawn = sheet(
             len(rows),
@@ -68,8 +61,8 @@ def transfer(results: Sequence[CellResult], grid: Grid, *, k: int, caveat: str =
             ),
             notes=paragraph(
                 "Rows: the model that a cloak was crafted with. Columns: the model that reads it. Framed: the same model.",
-                n_sentence([n for row in rows for heat_map in row for n in heat_map.ns]),
-                "Crossed out: nothing was observed." if missing else "",
+                n_sentence([cell.psr.n for cell in cells if cell is not None]),
+                "Crossed out: nothing was observed." if None in cells else "",
                 caveat=caveat,
             ),
         )
@@ -77,19 +70,20 @@ def transfer(results: Sequence[CellResult], grid: Grid, *, k: int, caveat: str =
             for heat_map, axes in zip(row, axes_row, strict=True):
                 _draw(axes, heat_map, grid)
                 _label(axes, grid, first_column=heat_map is row[0], last_row=row is rows[-1])
-                axes.set_title(f"{called(heat_map.method)}, ε\u00a0{heat_map.epsilon}", pad=5)
+                axes.set_title(f"{title(heat_map.method)}, ε\u00a0{heat_map.epsilon}", pad=5)
     return drawn.figure
 
 
 def _names(models: Sequence[str]) -> float:
-    return text_width(map(called, models), NOTE_SIZE)
+    return text_width(map(title, models), NOTE_SIZE)
 
 
 def _draw(axes: Axes, heat_map: HeatMap, grid: Grid) -> None:
     colours = LinearSegmentedColormap.from_list("white to blue", ["#ffffff", "#9dbcd8", "#0b4173"])
     for row, source_model in enumerate(grid.source_models):
         for column, target_model in enumerate(grid.target_models):
-            percent = heat_map.percent[row][column]
+            cell = heat_map.cells[row][column]
+            percent = None if cell is None else cell.psr.percent
             corner = (column - 0.5, row - 0.5)
             face = "white" if percent is None else colours(percent / 100)
             axes.add_patch(Rectangle(corner, 1, 1, facecolor=face, edgecolor=HAIRLINE, linewidth=0.6))
@@ -109,8 +103,8 @@ def _label(axes: Axes, grid: Grid, *, first_column: bool, last_row: bool) -> Non
     for spine in axes.spines.values():
         spine.set_visible(False)
     columns, rows = range(len(grid.target_models)), range(len(grid.source_models))
-    axes.set_xticks(columns, [called(name) if last_row else "" for name in grid.target_models], rotation=90)
-    axes.set_yticks(rows, [called(name) if first_column else "" for name in grid.source_models])
+    axes.set_xticks(columns, [title(name) if last_row else "" for name in grid.target_models], rotation=90)
+    axes.set_yticks(rows, [title(name) if first_column else "" for name in grid.source_models])
     if first_column:
         axes.set_ylabel("crafted with")
     if last_row:

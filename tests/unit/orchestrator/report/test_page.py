@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from orchestrator.cli import cli
 from orchestrator.commands.evaluate import evaluate_command
 from orchestrator.commands.report import report
-from orchestrator.errors import InputError
+from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import Cell, Grid, Region, Storage
 from orchestrator.report.drawing import quality_points
 from orchestrator.report.measured import measure
@@ -381,6 +381,14 @@ def test_a_folder_that_holds_something_else_is_not_written_into(tmp_path: Path) 
     assert str(refused.value).endswith(f"got {tmp_path / 'photos'} with holiday.jpg")
     with pytest.raises(InputError, match="--out: expected a folder, got the file"):
         report(root, out=tmp_path / "photos" / "holiday.jpg")
+
+
+def test_a_report_that_cannot_be_written_is_said_by_its_folder(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run", pictures=False)
+    (tmp_path / "file").touch()
+    with pytest.raises(OrchestratorError) as failed:
+        report(root, out=tmp_path / "file" / "report")
+    assert str(failed.value) == f"{tmp_path / 'file' / 'report'}: cannot be written: Not a directory"
 
 
 def test_runs_that_differ_in_storage_or_reading_alone_answer_the_claims_about_them(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.experiment.grid import Cell
+from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.detection import Panel, detection, series
-from orchestrator.report.figures.lines import Level
 from tests.support.figured import GRID, TABLE, table_results
 from tests.support.observed import NO_FACE, observations
 
@@ -16,29 +16,29 @@ def panels() -> dict[str, Panel]:
 
 
 def test_a_panel_has_a_line_for_each_method_and_the_noise_control() -> None:
-    assert [line.name for line in panels()["facenet"].lines] == ["illc", "bim", "noise"]
+    assert list(panels()["facenet"].lines) == ["illc", "bim", "noise"]
 
 
 @pytest.mark.parametrize(
     ("method", "expected"), [("illc", [100, 100, 100]), ("bim", [100, 100, 75]), ("noise", [100, 100, 75])]
 )
 def test_a_methods_line_is_worked_by_hand(method: str, expected: list[float]) -> None:
-    (line,) = (line for line in panels()["facenet"].lines if line.name == method)
-    assert [None if point is None else point.percent for point in line.points] == expected
+    rates = panels()["facenet"].lines[method].values()
+    assert [None if rate is None else rate.percent for rate in rates] == expected
 
 
 def test_the_control_is_a_level() -> None:
-    assert panels()["facenet"].control == Level("none", 100, 4)
+    assert panels()["facenet"].control == Rate(4, 4)
 
 
 def test_what_was_not_observed_is_a_gap() -> None:
     panel = panels()["resnet50"]
-    assert panel.control == Level("none", None, 0)
-    assert [[None if point is None else point.n for point in line.points] for line in panel.lines] == [
-        [None, None, None],
-        [None, 1, None],
-        [None, None, None],
-    ]
+    assert panel.control is None
+    assert panel.lines == {
+        "illc": {4: None, 8: None, 16: None},
+        "bim": {4: None, 8: Rate(1, 1), 16: None},
+        "noise": {4: None, 8: None, 16: None},
+    }
 
 
 def test_the_rate_is_of_the_target_model_with_the_most_observations() -> None:
@@ -48,9 +48,7 @@ def test_the_rate_is_of_the_target_model_with_the_most_observations() -> None:
         *observations(Cell("facenet", "bim", 8, "senet50"), a=NO_FACE, b=1),
     ]
     (panel,) = series(table_results(table), replace(GRID, source_models=("facenet",), methods=("bim",)))
-    point = panel.lines[0].points[1]
-    assert point is not None
-    assert (point.percent, point.n) == (75, 4)
+    assert panel.lines["bim"][8] == Rate(3, 4)
 
 
 def test_the_figure_has_a_panel_for_each_source_model_and_the_caveat() -> None:

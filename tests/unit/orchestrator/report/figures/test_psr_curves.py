@@ -12,8 +12,7 @@ from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.psr import Rate
-from orchestrator.report.figures.errors import FigureError
-from orchestrator.report.figures.lines import Level, Line, Point
+from orchestrator.report.figures.lines import Rates, segments
 from orchestrator.report.figures.psr_curves import Panel, psr_curves, series
 from orchestrator.report.figures.style import model_styles
 from tests.support.figured import GRID, TABLE, table_results
@@ -21,22 +20,17 @@ from tests.support.observed import observations, results
 
 
 def panel(method: str, k: int, *, source_model: str = "facenet") -> Panel:
-    rows = series(table_results(), GRID, source_model=source_model, ks=(1, 5, 25))
+    rows = series(table_results(), GRID, source_model=source_model)
     (found,) = (each for row in rows for each in row if (each.method, each.k) == (method, k))
     return found
 
 
-def percents(line: Line) -> list[float | None]:
-    return [None if point is None else point.percent for point in line.points]
-
-
-def of(lines: tuple[Line, ...] | tuple[Level, ...], name: str) -> Line | Level:
-    (found,) = (each for each in lines if each.name == name)
-    return found
+def percents(rates: Rates) -> list[float | None]:
+    return [None if rate is None else rate.percent for rate in rates.values()]
 
 
 def test_rows_are_illc_then_bim_and_columns_are_the_ks_that_the_grid_has() -> None:
-    rows = series(table_results(), GRID, source_model="facenet", ks=(1, 5, 25))
+    rows = series(table_results(), GRID, source_model="facenet")
     assert [[(each.method, each.k) for each in row] for row in rows] == [
         [("illc", 1), ("illc", 5)],
         [("bim", 1), ("bim", 5)],
@@ -58,77 +52,52 @@ def test_other_methods_have_rows_after_those_of_the_paper() -> None:
     ],
 )
 def test_a_target_models_line_is_worked_by_hand(method: str, k: int, expected: list[float]) -> None:
-    line = of(panel(method, k).cloaks, "facenet")
-    assert isinstance(line, Line)
+    line = panel(method, k).cloaks["facenet"]
     assert percents(line) == expected
-    assert [point.epsilon for point in line.points if point] == [4, 8, 16]
+    assert list(line) == [4, 8, 16]
 
 
 @pytest.mark.parametrize(("k", "expected"), [(1, [0, 50, 75]), (5, [0, 25, 50])])
 def test_the_noise_controls_line_is_worked_by_hand(k: int, expected: list[float]) -> None:
-    line = of(panel("bim", k).noise, "facenet")
-    assert isinstance(line, Line)
-    assert percents(line) == expected
+    assert percents(panel("bim", k).noise["facenet"]) == expected
 
 
-@pytest.mark.parametrize(("k", "expected"), [(1, [0, 25]), (5, [0, 0])])
-def test_the_controls_are_levels_worked_by_hand(k: int, expected: list[float]) -> None:
-    assert panel("illc", k).controls == (Level("facenet", expected[0], 4), Level("resnet50", expected[1], 4))
+@pytest.mark.parametrize(("k", "expected"), [(1, [0, 1]), (5, [0, 0])])
+def test_the_controls_are_levels_worked_by_hand(k: int, expected: list[int]) -> None:
+    assert panel("illc", k).controls == {"facenet": Rate(expected[0], 4), "resnet50": Rate(expected[1], 4)}
 
 
 def test_a_point_carries_its_wilson_interval_and_its_own_n() -> None:
-    line = of(panel("bim", 1).cloaks, "resnet50")
-    assert isinstance(line, Line)
-    short = line.points[2]
+    short = panel("bim", 1).cloaks["resnet50"][16]
     assert short is not None
     low, high = proportion_confint(2, 2, method="wilson")
     assert (short.n, short.percent) == (2, 100)
-    assert (short.low, short.high) == pytest.approx((100 * low, 100 * high))
+    assert (short.interval.low, short.interval.high) == pytest.approx((100 * low, 100 * high))
 
 
 def test_a_cell_without_observations_is_a_gap_and_not_a_zero() -> None:
-    line = of(panel("bim", 1).cloaks, "resnet50")
-    assert isinstance(line, Line)
+    line = panel("bim", 1).cloaks["resnet50"]
     assert percents(line) == [0, None, 100]
-    assert [[point.epsilon for point in stretch] for stretch in line.segments] == [[4], [16]]
-
-
-def test_a_result_of_n_0_is_a_gap_too() -> None:
-    (result,) = (each for each in table_results() if each.cell == Cell("facenet", "bim", 8, "facenet") and each.k == 1)
-    empty = replace(result, psr=Rate(0, 0), detected=Rate(0, 0))
-    rows = series([empty], replace(GRID, methods=("bim",)), source_model="facenet")
-    assert percents(rows[0][0].cloaks[0]) == [None, None, None]
+    assert [list(stretch) for stretch in segments(line)] == [[4], [16]]
 
 
 def test_a_control_that_was_not_observed_has_no_level() -> None:
-    assert panel("bim", 1, source_model="resnet50").controls == (Level("facenet", None, 0), Level("resnet50", None, 0))
+    assert panel("bim", 1, source_model="resnet50").controls == {"facenet": None, "resnet50": None}
 
 
 def test_cloaks_of_another_source_model_do_not_count() -> None:
-    line = of(panel("bim", 1, source_model="resnet50").cloaks, "facenet")
-    assert isinstance(line, Line)
-    assert percents(line) == [None, 100, None]
+    assert percents(panel("bim", 1, source_model="resnet50").cloaks["facenet"]) == [None, 100, None]
 
 
-def test_columns_are_the_grids_own_where_it_has_none_of_those_asked_for() -> None:
-    rows = series(table_results(), GRID, source_model="facenet", ks=(25, 50))
-    assert [each.k for each in rows[0]] == [1, 5]
-
-
-def test_a_source_model_that_the_grid_has_not_is_refused() -> None:
-    with pytest.raises(FigureError, match="expected one of facenet, resnet50, got senet50"):
-        psr_curves(table_results(), GRID, source_model="senet50")
-
-
-def test_a_grid_without_methods_is_refused() -> None:
-    with pytest.raises(FigureError, match="expected something to draw"):
-        psr_curves(table_results(), replace(GRID, methods=()), source_model="facenet")
+def test_columns_are_the_grids_own_where_it_has_none_of_the_papers() -> None:
+    rows = series(table_results(), replace(GRID, ks=(2, 10)), source_model="facenet")
+    assert [each.k for each in rows[0]] == [2, 10]
 
 
 def test_segments_are_the_stretches_between_gaps() -> None:
-    one, two, three = (Point(epsilon, 50, 40, 60, 4) for epsilon in (4, 8, 16))
-    assert Line("x", (None, one, two, None, None, three)).segments == [(one, two), (three,)]
-    assert Line("x", (None, None)).segments == []
+    rate = Rate(2, 4)
+    assert segments({2: None, 4: rate, 8: rate, 16: None, 32: None, 64: rate}) == [{4: rate, 8: rate}, {64: rate}]
+    assert segments({4: None, 8: None}) == []
 
 
 def notes(figure: Figure) -> str:
@@ -190,13 +159,11 @@ def test_a_whole_run_speaks_of_no_gap_and_without_a_caveat_there_is_none() -> No
 def test_bands_are_of_the_interval_that_the_results_have_and_the_notes_say_which() -> None:
     kind = IntervalKind.CONFIDENCE_SEQUENCE
     looked = results(TABLE, ks=(1,), kind=kind)
-    ((_, bim),) = zip(*series(looked, GRID, source_model="facenet", ks=(1,)), strict=True)
-    own = of(bim.cloaks, "facenet")
-    assert isinstance(own, Line)
-    point = own.points[1]
+    ((_, *_), (bim, *_)) = series(looked, GRID, source_model="facenet")
+    point = bim.cloaks["facenet"][8]
     assert point is not None
     limits = confidence_sequence(3, 4)
-    assert (point.low, point.high) == pytest.approx((100 * limits.low, 100 * limits.high))
+    assert (point.interval.low, point.interval.high) == pytest.approx((100 * limits.low, 100 * limits.high))
     assert "confidence sequences: each holds at all looks" in notes(psr_curves(looked, GRID, source_model="facenet"))
     assert "Wilson intervals" in notes(psr_curves(table_results(), GRID, source_model="facenet"))
 
@@ -205,10 +172,10 @@ def test_a_single_subject_is_drawn_with_its_wide_interval() -> None:
     grid = Grid(("facenet",), ("facenet",), ("bim",), (8,), (1,))
     alone = results(observations(Cell("facenet", "bim", 8, "facenet"), a=3), ks=(1,))
     ((drawn,),) = series(alone, grid, source_model="facenet")
-    (point,) = drawn.cloaks[0].points
+    point = drawn.cloaks["facenet"][8]
     assert point is not None
     low, _ = proportion_confint(1, 1, method="wilson")
-    assert (point.percent, point.low, point.high, point.n) == pytest.approx((100, 100 * low, 100, 1))
+    assert (point.interval.low, point.interval.high, point.n) == pytest.approx((100 * low, 100, 1))
     assert "N = 1 photograph in every cell." in notes(psr_curves(alone, grid, source_model="facenet"))
 
 

@@ -4,10 +4,13 @@ from dataclasses import replace
 
 from matplotlib.axes import Axes
 
-from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.psr import Rate
-from orchestrator.report.figures.transfer import series, transfer
+from orchestrator.report.figures.transfer import HeatMap, series, transfer
 from tests.support.figured import GRID, table_results
+
+
+def rates(heat_map: HeatMap) -> tuple[tuple[Rate | None, ...], ...]:
+    return tuple(tuple(None if cell is None else cell.psr for cell in row) for row in heat_map.cells)
 
 
 def test_a_heat_map_is_worked_by_hand() -> None:
@@ -16,20 +19,12 @@ def test_a_heat_map_is_worked_by_hand() -> None:
         *(("illc", 4), ("illc", 8), ("illc", 16)),
         *(("bim", 4), ("bim", 8), ("bim", 16)),
     ]
-    assert [each.percent for each in bim] == [
-        ((25, 0), (None, None)),
-        ((75, None), (100, None)),
-        ((100, 100), (None, None)),
+    assert [rates(each) for each in bim] == [
+        ((Rate(1, 4), Rate(0, 4)), (None, None)),
+        ((Rate(3, 4), None), (Rate(1, 1), None)),
+        ((Rate(4, 4), Rate(2, 2)), (None, None)),
     ]
-    assert [each.ns for each in bim] == [(4, 4), (4, 1), (4, 2)]
-    assert [each.percent for each in series(table_results(), GRID, k=5)[1]][1] == ((50, None), (100, None))
-
-
-def test_a_result_of_n_0_is_missing() -> None:
-    (result,) = (each for each in table_results() if each.cell == Cell("facenet", "bim", 8, "facenet") and each.k == 1)
-    grid = replace(GRID, methods=("bim",), epsilons=(8,), source_models=("facenet",), target_models=("facenet",))
-    (((heat_map),),) = series([replace(result, psr=Rate(0, 0))], grid, k=1)
-    assert (heat_map.percent, heat_map.ns) == (((None,),), ())
+    assert [rates(each) for each in series(table_results(), GRID, k=5)[1]][1] == ((Rate(2, 4), None), (Rate(1, 1), None))
 
 
 def numbers(axes: Axes) -> list[str]:
