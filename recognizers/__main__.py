@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from command_line.memory import limit_note
 from command_line.options import PathOption
+from command_line.program import EXIT_STATUS, run_program
 from recognizers.checkpoints.labels import find_labels_file
-from recognizers.command_line import EXIT_STATUS, run
 from recognizers.errors import CheckpointError, LabelSetError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _labels_fact(checkpoint: "Checkpoint") -> str:
 
 def main() -> None:
     """Runs the command line; errors are one line, without a stack trace."""
-    run(cli)
+    run_program(cli, note=limit_note())
 
 
 if __name__ == "__main__":

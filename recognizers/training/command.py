@@ -9,12 +9,13 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from command_line.memory import limit_note
 from command_line.options import PathOption
+from command_line.program import EXIT_STATUS, run_program
 from recognizers.checkpoints.embedded import FOLDER, IDENTITIES
 from recognizers.checkpoints.labels import LABELS, read_labels
 from recognizers.checkpoints.loading import load_recognizer
 from recognizers.checkpoints.model_card import card_path
-from recognizers.command_line import EXIT_STATUS, run
 from recognizers.errors import RecognizerError
 from recognizers.extraction import MtcnnDetector
 from recognizers.networks.compact import CompactFaceNet, CompactResNet, CompactSENet
@@ -164,4 +165,4 @@ def _progress(console: Console) -> Progress:
 
 def main() -> None:
     """Runs the command line; errors are one line, without a stack trace."""
-    run(cli, interrupted="interrupted; the same command goes on from the last whole epoch")
+    run_program(cli, interrupted="interrupted; the same command goes on from the last whole epoch", note=limit_note())

@@ -9,8 +9,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from torch import Tensor
 
 import recognizers
 from command_line.output import OUTPUT_LOST
-from recognizers import command_line
+from command_line.program import run_program
 from recognizers.__main__ import main, report
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.loading import load_recognizer
@@ -37,6 +36,7 @@ from tests.support.plain_networks import (
     relative_difference,
     sample_images,
 )
+from tests.support.programs import Answer, Program
 from tests.unit.recognizers.checkpoints.test_checkpoints import (
     hollow_checkpoint,
     hollow_weights,
@@ -47,23 +47,6 @@ from tests.unit.recognizers.checkpoints.test_checkpoints import (
 )
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What a run of the program left on the terminal."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """The report's lines by their first word."""
-        return {name: fact.strip() for name, fact in (line.split(":", 1) for line in self.out.splitlines())}
-
-
-Run = Callable[..., Answer]
-
-
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """Removed at once: a converted checkpoint has a hundred megabytes."""
@@ -72,16 +55,8 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
-    def runner(*arguments: str | Path, program: Callable[[], object] = main) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["recognizers", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            program()
-        captured = capfd.readouterr()
-        assert isinstance(left.value.code, int)
-        return Answer(left.value.code, captured.out, captured.err)
-
-    return runner
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Program:
+    return Program(main, monkeypatch, capfd)
 
 
 def check_refused_in_a_line(answer: Answer, *expected: str) -> None:
@@ -93,7 +68,7 @@ def check_refused_in_a_line(answer: Answer, *expected: str) -> None:
         assert words in line
 
 
-def test_inspect_reports_what_a_checkpoint_is(run: Run, folder: Path) -> None:
+def test_inspect_reports_what_a_checkpoint_is(run: Program, folder: Path) -> None:
     path = hollow_checkpoint(folder / "weights.dat", "resnet50")
     labels_file = write_labels(folder / "labels.txt")
     answer = run("inspect", path)
@@ -116,7 +91,7 @@ def test_inspect_reports_what_a_checkpoint_is(run: Run, folder: Path) -> None:
 
 @pytest.mark.parametrize(("labels", "expected"), [(None, "no labels file beside it"), (3, "names 3 identities")])
 def test_inspect_reports_a_checkpoint_whose_labels_are_unusable(
-    run: Run,
+    run: Program,
     folder: Path,
     labels: int | None,
     expected: str,
@@ -151,7 +126,7 @@ def test_a_published_file_is_reported_as_such(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("command", ["inspect", "convert"])
 def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(
-    run: Run,
+    run: Program,
     folder: Path,
     command: str,
     content: bytes | None,
@@ -165,7 +140,7 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(
     assert not out.exists()
 
 
-def test_convert_writes_a_file_that_answers_the_same(run: Run, folder: Path) -> None:
+def test_convert_writes_a_file_that_answers_the_same(run: Program, folder: Path) -> None:
     path, out = folder / "resnet50_ft_dag.pth", folder / "resnet50.safetensors"
     path.write_bytes(torch_zip(matconvnet(random_weights("resnet50"))))
     write_labels(folder / "labels.txt")
@@ -189,7 +164,7 @@ def logits(path: Path) -> Tensor:
         return recognizer.logits(sample_images(recognizer.input_size))
 
 
-def test_convert_keeps_the_precision_and_every_tensor(run: Run, folder: Path) -> None:
+def test_convert_keeps_the_precision_and_every_tensor(run: Program, folder: Path) -> None:
     path, out = folder / "facenet.pt", folder / "facenet.safetensors"
     path.write_bytes(torch_zip(marked_weights("facenet", torch.float16)))
     assert run("convert", path, out).facts["precision"] == "float16"
@@ -198,7 +173,7 @@ def test_convert_keeps_the_precision_and_every_tensor(run: Run, folder: Path) ->
     assert all(torch.equal(after[name], tensor) and after[name].dtype == tensor.dtype for name, tensor in before.items())
 
 
-def test_a_converted_file_says_what_it_was_converted_from(run: Run, folder: Path) -> None:
+def test_a_converted_file_says_what_it_was_converted_from(run: Program, folder: Path) -> None:
     path, out = hollow_checkpoint(folder / "senet50.pth", "senet50"), folder / "senet50.safetensors"
     assert run("convert", path, out).status == 0
     with safetensors.safe_open(out, framework="pt") as file:
@@ -206,7 +181,7 @@ def test_a_converted_file_says_what_it_was_converted_from(run: Run, folder: Path
     assert stated == {"architecture": "senet50", "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def test_tensors_that_share_memory_are_converted(run: Run, folder: Path) -> None:
+def test_tensors_that_share_memory_are_converted(run: Program, folder: Path) -> None:
     path, out = folder / "facenet.pt", folder / "facenet.safetensors"
     ones = torch.ones(32)
     shared = {"conv2d_1a.bn.weight": ones, "conv2d_2a.bn.weight": ones}
@@ -215,7 +190,7 @@ def test_tensors_that_share_memory_are_converted(run: Run, folder: Path) -> None
     assert torch.equal(read_checkpoint(out).tensors["conv2d_2a.bn.weight"], ones)
 
 
-def test_convert_overwrites_nothing(run: Run, folder: Path) -> None:
+def test_convert_overwrites_nothing(run: Program, folder: Path) -> None:
     path, out = hollow_checkpoint(folder / "facenet.pt"), folder / "facenet.safetensors"
     out.write_text("precious")
     answer = run("convert", path, out)
@@ -225,14 +200,14 @@ def test_convert_overwrites_nothing(run: Run, folder: Path) -> None:
     assert out.read_text() == "precious"
 
 
-def test_convert_writes_safetensors_only(run: Run, folder: Path) -> None:
+def test_convert_writes_safetensors_only(run: Program, folder: Path) -> None:
     answer = run("convert", hollow_checkpoint(folder / "facenet.pt"), folder / "out.pt")
     assert answer.status == 2
     assert "ends in .safetensors, got out.pt" in answer.err.splitlines()[-1]
     assert not (folder / "out.pt").exists()
 
 
-def test_a_place_that_cannot_be_written_to_is_reported_in_one_line(run: Run, folder: Path) -> None:
+def test_a_place_that_cannot_be_written_to_is_reported_in_one_line(run: Program, folder: Path) -> None:
     out = folder / "absent" / "facenet.safetensors"
     answer = run("convert", hollow_checkpoint(folder / "facenet.pt"), out)
     assert answer.status != 0
@@ -240,36 +215,36 @@ def test_a_place_that_cannot_be_written_to_is_reported_in_one_line(run: Run, fol
     assert f"{out}: cannot be written: " in line
 
 
-def test_the_package_runs_as_a_program(run: Run, folder: Path) -> None:
+def test_the_package_runs_as_a_program(run: Program, folder: Path) -> None:
     def program() -> object:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that the module is imported already
             return runpy.run_module("recognizers", run_name="__main__")
 
-    check_refused_in_a_line(run("inspect", folder / "absent.pt", program=program), "absent.pt: cannot be read")
+    check_refused_in_a_line(run("inspect", folder / "absent.pt", main=program), "absent.pt: cannot be read")
 
 
-def test_the_version_is_that_of_the_distribution(run: Run) -> None:
+def test_the_version_is_that_of_the_distribution(run: Program) -> None:
     answer = run("--version")
     assert answer.status == 0
     assert answer.out.strip().endswith(metadata.version("face-deid-bench"))
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["inspect", "--help"], ["convert", "--help"]])
-def test_the_exit_status_is_documented(run: Run, arguments: list[str]) -> None:
+def test_the_exit_status_is_documented(run: Program, arguments: list[str]) -> None:
     answer = run(*arguments)
     assert answer.status == 0
     assert "Exit status: 0 done" in " ".join(answer.out.split())
 
 
-def test_inspect_says_what_was_unwrapped(run: Run, folder: Path) -> None:
+def test_inspect_says_what_was_unwrapped(run: Program, folder: Path) -> None:
     torch.save(
         {"model": {f"module.{name}": tensor for name, tensor in hollow_weights("facenet").items()}}, folder / "net.pt"
     )
     assert run("inspect", folder / "net.pt").facts["unwrapped"] == "under 'model', without the prefix 'module.' of all names"
 
 
-def test_a_name_that_no_encoding_has_is_printed(run: Run, folder: Path) -> None:
+def test_a_name_that_no_encoding_has_is_printed(run: Program, folder: Path) -> None:
     path = Path(os.fsdecode(os.fsencode(folder) + b"/\xff.pt"))
     answer = run("inspect", hollow_checkpoint(path))
     assert answer.status == 0
@@ -278,7 +253,7 @@ def test_a_name_that_no_encoding_has_is_printed(run: Run, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("output", "status"), [(HEAD, 0), (FULL, OUTPUT_LOST)])
-def test_work_outlives_the_output_that_its_progress_is_shown_on(run: Run, output: str, status: int) -> None:
+def test_work_outlives_the_output_that_its_progress_is_shown_on(run: Program, output: str, status: int) -> None:
     done = []
 
     @click.command
@@ -289,11 +264,13 @@ def test_work_outlives_the_output_that_its_progress_is_shown_on(run: Run, output
                 done.append(epoch)
 
     with standard_output(output):
-        assert run(program=lambda: command_line.run(training)).status == status
+        assert run(main=lambda: run_program(training)).status == status
     assert done == [0, 1, 2]
 
 
-def test_memory_that_does_not_suffice_is_told_in_one_line(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_that_does_not_suffice_is_reported_in_one_line(
+    run: Program, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def starved(_path: Path) -> Checkpoint:
         raise ImportError("libtorch_cuda.so: failed to map segment from shared object")
 
@@ -301,7 +278,7 @@ def test_memory_that_does_not_suffice_is_told_in_one_line(run: Run, folder: Path
     check_refused_in_a_line(run("inspect", folder / "facenet.pt"), "not enough memory to start: about 4 GB", "ulimit -v")
 
 
-def test_a_file_that_breaks_off_as_it_is_written_does_not_stay(run: Run, folder: Path) -> None:
+def test_a_file_that_breaks_off_as_it_is_written_does_not_stay(run: Program, folder: Path) -> None:
     path, out = hollow_checkpoint(folder / "facenet.pt"), folder / "facenet.safetensors"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
@@ -331,7 +308,7 @@ def test_every_documented_command_of_the_package_is_one_of_these() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["inspect"], ["convert", "in.pt"], ["explain"]])
-def test_a_command_that_makes_no_sense_is_a_usage_error(run: Run, arguments: list[str]) -> None:
+def test_a_command_that_makes_no_sense_is_a_usage_error(run: Program, arguments: list[str]) -> None:
     answer = run(*arguments)
     assert answer.status == 2
     assert answer.err.startswith("Usage: ")

@@ -1,4 +1,4 @@
-"""How this package's programs run: the work first, then what is printed of it, and errors in one line."""
+"""How a program runs: the work first, then what is printed of it, and errors in one line."""
 
 import sys
 from typing import NoReturn
@@ -6,7 +6,7 @@ from typing import NoReturn
 import click
 
 from command_line.errors import FAILED, INTERRUPTED, OperatorError
-from command_line.memory import limit_note, memory_advice
+from command_line.memory import memory_advice
 from command_line.output import OUTPUT_LOST, tolerant_output
 
 EXIT_STATUS = (
@@ -15,15 +15,16 @@ EXIT_STATUS = (
 )
 
 
-def run(command: click.Command, *, interrupted: str = "interrupted") -> NoReturn:
+def run_program(command: click.Command, *, interrupted: str = "interrupted", note: str | None = None) -> NoReturn:
     """Runs a command, prints what it returns, and exits as `EXIT_STATUS` says.
 
     Args:
         command: returns what is to be printed, or None.
         interrupted: what to say when it was.
+        note: what to say before the work, if anything.
     """
     with tolerant_output():
-        if note := limit_note():
+        if note:
             click.echo(f"note: {note}", err=True)
         sys.exit(_run(command, interrupted))
 
