@@ -1,5 +1,166 @@
-"""`python -m recognizers.training` trains the embedded recognizers."""
+"""`python -P -m recognizers.training`: makes the embedded recognizers anew."""
 
-from recognizers.training.command import main
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-main()
+import click
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from command_line.memory import limit_note
+from command_line.options import PathOption
+from command_line.program import EXIT_STATUS, run_program
+from recognizers.checkpoints.embedded import FOLDER, IDENTITIES
+from recognizers.checkpoints.labels import LABELS, read_labels
+from recognizers.checkpoints.loading import load_recognizer
+from recognizers.checkpoints.model_card import card_path
+from recognizers.errors import RecognizerError
+from recognizers.extraction import MtcnnDetector
+from recognizers.networks.compact import CompactFaceNet, CompactResNet, CompactSENet
+from recognizers.networks.label_set import LabelSet
+from recognizers.networks.network import Network
+from recognizers.training.augmentation import PROBE_SIDES
+from recognizers.training.card import save_weights, write_card
+from recognizers.training.held_out import Accuracy, accuracy
+from recognizers.training.loop import Classifier, EpochResult, Recipe, train
+from recognizers.training.photographs import HELD_OUT, TRAINING_FROM, FacePhotograph, prepare_photographs, read_photographs
+from synthetic_faces import RENDERER, Population
+
+# Each network begins elsewhere and sees the photographs in another order. The residual ones fit slower.
+RECIPES: dict[type[Network], Recipe] = {
+    CompactFaceNet: Recipe(seed=11, epochs=6, batch=48, dropout=0.2),
+    CompactResNet: Recipe(seed=22, epochs=9, batch=32, dropout=0.0),
+    CompactSENet: Recipe(seed=33, epochs=9, batch=32, dropout=0.0),
+}
+BY_NAME: dict[str, type[Network]] = {network.name: network for network in RECIPES}
+
+
+@click.command(epilog=EXIT_STATUS)
+@click.argument("networks", nargs=-1, type=click.Choice(list(BY_NAME)))
+@click.option("--identities", type=click.IntRange(2, 9999), default=IDENTITIES, help="People to know: the first ones.")
+@click.option("--photographs", type=click.IntRange(1, 5000), default=32, help="To train on, of each identity.")
+@click.option("--epochs", type=click.IntRange(1, 1000), help="Views of every photograph.  [default: each network's own]")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**31 - 1), help="Of weights, order and views.  [default: each network's own]"
+)
+@click.option("--work", type=PathOption(), default=Path("build/training"), help="For photographs and unfinished training.")
+@click.option("--out", type=PathOption(), default=FOLDER, help="For weights and cards.")
+def cli(
+    networks: Sequence[str],
+    *,
+    identities: int,
+    photographs: int,
+    epochs: int | None,
+    seed: int | None,
+    work: Path,
+    out: Path,
+) -> None:
+    """Train NETWORKS (all three where none is named) on the synthetic population.
+
+    What was interrupted goes on from the last whole epoch.
+    """
+    console = Console()
+    population = Population(identities)
+    label_set = LabelSet(population.names)
+    work.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    numbers = range(TRAINING_FROM, TRAINING_FROM + photographs)
+    _write_labels(out / LABELS, label_set)
+    faces = f"{RENDERER}-{population.seed}"
+    training = _photographs(console, work / f"photographs-{faces}-{photographs}", population, numbers)
+    held_out = _photographs(console, work / f"held-out-{faces}", population, HELD_OUT)
+    trained_on = {
+        "renderer": RENDERER,
+        "population_seed": population.seed,
+        "photographs_of_each": photographs,
+        "faces_found": len(training),
+        "photograph_numbers": f"{numbers.start}..{numbers.stop - 1}",
+        "held_out_numbers": f"{HELD_OUT.start}..{HELD_OUT.stop - 1}",
+    }
+    for network in (BY_NAME[name] for name in networks or BY_NAME):
+        own = RECIPES[network]
+        recipe = replace(own, seed=own.seed if seed is None else seed, epochs=epochs or own.epochs)
+        state = work / f"{network.name}-{recipe.seed}.state.pt"
+        model, curve = _train(console, network, label_set, training, recipe, state=state)
+        weights = out / f"{network.name}.safetensors"
+        card_path(weights).unlink(missing_ok=True)  # it describes the weights that are replaced now
+        save_weights(model, weights)
+        write_card(weights, model, recipe, curve, _accuracies(console, weights, held_out), trained_on=trained_on)
+        state.unlink(missing_ok=True)
+
+
+def _write_labels(file: Path, label_set: LabelSet) -> None:
+    if file.exists() and read_labels(file) != label_set:
+        raise RecognizerError(f"{file}: names other people than are to be trained for; give another folder with --out")
+    file.write_text("\n".join(label_set.identities) + "\n", encoding="utf-8")
+
+
+def _photographs(console: Console, folder: Path, population: Population, numbers: range) -> list[FacePhotograph]:
+    with _progress(console) as progress:
+        task = progress.add_task(f"photographs {numbers.start}..{numbers.stop - 1}", total=population.identities)
+        for done in prepare_photographs(folder, population, numbers, processes=torch.get_num_threads()):
+            progress.update(task, completed=done)
+    return read_photographs(folder, population)
+
+
+def _train(
+    console: Console,
+    network: type[Network],
+    label_set: LabelSet,
+    training: Sequence[FacePhotograph],
+    recipe: Recipe,
+    *,
+    state: Path,
+) -> tuple[Classifier, list[EpochResult]]:
+    with _progress(console) as progress:
+        task = progress.add_task(network.name, total=len(training) * recipe.epochs)
+
+        def show(result: EpochResult) -> None:
+            progress.console.print(
+                f"{network.name} epoch {result.epoch:2d}/{recipe.epochs}: loss {result.loss:.3f}, top-1 of the augmented "
+                f"training views {result.training_top_1:5.1f} %, {result.seconds:.0f} s",
+                highlight=False,
+            )
+
+        return train(
+            network,
+            label_set,
+            training,
+            recipe,
+            state=state,
+            on_batch=lambda seen, loss: progress.update(task, completed=seen, description=f"{network.name} loss {loss:.2f}"),
+            on_epoch=show,
+        )
+
+
+def _accuracies(console: Console, weights: Path, held_out: Sequence[FacePhotograph]) -> dict[int, Accuracy]:
+    """By the side of the probe: of the file, in the precision that is kept."""
+    recognizer = load_recognizer(weights).recognizer
+    detector = MtcnnDetector(torch.device("cpu"))
+    found = {}
+    for side in PROBE_SIDES:
+        found[side] = accuracy(recognizer, held_out, detector, side=side)
+        console.print(f"{recognizer.name} held out, probes of {side} pixels: {found[side]}", highlight=False)
+    return found
+
+
+def _progress(console: Console) -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console)
+
+
+def main() -> None:
+    """Runs the command line; errors are one line, without a stack trace."""
+    run_program(cli, interrupted="interrupted; the same command goes on from the last whole epoch", note=limit_note())
+
+
+if __name__ == "__main__":
+    main()

@@ -18,7 +18,7 @@ from recognizers.extraction import CropBox
 from recognizers.training.photographs import FacePhotograph
 
 PROBE_SIDES = (160, 224)  # those of the three families
-FIRST_SHIFT, FIRST_SCALE = 0.04, (0.94, 1.06)  # the detector's box, in shares of the square's side
+FIRST_SHIFT, FIRST_SCALE = 0.04, (0.94, 1.06)  # where the detector's box may be, in shares of its side
 SECOND_SCALE = (0.88, 1.0)
 JPEG_QUALITY = (75, 100)
 # Strong enough that plain noise of the smaller budgets protects nobody: what a cloak does beyond noise is the question.
@@ -41,18 +41,18 @@ class AugmentedFaces(Dataset[tuple[Tensor, int]]):
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
         photograph = self._photographs[index]
         chance = np.random.default_rng((self._seed, self.epoch, index))
-        face = augmented(photograph.jpeg, photograph.square, input_size=self._input_size, chance=chance)
+        face = augmented(photograph.jpeg, photograph.box, input_size=self._input_size, chance=chance)
         return torch.from_numpy(face).permute(2, 0, 1), photograph.identity
 
 
-def augmented(jpeg: bytes, square: CropBox, *, input_size: int, chance: np.random.Generator) -> NDArray[np.uint8]:
+def augmented(jpeg: bytes, box: CropBox, *, input_size: int, chance: np.random.Generator) -> NDArray[np.uint8]:
     """One view (input_size, input_size, 3) of the face in a photograph."""
     with Image.open(io.BytesIO(jpeg)) as photo:
         photo.load()
-    side = square.right - square.left
+    side = box.right - box.left
     scale = chance.uniform(*FIRST_SCALE)
     shift_x, shift_y = chance.uniform(-FIRST_SHIFT, FIRST_SHIFT, 2) * side
-    centre_x, centre_y = (square.left + square.right) / 2 + shift_x, (square.top + square.bottom) / 2 + shift_y
+    centre_x, centre_y = (box.left + box.right) / 2 + shift_x, (box.top + box.bottom) / 2 + shift_y
     probe = _square(photo, centre_x, centre_y, side * scale, int(chance.choice(PROBE_SIDES)))
     probe = _lit(probe, chance)
     if chance.random() < NOISE:
@@ -83,8 +83,8 @@ def _lit(image: Image.Image, chance: np.random.Generator) -> Image.Image:
 
 def _noisy(image: Image.Image, chance: np.random.Generator) -> Image.Image:
     share = chance.random()
-    most = 1 + int(MAX_NOISE * share * share**0.5)  # weak noise more often than strong
-    noise = chance.integers(-most, most, (image.height, image.width, 3), dtype=np.int16, endpoint=True)
+    largest = 1 + int(MAX_NOISE * share * share**0.5)  # weak noise more often than strong
+    noise = chance.integers(-largest, largest, (image.height, image.width, 3), dtype=np.int16, endpoint=True)
     return Image.fromarray(np.clip(np.asarray(image, np.int16) + noise, 0, 255).astype(np.uint8))
 
 

@@ -39,30 +39,20 @@ def write_card(
     curve: Sequence[EpochResult],
     held_out: Mapping[int, Accuracy],
     *,
-    data: Mapping[str, Any],
-) -> Path:
+    trained_on: Mapping[str, Any],
+) -> None:
     """Writes the model card; `held_out` is by the side of the probe, in pixels."""
     card = {
         "architecture": model.network.name,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "classes": len(model.head.label_set),
         "label_set_sha256": model.head.label_set.sha256,
-        "trained_on": dict(data),
+        "trained_on": dict(trained_on),
         **asdict(recipe),
         "training_seconds": round(curve[-1].seconds),
         "training_machine": f"{torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}",
-        "held_out": {
-            f"probe of {side} pixels": {
-                "photographs": found.probes,
-                "faces_found": found.faces_found,
-                "top_1_percent": round(found.top_1_percent, 2),
-                "top_5_percent": round(found.top_5_percent, 2),
-            }
-            for side, found in held_out.items()
-        },
+        "held_out": {f"probe of {side} pixels": asdict(found) for side, found in held_out.items()},
         "learning_curve": [{name: round(value, 4) for name, value in asdict(result).items()} for result in curve],
         "sha256": file_sha256(weights),
     }
-    path = card_path(weights)
-    path.write_text(json.dumps(card, indent=2) + "\n")
-    return path
+    card_path(weights).write_text(json.dumps(card, indent=2) + "\n")

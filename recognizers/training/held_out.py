@@ -1,7 +1,7 @@
-"""Held-out photographs, seen as the invader sees an unperturbed probe: extraction, JPEG, extraction again, resizing."""
+"""Accuracy on held-out photographs, seen as the invader sees an unperturbed probe: found, stored, found again, resized."""
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,56 +18,49 @@ BATCH = 50
 
 
 @dataclass(frozen=True)
-class Probe:
-    """A stored probe, and where the invader finds the face in it."""
-
-    identity: int
-    pixels: NDArray[np.uint8]  # (S, S, 3), decoded from the JPEG
-
-
-@dataclass(frozen=True)
 class Accuracy:
     """How often the true identity is first, and among the first five; no face found counts as wrong."""
 
-    probes: int
+    photographs: int
     faces_found: int
-    top_1: int
-    top_5: int
+    top_1_percent: float
+    top_5_percent: float
 
-    @property
-    def top_1_percent(self) -> float:
-        return 100.0 * self.top_1 / self.probes
-
-    @property
-    def top_5_percent(self) -> float:
-        return 100.0 * self.top_5 / self.probes
+    def __str__(self) -> str:
+        return (
+            f"top-1 {self.top_1_percent} %, top-5 {self.top_5_percent} %, faces found in {self.faces_found} of "
+            f"{self.photographs}"
+        )
 
 
-def stored_probes(photographs: Sequence[FacePhotograph], *, side: int) -> Iterator[Probe]:
-    """Each photograph's probe at the input size of a source model, after storage."""
+def accuracy(
+    recognizer: Recognizer, photographs: Sequence[FacePhotograph], detector: FaceDetector, *, side: int
+) -> Accuracy:
+    """Classifies photographs as the invader does, after storage as probes of `side` x `side` pixels."""
+    faces: list[NDArray[np.uint8]] = []
+    identities = []
     for photograph in photographs:
-        with Image.open(io.BytesIO(photograph.jpeg)) as image:
-            probe = crop(np.asarray(image), photograph.square, side=side)
-        file = io.BytesIO()
-        Image.fromarray(probe).save(file, format="JPEG", quality=JPEG_QUALITY)
-        with Image.open(file) as image:
-            yield Probe(photograph.identity, np.asarray(image))
-
-
-def accuracy(recognizer: Recognizer, probes: Sequence[Probe], detector: FaceDetector) -> Accuracy:
-    """Classifies probes as the invader does."""
-    found: list[tuple[int, NDArray[np.uint8]]] = []
-    for probe in probes:
-        square = extract_face(probe.pixels, detector)
-        if square is not None:
-            found.append((probe.identity, crop(probe.pixels, square, side=recognizer.input_size)))
+        probe = _stored_probe(photograph, side=side)
+        box = extract_face(probe, detector)
+        if box is not None:
+            faces.append(crop(probe, box, side=recognizer.input_size))
+            identities.append(photograph.identity)
     top_1 = top_5 = 0
-    for start in range(0, len(found), BATCH):
-        batch = found[start : start + BATCH]
-        faces = torch.from_numpy(np.stack([face for _, face in batch])).permute(0, 3, 1, 2).float()
+    for start in range(0, len(faces), BATCH):
+        images = torch.from_numpy(np.stack(faces[start : start + BATCH])).permute(0, 3, 1, 2).float()
         with torch.no_grad():
-            ranked = recognizer.logits(faces).topk(5, dim=1).indices
-        hits = ranked == torch.tensor([identity for identity, _ in batch])[:, None]
+            ranked = recognizer.logits(images).topk(min(5, len(recognizer.label_set)), dim=1).indices
+        hits = ranked == torch.tensor(identities[start : start + BATCH])[:, None]
         top_1 += int(hits[:, 0].sum())
         top_5 += int(hits.any(dim=1).sum())
-    return Accuracy(len(probes), len(found), top_1, top_5)
+    count = len(photographs)
+    return Accuracy(count, len(faces), round(100 * top_1 / count, 2), round(100 * top_5 / count, 2))
+
+
+def _stored_probe(photograph: FacePhotograph, *, side: int) -> NDArray[np.uint8]:
+    with Image.open(io.BytesIO(photograph.jpeg)) as image:
+        probe = crop(np.asarray(image), photograph.box, side=side)
+    file = io.BytesIO()
+    Image.fromarray(probe).save(file, format="JPEG", quality=JPEG_QUALITY)
+    with Image.open(file) as image:
+        return np.asarray(image)

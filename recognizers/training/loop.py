@@ -1,7 +1,7 @@
 """Training one recognizer: seeded, and resumed from the last whole epoch."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -86,10 +86,11 @@ def train(
     model = Classifier(architecture(), label_set, dropout=recipe.dropout).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(_parameter_groups(model), lr=LEARNING_RATE)
     faces = AugmentedFaces(photographs, input_size=architecture.input_size, seed=recipe.seed)
-    steps = -(-len(faces) // recipe.batch)
-    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=steps * recipe.epochs, pct_start=0.2)
+    batches = -(-len(faces) // recipe.batch)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=batches * recipe.epochs, pct_start=0.2)
     identity = {"architecture": architecture.name, "photographs": len(faces), "labels": label_set.sha256, **asdict(recipe)}
-    curve = _resume(state, identity, model, optimizer, cycle)
+    parts = {"model": model, "optimizer": optimizer, "cycle": cycle}
+    curve = _resume(state, identity, parts)
     for result in curve:
         on_epoch(result)
     begun = time.monotonic() - (curve[-1].seconds if curve else 0.0)
@@ -114,7 +115,7 @@ def train(
             on_batch(seen, float(loss.detach()))
         seconds = time.monotonic() - begun
         curve.append(EpochResult(epoch, losses / len(faces), 100.0 * hits / len(faces), seconds))
-        _keep(state, identity, model, optimizer, cycle, curve)
+        _save(state, identity, parts, curve)
         on_epoch(curve[-1])
     return model.eval(), curve
 
@@ -126,28 +127,23 @@ def _parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     return [{"params": weights, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
 
 
-def _keep(
-    state: Path, identity: dict[str, Any], model: nn.Module, optimizer: Any, cycle: Any, curve: list[EpochResult]
-) -> None:
+def _save(state: Path, identity: dict[str, Any], parts: Mapping[str, Any], curve: list[EpochResult]) -> None:
     content = {
         "identity": identity,
-        "model": model.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "cycle": cycle.state_dict(),
         "curve": [asdict(result) for result in curve],
+        **{name: part.state_dict() for name, part in parts.items()},
     }
     partial = state.with_suffix(".partial")
     torch.save(content, partial)
     partial.replace(state)
 
 
-def _resume(state: Path, identity: dict[str, Any], model: nn.Module, optimizer: Any, cycle: Any) -> list[EpochResult]:
+def _resume(state: Path, identity: dict[str, Any], parts: Mapping[str, Any]) -> list[EpochResult]:
     if not state.exists():
         return []
     content = torch.load(state, weights_only=True)
     if content["identity"] != identity:
         raise RecognizerError(f"{state}: is of another training ({content['identity']}), expected {identity}; move it away")
-    model.load_state_dict(content["model"])
-    optimizer.load_state_dict(content["optimizer"])
-    cycle.load_state_dict(content["cycle"])
+    for name, part in parts.items():
+        part.load_state_dict(content[name])
     return [EpochResult(**result) for result in content["curve"]]

@@ -4,8 +4,8 @@ import json
 import multiprocessing
 import shutil
 import signal
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from synthetic_faces import Population
 HELD_OUT = range(501, 505)
 TRAINING_FROM = 1001
 
-_SQUARES = "squares.json"
+_BOXES = "boxes.json"
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class FacePhotograph:
 
     identity: int  # class index
     jpeg: bytes
-    square: CropBox
+    box: CropBox
 
 
 def prepare_photographs(folder: Path, population: Population, numbers: Sequence[int], *, processes: int) -> Iterator[int]:
@@ -39,26 +39,30 @@ def prepare_photographs(folder: Path, population: Population, numbers: Sequence[
     """
     identities = range(1, population.identities + 1)
     folder.mkdir(parents=True, exist_ok=True)
-    missing = [identity for identity in identities if not (folder / population.name(identity) / _SQUARES).exists()]
+    missing = [identity for identity in identities if not (folder / population.name(identity) / _BOXES).exists()]
     done = len(identities) - len(missing)
     yield done
-    if not missing:
+    for _ in _each(partial(_prepare_identity, folder, population, tuple(numbers)), missing, processes=processes):
+        done += 1
+        yield done
+
+
+def _each(work: Callable[[int], None], identities: Sequence[int], *, processes: int) -> Iterator[None]:
+    if processes == 1 or not identities:
+        yield from map(work, identities)
         return
-    work = partial(_prepare_identity, folder, population, tuple(numbers))
     with multiprocessing.get_context("spawn").Pool(processes, initializer=_prepare_process) as pool:
-        for _ in pool.imap_unordered(work, missing):
-            done += 1
-            yield done
+        yield from pool.imap_unordered(work, identities)
 
 
 def read_photographs(folder: Path, population: Population) -> list[FacePhotograph]:
     """All prepared photographs of a population, in order of identity and number."""
     photographs = []
     for index, name in enumerate(population.names):
-        squares = json.loads((folder / name / _SQUARES).read_text())
+        boxes = json.loads((folder / name / _BOXES).read_text())
         photographs += [
-            FacePhotograph(index, (folder / name / f"{number}.jpg").read_bytes(), CropBox(*square))
-            for number, square in squares.items()
+            FacePhotograph(index, (folder / name / f"{number}.jpg").read_bytes(), CropBox(*box))
+            for number, box in boxes.items()
         ]
     return photographs
 
@@ -69,16 +73,16 @@ def _prepare_process() -> None:
 
 
 def _prepare_identity(folder: Path, population: Population, numbers: Sequence[int], identity: int) -> None:
-    place = folder / population.name(identity)
-    shutil.rmtree(place, ignore_errors=True)  # what an interruption left
-    place.mkdir()
+    own = folder / population.name(identity)
+    shutil.rmtree(own, ignore_errors=True)  # what an interruption left
+    own.mkdir()
     detector = MtcnnDetector(torch.device("cpu"))
-    squares = {}
+    boxes = {}
     for number in numbers:
-        file = place / f"{number}.jpg"
+        file = own / f"{number}.jpg"
         file.write_bytes(population.jpeg(identity, number))
         with Image.open(file) as image:
-            square = extract_face(np.asarray(image), detector)
-        if square is not None:
-            squares[number] = (square.left, square.top, square.right, square.bottom)
-    (place / _SQUARES).write_text(json.dumps(squares))
+            box = extract_face(np.asarray(image), detector)
+        if box is not None:
+            boxes[number] = astuple(box)
+    (own / _BOXES).write_text(json.dumps(boxes))

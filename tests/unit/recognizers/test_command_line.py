@@ -290,7 +290,7 @@ def test_a_file_that_breaks_off_as_it_is_written_does_not_stay(run: Program, fol
     assert not out.exists()
 
 
-@pytest.mark.parametrize("arguments", [["recognizers", "--version"], ["recognizers.training.command", "--help"]])
+@pytest.mark.parametrize("arguments", [["recognizers", "--version"], ["recognizers.training", "--help"]])
 def test_the_documented_commands_import_nothing_of_the_current_folder(folder: Path, arguments: list[str]) -> None:
     for name in ("random", "torch", "click", "numpy"):
         (folder / f"{name}.py").write_text("raise SystemExit('the current folder was imported')")
