@@ -6,8 +6,6 @@ from pathlib import Path
 
 import click
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from command_line.memory import limit_note
 from command_line.options import PathOption
@@ -24,7 +22,7 @@ from recognizers.networks.network import Network
 from recognizers.training.augmentation import PROBE_SIDES
 from recognizers.training.card import save_weights, write_card
 from recognizers.training.held_out import Accuracy, accuracy
-from recognizers.training.loop import Classifier, EpochResult, Recipe, train
+from recognizers.training.loop import Recipe, new_classifier, train
 from recognizers.training.photographs import HELD_OUT, TRAINING_FROM, FacePhotograph, prepare_photographs, read_photographs
 from synthetic_faces import RENDERER, Population
 
@@ -61,7 +59,6 @@ def cli(
 
     What was interrupted goes on from the last whole epoch.
     """
-    console = Console()
     population = Population(identities)
     label_set = LabelSet(population.names)
     work.mkdir(parents=True, exist_ok=True)
@@ -69,8 +66,8 @@ def cli(
     numbers = range(TRAINING_FROM, TRAINING_FROM + photographs)
     _write_labels(out / LABELS, label_set)
     faces = f"{RENDERER}-{population.seed}"
-    training = _photographs(console, work / f"photographs-{faces}-{photographs}", population, numbers)
-    held_out = _photographs(console, work / f"held-out-{faces}", population, HELD_OUT)
+    training = _photographs(work / f"photographs-{faces}-{photographs}", population, numbers)
+    held_out = _photographs(work / f"held-out-{faces}", population, HELD_OUT)
     trained_on = {
         "renderer": RENDERER,
         "population_seed": population.seed,
@@ -83,11 +80,18 @@ def cli(
         own = RECIPES[network]
         recipe = replace(own, seed=own.seed if seed is None else seed, epochs=epochs or own.epochs)
         state = work / f"{network.name}-{recipe.seed}.state.pt"
-        model, curve = _train(console, network, label_set, training, recipe, state=state)
+        model = new_classifier(network, label_set, recipe)
+        curve = []
+        for result in train(model, training, recipe, state=state):
+            click.echo(
+                f"{network.name} epoch {result.epoch:2d}/{recipe.epochs}: loss {result.loss:.3f}, top-1 of the augmented "
+                f"training views {result.training_top_1:5.1f} %, {result.seconds:.0f} s"
+            )
+            curve.append(result)
         weights = out / f"{network.name}.safetensors"
         card_path(weights).unlink(missing_ok=True)  # it describes the weights that are replaced now
         save_weights(model, weights)
-        write_card(weights, model, recipe, curve, _accuracies(console, weights, held_out), trained_on=trained_on)
+        write_card(weights, model, recipe, curve, _accuracies(weights, held_out), trained_on=trained_on)
         state.unlink(missing_ok=True)
 
 
@@ -97,64 +101,23 @@ def _write_labels(file: Path, label_set: LabelSet) -> None:
     file.write_text("\n".join(label_set.identities) + "\n", encoding="utf-8")
 
 
-def _photographs(console: Console, folder: Path, population: Population, numbers: range) -> list[FacePhotograph]:
-    with _progress(console) as progress:
-        task = progress.add_task(f"photographs {numbers.start}..{numbers.stop - 1}", total=population.identities)
+def _photographs(folder: Path, population: Population, numbers: range) -> list[FacePhotograph]:
+    label = f"photographs {numbers.start}..{numbers.stop - 1}"
+    with click.progressbar(length=population.identities, label=label) as progress:
         for done in prepare_photographs(folder, population, numbers, processes=torch.get_num_threads()):
-            progress.update(task, completed=done)
+            progress.update(done - progress.pos)
     return read_photographs(folder, population)
 
 
-def _train(
-    console: Console,
-    network: type[Network],
-    label_set: LabelSet,
-    training: Sequence[FacePhotograph],
-    recipe: Recipe,
-    *,
-    state: Path,
-) -> tuple[Classifier, list[EpochResult]]:
-    with _progress(console) as progress:
-        task = progress.add_task(network.name, total=len(training) * recipe.epochs)
-
-        def show(result: EpochResult) -> None:
-            progress.console.print(
-                f"{network.name} epoch {result.epoch:2d}/{recipe.epochs}: loss {result.loss:.3f}, top-1 of the augmented "
-                f"training views {result.training_top_1:5.1f} %, {result.seconds:.0f} s",
-                highlight=False,
-            )
-
-        return train(
-            network,
-            label_set,
-            training,
-            recipe,
-            state=state,
-            on_batch=lambda seen, loss: progress.update(task, completed=seen, description=f"{network.name} loss {loss:.2f}"),
-            on_epoch=show,
-        )
-
-
-def _accuracies(console: Console, weights: Path, held_out: Sequence[FacePhotograph]) -> dict[int, Accuracy]:
+def _accuracies(weights: Path, held_out: Sequence[FacePhotograph]) -> dict[int, Accuracy]:
     """By the side of the probe: of the file, in the precision that is kept."""
     recognizer = load_recognizer(weights).recognizer
     detector = MtcnnDetector(torch.device("cpu"))
     found = {}
     for side in PROBE_SIDES:
         found[side] = accuracy(recognizer, held_out, detector, side=side)
-        console.print(f"{recognizer.name} held out, probes of {side} pixels: {found[side]}", highlight=False)
+        click.echo(f"{recognizer.name} held out, probes of {side} pixels: {found[side]}")
     return found
-
-
-def _progress(console: Console) -> Progress:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    return Progress(*columns, console=console)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Training one recognizer: seeded, and resumed from the last whole epoch."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,66 +58,53 @@ class Classifier(nn.Module):
         return logits
 
 
-def train(
-    architecture: type[Network],
-    label_set: LabelSet,
-    photographs: Sequence[FacePhotograph],
-    recipe: Recipe,
-    *,
-    state: Path,
-    on_batch: Callable[[int, float], None],
-    on_epoch: Callable[[EpochResult], None],
-) -> tuple[Classifier, list[EpochResult]]:
-    """Trains from nothing, or goes on from `state`, which is written after every epoch.
+def new_classifier(architecture: type[Network], label_set: LabelSet, recipe: Recipe) -> Classifier:
+    """An untrained classifier, by the recipe's seed."""
+    torch.manual_seed(recipe.seed)
+    return Classifier(architecture(), label_set, dropout=recipe.dropout).to(memory_format=torch.channels_last)
 
-    Args:
-        architecture: the network to train.
-        label_set: its identities, in class order.
-        photographs: what it is trained on.
-        recipe: seed, epochs, size of the batches, dropout.
-        state: file of how far the training is.
-        on_batch: called with the number of views seen since the training began, and the batch's loss.
-        on_epoch: called with each epoch's result, those of earlier sessions first.
+
+def train(model: Classifier, photographs: Sequence[FacePhotograph], recipe: Recipe, *, state: Path) -> Iterator[EpochResult]:
+    """Trains a new classifier, or goes on from `state`, which is written after every epoch.
+
+    Yields:
+        Each epoch's result, those of earlier sessions first.
 
     Raises:
         RecognizerError: `state` is of another training.
     """
-    torch.manual_seed(recipe.seed)
-    model = Classifier(architecture(), label_set, dropout=recipe.dropout).to(memory_format=torch.channels_last)
+    network, label_set = model.network, model.head.label_set
     optimizer = torch.optim.AdamW(_parameter_groups(model), lr=LEARNING_RATE)
-    faces = AugmentedFaces(photographs, input_size=architecture.input_size, seed=recipe.seed)
+    faces = AugmentedFaces(photographs, input_size=network.input_size, seed=recipe.seed)
     batches = -(-len(faces) // recipe.batch)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=batches * recipe.epochs, pct_start=0.2)
-    identity = {"architecture": architecture.name, "photographs": len(faces), "labels": label_set.sha256, **asdict(recipe)}
+    identity = {"architecture": network.name, "photographs": len(faces), "labels": label_set.sha256, **asdict(recipe)}
     parts = {"model": model, "optimizer": optimizer, "cycle": cycle}
     curve = _resume(state, identity, parts)
-    for result in curve:
-        on_epoch(result)
+    yield from curve
     begun = time.monotonic() - (curve[-1].seconds if curve else 0.0)
-    seen = len(faces) * len(curve)
     for epoch in range(len(curve) + 1, recipe.epochs + 1):
         faces.epoch = epoch
         order = torch.Generator().manual_seed(recipe.seed * 1000 + epoch)
         torch.manual_seed(recipe.seed * 1000 + epoch)  # dropout
         losses, hits = 0.0, 0
+        model.train()
         for images, labels in DataLoader(
             faces, recipe.batch, shuffle=True, generator=order, num_workers=WORKERS, multiprocessing_context="fork"
         ):
-            logits = model.train()(images.float().contiguous(memory_format=torch.channels_last))
+            logits = model(images.float().contiguous(memory_format=torch.channels_last))
             loss = cross_entropy(logits, labels, label_smoothing=LABEL_SMOOTHING)
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             cycle.step()
-            seen += len(labels)
             losses += float(loss.detach()) * len(labels)
             hits += int((logits.argmax(dim=1) == labels).sum())
-            on_batch(seen, float(loss.detach()))
+        model.eval()
         seconds = time.monotonic() - begun
         curve.append(EpochResult(epoch, losses / len(faces), 100.0 * hits / len(faces), seconds))
         _save(state, identity, parts, curve)
-        on_epoch(curve[-1])
-    return model.eval(), curve
+        yield curve[-1]
 
 
 def _parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
