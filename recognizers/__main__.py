@@ -1,7 +1,5 @@
 """`python -P -m recognizers`: inspect and convert checkpoint files."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +14,7 @@ from recognizers.errors import CheckpointError, LabelSetError
 if TYPE_CHECKING:
     from recognizers.checkpoints.checkpoint import Checkpoint
 
-# What torch comes with is imported where it is needed: should there be no room for it, that can be said.
+# torch is imported where it is needed, so that a lack of memory for it can be reported.
 
 _FILE = PathOption()
 
@@ -61,21 +59,14 @@ def _write(checkpoint: "Checkpoint", out: Path) -> None:
     # Clones: safetensors refuses tensors that share memory.
     tensors = {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in checkpoint.tensors.items()}
     content = save(tensors, metadata={"architecture": checkpoint.architecture, "source_sha256": checkpoint.sha256})
+    partial = out.with_name(f"{out.name}.partial")
     try:
-        with out.open("xb") as file, _removed_if_broken_off(out):
-            file.write(content)
-            file.flush()
+        partial.write_bytes(content)
+        partial.replace(out)
     except OSError as error:
         raise CheckpointError(f"{out}: cannot be written: {error.strerror}") from error
-
-
-@contextmanager
-def _removed_if_broken_off(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except BaseException:
-        out.unlink(missing_ok=True)
-        raise
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def report(checkpoint: "Checkpoint") -> str:
@@ -83,17 +74,16 @@ def report(checkpoint: "Checkpoint") -> str:
     facts = {
         "file": str(checkpoint.path),
         "format": checkpoint.file_format,
-        **({"unwrapped": checkpoint.unwrapped} if checkpoint.unwrapped else {}),
+        "unwrapped": checkpoint.unwrapped,
         "architecture": checkpoint.architecture,
         "classes": str(checkpoint.classes),
         "precision": checkpoint.precision,
         "sha256": checkpoint.sha256,
         "published": checkpoint.published_as or "no: not one of the known published files",
         "labels": _labels_fact(checkpoint),
+        "note": checkpoint.note,
     }
-    if checkpoint.note:
-        facts["note"] = checkpoint.note
-    return "\n".join(f"{name + ':':<14}{fact}" for name, fact in facts.items())
+    return "\n".join(f"{name + ':':<14}{fact}" for name, fact in facts.items() if fact)
 
 
 def _labels_fact(checkpoint: "Checkpoint") -> str:

@@ -33,7 +33,7 @@ class Found(Generic[T]):
 
 
 @dataclass(frozen=True)
-class _Offer:
+class _Candidate:
     distribution: str  # as it is to be printed
     own: bool
     entry: EntryPoint
@@ -70,23 +70,23 @@ def find_plugins(group: str, accept: Callable[[str, object], T], *, installed: I
         installed: the distributions to look at, those that imports find first before others of the same name.
     """
     refused: list[str] = []
-    offers = sorted(_offers(group, installed, refused), key=str)
+    candidates = sorted(_candidates(group, installed, refused), key=str)
     usable: dict[str, T] = {}
-    for offer in offers:
+    for candidate in candidates:
         try:
-            _check_name(offer, offers)
-            usable[offer.entry.name] = accept(offer.entry.name, _load(offer.entry))
+            _check_name(candidate, candidates)
+            usable[candidate.entry.name] = accept(candidate.entry.name, _load(candidate.entry))
         except (Exception, SystemExit) as error:  # whatever its code does where it is tried
             advice = memory_advice(error)
-            if advice and offer.own:  # without it, this project's own names would be unknown
-                raise PluginError(f"{offer}: {advice}") from error
-            said = str(error) if isinstance(error, PluginError) else f"cannot be used: {_said(error)}"
-            refused.append(f"{offer}: {advice or said}")
-    own = frozenset(offer.entry.name for offer in offers if offer.own)
+            if advice and candidate.own:  # without it, this project's own names would be unknown
+                raise PluginError(f"{candidate}: {advice}") from error
+            reason = str(error) if isinstance(error, PluginError) else f"cannot be used: {_described(error)}"
+            refused.append(f"{candidate}: {advice or reason}")
+    own = frozenset(candidate.entry.name for candidate in candidates if candidate.own)
     return Found(MappingProxyType(dict(sorted(usable.items()))), own, tuple(refused))
 
 
-def _offers(group: str, installed: Iterable[Distribution], refused: list[str]) -> Iterator[_Offer]:
+def _candidates(group: str, installed: Iterable[Distribution], refused: list[str]) -> Iterator[_Candidate]:
     seen = set()
     for distribution in installed:
         normalised, printed = _identity(distribution)
@@ -97,10 +97,10 @@ def _offers(group: str, installed: Iterable[Distribution], refused: list[str]) -
             entries = distribution.entry_points.select(group=group)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the parser of a damaged file stumbles over
             if _may_offer(distribution, group):
-                refused.append(f"all of {printed}: its entry_points.txt cannot be read: {_said(error)}")
+                refused.append(f"all of {printed}: its entry_points.txt cannot be read: {_described(error)}")
             continue
         for entry in entries:
-            yield _Offer(printed, normalised == OWN_DISTRIBUTION, entry)
+            yield _Candidate(printed, normalised == OWN_DISTRIBUTION, entry)
 
 
 def _identity(distribution: Distribution) -> tuple[str, str]:
@@ -121,11 +121,11 @@ def _may_offer(distribution: Distribution, group: str) -> bool:
         return True
 
 
-def _check_name(offer: _Offer, offers: Sequence[_Offer]) -> None:
-    if not NAMES.fullmatch(offer.entry.name):
-        raise PluginError(f"expected a name of at most 40 of a-z, 0-9, '.', '_' and '-', got {offer.entry.name!r}")
-    others = [other for other in offers if other is not offer and other.entry.name == offer.entry.name]
-    if others and not (offer.own and not any(other.own for other in others)):
+def _check_name(candidate: _Candidate, candidates: Sequence[_Candidate]) -> None:
+    if not NAMES.fullmatch(candidate.entry.name):
+        raise PluginError(f"expected a name of at most 40 of a-z, 0-9, '.', '_' and '-', got {candidate.entry.name!r}")
+    others = [other for other in candidates if other is not candidate and other.entry.name == candidate.entry.name]
+    if others and not (candidate.own and not any(other.own for other in others)):
         raise PluginError(f"the name is claimed by {', '.join(other.distribution for other in others)} too; keep one")
 
 
@@ -133,7 +133,7 @@ def _load(entry: EntryPoint) -> object:
     try:
         return entry.load()
     except (Exception, SystemExit) as error:  # whatever its module does when it is imported
-        raise PluginError(f"cannot be loaded: {_said(error)}") from error
+        raise PluginError(f"cannot be loaded: {_described(error)}") from error
 
 
 def accept_class(name: str, loaded: object, *kinds: type) -> type[Any]:
@@ -156,5 +156,5 @@ def _shown(loaded: object) -> str:
     return f"the class {loaded.__name__}" if isinstance(loaded, type) else f"an object of {type(loaded).__name__}"
 
 
-def _said(error: BaseException) -> str:
+def _described(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}"

@@ -104,7 +104,7 @@ def _archive(path: Path, start: bytes) -> str | None:
     except (OSError, ValueError, RuntimeError, zipfile.BadZipFile):  # RuntimeError: of a later version of zip
         first = start[30 : 30 + int.from_bytes(start[26:28], "little")]
         if len(start) < 30 or first.endswith(b"/data.pkl"):
-            return None  # said by whoever reads it
+            return None  # its reader reports the damage
         return _named(
             f"a zip archive (of {shorten(first.decode(errors='replace'))}, ...) that is truncated or damaged", _AGAIN
         )

@@ -56,7 +56,7 @@ def without_prefixes(named: Mapping[str, T]) -> Iterator[tuple[str, dict[str, T]
 
 
 def location(keys: KeyPath, prefix: str) -> str | None:
-    """Where a network was found, in words; None of one that stands in the file as it is."""
+    """Where a network was found, in words; None where the file's own mapping is its state dict."""
     parts = [f"under {' -> '.join(map(repr, keys))}"] if keys else []
     parts += [f"without the prefix {prefix!r} of all names"] if prefix else []
     return ", ".join(parts) or None

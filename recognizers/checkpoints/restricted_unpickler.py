@@ -168,38 +168,34 @@ class RestrictedUnpickler(pickle._Unpickler):
 
     def load_setitem(self) -> None:
         value, key = self.stack.pop(), self.stack.pop()
-        self._set_items(self.stack[-1], [key, value])
+        self._set_items([key, value])
 
     def load_setitems(self) -> None:
-        items = self.pop_mark()
-        self._set_items(self.stack[-1], items)
+        self._set_items(self.pop_mark())
 
     def load_dict(self) -> None:
         items = self.pop_mark()
         self.stack.append({})
-        self._set_items(self.stack[-1], items)
+        self._set_items(items)
 
-    def _set_items(self, target: Any, items: Sequence[Any]) -> None:
-        if isinstance(target, Foreign):
-            return
-        if type(target) not in (dict, OrderedDict, Counter):
+    def _set_items(self, items: Sequence[Any]) -> None:
+        target = self.stack[-1]
+        if type(target) in (dict, OrderedDict, Counter):
+            set_items(target, zip(items[::2], items[1::2], strict=True))
+        elif not isinstance(target, Foreign):
             raise ForbiddenError("entries of something other than a dict")
-        set_items(target, zip(items[::2], items[1::2], strict=True))
 
     def load_append(self) -> None:
-        item = self.stack.pop()
-        self._extend(self.stack[-1], [item])
+        self._extend([self.stack.pop()])
 
     def load_appends(self) -> None:
-        items = self.pop_mark()
-        self._extend(self.stack[-1], items)
+        self._extend(self.pop_mark())
 
-    def _extend(self, target: Any, items: list[Any]) -> None:
-        if isinstance(target, Foreign):
-            return
-        if type(target) is not list:
+    def _extend(self, items: list[Any]) -> None:
+        if type(self.stack[-1]) is list:
+            self.stack[-1].extend(items)
+        elif not isinstance(self.stack[-1], Foreign):
             raise ForbiddenError("items of something other than a list")
-        target.extend(items)
 
     def load_additems(self) -> None:
         items = self.pop_mark()

@@ -20,7 +20,7 @@ def architectures() -> Found[type[Network]]:
 
 
 def accept_architecture(name: str, loaded: object) -> type[Network]:
-    """A network whose facts a checkpoint can be held against.
+    """A network against whose facts a checkpoint can be checked.
 
     Raises:
         PluginError: it is not.

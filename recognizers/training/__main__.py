@@ -26,7 +26,7 @@ from recognizers.training.loop import Recipe, new_classifier, train
 from recognizers.training.photographs import HELD_OUT, TRAINING_FROM, FacePhotograph, prepare_photographs, read_photographs
 from synthetic_faces import RENDERER, Population
 
-# Each network begins elsewhere and sees the photographs in another order. The residual ones fit slower.
+# Each network starts from other weights and sees the photographs in another order. The residual ones fit more slowly.
 RECIPES: dict[type[Network], Recipe] = {
     CompactFaceNet: Recipe(seed=11, epochs=6, batch=48, dropout=0.2),
     CompactResNet: Recipe(seed=22, epochs=9, batch=32, dropout=0.0),
