@@ -1,21 +1,24 @@
 """`orchestrator conformance` as it is typed: what it prints, writes, refuses, and ends with."""
 
-import asyncio
 import json
 import sys
 import unicodedata
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from conformance import client
 from conformance.subjects import Subject, subjects
+from orchestrator.__main__ import main
 from orchestrator.faces.folder import read_face_folder
 from rpc.certificates import Authority
 from tests.support.certificates import material, written
 from tests.support.conformance_runs import write_faces
 from tests.support.conforming import ConformingInvader, ConformingProtector
 from tests.support.mutants_protector import OneLevelOver
+from tests.support.serving_in_a_thread import serving_in_a_thread
 
 
 @pytest.fixture
@@ -26,21 +29,45 @@ def faces(tmp_path: Path) -> Path:
     return root
 
 
-async def conformance(*arguments: object) -> tuple[int, str, str]:
-    """Exit status, standard output and standard error of the command."""
-    command = [sys.executable, "-m", "orchestrator", "conformance", *map(str, arguments)]
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE)
-    output, errors = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, output.decode(), errors.decode()
+@pytest.fixture(scope="module")
+def protector() -> Iterator[str]:
+    """The address of an honest protector."""
+    with serving_in_a_thread(ConformingProtector().serving()) as address:
+        yield address
 
 
-async def test_both_services_are_checked_and_the_outcomes_are_shown_and_written(faces: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def invader() -> Iterator[str]:
+    """The address of an honest invader."""
+    with serving_in_a_thread(ConformingInvader().serving()) as address:
+        yield address
+
+
+Conformance = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def conformance(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Conformance:
+    """The command as it is typed: gives its exit status, standard output and standard error."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["orchestrator", "conformance", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capfd.readouterr()
+        return int(end.value.code or 0), printed.out, printed.err
+
+    return run
+
+
+def test_both_services_are_checked_and_the_outcomes_are_shown_and_written(
+    conformance: Conformance, faces: Path, invader: str, tmp_path: Path
+) -> None:
     files = (tmp_path / "outcomes.json", tmp_path / "junit.xml")
     chosen = ("--only", "protector.bud*", "--only", "invader.budget*", "--skip", "protector.budget-zero")
-    async with OneLevelOver().serving() as protector, ConformingInvader().serving() as invader:
+    with serving_in_a_thread(OneLevelOver().serving()) as protector:
         services = ("--faces", faces, "--protector", protector, "--invader", invader)
-        status, output, errors = await conformance(*services, *chosen, "--json", files[0], "--junit", files[1])
+        status, output, errors = conformance(*services, *chosen, "--json", files[0], "--junit", files[1])
     assert (status, errors) == (1, "")
     assert "4 checks in" in output
     assert "the checks of the invader ask up to 13 queries; 300 are left" in output
@@ -64,21 +91,19 @@ async def test_both_services_are_checked_and_the_outcomes_are_shown_and_written(
     assert failure.get("message") == document["checks"][0]["evidence"]
 
 
-async def test_by_mutual_tls_a_conforming_service_ends_with_0(faces: Path, tmp_path: Path) -> None:
+def test_by_mutual_tls_a_conforming_service_ends_with_0(conformance: Conformance, faces: Path, tmp_path: Path) -> None:
     authority = Authority.create()
     files = written(tmp_path / "client", material(authority))
     tls = ("--tls-certificate", files.certificate, "--tls-key", files.key, "--tls-authority", files.authority)
-    async with ConformingProtector().serving(material(authority, "protector", server=True)) as address:
-        status, output, errors = await conformance(
-            "--faces", faces, "--protector", address, *tls, "--only", "protector.budget"
-        )
+    with serving_in_a_thread(ConformingProtector().serving(material(authority, "protector", server=True))) as address:
+        status, output, errors = conformance("--faces", faces, "--protector", address, *tls, "--only", "protector.budget")
     assert (status, errors) == (0, "")
     assert "1 check in" in output
     assert "1 passed" in output
 
 
-async def test_all_checks_can_be_listed_without_a_service() -> None:
-    status, output, _ = await conformance("--list")
+def test_all_checks_can_be_listed_without_a_service(conformance: Conformance) -> None:
+    status, output, _ = conformance("--list")
     assert status == 0
     assert "protector.whole-levels" in output
     assert "invader.error-texts" in output
@@ -100,8 +125,10 @@ async def test_all_checks_can_be_listed_without_a_service() -> None:
         (("--protector", "127.0.0.1:1", "--faces", "no-such-folder"), "--faces: no-such-folder: cannot be read"),
     ],
 )
-async def test_what_cannot_be_checked_is_refused_with_the_option(arguments: tuple[str, ...], message: str) -> None:
-    status, _, errors = await conformance(*arguments)
+def test_what_cannot_be_checked_is_refused_with_the_option(
+    conformance: Conformance, arguments: tuple[str, ...], message: str
+) -> None:
+    status, _, errors = conformance(*arguments)
     assert status == 2
     assert errors.startswith(f"error: {message}")
     assert errors.count("\n") == 1
@@ -116,9 +143,10 @@ def strangers(faces: Path) -> Path:
     return stranger.parent
 
 
-async def test_a_protector_that_knows_none_of_the_people_is_not_checked(strangers: Path) -> None:
-    async with ConformingProtector().serving() as address:
-        status, _, errors = await conformance("--faces", strangers, "--protector", address)
+def test_a_protector_that_knows_none_of_the_people_is_not_checked(
+    conformance: Conformance, strangers: Path, protector: str
+) -> None:
+    status, _, errors = conformance("--faces", strangers, "--protector", protector)
     assert status == 2
     assert errors == (
         "error: --faces: expected photos of people whom the service knows, got 1 others; give a folder with a folder of "
@@ -142,30 +170,39 @@ def write_photo_of(file: Path) -> Path:
     return file.parents[1]
 
 
-async def test_an_invader_with_too_little_budget_is_asked_nothing(faces: Path) -> None:
+def test_an_invader_with_too_little_budget_is_asked_nothing(conformance: Conformance, faces: Path) -> None:
     invader = ConformingInvader()
     invader.budget = 5
-    async with invader.serving() as address:
-        status, _, errors = await conformance("--faces", faces, "--invader", address)
+    with serving_in_a_thread(invader.serving()) as address:
+        status, _, errors = conformance("--faces", faces, "--invader", address)
     assert status == 2
     assert "and 5 are left of our budget there: raise it, or choose fewer by --only or --skip" in errors
     assert invader.used == 0
 
 
-async def test_a_service_that_is_not_there_ends_with_1_and_why(faces: Path) -> None:
-    status, output, errors = await conformance("--faces", faces, "--invader", "127.0.0.1:1")
+@pytest.fixture
+def _soon_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that says nothing is waited for half a second."""
+    monkeypatch.setattr(client, "ALIVE_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("_soon_given_up")
+def test_a_service_that_is_not_there_ends_with_1_and_why(conformance: Conformance, faces: Path) -> None:
+    status, output, errors = conformance("--faces", faces, "--invader", "127.0.0.1:1")
     assert status == 1
     assert errors == "error: the invader at 127.0.0.1:1 does not answer: nothing listens there\n"
     assert "not run" in output
 
 
-async def test_what_was_found_of_one_service_is_written_though_the_other_is_not_there(faces: Path, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("_soon_given_up")
+def test_what_was_found_of_one_service_is_written_though_the_other_is_not_there(
+    conformance: Conformance, faces: Path, protector: str, tmp_path: Path
+) -> None:
     files = (tmp_path / "outcomes.json", tmp_path / "junit.xml")
     files[1].write_text("<old/>")
     only = ("--only", "protector.budget", "--only", "invader.k", "--json", files[0], "--junit", files[1])
-    async with ConformingProtector().serving() as protector:
-        services = ("--faces", faces, "--protector", protector, "--invader", "127.0.0.1:1")
-        status, _, errors = await conformance(*services, *only)
+    services = ("--faces", faces, "--protector", protector, "--invader", "127.0.0.1:1")
+    status, _, errors = conformance(*services, *only)
     assert (status, errors) == (1, "error: the invader at 127.0.0.1:1 does not answer: nothing listens there\n")
     document = json.loads(files[0].read_text())
     assert document["conforms"] is False
@@ -179,8 +216,10 @@ async def test_what_was_found_of_one_service_is_written_though_the_other_is_not_
 
 
 @pytest.mark.parametrize("option", ["--json", "--junit"])
-async def test_a_file_that_cannot_be_written_is_refused_before_anybody_is_asked(faces: Path, option: str) -> None:
+def test_a_file_that_cannot_be_written_is_refused_before_anybody_is_asked(
+    conformance: Conformance, faces: Path, option: str
+) -> None:
     service = ("--faces", faces, "--invader", "127.0.0.1:1")
-    status, output, errors = await conformance(*service, option, faces / "nowhere" / "file")
+    status, output, errors = conformance(*service, option, faces / "nowhere" / "file")
     assert (status, output) == (2, "")
     assert errors == f"error: {option}: {faces / 'nowhere' / 'file'}: cannot be written: No such file or directory\n"

@@ -16,19 +16,16 @@ from PIL import Image
 
 from conformance import client
 from conformance.check import Verdict
-from conformance.invader.service import Invader
 from conformance.protector.storage import encoded_twice, encoding_problem
 from conformance.refusals import NOT_PARSED, TOO_LARGE, BadRequest, refusal_of
 from conformance.suite import Choice
-from invader_service.rate_limit import RateLimit
 from orchestrator.faces.folder import FaceFolder, read_face_folder
 from rpc.errors import RATE_LIMITED, ServiceError, busy
-from rpc.images.decoding import ImageLimits, encode_jpeg, encode_png
-from tests.support.conformance_runs import others, outcomes_at, outcomes_of
+from rpc.images.decoding import encode_jpeg, encode_png
+from tests.support.conformance_runs import others, outcomes_of
 from tests.support.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
+from tests.support.drawn_faces import draw_face
 from tests.support.mutants_invader import LosesThePlacesOfCancelledCalls
-from tests.support.networks import probe
-from tests.support.services import serving_invader
 
 
 class ForeignDecoder(ConformingProtector):
@@ -158,7 +155,7 @@ def cosited_chroma(pixels: Pixels, quality: int) -> bytes:
 @pytest.mark.parametrize("quality", [95, 40])
 @pytest.mark.parametrize("encode", [chroma_table_first, table_for_each_component, cosited_chroma])
 def test_other_encoders_of_the_same_jpeg_are_taken(encode: Callable[[Pixels, int], bytes], quality: int) -> None:
-    plain = probe(side=160)
+    plain = draw_face(0, side=160)
     signs = np.random.default_rng(0).choice([-9, 9], plain.shape)
     noisy = (plain.astype(int) + signs).clip(0, 255).astype(np.uint8)
     for pixels in (plain, noisy):
@@ -183,9 +180,9 @@ def test_libraries_may_refuse_by_themselves(codes: tuple[grpc.StatusCode, ...], 
 
 
 class OneAtATime(ConformingProtector):
-    """Works on one call at a time, for a third of a second, and refuses the others."""
+    """Works on one call at a time, for a fifth of a second, and refuses the others."""
 
-    step_seconds = 0.008
+    step_seconds = 0.005
 
     async def Craft(  # noqa: N802
         self, request: protector_pb2.CraftRequest, context: Context
@@ -201,12 +198,6 @@ async def test_patience_lasts_as_long_as_calls_are_answered(faces: FaceFolder, m
     (outcome,) = await outcomes_of(OneAtATime(), Choice(faces, only=["protector.under-load"]))
     assert outcome.verdict is Verdict.PASSED, outcome.evidence
     assert outcome.seconds > 1.5, "it took longer than the patience, or this test shows nothing"
-
-
-async def test_waits_of_a_rate_limit_are_not_held_against_our_invader(faces: FaceFolder) -> None:
-    only = ["invader.cancellation", "invader.deadline"]
-    async with serving_invader(rate_limit=RateLimit(5), images=ImageLimits()) as service:
-        assert others(await outcomes_at(service.address, Invader, Choice(faces, only=only))) == {}
 
 
 class OneEvery100Milliseconds(LosesThePlacesOfCancelledCalls):

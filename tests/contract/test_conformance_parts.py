@@ -28,7 +28,7 @@ from orchestrator.faces.folder import FaceFolder
 from rpc.errors import ServiceError, busy, invalid_argument, not_found, too_slow
 from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg, encode_png
 from rpc.status import trailers_of
-from tests.support.networks import probe
+from tests.support.drawn_faces import draw_face
 
 
 def refusal(text: str) -> Refusal:
@@ -64,7 +64,7 @@ def test_texts_that_tell_of_the_inside_are_found(text: str) -> None:
 
 def refused_images() -> Iterator[ServiceError]:
     """What is said of files that are no image, or no whole one."""
-    png = encode_png(probe(side=16))
+    png = encode_png(draw_face(0, side=16))
     at = png.index(b"IDAT")
     others = (b"", b"GIF89a", b"II*\0", b"\0\5\x16\7", b"<html>", b"version https://git-lfs", bytes(9), b"no image")
     for encoded in (
@@ -209,7 +209,7 @@ async def test_junit_holds_what_xml_cannot_write() -> None:
 
 
 def test_what_stands_beside_the_pixels_of_a_file_is_found() -> None:
-    pixels = probe(side=16)
+    pixels = draw_face(0, side=16)
     png, jpeg = encode_png(pixels), encode_jpeg(pixels, quality=95)
     assert list(beside_pixels(png)) == list(beside_pixels(jpeg)) == []
     assert list(beside_pixels(png + b"12345")) == list(beside_pixels(jpeg + b"12345")) == ["5 bytes after the end"]
@@ -221,7 +221,7 @@ def test_what_stands_beside_the_pixels_of_a_file_is_found() -> None:
 
 
 def test_an_image_that_came_is_seen_with_what_stands_beside_its_pixels() -> None:
-    pixels = probe(side=16)
+    pixels = draw_face(0, side=16)
     plain = decoded(encode_png(pixels), "the cloak")
     assert (plain.format, plain.mode, plain.channel_bits, plain.still, plain.beside) == ("PNG", "RGB", 8, True, "")
     assert np.array_equal(plain.levels, pixels)
@@ -234,7 +234,7 @@ def test_an_image_that_came_is_seen_with_what_stands_beside_its_pixels() -> None
     assert not decoded(frames.getvalue(), "the cloak").still
 
 
-WITHOUT_END = encode_png(probe(side=16))[:-12]
+WITHOUT_END = encode_png(draw_face(0, side=16))[:-12]
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,7 @@ WITHOUT_END = encode_png(probe(side=16))[:-12]
     [
         (b"GIF89a", "the cloak: expected a JPEG or PNG image, got a GIF; convert it to JPEG or PNG"),
         (
-            encode_png(probe(side=16))[:-12],
+            encode_png(draw_face(0, side=16))[:-12],
             "the cloak: expected a whole image, got a truncated PNG: it ends before its last chunk",
         ),
         (list(bombs())[1][1], "the cloak: expected at most 50000000 pixels, got 200000 x 200000"),
@@ -264,7 +264,7 @@ def test_what_stands_beside_the_pixels_that_came_is_not_warned_of(monkeypatch: p
         return opening(*args, **parameters)
 
     monkeypatch.setattr(Image, "open", spied)
-    jpeg, index = encode_jpeg(probe(side=16), quality=95), b"\xff\xe2\x00\x0eMPF\0no index"
+    jpeg, index = encode_jpeg(draw_face(0, side=16), quality=95), b"\xff\xe2\x00\x0eMPF\0no index"
     assert decoded(jpeg[:2] + index + jpeg[2:], "the cloak").beside == "a segment 0xe2 of 14 bytes"
     assert during == [before]
 
@@ -277,5 +277,5 @@ def test_a_photo_is_upright_whatever_else_its_metadata_hold() -> None:
         + bytes(4)
     )
     photo = io.BytesIO()
-    Image.fromarray(probe(side=16)[:8]).save(photo, "JPEG", exif=wrong)
+    Image.fromarray(draw_face(0, side=16)[:8]).save(photo, "JPEG", exif=wrong)
     assert upright(photo.getvalue()).shape == (16, 8, 3)

@@ -44,7 +44,6 @@ from tests.support.secretive import (
 )
 from tests.support.services import INVADER, serving_invader
 
-CALLS = 1000
 AT_A_TIME = 4
 CLASSIFY, LIST_MODELS, LIST_IDENTITIES = (
     f"/{INVADER}/{name}" for name in ("Classify", "ListTargetModels", "ListIdentities")
@@ -129,15 +128,16 @@ class Stepping:
         return next(self._looks) * 30_000_000
 
 
-async def test_a_thousand_calls_get_nothing_out_that_is_not_theirs_to_know(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [120, pytest.param(1000, marks=pytest.mark.thorough("invader_service/", "rpc/"))])
+async def test_calls_of_every_kind_get_nothing_out_that_is_not_theirs_to_know(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], number: int
 ) -> None:
     folder = tmp_path / FOLDER
     folder.mkdir()
     write_checkpoint(folder)
     detector = FailingDetector()
     policy: dict[str, Any] = {
-        "ledger": QueryLedger(folder / "ledger", budget=120),
+        "ledger": QueryLedger(folder / "ledger", budget=number // 8),
         "audit_log": AuditLog(folder / "audit"),
         "rate_limit": RateLimit(30, clock=Stepping()),
     }
@@ -145,11 +145,11 @@ async def test_a_thousand_calls_get_nothing_out_that_is_not_theirs_to_know(
         recognizer = load_secretive(folder, detector)
         async with serving_invader({MODEL: recognizer}, detector=detector, **policy) as service:
             client = Eavesdropper(service.channel)
-            await asyncio.gather(*(_ask_all(client, each) for each in _shares(CALLS)))
+            await asyncio.gather(*(_ask_all(client, each) for each in _shares(number)))
     printed = capfd.readouterr()
     evidence = [*client.evidence, log.getvalue().encode(), printed.out.encode(), printed.err.encode()]
     assert found(CANARIES, evidence) == set()
-    assert client.statuses.total() == CALLS
+    assert client.statuses.total() == number
     # What was to be seen was seen: all kinds of ends, incidents among them, and a log that tells of them.
     outcomes = {json.loads(line)["outcome"] for line in (folder / "audit").read_text().splitlines()}
     assert outcomes >= {

@@ -3,12 +3,10 @@
 import asyncio
 import json
 import sys
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from queue import Queue
 
 import pytest
 
@@ -22,6 +20,7 @@ from tests.contract.test_orchestrator_against_fakes import IDENTITIES, write_pho
 from tests.support.fakes import FakeInvader, FakeProtector
 from tests.support.output import ASCII, CLOSED, FULL, HEAD, LATIN, standard_output
 from tests.support.reported import make_run
+from tests.support.serving_in_a_thread import serving_in_a_thread
 
 
 @dataclass(frozen=True)
@@ -131,21 +130,8 @@ def exit_status(command: Command, place: Place, monkeypatch: pytest.MonkeyPatch)
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
     """With services in a thread of their own: commands run in the main one, to which signals come."""
-    addresses: Queue[tuple[str, str]] = Queue()
-    stop = asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with services() as serving:
-            addresses.put(serving)
-            await stop.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    yield Place(tmp_path, *addresses.get())
-    loop.call_soon_threadsafe(stop.set)
-    thread.join()
-    loop.close()
+    with serving_in_a_thread(services()) as addresses:
+        yield Place(tmp_path, *addresses)
 
 
 @pytest.mark.usefixtures("blank_figures")

@@ -10,17 +10,16 @@ from conformance.service import Service
 from conformance.suite import Choice, examine
 from rpc.tls import TlsMaterial
 from tests.support.conforming import IDENTITIES, Conforming, ConformingProtector
-from tests.support.drawn_faces import jpeg
-from tests.support.networks import probe
+from tests.support.drawn_faces import draw_face, jpeg
 
-LONG = ("*.limits", "protector.cancellation", "protector.deadline")  # seconds each
+LONG = ("*.limits", "*.large-image", "protector.cancellation", "protector.deadline")
 
 
 def write_faces(root: Path) -> None:
     """A photo each of some people whom the services of tests know."""
     for number, identity in enumerate(IDENTITIES[:5]):
         (root / identity).mkdir(parents=True)
-        (root / identity / "a.jpg").write_bytes(jpeg(probe(side=64, seed=number)))
+        (root / identity / "a.jpg").write_bytes(jpeg(draw_face(number, side=64)))
 
 
 def kind_of(service: Conforming) -> type[Service]:

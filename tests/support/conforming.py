@@ -31,7 +31,7 @@ Pixels = NDArray[np.uint8]  # (S, S, 3) RGB
 Levels = NDArray[np.int64]
 
 IDENTITIES = tuple(f"identity_{place}" for place in range(12))
-SIDE = 24  # pixels
+SIDE = 16  # pixels
 DISCLOSED = ALL_REASONS | {QUERY_BUDGET_SPENT, RATE_LIMITED}
 LIMITS = ImageLimits()
 
@@ -140,13 +140,13 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             zeros += int((sign == 0).sum())
             stepped = x + step * sign
             x = self.clip(stepped, previous=x, probe=probe, epsilon=epsilon)
-            await self.wait_for_device()
         taken = self.n_iter(method, epsilon)
+        await self.wait_for_device(taken)
         return Crafted(x, taken, zeros / (x.size * taken) if taken else 0.0)
 
-    async def wait_for_device(self) -> None:
+    async def wait_for_device(self, steps: int) -> None:
         async with self.device:
-            await asyncio.sleep(self.step_seconds)
+            await asyncio.sleep(steps * self.step_seconds)
 
     def noisy(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
         return (probe + epsilon * self.signs(probe, epsilon, seed=seed)).clip(0, 255)

@@ -722,7 +722,7 @@ class TellsAnException(ConformingProtector):
 
 
 class _LosesPlaces(ConformingProtector):
-    step_seconds = 0.001
+    step_seconds = 0.002
     places = 4
 
     def is_lost(self, context: Context) -> bool:
@@ -779,13 +779,15 @@ class VouchesForEverybody(ConformingProtector):
 class LooksDeadWhenItWorks(ConformingProtector):
     """Says NOT_SERVING while it crafts."""
 
+    step_seconds = 0.0005
+
     async def start(self, server: Server) -> None:
         await super().start(server)
         self.health = server.health
 
-    async def wait_for_device(self) -> None:
+    async def wait_for_device(self, steps: int) -> None:
         await self.health.set(self.service_name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        await super().wait_for_device()
+        await super().wait_for_device(steps)
         if self.in_flight == 1:
             await self.health.set(self.service_name, health_pb2.HealthCheckResponse.SERVING)
 
