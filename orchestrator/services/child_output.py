@@ -26,7 +26,7 @@ class ServiceOutput:
         assert process.stderr is not None
         self.complaints: list[str] = []  # what was logged as an error, such as a refused checkpoint
         self._printed = self._logged = b""  # the last line of each that is not blank
-        self._address: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self.address: str | None = None  # where the service listens, as soon as it says so
         self._log = log
         self._reading = [
             asyncio.create_task(reading)
@@ -38,10 +38,6 @@ class ServiceOutput:
         """What the process logged last; where it logged nothing, what it printed; empty where it said nothing at all."""
         return (self._logged or self._printed).decode(errors="replace").strip()
 
-    async def address(self) -> str | None:
-        """Where the service listens, as soon as it says so; None where it closed its output without."""
-        return await asyncio.shield(self._address)
-
     async def close(self, *, within: float) -> None:
         """Reads what is left, for at most so many seconds: something that the service started may hold its pipes open."""
         await asyncio.wait(self._reading, timeout=within)
@@ -51,13 +47,11 @@ class ServiceOutput:
 
     async def _read_output(self, stream: asyncio.StreamReader) -> None:
         async for line in _lines(stream):
-            if not self._address.done() and line.startswith(_LISTENING):
-                self._address.set_result(line.removeprefix(_LISTENING).decode(errors="replace").strip())
+            if self.address is None and line.startswith(_LISTENING):
+                self.address = line.removeprefix(_LISTENING).decode(errors="replace").strip()
                 continue
             self._printed = line if line.strip() else self._printed
             _append(self._log, line)
-        if not self._address.done():
-            self._address.set_result(None)
 
     async def _read_errors(self, stream: asyncio.StreamReader) -> None:
         async for line in _lines(stream):

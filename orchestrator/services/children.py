@@ -4,8 +4,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -43,60 +43,46 @@ async def child_service(
         output = ServiceOutput(process, log=file)
 
         def last_words() -> str:
-            return f"{output.last_line or f'it said nothing; see {log}'}{_killed(process.returncode)}"
+            status = "" if process.returncode is None else f" (exit status {process.returncode})"
+            words = f"{status}: {output.last_line or f'it said nothing; see {log}'}"
+            if process.returncode == -signal.SIGKILL:  # of which it cannot say anything itself
+                words += "; it was killed, as the system does to what takes more memory than there is"
+            return words
 
         try:
-            try:
-                address = await asyncio.wait_for(_address(process, output), start_seconds)
-            except TimeoutError:
-                raise OrchestratorError(
-                    f"{module} was not ready {start_seconds:.0f} s after it was started: {last_words()}"
-                ) from None
-            if address is None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(_end(process, or_when=lambda: output.address is not None), start_seconds)
+            if process.returncode is not None:
                 await output.close(within=_READ_SECONDS)
-                raise OrchestratorError(f"{module} did not start (exit status {process.returncode}): {last_words()}")
+            if output.address is None:
+                late = f"was not ready {start_seconds:.0f} s after it was started"
+                raise OrchestratorError(f"{module} {late if process.returncode is None else 'did not start'}{last_words()}")
 
             def ended() -> str | None:
-                if process.returncode is None:
-                    return None
-                return f"the {module} that was started ended (exit status {process.returncode}): {last_words()}"
+                return None if process.returncode is None else f"the {module} that was started ended{last_words()}"
 
-            yield Endpoint(address, list(output.complaints), ended)
+            yield Endpoint(output.address, list(output.complaints), ended)
         finally:
             await _stop(process)
             await output.close(within=_READ_SECONDS)
             _close_pipes(process)
 
 
-def _started(module: str, arguments: Sequence[str]) -> Coroutine[None, None, asyncio.subprocess.Process]:
+async def _started(module: str, arguments: Sequence[str]) -> asyncio.subprocess.Process:
     # -P: else the modules of the folder that the user happens to be in would come first.
     command = (sys.executable, "-P", "-m", module, "--port", "0", "--stop-with-stdin", "true", *arguments)
     pipe = asyncio.subprocess.PIPE
     # Threads that wait by spinning would take the other service's cores.
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
     # A session of its own: Ctrl-C is this process's to handle; it then stops its children in order.
-    return asyncio.create_subprocess_exec(
+    return await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
     )
 
 
-async def _address(process: asyncio.subprocess.Process, output: ServiceOutput) -> str | None:
-    """Where the service listens, as soon as it says so; None where its process ends without."""
-    said, ended = asyncio.create_task(output.address()), asyncio.create_task(_end(process))
-    try:
-        await asyncio.wait({said, ended}, return_when=asyncio.FIRST_COMPLETED)
-        if said.done() and (address := said.result()) is not None:
-            return address
-        await ended
-        return None
-    finally:
-        said.cancel()
-        ended.cancel()
-
-
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def _end(process: asyncio.subprocess.Process, *, or_when: Callable[[], bool] = lambda: False) -> None:
     """Waits for a process alone; `Process.wait` waits for its pipes too, which what it started may hold open."""
-    while process.returncode is None:  # noqa: ASYNC110 - asyncio tells of the end of a process alone in no other way
+    while process.returncode is None and not or_when():  # noqa: ASYNC110 - asyncio tells of its end in no other way
         await asyncio.sleep(_LOOK_SECONDS)
 
 
@@ -110,17 +96,9 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
         return
     process.terminate()
     try:
-        await asyncio.wait_for(_end(process), _STOP_SECONDS)
-    except TimeoutError:
-        pass
+        with suppress(TimeoutError):
+            await asyncio.wait_for(_end(process), _STOP_SECONDS)
     finally:  # also where nobody waits any more
         if process.returncode is None:
             process.kill()
     await _end(process)
-
-
-def _killed(status: int | None) -> str:
-    """What a process that was killed cannot say itself."""
-    if status == -signal.SIGKILL:
-        return "; it was killed, as the system does to what takes more memory than there is"
-    return ""
