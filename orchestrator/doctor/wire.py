@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from orchestrator.doctor.finding import Finding, Verdict, judged
 from orchestrator.errors import OrchestratorError
 from orchestrator.services.invader import InvaderClient
-from orchestrator.services.label_sets import LabelSets
+from orchestrator.services.label_sets import fetch_label_sets
 from orchestrator.services.protector import ProtectorClient
 from rpc.addresses import host_and_port, is_loopback, is_replicated
 from rpc.channel import NO_PROXY, open_channel
@@ -109,9 +109,8 @@ async def _examine_models(protector: str, invader: str, tls: TlsMaterial | None)
         sources, targets = await protector_client.source_models(), await invader_client.target_models()
         yield judged("protector", "has source models", good=bool(sources), seen=", ".join(sources), mend="--checkpoints")
         yield judged("invader", "has target models", good=bool(targets), seen=", ".join(targets), mend="--checkpoints")
-        label_sets = LabelSets(protector_client, invader_client)
-        known = [frozenset(await label_sets.of_source(model)) for model in sources.values()]
-        known += [frozenset(await label_sets.of_target(model)) for model in targets.values()]
+        label_sets = await fetch_label_sets(protector_client, sources, invader_client, targets)
+        known = [frozenset(labels) for by_model in label_sets for labels in by_model.values()]
         common = frozenset.intersection(*known) if known else frozenset()
         yield judged(
             "label sets",

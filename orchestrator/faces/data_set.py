@@ -90,6 +90,11 @@ def printable(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
+def named(names: Sequence[str], *, at_most: int) -> str:
+    """The first of these names, as a message has them."""
+    return ", ".join(map(printable, names[:at_most])) + (", ..." if len(names) > at_most else "")
+
+
 def drawn_identities(identities: frozenset[str], *, seed: int) -> list[str]:
     """Identities in the order in which subjects are drawn: by SHA-256 of seed and identity."""
     return sorted(identities, key=lambda identity: _draw(seed, identity))

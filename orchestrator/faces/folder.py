@@ -4,7 +4,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, ClassVar, Self
@@ -47,7 +47,6 @@ class PhotoFile:
         return printable(self.key)
 
     def read(self) -> bytes:
-        """See `Photo.read`."""
         return self.path.read_bytes()
 
 
@@ -58,7 +57,7 @@ class FaceFolder:
     root: Path
     names: Mapping[str, Sequence[str]]  # identity -> file names, sorted bytewise
     skipped: tuple[str, ...]  # relative to the root, printable; with the reason where it is not the ending
-    folders: Mapping[str, str] = field(default_factory=dict)  # identity -> its folder, where it is called otherwise
+    folders: Mapping[str, str]  # identity -> its folder, which may be in another normal form
     synthetic: ClassVar[bool] = False
 
     @property
@@ -66,35 +65,26 @@ class FaceFolder:
         return frozenset(self.names)
 
     def photos(self, identity: str) -> Sequence[Photo]:
-        """See `DataSet.photos`."""
-        folder = self.root / file_name_of(self._folder(identity))
+        folder = self.root / file_name_of(self.folders[identity])
         return [PhotoFile(identity, folder / file_name_of(name)) for name in self.names[identity]]
 
     def spelt(self, labels: Mapping[str, str]) -> Self:
-        """See `DataSet.spelt`."""
-        called = {identity: labels.get(identity, identity) for identity in self.names}
-        folders = {label: self._folder(identity) for identity, label in called.items()}
         return replace(
             self,
-            names={label: self.names[identity] for identity, label in called.items()},
-            folders={label: folder for label, folder in folders.items() if label != folder},
+            names={labels.get(identity, identity): names for identity, names in self.names.items()},
+            folders={labels.get(identity, identity): folder for identity, folder in self.folders.items()},
         )
 
     def card(self) -> Mapping[str, Any]:
-        """See `DataSet.card`."""
         return {"photos_sha256": self.sha256(), "identities": len(self.names)}
 
     def sha256(self) -> str:
         """Digest of the data set's photo names, as the file system has them."""
         digest = hashlib.sha256()
         for identity, names in self.names.items():
-            folder = self._folder(identity)
             for name in names:
-                digest.update(f"{folder}/{name}\n".encode(errors="surrogateescape"))
+                digest.update(f"{self.folders[identity]}/{name}\n".encode(errors="surrogateescape"))
         return digest.hexdigest()
-
-    def _folder(self, identity: str) -> str:
-        return self.folders.get(identity, identity)
 
 
 def read_face_folder(root: Path) -> FaceFolder:
@@ -145,8 +135,7 @@ def read_face_folder(root: Path) -> FaceFolder:
             f"--faces: expected a folder of identity folders with {', '.join(sorted(PHOTO_SUFFIXES))} files, "
             f"got {_shown(root)} with none{_way_out(root, entries, skipped)}"
         )
-    otherwise = {identity: folder for identity, folder in folders.items() if identity != folder}
-    return FaceFolder(root, photos, tuple(map(printable, skipped)), otherwise)
+    return FaceFolder(root, photos, tuple(map(printable, skipped)), folders)
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:

@@ -8,10 +8,9 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
-from heapq import nsmallest
 from itertools import islice
 
-from orchestrator.faces.data_set import DataSet, canonical, printable
+from orchestrator.faces.data_set import DataSet, canonical, named, printable
 
 NAMES_SHOWN = 3
 MAX_COMPARED = 10_000  # labels, for the nearest to a name: each comparison takes microseconds
@@ -66,11 +65,11 @@ def whom_models_know(faces: DataSet, label_sets: LabelSets) -> str:
         shared = sorted(faces.identities.intersection(map(canonical, labels)))
         subject = f"{', '.join(models)} {'know' if len(models) > 1 else 'knows'}"
         if shared:
-            said.append(f"{subject} {len(shared)} of them ({_some(shared)})")
+            said.append(f"{subject} {len(shared)} of them ({named(shared, at_most=NAMES_SHOWN)})")
         else:
             near = [f"{printable(name)} is nearly {label}" for name, label in islice(_alike(faces, labels), NAMES_SHOWN)]
             said.append(
-                f"{subject} none of them, but {len(labels)} others ({_some(labels)})"
+                f"{subject} none of them, but {len(labels)} others ({named(sorted(labels), at_most=NAMES_SHOWN)})"
                 + (f"; {', '.join(near)}: names have to be the same, letter by letter" if near else "")
             )
     return "; ".join(said)
@@ -96,8 +95,3 @@ def _alike(faces: DataSet, labels: Collection[str]) -> Iterator[tuple[str, str]]
 def _folded(name: str) -> str:
     decomposed = unicodedata.normalize("NFKD", name).casefold()
     return "".join(letter for letter in decomposed if letter.isalnum()) or name
-
-
-def _some(names: Collection[str]) -> str:
-    shown = ", ".join(map(printable, nsmallest(NAMES_SHOWN, names)))
-    return shown + (", ..." if len(names) > NAMES_SHOWN else "")

@@ -34,7 +34,6 @@ class SyntheticPhoto:
         return self.key
 
     def read(self) -> bytes:
-        """See `Photo.read`."""
         return self.population.jpeg(self.number, self.photograph)
 
 
@@ -56,16 +55,13 @@ class SyntheticFaces:
         return frozenset(self._numbers)
 
     def photos(self, identity: str) -> Sequence[Photo]:
-        """See `DataSet.photos`."""
         number = self._numbers[identity]
         return [SyntheticPhoto(self.population, number, photograph) for photograph in range(1, self.photographs + 1)]
 
     def spelt(self, labels: Mapping[str, str]) -> Self:
-        """See `DataSet.spelt`. Their names are ASCII, which has one normal form."""
-        return self
+        return self  # names are ASCII, which has one normal form
 
     def card(self) -> Mapping[str, Any]:
-        """See `DataSet.card`."""
         return {
             "synthetic": True,
             "renderer": RENDERER,

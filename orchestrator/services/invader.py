@@ -6,10 +6,10 @@ import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from orchestrator.errors import UnusableServiceError
-from orchestrator.experiment.grid import NOT_STATED, Region
+from orchestrator.experiment.grid import Region
 from orchestrator.experiment.model import Model
 from orchestrator.services.connection import Connection
-from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, stated
+from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, as_listed
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
@@ -47,21 +47,7 @@ class InvaderClient(Connection):
         self.queries_left = listed.queries_left if listed.HasField("queries_left") else None
         told = frozenset(region for region, on_the_wire in _REGIONS.items() if on_the_wire in listed.regions)
         self.regions = told or frozenset({Region.DETECTED})
-        models = {
-            model.name: Model(
-                name=model.name,
-                identities=model.identities,
-                label_set_sha256=model.label_set_sha256,
-                max_candidates=model.max_candidates,
-                card={
-                    "identities": model.identities,
-                    "label_set_sha256": model.label_set_sha256,
-                    "max_candidates": model.max_candidates,
-                    "extraction": stated(model.extraction) or NOT_STATED,
-                },
-            )
-            for model in listed.target_models
-        }
+        models = {model.name: as_listed(model, "max_candidates") for model in listed.target_models}
         return Listing(models, await received_models_digest(call))
 
     async def identities(self, model: Model) -> tuple[str, ...] | None:

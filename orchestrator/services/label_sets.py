@@ -1,5 +1,6 @@
 """The label sets that services list."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 
 from orchestrator.errors import InputError, UnusableServiceError
@@ -7,32 +8,31 @@ from orchestrator.experiment.model import Model
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient
 
+LabelSets = dict[str, tuple[str, ...]]  # by model, in class order
 
-class LabelSets:
-    """Label sets by digest; each is fetched once, whoever lists it."""
 
-    def __init__(self, protector: ProtectorClient, invader: InvaderClient) -> None:
-        self._protector = protector
-        self._invader = invader
-        self._by_digest: dict[str, tuple[str, ...]] = {}
+async def fetch_label_sets(
+    protector: ProtectorClient, sources: Mapping[str, Model], invader: InvaderClient, targets: Mapping[str, Model]
+) -> tuple[LabelSets, LabelSets]:
+    """The label sets of source and of target models; one that several state is fetched once, whoever lists it.
 
-    async def of_source(self, model: Model) -> tuple[str, ...]:
-        if model.label_set_sha256 not in self._by_digest:
-            self._keep(model, await self._protector.identities(model), self._protector.name)
-        return self._by_digest[model.label_set_sha256]
-
-    async def of_target(self, model: Model) -> tuple[str, ...]:
-        if model.label_set_sha256 not in self._by_digest:
-            identities = await self._invader.identities(model)
+    Raises:
+        InputError: the invader does not list one that is none of the protector's.
+        UnusableServiceError: a label set is not the one that its model states.
+    """
+    by_digest: dict[str, tuple[str, ...]] = {}
+    for client, models in ((protector, sources), (invader, targets)):
+        for model in models.values():
+            if model.label_set_sha256 in by_digest:
+                continue
+            identities = await client.identities(model)
             if identities is None:
                 raise InputError(
-                    f"the {self._invader.name} does not list the identities of {model.name}, and its label set is none "
+                    f"the {client.name} does not list the identities of {model.name}, and its label set is none "
                     f"of the protector's: which subjects it can name is not known"
                 )
-            self._keep(model, identities, self._invader.name)
-        return self._by_digest[model.label_set_sha256]
-
-    def _keep(self, model: Model, identities: tuple[str, ...], service: str) -> None:
-        if sha256("\n".join(identities).encode()).hexdigest() != model.label_set_sha256:
-            raise UnusableServiceError(f"{service}: the identities of {model.name} do not have the digest it states")
-        self._by_digest[model.label_set_sha256] = identities
+            if sha256("\n".join(identities).encode()).hexdigest() != model.label_set_sha256:
+                raise UnusableServiceError(f"{client.name}: the identities of {model.name} do not have the digest it states")
+            by_digest[model.label_set_sha256] = identities
+    of_sources = {name: by_digest[model.label_set_sha256] for name, model in sources.items()}
+    return of_sources, {name: by_digest[model.label_set_sha256] for name, model in targets.items()}

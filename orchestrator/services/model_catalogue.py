@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import grpc
+from deid.invader.v1.invader_pb2 import TargetModel
+from deid.protector.v1.protector_pb2 import SourceModel
 
 from orchestrator.errors import (
     CallError,
@@ -14,6 +16,7 @@ from orchestrator.errors import (
     UnusableServiceError,
 )
 from orchestrator.experiment.differences import differences
+from orchestrator.experiment.grid import NOT_STATED
 from orchestrator.experiment.model import Model
 from rpc.errors import shorten
 from rpc.models_digest import received_models_digest
@@ -121,6 +124,13 @@ async def all_identities(service: str, model: Model, page: Callable[[str], Await
             )
         if not token:
             return tuple(identities)
+
+
+def as_listed(model: SourceModel | TargetModel, *disclosed: str) -> Model:
+    """A model as its service lists it; `disclosed` are the fields that its card has beside those of all models."""
+    facts = {field: getattr(model, field) for field in ("identities", "label_set_sha256", *disclosed)}
+    card = facts | {"extraction": stated(model.extraction) or NOT_STATED}
+    return Model(model.name, model.identities, model.label_set_sha256, facts.get("max_candidates"), card)
 
 
 def stated(text: str) -> str:

@@ -8,14 +8,16 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.cloak import Cloak, CloakRecord
-from orchestrator.experiment.grid import NOT_STATED, CloakKey, Storage
+from orchestrator.experiment.grid import CloakKey, Storage
+from orchestrator.experiment.manifest import CRAFTING
 from orchestrator.experiment.model import Model
 from orchestrator.services.connection import Connection, photo_refusal
-from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, stated
+from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, as_listed, stated
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
+_DISCLOSED = ("input_size", "checkpoint_sha256", "batch_rows", "precision", "threads")  # of a source model
 
 
 class ProtectorClient(Connection):
@@ -42,38 +44,13 @@ class ProtectorClient(Connection):
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
         listed = await self.answer(call)
-        models = {
-            model.name: Model(
-                name=model.name,
-                identities=model.identities,
-                label_set_sha256=model.label_set_sha256,
-                max_candidates=None,
-                card={
-                    "input_size": model.input_size,
-                    "identities": model.identities,
-                    "label_set_sha256": model.label_set_sha256,
-                    "checkpoint_sha256": model.checkpoint_sha256,
-                    "batch_rows": model.batch_rows,
-                    "precision": model.precision,
-                    "threads": model.threads,
-                    "extraction": stated(model.extraction) or NOT_STATED,
-                },
-            )
-            for model in listed.source_models
-        }
+        models = {model.name: as_listed(model, *_DISCLOSED) for model in listed.source_models}
         return Listing(models, await received_models_digest(call))
 
     async def methods(self) -> dict[str, dict[str, str]]:
         """What each method says of how it crafts (`manifest.CRAFTING`), by its name; empty where it says nothing."""
         listed = await self.answer(self._stub.ListMethods(protector_pb2.ListMethodsRequest(), timeout=LIST_SECONDS))
-        return {
-            method.name: {
-                "step_size": stated(method.step_size),
-                "steps": stated(method.steps),
-                "start": stated(method.start),
-            }
-            for method in listed.methods
-        }
+        return {method.name: {what: stated(getattr(method, what)) for what in CRAFTING} for method in listed.methods}
 
     async def identities(self, model: Model) -> tuple[str, ...]:
         """The label set of a source model, in class order."""

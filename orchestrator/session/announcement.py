@@ -1,9 +1,10 @@
 """What a run is told to be before it begins."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from rich.console import Console
 
+from orchestrator.faces.data_set import named
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.planning import ResolvedPlan
 from orchestrator.store import Store
@@ -31,9 +32,13 @@ def _lines(
     yield "storage", plan.storage
     yield "region", plan.region
     if resolved.excluded:
-        yield "excluded", f"{len(resolved.excluded)} identities unknown to some model: {_some(resolved.excluded)}"
+        yield (
+            "excluded",
+            f"{len(resolved.excluded)} identities unknown to some model: {named(resolved.excluded, at_most=NAMES_SHOWN)}",
+        )
     if plan.faces.skipped:
-        yield "skipped", f"{len(plan.faces.skipped)} files or folders of no use: {_some(plan.faces.skipped)}"
+        skipped = named(plan.faces.skipped, at_most=NAMES_SHOWN)
+        yield "skipped", f"{len(plan.faces.skipped)} files or folders of no use: {skipped}"
     for sentence in resolved.missing:
         yield "missing", sentence
     if queries_left is not None:
@@ -42,7 +47,3 @@ def _lines(
         yield "budget", f"{queries_left} queries are left with the invader, and about {needed} are needed: {verdict}"
     if plan.caveat:
         yield "take care", plan.caveat
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")

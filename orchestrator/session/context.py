@@ -2,33 +2,13 @@
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 from orchestrator.errors import OrchestratorError, ServiceGoneError, UnusableServiceError
 from orchestrator.experiment.manifest import Plan
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.planning import ResolvedPlan
+from orchestrator.session.progress import RunProgress
 from orchestrator.store import Failure, Journal, Store
-
-
-class Progress(Protocol):
-    """Whoever shows how far a run is."""
-
-    def observed(self, count: int) -> None:
-        """So many further observations are recorded."""
-        ...
-
-    def subject_done(self, identity: str) -> None:
-        """All that can be observed about a subject is."""
-        ...
-
-    def stands_at(self, *, subjects: int, observations: int, wanted: int) -> None:
-        """How far the run is as a whole, whoever works on it, and how many subjects it goes on to."""
-        ...
-
-    def note(self, message: str) -> None:
-        """Something that the user should know."""
-        ...
 
 
 @dataclass
@@ -50,7 +30,7 @@ class RunContext:
     store: Store
     journal: Journal
     folder: RunFolder
-    progress: Progress
+    progress: RunProgress
     keep_cloaks: bool
     tally: Tally = field(default_factory=Tally)
 

@@ -1,16 +1,16 @@
 """From what was asked for and what the services offer to a plan."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, SUBJECTS, Grid, Region, Storage
 from orchestrator.experiment.manifest import Plan
 from orchestrator.experiment.model import Model
-from orchestrator.faces.data_set import DataSet, printable
+from orchestrator.faces.data_set import DataSet, named, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
 from orchestrator.services.invader import InvaderClient
-from orchestrator.services.label_sets import LabelSets
+from orchestrator.services.label_sets import fetch_label_sets
 from orchestrator.services.protector import ProtectorClient
 
 WIDEST = 50  # points, of half an interval: it then says nothing
@@ -72,9 +72,7 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
         *(_models_missing("target", targets, invader.name) if request.target_models is None else ()),
     ]
     missing += [f"PSR@{k}: the {invader.name} discloses fewer candidates" for k in ks if k not in disclosed]
-    label_sets = LabelSets(protector, invader)
-    of_sources = {name: await label_sets.of_source(model) for name, model in sources.items()}
-    of_targets = {name: await label_sets.of_target(model) for name, model in targets.items()}
+    of_sources, of_targets = await fetch_label_sets(protector, sources, invader, targets)
     matched = match(request.faces, [*of_sources.values(), *of_targets.values()])
     if not matched.known:
         of_models = {f"source model {name}": labels for name, labels in of_sources.items()}
@@ -83,7 +81,7 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
         raise InputError(_nobody_known(matched, of_models) + advice)
     _check_all_known(matched)
     if matched.differing:
-        missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {_named(matched.differing)}")
+        missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {named(matched.differing, at_most=1)}")
     subjects = _subjects(request, matched.known)
     grid = Grid(tuple(sources), tuple(targets), request.methods, request.epsilons, disclosed)
     return ResolvedPlan(
@@ -109,25 +107,25 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
 async def asked_of_protector(
     request: RunRequest, protector: ProtectorClient
 ) -> tuple[dict[str, Model], Mapping[str, Mapping[str, str]]]:
-    """The source models that are wished for, and what each of the protector's methods says of itself.
+    """The source models that are asked for, and what each of the protector's methods says of itself.
 
     Raises:
         InputError: the protector lacks a model or a method.
     """
     chosen = _chosen("--source-models", request.source_models, await protector.source_models(), protector.name)
     methods = await protector.methods()
-    _check_methods(request.methods, methods, protector.name)
+    _check_offered("--methods", request.methods, sorted(methods), protector.name)
     return chosen, methods
 
 
 async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[str, Model]:
-    """The target models that are wished for.
+    """The target models that are asked for.
 
     Raises:
         InputError: the invader lacks a model or the region, or returns fewer candidates.
     """
     chosen = _chosen("--target-models", request.target_models, await invader.target_models(), invader.name)
-    _check_region(request.region, invader)
+    _check_offered("--region", (request.region,), sorted(invader.regions), invader.name)
     ks = KS if request.ks is None else request.ks
     if request.ks is not None or not _disclosed_ks(ks, chosen):
         _check_ks(ks, chosen)
@@ -135,15 +133,18 @@ async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[
 
 
 def _chosen(option: str, wanted: Sequence[str] | None, offered: Mapping[str, Model], service: str) -> dict[str, Model]:
-    unknown = [name for name in wanted or () if name not in offered]
-    if unknown:
-        raise InputError(
-            f"{option}: expected models that the {service} has ({', '.join(offered)}), got {unknown[0]}"
-            f"{nearest(unknown[0], offered)}"
-        )
+    _check_offered(option, wanted or (), offered, service)
     if not offered:
         raise UnusableServiceError(f"the {service} lists no models, where it must at least one")
     return {name: offered[name] for name in wanted or _default_models(offered) if name in offered}
+
+
+def _check_offered(option: str, wanted: Iterable[str], offered: Collection[str], service: str) -> None:
+    for name in wanted:
+        if name not in offered:
+            raise InputError(
+                f"{option}: expected one that the {service} has ({', '.join(offered)}), got {name}{nearest(name, offered)}"
+            )
 
 
 def _default_models(offered: Collection[str]) -> tuple[str, ...]:
@@ -183,16 +184,12 @@ DIFFERING = "models spell them in different Unicode normal forms, so that there 
 
 def _nobody_known(matched: Matched, label_sets: Mapping[str, Collection[str]]) -> str:
     if matched.differing and not matched.unknown:
-        return f"--faces: {DIFFERING}: {_named(matched.differing)}"
-    unknown = matched.unknown
+        return f"--faces: {DIFFERING}: {named(matched.differing, at_most=1)}"
+    unknown = f"{len(matched.unknown)} ({named(matched.unknown, at_most=1)})"
     return (
-        f"--faces: expected identities that every model knows, got {len(unknown)} ({_named(unknown)}) that some model does "
-        f"not know: {whom_models_know(matched.faces, label_sets)}"
+        f"--faces: expected identities that every model knows, got {unknown} that some model does not know: "
+        f"{whom_models_know(matched.faces, label_sets)}"
     )
-
-
-def _named(names: Sequence[str]) -> str:
-    return printable(names[0]) + (", ..." if len(names) > 1 else "")
 
 
 def _check_all_known(matched: Matched) -> None:
@@ -201,22 +198,6 @@ def _check_all_known(matched: Matched) -> None:
         raise InputError(
             f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
             f"got {len(matched.faces.identities)}"
-        )
-
-
-def _check_methods(methods: Sequence[str], offered: Collection[str], service: str) -> None:
-    for method in methods:
-        if method not in offered:
-            raise InputError(
-                f"--methods: expected methods of the {service} ({', '.join(sorted(offered))}), got {method}"
-                f"{nearest(method, offered)}"
-            )
-
-
-def _check_region(region: Region, invader: InvaderClient) -> None:
-    if region not in invader.regions:
-        raise InputError(
-            f"--region: expected a region of the {invader.name} ({', '.join(sorted(invader.regions))}), got {region}"
         )
 
 

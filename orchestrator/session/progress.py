@@ -39,15 +39,18 @@ class RunProgress:
         self._bar.stop()
 
     def observed(self, count: int) -> None:
+        """So many further observations are recorded."""
         self._bar.advance(self._task, count)
 
     def stands_at(self, *, subjects: int, observations: int, wanted: int) -> None:
+        """How far the run is as a whole, whoever works on it, and how many subjects it goes on to."""
         self._done, self._subjects = subjects, wanted
         self._bar.update(
             self._task, description=self._description(), completed=observations, total=wanted * self._per_subject
         )
 
     def subject_done(self, identity: str) -> None:
+        """All that can be observed about a subject is."""
         self._done += 1
         self._bar.update(self._task, description=self._description())
         if not self._console.is_terminal:
@@ -57,6 +60,7 @@ class RunProgress:
             self._console.print(f"{self._description()}: {task.completed:.0f} of {task.total:.0f} observations{left}")
 
     def note(self, message: str) -> None:
+        """Something that the user should know."""
         self._console.print(message, style="yellow", markup=False, highlight=False)
 
     def _description(self) -> str:

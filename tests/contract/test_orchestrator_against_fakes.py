@@ -498,7 +498,7 @@ def drawn_of_a(bench: Bench) -> tuple[Unsteady, list[str]]:
         write_photo(bench.faces / "a" / name, level=1)
     names = sorted(("0.jpg", "1.jpg", "2.jpg"), key=lambda name: sha256(f"0\na/{name}".encode()).digest())
     found = read_face_folder(bench.faces)
-    return Unsteady(found.root, found.names, found.skipped), [f"a/{name}" for name in names]
+    return Unsteady(found.root, found.names, found.skipped, found.folders), [f"a/{name}" for name in names]
 
 
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.ENOMEM])
@@ -830,16 +830,16 @@ async def test_models_that_were_not_asked_for_are_not_missing(bench: Bench) -> N
     [
         (
             {"source_models": ("facenet1",)},
-            r"--source-models: expected models that the protector at \S+ has \(facenet\), got facenet1; "
+            r"--source-models: expected one that the protector at \S+ has \(facenet\), got facenet1; "
             r"did you mean facenet\?",
         ),
         (
             {"target_models": ("facenet", "mine")},
-            r"--target-models: expected models that the invader at \S+ has \(facenet, resnet50\), got mine",
+            r"--target-models: expected one that the invader at \S+ has \(facenet, resnet50\), got mine",
         ),
         (
             {"methods": ("bim", "deepfool")},
-            r"--methods: expected methods of the protector at \S+ \(bim, illc, noise, none\), got deepfool",
+            r"--methods: expected one that the protector at \S+ has \(bim, illc, noise, none\), got deepfool",
         ),
         ({"ks": (1, 7)}, r"--k: expected at most 6, the candidates that facenet returns \(its label set has 8\), got 7"),
     ],

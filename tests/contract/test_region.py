@@ -132,7 +132,7 @@ async def test_an_invader_that_cannot_read_whole_images_is_not_asked_to(
 ) -> None:
     bench.invader.regions = regions
     message = await bench.fails(InputError, region=Region.FULL)
-    assert message.startswith("--region: expected a region of the invader at 127.0.0.1:")
+    assert message.startswith("--region: expected one that the invader at 127.0.0.1:")
     assert message.endswith(" (detected), got full")
     assert not bench.protector.requests
     assert not bench.invader.regions_asked

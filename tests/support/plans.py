@@ -12,7 +12,7 @@ from orchestrator.experiment.manifest import Plan
 from orchestrator.experiment.model import Model
 from orchestrator.faces.folder import FaceFolder
 
-FACES = FaceFolder(Path("faces"), {"alice": ("a.jpg", "b.jpg"), "bob": ("c.png",)}, ())
+FACES = FaceFolder(Path("faces"), {"alice": ("a.jpg", "b.jpg"), "bob": ("c.png",)}, (), {"alice": "alice", "bob": "bob"})
 BIM = {"step_size": "1 level", "steps": "floor(min(epsilon + 4, 1.25 epsilon))", "start": "the probe"}
 GRID = Grid(("facenet",), ("resnet50",), ("bim",), (4, 8), (1, 5))
 

@@ -23,7 +23,8 @@ from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 MODELS = ("compact-facenet", "compact-resnet")
 GRID = Grid(MODELS, MODELS, ("bim", "illc"), (4, 64), (1, 5))
 FACES = read_synthetic_faces("synthetic:identities=9,photographs=1")
-PEOPLE = FaceFolder(Path("faces"), {"alice": ("a.jpg",), "<b>bob</b>": ("b.jpg",), "carol": ("c.jpg",)}, ())
+PHOTOS = {"alice": ("a.jpg",), "<b>bob</b>": ("b.jpg",), "carol": ("c.jpg",)}
+PEOPLE = FaceFolder(Path("faces"), PHOTOS, (), {identity: identity for identity in PHOTOS})
 CANDIDATES = 5
 
 Answered = Callable[[int, Cell], Seen | None]  # the subject's number, from 0; None: nothing was observed

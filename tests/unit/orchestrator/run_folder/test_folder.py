@@ -301,7 +301,7 @@ def test_how_narrow_and_how_often_looked_at_are_part_of_what_a_run_is(folder: Ru
 
 def test_another_data_set_is_refused(folder: RunFolder) -> None:
     folder.bind(PLAN)
-    fewer = type(FACES)(FACES.root, {"alice": ("a.jpg", "b.jpg")}, ())
+    fewer = type(FACES)(FACES.root, {"alice": ("a.jpg", "b.jpg")}, (), {"alice": "alice"})
     with pytest.raises(InputError, match=r"data_set\.identities: 2 then, 1 now; data_set\.photos_sha256: "):
         folder.bind(plan(faces=fewer))
 
@@ -314,7 +314,7 @@ def test_everything_that_differs_is_named(folder: RunFolder) -> None:
 
 def test_a_data_set_that_was_moved_is_the_same(folder: RunFolder) -> None:
     folder.bind(PLAN)
-    folder.bind(plan(faces=type(FACES)(Path("/elsewhere"), FACES.names, ("readme.md",))))
+    folder.bind(plan(faces=type(FACES)(Path("/elsewhere"), FACES.names, ("readme.md",), FACES.folders)))
     assert (folder.manifest() or {})["digest"] == PLAN.digest()
 
 
