@@ -3,35 +3,28 @@
 import hashlib
 import os
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 
-class Photo(Protocol):
+@dataclass(frozen=True)
+class Photo:
     """One photo of one identity."""
 
-    @property
-    def identity(self) -> str:
-        """Who it shows."""
-        ...
-
-    @property
-    def name(self) -> str:
-        """IDENTITY/FILE, printable: how the photo is referred to in a run."""
-        ...
+    identity: str  # who it shows
+    file: str  # its name in the data set
+    read: Callable[[], bytes]  # the encoded photo; OSError where it cannot be read
 
     @property
     def key(self) -> str:
         """IDENTITY/FILE as the data set has it: what the draw goes by."""
-        ...
+        return f"{self.identity}/{self.file}"
 
-    def read(self) -> bytes:
-        """The encoded photo.
-
-        Raises:
-            OSError: it cannot be read.
-        """
-        ...
+    @property
+    def name(self) -> str:
+        """IDENTITY/FILE, printable: how the photo is referred to in a run."""
+        return printable(self.key)
 
 
 class DataSet(Protocol):

@@ -32,25 +32,6 @@ _LASTING = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, er
 
 
 @dataclass(frozen=True)
-class PhotoFile:
-    """A photo in a file."""
-
-    identity: str
-    path: Path
-
-    @property
-    def key(self) -> str:
-        return f"{self.identity}/{text_of(self.path.name)}"
-
-    @property
-    def name(self) -> str:
-        return printable(self.key)
-
-    def read(self) -> bytes:
-        return self.path.read_bytes()
-
-
-@dataclass(frozen=True)
 class FaceFolder:
     """The photos of a data set by identity, and what in it is skipped. Names are text as `text_of` makes it."""
 
@@ -66,7 +47,7 @@ class FaceFolder:
 
     def photos(self, identity: str) -> Sequence[Photo]:
         folder = self.root / file_name_of(self.folders[identity])
-        return [PhotoFile(identity, folder / file_name_of(name)) for name in self.names[identity]]
+        return [Photo(identity, name, (folder / file_name_of(name)).read_bytes) for name in self.names[identity]]
 
     def spelt(self, labels: Mapping[str, str]) -> Self:
         return replace(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, ClassVar, Self
 
 from orchestrator.errors import InputError
@@ -11,30 +11,6 @@ from synthetic_faces import MAX_PHOTOGRAPHS, RENDERER, Population, SyntheticFace
 
 PREFIX = "synthetic:"
 DEFAULTS = {"identities": 300, "photographs": 4, "seed": 0}
-
-
-@dataclass(frozen=True)
-class SyntheticPhoto:
-    """A photograph of one of the population."""
-
-    population: Population
-    number: int  # of the person, from 1
-    photograph: int  # from 1
-
-    @property
-    def identity(self) -> str:
-        return self.population.name(self.number)
-
-    @property
-    def key(self) -> str:
-        return f"{self.identity}/{photograph_name(self.photograph)}"
-
-    @property
-    def name(self) -> str:
-        return self.key
-
-    def read(self) -> bytes:
-        return self.population.jpeg(self.number, self.photograph)
 
 
 @dataclass(frozen=True)
@@ -56,7 +32,10 @@ class SyntheticFaces:
 
     def photos(self, identity: str) -> Sequence[Photo]:
         number = self._numbers[identity]
-        return [SyntheticPhoto(self.population, number, photograph) for photograph in range(1, self.photographs + 1)]
+        return [
+            Photo(identity, photograph_name(photograph), partial(self.population.jpeg, number, photograph))
+            for photograph in range(1, self.photographs + 1)
+        ]
 
     def spelt(self, labels: Mapping[str, str]) -> Self:
         return self  # names are ASCII, which has one normal form

@@ -14,7 +14,8 @@ import sys
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,7 +30,7 @@ from rich.console import Console
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
 from orchestrator.experiment.grid import Storage
 from orchestrator.faces.data_set import Photo
-from orchestrator.faces.folder import FaceFolder, PhotoFile, read_face_folder
+from orchestrator.faces.folder import FaceFolder, read_face_folder
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
@@ -474,22 +475,18 @@ async def test_a_subject_whose_photo_is_refused_later_keeps_what_was_observed(be
     assert observed(bench.folder) >= {("a", "facenet", "none", 0, "facenet")}
 
 
-class Unreadable(PhotoFile):
-    """A photo that cannot be read at first, and goes well when it is tried again."""
+class Unsteady(FaceFolder):
+    """A data set on a disk, or in a process, that fails for a moment: a photo cannot be read at first, and then it can."""
 
     failures: ClassVar[dict[str, int]] = {}  # errno by name, once
 
-    def read(self) -> bytes:
-        if (code := self.failures.pop(self.name, None)) is not None:
-            raise OSError(code, os.strerror(code), str(self.path))
-        return super().read()
-
-
-class Unsteady(FaceFolder):
-    """A data set on a disk, or in a process, that fails for a moment."""
-
     def photos(self, identity: str) -> Sequence[Photo]:
-        return [Unreadable(identity, self.root / identity / name) for name in self.names[identity]]
+        return [replace(photo, read=partial(self._read, photo)) for photo in super().photos(identity)]
+
+    def _read(self, photo: Photo) -> bytes:
+        if (code := self.failures.pop(photo.name, None)) is not None:
+            raise OSError(code, os.strerror(code), photo.name)
+        return photo.read()
 
 
 def drawn_of_a(bench: Bench) -> tuple[Unsteady, list[str]]:
@@ -504,7 +501,7 @@ def drawn_of_a(bench: Bench) -> tuple[Unsteady, list[str]]:
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.EIO, errno.ESTALE, errno.ENOMEM])
 async def test_a_photo_that_may_be_read_later_ends_the_run_and_gives_way_to_no_other(bench: Bench, code: int) -> None:
     faces, (first, *_) = drawn_of_a(bench)
-    Unreadable.failures[first] = code
+    Unsteady.failures[first] = code
     message = await bench.fails(InputError, faces=faces)
     assert message.startswith(f"--faces: {first}: expected a photo that can be read, or that never can be; got ")
     assert os.strerror(code) in message
@@ -517,7 +514,7 @@ async def test_a_photo_that_may_be_read_later_ends_the_run_and_gives_way_to_no_o
 @pytest.mark.parametrize("code", [errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP])
 async def test_a_photo_that_is_missing_or_forbidden_or_no_file_gives_way_to_another(bench: Bench, code: int) -> None:
     faces, (first, second, _) = drawn_of_a(bench)
-    Unreadable.failures[first] = code
+    Unsteady.failures[first] = code
     evaluated = await bench.evaluate(faces=faces)
     assert second in evaluated.outcome["subjects"]
     assert evaluated.outcome["unreadable_photos"] == [first]
