@@ -7,8 +7,8 @@ float32) gives no others. Its PSR is then low because it never moved, not becaus
 from collections.abc import Iterator, Mapping
 
 from orchestrator.experiment.grid import CloakKey, Grid
-from orchestrator.report.facts import Notice
-from orchestrator.report.tables import ABSENT, Column, Table, Value, decimal, integer, method_title
+from orchestrator.report.facts import Fact
+from orchestrator.report.tables import ABSENT, Table, Value, decimal, integer, method_title, number
 from orchestrator.report.titles import title as title_of
 from orchestrator.store import CraftingSummary
 
@@ -27,7 +27,7 @@ def stalled(summary: CraftingSummary) -> bool:
     return 2 * summary.stalled > summary.cloaks
 
 
-def stalled_notices(summaries: Summaries, grid: Grid) -> Iterator[Notice]:
+def stalled_notices(summaries: Summaries, grid: Grid) -> Iterator[Fact]:
     """The warning on top of a page that attacks stalled; nothing where none did."""
     epsilons: dict[tuple[str, str], list[str]] = {}
     for key in _attacks(grid):
@@ -38,7 +38,7 @@ def stalled_notices(summaries: Summaries, grid: Grid) -> Iterator[Notice]:
             f"{method_title(method)} with {title_of(source_model)} at ε {', '.join(of_attack)}"
             for (source_model, method), of_attack in epsilons.items()
         )
-        yield Notice(
+        yield Fact(
             "Attacks stalled:",
             f"{named}. In most of these cloaks more than {PERCENT} of the gradients were exactly zero, so that the attack "
             f"hardly moved: their PSR says little, and a low one is no sign of a strong recognizer. The shares stand under "
@@ -55,9 +55,8 @@ def crafting_table(summaries: Summaries, grid: Grid) -> Table:
         f"mean share of gradients that were exactly zero, and in how many cloaks more than {PERCENT} were: these stalled. "
         "Where most did, PSR says little. A method that uses no gradients shows 0.",
         columns=(
-            *(Column("source model"), Column("method"), Column("ε", number=True), Column("cloaks", number=True)),
-            *(Column("iterations", number=True), Column("largest change", number=True)),
-            *(Column("zero gradients, %", number=True), Column("stalled", number=True)),
+            *("source model", "method", "ε", "cloaks"),
+            *("iterations", "largest change", "zero gradients, %", "stalled"),
         ),
         rows=tuple(_row(key, summaries.get(key)) for key in _attacks(grid)),
     )
@@ -86,4 +85,4 @@ def _row(key: CloakKey, summary: CraftingSummary | None) -> tuple[Value, ...]:
 
 
 def _range(low: int, high: int) -> Value:
-    return Value(f"{high}" if low == high else f"{low}–{high}", sort=high, classes="number")
+    return number(f"{high}" if low == high else f"{low}–{high}", sort=high)

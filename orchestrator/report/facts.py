@@ -2,17 +2,20 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, NOT_STATED, Grid, Region
+from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, NOT_STATED, CloakKey, Grid, Region
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.faces.synthetic import PREFIX
+from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
 from orchestrator.report.run import Run
-from orchestrator.report.tables import Column, Table, Value, method_title
+from orchestrator.report.tables import ABSENT, Table, Value, integer, method_title, number
 from orchestrator.report.titles import REGIONS, title
 
 NAMES_SHOWN = 20  # of identities, of one reason; the manifest has all
@@ -21,17 +24,9 @@ DIGITS = 12  # of a digest
 
 @dataclass(frozen=True)
 class Fact:
-    """One thing about a run."""
+    """A line about a run."""
 
     term: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Notice:
-    """What a reader must know before anything else."""
-
-    head: str
     text: str
 
 
@@ -43,29 +38,29 @@ class Reproduction:
     notes: tuple[str, ...]
 
 
-def notices(run: Run) -> Iterator[Notice]:
+def notices(run: Run) -> Iterator[Fact]:
     """Why not everything stands, and why it cannot be compared: on top of the page, whatever was asked for."""
     expected = run.subjects * run.grid.observations_per_probe
     if run.going_on or "stopped_by" in run.outcome:
         most = "" if run.until_halfwidth is None else " at most"
-        yield Notice(
+        yield Fact(
             "This run is not finished.",
             f"{_how_it_stands(run)}: {run.observations:,} of{most} {expected:,} observations, of "
             f"{len(run.matrix.probes)} of{most} {run.subjects} subjects. What stands here will change.",
         )
     elif not run.complete:
-        short = sum(int(run.matrix.observed(cell).sum()) < run.subjects for cell in run.grid.cells())
-        yield Notice(
+        short = sum(1 for _ in short_cells(run.matrix, run.grid, subjects=run.subjects))
+        yield Fact(
             "This run is incomplete.",
             f"{short} of {run.grid.observations_per_probe} cells have fewer than {run.subjects} observations; their own N "
             f"stands beside them. The command below with --run {shlex.quote(run.name)} asks again for what is missing.",
         )
     if run.until_halfwidth is not None:
-        yield Notice("N was not fixed beforehand.", f"{_until(run, run.until_halfwidth)} {LOOKED_AT}")
+        yield Fact("N was not fixed beforehand.", f"{_until(run, run.until_halfwidth)} {LOOKED_AT}")
     if run.caveat:
-        yield Notice("Not the paper’s figures:", f"{run.caveat.partition(':')[0]}. They show how the bench works.")
+        yield Fact("Not the paper’s figures:", f"{run.caveat.partition(':')[0]}. They show how the bench works.")
     if run.subjects == 1:
-        yield Notice("A single subject.", "Every share is 0 or 100 %, and its interval spans most of what is possible.")
+        yield Fact("A single subject.", "Every share is 0 or 100 %, and its interval spans most of what is possible.")
 
 
 def _how_it_stands(run: Run) -> str:
@@ -105,17 +100,14 @@ def facts(run: Run) -> Iterator[Fact]:
     """The protocol, the data and the questions."""
     protocol, grid = run.manifest["protocol"], run.grid
     yield Fact("Subjects", f"{len(run.matrix.probes)} observed, {_asked_for(run)}; one photograph each")
-    yield Fact("Data", _data(run.manifest["data_set"]))
+    yield Fact("Data", _data(run))
     yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
     yield Fact("Methods", _methods(protocol["crafting"], grid))
     yield Fact("Budgets ε", f"{', '.join(map(str, grid.epsilons))} levels of 0..255")
     yield Fact("Stored as", run.storage)
     yield Fact("Faces cut out", _extraction(run))
-    yield Fact("Read", REGIONS.get(run.region, run.region))
-    yield Fact(
-        "No face",
-        "counts as protected; the share of faces found stands beside PSR" if protocol["no_face_is_protected"] else "",
-    )
+    yield Fact("Read", REGIONS[run.region])
+    yield Fact("No face", "counts as protected; the share of faces found stands beside PSR")
     yield Fact(
         "Queries",
         f"{queries(run):,} pictures were answered by the invader, {run.observations:,} observations in all{_session(run)}",
@@ -127,16 +119,16 @@ def _methods(crafting: Mapping[str, Mapping[str, str]], grid: Grid) -> str:
     """The methods, and what the protector says of how each crafts."""
     alike: dict[str, list[str]] = {}
     for method in grid.methods:
-        alike.setdefault(_rule(crafting.get(method, {})), []).append(method_title(method))
+        alike.setdefault(_rule(crafting[method]), []).append(method_title(method))
     rules = "; ".join(f"{', '.join(methods)}: {rule}" for rule, methods in alike.items())
     return f"{', '.join(method_title(method) for method in grid.all_methods)}. {rules}"
 
 
 def _rule(stated: Mapping[str, str]) -> str:
-    words = {name: stated.get(key) or NOT_STATED for key, name in RULE.items()}
-    if set(words.values()) == {NOT_STATED}:
+    if all(stated[key] == NOT_STATED for key in RULE):
         return f"{', '.join(RULE.values())} {NOT_STATED}"
-    return ", ".join(f"{name} = {text}" if text != NOT_STATED else f"{name} {text}" for name, text in words.items())
+    rules = ((name, stated[key]) for key, name in RULE.items())
+    return ", ".join(f"{name} {rule}" if rule == NOT_STATED else f"{name} = {rule}" for name, rule in rules)
 
 
 RULE = {"step_size": "α", "steps": "n_iter", "start": "start"}
@@ -144,15 +136,15 @@ RULE = {"step_size": "α", "steps": "n_iter", "start": "start"}
 
 def _extraction(run: Run) -> str:
     """How the services say that they cut faces out, each way once."""
-    said: dict[str, list[str]] = {}
+    rules: dict[str, list[str]] = {}
     for kind, models in (("photographs for", "source_models"), ("cloaks for", "target_models")):
         if models == "target_models" and run.region == Region.FULL:
             continue
         for name, card in run.manifest[models].items():
-            said.setdefault(card.get("extraction") or NOT_STATED, []).append(f"{kind} {title(name)}")
-    if len(said) == 1:
-        return next(iter(said))
-    return "; ".join(f"{', '.join(whose)}: {rule}" for rule, whose in said.items())
+            rules.setdefault(card.get("extraction") or NOT_STATED, []).append(f"{kind} {title(name)}")
+    if len(rules) == 1:
+        return next(iter(rules))
+    return "; ".join(f"{', '.join(models)}: {rule}" for rule, models in rules.items())
 
 
 def _asked_for(run: Run) -> str:
@@ -162,11 +154,10 @@ def _asked_for(run: Run) -> str:
 
 def queries(run: Run) -> int:
     """How many pictures the invader answered about: one may be read by several target models."""
-    answered: dict[Any, Any] = {}
+    answered: dict[CloakKey, NDArray[np.bool_]] = {}
     for cell in run.matrix.cells:
-        seen = run.matrix.observed(cell)
-        answered[cell.cloak] = seen | answered.get(cell.cloak, False)
-    return sum(int(np.count_nonzero(seen)) for seen in answered.values())
+        answered[cell.cloak] = run.matrix.observed(cell) | answered.get(cell.cloak, False)
+    return sum(int(np.count_nonzero(each)) for each in answered.values())
 
 
 def _session(run: Run) -> str:
@@ -181,98 +172,80 @@ def _session(run: Run) -> str:
 
 def _failed(run: Run) -> str:
     """How often calls failed, and what that costs: what they asked may have been answered in a later session."""
-    failed = run.outcome.get("failed_calls", 0)
+    failed = run.outcome["failed_calls"]
     if not failed:
         return "No call failed for good"
     many = f"{failed:,} calls" if failed > 1 else "1 call"
-    wanted = len(run.outcome.get("subjects", ())) * run.grid.observations_per_probe
-    missing = max(0, wanted - run.observations)
-    said = f"{missing:,} observations are missing" if missing > 1 else f"{missing or 'no'} observation is missing"
-    return f"In all sessions {many} failed for good; {said}"
+    missing = max(0, len(run.outcome["subjects"]) * run.grid.observations_per_probe - run.observations)
+    what = f"{missing:,} observations are missing" if missing > 1 else f"{missing or 'no'} observation is missing"
+    return f"In all sessions {many} failed for good; {what}"
 
 
-def _data(card: Mapping[str, Any]) -> str:
-    if card.get("synthetic"):
+def _data(run: Run) -> str:
+    card = run.manifest["data_set"]
+    if run.synthetic:
         return (
             f"synthetic faces that belong to nobody: {card['identities']:,} identities, "
             f"{card['photographs']} photographs each, seed {card['seed']}, renderer {card['renderer']}"
         )
-    digest = str(card.get("photos_sha256"))[:DIGITS]
-    return f"a folder of {card.get('identities', '?')} identities; SHA-256 of its photo names {digest}…"
+    return f"a folder of {card['identities']} identities; SHA-256 of its photo names {card['photos_sha256'][:DIGITS]}…"
 
 
 def models_table(run: Run) -> Table:
     """The cards of the models, as the services gave them."""
     rows = [
         (
-            Value(kind),
-            Value(title(name)),
-            *(
-                _field(card, field)
-                for field in ("input_size", "identities", "precision", "checkpoint_sha256", "label_set_sha256")
-            ),
+            *(Value(role), Value(title(name))),
+            *(_count(card.get(field)) for field in ("input_size", "identities")),
+            Value(card["precision"]) if card.get("precision") else replace(ABSENT, classes=""),
+            *(Value((card.get(field) or "–")[:DIGITS]) for field in ("checkpoint_sha256", "label_set_sha256")),
         )
-        for kind, models in (("source", "source_models"), ("target", "target_models"))
-        for name, card in run.manifest[models].items()
+        for role in ("source", "target")
+        for name, card in run.manifest[f"{role}_models"].items()
     ]
-    columns = ("role", "model", "input size", "identities", "precision", "checkpoint", "label set")
     return Table(
         name="models",
         title="Models",
         note="As the services state them; an invader discloses no more than it must. Digests are the beginnings of SHA-256.",
-        columns=tuple(Column(name, number=name in ("input size", "identities")) for name in columns),
+        columns=("role", "model", "input size", "identities", "precision", "checkpoint", "label set"),
         rows=tuple(rows),
     )
 
 
-def _field(card: Mapping[str, Any], field: str) -> Value:
-    value = card.get(field)
-    if field.endswith("_sha256"):
-        return Value(str(value or "–")[:DIGITS])
-    number = "number" if field in ("input_size", "identities") else ""
-    if value in (None, ""):
-        return Value("–", sort="", classes=number)
-    return Value(f"{value:,}", sort=value, classes=number) if isinstance(value, int) else Value(str(value))
+def _count(stated: object) -> Value:
+    return number(f"{stated:,}", sort=stated) if isinstance(stated, int) else ABSENT
 
 
-REASONS = {
+REASONS = {  # by what became of an identity
     "no_face": "the protector found no face in the photograph; replaced by the next",
     "unreadable": "no photograph could be read; replaced by the next",
-    "begun": "not finished",
+}
+OTHER_REASONS = {  # by what lists the names in an outcome
+    "excluded": "some model does not know the identity: it would count as protected for nothing",
+    "unreadable_photos": "the photograph could not be read, in the last session; another of the same identity was drawn",
+    "skipped_files": "not a JPEG or PNG file, or not to be listed",
+    "missing_models": "a service does not have it",
 }
 
 
 def left_out_table(run: Run) -> Table | None:
     """Who and what did not take part, and why; None where that is nobody and nothing."""
     outcome = run.outcome
-    by_reason: dict[str, list[str]] = {}
-    for identity, status in outcome.get("replaced", {}).items():
-        by_reason.setdefault(REASONS.get(status, status), []).append(identity)
-    named = [(reason, names) for reason, names in sorted(by_reason.items())]
-    named.append(
-        ("some model does not know the identity: it would count as protected for nothing", outcome.get("excluded", []))
-    )
-    named.append(
-        (
-            "the photograph could not be read, in the last session; another of the same identity was drawn",
-            outcome.get("unreadable_photos", []),
-        )
-    )
-    named.append(("not a JPEG or PNG file, or not to be listed", outcome.get("skipped_files", [])))
-    named.append(("a service does not have it", outcome.get("missing_models", [])))
+    if not outcome:
+        return None
+    named = [
+        (reason, [identity for identity, status in outcome["replaced"].items() if status == what])
+        for what, reason in sorted(REASONS.items(), key=itemgetter(1))
+    ]
+    named += [(reason, outcome[field]) for field, reason in OTHER_REASONS.items()]
     rows = [
-        (
-            Value(str(len(names)), sort=len(names), classes="number"),
-            Value(reason, classes="prose"),
-            Value(_some(names), classes="prose"),
-        )
+        (integer(len(names)), Value(reason, classes="prose"), Value(_some(names), classes="prose"))
         for reason, names in named
         if names
     ]
-    if not rows:
-        return None
-    columns = (Column("how many", number=True), Column("why"), Column("which"))
-    return Table("left-out", "Left out", f"At most {NAMES_SHOWN} are named; manifest.json names all.", columns, tuple(rows))
+    columns = ("how many", "why", "which")
+    note = f"At most {NAMES_SHOWN} are named; manifest.json names all."
+    return Table("left-out", "Left out", note, columns, tuple(rows)) if rows else None
 
 
 def _some(names: list[str]) -> str:
@@ -280,35 +253,37 @@ def _some(names: list[str]) -> str:
 
 
 def reproduction(run: Run) -> Reproduction:
-    """The command, from the manifest alone. Folders and addresses are the reader's; digests tell whether they are alike."""
+    """The command, from the manifest alone. Folders and addresses are the reader's; digests show whether they are alike."""
     protocol, grid, card = run.manifest["protocol"], run.grid, run.manifest["data_set"]
     notes = ["A cloak is the same bit for bit where the software, the processor and the number of threads are."]
-    if card.get("synthetic"):
+    if run.synthetic:
         faces = f"{PREFIX}identities={card['identities']},photographs={card['photographs']},seed={card['seed']}"
     else:
         faces = "FACES"
-        notes.append(f"FACES: a folder of identity folders; the SHA-256 of its photo names is {card.get('photos_sha256')}.")
-    options: list[tuple[str, Any]] = [("--faces", faces), *_services(run, notes), ("--subjects", protocol["subjects"])]
-    if run.until_halfwidth is not None:
-        options.append(("--until-halfwidth", run.until_halfwidth))
-    options.append(("--seed", protocol["seed"]))
-    options += [
-        (option, ",".join(map(str, values)))
-        for option, values in (
-            ("--source-models", grid.source_models),
-            ("--target-models", grid.target_models),
-            ("--methods", grid.methods),
-            ("--epsilons", grid.epsilons),
-            ("--k", grid.ks),
-        )
-    ]
-    kind, _, quality = run.storage.partition(", quality ")
-    options.append(("--storage", kind))
-    if quality:
-        options.append(("--jpeg-quality", quality))
-    options += [("--region", run.region), ("--run", "NEW_FOLDER")]
-    lines = ["orchestrator evaluate", *(shlex.join([option, str(value)]) for option, value in options)]
-    return Reproduction(" \\\n  ".join(lines), tuple(notes))
+        notes.append(f"FACES: a folder of identity folders; the SHA-256 of its photo names is {card['photos_sha256']}.")
+    storage, _, quality = run.storage.partition(", quality ")
+    options: dict[str, Any] = {
+        "--faces": faces,
+        **dict(_services(run, notes)),
+        "--subjects": protocol["subjects"],
+        "--until-halfwidth": run.until_halfwidth,
+        "--seed": protocol["seed"],
+        "--source-models": grid.source_models,
+        "--target-models": grid.target_models,
+        "--methods": grid.methods,
+        "--epsilons": grid.epsilons,
+        "--k": grid.ks,
+        "--storage": storage,
+        "--jpeg-quality": quality or None,
+        "--region": run.region,
+        "--run": "NEW_FOLDER",
+    }
+    values = {
+        option: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+        for option, value in options.items()
+        if value is not None
+    }
+    return Reproduction(" \\\n  ".join(["orchestrator evaluate", *map(shlex.join, values.items())]), tuple(notes))
 
 
 def _services(run: Run, notes: list[str]) -> Iterator[tuple[str, str]]:
@@ -343,20 +318,15 @@ def _services(run: Run, notes: list[str]) -> Iterator[tuple[str, str]]:
 PRECISIONS = {"float32", "bfloat16"}  # that services of the bench can be started with
 
 
-INTERVAL_SOURCES = {
+INTERVAL_SOURCES = {  # of rates and of paired differences
     IntervalKind.WILSON: "Wilson 1927, Newcombe 1998 (method 10)",
     IntervalKind.CONFIDENCE_SEQUENCE: "Waudby-Smith and Ramdas 2020, Newcombe 1998 (method 10)",
 }
 
 
-def interval_sources(run: Run) -> str:
-    """Where the intervals of its rates and of its paired differences are defined."""
-    return INTERVAL_SOURCES[run.interval_kind]
-
-
 def software(run: Run) -> list[Fact]:
     """What the run was made with."""
-    versions = run.manifest.get("software") or {}
+    versions = run.manifest["software"]
     last = ("commit", "machine")
     packages = ", ".join(f"{name} {value}" for name, value in versions.items() if name not in last)
     return [Fact("Versions", packages), *(Fact(name.capitalize(), str(versions[name])) for name in last if name in versions)]

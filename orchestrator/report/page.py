@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from orchestrator.report.drawing import Drawing
-from orchestrator.report.facts import Fact, Notice, Reproduction
+from orchestrator.report.facts import Fact, Reproduction
 from orchestrator.report.gallery import Gallery
 from orchestrator.report.tables import Table
 from orchestrator.run_folder.pictures import BEGIN, END
@@ -40,7 +40,7 @@ class Page:
 
     title: str
     subtitle: str
-    notices: Sequence[Notice]
+    notices: Sequence[Fact]
     headlines: Sequence[str]
     claims: Table | None
     facts: Sequence[Fact]

@@ -1,18 +1,13 @@
 """Metrics as tables of a page: what is printed, and what it sorts by."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
-from orchestrator.metrics.intervals import Interval
+from orchestrator.metrics.mcnemar import SIGNIFICANCE
 from orchestrator.metrics.methods import PairedMethods
-from orchestrator.metrics.psr import (
-    CellResult,
-    Difference,
-    Rate,
-    interval_kind,
-)
+from orchestrator.metrics.psr import CellResult, Difference, interval_kind
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
 from orchestrator.metrics.transfer import transfer_matrix
 from orchestrator.report.claims import Claim
@@ -27,14 +22,6 @@ FIXED_N = {
     IntervalKind.CONFIDENCE_SEQUENCE: "Intervals and tests in this table are for a fixed N, and not corrected for looking.",
 }
 ByCell = Mapping[tuple[Cell, int], CellResult]
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column; a number sorts as one."""
-
-    title: str
-    number: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,7 +42,7 @@ class Table:
     name: str
     title: str
     note: str
-    columns: tuple[Column, ...]
+    columns: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...] = field(repr=False)
     stacks: bool = False  # of much prose: on a narrow screen a row becomes a paragraph of its own
 
@@ -64,29 +51,29 @@ class Table:
         """So long that it scrolls within itself."""
         return len(self.rows) > 18
 
+    def is_number(self, column: int) -> bool:
+        """Whether a column holds numbers."""
+        return bool(self.rows) and "number" in self.rows[0][column].classes
+
 
 def psr_table(results: Sequence[CellResult], grid: Grid, *, subjects: int) -> Table:
     """A row for every cell of the grid: N, PSR at every k, faces found. What was not observed shows a dash, never a zero."""
     found = _by_cell(results)
+    rows = []
+    for cell in grid.cells():
+        of_ks = [found.get((cell, k)) for k in grid.ks]
+        any_k = of_ks[0]
+        n = 0 if any_k is None else any_k.psr.n
+        detected = ABSENT if any_k is None else decimal(any_k.detected.percent)
+        rows.append((*_cell(cell), number(f"{n}*" if n < subjects else str(n), sort=n), *map(_psr, of_ks), detected))
     return Table(
         name="psr",
         title="PSR of every cell",
         note=f"PSR@k in %, with 95 % {INTERVALS[interval_kind(results)]}; no face counts as protected. "
         f"N = {subjects} were asked for; a smaller N is marked *.",
-        columns=(*_CELL, _number("N"), *(_number(f"PSR@{k}") for k in grid.ks), _number("faces found, %")),
-        rows=tuple(tuple(_psr_row(found, cell, grid, subjects)) for cell in grid.cells()),
+        columns=(*CELL, "N", *(f"PSR@{k}" for k in grid.ks), "faces found, %"),
+        rows=tuple(rows),
     )
-
-
-def _psr_row(found: ByCell, cell: Cell, grid: Grid, subjects: int) -> Iterator[Value]:
-    yield from _cell(cell)
-    any_k = found.get((cell, grid.ks[0]))
-    n = 0 if any_k is None else any_k.psr.n
-    yield Value(f"{n}*" if n < subjects else str(n), sort=n, classes="number")
-    for k in grid.ks:
-        result = found.get((cell, k))
-        yield _rate(None if result is None else result.psr)
-    yield ABSENT if any_k is None else decimal(any_k.detected.percent)
 
 
 def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
@@ -94,11 +81,12 @@ def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
     found = _by_cell(results)
     rows = []
     for cell in grid.cells():
-        result = found.get((cell, k))
         if cell.method in (CONTROL, NOISE):
             continue
-        control = found.get((Cell(cell.source_model, CONTROL, 0, cell.target_model), k))
-        noise = found.get((Cell(cell.source_model, NOISE, cell.epsilon, cell.target_model), k))
+        result, control, noise = (
+            found.get((Cell(cell.source_model, method, epsilon, cell.target_model), k))
+            for method, epsilon in ((cell.method, cell.epsilon), (CONTROL, 0), (NOISE, cell.epsilon))
+        )
         rows.append(
             (
                 *_cell(cell),
@@ -112,7 +100,7 @@ def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
         title="What the cloak adds",
         note=f"PSR@{k} in %, and paired differences in points with 95 % Newcombe intervals. "
         f"{FIXED_N[interval_kind(results)]}".strip(),
-        columns=(*_CELL, *map(_number, (f"PSR@{k}", "control", "noise", "PSR − control", "PSR − noise"))),
+        columns=(*CELL, f"PSR@{k}", "control", "noise", "PSR − control", "PSR − noise"),
         rows=tuple(rows),
     )
 
@@ -125,43 +113,40 @@ def transfer_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Tabl
             matrix = transfer_matrix(results, grid, method=method, epsilon=epsilon, k=k)
             for source_model, of_source in zip(grid.source_models, matrix, strict=True):
                 names = (Value(title_of(method)), integer(epsilon), Value(title_of(source_model)))
-                rows.append((*names, *(_rate(None if each is None else each.psr, heat=True) for each in of_source)))
+                rows.append((*names, *(_psr(each, heat=True) for each in of_source)))
     return Table(
         name="transfer",
         title="Transfer: source model by target model",
         note=f"PSR@{k} in %; the deeper the colour, the better protected.",
-        columns=(
-            *(Column("method"), _number("ε"), Column("source model")),
-            *(_number(f"read by {title_of(name)}") for name in grid.target_models),
-        ),
+        columns=("method", "ε", "source model", *_readers(grid)),
         rows=tuple(rows),
     )
 
 
 def threshold_table(results: Sequence[CellResult], grid: Grid, *, ks: Iterable[int]) -> Table:
     """The smallest epsilon from which on PSR stays high."""
-    by_k = {k: [result for result in results if result.k == k] for k in ks}
-    seen = {(result.cell.source_model, result.cell.method, result.cell.target_model) for result in results}
-    rows = []
-    for source_model in grid.source_models:
-        for method in grid.methods:
-            for k, of_k in by_k.items():
-                values = [Value(title_of(source_model)), Value(title_of(method)), integer(k)]
-                for target_model in grid.target_models:
-                    epsilon = smallest_epsilon(
-                        of_k, grid, source_model=source_model, method=method, target_model=target_model, k=k
-                    )
-                    values.append(_epsilon(epsilon) if (source_model, method, target_model) in seen else ABSENT)
-                rows.append(tuple(values))
+    observed = {(result.cell.source_model, result.cell.method, result.cell.target_model) for result in results}
+
+    def smallest(source_model: str, method: str, target_model: str, k: int) -> Value:
+        if (source_model, method, target_model) not in observed:
+            return ABSENT
+        epsilon = smallest_epsilon(results, grid, source_model=source_model, method=method, target_model=target_model, k=k)
+        return number("not reached", sort=10.0**6) if epsilon is None else integer(epsilon)
+
     return Table(
         name="smallest-epsilon",
         title=f"The smallest ε that reaches PSR {HIGH:.0f} %",
         note="In levels: PSR is that high there and at every larger ε of the run.",
-        columns=(
-            *(Column("source model"), Column("method"), _number("k")),
-            *(_number(f"read by {title_of(name)}") for name in grid.target_models),
+        columns=("source model", "method", "k", *_readers(grid)),
+        rows=tuple(
+            (
+                *(Value(title_of(source_model)), Value(title_of(method)), integer(k)),
+                *(smallest(source_model, method, target_model, k) for target_model in grid.target_models),
+            )
+            for source_model in grid.source_models
+            for method in grid.methods
+            for k in ks
         ),
-        rows=tuple(rows),
     )
 
 
@@ -170,17 +155,14 @@ def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second:
     first_title, second_title = title_of(first), title_of(second)
     rows = []
     for pair in pairs:
-        counts = pair.difference.counts
-        clear = pair.adjusted_p <= 0.05
+        counts, cell = pair.difference.counts, pair.cell
         rows.append(
             (
-                Value(title_of(pair.cell.source_model)),
-                integer(pair.cell.epsilon),
-                Value(title_of(pair.cell.target_model)),
+                *(Value(title_of(cell.source_model)), integer(cell.epsilon), Value(title_of(cell.target_model))),
                 *map(integer, (counts.n, counts.first_only, counts.second_only)),
                 _difference(pair.difference),
-                _p(pair.p),
-                Value(f"{_p_text(pair.adjusted_p)}{' *' if clear else ''}", sort=pair.adjusted_p, classes="number"),
+                number(_p(pair.p), sort=pair.p),
+                number(f"{_p(pair.adjusted_p)}{' *' if pair.adjusted_p <= SIGNIFICANCE else ''}", sort=pair.adjusted_p),
             )
         )
     return Table(
@@ -189,10 +171,8 @@ def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second:
         note=f"PSR@{k}. Exact McNemar test of the discordant pairs, two-sided; Holm-corrected over the {len(pairs)} "
         f"cells; * at 5 %. {FIXED_N[kind]}".strip(),
         columns=(
-            *(Column("source model"), _number("ε"), Column("target model"), _number("N")),
-            *map(
-                _number, (f"{first_title} only", f"{second_title} only", f"{first_title} − {second_title}", "p", "p, Holm")
-            ),
+            *("source model", "ε", "target model", "N"),
+            *(f"{first_title} only", f"{second_title} only", f"{first_title} − {second_title}", "p", "p, Holm"),
         ),
         rows=tuple(rows),
     )
@@ -210,15 +190,11 @@ def claims_table(claims: Sequence[Claim], *, kind: IntervalKind) -> Table:
         )
         for claim in claims
     ]
-    columns = tuple(map(Column, ("claim", "verdict", "estimate", "cells", "basis")))
+    columns = ("claim", "verdict", "estimate", "cells", "basis")
     return Table("claims-table", "The paper’s claims", FIXED_N[kind], columns, tuple(rows), stacks=True)
 
 
-def _number(name: str) -> Column:
-    return Column(name, number=True)
-
-
-_CELL = (Column("source model"), Column("method"), _number("ε"), Column("target model"))
+CELL = ("source model", "method", "ε", "target model")
 ABSENT = Value("–", sort="", classes="number")  # nothing was observed
 
 
@@ -228,11 +204,13 @@ def _by_cell(results: Iterable[CellResult]) -> ByCell:
 
 def _cell(cell: Cell) -> tuple[Value, ...]:
     return (
-        Value(title_of(cell.source_model)),
-        Value(method_title(cell.method)),
-        integer(cell.epsilon),
-        Value(title_of(cell.target_model)),
+        *(Value(title_of(cell.source_model)), Value(method_title(cell.method))),
+        *(integer(cell.epsilon), Value(title_of(cell.target_model))),
     )
+
+
+def _readers(grid: Grid) -> tuple[str, ...]:
+    return tuple(f"read by {title_of(name)}" for name in grid.target_models)
 
 
 def method_title(method: str) -> str:
@@ -240,37 +218,35 @@ def method_title(method: str) -> str:
     return {CONTROL: "control", NOISE: "noise control"}.get(method) or title_of(method)
 
 
-def integer(number: int) -> Value:
+def number(text: str, *, sort: float, beside: str = "") -> Value:
+    """A number as it is printed, and as it sorts."""
+    return Value(text, beside=beside, sort=sort, classes="number")
+
+
+def integer(value: int) -> Value:
     """A whole number."""
-    return Value(str(number), sort=number, classes="number")
+    return number(str(value), sort=value)
 
 
-def decimal(number: float) -> Value:
+def decimal(value: float) -> Value:
     """A number with one decimal place."""
-    return Value(f"{number:.1f}", sort=round(number, 4), classes="number")
+    return number(f"{value:.1f}", sort=round(value, 4))
 
 
-def _rate(rate: Rate | None, *, heat: bool = False) -> Value:
-    if rate is None:
+def _psr(result: CellResult | None, *, heat: bool = False) -> Value:
+    if result is None:
         return ABSENT
-    return Value(
-        f"{rate.percent:.1f}",
-        beside=f"[{rate.interval.low:.0f}–{rate.interval.high:.0f}]",
-        sort=round(rate.percent, 4),
-        share=rate.percent / 100 if heat else None,
-        classes="number heat" if heat else "number",
-    )
+    rate, interval = result.psr, result.psr.interval
+    shown = replace(decimal(rate.percent), beside=f"[{interval.low:.0f}–{interval.high:.0f}]")
+    return replace(shown, share=rate.percent / 100, classes="number heat") if heat else shown
 
 
 def _difference(difference: Difference | None) -> Value:
     if difference is None:
         return ABSENT
     points, interval = difference.points, difference.interval
-    return Value(signed(points), beside=_limits(interval), sort=round(points, 4), classes="number")
-
-
-def _limits(interval: Interval) -> str:
-    return f"[{signed(interval.low, places=0)}, {signed(interval.high, places=0)}]"
+    limits = f"[{signed(interval.low, places=0)}, {signed(interval.high, places=0)}]"
+    return number(signed(points), sort=round(points, 4), beside=limits)
 
 
 def signed(points: float, *, places: int = 1) -> str:
@@ -279,13 +255,5 @@ def signed(points: float, *, places: int = 1) -> str:
     return text[1:] if not text.strip("+−0.") else text
 
 
-def _epsilon(epsilon: int | None) -> Value:
-    return Value("not reached", sort=float(10**6), classes="number") if epsilon is None else integer(epsilon)
-
-
-def _p(p: float) -> Value:
-    return Value(_p_text(p), sort=p, classes="number")
-
-
-def _p_text(p: float) -> str:
+def _p(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}"

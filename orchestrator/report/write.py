@@ -101,7 +101,7 @@ def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: 
         reproduce=facts.reproduction(run),
         software=facts.software(run),
         files=FILES,
-        interval_sources=facts.interval_sources(run),
+        interval_sources=facts.INTERVAL_SOURCES[run.interval_kind],
     )
 
 
