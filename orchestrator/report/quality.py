@@ -11,7 +11,7 @@ import numpy as np
 from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.report.kept import Image, decoded
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import Store
+from orchestrator.store import Store, record_quality
 
 LEVELS = 255  # the range that both measures are relative to
 
@@ -60,7 +60,7 @@ def cloak_quality(folder: RunFolder, store: Store, *, suffix: str) -> Iterator[t
         if new and of_probe in controls:
             measured = _measured(new, controls[of_probe], folder, suffix=suffix)
             if not store.read_only:
-                store.put_quality(measured)
+                store.write(*(record_quality(*each) for each in measured))
             yield from measured
 
 

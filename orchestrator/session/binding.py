@@ -21,7 +21,7 @@ def open_store(
     """
     folder.check_same(plan)
     location = folder.store_location(asked)
-    store = Store(location, run=plan.digest(), patience=outage_timeout, note=note)
+    store = Store(location, run=plan.digest(), outage_timeout=outage_timeout, note=note)
     elsewhere = None if location == folder.observations else store.name
     with ExitStack() as unless_bound:
         unless_bound.callback(store.close)

@@ -11,6 +11,7 @@ from orchestrator.services.invader import InvaderClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
+from orchestrator.store import record_observations
 
 CLASSIFICATIONS_IN_FLIGHT = 8
 
@@ -70,7 +71,7 @@ class Classifier:
             outcome, rank = self._outcome(photo.identity, target, None if answers is None else answers[target])
             observations.append(Observation(photo.name, cell, outcome, rank, k))
         named = {target: answers[target][0] for target in targets} if answers else {}
-        await self._run.journal.write(self._run.store.observing(observations, cloak_sha256=record.sha256, answers=named))
+        await self._run.journal.write(record_observations(observations, cloak_sha256=record.sha256, answers=named))
         self._run.progress.observed(len(observations))
 
     def _outcome(self, identity: str, target: str, candidates: list[str] | None) -> tuple[Outcome, int | None]:

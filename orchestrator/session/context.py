@@ -1,14 +1,13 @@
 """What all parts of one session with a run share."""
 
 from dataclasses import dataclass, field
-from functools import partial
 
 from orchestrator.errors import OrchestratorError, ServiceGoneError, UnusableServiceError
 from orchestrator.experiment.manifest import Plan
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.planning import ResolvedPlan
 from orchestrator.session.progress import RunProgress
-from orchestrator.store import Failure, Journal, Store
+from orchestrator.store import Failure, Journal, Store, record_failure
 
 
 @dataclass
@@ -47,6 +46,6 @@ class RunContext:
         if not isinstance(error, ServiceGoneError):
             failure = Failure(probe, what, str(error))
             self.tally.failures.append(failure)
-            await self.journal.run(partial(self.store.add_failure, failure))
+            await self.journal.write(record_failure(failure))
         if isinstance(error, UnusableServiceError):
             raise error

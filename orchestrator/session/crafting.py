@@ -11,6 +11,7 @@ from orchestrator.services.protector import ProtectorClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
+from orchestrator.store import record_cloak, record_lossless_control
 
 Show = Callable[[Cloak], None]  # takes a cloak that is kept
 
@@ -116,7 +117,7 @@ class Crafter:
     async def _keep(self, cloak: Cloak) -> None:
         if self._run.keep_cloaks:
             self._run.folder.keep_cloak(cloak.record.sha256, self._run.plan.storage.suffix, cloak.encoded)
-        await self._run.journal.write(self._run.store.crafting(cloak.record))
+        await self._run.journal.write(record_cloak(cloak.record))
 
     async def _has_lossless_control(self, photo: EncodedPhoto, source_model: str) -> bool:
         """Whether it is kept; where cloaks are stored without loss, the control among them is one."""
@@ -133,4 +134,4 @@ class Crafter:
 
     async def _keep_lossless_control(self, control: Cloak) -> None:
         self._run.folder.keep_lossless_control(control.record.sha256, control.encoded)
-        await self._run.journal.run(partial(self._run.store.put_lossless_control, control.record))
+        await self._run.journal.write(record_lossless_control(control.record))

@@ -153,7 +153,7 @@ class Runner:
                 yield
             finally:
                 renewing.cancel()
-                with self._store.at_once(), suppress(StoreError):  # then they expire
+                with self._store.without_waiting(), suppress(StoreError):  # then they expire
                     await self._journal.run(self._store.leases.release)
 
     async def _renew(self) -> None:

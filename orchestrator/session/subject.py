@@ -12,7 +12,7 @@ from orchestrator.session.classifying import Classifier
 from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
 from orchestrator.session.photos import EncodedPhoto, PhotoDraw, PhotoGoneError
-from orchestrator.store import Subject, SubjectStatus
+from orchestrator.store import Subject, SubjectStatus, record_subject
 
 
 class SubjectObserver:
@@ -116,4 +116,4 @@ class SubjectObserver:
         return await self._run.journal.run(partial(self._run.store.observed_cells, probe=probe))
 
     async def _put(self, subject: Subject) -> None:
-        await self._run.journal.run(partial(self._run.store.put_subject, subject))
+        await self._run.journal.write(record_subject(subject))

@@ -85,7 +85,7 @@ def record_stop(planned: ResolvedPlan, store: Store, folder: RunFolder, tally: T
 
     Another orchestrator may have come to its end meanwhile: its outcome stays.
     """
-    with suppress(OrchestratorError), store.at_once():
+    with suppress(OrchestratorError), store.without_waiting():
         found = (folder.manifest() or {}).get("outcome")
         if found is None or "stopped_by" in found:
             folder.write_outcome(_outcome(planned, store, tally, seconds) | {"stopped_by": why})

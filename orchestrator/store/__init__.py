@@ -1,6 +1,14 @@
 """The observations of runs, in SQL: SQLite by default, PostgreSQL where several orchestrators share a run."""
 
-from orchestrator.store.changes import Change
+from orchestrator.store.changes import (
+    Change,
+    record_cloak,
+    record_failure,
+    record_lossless_control,
+    record_observations,
+    record_quality,
+    record_subject,
+)
 from orchestrator.store.crafting import CraftingSummary
 from orchestrator.store.errors import NoStoreError, StoreConflictError, StoreError, StoreUnavailableError
 from orchestrator.store.journal import Journal
@@ -31,4 +39,10 @@ __all__ = [
     "StoreUnavailableError",
     "Subject",
     "SubjectStatus",
+    "record_cloak",
+    "record_failure",
+    "record_lossless_control",
+    "record_observations",
+    "record_quality",
+    "record_subject",
 ]

@@ -1,73 +1,77 @@
-"""What is recorded, as changes that can be committed alone or with others. Making one twice changes nothing.
+"""What is recorded of a run, as changes that can be committed alone or with others. Making one twice changes nothing.
 
 A cell has one answer. Where several orchestrators, or one that goes on, come to another, the first stays and the second
 is an error: two answers mean that a service is not what it was when the run began.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, update
 
 from orchestrator.experiment.cloak import CloakRecord, Quality
-from orchestrator.experiment.grid import Cell, CloakKey
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.observation import Observation
 from orchestrator.store.database import insert
 from orchestrator.store.errors import StoreConflictError
 from orchestrator.store.records import Failure, Subject, SubjectStatus
 from orchestrator.store.schema import cloaks, draw, failures, lossless_controls, observations, subjects
 
-Change = Callable[[Connection], None]
-"""Writes something within a transaction, and raises what keeps it from being written."""
+Change = Callable[[Connection, str], None]
+"""Writes something of the run whose digest it is given, in a transaction, and raises what keeps it from being written."""
 
 _DIGITS_SHOWN = 12  # of a digest
 
 
-def observing(run: str, seen: Sequence[Observation], *, cloak_sha256: str, named: Mapping[str, str]) -> Change:
-    """All that one call was answered about one cloak: what was observed, and by target model whom it was taken for.
+def record_observations(observed: Sequence[Observation], *, cloak_sha256: str, answers: Mapping[str, str]) -> Change:
+    """All that one call was answered about one cloak.
+
+    Args:
+        observed: of one probe and one cloak.
+        cloak_sha256: of the stored cloak that was shown.
+        answers: by target model whom it took the cloak for, its first candidate; none where no face was found.
 
     Raises:
-        StoreConflictError: (the change) another answer is recorded for a cell.
+        StoreConflictError: (the change) another outcome, rank or cloak is recorded for a cell; the first stays.
     """
-    if not seen:
-        return lambda _: None
-    ((probe, cloak),) = {(each.probe, each.cell.cloak) for each in seen}
-    key = {"run": run, **cloak_columns(probe, cloak)}
-    rows = [
-        key
-        | {
-            "target_model": each.cell.target_model,
-            "outcome": each.outcome.value,
-            "rank": each.rank,
-            "candidates": each.candidates,
-            "answer": named.get(each.cell.target_model),
-            "cloak_sha256": cloak_sha256,
-        }
-        for each in seen
-    ]
+    cells = {each.cell.target_model: each for each in observed}
 
-    def change(connection: Connection) -> None:
-        add(connection, observations, rows)
-        recorded = {row.target_model: row for row in connection.execute(_where(observations, key))}
-        for row in rows:
-            cell = Cell(cloak.source_model, cloak.method, cloak.epsilon, str(row["target_model"]))
-            _check_same_answer(f"{probe}: {cell}", recorded[cell.target_model], row)
+    def change(connection: Connection, run: str) -> None:
+        rows = [
+            _cloak_key(run, each.probe, each.cell.cloak)
+            | {
+                "target_model": target_model,
+                "outcome": each.outcome.value,
+                "rank": each.rank,
+                "candidates": each.candidates,
+                "answer": answers.get(target_model),
+                "cloak_sha256": cloak_sha256,
+            }
+            for target_model, each in cells.items()
+        ]
+        for recorded in _recorded(connection, observations, rows):
+            each = cells[recorded.target_model]
+            before = recorded.outcome, recorded.rank, recorded.cloak_sha256
+            now = each.outcome.value, each.rank, cloak_sha256
+            if before != now:
+                raise StoreConflictError(
+                    f"{each.probe}: {each.cell}: recorded {_answer(*before)}, now {_answer(*now)}; the first stays. One "
+                    f"question has one answer: a service's software or machine differs from the one that the run began with"
+                )
 
     return change
 
 
-def crafting(run: str, cloak: CloakRecord) -> Change:
+def record_cloak(cloak: CloakRecord) -> Change:
     """A crafted cloak.
 
     Raises:
-        StoreConflictError: (the change) another cloak is recorded for its key.
+        StoreConflictError: (the change) a cloak with another digest is recorded in its place; the first stays.
     """
-    key = {"run": run, **cloak_columns(cloak.probe, cloak.key)}
 
-    def change(connection: Connection) -> None:
-        add(connection, cloaks, [key | _crafted(cloak)])
-        recorded = connection.execute(_where(cloaks, key)).one()
+    def change(connection: Connection, run: str) -> None:
+        (recorded,) = _recorded(connection, cloaks, [_cloak_key(run, cloak.probe, cloak.key) | _crafted(cloak)])
         if recorded.cloak_sha256 != cloak.sha256:
             raise StoreConflictError(
                 f"{cloak.probe}: the protector crafted another cloak than before for {cloak.key}: recorded "
@@ -78,57 +82,60 @@ def crafting(run: str, cloak: CloakRecord) -> Change:
     return change
 
 
-def drawing(run: str, subject: Subject) -> Change:
+def record_subject(subject: Subject) -> Change:
     """An identity that was drawn, or what became of it since. What became of it stays, and there is nothing left to ask."""
-    key = {"run": run, "identity": subject.identity}
-    facts = {"photo": subject.photo, "photo_sha256": subject.photo_sha256, "status": subject.status.value}
 
-    def change(connection: Connection) -> None:
+    def change(connection: Connection, run: str) -> None:
+        key = {"run": run, "identity": subject.identity}
+        facts = {"photo": subject.photo, "photo_sha256": subject.photo_sha256, "status": subject.status.value}
         _put(connection, subjects, key, facts, where=subjects.c.status == SubjectStatus.BEGUN.value)
         if subject.status is not SubjectStatus.BEGUN:
-            drawn = draw.c.run == run, draw.c.identity == subject.identity
-            connection.execute(update(draw).where(*drawn).values(due=False))
+            connection.execute(update(draw).where(*_matches(draw, key)).values(due=False))
 
     return change
 
 
-def keeping(run: str, control: CloakRecord) -> Change:
+def record_lossless_control(control: CloakRecord) -> Change:
     """A lossless control that is kept; one that was recorded before is no longer there."""
-    key = {"run": run, **cloak_columns(control.probe, control.key)}
-    return lambda connection: _put(connection, lossless_controls, key, _crafted(control))
 
-
-def measuring(run: str, measured: Iterable[tuple[CloakRecord, Quality]]) -> Change:
-    """What was measured of stored cloaks."""
-
-    def change(connection: Connection) -> None:
-        for cloak, quality in measured:
-            key = {"run": run, **cloak_columns(cloak.probe, cloak.key)}
-            connection.execute(update(cloaks).where(*_is(cloaks, key)).values(quality._asdict()))
+    def change(connection: Connection, run: str) -> None:
+        _put(connection, lossless_controls, _cloak_key(run, control.probe, control.key), _crafted(control))
 
     return change
 
 
-def failing(run: str, failure: Failure) -> Change:
+def record_quality(cloak: CloakRecord, quality: Quality) -> Change:
+    """What was measured of a stored cloak."""
+
+    def change(connection: Connection, run: str) -> None:
+        key = _cloak_key(run, cloak.probe, cloak.key)
+        connection.execute(update(cloaks).where(*_matches(cloaks, key)).values(quality._asdict()))
+
+    return change
+
+
+def record_failure(failure: Failure) -> Change:
     """A call that failed for good. Two that failed in the same way are two."""
     message = failure.message.replace("\0", "\N{REPLACEMENT CHARACTER}")  # a service's words; PostgreSQL takes no NUL
-    row = {"run": run, "probe": failure.probe, "what": failure.what, "message": message, "call": uuid4().hex}
-    return lambda connection: add(connection, failures, [row])
+    row = {"probe": failure.probe, "what": failure.what, "message": message, "call": uuid4().hex}
+
+    def change(connection: Connection, run: str) -> None:
+        connection.execute(insert(connection, failures).values(run=run, **row).on_conflict_do_nothing())
+
+    return change
 
 
-def add(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> None:
-    """Writes the rows whose keys are not yet there."""
-    if rows:
-        connection.execute(insert(connection, table).on_conflict_do_nothing(), [dict(row) for row in rows])
-
-
-def cloak_columns(probe: str, key: CloakKey) -> dict[str, object]:
-    """The columns that every table of cloaks and observations begins with, after the run."""
-    return {"probe": probe, "source_model": key.source_model, "method": key.method, "epsilon": key.epsilon}
+def _cloak_key(run: str, probe: str, key: CloakKey) -> dict[str, object]:
+    return {
+        "run": run,
+        "probe": probe,
+        "source_model": key.source_model,
+        "method": key.method,
+        "epsilon": key.epsilon,
+    }
 
 
 def _crafted(cloak: CloakRecord) -> dict[str, object]:
-    """The columns of a cloak after its key."""
     return {
         "n_iter": cloak.n_iter,
         "largest_change": cloak.largest_change,
@@ -136,6 +143,16 @@ def _crafted(cloak: CloakRecord) -> dict[str, object]:
         "probe_sha256": cloak.probe_sha256,
         "cloak_sha256": cloak.sha256,
     }
+
+
+def _recorded(connection: Connection, table: Table, rows: Sequence[Mapping[str, object]]) -> Sequence[Row[Any]]:
+    """Writes rows, and returns what is recorded under their keys: where something was, that stays."""
+    if not rows:
+        return ()
+    key = [column.name for column in table.primary_key]
+    as_it_was = {"cloak_sha256": table.c.cloak_sha256}  # of a conflict that is passed over nothing is returned
+    statement = insert(connection, table).on_conflict_do_update(index_elements=key, set_=as_it_was).returning(table)
+    return connection.execute(statement, list(rows)).all()
 
 
 def _put(
@@ -150,28 +167,9 @@ def _put(
     connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_=dict(facts), where=where))
 
 
-def _where(table: Table, key: Mapping[str, object]) -> Any:
-    return select(table).where(*_is(table, key))
-
-
-def _is(table: Table, key: Mapping[str, object]) -> list[ColumnElement[bool]]:
+def _matches(table: Table, key: Mapping[str, object]) -> list[ColumnElement[bool]]:
     return [table.c[name] == value for name, value in key.items()]
 
 
-def _check_same_answer(where: str, recorded: Row[Any], row: Mapping[str, object]) -> None:
-    before, now = (
-        f"{_outcome(outcome, rank)} of cloak {str(cloak_sha256)[:_DIGITS_SHOWN]}"
-        for outcome, rank, cloak_sha256 in (
-            (recorded.outcome, recorded.rank, recorded.cloak_sha256),
-            (row["outcome"], row["rank"], row["cloak_sha256"]),
-        )
-    )
-    if (recorded.outcome, recorded.rank, recorded.cloak_sha256) != (row["outcome"], row["rank"], row["cloak_sha256"]):
-        raise StoreConflictError(
-            f"{where}: recorded {before}, now {now}; the first stays. One question has one answer: a service's software "
-            f"or machine differs from the one that the run began with"
-        )
-
-
-def _outcome(outcome: object, rank: object) -> str:
-    return f"rank {rank}" if rank is not None else str(outcome)
+def _answer(outcome: str, rank: int | None, cloak_sha256: str) -> str:
+    return f"{outcome if rank is None else f'rank {rank}'} of cloak {cloak_sha256[:_DIGITS_SHOWN]}"

@@ -4,7 +4,6 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,9 +15,9 @@ from sqlalchemy.schema import Table
 
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.store.errors import StoreError, StoreUnavailableError
-from orchestrator.store.faults import LOCK_SECONDS, explained, is_of_everything, is_passing
+from orchestrator.store.faults import LOCK_SECONDS, explained, is_transient, is_unavailable
 from orchestrator.store.location import located, shown
-from orchestrator.store.patience import MIN_WAIT_SECONDS, Outage, Patience
+from orchestrator.store.outage import MIN_WAIT_SECONDS, Outage, OutageTimeout
 
 # A server behind a broken network is noticed, and a process that was stopped in the middle of a transaction keeps nobody
 # waiting for ever. What the URL says of these counts.
@@ -45,35 +44,36 @@ class Database:
         self,
         location: Path | str,
         *,
-        patience: float = OUTAGE_TIMEOUT_SECONDS,
+        outage_timeout: float = OUTAGE_TIMEOUT_SECONDS,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """Connects to nothing yet. `patience`: seconds that a server may be away; `note`: see `Patience`.
+        """Connects to nothing yet. `outage_timeout`: seconds that a server may be away; `note`: see `OutageTimeout`.
 
         Raises:
             InputError: see `located`.
         """
         url = located(location)
-        self.name = shown(location)
+        self.name = shown(location)  # without a password
         self.is_shared = url.get_backend_name() == "postgresql"
-        self._patience = Patience(self.name, seconds=patience, note=note)
+        self._outage_timeout = OutageTimeout(self.name, seconds=outage_timeout, note=note)
+        self.without_waiting = self._outage_timeout.suspension
         self._url = url
-        self.read_only = False  # where it cannot be written at all
+        self.read_only = False  # whether it is a file that may not be written
         self._engine = self._postgresql() if self.is_shared else self._sqlite()
         self._writing = self._engine.execution_options(writing=True)
 
     @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Whether there is something to connect to: connecting makes a SQLite file that is not there."""
         return self.is_shared or Path(str(self._url.database)).is_file()
 
-    def read(self, work: Callable[[Connection], T], *, patience: float | None = None) -> T:
-        """What the work returns. `patience`: as of the database, unless given.
+    def read(self, work: Callable[[Connection], T]) -> T:
+        """What the work returns.
 
         Raises:
             StoreError: it cannot be read.
         """
-        return self._run(self._engine, work, Outage(self._patience, seconds=patience))
+        return self._run(self._engine, work)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """What the work returns, once it is committed; nothing of it is where it raises.
@@ -81,29 +81,26 @@ class Database:
         Raises:
             StoreError: it cannot be written.
         """
-        return self._run(self._writing, work, Outage(self._patience))
-
-    def at_once(self) -> AbstractContextManager[None]:
-        """Within it no server is waited for, by whatever thread; see `Patience.none`."""
-        return self._patience.none()
+        return self._run(self._writing, work)
 
     def close(self) -> None:
         """Closes all connections; nobody waits for a server any more."""
-        self._patience.hurry()
+        self._outage_timeout.suspend()
         self._engine.dispose()
 
-    def _run(self, engine: Engine, work: Callable[[Connection], T], outage: Outage) -> T:
+    def _run(self, engine: Engine, work: Callable[[Connection], T]) -> T:
+        outage = Outage(self._outage_timeout)
         while True:
             try:
                 with engine.begin() as connection:
                     done = work(connection)
             except SQLAlchemyError as error:
-                if not is_passing(error):
-                    kind = StoreUnavailableError if is_of_everything(error) else StoreError
+                if not is_transient(error):
+                    kind = StoreUnavailableError if is_unavailable(error) else StoreError
                     raise kind(f"{self.name}: {explained(error)}") from error
                 outage.wait(error)
             else:
-                outage.over()
+                outage.end()
                 return done
 
     def _postgresql(self) -> Engine:

@@ -27,7 +27,7 @@ _OF_POSTGRESQL = {
     "42501": "this user may not read, change and create tables there; grant it, or name another user",
 }
 _REFUSED = "the database cannot hold a value that was to be recorded; nothing of what was recorded beside it is lost"
-_PASSING = (
+_TRANSIENT = (
     "40001",  # serialization failure
     "40P01",  # deadlock
     "53300",  # too many connections
@@ -48,24 +48,20 @@ def explained(error: SQLAlchemyError) -> str:
     return f"{own}: {advice}" if advice else own
 
 
-def is_passing(error: SQLAlchemyError) -> bool:
+def is_transient(error: SQLAlchemyError) -> bool:
     """Whether a server failed that may be back soon, so that the same can be tried again."""
     if isinstance(error, PoolTimeoutError):
         return True
     if not isinstance(error, DBAPIError) or isinstance(error.orig, sqlite3.Error):
         return False
     state = _state(error.orig)
-    # A connection that cannot be made or is lost has no code.
-    return error.connection_invalidated or (state is None and _is_operational(error)) or state in _PASSING
+    is_lost = state is None and type(error.orig).__name__ == "OperationalError"  # a connection, or it cannot be made
+    return error.connection_invalidated or is_lost or state in _TRANSIENT
 
 
-def is_of_everything(error: SQLAlchemyError) -> bool:
+def is_unavailable(error: SQLAlchemyError) -> bool:
     """Whether the disk or the database fails for good, so that nothing else can be written either."""
     return isinstance(error, DBAPIError) and _advice(error.orig) is not None
-
-
-def _is_operational(error: DBAPIError) -> bool:
-    return type(error.orig).__name__ == "OperationalError"
 
 
 def _advice(error: BaseException | None) -> str | None:

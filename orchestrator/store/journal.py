@@ -37,7 +37,7 @@ class Journal:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Ends after what is waiting is committed; after an error, no server is waited for. The store stays open."""
-        with nullcontext() if error is None else self._store.at_once():
+        with nullcontext() if error is None else self._store.without_waiting():
             if self._committing is not None:
                 await self._committing
             await asyncio.to_thread(self._thread.shutdown)

@@ -114,16 +114,16 @@ def open_schema(database: Database, *, create: bool) -> None:
     """Makes sure that a database holds the tables of this version.
 
     Args:
-        database: waited for in no case: nobody waits a minute to learn of a wrong address.
+        database: of the store.
         create: whether they are made where there are none.
 
     Raises:
         NoStoreError: there are none, and none are to be made.
         StoreError: they are of another version, or cannot be read or made.
     """
-    if not create and not database.is_there:
+    if not create and not database.exists:
         raise _no_store(database)
-    found = database.read(_found_version, patience=0)
+    found = database.read(_found_version)
     if found is None:
         if not create:
             raise _no_store(database)

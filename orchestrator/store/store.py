@@ -1,8 +1,7 @@
 """What one run observed, in SQL. Writing the same thing twice changes nothing."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,13 @@ from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
-from orchestrator.store import changes
 from orchestrator.store.changes import Change
 from orchestrator.store.crafting import CraftingSummary, crafting_summaries
-from orchestrator.store.database import Database
+from orchestrator.store.database import Database, insert
 from orchestrator.store.errors import StoreUnavailableError
 from orchestrator.store.leases import Leases
 from orchestrator.store.matrix import rank_matrix
-from orchestrator.store.records import (
-    Failure,
-    NamedRun,
-    ObservationCounts,
-    Subject,
-    SubjectStatus,
-)
+from orchestrator.store.records import Failure, NamedRun, ObservationCounts, Subject, SubjectStatus
 from orchestrator.store.schema import (
     CLOAK_KEY,
     cloaks,
@@ -49,7 +41,7 @@ class Store:
         *,
         run: str,
         create: bool = True,
-        patience: float = OUTAGE_TIMEOUT_SECONDS,
+        outage_timeout: float = OUTAGE_TIMEOUT_SECONDS,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Opens it, and makes its tables where there are none.
@@ -58,7 +50,8 @@ class Store:
             location: a SQLite file, or a URL: `sqlite:///…` or `postgresql+psycopg://…`.
             run: the digest of the run's plan.
             create: whether tables are made where there are none; else that is an error.
-            patience: seconds that a server may be away before an operation fails. Opening waits for none.
+            outage_timeout: seconds that a server may be away before an operation fails. Opening waits for none, so that a
+                wrong address is told at once.
             note: is told of a server that is away that it is waited for, and that it is back; by whatever thread waits.
 
         Raises:
@@ -66,33 +59,18 @@ class Store:
             StoreError: it cannot be opened, or is of another version.
         """
         self._run = run
-        self._database = Database(location, patience=patience, note=note)
+        self._database = Database(location, outage_timeout=outage_timeout, note=note)
         self.leases = Leases(self._database, run)
+        self.name = self._database.name
+        self.read_only = self._database.read_only
+        self.without_waiting = self._database.without_waiting
+        self.close = self._database.close
         try:
-            open_schema(self._database, create=create)
+            with self.without_waiting():
+                open_schema(self._database, create=create)
         except BaseException:
-            self._database.close()
+            self.close()
             raise
-
-    @property
-    def name(self) -> str:
-        """Where it is: a URL without a password, where it was opened by a URL, or the path of a file."""
-        return self._database.name
-
-    @property
-    def read_only(self) -> bool:
-        """Whether it is a file that may only be read."""
-        return self._database.read_only
-
-    def at_once(self) -> AbstractContextManager[None]:
-        """Within it no server that is away is waited for: whatever waits in any thread fails, what begins is tried once."""
-        return self._database.at_once()
-
-    def close(self) -> None:
-        """Closes its connections, and fails what waits for a server."""
-        self._database.close()
-
-    # The run.
 
     def bind(self, name: str, manifest: Mapping[str, Any]) -> NamedRun:
         """Records the manifest that the run begins with, once.
@@ -109,7 +87,7 @@ class Store:
         }
 
         def recorded(connection: Connection) -> NamedRun:
-            changes.add(connection, runs, [row])
+            connection.execute(insert(connection, runs).values(row).on_conflict_do_nothing())
             of_run, of_name = (select(runs).where(each) for each in (runs.c.run == self._run, runs.c.name == name))
             found = connection.execute(of_run).first() or connection.execute(of_name).one()
             return NamedRun(found.name, json.loads(found.manifest))
@@ -121,7 +99,18 @@ class Store:
         began = select(exists().where(runs.c.run == self._run))
         return self._database.read(lambda connection: bool(connection.scalar(began)))
 
-    # Changes. Each is committed alone by the method that is named like it, or together with others by `commit`.
+    def write(self, *together: Change) -> None:
+        """Makes changes in one transaction: all of them, or none where it raises.
+
+        Raises:
+            StoreError: one of them cannot be made.
+        """
+
+        def all_of_them(connection: Connection) -> None:
+            for change in together:
+                change(connection, self._run)
+
+        self._database.write(all_of_them)
 
     def commit(self, together: Sequence[Change]) -> list[Exception | None]:
         """Makes changes in one transaction. One that cannot be made keeps none of the others from being made.
@@ -131,13 +120,8 @@ class Store:
         Returns:
             for each what kept it from being made, or None.
         """
-
-        def all_of_them(connection: Connection) -> None:
-            for change in together:
-                change(connection)
-
         try:
-            self._database.write(all_of_them)
+            self.write(*together)
         except Exception as error:  # noqa: BLE001 - handed to whoever wanted the change
             if isinstance(error, StoreUnavailableError) or len(together) == 1:
                 return [error] * len(together)
@@ -148,53 +132,6 @@ class Store:
             last = outcomes[-1] if outcomes else None
             outcomes += [last] if isinstance(last, StoreUnavailableError) else self.commit([change])
         return outcomes
-
-    def observing(self, seen: Sequence[Observation], *, cloak_sha256: str, answers: Mapping[str, str]) -> Change:
-        """All that one call was answered about one cloak.
-
-        Args:
-            seen: what was observed, of one probe and one cloak.
-            cloak_sha256: of the stored cloak that was shown.
-            answers: by target model whom it took the cloak for, its first candidate; none where no face was found.
-
-        Raises:
-            StoreConflictError: (the change) another outcome, rank or cloak is recorded for a cell; the first stays.
-        """
-        return changes.observing(self._run, seen, cloak_sha256=cloak_sha256, named=answers)
-
-    def observe(self, seen: Sequence[Observation], *, cloak_sha256: str, answers: Mapping[str, str]) -> None:
-        """Records all that one call was answered about one cloak; see `observing`."""
-        self._database.write(self.observing(seen, cloak_sha256=cloak_sha256, answers=answers))
-
-    def crafting(self, cloak: CloakRecord) -> Change:
-        """A crafted cloak.
-
-        Raises:
-            StoreConflictError: (the change) a cloak with another digest is recorded in its place; the first stays.
-        """
-        return changes.crafting(self._run, cloak)
-
-    def add_cloak(self, cloak: CloakRecord) -> None:
-        """Records a crafted cloak; see `crafting`."""
-        self._database.write(self.crafting(cloak))
-
-    def put_subject(self, subject: Subject) -> None:
-        """Records an identity that was drawn, or what became of it since."""
-        self._database.write(changes.drawing(self._run, subject))
-
-    def put_lossless_control(self, control: CloakRecord) -> None:
-        """Records a lossless control that is kept; one that was recorded before is no longer there."""
-        self._database.write(changes.keeping(self._run, control))
-
-    def put_quality(self, measured: Iterable[tuple[CloakRecord, Quality]]) -> None:
-        """Records what was measured of stored cloaks, all or nothing."""
-        self._database.write(changes.measuring(self._run, measured))
-
-    def add_failure(self, failure: Failure) -> None:
-        """Records a call that failed for good."""
-        self._database.write(changes.failing(self._run, failure))
-
-    # What is recorded.
 
     def subject(self, identity: str) -> Subject | None:
         """An identity, if it was drawn."""

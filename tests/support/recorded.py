@@ -2,7 +2,7 @@
 
 from orchestrator.experiment.cloak import CloakRecord
 from orchestrator.experiment.grid import Cell, CloakKey
-from orchestrator.store import Store, Subject, SubjectStatus
+from orchestrator.store import Store, Subject, SubjectStatus, record_cloak, record_observations, record_subject
 from tests.support.observed import BEYOND, NO_FACE, observation
 
 KEY = CloakKey("facenet", "bim", 8)
@@ -17,11 +17,11 @@ SUBJECT = Subject("alice", "alice/a.jpg", "d" * 64, SubjectStatus.SUBJECT)
 
 def fill(store: Store) -> None:
     """One subject with a cloak, one identity without a photo."""
-    store.put_subject(SUBJECT)
-    store.put_subject(Subject("bob", "", "", SubjectStatus.UNREADABLE))
-    store.add_cloak(CLOAK)
-    store.observe(OF_ALICE, cloak_sha256="c" * 64, answers={"resnet50": "carol"})
-    store.observe(OF_BOB, cloak_sha256="e" * 64, answers={"resnet50": "carol"})
+    store.write(record_subject(SUBJECT))
+    store.write(record_subject(Subject("bob", "", "", SubjectStatus.UNREADABLE)))
+    store.write(record_cloak(CLOAK))
+    store.write(record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={"resnet50": "carol"}))
+    store.write(record_observations(OF_BOB, cloak_sha256="e" * 64, answers={"resnet50": "carol"}))
 
 
 def content(store: Store) -> tuple[object, ...]:

@@ -17,7 +17,15 @@ from orchestrator.faces.folder import FaceFolder
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import Store, Subject, SubjectStatus
+from orchestrator.store import (
+    Store,
+    Subject,
+    SubjectStatus,
+    record_cloak,
+    record_lossless_control,
+    record_observations,
+    record_subject,
+)
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 
 MODELS = ("compact-facenet", "compact-resnet")
@@ -92,7 +100,7 @@ def make_run(
     identities = sorted(plan.faces.identities)[: plan.subjects if subjects is None else subjects]
     photos = [plan.faces.photos(identity)[0].name for identity in identities]
     for number, (identity, photo) in enumerate(zip(identities, photos, strict=True)):
-        store.put_subject(Subject(identity, photo, sha256(photo.encode()).hexdigest(), SubjectStatus.SUBJECT))
+        store.write(record_subject(Subject(identity, photo, sha256(photo.encode()).hexdigest(), SubjectStatus.SUBJECT)))
         for source_model in plan.grid.source_models:
             for key in plan.grid.cloaks(source_model):
                 zeros = zero_gradients(number, key)
@@ -137,17 +145,17 @@ def _observe(
     lossless, encoded = picture(number, of_control, "PNG"), picture(number, key, "JPEG")
     probe, cloak = sha256(photo.encode() + key.source_model.encode()).hexdigest(), sha256(encoded).hexdigest()
     largest_change = 0 if zeros == 1 else key.epsilon
-    store.add_cloak(CloakRecord(photo, key, 1, largest_change, zeros, probe, cloak))
+    store.write(record_cloak(CloakRecord(photo, key, 1, largest_change, zeros, probe, cloak)))
     if pictures:
         folder.keep_cloak(cloak, plan.storage.suffix, encoded)
         control = CloakRecord(photo, of_control, 0, 0, 0.0, probe, sha256(lossless).hexdigest())
         folder.keep_lossless_control(control.sha256, lossless)
-        store.put_lossless_control(control)
+        store.write(record_lossless_control(control))
     observations = _observations(plan, subject, key, answered)
     taken_for = {
         each.cell.target_model: "dora" for each in observations if each.outcome is not Outcome.NO_FACE and each.rank != 1
     }
-    store.observe(observations, cloak_sha256=cloak, answers=taken_for)
+    store.write(record_observations(observations, cloak_sha256=cloak, answers=taken_for))
 
 
 def _observations(plan: Plan, subject: tuple[int, str], key: CloakKey, answered: Answered) -> list[Observation]:

@@ -16,7 +16,7 @@ from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.experiment.grid import CloakKey, Storage
 from orchestrator.report.quality import cloak_quality, psnr, ssim
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import Store, Subject, SubjectStatus
+from orchestrator.store import Store, Subject, SubjectStatus, record_cloak, record_lossless_control, record_subject
 from rpc.images.decoding import encode_jpeg, encode_png
 from tests.support.drawn_faces import draw_face
 from tests.support.plans import PLAN, plan
@@ -98,18 +98,18 @@ class Kept:
         self.subject("alice/a.jpg")
 
     def subject(self, probe: str, status: SubjectStatus = SubjectStatus.SUBJECT) -> None:
-        self.store.put_subject(Subject(probe.partition("/")[0], probe, "d" * 64, status))
+        self.store.write(record_subject(Subject(probe.partition("/")[0], probe, "d" * 64, status)))
 
     def control(self, pixels: Pixels, *, probe: str = "alice/a.jpg") -> None:
         encoded = encode_png(pixels)
         digests = sha256(pixels.tobytes()).hexdigest(), sha256(encoded).hexdigest()
         self.folder.keep_lossless_control(digests[1], encoded)
-        self.store.put_lossless_control(CloakRecord(probe, CONTROL_KEY, 0, 0, 0, *digests))
+        self.store.write(record_lossless_control(CloakRecord(probe, CONTROL_KEY, 0, 0, 0, *digests)))
 
     def cloak(self, encoded: bytes, *, of: Pixels = FACE, key: CloakKey = KEY, probe: str = "alice/a.jpg") -> None:
         digest = sha256(encoded).hexdigest()
         self.folder.keep_cloak(digest, self.storage.suffix, encoded)
-        self.store.add_cloak(CloakRecord(probe, key, 1, 1, 0, sha256(of.tobytes()).hexdigest(), digest))
+        self.store.write(record_cloak(CloakRecord(probe, key, 1, 1, 0, sha256(of.tobytes()).hexdigest(), digest)))
 
     def quality(self) -> dict[CloakKey, Quality]:
         """Of the one subject."""

@@ -15,7 +15,7 @@ from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import Grid, Region, Storage
 from orchestrator.experiment.manifest import Plan
 from orchestrator.run_folder.folder import ABANDONED_SECONDS, RunFolder
-from orchestrator.store import Store, Subject, SubjectStatus
+from orchestrator.store import Store, Subject, SubjectStatus, record_subject
 from tests.support.plans import BIM, FACES, PLAN, model, plan
 
 ENCODED = b"a cloak"
@@ -58,7 +58,7 @@ def test_folders_and_files_are_readable_by_their_owner_only(folder: RunFolder) -
 
 def test_the_observations_stay_their_owner_s_while_they_are_written(folder: RunFolder) -> None:
     store = Store(folder.observations, run="r")
-    store.put_subject(Subject("alice", "alice/a.jpg", "d" * 64, SubjectStatus.SUBJECT))
+    store.write(record_subject(Subject("alice", "alice/a.jpg", "d" * 64, SubjectStatus.SUBJECT)))
     written = {name: mode for name, mode in modes(folder.root).items() if "sqlite" in name}
     store.close()
     assert {"observations.sqlite", "observations.sqlite-wal"} <= written.keys()

@@ -18,6 +18,12 @@ from orchestrator.store import (
     StoreError,
     Subject,
     SubjectStatus,
+    record_cloak,
+    record_failure,
+    record_lossless_control,
+    record_observations,
+    record_quality,
+    record_subject,
 )
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 from tests.support.recorded import CELL, CLOAK, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
@@ -44,8 +50,10 @@ def test_a_probe_s_observations_and_cloaks_are_its_own(store: Store) -> None:
 def test_whom_target_models_took_a_cloak_for_is_read_by_cell(place: Place) -> None:
     store = place.store()
     seen = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, 1)]
-    store.observe(seen, cloak_sha256="c" * 64, answers={"resnet50": "bob", "senet50": "alice"})
-    store.observe([observation("bob/b.jpg", CELL, BEYOND)], cloak_sha256="e" * 64, answers={"resnet50": "dora"})
+    store.write(record_observations(seen, cloak_sha256="c" * 64, answers={"resnet50": "bob", "senet50": "alice"}))
+    store.write(
+        record_observations([observation("bob/b.jpg", CELL, BEYOND)], cloak_sha256="e" * 64, answers={"resnet50": "dora"})
+    )
     assert store.answers(probe="alice/a.jpg") == {CELL: "bob", OTHER: "alice"}
     assert place.store(run="another").answers(probe="alice/a.jpg") == {}
 
@@ -69,28 +77,29 @@ def test_writing_twice_changes_nothing(store: Store) -> None:
 def test_a_cell_is_not_answered_in_two_ways_and_the_first_answer_stays(
     store: Store, seen: Seen, cloak: str, now: str
 ) -> None:
-    store.observe([observation("alice/a.jpg", CELL, 3)], cloak_sha256="c" * 64, answers={"resnet50": "bob"})
+    first = [observation("alice/a.jpg", CELL, 3)]
+    store.write(record_observations(first, cloak_sha256="c" * 64, answers={"resnet50": "bob"}))
     both = [observation("alice/a.jpg", OTHER, 2), observation("alice/a.jpg", CELL, seen)]
     with pytest.raises(
         StoreConflictError, match=f"recorded rank 3 of cloak cccccccccccc, now {now}; the first stays"
     ) as failure:
-        store.observe(both, cloak_sha256=cloak * 64, answers={"senet50": "dora"})
+        store.write(record_observations(both, cloak_sha256=cloak * 64, answers={"senet50": "dora"}))
     assert str(failure.value).startswith(f"alice/a.jpg: {CELL}: ")
-    assert store.observations() == [observation("alice/a.jpg", CELL, 3)], "nothing else of that call either"
+    assert store.observations() == first, "nothing else of that call either"
     assert store.answers(probe="alice/a.jpg") == {CELL: "bob"}
 
 
 def test_a_cloak_is_not_crafted_in_two_ways_and_the_first_stays(store: Store) -> None:
-    store.add_cloak(CLOAK)
+    store.write(record_cloak(CLOAK))
     with pytest.raises(StoreConflictError, match="recorded cccccccccccc, now eeeeeeeeeeee; its software or machine differs"):
-        store.add_cloak(replace(CLOAK, sha256="e" * 64))
+        store.write(record_cloak(replace(CLOAK, sha256="e" * 64)))
     assert [cloak.sha256 for cloak in store.cloaks(probe="alice/a.jpg")] == ["c" * 64]
 
 
 def test_a_lossless_control_that_is_had_again_replaces_the_one_before(store: Store) -> None:
     control = replace(CLOAK, key=CloakKey("facenet", "none", 0), n_iter=0, largest_change=0)
     for each in (control, replace(control, sha256="e" * 64)):
-        store.put_lossless_control(each)
+        store.write(record_lossless_control(each))
     assert store.lossless_controls(probe="alice/a.jpg") == {("alice/a.jpg", "facenet"): replace(control, sha256="e" * 64)}
     assert store.cloaks(probe="alice/a.jpg") == []
     assert store.lossless_controls() == {}, "of no subject of the run"
@@ -100,34 +109,34 @@ def test_a_lossless_control_that_is_had_again_replaces_the_one_before(store: Sto
 def test_what_was_measured_of_a_cloak_is_part_of_its_record(store: Store, quality: Quality) -> None:
     fill(store)
     other = replace(CLOAK, key=CloakKey("facenet", "bim", 16))
-    store.add_cloak(other)
-    store.put_quality([(CLOAK, quality)])
+    store.write(record_cloak(other))
+    store.write(record_quality(CLOAK, quality))
     assert store.cloaks() == [replace(CLOAK, quality=quality), other]
 
 
 def test_what_became_of_a_subject_replaces_that_it_was_begun(store: Store) -> None:
-    store.put_subject(replace(SUBJECT, status=SubjectStatus.BEGUN))
-    store.put_subject(Subject("bob", "bob/b.jpg", "e" * 64, SubjectStatus.BEGUN))
-    store.put_subject(SUBJECT)
+    store.write(record_subject(replace(SUBJECT, status=SubjectStatus.BEGUN)))
+    store.write(record_subject(Subject("bob", "bob/b.jpg", "e" * 64, SubjectStatus.BEGUN)))
+    store.write(record_subject(SUBJECT))
     assert store.subjects() == [SUBJECT, Subject("bob", "bob/b.jpg", "e" * 64, SubjectStatus.BEGUN)]
 
 
 def test_what_is_new_beside_what_is_known_is_still_written(store: Store) -> None:
-    store.observe([observation("alice/a.jpg", CELL, 3)], cloak_sha256="c" * 64, answers={})
+    store.write(record_observations([observation("alice/a.jpg", CELL, 3)], cloak_sha256="c" * 64, answers={}))
     both = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, 2)]
-    store.observe(both, cloak_sha256="c" * 64, answers={})
+    store.write(record_observations(both, cloak_sha256="c" * 64, answers={}))
     assert {seen.cell: seen.rank for seen in store.observations()} == {CELL: 3, OTHER: 2}
 
 
 def test_writing_no_observations_is_no_error(store: Store) -> None:
-    store.observe([], cloak_sha256="c" * 64, answers={})
+    store.write(record_observations([], cloak_sha256="c" * 64, answers={}))
     assert store.observations() == []
 
 
 def test_everything_survives_reopening(place: Place) -> None:
     store = place.store()
     fill(store)
-    store.add_failure(Failure("alice/a.jpg", "classify", "INTERNAL"))
+    store.write(record_failure(Failure("alice/a.jpg", "classify", "INTERNAL")))
     before = content(store)
     store.close()
     assert content(place.store()) == before
@@ -135,19 +144,19 @@ def test_everything_survives_reopening(place: Place) -> None:
 
 def test_what_was_written_is_there_while_the_writer_is_still_open(place: Place) -> None:
     writer, reader = place.store(), place.store()
-    writer.put_subject(SUBJECT)
+    writer.write(record_subject(SUBJECT))
     assert reader.subjects() == [SUBJECT]
 
 
 def test_runs_do_not_mix(place: Place) -> None:
     first, second = place.store(run="first"), place.store(run="second")
     fill(first)
-    first.add_failure(Failure("alice/a.jpg", "classify", "INTERNAL"))
+    first.write(record_failure(Failure("alice/a.jpg", "classify", "INTERNAL")))
     first.leases.draw(["alice", "bob"])
     first.leases.claim(wanted=2)
     assert content(second) == ([], [], [], {}, [])
     assert (second.leases.held(), second.leases.outstanding(wanted=1)) == (False, 0)
-    second.observe([observation("alice/a.jpg", CELL, 9)], cloak_sha256="c" * 64, answers={})
+    second.write(record_observations([observation("alice/a.jpg", CELL, 9)], cloak_sha256="c" * 64, answers={}))
     assert [seen.rank for seen in second.observations()] == [9]
     assert {seen.rank for seen in first.observations(probe="alice/a.jpg")} == {3, None}
 
@@ -155,12 +164,14 @@ def test_runs_do_not_mix(place: Place) -> None:
 def test_failures_keep_their_order_and_may_repeat(store: Store) -> None:
     failures = [Failure("b", "craft", "1"), Failure("a", "craft", "2"), Failure("b", "craft", "1")]
     for failure in failures:
-        store.add_failure(failure)
+        store.write(record_failure(failure))
     assert store.failures() == failures
 
 
 def test_names_beyond_ascii_are_kept(store: Store) -> None:
-    store.observe([observation("李雷/фото.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "李雷"})
+    store.write(
+        record_observations([observation("李雷/фото.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "李雷"})
+    )
     assert store.observations(probe="李雷/фото.jpg") == [observation("李雷/фото.jpg", CELL, 1)]
     assert store.answers(probe="李雷/фото.jpg") == {CELL: "李雷"}
 
@@ -168,8 +179,8 @@ def test_names_beyond_ascii_are_kept(store: Store) -> None:
 def test_the_order_of_names_is_that_of_their_bytes_on_every_database(store: Store) -> None:
     names = ["Zoe", "alice", "_x", "élise", "Bob", "alice 2", "李雷", "alice-1", "a.b"]
     for name in names:
-        store.put_subject(drawn(name, SubjectStatus.SUBJECT))
-        store.add_cloak(replace(CLOAK, probe=f"{name}/1.jpg"))
+        store.write(record_subject(drawn(name, SubjectStatus.SUBJECT)))
+        store.write(record_cloak(replace(CLOAK, probe=f"{name}/1.jpg")))
     assert [subject.identity for subject in store.subjects()] == sorted(names, key=str.encode)
     assert [cloak.probe for cloak in store.cloaks()] == sorted((f"{name}/1.jpg" for name in names), key=str.encode)
 
@@ -188,14 +199,14 @@ def test_how_far_a_run_is(store: Store) -> None:
     assert store.observation_counts() == ObservationCounts(subjects=0, observations=0, unfinished=0, cloaks_shown=0)
     fill(store)
     another = [observation("alice/a.jpg", Cell("facenet", "bim", 16, "resnet50"), 1)]
-    store.observe(another, cloak_sha256="f" * 64, answers={})
+    store.write(record_observations(another, cloak_sha256="f" * 64, answers={}))
     assert store.observation_counts() == ObservationCounts(subjects=1, observations=3, unfinished=0, cloaks_shown=3)
 
 
 def test_what_was_observed_of_a_subject_that_is_not_done_is_told_apart(store: Store) -> None:
     fill(store)
-    store.put_subject(drawn("carol", SubjectStatus.BEGUN))
-    store.observe([observation("carol/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={})
+    store.write(record_subject(drawn("carol", SubjectStatus.BEGUN)))
+    store.write(record_observations([observation("carol/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={}))
     counts = store.observation_counts()
     assert (counts.subjects, counts.observations, counts.unfinished) == (1, 2, 1)
 
@@ -208,10 +219,10 @@ def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: St
         ("none", SubjectStatus.SUBJECT),
         ("faceless", SubjectStatus.NO_FACE),
     ):
-        store.put_subject(drawn(name, status))
+        store.write(record_subject(drawn(name, status)))
     assert store.leases.outstanding(wanted=3) == 0
     for probe, cells in (("whole/1.jpg", [CELL, OTHER]), ("short/1.jpg", [CELL])):
-        store.observe([observation(probe, cell, 1) for cell in cells], cloak_sha256="c" * 64, answers={})
+        store.write(record_observations([observation(probe, cell, 1) for cell in cells], cloak_sha256="c" * 64, answers={}))
     store.leases.reopen_short(per_probe=2)
     statuses = {subject.identity: subject.status for subject in store.subjects()}
     assert statuses == {
@@ -221,7 +232,7 @@ def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: St
         "faceless": SubjectStatus.NO_FACE,
     }
     assert [store.leases.claim(wanted=3) for _ in range(3)] == ["short", "none", None]
-    store.put_subject(drawn("none", SubjectStatus.SUBJECT))
+    store.write(record_subject(drawn("none", SubjectStatus.SUBJECT)))
     assert store.leases.outstanding(wanted=3) == 1
     store.leases.reopen_short(per_probe=1)
     store.leases.release()
@@ -230,32 +241,32 @@ def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: St
 
 def test_a_subject_without_its_lossless_controls_is_short_where_they_are_wanted(store: Store) -> None:
     store.leases.draw(["whole"])
-    store.put_subject(drawn("whole", SubjectStatus.SUBJECT))
-    store.observe([observation("whole/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={})
+    store.write(record_subject(drawn("whole", SubjectStatus.SUBJECT)))
+    store.write(record_observations([observation("whole/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={}))
 
     def short(controls: int) -> int:
         store.leases.reopen_short(per_probe=1, controls=controls)
         return store.leases.outstanding(wanted=1)
 
     assert (short(controls=0), short(controls=1)) == (0, 1)
-    store.put_lossless_control(replace(CLOAK, probe="whole/1.jpg"))
+    store.write(record_lossless_control(replace(CLOAK, probe="whole/1.jpg")))
     assert short(controls=1) == 0
 
 
 def test_what_became_of_an_identity_stays(store: Store) -> None:
-    store.put_subject(drawn("alice", SubjectStatus.BEGUN))
-    store.put_subject(drawn("alice", SubjectStatus.SUBJECT))
+    store.write(record_subject(drawn("alice", SubjectStatus.BEGUN)))
+    store.write(record_subject(drawn("alice", SubjectStatus.SUBJECT)))
     for late in (SubjectStatus.BEGUN, SubjectStatus.NO_FACE):
-        store.put_subject(drawn("alice", late))
+        store.write(record_subject(drawn("alice", late)))
         assert [subject.status for subject in store.subjects()] == [SubjectStatus.SUBJECT]
 
 
 def test_changes_are_committed_together_and_one_that_cannot_be_made_keeps_none_from_being_made(store: Store) -> None:
-    store.observe(OF_ALICE, cloak_sha256="c" * 64, answers={})
+    store.write(record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={}))
     another, again = (
-        store.observing([observation("alice/a.jpg", CELL, rank)], cloak_sha256="c" * 64, answers={}) for rank in (4, 3)
+        record_observations([observation("alice/a.jpg", CELL, rank)], cloak_sha256="c" * 64, answers={}) for rank in (4, 3)
     )
-    new = store.crafting(CLOAK)
+    new = record_cloak(CLOAK)
     outcomes = store.commit([new, another, again])
     assert [type(outcome) for outcome in outcomes] == [type(None), StoreConflictError, type(None)]
     assert len(store.cloaks(probe="alice/a.jpg")) == 1
@@ -267,9 +278,9 @@ def test_a_value_that_the_database_refuses_costs_no_other_answer(place: Place) -
     beyond: dict[str, Any] = (
         {"n_iter": 2**31} if place.is_server else {"zero_gradient_share": math.nan}
     )  # of either, what the other takes
-    refused = store.crafting(replace(CLOAK, probe="bob/b.jpg", **beyond))
-    nul = store.observing([observation("bob/b.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "a\0b"})
-    answered = store.observing(OF_ALICE, cloak_sha256="c" * 64, answers={})
+    refused = record_cloak(replace(CLOAK, probe="bob/b.jpg", **beyond))
+    nul = record_observations([observation("bob/b.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "a\0b"})
+    answered = record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={})
     outcomes = store.commit([refused, answered, nul])
     types = [StoreError, type(None), StoreError if place.is_server else type(None)]
     assert [type(outcome) for outcome in outcomes] == types
@@ -283,7 +294,7 @@ def test_a_value_that_the_database_refuses_costs_no_other_answer(place: Place) -
 
 
 def test_a_service_s_words_are_recorded_whatever_they_are(store: Store) -> None:
-    store.add_failure(Failure("alice/a.jpg", "classify", "at \0 offset"))
+    store.write(record_failure(Failure("alice/a.jpg", "classify", "at \0 offset")))
     assert store.failures() == [Failure("alice/a.jpg", "classify", "at \N{REPLACEMENT CHARACTER} offset")]
 
 
@@ -303,7 +314,7 @@ def test_a_table_that_is_gone_is_an_error_of_one_line(place: Place) -> None:
     with pytest.raises(StoreError, match="observations") as reading:
         store.observations()
     with pytest.raises(StoreError, match="observations") as writing:
-        store.observe(OF_ALICE, cloak_sha256="c" * 64, answers={})
+        store.write(record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={}))
     for failure in (reading, writing):
         assert str(failure.value).startswith(f"{store.name}: ")
         assert "\n" not in str(failure.value)

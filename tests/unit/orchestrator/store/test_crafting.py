@@ -3,14 +3,14 @@
 from dataclasses import replace
 
 from orchestrator.experiment.grid import CloakKey
-from orchestrator.store import CraftingSummary, Store, SubjectStatus
+from orchestrator.store import CraftingSummary, Store, SubjectStatus, record_cloak, record_subject
 from tests.support.recorded import CLOAK, KEY, drawn
 from tests.unit.orchestrator.store.conftest import Place
 
 
 def add(store: Store, identity: str, status: SubjectStatus, *, key: CloakKey = KEY, **crafted: float) -> None:
-    store.put_subject(drawn(identity, status))
-    store.add_cloak(replace(CLOAK, probe=f"{identity}/1.jpg", key=key, **crafted))  # type: ignore[arg-type]
+    cloak = replace(CLOAK, probe=f"{identity}/1.jpg", key=key, **crafted)  # type: ignore[arg-type]
+    store.write(record_subject(drawn(identity, status)), record_cloak(cloak))
 
 
 def test_a_summary_has_the_ends_the_mean_and_how_many_stalled_of_each_kind_of_cloak(store: Store) -> None:

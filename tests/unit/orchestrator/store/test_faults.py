@@ -18,7 +18,17 @@ from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.store import Change, Store, StoreError, StoreUnavailableError, SubjectStatus, database
+from orchestrator.store import (
+    Change,
+    Store,
+    StoreError,
+    StoreUnavailableError,
+    SubjectStatus,
+    database,
+    record_cloak,
+    record_observations,
+    record_subject,
+)
 from tests.support.observed import observation
 from tests.support.postgres import Cluster
 from tests.support.recorded import CELL, CLOAK, OF_ALICE, SUBJECT, content, drawn, fill
@@ -56,7 +66,7 @@ def test_a_file_that_is_no_database_is_an_error_of_one_line(path: Path) -> None:
 def test_a_database_that_is_damaged_is_told_from_one_that_is_none(path: Path, opened: Callable[..., Store]) -> None:
     store = opened(path)
     for number in range(400):
-        store.put_subject(drawn(f"n{number}", SubjectStatus.SUBJECT))
+        store.write(record_subject(drawn(f"n{number}", SubjectStatus.SUBJECT)))
     store.close()
     with path.open("r+b") as file:
         file.seek(4096)
@@ -74,10 +84,18 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 def test_a_disk_that_is_full_costs_nothing_that_was_recorded(path: Path, opened: Callable[..., Store]) -> None:
     store, recorded = opened(path), 0
 
+    def filling(number: int) -> Change:
+        seen = [observation(f"n{number}/1.jpg", CELL, 1)]
+        return record_observations(seen, cloak_sha256="c" * 64, answers={"resnet50": "bob"})
+
     def fill_up() -> None:
         nonlocal recorded
         for number in range(10_000):
-            store.observe([observation(f"n{number}/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "bob"})
+            store.write(
+                record_observations(
+                    [observation(f"n{number}/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "bob"}
+                )
+            )
             recorded += 1
 
     with pytest.raises(StoreError) as failure:
@@ -100,8 +118,8 @@ def test_a_store_that_another_process_keeps_locked_says_so(
         another.execute("BEGIN IMMEDIATE")
         assert store.subjects() == [], "reading goes on"
         with pytest.raises(StoreError, match="database is locked: another process keeps it locked, for longer"):
-            store.put_subject(SUBJECT)
-    store.put_subject(SUBJECT)
+            store.write(record_subject(SUBJECT))
+    store.write(record_subject(SUBJECT))
     assert store.subjects() == [SUBJECT]
 
 
@@ -116,7 +134,7 @@ def test_a_store_that_may_not_be_written_can_be_read(unprivileged: Path) -> None
     store = Store(path, run="r")
     assert content(store) == before
     with pytest.raises(StoreError, match="readonly database: it may not be written; make the file and its folder writable"):
-        store.add_cloak(replace(CLOAK, probe="bob/b.jpg"))
+        store.write(record_cloak(replace(CLOAK, probe="bob/b.jpg")))
     store.close()
     assert [file.name for file in unprivileged.iterdir()] == [path.name]
 
@@ -140,20 +158,20 @@ def test_a_folder_that_may_not_be_written_takes_no_new_store(unprivileged: Path)
 
 
 def test_a_server_that_stays_away_is_given_up_after_a_while_and_goes_on_when_it_is_back(postgres: Cluster) -> None:
-    store = Store(postgres.new_database(), run="r", patience=0.5)
+    store = Store(postgres.new_database(), run="r", outage_timeout=0.5)
     try:
-        store.observe(OF_ALICE, cloak_sha256="c" * 64, answers={})
+        store.write(record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={}))
         postgres.stop()
         try:
             with pytest.raises(StoreError) as failure:
-                store.put_subject(SUBJECT)
+                store.write(record_subject(SUBJECT))
         finally:
             postgres.start()
         message = str(failure.value)
         assert message.startswith(f"{store.name}: no answer since 20")
         assert message.endswith("what was recorded before is safe; see to the server, and the same command goes on")
         assert "\n" not in message
-        store.put_subject(SUBJECT)
+        store.write(record_subject(SUBJECT))
         assert len(store.observations()) == len(OF_ALICE)
     finally:
         store.close()
@@ -162,37 +180,37 @@ def test_a_server_that_stays_away_is_given_up_after_a_while_and_goes_on_when_it_
 @pytest.mark.parametrize("closed", [False, True])
 def test_an_operation_that_waits_for_a_server_can_be_ended(postgres: Cluster, *, closed: bool) -> None:
     waited_for = threading.Event()
-    store = Store(postgres.new_database(), run="r", patience=10 * SECONDS, note=lambda _: waited_for.set())
+    store = Store(postgres.new_database(), run="r", outage_timeout=10 * SECONDS, note=lambda _: waited_for.set())
     with ThreadPoolExecutor(1) as thread, contextlib.ExitStack() as stack:
         stack.callback(store.close)
         postgres.stop()
         stack.callback(postgres.start)
-        waiting = thread.submit(store.put_subject, SUBJECT)
+        waiting = thread.submit(store.write, record_subject(SUBJECT))
         assert waited_for.wait(SECONDS)
         if closed:
             store.close()
         else:
-            stack.enter_context(store.at_once())
+            stack.enter_context(store.without_waiting())
         assert isinstance(waiting.exception(SECONDS), StoreUnavailableError)
         with pytest.raises(StoreUnavailableError):
             store.leases.release()
 
 
 def test_where_the_server_goes_away_what_is_left_of_a_commit_is_not_tried(postgres: Cluster) -> None:
-    store = Store(postgres.new_database(), run="r", patience=0.2)
+    store = Store(postgres.new_database(), run="r", outage_timeout=0.2)
     tried: list[int] = []
 
-    def refuse(_: Connection) -> None:
+    def refuse(_: Connection, run: str) -> None:
         raise StoreError("no")
 
-    def stop(connection: Connection) -> None:
+    def stop(connection: Connection, run: str) -> None:
         if not tried:
             postgres.stop()
         tried.append(2)
         connection.exec_driver_sql("SELECT 1")
 
     try:
-        outcomes = store.commit([refuse, stop, lambda _: tried.append(3)])
+        outcomes = store.commit([refuse, stop, lambda *_: tried.append(3)])
     finally:
         postgres.start()
         store.close()
@@ -205,17 +223,17 @@ def test_where_the_server_goes_away_what_is_left_of_a_commit_is_not_tried(postgr
 def test_changes_that_wait_for_each_other_are_both_made(postgres: Cluster) -> None:
     store = Store(postgres.new_database(), run="r")
     both_began = threading.Barrier(2)
-    subjects = [store.crafting(replace(CLOAK, probe=f"{name}/1.jpg")) for name in ("alice", "bob")]
+    subjects = [record_cloak(replace(CLOAK, probe=f"{name}/1.jpg")) for name in ("alice", "bob")]
 
     def crosswise(first: Change, second: Change) -> Change:
         attempts: list[int] = []
 
-        def change(connection: Connection) -> None:
-            first(connection)
+        def change(connection: Connection, run: str) -> None:
+            first(connection, run)
             attempts.append(1)
             if len(attempts) == 1:
                 both_began.wait(60)
-            second(connection)
+            second(connection, run)
 
         return change
 
@@ -228,8 +246,8 @@ def test_changes_that_wait_for_each_other_are_both_made(postgres: Cluster) -> No
 def _stop_within_a_transaction(url: str, within: Pipe) -> None:
     store = Store(url, run="r")
 
-    def change(connection: Connection) -> None:
-        store.crafting(CLOAK)(connection)
+    def change(connection: Connection, run: str) -> None:
+        record_cloak(CLOAK)(connection, run)
         if not within.closed:
             within.send(None)
             within.close()
@@ -248,7 +266,7 @@ def test_a_process_that_is_stopped_within_a_transaction_keeps_nobody_waiting_for
     try:
         sender.close()
         receiver.recv()
-        store.add_cloak(CLOAK)
+        store.write(record_cloak(CLOAK))
         os.kill(process.pid or 0, signal.SIGCONT)
         process.join(SECONDS)
         assert process.exitcode == 0

@@ -12,8 +12,17 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from orchestrator.metrics.observation import Observation
-from orchestrator.store import Change, Failure, Journal, Store, StoreConflictError, StoreError, StoreUnavailableError
-from orchestrator.store.changes import failing
+from orchestrator.store import (
+    Change,
+    Failure,
+    Journal,
+    Store,
+    StoreConflictError,
+    StoreError,
+    StoreUnavailableError,
+    record_failure,
+    record_observations,
+)
 from orchestrator.store.journal import MAX_AT_ONCE
 from tests.support.observed import observation
 from tests.support.postgres import Cluster
@@ -50,22 +59,22 @@ def recorded(store: Store) -> set[int]:
     return {int(each.probe.partition("/")[0][1:]) for each in store.observations()}
 
 
-def observing(store: Store, number: int) -> Change:
-    return store.observing([numbered(number)], cloak_sha256="c" * 64, answers={})
+def observing(number: int) -> Change:
+    return record_observations([numbered(number)], cloak_sha256="c" * 64, answers={})
 
 
 async def test_what_waits_while_a_commit_is_under_way_is_committed_together(store: Store, commits: Commits) -> None:
     under_way, go_on = asyncio.Event(), threading.Event()
     loop = asyncio.get_running_loop()
 
-    def slow(_: Connection) -> None:
+    def slow(_: Connection, run: str) -> None:
         loop.call_soon_threadsafe(under_way.set)
         assert go_on.wait(SECONDS)
 
     async with Journal(store) as journal, asyncio.TaskGroup() as group:
         group.create_task(journal.write(slow))
         await under_way.wait()
-        waiting = [group.create_task(journal.write(observing(store, n))) for n in range(2 * MAX_AT_ONCE + 1)]
+        waiting = [group.create_task(journal.write(observing(n))) for n in range(2 * MAX_AT_ONCE + 1)]
         await asyncio.sleep(0)
         assert not any(task.done() for task in waiting)
         go_on.set()
@@ -74,9 +83,9 @@ async def test_what_waits_while_a_commit_is_under_way_is_committed_together(stor
 
 
 async def test_of_changes_that_wait_together_only_the_one_that_cannot_be_made_fails(store: Store) -> None:
-    store.observe([numbered(3)], cloak_sha256="e" * 64, answers={})
+    store.write(record_observations([numbered(3)], cloak_sha256="e" * 64, answers={}))
     async with Journal(store) as journal:
-        writes = (journal.write(observing(store, n)) for n in range(6))
+        writes = (journal.write(observing(n)) for n in range(6))
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [*[type(None)] * 3, StoreConflictError, *[type(None)] * 2]
     assert recorded(store) == set(range(6))
@@ -86,17 +95,17 @@ async def test_a_database_that_fails_is_an_error_of_every_change_that_waited(pla
     store = place.store()
     place.sql("DROP TABLE observations")
     async with Journal(store) as journal:
-        writes = (journal.write(observing(store, n)) for n in range(3))
+        writes = (journal.write(observing(n)) for n in range(3))
         outcomes = await asyncio.gather(*writes, return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [StoreError] * 3
 
 
 async def test_what_waits_behind_a_change_that_found_the_server_away_fails_with_it(postgres: Cluster) -> None:
-    store = Store(postgres.new_database(), run="r", patience=0.2)
+    store = Store(postgres.new_database(), run="r", outage_timeout=0.2)
     postgres.stop()
     try:
         async with Journal(store) as journal:
-            writes = (journal.write(observing(store, n)) for n in range(2 * MAX_AT_ONCE))
+            writes = (journal.write(observing(n)) for n in range(2 * MAX_AT_ONCE))
             outcomes = await asyncio.gather(*writes, return_exceptions=True)
     finally:
         postgres.start()
@@ -112,11 +121,11 @@ async def test_a_journal_that_an_error_ends_waits_for_no_server(postgres: Cluste
     def note(_: str) -> None:
         loop.call_soon_threadsafe(waited_for.set)
 
-    store = Store(postgres.new_database(), run="r", patience=10 * SECONDS, note=note)
+    store = Store(postgres.new_database(), run="r", outage_timeout=10 * SECONDS, note=note)
 
     async def interrupted() -> None:
         async with Journal(store) as journal:
-            writes.extend(asyncio.create_task(journal.write(observing(store, n))) for n in range(2 * MAX_AT_ONCE))
+            writes.extend(asyncio.create_task(journal.write(observing(n))) for n in range(2 * MAX_AT_ONCE))
             await waited_for.wait()
             raise KeyError
 
@@ -134,7 +143,7 @@ async def test_a_journal_that_an_error_ends_waits_for_no_server(postgres: Cluste
 async def test_a_journal_that_an_error_ends_has_committed_what_waited_where_it_can(store: Store) -> None:
     async def interrupted() -> None:
         async with Journal(store) as journal:
-            writes.append(asyncio.create_task(journal.write(observing(store, 0))))
+            writes.append(asyncio.create_task(journal.write(observing(0))))
             await asyncio.sleep(0)
             raise KeyError
 
@@ -147,7 +156,7 @@ async def test_a_journal_that_an_error_ends_has_committed_what_waited_where_it_c
 
 async def test_a_write_that_is_cancelled_harms_no_other(store: Store) -> None:
     async with Journal(store) as journal:
-        first, second = (asyncio.create_task(journal.write(observing(store, n))) for n in range(2))
+        first, second = (asyncio.create_task(journal.write(observing(n))) for n in range(2))
         await asyncio.sleep(0)
         first.cancel()
         await second
@@ -157,7 +166,7 @@ async def test_a_write_that_is_cancelled_harms_no_other(store: Store) -> None:
 
 async def test_a_journal_that_is_left_has_committed_what_waited(store: Store) -> None:
     async with Journal(store) as journal:
-        write = asyncio.create_task(journal.write(observing(store, 0)))
+        write = asyncio.create_task(journal.write(observing(0)))
         await asyncio.sleep(0)
     assert recorded(store) == {0}
     await write
@@ -182,7 +191,7 @@ async def _write_many(store: Store, told: Pipe, numbers: range) -> None:
 
     async def write_one_after_another(journal: Journal) -> None:
         for number in waiting:
-            await journal.write(observing(store, number))
+            await journal.write(observing(number))
             told.send(number)
 
     async with Journal(store) as journal:
@@ -238,6 +247,6 @@ async def test_writing_goes_on_where_the_server_is_restarted_in_the_middle(postg
 
 async def test_a_failure_is_recorded_once_where_the_answer_to_its_commit_is_lost(store: Store) -> None:
     """As where a server dies between the two: the change is made again from its beginning."""
-    change = failing("r", Failure("alice/a.jpg", "craft", "INTERNAL"))
+    change = record_failure(Failure("alice/a.jpg", "craft", "INTERNAL"))
     assert store.commit([change]) == store.commit([change]) == [None]
     assert store.failures() == [Failure("alice/a.jpg", "craft", "INTERNAL")]

@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection
 
-from orchestrator.store import LEASE_SECONDS, Store, StoreError, SubjectStatus
+from orchestrator.store import LEASE_SECONDS, Store, StoreError, SubjectStatus, record_subject
 from orchestrator.store.database import Database
 from orchestrator.store.leases import Leases, new_owner
 from tests.support.recorded import drawn
@@ -69,10 +69,10 @@ def test_identities_are_claimed_in_the_order_of_the_draw_and_no_more_than_are_wa
 
 
 def test_who_is_done_is_not_claimed_again_and_who_is_replaced_makes_room_for_the_next(store: Store, leases: Leases) -> None:
-    store.put_subject(drawn("dave", SubjectStatus.SUBJECT))
-    store.put_subject(drawn("alice", SubjectStatus.NO_FACE))
-    store.put_subject(drawn("carol", SubjectStatus.UNREADABLE))
-    store.put_subject(drawn("bob", SubjectStatus.BEGUN))
+    store.write(record_subject(drawn("dave", SubjectStatus.SUBJECT)))
+    store.write(record_subject(drawn("alice", SubjectStatus.NO_FACE)))
+    store.write(record_subject(drawn("carol", SubjectStatus.UNREADABLE)))
+    store.write(record_subject(drawn("bob", SubjectStatus.BEGUN)))
     assert leases.outstanding(wanted=2) == 1
     assert [leases.claim(wanted=2) for _ in range(2)] == ["bob", None]
     assert [leases.claim(wanted=3) for _ in range(2)] == ["erin", None]
@@ -86,7 +86,7 @@ def test_when_the_draw_is_at_its_end_there_is_no_further_claim(store: Store) -> 
 
 def test_who_is_done_is_outstanding_no_more_and_holds_nobody_up(store: Store, leases: Leases) -> None:
     leases.claim(wanted=1)
-    store.put_subject(drawn("dave", SubjectStatus.SUBJECT))
+    store.write(record_subject(drawn("dave", SubjectStatus.SUBJECT)))
     assert (leases.outstanding(wanted=1), leases.held()) == (0, False)
     assert another(leases).claim(wanted=1) is None
 
@@ -206,7 +206,7 @@ def test_the_subjects_are_the_first_of_the_draw_that_have_a_face_whoever_works_o
         elif working:
             owner, done = working.pop(chance.randrange(len(working)))
             if chance.random() < 0.8:  # else it dies
-                store.put_subject(drawn(done, faceless.get(done, SubjectStatus.SUBJECT)))
+                store.write(record_subject(drawn(done, faceless.get(done, SubjectStatus.SUBJECT))))
             owner.release(done)
     with_face = [name for name in names if name not in faceless][:8]
     replaced = [name for name in names[: names.index(with_face[-1])] if name in faceless]

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
-from orchestrator.store import Store, Subject, SubjectStatus, matrix
+from orchestrator.store import Store, Subject, SubjectStatus, matrix, record_observations, record_subject
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation, rank_matrix
 from tests.unit.orchestrator.store.conftest import Place
 
@@ -32,9 +32,9 @@ STATUSES = [
 
 def fill(store: Store, seen: list[Observation]) -> None:
     for probe, status in zip(PROBES, STATUSES, strict=True):
-        store.put_subject(Subject(probe.partition("/")[0], probe, "d" * 64, status))
+        store.write(record_subject(Subject(probe.partition("/")[0], probe, "d" * 64, status)))
     for (_, _), of_cloak in groupby(seen, key=lambda each: (each.probe, each.cell.cloak)):
-        store.observe(list(of_cloak), cloak_sha256="c" * 64, answers={})
+        store.write(record_observations(list(of_cloak), cloak_sha256="c" * 64, answers={}))
 
 
 SEEN: list[Seen] = [*range(1, 51), *[BEYOND] * 25, *[NO_FACE] * 25]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
-from orchestrator.store import Store, StoreError, Subject, SubjectStatus
+from orchestrator.store import Store, StoreError, Subject, SubjectStatus, record_subject
 from orchestrator.store.schema import VERSION, schema
 from tests.support.recorded import content, fill
 from tests.unit.orchestrator.store.conftest import Place
@@ -87,7 +87,7 @@ def test_a_store_holds_the_runs_that_began_in_it(place: Place) -> None:
 
 def _open(location: Path | str, number: int) -> None:
     store = Store(location, run="r")
-    store.put_subject(Subject(f"n{number}", "", "", SubjectStatus.UNREADABLE))
+    store.write(record_subject(Subject(f"n{number}", "", "", SubjectStatus.UNREADABLE)))
     store.close()
 
 
