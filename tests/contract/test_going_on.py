@@ -14,7 +14,12 @@ from orchestrator.errors import InputError, OrchestratorError, UnusableServiceEr
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store import Store
-from tests.contract.test_orchestrator_against_fakes import IDENTITIES, Bench, draw, observed
+from tests.support.bench import (
+    IDENTITIES,
+    Bench,
+    draw,
+    observed,
+)
 from tests.support.fakes import Context, FakeProtector, Fault, Shown, is_for_lossless_control
 
 SHORT = "d"

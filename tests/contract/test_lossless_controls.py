@@ -11,7 +11,13 @@ import pytest
 
 from orchestrator.experiment.grid import Storage
 from orchestrator.services.retries import ATTEMPTS
-from tests.contract.test_orchestrator_against_fakes import CLOAKS, IDENTITIES, Bench, draw, observed
+from tests.support.bench import (
+    CLOAKS,
+    IDENTITIES,
+    Bench,
+    draw,
+    observed,
+)
 from tests.support.fakes import Fault, Shown
 
 ONCE = {(identity, "facenet"): 1 for identity in "abcd"}

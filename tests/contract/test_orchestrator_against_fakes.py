@@ -4,17 +4,15 @@ import asyncio
 import csv
 import errno
 import io
-import json
 import math
 import os
 import shutil
 import signal
 import sqlite3
-import sys
 import unicodedata
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -24,10 +22,9 @@ import grpc
 import pytest
 from deid.invader.v1 import invader_pb2
 from deid.protector.v1 import protector_pb2
-from PIL import Image
 from rich.console import Console
 
-from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
+from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.grid import Storage
 from orchestrator.faces.data_set import Photo
 from orchestrator.faces.folder import FaceFolder, read_face_folder
@@ -37,30 +34,22 @@ from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.services.retries import ATTEMPTS
 from orchestrator.session.evaluate import evaluate
-from orchestrator.session.planning import RunRequest
-from orchestrator.session.summary import RunResult, show
 from synthetic_faces import Population
-from tests.support.fakes import FakeInvader, FakeProtector, Fault, Shown, label_set_sha256
-
-IDENTITIES = ("a", "b", "c", "d", "e", "f", "g", "h")
-NO_FACE = 0
-OUTAGE_TIMEOUT = 1.0  # seconds, with services that a test has brought down for good
-TARGETS = ("facenet", "resnet50")
-CLOAKS = (("none", 0), ("noise", 4), ("noise", 8), ("bim", 4), ("bim", 8))
-
-# The rank of the true identity for subjects a, b, c and d; 5 candidates are asked for.
-RANKS: dict[tuple[str, int, str], tuple[int | None, ...]] = {
-    ("none", 0, "facenet"): (1, 1, 1, 1),
-    ("none", 0, "resnet50"): (1, 1, 2, 1),
-    ("noise", 4, "facenet"): (1, 1, 1, 1),
-    ("noise", 4, "resnet50"): (1, 1, 2, 1),
-    ("noise", 8, "facenet"): (1, 1, 1, 2),
-    ("noise", 8, "resnet50"): (1, 2, 2, 1),
-    ("bim", 4, "facenet"): (2, 1, 6, None),
-    ("bim", 4, "resnet50"): (1, 1, 3, 1),
-    ("bim", 8, "facenet"): (3, 6, None, NO_FACE),
-    ("bim", 8, "resnet50"): (1, 6, 2, NO_FACE),
-}
+from tests.support.bench import (
+    CLOAKS,
+    IDENTITIES,
+    TARGETS,
+    Bench,
+    draw,
+    finish,
+    manifest,
+    observed,
+    recorded_cloaks,
+    run_program,
+    start,
+    write_photo,
+)
+from tests.support.fakes import FakeInvader, Fault, Shown, label_set_sha256
 
 # PSR in percent at k = 1 and 5, worked by hand from the above.
 PSR: dict[tuple[str, int, str], tuple[float, float]] = {
@@ -75,172 +64,6 @@ PSR: dict[tuple[str, int, str], tuple[float, float]] = {
     ("bim", 8, "facenet"): (100, 75),
     ("bim", 8, "resnet50"): (75, 50),
 }
-
-
-def rank(shown: Shown, target_model: str) -> int | None:
-    """The true identity's rank by the table; e to h answer as a does."""
-    place = IDENTITIES.index(shown.identity)
-    return RANKS[shown.method, shown.epsilon, target_model][place if place < 4 else 0]
-
-
-def face_found(shown: Shown) -> bool:
-    return rank(shown, "facenet") != NO_FACE
-
-
-def draw(identities: Sequence[str], *, seed: int = 0) -> list[str]:
-    """The order in which subjects are drawn, by the protocol."""
-    return sorted(identities, key=lambda identity: sha256(f"{seed}\n{identity}".encode()).digest())
-
-
-def write_photo(path: Path, *, level: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (8, 8), (level, 100, 255 - level)).save(path, "JPEG")
-
-
-@dataclass
-class Evaluated:
-    """What became of an evaluation, as a user can see it."""
-
-    finished: RunResult
-    printed: str
-    figures: str | None  # of psr.csv, as they were then
-
-    @property
-    def csv(self) -> str:
-        assert self.figures is not None, "no figures were written"
-        return self.figures
-
-    @property
-    def outcome(self) -> dict[str, Any]:
-        return manifest(self.finished.folder)["outcome"]  # type: ignore[no-any-return]
-
-    def rows(self) -> dict[tuple[str, int, str, int], dict[str, str]]:
-        rows = csv.DictReader(io.StringIO(self.csv))
-        return {(row["method"], int(row["epsilon"]), row["target_model"], int(row["k"])): row for row in rows}
-
-
-def manifest(folder: Path) -> dict[str, Any]:
-    read: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
-    return read
-
-
-def observed(folder: Path) -> set[tuple[str, str, str, int, str]]:
-    """What a run folder's store holds, read as plain SQL: identity, source model, method, epsilon, target model."""
-    with sqlite3.connect(folder / "observations.sqlite") as connection:
-        found = connection.execute("SELECT probe, source_model, method, epsilon, target_model FROM observations")
-        return {(probe.partition("/")[0], *key) for probe, *key in found}
-
-
-def recorded_cloaks(folder: Path) -> set[Shown]:
-    with sqlite3.connect(folder / "observations.sqlite") as connection:
-        found = connection.execute("SELECT probe, source_model, method, epsilon FROM cloaks")
-        return {Shown(probe.partition("/")[0], *key) for probe, *key in found}
-
-
-@dataclass
-class Bench:
-    """A data set of subjects a to d, services that know a to h, and a small grid."""
-
-    root: Path
-    protector: FakeProtector = field(default_factory=lambda: FakeProtector({"facenet": IDENTITIES}))
-    invader: FakeInvader = field(default_factory=lambda: FakeInvader(dict.fromkeys(TARGETS, IDENTITIES), rank, face_found))
-
-    def __post_init__(self) -> None:
-        self.add(*"abcd")
-
-    @property
-    def faces(self) -> Path:
-        return self.root / "faces"
-
-    @property
-    def folder(self) -> Path:
-        return self.root / "run"
-
-    def add(self, *identities: str) -> None:
-        for identity in identities:
-            write_photo(self.faces / identity / "0.jpg", level=ord(identity[0]))
-
-    def add_file(self, name: bytes) -> None:
-        Path(os.fsdecode(os.fsencode(self.faces) + b"/" + name)).write_bytes(b"not a photo")
-
-    def wish(self, **changes: Any) -> RunRequest:
-        fields: dict[str, Any] = {
-            "faces": read_face_folder(self.faces),
-            "source_models": ("facenet",),
-            "target_models": TARGETS,
-            "methods": ("bim",),
-            "epsilons": (4, 8),
-            "ks": (1, 5),
-            "storage": Storage(),
-            "subjects": 4,
-            "seed": 0,
-        }
-        return RunRequest(**(fields | changes))
-
-    async def evaluate(
-        self,
-        *,
-        folder: Path | None = None,
-        keep_cloaks: bool = True,
-        in_flight: int = 1,
-        allow_incomplete: bool = False,
-        store: str | None = None,
-        **changes: Any,
-    ) -> Evaluated:
-        async with self.protector.serving() as protector, self.invader.serving() as invader:
-            return await self.evaluate_at(
-                protector,
-                invader,
-                folder=folder,
-                keep_cloaks=keep_cloaks,
-                in_flight=in_flight,
-                allow_incomplete=allow_incomplete,
-                store=store,
-                **changes,
-            )
-
-    async def evaluate_at(
-        self,
-        protector: str,
-        invader: str,
-        *,
-        folder: Path | None = None,
-        keep_cloaks: bool = True,
-        in_flight: int = 1,
-        allow_incomplete: bool = False,
-        store: str | None = None,
-        **changes: Any,
-    ) -> Evaluated:
-        text = io.StringIO()
-        console = Console(file=text, width=500)
-        finished = await evaluate(
-            self.wish(**changes),
-            protector=EndpointSpec("protector", protector, None),
-            invader=EndpointSpec("invader", invader, None),
-            folder=RunFolder(folder or self.folder),
-            keep_cloaks=keep_cloaks,
-            subjects_in_flight=in_flight,
-            store=store,
-            outage_timeout=OUTAGE_TIMEOUT,
-            allow_incomplete=allow_incomplete,
-            console=console,
-        )
-        show(finished, console, tables=True)
-        psr = finished.folder / "psr.csv"
-        return Evaluated(finished, text.getvalue(), psr.read_text() if psr.exists() else None)
-
-    async def fails(self, kind: type[OrchestratorError], **changes: Any) -> str:
-        with pytest.raises(kind) as failure:
-            await self.evaluate(**changes)
-        assert "\n" not in str(failure.value)
-        return str(failure.value)
-
-    async def undisturbed(self) -> str:
-        """The results of the same evaluation with services of which nothing is amiss."""
-        fresh = Bench(self.root / "undisturbed")
-        evaluated = await fresh.evaluate()
-        assert evaluated.finished.complete
-        return evaluated.csv
 
 
 @pytest.fixture
@@ -1324,45 +1147,6 @@ async def test_a_kept_cloak_that_was_damaged_is_crafted_again(bench: Bench) -> N
 
 
 # The program
-
-
-@dataclass
-class Program:
-    """`python -m orchestrator evaluate`, run to its end."""
-
-    status: int | None
-    output: str
-    errors: str
-
-
-# Jobs of a shell may have it ignored. Not by `preexec_fn`: this process would be forked while gRPC's threads run.
-HEEDING_CTRL_C = """
-import runpy, signal
-signal.signal(signal.SIGINT, signal.default_int_handler)
-runpy.run_module("orchestrator", run_name="__main__")
-"""
-
-
-async def start(bench: Bench, protector: str, invader: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", HEEDING_CTRL_C, "evaluate", "--faces", str(bench.faces), "--run", str(bench.folder)),
-        *("--protector", protector, "--invader", invader, "--subjects", "4", "--epsilons", "8,4", "--k", "5,1"),
-        *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--methods", "bim", "--in-flight", "1"),
-        *("--outage-timeout", str(OUTAGE_TIMEOUT)),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def finish(process: asyncio.subprocess.Process) -> Program:
-    output, errors = await process.communicate()
-    assert b"Traceback" not in errors, errors.decode()
-    return Program(process.returncode, output.decode(), errors.decode())
-
-
-async def run_program(bench: Bench) -> Program:
-    async with bench.protector.serving() as protector, bench.invader.serving() as invader:
-        return await finish(await start(bench, protector, invader))
 
 
 async def test_a_complete_run_exits_with_0_and_gives_the_same_results(bench: Bench) -> None:

@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError
-from tests.contract.test_orchestrator_against_fakes import CLOAKS, TARGETS, Bench, manifest, observed, run_program
+from tests.support.bench import (
+    CLOAKS,
+    TARGETS,
+    Bench,
+    manifest,
+    observed,
+    run_program,
+)
 from tests.support.fakes import Shown
 
 QUERIES = 4 * len(CLOAKS)  # a cloak is shown to all target models at once

@@ -16,7 +16,10 @@ import rpc.certificates
 import synthetic_faces.__main__
 from command_line.output import OUTPUT_LOST
 from recognizers.checkpoints import embedded
-from tests.contract.test_orchestrator_against_fakes import IDENTITIES, write_photo
+from tests.support.bench import (
+    IDENTITIES,
+    write_photo,
+)
 from tests.support.fakes import FakeInvader, FakeProtector
 from tests.support.output import ASCII, CLOSED, FULL, HEAD, LATIN, standard_output
 from tests.support.reported import make_run

@@ -18,7 +18,10 @@ from orchestrator.experiment.grid import Region
 from recognizers.extraction import Face, crop, extract_face
 from rpc.images.decoding import encode_png
 from rpc.status import received
-from tests.contract.test_orchestrator_against_fakes import Bench, manifest
+from tests.support.bench import (
+    Bench,
+    manifest,
+)
 from tests.support.networks import probe
 from tests.support.services import CentreDetector, Serving, serving_invader, small_recognizer
 

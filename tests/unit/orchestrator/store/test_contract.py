@@ -27,7 +27,7 @@ from orchestrator.store import (
 )
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 from tests.support.recorded import CELL, CLOAK, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
-from tests.unit.orchestrator.store.conftest import Place
+from tests.support.store_places import Place
 
 
 def test_what_was_written_is_read(store: Store) -> None:

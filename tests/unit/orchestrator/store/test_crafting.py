@@ -5,7 +5,7 @@ from dataclasses import replace
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.store import CraftingSummary, Store, SubjectStatus, record_cloak, record_subject
 from tests.support.recorded import CLOAK, KEY, drawn
-from tests.unit.orchestrator.store.conftest import Place
+from tests.support.store_places import Place
 
 
 def add(store: Store, identity: str, status: SubjectStatus, *, key: CloakKey = KEY, **crafted: float) -> None:

@@ -27,7 +27,7 @@ from orchestrator.store.journal import MAX_AT_ONCE
 from tests.support.observed import observation
 from tests.support.postgres import Cluster
 from tests.support.recorded import CELL
-from tests.unit.orchestrator.store.conftest import Place
+from tests.support.store_places import Place
 
 IN_FLIGHT = 8
 SECONDS = 60  # a bound that only a defect reaches

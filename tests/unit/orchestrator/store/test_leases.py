@@ -15,7 +15,7 @@ from orchestrator.store import LEASE_SECONDS, Store, StoreError, SubjectStatus, 
 from orchestrator.store.database import Database
 from orchestrator.store.leases import Leases, new_owner
 from tests.support.recorded import drawn
-from tests.unit.orchestrator.store.conftest import Place
+from tests.support.store_places import Place
 
 T = TypeVar("T")
 

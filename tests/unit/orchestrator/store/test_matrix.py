@@ -11,7 +11,7 @@ from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
 from orchestrator.store import Store, Subject, SubjectStatus, matrix, record_observations, record_subject
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation, rank_matrix
-from tests.unit.orchestrator.store.conftest import Place
+from tests.support.store_places import Place
 
 CELLS = [
     Cell(source, method, epsilon, target)

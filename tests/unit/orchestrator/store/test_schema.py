@@ -10,7 +10,7 @@ from sqlalchemy import inspect
 from orchestrator.store import Store, StoreError, Subject, SubjectStatus, record_subject
 from orchestrator.store.schema import VERSION, schema
 from tests.support.recorded import content, fill
-from tests.unit.orchestrator.store.conftest import Place
+from tests.support.store_places import Place
 
 WAY_OUT = (
     "go on with the release of this program that made it, or have the run begin anew, in another --run folder or --store"
