@@ -32,12 +32,12 @@ class DataSet(Protocol):
 
     @property
     def identities(self) -> frozenset[str]:
-        """Everyone in it, in Unicode's normal form C unless they are spelt otherwise by `spelt`."""
+        """All identities, in Unicode's normal form C unless `spelt` changed them."""
         ...
 
     @property
     def skipped(self) -> tuple[str, ...]:
-        """Files that are not photos and folders that cannot be listed, with the reason where the ending does not tell."""
+        """Files that are not photos and folders that cannot be listed, with the reason unless the suffix says it."""
         ...
 
     @property
@@ -50,41 +50,41 @@ class DataSet(Protocol):
         ...
 
     def spelt(self, labels: Mapping[str, str]) -> Self:
-        """The same data set with identities called by their labels, which may be in another normal form."""
+        """The same data set with its identities spelt as their labels, which may be in another normal form."""
         ...
 
     def card(self) -> Mapping[str, Any]:
-        """What a manifest says of it: all that a draw depends on."""
+        """What a manifest states of the data set: all that a draw depends on."""
         ...
 
 
-# Python decodes names from the file system by the locale. Here they are text by their bytes, which are taken for UTF-8
-# whatever the locale is, so that they compare with labels, and draw the same subjects, on every machine. A byte that is not
-# UTF-8 stands as a lone surrogate, which no label can hold.
+# Python decodes names of the file system by the locale. Here their bytes are decoded as UTF-8 whatever the locale is, so
+# that names compare with labels, and draw the same subjects, on every machine. A byte that is not UTF-8 becomes a lone
+# surrogate, which no label can hold.
 
 
 def text_of(file_name: str) -> str:
-    """A name as the file system gave it to Python, as text."""
+    """The text of a file name, which Python decoded by the locale."""
     return os.fsencode(file_name).decode(errors="surrogateescape")
 
 
 def file_name_of(text: str) -> str:
-    """The name that `text_of` made a text of, as the file system takes it."""
+    """The file name of which `text_of` gave the text."""
     return os.fsdecode(text.encode(errors="surrogateescape"))
 
 
 def canonical(text: str) -> str:
-    """The text in Unicode's normal form C: what two spellings of one name have in common."""
+    """The text in Unicode's normal form C, which is the same for all spellings of one name."""
     return unicodedata.normalize("NFC", text)
 
 
 def printable(text: str) -> str:
-    """A text as it can be stored and printed: bytes that are not UTF-8 are escaped."""
+    """The text with bytes that are not UTF-8 escaped, so that it can be stored and printed."""
     return text.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def named(names: Sequence[str], *, at_most: int) -> str:
-    """The first of these names, as a message has them."""
+    """The first names, for a message."""
     return ", ".join(map(printable, names[:at_most])) + (", ..." if len(names) > at_most else "")
 
 

@@ -13,31 +13,22 @@ from orchestrator.errors import InputError
 from orchestrator.faces.data_set import Photo, canonical, file_name_of, printable, text_of
 
 PHOTO_SUFFIXES = frozenset({".jfif", ".jpe", ".jpeg", ".jpg", ".png"})
-CONVERTIBLE = {
-    ".avif": "AVIF",
-    ".bmp": "BMP",
-    ".gif": "GIF",
-    ".heic": "HEIC",
-    ".heif": "HEIF",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
-    ".webp": "WebP",
-}
-# What desktops leave in folders of pictures. Theirs that begin with a dot are hidden, like AppleDouble's `._photo.jpg`.
+CONVERTIBLE = {f".{kind.lower()}": kind for kind in ("AVIF", "BMP", "GIF", "HEIC", "HEIF", "TIF", "TIFF", "WebP")}
+# Files that desktops create in folders of pictures, beside those whose names begin with a dot (AppleDouble's `._photo.jpg`).
 LEFT_BY_DESKTOPS = frozenset({"desktop.ini", "thumbs.db"})
 MAX_SEARCHED = 1_000  # folders, for a photo in a data set of another layout
 
-# What keeps a folder from being listed as long as nobody mends it. After any other error it may be there the next time.
+# Errors that keep a folder from being listed until somebody mends it. After any other error it may be listed the next time.
 _LASTING = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 
 
 @dataclass(frozen=True)
 class FaceFolder:
-    """The photos of a data set by identity, and what in it is skipped. Names are text as `text_of` makes it."""
+    """The photos of a data set by identity, and what is skipped in it. Names are text as `text_of` makes it."""
 
     root: Path
     names: Mapping[str, Sequence[str]]  # identity -> file names, sorted bytewise
-    skipped: tuple[str, ...]  # relative to the root, printable; with the reason where it is not the ending
+    skipped: tuple[str, ...]  # relative to the root, printable; with the reason unless it is the suffix
     folders: Mapping[str, str]  # identity -> its folder, which may be in another normal form
     synthetic: ClassVar[bool] = False
 
@@ -69,7 +60,7 @@ class FaceFolder:
 
 
 def read_face_folder(root: Path) -> FaceFolder:
-    """Lists a data set; no photo is opened. Hidden files and folders are passed over.
+    """Lists a data set without opening photos. Hidden files and folders are ignored.
 
     Raises:
         InputError: the folder cannot be read, holds no identity folder with a photo, or two of one name; or a folder in it
@@ -120,7 +111,7 @@ def read_face_folder(root: Path) -> FaceFolder:
 
 
 def _listed(folder: Path) -> list[os.DirEntry[str]]:
-    """What is in a folder and not hidden, sorted bytewise."""
+    """The entries of a folder that are not hidden, sorted bytewise."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if not _is_hidden(entry.name)), key=lambda entry: os.fsencode(entry.name))
 
@@ -134,10 +125,10 @@ def _is_photo(name: str) -> bool:
 
 
 def _reason(file: os.DirEntry[str]) -> str:
-    """Why what is no photo by its ending is skipped; empty where the ending says all."""
+    """Why a file without a photo's suffix is skipped; empty where the suffix says it."""
     try:
         is_folder = file.is_dir()
-    except OSError:  # a link to itself: whatever it is, it is no photo
+    except OSError:  # a link to itself
         is_folder = False
     return " (a folder within an identity's)" if is_folder else _convertible(file.name)
 
@@ -148,7 +139,7 @@ def _convertible(name: str) -> str:
 
 
 def _way_out(root: Path, entries: Sequence[os.DirEntry[str]], skipped: Sequence[str]) -> str:
-    """What a data set has that has no photos in identity folders, and what to do about it; empty where that is nothing."""
+    """What a data set without photos in identity folders has instead, and what to do about it; empty if it has nothing."""
     loose = next((entry.name for entry in entries if _is_photo(entry.name)), None)
     if loose is not None:
         return (
@@ -163,12 +154,12 @@ def _way_out(root: Path, entries: Sequence[os.DirEntry[str]], skipped: Sequence[
             f": photos lie further down, such as {_shown(shown)}. Expected IDENTITY/PHOTO: where {identity} is an identity, "
             f"give {_shown(deep.parent.parent)}; where {above} is one, put its photos into {above} itself"
         )
-    told = [printable(each) for each in skipped if each.endswith(")")]
-    return f": skipped {len(skipped)}, such as {told[0]}" if told else ""
+    explained = next((printable(each) for each in skipped if each.endswith(")")), None)
+    return f": skipped {len(skipped)}, such as {explained}" if explained is not None else ""
 
 
 def _photos_below(root: Path) -> Iterator[Path]:
-    """Photos in folders within folders of a data set, of the first that are found."""
+    """Photos in folders within folders of a data set, up to a number of folders."""
     for folder, folders, files in islice(os.walk(root), MAX_SEARCHED):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         if len(Path(folder).relative_to(root).parts) > 1:

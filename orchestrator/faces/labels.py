@@ -1,7 +1,7 @@
-"""The identities of a data set, found again in the label sets of models, and what to say where they are not.
+"""Finds the identities of a data set in the label sets of models, and explains where they are missing.
 
 A file system may keep a name in another Unicode normal form than a label set: macOS's HFS+ keeps é as two characters.
-Services compare code points, so that an identity is called in a run as the label sets spell it.
+Services compare code points, so a run spells an identity as the label sets do.
 """
 
 import unicodedata
@@ -20,12 +20,12 @@ LabelSets = Mapping[str, Collection[str]]  # by model, as a message calls it
 
 @dataclass(frozen=True)
 class Matched:
-    """A data set whose identities are called as label sets spell them, where these agree."""
+    """A data set whose identities are spelt as in the label sets, where these agree."""
 
     faces: DataSet
     known: frozenset[str]  # labels of identities that every label set has
-    unknown: tuple[str, ...]  # identities that some label set does not have, sorted
-    differing: tuple[str, ...]  # those that label sets have, but not spelt as one another, sorted
+    unknown: tuple[str, ...]  # identities that are missing in some label set, sorted
+    differing: tuple[str, ...]  # identities that label sets spell in different ways, sorted
 
 
 def match(faces: DataSet, label_sets: Iterable[Collection[str]]) -> Matched:
@@ -46,7 +46,7 @@ def match(faces: DataSet, label_sets: Iterable[Collection[str]]) -> Matched:
 
 
 def _spellings(labels: Iterable[str], *, of: Collection[str]) -> dict[str, frozenset[str]]:
-    """Identity -> how a label set spells it; several ways where it has labels that differ in their normal form alone."""
+    """How a label set spells each identity: in several ways where labels differ only in their normal form."""
     found: dict[str, frozenset[str]] = {}
     for label in labels:
         if (identity := canonical(label)) in of:
@@ -55,34 +55,34 @@ def _spellings(labels: Iterable[str], *, of: Collection[str]) -> dict[str, froze
 
 
 def whom_models_know(faces: DataSet, label_sets: LabelSets) -> str:
-    """Why no identity of a data set is known to every model: whom each knows, and which names are nearly alike."""
+    """Why no identity of a data set is known to every model: whom each model knows, and which names are similar."""
     together: dict[int, list[str]] = {}
     for model, labels in label_sets.items():
         together.setdefault(id(labels), []).append(model)
-    said = []
+    sentences = []
     for models in together.values():
         labels = label_sets[models[0]]
         shared = sorted(faces.identities.intersection(map(canonical, labels)))
         subject = f"{', '.join(models)} {'know' if len(models) > 1 else 'knows'}"
         if shared:
-            said.append(f"{subject} {len(shared)} of them ({named(shared, at_most=NAMES_SHOWN)})")
+            sentences.append(f"{subject} {len(shared)} of them ({named(shared, at_most=NAMES_SHOWN)})")
         else:
             near = [f"{printable(name)} is nearly {label}" for name, label in islice(_alike(faces, labels), NAMES_SHOWN)]
-            said.append(
+            sentences.append(
                 f"{subject} none of them, but {len(labels)} others ({named(sorted(labels), at_most=NAMES_SHOWN)})"
                 + (f"; {', '.join(near)}: names have to be the same, letter by letter" if near else "")
             )
-    return "; ".join(said)
+    return "; ".join(sentences)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A suggestion in place of a name that is not known, to be put behind a message; empty where none is near."""
+    """A suggestion for the end of a message about an unknown name; empty where no known name is similar."""
     near = get_close_matches(name, list(islice(known, MAX_COMPARED)), n=1)
     return f"; did you mean {near[0]}?" if near else ""
 
 
 def _alike(faces: DataSet, labels: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Identities, and labels that are the same but for case, accents and what stands between words, or else nearly."""
+    """Identities with labels that differ only in case, accents and separators of words, or else with similar labels."""
     folded = {_folded(label): label for label in labels}
     names = sorted(faces.identities)
     exact = [(name, folded[key]) for name in names if (key := _folded(name)) in folded]

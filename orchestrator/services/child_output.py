@@ -1,4 +1,4 @@
-"""What a service that was started prints: where it listens, what it complains of, and whatever its libraries have to say."""
+"""Reads what a started service prints: its address, its errors, and the output of its libraries."""
 
 import asyncio
 import io
@@ -14,17 +14,17 @@ _MAX_LINE = 2**20  # bytes that are kept of a line without end
 
 
 class ServiceOutput:
-    """Reads both of a process's output pipes for as long as it lives, so that nothing it prints can block it.
+    """Reads both output pipes of a process as long as it lives, so that nothing it prints can block it.
 
-    Everything goes to the log but the line that says where it listens. Libraries and plug-ins print when they are imported
-    and while they work, before that line and after it.
+    All lines go to the log except the one with the address. Libraries and plug-ins print when they are imported and while
+    they work, so before that line and after it.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, *, log: io.FileIO) -> None:
         """Starts reading the standard output and standard error of `process`, which must be pipes."""
         assert process.stdout is not None
         assert process.stderr is not None
-        self.complaints: list[str] = []  # what was logged as an error, such as a refused checkpoint
+        self.errors: list[str] = []  # that were logged, such as a refused checkpoint
         self._printed = self._logged = b""  # the last line of each that is not blank
         self.address: str | None = None  # where the service listens, as soon as it says so
         self._log = log
@@ -35,11 +35,11 @@ class ServiceOutput:
 
     @property
     def last_line(self) -> str:
-        """What the process logged last; where it logged nothing, what it printed; empty where it said nothing at all."""
+        """The last line of standard error; that of standard output where there is none; empty where there is neither."""
         return (self._logged or self._printed).decode(errors="replace").strip()
 
     async def close(self, *, within: float) -> None:
-        """Reads what is left, for at most so many seconds: something that the service started may hold its pipes open."""
+        """Reads the rest for at most so many seconds, because a process that the service started may keep its pipes open."""
         await asyncio.wait(self._reading, timeout=within)
         for reading in self._reading:
             reading.cancel()
@@ -56,13 +56,13 @@ class ServiceOutput:
     async def _read_errors(self, stream: asyncio.StreamReader) -> None:
         async for line in _lines(stream):
             self._logged = line if line.strip() else self._logged
-            if (complaint := _complaint(line)) is not None:
-                self.complaints.append(complaint)
+            if (error := _error(line)) is not None:
+                self.errors.append(error)
             _append(self._log, line)
 
 
 async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Lines with their ends; one that is too long comes in pieces."""
+    """Lines with their ends; a line that is too long comes in pieces."""
     partial = b""
     while chunk := await stream.read(_CHUNK):
         *lines, partial = (partial + chunk).splitlines(keepends=True)
@@ -75,7 +75,7 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
         yield partial
 
 
-def _complaint(line: bytes) -> str | None:
+def _error(line: bytes) -> str | None:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -86,5 +86,5 @@ def _complaint(line: bytes) -> str | None:
 
 
 def _append(log: io.FileIO, line: bytes) -> None:
-    with suppress(OSError, ValueError):  # neither a full disk nor a log that is closed must block the service
+    with suppress(OSError, ValueError):  # a full disk or a closed log must not block the service
         log.write(line)

@@ -15,17 +15,17 @@ from orchestrator.services.child_output import ServiceOutput
 
 START_SECONDS = 300.0  # in which full-size networks are read from a slow disk
 _STOP_SECONDS = 15.0
-_LOOK_SECONDS = 0.05
-_READ_SECONDS = 1.0  # for what a process that ended has left in its pipes
+_POLL_SECONDS = 0.05
+_READ_SECONDS = 1.0  # for the rest in the pipes of a process that ended
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a service listens, and how one that this process started fares."""
+    """Where a service listens; the rest is of a service that this process started."""
 
     address: str
-    complaints: Sequence[str] = ()  # what it logged as errors while starting, such as refused checkpoints
-    ended: Callable[[], str | None] = lambda: None  # how its process came to its end; None while it runs
+    errors: Sequence[str] = ()  # that it logged while it started, such as refused checkpoints
+    ended: Callable[[], str | None] = lambda: None  # how its process ended; None while it runs
 
 
 @asynccontextmanager
@@ -35,7 +35,8 @@ async def child_service(
     """Runs `python -P -m MODULE` while the context lasts; all that it prints goes to `log`.
 
     Raises:
-        OrchestratorError: it stopped before it was ready, or was not ready in time; the message ends with its last line.
+        OrchestratorError: the service ended before it was ready, or was not ready in time; the message ends with its last
+            line.
         OSError: the log cannot be written.
     """
     with log.open("ab", buffering=0) as file:
@@ -45,7 +46,7 @@ async def child_service(
         def last_words() -> str:
             status = "" if process.returncode is None else f" (exit status {process.returncode})"
             words = f"{status}: {output.last_line or f'it said nothing; see {log}'}"
-            if process.returncode == -signal.SIGKILL:  # of which it cannot say anything itself
+            if process.returncode == -signal.SIGKILL:  # about which it cannot print anything itself
                 words += "; it was killed, as the system does to what takes more memory than there is"
             return words
 
@@ -61,7 +62,7 @@ async def child_service(
             def ended() -> str | None:
                 return None if process.returncode is None else f"the {module} that was started ended{last_words()}"
 
-            yield Endpoint(output.address, list(output.complaints), ended)
+            yield Endpoint(output.address, list(output.errors), ended)
         finally:
             await _stop(process)
             await output.close(within=_READ_SECONDS)
@@ -69,25 +70,25 @@ async def child_service(
 
 
 async def _started(module: str, arguments: Sequence[str]) -> asyncio.subprocess.Process:
-    # -P: else the modules of the folder that the user happens to be in would come first.
+    # -P: otherwise modules of the working directory would come first.
     command = (sys.executable, "-P", "-m", module, "--port", "0", "--stop-with-stdin", "true", *arguments)
     pipe = asyncio.subprocess.PIPE
-    # Threads that wait by spinning would take the other service's cores.
+    # Threads that spin while they wait would take the other service's cores.
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
-    # A session of its own: Ctrl-C is this process's to handle; it then stops its children in order.
+    # A session of its own: this process handles Ctrl-C, and then stops its children in order.
     return await asyncio.create_subprocess_exec(
         *command, stdin=pipe, stdout=pipe, stderr=pipe, env=environment, start_new_session=True
     )
 
 
 async def _end(process: asyncio.subprocess.Process, *, or_when: Callable[[], bool] = lambda: False) -> None:
-    """Waits for a process alone; `Process.wait` waits for its pipes too, which what it started may hold open."""
+    """Waits for the process only; `Process.wait` also waits for its pipes, which a process that it started may keep open."""
     while process.returncode is None and not or_when():  # noqa: ASYNC110 - asyncio tells of its end in no other way
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
 def _close_pipes(process: asyncio.subprocess.Process) -> None:
-    """Those that are still open at the other end; asyncio has no public way to."""
+    """Closes the pipes that are still open at the other end; asyncio has no public way to."""
     cast("Any", process)._transport.close()
 
 
@@ -98,7 +99,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     try:
         with suppress(TimeoutError):
             await asyncio.wait_for(_end(process), _STOP_SECONDS)
-    finally:  # also where nobody waits any more
+    finally:  # also where this task is cancelled
         if process.returncode is None:
             process.kill()
     await _end(process)

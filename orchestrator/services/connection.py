@@ -1,4 +1,4 @@
-"""A channel to a service; statuses become this package's errors."""
+"""A channel to a service. Statuses become this package's errors."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -26,11 +26,11 @@ from rpc.tls import TlsMaterial
 Answer = TypeVar("Answer")
 
 PHOTO = "photo"  # a field of CraftRequest
-# What gRPC says of a message, for which it has no status of its own, with the side that found it out before it.
+# What gRPC says of a message that is too large, after the side that refused it; it has no status of its own for this.
 TOO_LARGE = "message larger than max"
 ANSWER_TOO_LARGE = "CLIENT: Received"
 
-# Statuses that the same question will meet again.
+# Statuses that the same call will meet again.
 _FINAL = frozenset(
     {
         grpc.StatusCode.INVALID_ARGUMENT,
@@ -44,7 +44,7 @@ _FINAL = frozenset(
 
 
 class Connection:
-    """To a protector or an invader at an address."""
+    """A connection to a protector or an invader at an address."""
 
     def __init__(self, kind: str, address: str, tls: TlsMaterial | None) -> None:
         """`kind` is "protector" or "invader".
@@ -81,30 +81,34 @@ class Connection:
 
     async def failure(self, error: grpc.aio.AioRpcError) -> OrchestratorError:
         """What a failed call means for a run."""
-        told = received(error)
-        if told.reason == NO_FACE:
-            return NoFaceError(told.message)
-        if told.reason == QUERY_BUDGET_SPENT:
-            return QueryBudgetSpentError(f"the {self.name} answers no more: {told.message}")
-        never_again = told.retry_after_ms is not None and told.retry_after_ms < 0
-        comes_back = told.code is grpc.StatusCode.RESOURCE_EXHAUSTED and told.retry_after_ms is not None
-        if (told.reason in (BUSY, RATE_LIMITED) or comes_back) and not never_again:
-            return ThrottledError(f"{self.name}: {told.message}", retry_after_ms=told.retry_after_ms)
-        if told.code is grpc.StatusCode.UNAVAILABLE:
+        status = received(error)
+        if status.reason == NO_FACE:
+            return NoFaceError(status.message)
+        if status.reason == QUERY_BUDGET_SPENT:
+            return QueryBudgetSpentError(f"the {self.name} answers no more: {status.message}")
+        pushback = status.retry_after_ms
+        never_again = pushback is not None and pushback < 0
+        throttled = status.code is grpc.StatusCode.RESOURCE_EXHAUSTED and pushback is not None
+        if (throttled or status.reason in (BUSY, RATE_LIMITED)) and not never_again:
+            return ThrottledError(f"{self.name}: {status.message}", retry_after_ms=pushback)
+        if status.code is grpc.StatusCode.UNAVAILABLE:
             why = await asyncio.to_thread(diagnose, self._address, self._tls)
-            return UnreachableServiceError(f"the {self.name} does not answer: {why or told.message}")
-        if told.code is grpc.StatusCode.UNIMPLEMENTED:
-            return InputError(f"the {self.name} does not speak the schema: {told.message}")
-        transient = told.code not in _FINAL and not never_again
-        return CallError(f"{self.name}: {told.code.name}: {told.message}", transient=transient)
+            return UnreachableServiceError(f"the {self.name} does not answer: {why or status.message}")
+        if status.code is grpc.StatusCode.UNIMPLEMENTED:
+            return InputError(f"the {self.name} does not speak the schema: {status.message}")
+        transient = status.code not in _FINAL and not never_again
+        return CallError(f"{self.name}: {status.code.name}: {status.message}", transient=transient)
 
 
 def photo_refusal(error: grpc.aio.AioRpcError) -> PhotoRefusedError | None:
-    """Of a Craft call: that its photo was refused, by the service or, where no message may be so large, by gRPC itself."""
-    told = received(error)
-    if told.code is grpc.StatusCode.INVALID_ARGUMENT and PHOTO in told.fields and told.reason != NO_FACE:
-        return PhotoRefusedError(told.message)
-    if told.code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in told.message:
-        # An answer may be too large for this side; that is no fault of the photo's.
-        return None if ANSWER_TOO_LARGE in told.message else PhotoRefusedError(told.message)
+    """The refusal of its photo, if that is why a Craft call failed.
+
+    The service refuses a photo, or gRPC does, where no message may be so large.
+    """
+    status = received(error)
+    if status.code is grpc.StatusCode.INVALID_ARGUMENT and PHOTO in status.fields and status.reason != NO_FACE:
+        return PhotoRefusedError(status.message)
+    if status.code is grpc.StatusCode.RESOURCE_EXHAUSTED and TOO_LARGE in status.message:
+        # An answer may be too large for this side, which is not the photo's fault.
+        return None if ANSWER_TOO_LARGE in status.message else PhotoRefusedError(status.message)
     return None

@@ -1,4 +1,4 @@
-"""Where a service is: at an address, or started for the run."""
+"""Where a service is: at a given address, or started for the run."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -30,13 +30,13 @@ class EndpointSpec:
 
     @property
     def tls_in_use(self) -> TlsMaterial | None:
-        """None for a service that is started: it listens on loopback."""
+        """None for a service that is started, because it listens on loopback."""
         return None if self.address is None else self.tls
 
 
 @asynccontextmanager
 async def endpoint(spec: EndpointSpec, *, log: Path, note: Callable[[str], None]) -> AsyncIterator[Endpoint]:
-    """Where a service is; one that has no address runs while the context lasts.
+    """The endpoint of a service; a service without an address is started, and runs while the context lasts.
 
     Raises:
         OrchestratorError: see `child_service`.
@@ -48,6 +48,6 @@ async def endpoint(spec: EndpointSpec, *, log: Path, note: Callable[[str], None]
     if spec.checkpoints is not None:
         arguments += ["--checkpoints", str(spec.checkpoints)]
     async with child_service(f"{spec.kind}_service", arguments=arguments, log=log) as started:
-        for complaint in started.complaints:
-            note(f"{spec.kind}: {complaint}")
+        for error in started.errors:
+            note(f"{spec.kind}: {error}")
         yield started

@@ -1,4 +1,4 @@
-"""The invader as a run sees it."""
+"""The client of an invader."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 
@@ -30,8 +30,8 @@ class InvaderClient(Connection):
         super().__init__("invader", address, tls)
         self._stub = invader_pb2_grpc.InvaderServiceStub(self.channel)
         self._catalogue = ModelCatalogue(self.name, self._list)
-        self.queries_left: int | None = None  # as last told; None where no budget is set
-        self.regions = frozenset({Region.DETECTED})  # that can be asked for, as last told
+        self.queries_left: int | None = None  # by the latest answer; None where the invader sets no budget
+        self.regions = frozenset({Region.DETECTED})  # that the invader lists
 
     async def target_models(self) -> dict[str, Model]:
         """The target models by name."""
@@ -45,8 +45,8 @@ class InvaderClient(Connection):
         call = self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=seconds)
         listed = await self.answer(call)
         self.queries_left = listed.queries_left if listed.HasField("queries_left") else None
-        told = frozenset(region for region, on_the_wire in _REGIONS.items() if on_the_wire in listed.regions)
-        self.regions = told or frozenset({Region.DETECTED})
+        regions = frozenset(region for region, on_the_wire in _REGIONS.items() if on_the_wire in listed.regions)
+        self.regions = regions or frozenset({Region.DETECTED})
         models = {model.name: as_listed(model, "max_candidates") for model in listed.target_models}
         return Listing(models, await received_models_digest(call))
 

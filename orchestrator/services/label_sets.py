@@ -14,11 +14,11 @@ LabelSets = dict[str, tuple[str, ...]]  # by model, in class order
 async def fetch_label_sets(
     protector: ProtectorClient, sources: Mapping[str, Model], invader: InvaderClient, targets: Mapping[str, Model]
 ) -> tuple[LabelSets, LabelSets]:
-    """The label sets of source and of target models; one that several state is fetched once, whoever lists it.
+    """The label sets of source and of target models; one that several models share is fetched once.
 
     Raises:
-        InputError: the invader does not list one that is none of the protector's.
-        UnusableServiceError: a label set is not the one that its model states.
+        InputError: the invader does not list a label set that the protector does not have either.
+        UnusableServiceError: a label set does not have the digest that its model states.
     """
     by_digest: dict[str, tuple[str, ...]] = {}
     for client, models in ((protector, sources), (invader, targets)):

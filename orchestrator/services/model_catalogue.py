@@ -1,12 +1,11 @@
-"""What a service lists, and whether it still is the one that listed it when the run began."""
+"""The models that a service lists, and whether they are still those that it listed when the run began."""
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import grpc
-from deid.invader.v1.invader_pb2 import TargetModel
-from deid.protector.v1.protector_pb2 import SourceModel
+from deid.invader.v1 import invader_pb2
+from deid.protector.v1 import protector_pb2
 
 from orchestrator.errors import (
     CallError,
@@ -28,7 +27,7 @@ MAX_STATED = 500  # characters of what a service says in words
 
 @dataclass(frozen=True)
 class Listing:
-    """What a service answered when it was asked for its models."""
+    """The answer of a service that was asked for its models."""
 
     models: Mapping[str, Model]
     digest: str | None  # the digest that came with it (`rpc.models_digest`); None where the service sends none
@@ -45,18 +44,18 @@ class ModelCatalogue:
         self._known: dict[str, set[str]] = {}  # by digest, the models that were found to be the same in it
 
     async def begin(self) -> dict[str, Model]:
-        """The models by name; what the service answers later is compared with them."""
+        """Lists the models, by name, with which later answers are compared."""
         listing = await self._ask(LIST_SECONDS)
         self._models = listing.models
         self._known = {} if listing.digest is None else {listing.digest: set(listing.models)}
         return dict(listing.models)
 
     async def check_unchanged(self, models: Mapping[str, Model]) -> None:
-        """Lists the models again, and compares those given with what they were.
+        """Lists the models again, and compares the given ones with what they were.
 
         Raises:
             UnreachableServiceError: the service does not answer.
-            ServiceChangedError: it answers, but not as the one that it was; the message names what differs.
+            ServiceChangedError: a model differs, or another kind of service answers; the message says what differs.
         """
         try:
             listing = await self._ask(CHECK_SECONDS)
@@ -75,7 +74,7 @@ class ModelCatalogue:
             self._known.setdefault(listing.digest, set()).update(models)
 
     async def check_answer(self, call: grpc.aio.Call, models: Collection[str]) -> None:
-        """Makes sure that an answer by these models is of what was listed; an answer without a digest is believed.
+        """Makes sure that an answer comes from the models that were listed; an answer without a digest is believed.
 
         Raises:
             OrchestratorError: see `check_unchanged`.
@@ -94,14 +93,7 @@ class ModelCatalogue:
         return self._known.get(digest, set()).issuperset(models)
 
 
-class IdentitiesPage(Protocol):
-    """The answer to ListIdentities, of either service."""
-
-    @property
-    def identities(self) -> Iterable[str]: ...
-
-    @property
-    def next_page_token(self) -> str: ...
+IdentitiesPage = protector_pb2.ListIdentitiesResponse | invader_pb2.ListIdentitiesResponse
 
 
 async def all_identities(service: str, model: Model, page: Callable[[str], Awaitable[IdentitiesPage]]) -> tuple[str, ...]:
@@ -126,13 +118,13 @@ async def all_identities(service: str, model: Model, page: Callable[[str], Await
             return tuple(identities)
 
 
-def as_listed(model: SourceModel | TargetModel, *disclosed: str) -> Model:
-    """A model as its service lists it; `disclosed` are the fields that its card has beside those of all models."""
+def as_listed(model: protector_pb2.SourceModel | invader_pb2.TargetModel, *disclosed: str) -> Model:
+    """A listed model; `disclosed` are the fields of its card beside those that all models have."""
     facts = {field: getattr(model, field) for field in ("identities", "label_set_sha256", *disclosed)}
     card = facts | {"extraction": stated(model.extraction) or NOT_STATED}
     return Model(model.name, model.identities, model.label_set_sha256, facts.get("max_candidates"), card)
 
 
 def stated(text: str) -> str:
-    """What a service says in words, as one line of a length that a page can hold."""
+    """A service's own words as one line of limited length."""
     return shorten(" ".join(text.split()), most=MAX_STATED)

@@ -1,4 +1,4 @@
-"""The protector as a run sees it."""
+"""The client of a protector."""
 
 from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from hashlib import sha256

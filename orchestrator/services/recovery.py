@@ -1,4 +1,4 @@
-"""What keeps a run from asking a service that does not answer: it waits until it does, and stops where it never will."""
+"""Waits for a service that does not answer, and says when it is gone for good."""
 
 import asyncio
 import random
@@ -14,7 +14,7 @@ MAX_WAIT_SECONDS = 5.0
 
 
 class RecoveryGate:
-    """For one service. Whoever finds that it does not answer waits here; one of them all looks whether it is back."""
+    """Where all calls to one service wait while it is unreachable; one task probes for all of them."""
 
     def __init__(
         self,
@@ -28,12 +28,18 @@ class RecoveryGate:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`name` is "protector at ADDRESS", or the invader's.
+        """Makes an open gate.
 
-        `check` asks the service whether it is there and what it was; it raises `UnreachableServiceError` where it is not
-        there, and anything else where waiting does not help. `outage_timeout` is how long it may be away, in seconds.
-        `ended` says how the process of a service that was started for this run came to its end; None where it has not.
-        `clock` gives seconds, `draw` a number from 0 to 1.
+        Args:
+            name: "protector at ADDRESS" or "invader at ADDRESS".
+            check: Probes the service. It raises `UnreachableServiceError` while the service does not answer, and another
+                error where waiting does not help.
+            outage_timeout: Seconds for which the service may be unreachable.
+            note: Is called when calls begin to wait, and when the service is back.
+            ended: Says how the process of a service that was started for this run ended; None while it runs.
+            clock: Gives seconds.
+            sleep: Waits for so many seconds.
+            draw: Gives a random number from 0 to 1.
         """
         self._name = name
         self._check = check
@@ -47,19 +53,18 @@ class RecoveryGate:
         self._probing: asyncio.Task[None] | None = None
 
     async def wait_until_back(self) -> None:
-        """Returns when the service answers again, as the one it was.
+        """Returns when the service answers again, unchanged. An error is final: every later call raises it at once.
 
         Raises:
-            ServiceGoneError: it did not within the outage timeout, or its process has ended. From then on it is gone for
-                good: nobody waits any more.
-            ServiceChangedError: it is not what it was; this too is for good.
+            ServiceGoneError: the service did not answer within the outage timeout, or its process has ended.
+            ServiceChangedError: the service is not what it was.
         """
         if self._probing is None or _found_it_back(self._probing):
             self._probing = asyncio.create_task(self._probe())
         probing = self._probing
         self._waiting += 1
         try:
-            await asyncio.shield(probing)  # one who gives up waiting leaves it to the others
+            await asyncio.shield(probing)  # a call that is cancelled leaves the probing to the others
         finally:
             self._waiting -= 1
             if not self._waiting and probing.cancel():

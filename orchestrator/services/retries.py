@@ -1,4 +1,4 @@
-"""Whether a call that failed is made again, and when: the only place that decides it."""
+"""Decides whether and when a failed call is made again; nothing else does."""
 
 import asyncio
 import random
@@ -19,22 +19,23 @@ from orchestrator.outages import CONTINUE
 from orchestrator.services.recovery import RecoveryGate
 
 ATTEMPTS = 4  # of a call that fails without an answer between
-# Before the second attempt, and doubled before each further one; half of it is drawn, so that not all come back at once. The
-# three waits take 3.5 s at least: a service that stumbles for a second or two costs no question.
+# Before the second attempt; doubled before each further one. Half of it is random, so that not all calls come back at once.
+# The three waits take at least 3.5 s: a service that fails for a second or two costs no call.
 FIRST_WAIT_SECONDS = 1.0
-OUTAGES = 5  # of its service that a call waits for without an answer between: a photo may be what brings it down
+OUTAGES = 5  # that a call waits for without an answer between: its photo may be what brings the service down
 MIN_THROTTLED_MS, MAX_THROTTLED_MS = 50, 60_000  # whatever the service says
-JITTER = 0.2  # at most so much of such a wait is added at random: who was throttled together does not come back together
+JITTER = 0.2  # share of such a wait that is added at most, so that calls that were throttled together come back apart
 
 Answer = TypeVar("Answer")
 
 
 class RetryPolicy:
-    """For all calls of a run to one service, any number of them at a time.
+    """The retry policy for all calls of a run to one service, any number of which are in flight at a time.
 
-    A call that fails is made a few times, one that its service is away for when it is back, and one that the service
-    throttles (it is busy, or was asked too often) whenever the service says: throttled calls wait by themselves, and are
-    given up when for too long the service has let none through.
+    * A call that fails is made a few times in all.
+    * A call whose service is unreachable is made again when the service is back.
+    * A call that is throttled, because the service is busy or limits the rate, is made again when the service says, until
+      the service has let no call through for the outage timeout.
     """
 
     def __init__(
@@ -47,9 +48,9 @@ class RetryPolicy:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """`outage_timeout` is for how long nothing may be let through, in seconds.
+        """`outage_timeout` is in seconds; `clock` gives seconds, `draw` a number from 0 to 1.
 
-        The first time that a call is throttled is noted. `clock` gives seconds, `draw` a number from 0 to 1.
+        `note` is called when a call is throttled for the first time.
         """
         self._recovery = recovery
         self._timeout = outage_timeout
@@ -62,17 +63,17 @@ class RetryPolicy:
         self._noted = False
 
     async def call(self, ask: Callable[[], Awaitable[Answer]], *, missing: Callable[[], int] = lambda: 0) -> Answer:
-        """The answer to a call that is made again for as long as that can help.
+        """Makes a call until it is answered, or another attempt cannot help.
 
         Args:
-            ask: Makes the call.
-            missing: Of a call that is answered in parts, how many are still to come. Where some came before it failed, the
-                failure counts as the first.
+            ask: Makes the call once.
+            missing: The number of parts of the answer that are still to come, for a call that is answered in parts. After
+                an attempt that brought some, the attempts are counted anew.
 
         Raises:
-            CallError: the call failed for good, and others need not.
-            UnusableServiceError: it is the service that failed.
-            OrchestratorError: the call was answered by an error that is no failure, such as `NoFaceError`.
+            CallError: the call failed for good; others may succeed.
+            UnusableServiceError: the service failed.
+            OrchestratorError: the answer is an error that is not a failure, such as `NoFaceError`.
         """
         failures = outages = 0
         throttled_since: float | None = None
@@ -115,7 +116,7 @@ class RetryPolicy:
 
     async def _wait_until_let_through(self, error: ThrottledError, *, since: float) -> None:
         closed = self._clock() - max(since, self._let_through)
-        # A service that is at work on another call of this run has let that one through.
+        # A service that is working on another call of this run has let that call through.
         if closed >= self._timeout and not self._in_flight:
             began = datetime.now(UTC).astimezone() - timedelta(seconds=closed)
             raise ServiceGoneError(
@@ -125,5 +126,5 @@ class RetryPolicy:
         if not self._noted:
             self._noted = True
             self._note(f"{error}; asking again when it says, for up to {self._timeout:g} s in which it answers nothing")
-        told = min(max(error.retry_after_ms or 0, MIN_THROTTLED_MS), MAX_THROTTLED_MS) / 1000
-        await self._sleep(told * (1 + JITTER * self._draw()))
+        wait_ms = min(max(error.retry_after_ms or 0, MIN_THROTTLED_MS), MAX_THROTTLED_MS)
+        await self._sleep(wait_ms / 1000 * (1 + JITTER * self._draw()))

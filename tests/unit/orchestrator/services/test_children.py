@@ -60,7 +60,7 @@ async def test_what_a_service_complained_of_while_it_started_is_told(stand_in: S
     said = f"print({REFUSED!r}, {LOADED!r}, 'plain text', '[1]', sep='\\n', file=sys.stderr, flush=True)"
     stand_in(BLOCK, said, LISTEN, WAIT)
     async with child_service("stand_in", arguments=(), log=log) as service:
-        assert service.complaints == ["checkpoint refused: senet50.pkl: a web page"]
+        assert service.errors == ["checkpoint refused: senet50.pkl: a web page"]
 
 
 async def test_a_service_that_does_not_start_is_an_error_with_its_last_line(stand_in: StandIn, tmp_path: Path) -> None:
@@ -199,4 +199,4 @@ async def test_a_line_that_cannot_be_read_as_json_blocks_nothing(stand_in: Stand
         BLOCK, "print('[' * 100_000, file=sys.stderr, flush=True)", "print('more ' * 50_000, file=sys.stderr)", LISTEN, WAIT
     )
     async with child_service("stand_in", arguments=(), log=tmp_path / "log") as service:
-        assert service.complaints == []
+        assert service.errors == []
