@@ -43,10 +43,10 @@ def plain_script(checkpoints: Path, count: int) -> float:
     started = time.perf_counter()
     for name, encoded in people:
         photo = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB"))
-        square = extract_face(photo, detector)
-        assert square is not None
+        crop_box = extract_face(photo, detector)
+        assert crop_box is not None
         for source in models.values():
-            probe = crop(photo, square, side=source.recognizer.input_size)
+            probe = crop(photo, crop_box, side=source.recognizer.input_size)
             image = torch.from_numpy(probe.copy()).permute(2, 0, 1).float()[None] / 255
             label = torch.tensor([source.recognizer.label_set.index(name)])
             noise = [(image + (torch.randint(0, 2, image.shape) * 2 - 1) * e / 255).clamp(0, 1) for e in EPSILONS]

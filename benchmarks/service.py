@@ -36,9 +36,9 @@ def in_process(checkpoints: Path, network: str, count: int) -> float:
     probes = []
     for _, encoded in photos(count):
         photo = decode_image(encoded, field="photo", limits=ImageLimits())
-        square = extract_face(photo, detector)
-        assert square is not None
-        probes.append(crop(photo, square, side=recognizer.input_size))
+        crop_box = extract_face(photo, detector)
+        assert crop_box is not None
+        probes.append(crop(photo, crop_box, side=recognizer.input_size))
     engine = Engine({network: gradients}, workers=prepared.workers)
     methods = (BasicIterativeMethod(), IterativeLeastLikelyClass())
     started = time.perf_counter()

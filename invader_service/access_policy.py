@@ -23,6 +23,5 @@ class AccessPolicy:
     audit_log: AuditLog
 
     def close(self) -> None:
-        """Closes the files."""
         self.ledger.close()
         self.audit_log.close()

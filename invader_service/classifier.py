@@ -9,25 +9,23 @@ from numpy.typing import NDArray
 from invader_service.batching import BatchedLogits
 from invader_service.disclosure import Candidate
 from invader_service.ranking import ranked
-from recognizers.extraction import CropBox, FaceDetector, OnSearch, crop, extract_face, ignore_search
+from recognizers.extraction import CropBox, FindFace, crop
 from recognizers.networks.recognizer import Recognizer
 
 
 class Classifier:
-    """The target models and the face detector before them. Several threads may classify at a time."""
+    """The target models and the search for a face before them. Several threads may classify at a time."""
 
-    def __init__(self, logits: BatchedLogits, detector: FaceDetector, *, on_search: OnSearch = ignore_search) -> None:
+    def __init__(self, logits: BatchedLogits, find_face: FindFace) -> None:
         self._logits = logits
-        self._detector = detector
-        self._on_search = on_search
+        self._find_face = find_face
 
     @property
     def target_models(self) -> Mapping[str, Recognizer]:
-        """The target models by name."""
         return self._logits.recognizers
 
     def classify(
-        self, photo: NDArray[np.uint8], *, target_models: Sequence[str], k: int, whole: bool = False
+        self, photo: NDArray[np.uint8], *, target_models: Sequence[str], k: int, full: bool = False
     ) -> dict[str, list[Candidate]] | None:
         """The ranked candidates of each asked target model; None where no face is found.
 
@@ -35,9 +33,9 @@ class Classifier:
             photo: (H, W, 3) RGB.
             target_models: names of known target models.
             k: number of candidates, at most the smallest label set.
-            whole: the photo is taken for a face, whatever its proportions, and none is looked for.
+            full: the photo is taken for a face, whatever its proportions, and none is looked for.
         """
-        region = all_of(photo) if whole else self._face(photo)
+        region = full_region(photo) if full else self._find_face(photo)
         if region is None:
             return None
         asked = {}
@@ -46,13 +44,8 @@ class Classifier:
             asked[name] = self._logits.ask(name, face.permute(2, 0, 1).float())
         return {name: ranked(logits.result(), self.target_models[name].label_set, k=k) for name, logits in asked.items()}
 
-    def _face(self, photo: NDArray[np.uint8]) -> CropBox | None:
-        square = extract_face(photo, self._detector)
-        self._on_search(found=square is not None)
-        return square
 
-
-def all_of(photo: NDArray[np.uint8]) -> CropBox:
+def full_region(photo: NDArray[np.uint8]) -> CropBox:
     """The region that holds all of an RGB photo (H, W, 3): a square where the photo is one, as cloaks are."""
     height, width = photo.shape[:2]
     return CropBox(0, 0, width, height)

@@ -24,7 +24,6 @@ class Disclosure(StrEnum):
 
     @property
     def on_the_wire(self) -> "invader_pb2.Disclosure.ValueType":
-        """As the schema names it."""
         return {
             Disclosure.TOP1: invader_pb2.DISCLOSURE_TOP1,
             Disclosure.RANKED: invader_pb2.DISCLOSURE_RANKED,

@@ -91,5 +91,4 @@ class QueryLedger:
         return max(0, self._budget - (row[0] if row else 0))
 
     def close(self) -> None:
-        """Closes the file."""
         self._database.close()

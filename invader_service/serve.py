@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from functools import partial
 
 import torch
 from deid.invader.v1 import invader_pb2_grpc
@@ -17,7 +18,7 @@ from invader_service.rate_limit import RateLimit
 from invader_service.servicer import InvaderServicer
 from recognizers.checkpoints.loading import load_folder
 from recognizers.device import prepare_device
-from recognizers.extraction import MtcnnDetector
+from recognizers.extraction import MtcnnDetector, extract_face
 from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import choose_precision
 from rpc import serving
@@ -58,7 +59,7 @@ def _wired(settings: InvaderSettings, server: Server, metrics: Metrics) -> Itera
             device=prepared.device,
             on_batch=metrics.batch,
         )
-        classifier = Classifier(logits, MtcnnDetector(prepared.device), on_search=metrics.searched)
+        classifier = Classifier(logits, metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device))))
         servicer = InvaderServicer(classifier=classifier, worker=worker, policy=policy)
         metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
         metrics.gauge("deid_rows", "Faces that wait for a batch.", lambda: logits.waiting)

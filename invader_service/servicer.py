@@ -43,7 +43,6 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         request: invader_pb2.ClassifyRequest,
         context: Context,
     ) -> invader_pb2.ClassifyResponse:
-        """See the schema."""
         policy, client = self._policy, _client(context)
         if policy.rate_limit is not None:
             policy.rate_limit.admit(client)  # before the audit log, whose lines it bounds
@@ -70,7 +69,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
                 photo,
                 target_models=request.target_models,
                 k=request.k,
-                whole=request.region == invader_pb2.REGION_FULL,
+                full=request.region == invader_pb2.REGION_FULL,
             )
 
         try:
@@ -115,7 +114,6 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         request: invader_pb2.ListTargetModelsRequest,
         context: Context,
     ) -> invader_pb2.ListTargetModelsResponse:
-        """See the schema."""
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ListTargetModelsResponse(
             target_models=self._target_models,
@@ -129,7 +127,6 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         request: invader_pb2.ListIdentitiesRequest,
         context: Context,
     ) -> invader_pb2.ListIdentitiesResponse:
-        """See the schema."""
         if not self._policy.list_identities:
             raise ServiceError(
                 "this service does not list its identities",

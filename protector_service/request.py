@@ -30,7 +30,6 @@ class CraftOrder:
 
     @property
     def cloaks(self) -> int:
-        """How many cloaks are asked for."""
         return sum(len(method.budgets(self.epsilons)) for method in (*self.controls, *self.methods))
 
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 
 from deid.protector.v1 import protector_pb2_grpc
 from grpc_reflection.v1alpha import reflection
@@ -16,7 +17,7 @@ from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
 from recognizers.checkpoints.loading import load_folder
 from recognizers.device import PreparedDevice, prepare_device
-from recognizers.extraction import MtcnnDetector
+from recognizers.extraction import MtcnnDetector, extract_face
 from recognizers.precision import choose_precision
 from rpc import serving
 from rpc.logs import log_refused
@@ -48,11 +49,10 @@ def _wired(settings: ProtectorSettings, server: Server, metrics: Metrics) -> Ite
         source_models=source_models,
         methods=methods.usable,
         engine=engine,
-        detector=MtcnnDetector(prepared.device),
+        find_face=metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device))),
         capacity=capacity,
         worker=worker,
         limits=settings.image_limits,
-        on_search=metrics.searched,
     )
     metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
     metrics.gauge("deid_rows", "Cloaks asked for and not yet fetched.", lambda: capacity.rows)

@@ -21,7 +21,7 @@ from protector_service.order import Cloak, Order, control_cloaks
 from protector_service.request import CraftOrder, Encoder, parse_craft_request
 from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
-from recognizers.extraction import EXTRACTION_RULE, FaceDetector, OnSearch, crop, extract_face, ignore_search
+from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
 from rpc.caller import certified_name
 from rpc.errors import NO_FACE, invalid_argument, not_found
 from rpc.images.decoding import ImageLimits, decode_image
@@ -52,20 +52,18 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         source_models: Mapping[str, SourceModel],
         methods: Mapping[str, Method],
         engine: Engine,
-        detector: FaceDetector,
+        find_face: FindFace,
         capacity: CapacityLimiter,
         worker: Worker,
         limits: ImageLimits,
-        on_search: OnSearch = ignore_search,
     ) -> None:
         self._source_models = source_models
         self._methods = methods
         self._engine = engine
-        self._detector = detector
+        self._find_face = find_face
         self._capacity = capacity
         self._worker = worker
         self._limits = limits
-        self._on_search = on_search
         self._listed = _listed(source_models)
         self._models_digest = models_digest(self._listed)
 
@@ -74,7 +72,6 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         request: protector_pb2.CraftRequest,
         context: Context,
     ) -> AsyncIterator[protector_pb2.CraftResponse]:
-        """See the schema."""
         order = parse_craft_request(request, methods=self._methods)
         source_model = self._source_model(request.source_model)
         try:
@@ -121,18 +118,16 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
 
     def _probe(self, encoded: bytes, *, side: int) -> NDArray[np.uint8]:
         photo = decode_image(encoded, field="photo", limits=self._limits)
-        square = extract_face(photo, self._detector)
-        self._on_search(found=square is not None)
-        if square is None:
+        box = self._find_face(photo)
+        if box is None:
             raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
-        return crop(photo, square, side=side)
+        return crop(photo, box, side=side)
 
     async def ListSourceModels(  # noqa: N802
         self,
         request: protector_pb2.ListSourceModelsRequest,
         context: Context,
     ) -> protector_pb2.ListSourceModelsResponse:
-        """See the schema."""
         await send_models_digest(context, self._models_digest)
         return self._listed
 
@@ -141,7 +136,6 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         request: protector_pb2.ListMethodsRequest,
         context: Context,
     ) -> protector_pb2.ListMethodsResponse:
-        """See the schema."""
         return protector_pb2.ListMethodsResponse(
             methods=[_listed_method(name, method) for name, method in sorted(self._methods.items())]
         )
@@ -151,7 +145,6 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         request: protector_pb2.ListIdentitiesRequest,
         context: Context,
     ) -> protector_pb2.ListIdentitiesResponse:
-        """See the schema."""
         label_set = self._source_model(request.source_model).recognizer.label_set
         page = page_of(label_set.identities, page_size=request.page_size, page_token=request.page_token)
         return protector_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)

@@ -18,5 +18,4 @@ class SourceModel:
 
     @property
     def recognizer(self) -> Recognizer:
-        """The recognizer itself."""
         return self.gradients.recognizer

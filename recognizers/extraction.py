@@ -5,7 +5,7 @@ Every constant is a choice of the protocol document where the paper is silent, a
 
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -62,24 +62,15 @@ class CropBox:
     bottom: int
 
 
+FindFace = Callable[[NDArray[np.uint8]], CropBox | None]  # in an RGB photo (H, W, 3); None where there is none
+
+
 class FaceDetector(Protocol):
     """Finds faces in an RGB photo (H, W, 3), uint8."""
 
     def detect(self, photo: NDArray[np.uint8]) -> Sequence[Face]:
         """All faces found, in any order; none is an empty sequence."""
         ...
-
-
-class OnSearch(Protocol):
-    """Whoever counts photos with and without a face."""
-
-    def __call__(self, *, found: bool) -> None:
-        """A photo was searched."""
-        ...
-
-
-def ignore_search(*, found: bool) -> None:
-    """Counts nothing."""
 
 
 class MtcnnDetector:
@@ -91,7 +82,6 @@ class MtcnnDetector:
         self._of_thread = threading.local()
 
     def detect(self, photo: NDArray[np.uint8]) -> Sequence[Face]:
-        """See `FaceDetector.detect`."""
         if min(photo.shape[:2]) < SMALLEST_FACE:
             return ()  # MTCNN fails where not even the smallest face has room
         mtcnn = self._mtcnn()
@@ -116,7 +106,7 @@ def extract_face(photo: NDArray[np.uint8], detector: FaceDetector) -> CropBox | 
     """Where the face of an RGB photo (H, W, 3) is to be cropped; None where no face is found."""
     face = choose_face(detector.detect(photo))
     height, width = photo.shape[:2]
-    return None if face is None else face_square(face, width=width, height=height)
+    return None if face is None else crop_box(face, width=width, height=height)
 
 
 def choose_face(faces: Sequence[Face]) -> Face | None:
@@ -125,7 +115,7 @@ def choose_face(faces: Sequence[Face]) -> Face | None:
     return max(certain, key=lambda face: (face.width * face.height, face.probability), default=None)
 
 
-def face_square(face: Face, *, width: int, height: int) -> CropBox:
+def crop_box(face: Face, *, width: int, height: int) -> CropBox:
     """The square of 1.3 times the box's longer side around its centre, within a photo of `width` x `height` pixels.
 
     Its side is limited to the photo's shorter side, and it is shifted inside the photo rather than clipped. Corners are
@@ -141,7 +131,7 @@ def _round(coordinate: float) -> int:
     return math.floor(coordinate + 0.5)
 
 
-def crop(photo: NDArray[np.uint8], square: CropBox, *, side: int) -> NDArray[np.uint8]:
+def crop(photo: NDArray[np.uint8], box: CropBox, *, side: int) -> NDArray[np.uint8]:
     """Crops and resizes bilinearly (Pillow, antialiased) to (side, side, 3), uint8."""
-    region = Image.fromarray(photo).crop((square.left, square.top, square.right, square.bottom))
+    region = Image.fromarray(photo).crop((box.left, box.top, box.right, box.bottom))
     return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR))

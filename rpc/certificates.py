@@ -6,7 +6,7 @@ together. A server's certificate does not serve as a client's, so that neither s
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from command_line.errors import FAILED
 from command_line.options import PathOption
 from command_line.output import tolerant_output
 from rpc.roles import ROLES
@@ -42,7 +43,6 @@ class Authority:
 
     @classmethod
     def create(cls, *, days: int = DAYS) -> "Authority":
-        """A new one, with a key of its own."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "face de-identification bench")])
         builder = (
@@ -150,10 +150,8 @@ def make_certificates(
         TlsError: the folder cannot be written, a name is none, or certificates that are left do not serve for what is asked.
     """
     names = [*servers, *clients]
-    there = {name: _good(files_in(folder / name)) for name in names}
-    if not renew and len({shown and shown.authority for shown in there.values()}) == 1 and None not in there.values():
+    if not renew and (there := _good(folder, names)):
         for name, shown in there.items():
-            assert shown is not None
             _check_use(shown.leaf, files_in(folder / name).certificate, (name, *also) if name in servers else ())
         return False
     authority = Authority.create(days=days)
@@ -168,12 +166,13 @@ def make_certificates(
     return True
 
 
-def _good(files: TlsFiles) -> TlsMaterial | None:
-    """A program's certificate with its authority; None where it is not good."""
+def _good(folder: Path, names: Sequence[str]) -> Mapping[str, TlsMaterial]:
+    """All programs' certificates; none unless all are there, valid and of one authority."""
     try:
-        return read_tls(files)
+        there = {name: read_tls(files_in(folder / name)) for name in names}
     except TlsError:
-        return None
+        return {}
+    return there if len({shown.authority for shown in there.values()}) == 1 else {}
 
 
 def _check_use(certificate: x509.Certificate, path: Path, hosts: Sequence[str]) -> None:
@@ -243,7 +242,7 @@ def command(
         made = make_certificates(folder, servers=servers, clients=clients, also=also, days=days, renew=renew)
     except TlsError as error:
         click.echo(f"error: {error}", err=True)
-        sys.exit(2)
+        sys.exit(FAILED)
     click.echo(f"{folder}: {'made' if made else 'there already'}: {', '.join((*servers, *clients))}")
 
 

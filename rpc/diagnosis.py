@@ -15,11 +15,14 @@ from rpc.tls import TlsError, TlsMaterial, check_valid_now
 
 SECONDS = 3.0
 
-# OpenSSL's X509_V_ERR_*.
-_EXPIRED = frozenset({10})
-_NOT_YET_VALID = frozenset({9})
-_OTHER_NAME = frozenset({62, 64})  # host name, address
-_OTHER_PURPOSE = frozenset({26})
+_OTHER_NAME = "is for another name than"
+_VERDICTS = {  # by OpenSSL's X509_V_ERR_*
+    9: "is not valid yet",
+    10: "has expired",
+    26: "is not for a server",
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,  # address
+}
 
 
 def diagnose(address: str, tls: TlsMaterial | None) -> str | None:
@@ -142,15 +145,8 @@ def _show(context: ssl.SSLContext, tls: TlsMaterial) -> None:
 
 
 def _verdict(error: ssl.SSLCertVerificationError, host: str) -> str:
-    if error.verify_code in _EXPIRED:
-        return "has expired"
-    if error.verify_code in _NOT_YET_VALID:
-        return "is not valid yet"
-    if error.verify_code in _OTHER_NAME:
-        return f"is for another name than {host!r}"
-    if error.verify_code in _OTHER_PURPOSE:
-        return "is not for a server"
-    return f"is not of our authority ({error.verify_message})"
+    verdict = _VERDICTS.get(error.verify_code, f"is not of our authority ({error.verify_message})")
+    return f"{verdict} {host!r}" if verdict is _OTHER_NAME else verdict
 
 
 def _alert(error: ssl.SSLError) -> str:

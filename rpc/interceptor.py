@@ -7,7 +7,8 @@ import secrets
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractContextManager, aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,6 @@ class OwnCallsInterceptor(grpc.aio.ServerInterceptor, ABC):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
-        """See `grpc.aio.ServerInterceptor`."""
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
         return handler if handler is None or not is_own(method) else self.around(handler, method)
@@ -55,40 +55,19 @@ class ErrorInterceptor(OwnCallsInterceptor):
         self._disclosed = disclosed
 
     def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
-        """See `OwnCallsInterceptor`."""
-        codec = _Codec(handler, images=image_fields(method))
-        return wrapped(
-            handler,
-            unary=lambda respond: self._guard(method, codec, respond),
-            stream=lambda respond: self._guard_stream(method, codec, respond),
-            encoded=True,
-        )
+        return surrounded(handler, partial(self._translated, method), codec=_Codec(handler, images=image_fields(method)))
 
-    def _guard(self, method: str, codec: _Codec, respond: Any) -> Any:
-        async def guarded(request: Any, context: Context) -> Any:
-            _adopt_request_id(context)
-            try:
-                return codec.serialize(await respond(codec.parsed(request), context))
-            except Exception as error:  # noqa: BLE001 - the boundary: every exception ends here
-                await self._abort(method, context, error)
-
-        return guarded
-
-    def _guard_stream(self, method: str, codec: _Codec, respond: Any) -> Any:
-        async def guarded(request: Any, context: Context) -> AsyncIterator[Any]:
-            _adopt_request_id(context)
-            try:
-                async with aclosing(respond(codec.parsed(request), context)) as responses:
-                    async for response in responses:
-                        yield codec.serialize(response)
-            except Exception as error:  # noqa: BLE001 - the boundary: every exception ends here
-                await self._abort(method, context, error)
-
-        return guarded
+    @asynccontextmanager
+    async def _translated(self, method: str, context: Context) -> AsyncIterator[None]:
+        _adopt_request_id(context)
+        try:
+            yield
+        except grpc.aio.AbortError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the boundary: every exception ends here
+            await self._abort(method, context, error)
 
     async def _abort(self, method: str, context: Context, error: Exception) -> None:
-        if isinstance(error, grpc.aio.AbortError):
-            raise error
         if isinstance(error, ServiceError) and error.reason in self._disclosed:
             logger.info("refused", extra={"method": method, "reason": error.reason, "detail": error.message})
             await _end(context, error.code, error.message, trailers_of(error))
@@ -133,27 +112,33 @@ def wrapped(
 
 
 def surrounded(
-    handler: grpc.RpcMethodHandler[Any, Any], by: Callable[[Context], AbstractContextManager[None]]
+    handler: grpc.RpcMethodHandler[Any, Any],
+    by: Callable[[Context], AbstractAsyncContextManager[None]],
+    *,
+    codec: _Codec | None = None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A handler that responds, from its first answer to its last, within a context manager of each call's own."""
+    """A handler that responds, from its first answer to its last, within a context manager of each call's own.
+
+    With a codec, messages are parsed and serialized within it too.
+    """
+    parsed, serialized = (_as_it_is, _as_it_is) if codec is None else (codec.parsed, codec.serialized)
 
     def unary(respond: Any) -> Any:
         async def within(request: Any, context: Context) -> Any:
-            with by(context):
-                return await respond(request, context)
+            async with by(context):
+                return serialized(await respond(parsed(request), context))
 
         return within
 
     def stream(respond: Any) -> Any:
         async def within(request: Any, context: Context) -> Any:
-            with by(context):
-                async with aclosing(respond(request, context)) as responses:
-                    async for response in responses:
-                        yield response
+            async with by(context), aclosing(respond(parsed(request), context)) as responses:
+                async for response in responses:
+                    yield serialized(response)
 
         return within
 
-    return wrapped(handler, unary=unary, stream=stream)
+    return wrapped(handler, unary=unary, stream=stream, encoded=codec is not None)
 
 
 class _Codec:
@@ -164,7 +149,7 @@ class _Codec:
         self._images = images
         self._streamed = bool(handler.request_streaming)
         self._deserialize: Callable[[bytes], Any] = handler.request_deserializer or _as_it_is
-        self.serialize: Callable[[Any], bytes] = handler.response_serializer or _as_it_is
+        self.serialized: Callable[[Any], bytes] = handler.response_serializer or _as_it_is
 
     def parsed(self, request: Any) -> Any:
         """A request from its bytes; a stream of them from a stream of bytes."""

@@ -17,7 +17,6 @@ class JsonFormatter(logging.Formatter):
     """One JSON object a record: time, level, logger, event, request id, the record's extra fields, the traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """See `logging.Formatter.format`."""
         fields: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, tz=UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),

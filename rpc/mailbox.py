@@ -25,7 +25,6 @@ class Mailbox(Generic[T]):
         self._items: asyncio.Queue[T | _End] = asyncio.Queue()
 
     def put(self, item: T) -> None:
-        """Adds an item."""
         self._put(item)
 
     def end(self, error: Exception | None = None) -> None:

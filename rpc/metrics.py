@@ -5,15 +5,15 @@ from __future__ import annotations  # some of gRPC's generic types are generic i
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
-from prometheus_client import CollectorRegistry, Counter, Histogram, start_http_server
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.metrics_core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from rpc.addresses import address_of
@@ -23,24 +23,26 @@ from rpc.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
 
+Photo = TypeVar("Photo")
+Face = TypeVar("Face")
+
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 @dataclass(frozen=True)
-class _Pulled(Collector):
-    """A metric whose values are asked for when they are scraped."""
+class _PulledCounters(Collector):
+    """Counters, by the value of a label, that are asked for when they are scraped."""
 
-    family: type[GaugeMetricFamily] | type[CounterMetricFamily]
     name: str
     documentation: str
     label: str
     values: Callable[[], Mapping[str, float]]
 
     def collect(self) -> Iterator[Metric]:
-        family = self.family(self.name, self.documentation, labels=[self.label] if self.label else [])
+        family = CounterMetricFamily(self.name, self.documentation, labels=[self.label])
         for value_of, value in self.values().items():
-            family.add_metric([value_of] if self.label else [], value)
+            family.add_metric([value_of], value)
         yield family
 
 
@@ -59,20 +61,25 @@ class Metrics:
         self._photos = Counter("deid_photos", "Photos searched for a face.", ["face"], registry=self.registry)
 
     def batch(self, model: str, rows: int) -> None:
-        """A batch of so many rows was computed."""
         self._batch_rows.labels(model).observe(rows)
 
-    def searched(self, *, found: bool) -> None:
-        """A photo was searched for a face."""
-        self._photos.labels("found" if found else "missed").inc()
+    def counted(self, find_face: Callable[[Photo], Face | None]) -> Callable[[Photo], Face | None]:
+        """A search for a face, each of whose outcomes is counted."""
+
+        def counting(photo: Photo) -> Face | None:
+            face = find_face(photo)
+            self._photos.labels("missed" if face is None else "found").inc()
+            return face
+
+        return counting
 
     def gauge(self, name: str, documentation: str, value: Callable[[], float]) -> None:
         """A number that goes up and down, asked for at each scrape."""
-        self.registry.register(_Pulled(GaugeMetricFamily, name, documentation, "", lambda: {"": value()}))
+        Gauge(name, documentation, registry=self.registry).set_function(value)
 
     def counters(self, name: str, documentation: str, label: str, values: Callable[[], Mapping[str, float]]) -> None:
         """Numbers that only go up, by the value of a label, asked for at each scrape."""
-        self.registry.register(_Pulled(CounterMetricFamily, name, documentation, label, values))
+        self.registry.register(_PulledCounters(name, documentation, label, values))
 
     def serve(self, *, host: str, port: int) -> int:
         """Serves the metrics over HTTP, from a thread of its own, and returns the port.
@@ -106,11 +113,10 @@ class MetricsInterceptor(OwnCallsInterceptor):
         self._metrics = metrics
 
     def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
-        """See `OwnCallsInterceptor`."""
         return surrounded(handler, partial(self._measuring, method.rpartition("/")[2]))
 
-    @contextmanager
-    def _measuring(self, method: str, context: Context) -> Iterator[None]:
+    @asynccontextmanager
+    async def _measuring(self, method: str, context: Context) -> AsyncIterator[None]:
         started = time.monotonic()
         cancelled = False
         try:

@@ -3,8 +3,8 @@
 from __future__ import annotations  # some of gRPC's generic types are generic in their stubs only
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -43,11 +43,10 @@ class RunningCalls(OwnCallsInterceptor):
         return True
 
     def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
-        """See `OwnCallsInterceptor`."""
         return surrounded(handler, self._counting)
 
-    @contextmanager
-    def _counting(self, _: Context) -> Iterator[None]:
+    @asynccontextmanager
+    async def _counting(self, _: Context) -> AsyncIterator[None]:
         _calls.set(self)
         self.number += 1
         self._none.clear()

@@ -116,7 +116,6 @@ class ServiceSettings(BaseSettings):
 
     @property
     def image_limits(self) -> ImageLimits:
-        """The limits on images from outside."""
         return ImageLimits(max_bytes=self.max_bytes, max_pixels=self.max_pixels)
 
 

@@ -21,19 +21,12 @@ DOMAIN = "deid"
 def trailers_of(error: ServiceError) -> tuple[tuple[str, str | bytes], ...]:
     """The trailing metadata that carries an error's details."""
     status = Status(code=error.code.value[0], message=error.message)
-    details = [ErrorInfo(reason=error.reason, domain=DOMAIN)]
-    packed = [Any() for _ in details]
-    for target, detail in zip(packed, details, strict=True):
-        target.Pack(detail)
-    if error.violation is not None:
+    status.details.add().Pack(ErrorInfo(reason=error.reason, domain=DOMAIN))
+    if (at_fault := error.violation) is not None:
         violation = BadRequest.FieldViolation(
-            field=error.violation.field,
-            description=f"expected {error.violation.expected}, got {error.violation.actual}",
+            field=at_fault.field, description=f"expected {at_fault.expected}, got {at_fault.actual}"
         )
-        bad_request = Any()
-        bad_request.Pack(BadRequest(field_violations=[violation]))
-        packed.append(bad_request)
-    status.details.extend(packed)
+        status.details.add().Pack(BadRequest(field_violations=[violation]))
     trailers: list[tuple[str, str | bytes]] = [(STATUS_KEY, status.SerializeToString())]
     if error.retry_after_ms is not None:
         trailers.append((PUSHBACK_KEY, str(error.retry_after_ms)))

@@ -39,7 +39,6 @@ class StopSignals:
                 loop.add_signal_handler(number, self.signal)
 
     def signal(self) -> None:
-        """A signal has come."""
         now = self._clock()
         if self._first is not None and now - self._first >= SAME_EVENT_SECONDS:
             self.at_once.set()

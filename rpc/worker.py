@@ -29,7 +29,6 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """Jobs that wait for a worker."""
         return max(0, self._jobs - self._workers)
 
     async def run(self, job: Callable[[], T]) -> T:

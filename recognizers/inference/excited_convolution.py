@@ -35,7 +35,6 @@ class ExcitedConvolution(FusedLayer):
         self._excitation = excitation
 
     def recorded(self, x: Tensor, other: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """See `FusedLayer`."""
         z = rows_by(self._weight, positions_mean(x), self._features.bias)
         hidden, s = self._excitation(z)
         features = self._features(x)
@@ -44,7 +43,6 @@ class ExcitedConvolution(FusedLayer):
     def input_gradient(
         self, dy: Tensor, record: tuple[Tensor, ...] = (), *, onto: Tensor | None = None, overwrite: bool = False
     ) -> Tensor:
-        """See `FusedLayer`."""
         features, hidden, s = record
         dy = dy.contiguous(memory_format=torch.channels_last)
         dz = self._excitation.gradient(positions_sum(dy, features), hidden, s)

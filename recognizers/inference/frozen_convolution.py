@@ -47,7 +47,6 @@ class FrozenConvolution(FusedLayer):
         self._dx_from_dy = _gradient(convolution, x, y)
 
     def recorded(self, x: Tensor, other: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """See `FusedLayer`."""
         return self._y_from_x(x, self.bias, other=other, rectified=self.rectified), ()
 
     def input_gradient(
@@ -58,7 +57,6 @@ class FrozenConvolution(FusedLayer):
         onto: Tensor | None = None,
         overwrite: bool = False,
     ) -> Tensor:
-        """See `FusedLayer`."""
         return self._dx_from_dy(dy.contiguous(memory_format=torch.channels_last), onto, overwrite)
 
 

@@ -28,7 +28,6 @@ class ManualBackward(nn.Module):
         self._steps = _steps(backbone)
 
     def forward(self, images: Tensor) -> Tensor:
-        """See `Network.forward`, without the normalisation."""
         features: Tensor = _Taped.apply(images, self._steps) if torch.is_grad_enabled() else self.backbone(images)
         return features
 

@@ -47,11 +47,11 @@ def test_the_recognizers_name_the_people_they_know(real: Path, loaded: Mapping[s
     for path in photos:
         with Image.open(path) as image:
             photo = np.asarray(image.convert("RGB"))
-        square = extract_face(photo, detector)
-        assert square is not None, path
+        crop_box = extract_face(photo, detector)
+        assert crop_box is not None, path
         for name, model in loaded.items():
             recognizer = model.recognizer
-            face = torch.from_numpy(crop(photo, square, side=recognizer.input_size).copy()).permute(2, 0, 1).float()
+            face = torch.from_numpy(crop(photo, crop_box, side=recognizer.input_size).copy()).permute(2, 0, 1).float()
             with torch.no_grad():
                 best = int(recognizer.logits(face[None])[0].argmax())
             right[name] += recognizer.label_set.identities[best] == path.parent.name
@@ -67,6 +67,6 @@ def test_crafting_agrees_with_torchattacks(real: Path, loaded: Mapping[str, Load
     path = photos if photos.is_dir() else min((real / "faces").iterdir())
     with Image.open(path / "neutral.jpg") as image:
         photo = np.asarray(image.convert("RGB"))
-    square = extract_face(photo, MtcnnDetector(torch.device("cpu")))
-    assert square is not None
-    check_against_torchattacks(recognizer, crop(photo, square, side=160), method)
+    crop_box = extract_face(photo, MtcnnDetector(torch.device("cpu")))
+    assert crop_box is not None
+    check_against_torchattacks(recognizer, crop(photo, crop_box, side=160), method)

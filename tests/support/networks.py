@@ -96,9 +96,9 @@ def knowing(
 
 def found_face(photo: NDArray[np.uint8], detector: MtcnnDetector, *, side: int) -> NDArray[np.uint8]:
     """The face of a photo as the services extract it, (side, side, 3)."""
-    square = extract_face(photo, detector)
-    assert square is not None
-    return crop(photo, square, side=side).copy()
+    crop_box = extract_face(photo, detector)
+    assert crop_box is not None
+    return crop(photo, crop_box, side=side).copy()
 
 
 def stored_crop(photo: NDArray[np.uint8], detector: MtcnnDetector, *, side: int) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import grpc
@@ -26,7 +27,7 @@ from protector_service.gradients import BatchedGradients
 from protector_service.methods.method import Method
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
-from recognizers.extraction import Face, FaceDetector
+from recognizers.extraction import Face, FaceDetector, extract_face
 from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import Precision
 from rpc.images.decoding import ImageLimits
@@ -94,7 +95,7 @@ async def serving_protector(
         source_models={"small": SourceModel(gradients, "c" * 64, Precision.FLOAT32, threads=1)},
         methods=methods,
         engine=engine,
-        detector=CentreDetector(),
+        find_face=partial(extract_face, detector=CentreDetector()),
         capacity=capacity or CapacityLimiter(100),
         worker=worker,
         limits=limits,
@@ -121,7 +122,8 @@ async def serving_invader(
     targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
     logits = BatchedLogits(targets, batch_rows=2)
     chosen = replace(POLICY, **policy)
-    servicer = kind(classifier=Classifier(logits, detector or CentreDetector()), worker=worker, policy=chosen)
+    find_face = partial(extract_face, detector=detector or CentreDetector())
+    servicer = kind(classifier=Classifier(logits, find_face), worker=worker, policy=chosen)
     server = Server(address="127.0.0.1:0", limits=chosen.images, disclosed=DISCLOSED, tls=tls)
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
     async with _serving(server, INVADER) as service:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from recognizers import extraction
-from recognizers.extraction import CropBox, Face, MtcnnDetector, choose_face, crop, extract_face, face_square
+from recognizers.extraction import CropBox, Face, MtcnnDetector, choose_face, crop, crop_box, extract_face
 from tests.support.drawn_faces import draw_face
 from tests.support.networks import probe
 
@@ -64,12 +64,12 @@ class ListedFaces:
     ],
 )
 def test_the_square_is_the_one_worked_by_hand(box: Face, expected: CropBox) -> None:
-    assert face_square(box, width=200, height=100) == expected
+    assert crop_box(box, width=200, height=100) == expected
 
 
 def test_the_square_turns_with_the_photo() -> None:
-    assert face_square(face(10, 50, 90, 150), width=100, height=200) == CropBox(0, 50, 100, 150)
-    assert face_square(face(30, -4, 50, 16), width=100, height=200) == CropBox(27, 0, 53, 26)
+    assert crop_box(face(10, 50, 90, 150), width=100, height=200) == CropBox(0, 50, 100, 150)
+    assert crop_box(face(30, -4, 50, 16), width=100, height=200) == CropBox(27, 0, 53, 26)
 
 
 @st.composite
@@ -87,7 +87,7 @@ def boxes_in_photos(draw: st.DrawFn) -> tuple[Face, int, int]:
 @given(boxes_in_photos())
 def test_the_square_lies_inside_the_photo_and_is_square_up_to_rounding(case: tuple[Face, int, int]) -> None:
     box, width, height = case
-    square = face_square(box, width=width, height=height)
+    square = crop_box(box, width=width, height=height)
     assert 0 <= square.left < square.right <= width
     assert 0 <= square.top < square.bottom <= height
     side = min(1.3 * max(box.right - box.left, box.bottom - box.top), width, height)
@@ -99,7 +99,7 @@ def test_the_square_lies_inside_the_photo_and_is_square_up_to_rounding(case: tup
 @given(boxes_in_photos())
 def test_the_square_leaves_the_faces_centre_only_at_the_photos_edge(case: tuple[Face, int, int]) -> None:
     box, width, height = case
-    square = face_square(box, width=width, height=height)
+    square = crop_box(box, width=width, height=height)
     for centre, first, last, extent in (
         ((box.left + box.right) / 2, square.left, square.right, width),
         ((box.top + box.bottom) / 2, square.top, square.bottom, height),
@@ -201,7 +201,7 @@ def test_a_drawn_face_is_found_where_it_was_drawn(mtcnn: MtcnnDetector) -> None:
     assert (found.left + found.right) / 2 == pytest.approx(350, abs=25)
     assert (found.top + found.bottom) / 2 == pytest.approx(150, abs=30)
     square = extract_face(photo, mtcnn)
-    assert square == face_square(found, width=500, height=300)
+    assert square == crop_box(found, width=500, height=300)
 
 
 class RecordingMtcnn:

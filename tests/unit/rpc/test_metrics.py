@@ -184,8 +184,8 @@ def test_a_batch_is_counted_by_its_model_and_the_rows_that_it_filled() -> None:
 
 def test_photos_are_counted_by_whether_a_face_was_found() -> None:
     metrics = Metrics()
-    for found in (True, False, True):
-        metrics.searched(found=found)
+    find_face = metrics.counted({"a portrait": "a face", "a landscape": None}.__getitem__)
+    assert [find_face(photo) for photo in ("a portrait", "a landscape", "a portrait")] == ["a face", None, "a face"]
     assert counted(scraped(metrics), "deid_photos_total") == {"face=found": 2, "face=missed": 1}
 
 
@@ -209,7 +209,7 @@ def test_what_only_goes_up_is_asked_for_by_the_value_of_its_label() -> None:
 
 def test_two_services_in_a_process_count_apart() -> None:
     one, other = Metrics(), Metrics()
-    one.searched(found=True)
+    one.counted(lambda photo: photo)("a face")
     assert counted(scraped(other), "deid_photos_total") == {}
 
 
@@ -246,7 +246,7 @@ def test_metrics_are_served_on_an_ipv6_address(caplog: pytest.LogCaptureFixture)
 def test_metrics_are_served_where_the_settings_ask_for_it_and_the_log_says_where(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "rpc")
     metrics = Metrics()
-    metrics.searched(found=True)
+    metrics.counted(lambda photo: photo)("a face")
     serve_metrics(metrics, ServiceSettings(metrics_port=0))
     (record,) = caplog.records
     with urllib.request.urlopen(f"http://{record.__dict__['address']}/metrics", timeout=LIMIT) as answer:
