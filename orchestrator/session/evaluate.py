@@ -45,7 +45,7 @@ async def evaluate(
     allow_incomplete: bool = False,
     console: Console,
 ) -> RunResult:
-    """Runs the grid, or what is left of it, and writes the results.
+    """Runs the grid, or the rest of it, and writes the results.
 
     Args:
         request: What to run.
@@ -53,14 +53,14 @@ async def evaluate(
         invader: Where the invader is.
         folder: Of the run.
         store: URL of a database that several orchestrators share; None for a file in the run folder.
-        keep_cloaks: Whether cloaks and lossless controls stay in the run folder.
-        subjects_in_flight: Subjects that are worked on at a time.
+        keep_cloaks: Whether the run folder keeps cloaks and lossless controls.
+        subjects_in_flight: Number of subjects that are worked on at a time.
         outage_timeout: Seconds to wait for a service or a database that does not answer.
-        allow_incomplete: Whether to write figures of a run of which cells are short.
-        console: Where to print how far it is.
+        allow_incomplete: Whether to write the figures of a run with short cells.
+        console: Where to print announcement and progress.
 
     Raises:
-        OrchestratorError: it cannot go on; what was observed stays.
+        OrchestratorError: the run cannot go on; what was observed is recorded.
     """
     started = time.monotonic()
     folder.check()
@@ -108,26 +108,22 @@ async def evaluate(
         try:
             decision = await runner.run()
             return finalize(
-                resolved,
-                observations,
-                folder,
-                run.tally,
-                reached=decision,
+                run,
+                decision,
                 seconds=time.monotonic() - started,
-                left=invader_client.queries_left,
+                queries_left=invader_client.queries_left,
                 allow_incomplete=allow_incomplete,
             )
         except (asyncio.CancelledError, OrchestratorError) as error:
-            seconds = time.monotonic() - started
-            record_stop(resolved, observations, folder, run.tally, why=str(error) or INTERRUPTED, seconds=seconds)
+            record_stop(run, why=str(error) or INTERRUPTED, seconds=time.monotonic() - started)
             raise
 
 
 async def _check_running(request: RunRequest, protector: EndpointSpec, invader: EndpointSpec) -> None:
-    """Asks the services that are running for what is wanted of them, before anything is started or made.
+    """Asks running services for what the request needs, before another service is started or a folder is made.
 
     Raises:
-        OrchestratorError: it cannot be had.
+        OrchestratorError: a service does not answer, or lacks something.
     """
     async with AsyncExitStack() as stack:
         if protector.address is not None:

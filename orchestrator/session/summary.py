@@ -14,11 +14,9 @@ from orchestrator.metrics.completeness import ShortCell, short_cells
 from orchestrator.report.console_tables import answers, psr_tables
 from orchestrator.report.measured import measure
 from orchestrator.report.psr_csv import psr_csv
-from orchestrator.run_folder.folder import RunFolder
-from orchestrator.session.context import Tally
-from orchestrator.session.planning import ResolvedPlan
+from orchestrator.session.context import RunContext
 from orchestrator.session.runner import StopDecision
-from orchestrator.store import REPLACED, Store, SubjectStatus
+from orchestrator.store import REPLACED, SubjectStatus
 
 WARNING = "yellow"
 
@@ -42,32 +40,24 @@ def show(finished: RunResult, console: Console, *, tables: bool = False) -> None
 
 
 def finalize(
-    planned: ResolvedPlan,
-    store: Store,
-    folder: RunFolder,
-    tally: Tally,
-    *,
-    reached: StopDecision | None,
-    seconds: float,
-    left: int | None,
-    allow_incomplete: bool,
+    run: RunContext, decision: StopDecision | None, *, seconds: float, queries_left: int | None, allow_incomplete: bool
 ) -> RunResult:
-    """Writes the results where they may be published, and the outcome; `reached` is None where the run broke off."""
-    plan = planned.plan
-    subjects = plan.subjects if reached is None else reached.subjects
-    matrix = store.rank_matrix()
+    """Writes the results where they may be published, and the outcome; `decision` is None where the run broke off."""
+    plan, folder = run.plan, run.folder
+    subjects = plan.subjects if decision is None else decision.subjects
+    matrix = run.store.rank_matrix()
     measured = measure(matrix, plan.grid, plan.interval_kind)
     short = list(short_cells(matrix, plan.grid, subjects=subjects))
     published = not short or allow_incomplete
     if published:
         folder.write_psr(psr_csv(measured.results, subjects=subjects, caveat=plan.caveat))
-    wanted = reached.subjects if reached is not None and reached.decided else None
-    outcome = {"invader_queries_left": left, "subjects_wanted": wanted, "complete": not short and wanted is not None}
-    folder.write_outcome(_outcome(planned, store, tally, seconds) | outcome)
-    remarks = list(_remarks(store, tally))
+    wanted = decision.subjects if decision is not None and decision.decided else None
+    complete = not short and wanted is not None
+    outcome = {"invader_queries_left": queries_left, "subjects_wanted": wanted, "complete": complete}
+    folder.write_outcome(_outcome(run, seconds) | outcome)
+    remarks = list(_remarks(run))
     if short:
-        left_out = _too_few_people(planned, store, subjects)
-        what = left_out or f"The same command with --run {folder.root} asks again for what is missing."
+        what = _too_few_people(run, subjects) or f"The same command with --run {folder.root} asks again for what is missing."
         remarks.append(Text(_what_is_short(short, subjects, what, published=published), "bold red"))
     total = Text(f"{matrix.observations} observations in {seconds:.0f} s; results in {folder.root}")
     return RunResult(
@@ -80,32 +70,33 @@ def finalize(
     )
 
 
-def record_stop(planned: ResolvedPlan, store: Store, folder: RunFolder, tally: Tally, *, why: str, seconds: float) -> None:
+def record_stop(run: RunContext, *, why: str, seconds: float) -> None:
     """Writes the outcome of a run that stops before its end, as far as the store and the run folder let it.
 
     Another orchestrator may have come to its end meanwhile: its outcome stays.
     """
-    with suppress(OrchestratorError), store.without_waiting():
-        found = (folder.manifest() or {}).get("outcome")
+    with suppress(OrchestratorError), run.store.without_waiting():
+        found = (run.folder.manifest() or {}).get("outcome")
         if found is None or "stopped_by" in found:
-            folder.write_outcome(_outcome(planned, store, tally, seconds) | {"stopped_by": why})
+            run.folder.write_outcome(_outcome(run, seconds) | {"stopped_by": why})
 
 
-def _remarks(store: Store, tally: Tally) -> Iterator[Text]:
-    for failure in tally.failures:
+def _remarks(run: RunContext) -> Iterator[Text]:
+    for failure in run.tally.failures:
         yield Text(f"failed: {failure.probe}: {failure.what}: {failure.message}", WARNING)
-    if (unfinished := store.observation_counts().unfinished) > 0:
+    if (unfinished := run.store.observation_counts().unfinished) > 0:
         yield Text(f"{unfinished} observations are of subjects that are not done: they are recorded, and not counted yet")
 
 
-def _too_few_people(planned: ResolvedPlan, store: Store, subjects: int) -> str:
+def _too_few_people(run: RunContext, subjects: int) -> str:
     """What to do where everybody was drawn and too many had to be replaced; empty where somebody is left."""
-    replaced = sum(1 for subject in store.subjects() if subject.status in REPLACED)
-    usable = len(planned.eligible) - replaced
+    eligible = len(run.resolved.eligible)
+    replaced = sum(1 for subject in run.store.subjects() if subject.status in REPLACED)
+    usable = eligible - replaced
     if usable >= subjects:
         return ""
     return (
-        f"Asking again does not help: of the {len(planned.eligible)} identities that every model knows, {replaced} have no "
+        f"Asking again does not help: of the {eligible} identities that every model knows, {replaced} have no "
         f"photo that can be used, and nobody is left to replace them. A run of --subjects {usable} or fewer, or more people "
         f"in --faces, can be complete."
     )
@@ -123,18 +114,18 @@ def _what_is_short(short: Sequence[ShortCell], subjects: int, what_to_do: str, *
     )
 
 
-def _outcome(planned: ResolvedPlan, store: Store, tally: Tally, seconds: float) -> dict[str, Any]:
-    drawn = store.subjects()
+def _outcome(run: RunContext, seconds: float) -> dict[str, Any]:
+    drawn, tally = run.store.subjects(), run.tally
     return {
         "subjects": [subject.photo for subject in drawn if subject.status is SubjectStatus.SUBJECT],
         "replaced": {subject.identity: subject.status.value for subject in drawn if subject.status in REPLACED},
         "photos": {subject.photo: subject.photo_sha256 for subject in drawn if subject.photo},
-        "excluded": list(planned.excluded),
-        "missing_models": list(planned.missing),
-        "caveat": planned.plan.caveat,
-        "skipped_files": list(planned.plan.faces.skipped),
+        "excluded": list(run.resolved.excluded),
+        "missing_models": list(run.resolved.missing),
+        "caveat": run.plan.caveat,
+        "skipped_files": list(run.plan.faces.skipped),
         "unreadable_photos": tally.unreadable_photos,
-        "failed_calls": len(store.failures()),
+        "failed_calls": len(run.store.failures()),
         "last_session": {
             "craft_calls": tally.craft_calls,
             "classify_calls": tally.classify_calls,
