@@ -1,4 +1,4 @@
-"""What a run is told to be before it begins."""
+"""Announces a run before it begins."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ NAMES_SHOWN = 5
 
 
 def announce(resolved: ResolvedPlan, folder: RunFolder, store: Store, *, queries_left: int | None, console: Console) -> None:
-    """Prints what is run, and what of the data set and the services is not used; `queries_left` as for `InvaderClient`."""
+    """Prints what is run, and what is left out; `queries_left` is None where the invader sets no budget."""
     lines = [f"{label:<15}{text}" for label, text in _lines(resolved, folder, store, queries_left)]
     console.print("\n".join(lines), markup=False, highlight=False)
 

@@ -1,4 +1,4 @@
-"""A run folder and a store are bound to a plan, or found to be bound to it already."""
+"""Binds a run folder and a store to a plan, or finds them bound to it."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -13,7 +13,7 @@ from orchestrator.store import Store
 def open_store(
     plan: Plan, folder: RunFolder, *, asked: str | None, outage_timeout: float, note: Callable[[str], None]
 ) -> Store:
-    """The store of the run that a folder holds, or begins with; it decides which run that is where several begin at once.
+    """Opens the store of a run. Where several orchestrators begin at once, the store decides which run the folder holds.
 
     Raises:
         InputError: folder or store hold another run.
@@ -38,7 +38,7 @@ def open_store(
 
 
 def check_room(plan: Plan, folder: RunFolder, store: Store, *, keep_cloaks: bool) -> None:
-    """Makes sure that there is room for the pictures of all subjects that are certain to be wanted.
+    """Makes sure that the pictures of all subjects that are certainly wanted will fit.
 
     Raises:
         InputError: see `RunFolder.check_room`.

@@ -1,4 +1,4 @@
-"""Cloaks are shown to target models, and their answers recorded."""
+"""Shows cloaks to target models, and records their answers."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -17,37 +17,37 @@ CLASSIFICATIONS_IN_FLIGHT = 8
 
 
 class Classifier:
-    """Asks an invader, a few calls at a time; once the run ends it asks nothing any more."""
+    """Asks an invader, with few calls in flight, and with none more when the run ends."""
 
     def __init__(self, run: RunContext, invader: InvaderClient, retries: RetryPolicy) -> None:
         self._run = run
         self._invader = invader
         self._retries = retries
-        # A place is given back when the answer is recorded: a crash loses at most the calls that hold these.
-        self._places = asyncio.Semaphore(CLASSIFICATIONS_IN_FLIGHT)
+        # Released when the answer is recorded, so that a crash loses at most the calls in flight.
+        self._in_flight = asyncio.Semaphore(CLASSIFICATIONS_IN_FLIGHT)
         self._closed = False
 
     async def show(self, photo: EncodedPhoto, cloak: Cloak, targets: Sequence[str]) -> None:
-        """Shows a cloak to target models, and records what they take it for, or that the call failed.
+        """Shows a cloak to target models, and records their answers, or that the call failed.
 
         Raises:
-            UnusableServiceError: the invader failed, or its answer is not of the label sets that it listed.
+            UnusableServiceError: the invader failed, or named somebody who is not in the label set that it listed.
             StoreError: the answer cannot be recorded.
         """
-        await self._places.acquire()
+        await self._in_flight.acquire()
         try:
             with self.closed_on_error():
                 await self._show(photo, cloak, targets)
-        finally:  # where this subject alone is not to be worked on any more, others may be
+        finally:  # also where this subject alone is left: others go on
             if not self._closed:
-                self._places.release()
+                self._in_flight.release()
 
     @contextmanager
     def closed_on_error(self) -> Iterator[None]:
-        """Where the run ends by an error, no other question is asked: subjects learn of it one after another."""
+        """Makes no further call once an error within ends the run: other subjects are cancelled only later."""
         try:
             yield
-        except (NoFaceError, PhotoRefusedError):  # which are of one photo
+        except (NoFaceError, PhotoRefusedError):  # which concern one photo
             raise
         except OrchestratorError:
             self._closed = True
@@ -75,7 +75,7 @@ class Classifier:
         self._run.progress.observed(len(observations))
 
     def _outcome(self, identity: str, target: str, candidates: list[str] | None) -> tuple[Outcome, int | None]:
-        """What a target model did with a cloak, and the rank of the true identity."""
+        """The outcome of an answer, and the rank of the true identity."""
         if candidates is None:
             return Outcome.NO_FACE, None
         strangers = set(candidates) - self._run.resolved.label_sets[target]

@@ -1,4 +1,4 @@
-"""What all parts of one session with a run share."""
+"""What the parts of one session with a run share."""
 
 from dataclasses import dataclass, field
 
@@ -12,7 +12,7 @@ from orchestrator.store import Failure, Journal, Store, record_failure
 
 @dataclass
 class Tally:
-    """What this session did, beside the observations it made."""
+    """What this session did beside its observations."""
 
     craft_calls: int = 0
     lossless_control_calls: int = 0
@@ -23,7 +23,7 @@ class Tally:
 
 @dataclass(frozen=True)
 class RunContext:
-    """A run, where its answers go, and who is told how far it is."""
+    """A run, the places that its answers are recorded in, and its progress."""
 
     resolved: ResolvedPlan
     store: Store
@@ -41,7 +41,7 @@ class RunContext:
         """Records a call that failed for good.
 
         Raises:
-            UnusableServiceError: it is the service that failed, and the run ends.
+            UnusableServiceError: the error, if it is the service that failed; the run then ends.
         """
         if not isinstance(error, ServiceGoneError):
             failure = Failure(probe, what, str(error))

@@ -1,4 +1,4 @@
-"""What one source model has yet to craft for a photo is crafted, kept, and handed on."""
+"""Has cloaks and lossless controls crafted that a run lacks, and keeps them."""
 
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from contextlib import aclosing
@@ -17,7 +17,7 @@ Show = Callable[[Cloak], None]  # takes a cloak that is kept
 
 
 class Crafter:
-    """Asks a protector for what a run lacks."""
+    """Asks a protector."""
 
     def __init__(self, run: RunContext, protector: ProtectorClient, retries: RetryPolicy) -> None:
         self._run = run
@@ -25,14 +25,14 @@ class Crafter:
         self._retries = retries
 
     async def craft(self, photo: EncodedPhoto, source_model: str, keys: Collection[CloakKey], show: Show) -> bool:
-        """Shows each of these cloaks of one source model, as soon as it is there and recorded.
+        """Has one source model craft cloaks of a photo, and shows each as soon as it is recorded.
 
         Returns:
-            False where not all of them can be had, which is recorded.
+            Whether all cloaks were crafted; a failure is recorded.
 
         Raises:
             NoFaceError: the protector finds no face in the photo.
-            PhotoRefusedError: it does not take the photo.
+            PhotoRefusedError: the protector refuses the photo.
             OrchestratorError: the protector failed, or a cloak cannot be kept.
         """
         missing = dict.fromkeys(keys)
@@ -46,7 +46,7 @@ class Crafter:
             epsilons = sorted({key.epsilon for key in missing if key.method != CONTROL})
             async with aclosing(self._row(photo, source_model, methods, epsilons, self._run.plan.storage)) as row:
                 async for cloak in row:
-                    if cloak.record.key in missing:  # rows of the grid that are asked for again may overlap what came
+                    if cloak.record.key in missing:  # a row that is asked for again may overlap what came
                         del missing[cloak.record.key]
                         await self._keep(cloak)
                         show(cloak)
@@ -60,9 +60,9 @@ class Crafter:
         return not missing
 
     async def keep_lossless_control(self, photo: EncodedPhoto, source_model: str) -> None:
-        """Has the probe as it was before storage kept: what stored cloaks are compared with, and shown to nobody.
+        """Keeps the probe as it was before storage, with which stored cloaks are compared; no target model sees it.
 
-        One that cannot be had is recorded as a failure and keeps nothing else from being observed.
+        A failure is recorded, and hinders no observation.
 
         Raises:
             OrchestratorError: the protector failed, or the control cannot be kept.
@@ -79,7 +79,12 @@ class Crafter:
 
         try:
             control = await self._retries.call(craft_control)
-        except (CallError, UnusableServiceError, NoFaceError, PhotoRefusedError) as error:  # it took the photo before
+        except (
+            CallError,
+            UnusableServiceError,
+            NoFaceError,
+            PhotoRefusedError,
+        ) as error:  # the protector took the photo before
             await self._run.give_up(photo.name, f"lossless control of {source_model}", error)
             return
         await self._keep_lossless_control(control)

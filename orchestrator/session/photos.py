@@ -1,4 +1,4 @@
-"""Which photo of an identity a run shows to the protector."""
+"""Chooses the photo of an identity that a run shows to the protector."""
 
 import errno
 from collections.abc import Iterator
@@ -10,17 +10,17 @@ from orchestrator.faces.data_set import Photo, drawn_photos
 from orchestrator.session.context import RunContext
 from orchestrator.store import Subject
 
-# What keeps a photo from being read as long as nobody mends it: it is gone, forbidden, or no file.
+# Errors that keep a photo from being read until somebody mends it: it is missing, forbidden, or not a file.
 _OF_THE_PHOTO = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP})
 
 
 class PhotoGoneError(InputError):
-    """The photo that the run began with is not there any more."""
+    """The photo that an identity was begun with is missing, or has changed."""
 
 
 @dataclass(frozen=True)
 class EncodedPhoto:
-    """A photo that was read; whether it is a whole picture, and small enough, the protector says."""
+    """A photo that was read. The protector decides whether it is a whole picture, and small enough."""
 
     identity: str
     name: str  # IDENTITY/FILE
@@ -32,17 +32,17 @@ class EncodedPhoto:
 
 
 class PhotoDraw:
-    """The photos of a run's identities, in the order in which one is drawn."""
+    """The photos of a run's identities in the order of the draw."""
 
     def __init__(self, run: RunContext) -> None:
         self._run = run
 
     def photos(self, identity: str, *, begun: Subject | None) -> Iterator[EncodedPhoto]:
-        """An identity's photos that can be read; where it was begun before, the first is the one that it was begun with.
+        """The photos of an identity that can be read, from the one that it was begun with on, if it was begun before.
 
         Raises:
-            PhotoGoneError: that one cannot be read any more, or is another now.
-            InputError: whether a photo can be read could not be told: another in its place would be another draw.
+            PhotoGoneError: the photo that it was begun with cannot be read any more, or has changed.
+            InputError: a photo cannot be read for a reason that may pass; with another in its place the draw would differ.
         """
         drawn = drawn_photos(self._run.plan.faces, identity, seed=self._run.plan.seed)
         if begun is not None and begun.photo:
@@ -52,7 +52,7 @@ class PhotoDraw:
                 yield encoded
 
     def skip(self, name: str, error: Exception) -> None:
-        """Notes that a photo is of no use."""
+        """Notes that a photo cannot be used."""
         self._run.tally.unreadable_photos.append(name)
         self._run.progress.note(f"skipped: {name}: {error}")
 

@@ -1,4 +1,4 @@
-"""From what was asked for and what the services offer to a plan."""
+"""Makes a plan of what was asked for and what the services offer."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from orchestrator.services.invader import InvaderClient
 from orchestrator.services.label_sets import fetch_label_sets
 from orchestrator.services.protector import ProtectorClient
 
-WIDEST = 50  # points, of half an interval: it then says nothing
+MAX_HALFWIDTH = 50  # points; an interval that is wider says nothing
 
 
 @dataclass(frozen=True)
 class RunRequest:
     """What the user asked for.
 
-    None for models means the paper's, the embedded ones where a service has none of these, or all where it has none of these
-    either; None for ks the protocol's, as far as the target models disclose so many candidates; None for
-    subjects the default, or, where they are drawn until the intervals are narrow, all there are.
+    None for models means the paper's models, or else the embedded ones, or else all that a service has; None for ks means
+    the protocol's, as far as the target models disclose so many candidates; None for subjects means the default number, or
+    all subjects where they are drawn until the intervals are narrow.
 
     Raises:
-        InputError: `until_halfwidth` is none that an interval can have.
+        InputError: `until_halfwidth` is not a possible half-width.
     """
 
     faces: DataSet
@@ -41,9 +41,9 @@ class RunRequest:
     until_halfwidth: float | None = None  # points
 
     def __post_init__(self) -> None:
-        if self.until_halfwidth is not None and not 0 < self.until_halfwidth <= WIDEST:
+        if self.until_halfwidth is not None and not 0 < self.until_halfwidth <= MAX_HALFWIDTH:
             raise InputError(
-                f"--until-halfwidth: expected more than 0 and at most {WIDEST} points, got {self.until_halfwidth:g}"
+                f"--until-halfwidth: expected more than 0 and at most {MAX_HALFWIDTH} points, got {self.until_halfwidth:g}"
             )
 
 
@@ -53,8 +53,8 @@ class ResolvedPlan:
 
     plan: Plan
     eligible: frozenset[str]  # identities that every model knows
-    excluded: tuple[str, ...]  # identities of the data set that some model does not know
-    missing: tuple[str, ...]  # what was expected and cannot be had: models of the paper, PSR@k, names; a sentence each
+    excluded: tuple[str, ...]  # identities of the data set that are unknown to some model
+    missing: tuple[str, ...]  # a sentence for each model of the paper, PSR@k or name that is not available
     label_sets: Mapping[str, frozenset[str]]  # by target model
 
 
@@ -62,7 +62,7 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
     """Fits the request to the services.
 
     Raises:
-        InputError: the request cannot be had; the message names the option.
+        InputError: the services or the data set lack something; the message names the option.
     """
     (sources, methods), targets = await asked_of_protector(request, protector), await asked_of_invader(request, invader)
     ks = KS if request.ks is None else request.ks
@@ -107,7 +107,7 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
 async def asked_of_protector(
     request: RunRequest, protector: ProtectorClient
 ) -> tuple[dict[str, Model], Mapping[str, Mapping[str, str]]]:
-    """The source models that are asked for, and what each of the protector's methods says of itself.
+    """The requested source models, and what each of the protector's methods says of itself.
 
     Raises:
         InputError: the protector lacks a model or a method.
@@ -119,7 +119,7 @@ async def asked_of_protector(
 
 
 async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[str, Model]:
-    """The target models that are asked for.
+    """The requested target models.
 
     Raises:
         InputError: the invader lacks a model or the region, or returns fewer candidates.
@@ -148,7 +148,7 @@ def _check_offered(option: str, wanted: Iterable[str], offered: Collection[str],
 
 
 def _default_models(offered: Collection[str]) -> tuple[str, ...]:
-    """The paper's; the embedded ones where a service has none of these; all where it has none of these either."""
+    """The paper's models, or else the embedded ones, or else all."""
     for usual in (MODELS, EMBEDDED_MODELS):
         if not set(usual).isdisjoint(offered):
             return usual
@@ -156,7 +156,7 @@ def _default_models(offered: Collection[str]) -> tuple[str, ...]:
 
 
 def _models_missing(kind: str, chosen: Collection[str], service: str) -> list[str]:
-    """Sentences on the usual models that a service does not have, where nobody chose any."""
+    """Sentences about the usual models that a service lacks, where the request names none."""
     usual = _default_models(chosen)
     if usual not in (MODELS, EMBEDDED_MODELS):
         return [f"{kind} models of the paper: the {service} has none of them, so that all of its own are used"]
@@ -193,7 +193,7 @@ def _nobody_known(matched: Matched, label_sets: Mapping[str, Collection[str]]) -
 
 
 def _check_all_known(matched: Matched) -> None:
-    """A number of synthetic identities is asked for, and means all of them."""
+    """Makes sure that all synthetic identities are known: their number was asked for."""
     if matched.faces.synthetic and matched.unknown:
         raise InputError(
             f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
@@ -202,9 +202,11 @@ def _check_all_known(matched: Matched) -> None:
 
 
 def _disclosed_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> tuple[int, ...]:
-    """Those at which every target model returns enough candidates."""
-    most = min((model.max_candidates for model in targets.values() if model.max_candidates is not None), default=max(ks))
-    return tuple(k for k in ks if k <= most)
+    """The ks for which every target model returns enough candidates."""
+    max_candidates = min(
+        (model.max_candidates for model in targets.values() if model.max_candidates is not None), default=max(ks)
+    )
+    return tuple(k for k in ks if k <= max_candidates)
 
 
 def _check_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> None:

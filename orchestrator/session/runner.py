@@ -1,4 +1,4 @@
-"""Draws the subjects of a run, alone or beside other orchestrators, until it has as many as it needs."""
+"""Draws and observes the subjects of a run, alone or beside other orchestrators, until they are enough."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,23 +16,23 @@ from orchestrator.session.subject import SubjectObserver
 from orchestrator.store import LEASE_SECONDS, StoreError, SubjectStatus
 
 RENEWAL_SECONDS = LEASE_SECONDS / 3
-LOOK_AGAIN_SECONDS = 1.0  # for a subject that somebody else is working on
+POLL_SECONDS = 1.0  # for subjects that others work on
 
 
 @dataclass(frozen=True)
 class StopDecision:
-    """How far a run came."""
+    """The end of a run."""
 
-    subjects: int  # that were wanted at its last look
-    decided: bool  # whether they are enough: else that depends on answers that are missing
+    subjects: int  # number that was wanted at the last look
+    decided: bool  # whether they are enough; False where that depends on missing answers
 
 
 class Runner:
-    """One run over its subjects.
+    """Observes the subjects of a run.
 
-    Every place of the draw is leased before it is worked on, so that several orchestrators can work on one run. A subject
-    whose photo shows the protector no face is replaced by the next in the draw, so the subjects are the first N of the draw
-    that have a face, whoever works on them and in whatever order the answers come.
+    Each identity of the draw is leased before it is worked on, so that several orchestrators can work on one run. A subject
+    in whose photo the protector finds no face is replaced by the next in the draw, so the subjects are the first N of the
+    draw that have a face, whoever works on them and in whatever order the answers come.
     """
 
     def __init__(self, run: RunContext, observer: SubjectObserver, *, subjects_in_flight: int) -> None:
@@ -41,22 +41,23 @@ class Runner:
         self._rule = StoppingRule.of(self._plan)
         self._observer = observer
         self._store = run.store
+        self._leases = run.store.leases
         self._journal = run.journal
         self._progress = run.progress
         self._keep_cloaks = run.keep_cloaks
         self._in_flight = subjects_in_flight
         self._working: dict[str, asyncio.Task[SubjectStatus]] = {}
-        self._ended = asyncio.Event()  # the work on any one subject that is under way
-        self._told_to_wait = False
+        self._ended = asyncio.Event()  # set when the work on any subject ends
+        self._waiting_noted = False
 
     async def run(self) -> StopDecision | None:
-        """Observes every cell of every subject; None where the invader's query budget was spent before.
+        """Observes every cell of every subject; None if the invader's query budget was spent before.
 
         Raises:
-            OrchestratorError: a service is gone or not what it was, or the store cannot be used; what was observed stays.
+            OrchestratorError: a service is gone or has changed, or the store cannot be used; what was observed is recorded.
         """
         try:
-            await self._journal.run(partial(self._store.leases.draw, self._draw))
+            await self._journal.run(partial(self._leases.draw, self._draw))
             await self._journal.run(self._reopen_short)
             async with self._leases_renewed():
                 return await self._look_by_look()
@@ -70,25 +71,22 @@ class Runner:
     def _reopen_short(self) -> None:
         grid = self._plan.grid
         controls = len(grid.source_models) if self._keep_cloaks else 0
-        self._store.leases.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
+        self._leases.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
 
     async def _look_by_look(self) -> StopDecision:
         wanted = self._rule.first()
         while True:
-            await self._show_standing(wanted)
+            await self._show_progress(wanted)
             async with asyncio.TaskGroup() as group:
                 for _ in range(min(self._in_flight, self._plan.subjects)):
-                    group.create_task(self._fill_places(wanted))
+                    group.create_task(self._observe_subjects(wanted))
             further = await self._wanted_after(wanted)
             if further is None or further <= wanted:
                 return StopDecision(further or wanted, decided=further is not None)
             wanted = further
 
     async def _wanted_after(self, wanted: int) -> int | None:
-        """How many subjects to go on to after a look at the first `wanted` of the draw, and at no others.
-
-        None where that cannot be told, because answers are missing.
-        """
+        """How many subjects are wanted after a look at the first `wanted` of the draw only; None if answers are missing."""
         if self._plan.until_halfwidth is None:
             return wanted
         matrix = await self._journal.run(self._store.rank_matrix)
@@ -108,13 +106,13 @@ class Runner:
         )
         return further
 
-    async def _fill_places(self, wanted: int) -> None:
+    async def _observe_subjects(self, wanted: int) -> None:
         while True:
             ended = self._ended
-            identity = await self._journal.run(partial(self._store.leases.claim, wanted=wanted))
+            identity = await self._journal.run(partial(self._leases.claim, wanted=wanted))
             if identity is not None:
                 await self._work_on(identity)
-            elif await self._journal.run(partial(self._store.leases.outstanding, wanted=wanted)) == 0:
+            elif await self._journal.run(partial(self._leases.outstanding, wanted=wanted)) == 0:
                 return
             else:
                 await self._wait_for_others(ended)
@@ -123,7 +121,7 @@ class Runner:
         task = self._working[identity] = asyncio.create_task(self._observer.observe(identity))
         try:
             await asyncio.wait({task})
-            if not task.cancelled():  # else its lease was lost: it is somebody else's now
+            if not task.cancelled():  # otherwise its lease was lost
                 task.result()
         finally:
             del self._working[identity]
@@ -132,18 +130,18 @@ class Runner:
                 await asyncio.wait({task})
             self._ended.set()
             self._ended = asyncio.Event()
-        await self._journal.run(partial(self._store.leases.release, identity))
+        await self._journal.run(partial(self._leases.release, identity))
 
     async def _wait_for_others(self, ended: asyncio.Event) -> None:
-        """Until this process is done with some subject, or it is time to see what others have done, or left undone."""
-        if not self._working and not self._told_to_wait:
-            self._told_to_wait = True
+        """Waits until this process is done with some subject, or it is time to ask for the subjects of others again."""
+        if not self._working and not self._waiting_noted:
+            self._waiting_noted = True
             self._progress.note(
                 f"waiting for subjects that another orchestrator has leased; those of one that was killed are free within "
                 f"{LEASE_SECONDS:.0f} s"
             )
         with suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), LOOK_AGAIN_SECONDS)
+            await asyncio.wait_for(ended.wait(), POLL_SECONDS)
 
     @asynccontextmanager
     async def _leases_renewed(self) -> AsyncIterator[None]:
@@ -153,18 +151,18 @@ class Runner:
                 yield
             finally:
                 renewing.cancel()
-                with self._store.without_waiting(), suppress(StoreError):  # then they expire
-                    await self._journal.run(self._store.leases.release)
+                with self._store.without_waiting(), suppress(StoreError):  # the leases then expire
+                    await self._journal.run(self._leases.release)
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
-            held = await self._journal.run(self._store.leases.renew)
+            held = await self._journal.run(self._leases.renew)
             for identity, task in self._working.items():
                 if identity not in held and not task.done():
                     self._progress.note(f"{identity}: another orchestrator has taken this subject over")
                     task.cancel()
 
-    async def _show_standing(self, wanted: int) -> None:
+    async def _show_progress(self, wanted: int) -> None:
         counts = await self._journal.run(self._store.observation_counts)
         self._progress.stands_at(subjects=counts.subjects, observations=counts.observations, wanted=wanted)

@@ -1,4 +1,4 @@
-"""When a run has subjects enough: at a number fixed beforehand, or as soon as every interval is narrow."""
+"""Decides when a run has enough subjects: at a fixed number, or as soon as every interval is narrow."""
 
 from dataclasses import dataclass
 
@@ -10,37 +10,35 @@ from orchestrator.metrics.widest import widest
 
 @dataclass(frozen=True)
 class StoppingRule:
-    """At how many subjects a run looks at its intervals, and what it does then.
+    """The numbers of subjects at which a run looks at its intervals, and what it does then.
 
-    A look is at the first 20, 40, 60, ... subjects of the draw, and at these alone, so that the N at which a run stops
-    depends on what was observed and on nothing else: not on the order in which answers came, who was killed meanwhile, or
-    how many worked on it.
+    A look is at the first 20, 40, 60, ... subjects of the draw only, so that the N at which a run stops depends on the
+    observations alone: not on the order of the answers, on processes that were killed, or on how many worked on the run.
     """
 
     grid: Grid
-    most: int  # subjects
-    until_halfwidth: float | None  # points; None: one look, at the most
+    max_subjects: int
+    until_halfwidth: float | None  # points; None: one look, at `max_subjects`
 
     @classmethod
     def of(cls, plan: Plan) -> "StoppingRule":
-        """Those of a plan."""
+        """The rule of a plan."""
         return cls(plan.grid, plan.subjects, plan.until_halfwidth)
 
     def first(self) -> int:
-        """How many subjects are wanted for the first look."""
-        return self.most if self.until_halfwidth is None else min(LOOK_EVERY, self.most)
+        """The number of subjects that is wanted for the first look."""
+        return self.max_subjects if self.until_halfwidth is None else min(LOOK_EVERY, self.max_subjects)
 
     def after(self, wanted: int, matrix: RankMatrix) -> int:
-        """How many subjects are wanted from now on; not more than before where the run is done.
+        """The number of subjects that is wanted after a look; not more than before if the run is done.
 
         Args:
-            wanted: so far.
-            matrix: of the first `wanted` subjects of the draw, of which every call was made, and of no others; of fewer only
-                where the draw has no more.
+            wanted: The number of subjects at the look.
+            matrix: Of the first `wanted` subjects of the draw only, without missing answers; of fewer if the draw ran out.
 
         Returns:
-            More than `wanted`: up to the next look. As many: the intervals are narrow, or these are the most. Fewer: the
-            draw has run out, and this is how many it had.
+            More than `wanted`: the number at the next look. `wanted`: the intervals are narrow, or there may be no more
+            subjects. Fewer: the number of subjects that the draw had.
         """
         if self.until_halfwidth is None:
             return wanted
@@ -50,4 +48,4 @@ class StoppingRule:
             return drawn or wanted  # a run in which nobody shows a face is short, not complete
         if widest(matrix, self.grid).halfwidth <= self.until_halfwidth:
             return wanted
-        return min(wanted + LOOK_EVERY, self.most)
+        return min(wanted + LOOK_EVERY, self.max_subjects)

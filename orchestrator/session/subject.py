@@ -1,4 +1,4 @@
-"""Asks all that is not yet answered about one subject, and records the answers."""
+"""Observes one subject: has its cloaks crafted and classified, and replaces it where that is not possible."""
 
 import asyncio
 from collections.abc import Collection
@@ -25,7 +25,7 @@ class SubjectObserver:
         self._classifier = classifier
 
     async def observe(self, identity: str) -> SubjectStatus:
-        """Observes what is not yet observed of an identity; one that is no subject is to be replaced by the next.
+        """Observes the rest of an identity's cells; an identity that is not a subject is to be replaced by the next.
 
         Raises:
             OrchestratorError: a service is gone or not what it was, or the store or the run folder cannot be written.
@@ -48,10 +48,10 @@ class SubjectObserver:
         return SubjectStatus.UNREADABLE
 
     async def _observe_photo(self, photo: EncodedPhoto, before: Subject | None) -> SubjectStatus:
-        """Observes what is not yet observed of a photo.
+        """Observes the rest of a photo's cells.
 
         Raises:
-            PhotoRefusedError: the protector does not take it.
+            PhotoRefusedError: the protector refuses it.
             OrchestratorError: see `observe`.
         """
         subject = Subject(photo.identity, photo.name, photo.sha256, SubjectStatus.BEGUN)
@@ -84,7 +84,7 @@ class SubjectObserver:
     async def _observe_source_model(
         self, photo: EncodedPhoto, source_model: str, observed: Collection[Cell], classifications: asyncio.TaskGroup
     ) -> None:
-        """Has one source model craft what it has yet to for a photo, and shows every cloak to whom it was not yet shown.
+        """Has one source model craft the missing cloaks, and shows each cloak to the target models that have not seen it.
 
         Raises:
             NoFaceError: the protector finds no face in the photo.
@@ -99,7 +99,7 @@ class SubjectObserver:
                 await self._crafter.keep_lossless_control(photo, source_model)
 
     def _unseen_cloaks(self, source_model: str, observed: Collection[Cell]) -> dict[CloakKey, list[str]]:
-        """The cloaks that were not yet shown to every target model, with the target models left."""
+        """The cloaks that some target model has not seen, with these target models."""
         grid = self._run.plan.grid
         unseen = {
             key: [target for target in grid.target_models if key.read_by(target) not in observed]
@@ -108,7 +108,7 @@ class SubjectObserver:
         return {key: targets for key, targets in unseen.items() if targets}
 
     async def _is_all_observed(self, subject: Subject) -> bool:
-        """Whether a subject lacks nothing but a lossless control, which is not worth a run."""
+        """Whether a subject lacks at most its lossless controls, for which no run stops."""
         observed = await self._observed_cells(subject.photo)
         return subject.status is SubjectStatus.SUBJECT and observed.issuperset(self._run.plan.grid.cells())
 
