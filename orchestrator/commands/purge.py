@@ -6,10 +6,8 @@ import click
 
 from command_line.options import PathOption
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.folder import FIGURES, PAGE, REPORT, RunFolder
 from orchestrator.run_folder.pictures import kept_pictures, picture_figures, without_pictures
-
-PAGE = Path("report") / "report.html"
 
 
 @click.command(name="purge")
@@ -21,11 +19,11 @@ def purge_command(*, run: Path, yes: bool) -> None:
     A report that was written elsewhere keeps its pictures, and so do backups.
     """
     folder = RunFolder(run)
-    if not run.is_dir() or not (folder.observations.exists() or (run / "manifest.json").exists()):
+    if not run.is_dir() or not (folder.observations.exists() or folder.begun):
         raise InputError(f"{run}: expected the folder of a run, got {'another folder' if run.is_dir() else 'none'}")
     pictures = kept_pictures(folder)
-    figures = picture_figures(run / "report" / "figures")
-    page = run / PAGE
+    figures = picture_figures(run / REPORT / FIGURES)
+    page = run / REPORT / PAGE
     shown = _page_without_pictures(page)
     if not pictures and not figures and shown is None:
         click.echo(f"{run} holds no pictures")

@@ -9,6 +9,7 @@ import click
 from command_line.options import PathOption
 from orchestrator.commands.store_option import is_on_command_line, store_option
 from orchestrator.errors import InputError
+from orchestrator.run_folder.folder import REPORT
 
 NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
 
@@ -59,7 +60,7 @@ def report(
     from orchestrator.report.run import check_complete, read_run
     from orchestrator.report.write import check_out, write_report
 
-    out = out or root / "report"
+    out = out or root / REPORT
     run = read_run(root, store=store, offered=offered)
     check_complete(run, allow_incomplete=allow_incomplete)
     check_out(out)

@@ -13,7 +13,7 @@ from orchestrator.commands.console import console
 from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import Region
-from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.folder import CLOAKS, RunFolder
 from orchestrator.run_folder.manifest import grid_of, read_manifest
 from orchestrator.run_folder.pictures import kept_pictures
 
@@ -32,7 +32,7 @@ def runs_command(*, folder: Path, store: str | None) -> None:
     """List the runs of a folder: what each asks, how far it is, and whether it holds pictures."""
     if not folder.is_dir():
         raise InputError(f"--runs: expected a folder of run folders, got {folder}, which is none")
-    roots = sorted(path for path in folder.iterdir() if (path / "manifest.json").exists() or (path / "cloaks").is_dir())
+    roots = sorted(path for path in folder.iterdir() if RunFolder(path).begun or (path / CLOAKS).is_dir())
     if not roots:
         click.echo(f"no runs in {folder}")
         return

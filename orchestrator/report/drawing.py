@@ -26,7 +26,7 @@ from orchestrator.report.kept import decoded, kept_cloaks
 from orchestrator.report.quality import cloak_quality
 from orchestrator.report.run import Run
 from orchestrator.report.titles import title as title_of
-from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.folder import FIGURES, RunFolder
 from orchestrator.run_folder.pictures import PREFIX, absence
 from orchestrator.store import Store
 
@@ -155,12 +155,12 @@ def _example(run: Run, store: Store, *, magnified: bool) -> Figure | None:
 
 
 def _written(figure: Figure, name: str, note: str, out: Path, *, of_pictures: bool = False) -> Drawing:
-    files = save(figure, out / "figures", name)
+    files = save(figure, out / FIGURES, name)
     if of_pictures:
         source = data_uri(_as_jpeg(files["png"]), "image/jpeg")
     else:
         source = data_uri(files["svg"].read_bytes(), "image/svg+xml")
-    return Drawing(source, title(figure), note, tuple(f"figures/{path.name}" for path in files.values()), of_pictures)
+    return Drawing(source, title(figure), note, tuple(f"{FIGURES}/{path.name}" for path in files.values()), of_pictures)
 
 
 def _as_jpeg(png: Path) -> bytes:

@@ -17,6 +17,7 @@ from orchestrator.metrics.widest import widest
 from orchestrator.report.run import Run
 from orchestrator.report.tables import ABSENT, Table, Value, integer, method_title, number
 from orchestrator.report.titles import REGIONS, title
+from orchestrator.run_folder.folder import MANIFEST
 
 NAMES_SHOWN = 20  # of identities, of one reason; the manifest has all
 DIGITS = 12  # of a digest
@@ -244,7 +245,7 @@ def left_out_table(run: Run) -> Table | None:
         if names
     ]
     columns = ("how many", "why", "which")
-    note = f"At most {NAMES_SHOWN} are named; manifest.json names all."
+    note = f"At most {NAMES_SHOWN} are named; {MANIFEST} names all."
     return Table("left-out", "Left out", note, columns, tuple(rows)) if rows else None
 
 

@@ -11,7 +11,7 @@ from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.manifest import caveat_of, interval_kind_of
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.run_folder.folder import RunFolder
+from orchestrator.run_folder.folder import MANIFEST, RunFolder
 from orchestrator.run_folder.manifest import grid_of, read_manifest
 from orchestrator.store import NoStoreError, Store
 from orchestrator.store.location import shown
@@ -80,7 +80,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
     named = folder.store_location()
     location = store or _with_its_password(named, offered)
     if isinstance(location, Path) and not location.is_file():
-        raise InputError(f"{root}: half a run: expected {location.name} beside manifest.json, got none")
+        raise InputError(f"{root}: half a run: expected {location.name} beside {MANIFEST}, got none")
     elsewhere = f"--store: {root} keeps its observations in {named}, got {shown(location)}, which holds none of them"
     try:
         observations = Store(location, run=manifest["digest"], create=False)
@@ -129,7 +129,7 @@ def _suffix(manifest: Mapping[str, Any], root: Path) -> str:
         return Storage.stated(str(stated)).suffix
     except ValueError as error:
         raise InputError(
-            f"{root / 'manifest.json'}: protocol.storage: expected png or jpeg, quality QUALITY; got {stated!r}"
+            f"{root / MANIFEST}: protocol.storage: expected png or jpeg, quality QUALITY; got {stated!r}"
         ) from error
 
 

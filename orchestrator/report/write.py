@@ -6,6 +6,7 @@ from pathlib import Path
 
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import PAPERS_KS
+from orchestrator.files import replace_file
 from orchestrator.report import facts, tables
 from orchestrator.report.beside import Beside
 from orchestrator.report.claims import claims
@@ -18,17 +19,16 @@ from orchestrator.report.page import File, Page, rendered
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.report.run import Run
 from orchestrator.report.sentences import headlines
-from orchestrator.run_folder.folder import write_whole
+from orchestrator.run_folder.folder import FIGURES, MANIFEST, PAGE, PSR_CSV
 from orchestrator.run_folder.pictures import picture_figures
 from orchestrator.store import Store
 
-PAGE = "report.html"
-
+PARQUET = "observations.parquet"
 FILES = (
-    File("psr.csv", "a row for every cell and k: n, protected, PSR with its interval, controls, differences, faces found"),
-    File("observations.parquet", "a row for every observation: which cloak, which target model, which rank"),
-    File("manifest.json", "the protocol, the data, the models, the software, and what became of the run"),
-    File("figures/", "every figure as SVG, PDF and PNG"),
+    File(PSR_CSV, "a row for every cell and k: n, protected, PSR with its interval, controls, differences, faces found"),
+    File(PARQUET, "a row for every observation: which cloak, which target model, which rank"),
+    File(MANIFEST, "the protocol, the data, the models, the software, and what became of the run"),
+    File(f"{FIGURES}/", "every figure as SVG, PDF and PNG"),
 )
 
 
@@ -52,12 +52,12 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
     store = Store(run.store, run=run.digest, create=False)
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in picture_figures(out / "figures"):
+        for path in picture_figures(out / FIGURES):
             path.unlink()
         drawn = drawings(run, measured.results, store, k=measured.k, out=out, pictures=pictures, magnified=magnified)
         page = _page(run, measured, beside, drawn, store, pictures=pictures)
         _write_data(run, measured, out)
-        write_whole(out / PAGE, rendered(page).encode())
+        replace_file(out / PAGE, rendered(page).encode())
     except OSError as error:
         raise OrchestratorError(f"{out}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -125,8 +125,8 @@ def _tables(run: Run, measured: Measured) -> Sequence[tables.Table]:
 
 def _write_data(run: Run, measured: Measured, out: Path) -> None:
     table = psr_csv(measured.results, subjects=run.subjects, caveat=run.caveat)
-    write_whole(out / "psr.csv", table.encode())
+    replace_file(out / PSR_CSV, table.encode())
     parquet = io.BytesIO()
     write_observations(run.matrix, parquet)
-    write_whole(out / "observations.parquet", parquet.getvalue())
-    write_whole(out / "manifest.json", (run.root / "manifest.json").read_bytes())
+    replace_file(out / PARQUET, parquet.getvalue())
+    replace_file(out / MANIFEST, (run.root / MANIFEST).read_bytes())

@@ -15,13 +15,17 @@ from orchestrator.experiment.grid import Storage
 from orchestrator.experiment.manifest import Plan, check_same_plan, software
 from orchestrator.files import UNFINISHED, replace_file, sync_folder
 
+MANIFEST, OBSERVATIONS, PSR_CSV = "manifest.json", "observations.sqlite", "psr.csv"
+CLOAKS, PROBES, LOGS = "cloaks", "probes", "logs"  # folders; probes are lossless controls
+REPORT, PAGE, FIGURES = "report", "report.html", "figures"  # a folder, and what lies in it
+
 MAX_JPEG_BYTES, MAX_PNG_BYTES = 80_000, 160_000  # of a cloak of 224 x 224 pixels
 ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
 ABANDONED_SECONDS = 600.0  # after which nobody still writes a file: longer than any disk takes, and clocks of shares differ
 
 
 class RunFolder:
-    """`manifest.json`, `observations.sqlite`, `psr.csv`, `cloaks/`, `probes/` and `logs/` of one run."""
+    """All files of one run."""
 
     def __init__(self, root: Path, *, new: bool = False) -> None:
         """`new`: of a folder that nobody else has: where `root` is taken when it is made, `root-2` is, and so on."""
@@ -30,33 +34,12 @@ class RunFolder:
 
     @property
     def observations(self) -> Path:
-        return self.root / "observations.sqlite"
-
-    @property
-    def logs(self) -> Path:
-        return self.root / "logs"
-
-    @property
-    def _psr_csv(self) -> Path:
-        return self.root / "psr.csv"
-
-    @property
-    def _manifest(self) -> Path:
-        return self.root / "manifest.json"
-
-    @property
-    def _cloaks(self) -> Path:
-        return self.root / "cloaks"
-
-    @property
-    def _probes(self) -> Path:
-        """Of lossless controls."""
-        return self.root / "probes"
+        return self.root / OBSERVATIONS
 
     @property
     def begun(self) -> bool:
         """Whether it holds a run."""
-        return self._manifest.exists()
+        return (self.root / MANIFEST).exists()
 
     @property
     def name(self) -> str:
@@ -66,7 +49,7 @@ class RunFolder:
     @property
     def pictures(self) -> tuple[Path, ...]:
         """The folders of all that shows a person. A run without them has all its figures still."""
-        return self._cloaks, self._probes
+        return self.root / CLOAKS, self.root / PROBES
 
     def check(self) -> None:
         """Makes sure that it is new or holds a run; makes nothing.
@@ -78,7 +61,7 @@ class RunFolder:
         if self._new:
             return
         try:
-            if self.root.is_dir() and not self._manifest.exists():
+            if self.root.is_dir() and not self.begun:
                 self._check_nothing_else()
         except OSError as error:
             raise OrchestratorError(f"--run: {self.root} cannot be read: {error.strerror or error}") from error
@@ -94,7 +77,7 @@ class RunFolder:
         try:
             if self._new:
                 self._claim()
-            for folder in (self.root, *self.pictures, self.logs):
+            for folder in (self.root, *self.pictures, self.root / LOGS):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for file in (self.observations, self.log("protector"), self.log("invader")):
                 file.touch(mode=0o600)
@@ -127,12 +110,10 @@ class RunFolder:
                 return
 
     def _check_nothing_else(self) -> None:
-        folders = (self.logs, *self.pictures)
-        own = {self._manifest.name, *(folder.name for folder in folders)}  # another process may begin it at this moment
-        begins = self.observations.name, UNFINISHED  # with the files that SQLite puts beside its own
-        others = sorted(
-            path.name for path in self.root.iterdir() if path.name not in own and not path.name.startswith(begins)
-        )
+        own = MANIFEST, CLOAKS, PROBES, LOGS  # another process may begin it at this moment
+        begins = OBSERVATIONS, UNFINISHED  # with the files that SQLite puts beside its own
+        names = sorted(path.name for path in self.root.iterdir())
+        others = [name for name in names if name not in own and not name.startswith(begins)]
         if others:
             raise InputError(f"--run: expected a new folder or one that holds a run, got {self.root} with {others[0]}")
 
@@ -154,7 +135,7 @@ class RunFolder:
 
     def log(self, service: str) -> Path:
         """Where what a service logs goes."""
-        return self.logs / f"{service}.log"
+        return self.root / LOGS / f"{service}.log"
 
     def sweep(self) -> None:
         """Removes files that a process left unfinished; a younger one may be what another orchestrator is just writing."""
@@ -163,8 +144,8 @@ class RunFolder:
                 if path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
                     path.unlink()
 
-    def check_same(self, plan: Plan) -> None:
-        """Makes sure that the manifest is the plan's where there is one.
+    def check_same(self, plan: Plan) -> dict[str, Any] | None:
+        """The manifest, which is the plan's, or None where there is none yet.
 
         Raises:
             InputError: the folder holds another run; the message names what differs.
@@ -172,6 +153,7 @@ class RunFolder:
         found = self.manifest()
         if found is not None:
             check_same_plan(found, plan, run=str(self.root))
+        return found
 
     def bind(self, plan: Plan, *, store: str | None = None) -> None:
         """Writes the plan's manifest, or makes sure that the one found is the plan's, and has its observations there.
@@ -183,17 +165,13 @@ class RunFolder:
         Raises:
             InputError: the folder holds another run, or one that is kept elsewhere.
         """
-        found = self.manifest()
+        found = self.check_same(plan)
         if found is None:
             kept = {} if store is None else {"store": store}
             self.write_manifest(plan.manifest() | {"software": software()} | kept)
-            return
-        check_same_plan(found, plan, run=str(self.root))
-        if found.get("store") != store:
-            raise InputError(
-                f"--store: {self.root} keeps its observations in {found.get('store') or self.observations.name}, "
-                f"got {store or self.observations.name}"
-            )
+        elif found.get("store") != store:
+            there, asked = (name or OBSERVATIONS for name in (found.get("store"), store))
+            raise InputError(f"--store: {self.root} keeps its observations in {there}, got {asked}")
 
     def write_outcome(self, outcome: Mapping[str, Any]) -> None:
         """Has the manifest say what became of the run."""
@@ -215,66 +193,58 @@ class RunFolder:
         Raises:
             InputError: there is one that cannot be read.
         """
+        path = self.root / MANIFEST
         try:
-            found = json.loads(self._manifest.read_bytes())
+            found = json.loads(path.read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise InputError(f"--run: {self._manifest} cannot be read: {error}") from error
+            raise InputError(f"{path}: half written or damaged: {error}") from error
         if not isinstance(found, dict):
-            raise InputError(f"--run: {self._manifest}: expected an object, got {type(found).__name__}")
+            raise InputError(f"{path}: expected an object, got {type(found).__name__}")
         return found
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replaces the manifest, whole or not at all, whatever happens to the machine."""
-        write_whole(self._manifest, (json.dumps(manifest, indent=2) + "\n").encode(), durable=True)
+        _write(self.root / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), durable=True)
 
     def write_psr(self, csv: str) -> None:
         """Replaces `psr.csv`, whole or not at all, whatever happens to the machine."""
-        write_whole(self._psr_csv, csv.encode(), durable=True)
+        _write(self.root / PSR_CSV, csv.encode(), durable=True)
 
     def keep_cloak(self, sha256: str, suffix: str, encoded: bytes) -> None:
         """Keeps a cloak, whole or not at all."""
-        _keep(self._cloak(sha256, suffix), sha256, encoded)
+        self._keep(CLOAKS, sha256, suffix, encoded)
 
     def kept_cloak(self, sha256: str, suffix: str) -> bytes | None:
         """A cloak that was kept; None where it was not, or is not what it was."""
-        return _kept(self._cloak(sha256, suffix), sha256)
+        return self._kept(CLOAKS, sha256, suffix)
 
     def keep_lossless_control(self, sha256: str, encoded: bytes) -> None:
         """Keeps a lossless control, a PNG, whole or not at all."""
-        _keep(self._probe(sha256), sha256, encoded)
+        self._keep(PROBES, sha256, ".png", encoded)
 
     def kept_lossless_control(self, sha256: str) -> bytes | None:
         """A lossless control that was kept; None where it was not, or is not what it was."""
-        return _kept(self._probe(sha256), sha256)
+        return self._kept(PROBES, sha256, ".png")
 
-    def _cloak(self, sha256: str, suffix: str) -> Path:
-        return self._cloaks / sha256[:2] / f"{sha256}{suffix}"
+    def _keep(self, pictures: str, sha256: str, suffix: str, encoded: bytes) -> None:
+        if self._kept(pictures, sha256, suffix) is None:
+            # What a power cut makes of it is told by its digest, and it can be had again.
+            _write(self._picture(pictures, sha256, suffix), encoded)
 
-    def _probe(self, sha256: str) -> Path:
-        return self._probes / sha256[:2] / f"{sha256}.png"
+    def _kept(self, pictures: str, sha256: str, suffix: str) -> bytes | None:
+        try:
+            encoded = self._picture(pictures, sha256, suffix).read_bytes()
+        except OSError:
+            return None
+        return encoded if hashlib.sha256(encoded).hexdigest() == sha256 else None
 
-
-def _keep(path: Path, sha256: str, encoded: bytes) -> None:
-    if _kept(path, sha256) is None:
-        write_whole(path, encoded)  # what a power cut makes of it is told by its digest, and it can be had again
-
-
-def _kept(path: Path, sha256: str) -> bytes | None:
-    try:
-        encoded = path.read_bytes()
-    except OSError:
-        return None
-    return encoded if hashlib.sha256(encoded).hexdigest() == sha256 else None
+    def _picture(self, pictures: str, sha256: str, suffix: str) -> Path:
+        return self.root / pictures / sha256[:2] / f"{sha256}{suffix}"
 
 
-def write_whole(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Writes a file whole or not at all, readable by its owner only; `durable`: see `replace_file`.
-
-    Raises:
-        OrchestratorError: it cannot be written.
-    """
+def _write(path: Path, content: bytes, *, durable: bool = False) -> None:
     try:
         path.parent.mkdir(mode=0o700, exist_ok=True)
         replace_file(path, content, durable=durable)

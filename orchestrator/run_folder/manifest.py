@@ -1,6 +1,5 @@
 """The manifest of a run folder, read and checked: whatever of it is used afterwards is there."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
 from orchestrator.experiment.grid import NO_FACE_IS_PROTECTED, Grid
 from orchestrator.experiment.manifest import FORMAT, digest_of
+from orchestrator.run_folder.folder import MANIFEST, RunFolder
 
 BINDING = ("format", "protocol", "data_set", "source_models", "target_models")
 
@@ -21,16 +21,10 @@ def read_manifest(root: Path) -> dict[str, Any]:
     """
     if not root.is_dir():
         raise InputError(f"{root}: expected the folder of a run, got {'a file' if root.exists() else 'nothing there'}")
-    path = root / "manifest.json"
-    if not path.exists():
+    manifest = RunFolder(root).manifest()
+    if manifest is None:
         raise InputError(f"{root}: expected the folder of a run, got {_what_is_there(root)}")
-    try:
-        manifest = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: half written or damaged: {error}") from error
-    if not isinstance(manifest, dict):
-        raise InputError(f"{path}: expected an object, got {type(manifest).__name__}")
-    version = manifest.get("format")
+    path, version = root / MANIFEST, manifest.get("format")
     if isinstance(version, int) and version > FORMAT:
         raise InputError(f"{path}: format {version}, written by a newer version; this one reads up to {FORMAT}")
     missing = [key for key in (*BINDING, "digest") if key not in manifest]
@@ -55,7 +49,7 @@ def grid_of(manifest: Mapping[str, Any], root: Path) -> Grid:
     try:
         return Grid(**{name: tuple(values) for name, values in manifest["protocol"]["grid"].items()})
     except (AttributeError, TypeError) as error:
-        raise InputError(f"{root / 'manifest.json'}: protocol.grid: another than this version knows: {error}") from error
+        raise InputError(f"{root / MANIFEST}: protocol.grid: another than this version knows: {error}") from error
 
 
 def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
@@ -78,4 +72,4 @@ def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
 
 def _what_is_there(root: Path) -> str:
     names = sorted(path.name for path in root.iterdir())
-    return f"one without manifest.json, with {names[0]}" if names else "an empty folder"
+    return f"one without {MANIFEST}, with {names[0]}" if names else "an empty folder"
