@@ -1,4 +1,4 @@
-"""A client that sends bytes, malformed ones too; what comes back is kept for the checks that look at all of it."""
+"""A client that can send any bytes, and records what comes back for the checks that look at all of it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,13 +15,13 @@ from conformance.refusals import Metadata, Refusal, Refused, refusal_of
 from rpc.models_digest import MODELS_DIGEST_KEY
 
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
-LIST_SECONDS = 30.0  # for a call that computes nothing, at most
-CALL_SECONDS = 60.0  # for one that does, unless another deadline is given
-BUSY_SECONDS = 120.0  # for which a service may be busy, since a call of the same method was last answered
+LIST_SECONDS = 30.0  # deadline of a call that computes nothing, at most
+CALL_SECONDS = 60.0  # default deadline of a call that computes
+BUSY_SECONDS = 120.0  # that a service may be busy, since it last answered a call of the same method
 MIN_WAIT_SECONDS = 0.02
-ALIVE_SECONDS = 5.0  # in which a service says something, whatever it is doing
-_COMPUTE = ("Craft", "Classify")
-_WITH_MODELS_DIGEST = ("ListSourceModels", "ListTargetModels", *_COMPUTE)
+ALIVE_SECONDS = 5.0  # within which a live service answers a health check
+_COMPUTING = ("Craft", "Classify")
+_WITH_MODELS_DIGEST = ("ListSourceModels", "ListTargetModels", *_COMPUTING)
 
 
 class Client:
@@ -32,12 +32,12 @@ class Client:
         self.service = service
         self.seconds = seconds
         self._channel = channel
-        self._last_progress: dict[str, float] = {}  # by method: when a call was last answered, or left
-        self.took: dict[str, float] = {}  # by method: seconds of the last answered call, without what went before
-        self.answers: list[Message] = []  # but for streams
+        self._last_progress: dict[str, float] = {}  # by method: when a call was last answered or abandoned
+        self.took: dict[str, float] = {}  # by method: seconds of the last answered call, without retries
+        self.answers: list[Message] = []  # except streams
         self.refusals: list[Refusal] = []
         self.metadata: set[tuple[str, str | bytes]] = set()
-        self.models_digests: set[str | None] = set()  # of answers that may have `deid-models-digest`; None: one without
+        self.models_digests: set[str | None] = set()  # `deid-models-digest`s; None: an answer had none
 
     def message(self, method: str, **fields: Any) -> Any:
         """A request of a method."""
@@ -49,16 +49,16 @@ class Client:
         return answer
 
     async def answers_to(self, method: str, request: Message | bytes, *, times: int = 1) -> list[Any]:
-        """All answers to a call, which is given so many calls' time; a service that is busy is asked again when it says.
+        """All answers to a call, with a multiple of the deadline; while the service is busy, retries when it says to.
 
         Raises:
             Refused: it was refused.
-            Failed: what came is no message of the schema.
-            ServiceStopped: nobody answers any more.
+            Failed: an answer is not a message of the schema.
+            ServiceStopped: the service no longer answers.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        seconds = times * self.seconds if method in _COMPUTE else min(LIST_SECONDS, self.seconds)
+        seconds = times * self.seconds if method in _COMPUTING else min(LIST_SECONDS, self.seconds)
         while True:
             answers = []
             asked = loop.time()
@@ -76,18 +76,18 @@ class Client:
                 return answers
 
     async def refusal(self, method: str, request: Message | bytes) -> Refusal | None:
-        """How a call is refused; None where it is answered."""
+        """How a call is refused; None if it is answered."""
         try:
             await self.answers_to(method, request)
         except Refused as refused:
             return refused.refusal
         return None
 
-    async def leave(self, method: str, request: Message, *, after: float, cancelled: bool) -> bool:
-        """Begins a call and leaves it after some seconds: cancels it, or has its deadline pass.
+    async def abandon(self, method: str, request: Message, *, after: float, cancelled: bool) -> bool:
+        """Begins a call and abandons it after some seconds: cancels it, or lets its deadline pass.
 
-        A service that is busy, or asked too often, is asked again when it says, so that it had the call. Whether it had it
-        and had not answered it by then is returned.
+        Retries while the service is busy or limits the rate, so that it does begin. Returns whether the call was abandoned
+        before it was answered.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
@@ -108,7 +108,7 @@ class Client:
         return True
 
     async def health(self, name: str) -> str:
-        """The health that is told of a service by its name.
+        """The reported health of a service by its name.
 
         Raises:
             Refused: it was refused.
@@ -121,7 +121,7 @@ class Client:
     async def bytes_of(
         self, method: str, request: Message | bytes, *, seconds: float, service: str | None = None, streams: bool = False
     ) -> AsyncIterator[bytes]:
-        """The answers to one call as they come; leaving early cancels it.
+        """The answers to one call as they come; closing the generator early cancels the call.
 
         Args:
             method: by its name in the service.
@@ -166,39 +166,39 @@ class Client:
         return listed
 
     async def _wait_until_free(self, refused: Refused, *, since: float) -> None:
-        """Waits for as long as a service that is busy, or was asked too often, says.
+        """Waits as long as a service that is busy or limits the rate says.
 
         Raises:
-            Refused: it is refused for good, or the wait would be too long.
+            Refused: the service does not ask to retry, or the wait would be too long.
         """
         loop = asyncio.get_running_loop()
         pause = max((refused.refusal.retry_after_ms or 0) / 1000, MIN_WAIT_SECONDS)
-        until = max(since, self._last_progress.get(refused.refusal.call, since)) + BUSY_SECONDS
-        if not refused.refusal.comes_back or loop.time() + pause > until:
+        until = max(since, self._last_progress.get(refused.refusal.method, since)) + BUSY_SECONDS
+        if not refused.refusal.asks_to_retry or loop.time() + pause > until:
             raise refused
         await asyncio.sleep(pause)
 
     async def _raise_if_silent(self, refusal: Refusal, *, seconds: float) -> None:
-        """Ends what is being done where nothing came from the service.
+        """Ends the check, or all checks, if the refusal is our own library's.
 
         Raises:
-            ServiceStopped: nor does its health within `ALIVE_SECONDS`.
-            Unanswered: it lives, and did not answer a call before its deadline.
+            ServiceStopped: the service does not answer a health check within `ALIVE_SECONDS` either.
+            Unanswered: it does, but did not answer a call before its deadline.
         """
-        if refusal.is_told:
+        if refusal.from_service:
             return
         try:
             ask: Any = self._channel.unary_unary(f"/{HEALTH}/Check")
             await ask(health_pb2.HealthCheckRequest().SerializeToString(), timeout=ALIVE_SECONDS, wait_for_ready=True)
         except grpc.aio.AioRpcError as error:
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise ServiceStopped(f"{refusal}; nor is its health told within {ALIVE_SECONDS:g} s") from error
+                raise ServiceStopped(f"{refusal}; and no health check is answered within {ALIVE_SECONDS:g} s") from error
         if refusal.expired:
-            raise Unanswered(f"{refusal.call}: expected an answer, got none within {seconds:g} s (--seconds)")
+            raise Unanswered(f"{refusal.method}: expected an answer, got none within {seconds:g} s (--seconds)")
 
 
 def _parsed(encoded: bytes, kind: type[Message]) -> Any:
     try:
         return kind.FromString(encoded)
     except DecodeError as error:
-        raise Failed(f"expected a {kind.DESCRIPTOR.name}, got {len(encoded)} bytes that are none") from error
+        raise Failed(f"expected a {kind.DESCRIPTOR.name}, got {len(encoded)} bytes that are not one") from error

@@ -1,12 +1,11 @@
-"""What stands in an image file beside its pixels, by the file's own structure."""
+"""What an image file holds beside its pixels, by the structure of its format."""
 
 import struct
 from collections.abc import Iterator
 from math import inf
 
 _PNG_SIGNATURE = 8  # bytes
-# A PNG's chunks with the most bytes that each may hold: what decoders need, and what encoders write by habit and no decoder
-# acts on.
+# The chunks of a PNG with the maximum of bytes of each: those that decoders need, and those that encoders write by habit.
 _CHUNKS = {b"IHDR": 13, b"IDAT": inf, b"IEND": 0, b"pHYs": 9, b"sRGB": 1, b"sBIT": 4, b"tIME": 7}
 _SOS, _EOI, _COM, _APP0, _APP14 = 0xDA, 0xD9, 0xFE, 0xE0, 0xEE
 _FRAMES = (0xC0, 0xC1, 0xC2)
@@ -17,7 +16,7 @@ _SEGMENTS = dict.fromkeys((*_FRAMES, _DHT, _DQT, _DRI, _SOS), inf) | {_APP0: 16,
 
 
 def beside_pixels(encoded: bytes) -> Iterator[str]:
-    """What a whole PNG or JPEG file holds that no decoder needs."""
+    """What a complete PNG or JPEG file holds that a decoder does not need."""
     yield from _in_jpeg(encoded) if encoded[:2] == b"\xff\xd8" else _in_png(encoded)
 
 

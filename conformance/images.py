@@ -1,4 +1,4 @@
-"""Images: those that checks send, and what checks look at in those that come back."""
+"""Images that checks send, and properties of those that come back."""
 
 import io
 import struct
@@ -19,8 +19,8 @@ from rpc.images.formats import bare_image
 
 Levels = NDArray[np.int16]  # (H, W, 3) RGB, 0..255
 
-_TURNED = 6  # in EXIF: the first row is the right side
-_PNG_DEPTH, _PNG_COLOUR = 24, 25  # offsets in a file
+_ROTATED = 6  # in EXIF: the first row is the right side
+_PNG_DEPTH = 24  # its offset in a file
 _LARGE_PIXELS = 3_000_000
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -33,7 +33,7 @@ class DecodedImage:
     format: str  # "PNG" or "JPEG"
     mode: str  # Pillow's: "RGB" where it is three channels of 8 bits
     still: bool
-    beside: str  # what stands beside the pixels: all that no decoder of RGB needs, in words; "" where there is nothing
+    beside: str  # in words, what the file holds that a decoder of RGB does not need; "" if nothing
     sampling: str  # of a JPEG's chroma
     tables: tuple[tuple[int, ...], ...]  # a JPEG's quantization, of each component
     channel_bits: int
@@ -45,10 +45,10 @@ class DecodedImage:
 
 
 def decoded(encoded: bytes, what: str) -> DecodedImage:
-    """An image that came.
+    """Decodes an image from a service.
 
     Raises:
-        Failed: it is no whole JPEG or PNG, or larger than services send any.
+        Failed: it is not a complete JPEG or PNG, or larger than any that a service sends.
     """
     try:
         bare = bare_image(encoded)
@@ -64,16 +64,16 @@ def decoded(encoded: bytes, what: str) -> DecodedImage:
             beside = ", ".join(beside_pixels(encoded))
             return DecodedImage(levels, bare.format, image.mode, not bare.animated, beside, sampling, tables, bits)
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damage
-        raise Failed(f"{what}: expected a whole JPEG or PNG image, got {len(encoded)} bytes that are none") from error
+        raise Failed(f"{what}: expected a whole JPEG or PNG image, got {len(encoded)} bytes that are not one") from error
 
 
 def upright(photo: bytes) -> NDArray[np.uint8]:
-    """A photo's RGB levels (H, W, 3), as services are to take them."""
+    """A photo's RGB levels (H, W, 3), as services must decode it."""
     return decode_image(photo, field="photo", limits=ImageLimits())
 
 
-def reread(encoded: bytes) -> NDArray[np.uint8]:
-    """An image's RGB levels (H, W, 3) as they lie in the file."""
+def stored_pixels(encoded: bytes) -> NDArray[np.uint8]:
+    """An image's RGB levels (H, W, 3) as stored in the file, whatever EXIF says."""
     with Image.open(io.BytesIO(encoded)) as image:
         return np.asarray(image.convert("RGB"))
 
@@ -86,7 +86,7 @@ def luma(jpeg: bytes) -> Levels:
 
 
 def mean_distance(one: Levels, other: Levels) -> float:
-    """Between two images of a size, in levels."""
+    """Between two images of the same size, in levels."""
     return float(np.abs(one - other).mean())
 
 
@@ -97,23 +97,23 @@ def faceless() -> bytes:
 
 @dataclass(frozen=True)
 class Ambiguous:
-    """An image that is to be understood in one way, and is easily misunderstood."""
+    """An image that is easily misread."""
 
     image: bytes
-    right: bytes  # what it shows, as a PNG that nobody misunderstands
-    wrong: bytes  # likewise, what it shows to who misunderstands it
+    right: bytes  # what it shows, as a plain PNG
+    wrong: bytes  # what it shows when it is misread, as a plain PNG
 
 
-def turned(photo: bytes) -> Ambiguous:
-    """A photo whose pixels lie on their side, as a JPEG whose EXIF says so."""
+def rotated(photo: bytes) -> Ambiguous:
+    """A photo whose pixels are rotated, as a JPEG whose EXIF says so."""
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = _TURNED
+    exif[ExifTags.Base.Orientation] = _ROTATED
     lying = _saved(Image.fromarray(upright(photo)).rotate(90, expand=True), "JPEG", quality=95, exif=exif)
-    return Ambiguous(lying, encode_png(upright(lying)), encode_png(reread(lying)))
+    return Ambiguous(lying, encode_png(upright(lying)), encode_png(stored_pixels(lying)))
 
 
 def transparent(photo: bytes) -> Ambiguous:
-    """A photo as a PNG that is transparent from left to right, and to be laid over white."""
+    """A photo as a PNG that becomes transparent from left to right."""
     image = Image.fromarray(upright(photo)).convert("RGBA")
     ramp = np.linspace(255, 128, image.width).astype(np.uint8)
     image.putalpha(Image.fromarray(np.tile(ramp, (image.height, 1))))
@@ -122,7 +122,7 @@ def transparent(photo: bytes) -> Ambiguous:
 
 
 def bad_images(photo: bytes) -> Iterator[tuple[str, bytes]]:
-    """Files that are no image, or no whole one, with what they are."""
+    """Files that are not a complete image, with their descriptions."""
     png, jpeg = encode_png(upright(photo)), encode_jpeg(upright(photo), quality=95)
     yield "nothing", b""
     yield "a text", b"This is no image, whatever it is called."
@@ -135,16 +135,16 @@ def bad_images(photo: bytes) -> Iterator[tuple[str, bytes]]:
 
 @dataclass(frozen=True)
 class Form:
-    """A photo in one of the forms that services take."""
+    """A photo in one of the forms that services must accept."""
 
     what: str
     image: bytes
     plain: bytes  # the same as an RGB PNG
-    lossless: bool  # whether it decodes to the very same
+    lossless: bool  # whether it decodes to the same levels
 
 
 def all_forms(photo: bytes) -> list[Form]:
-    """A photo in every form that services take. There are `FORMS` of them, of `PLAIN_FORMS` plain ones."""
+    """A photo in every form that services must accept: `FORMS` in all, of `PLAIN_FORMS` plain images."""
     image = Image.fromarray(upright(photo))
     grey, palette = image.convert("L"), image.convert("P")
     deep = Image.fromarray(np.asarray(grey).astype(np.uint16) * 257)
@@ -164,7 +164,7 @@ FORMS, PLAIN_FORMS = 7, 3
 
 
 def large(photo: bytes) -> bytes:
-    """A photo as a PNG of more than 8 MiB and less than 12, which is not compressed."""
+    """A photo as an uncompressed PNG of 8 to 12 MiB."""
     image = Image.fromarray(upright(photo))
     scale = (_LARGE_PIXELS / (image.width * image.height)) ** 0.5
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
@@ -186,7 +186,7 @@ def _saved(image: Image.Image, kind: str, **parameters: Any) -> bytes:
 
 
 def bombs() -> Iterator[tuple[str, bytes]]:
-    """Small files that promise more pixels than any service can take, with what they are."""
+    """Small files that state more pixels than any service can take, with their descriptions."""
     for side in (2**31 - 1, 200_000):
         header = _chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0))
         pixels = _chunk(b"IDAT", zlib.compress(bytes(10_000)))

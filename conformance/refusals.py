@@ -1,4 +1,4 @@
-"""What a service tells of a call that it refuses, and what it is to tell of a bad request."""
+"""How a service refuses a call, and how it must refuse a bad request."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from rpc.status import DOMAIN, PUSHBACK_KEY, STATUS_KEY
 
 Metadata = Sequence[tuple[str, str | bytes]]
 
-_SAID_BY_LIBRARIES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
-# The service's limit on images, or what gRPC says by itself of a larger message: in most languages, and in Rust.
+_RAISED_BY_LIBRARIES = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+# By the service's own limit, or by gRPC's limit on messages: in most languages, and in Rust.
 TOO_LARGE = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.OUT_OF_RANGE,
 )
-# The service's answer, or what gRPC says by itself of bytes that are no message: in most languages, and in Java.
+# By the service, or by gRPC itself: in most languages, and in Java.
 NOT_PARSED = (
     grpc.StatusCode.INVALID_ARGUMENT,
     grpc.StatusCode.INTERNAL,
@@ -33,33 +33,33 @@ NOT_PARSED = (
 
 @dataclass(frozen=True)
 class Refusal:
-    """A failed call, with all that was told."""
+    """A failed call, with everything that came with it."""
 
-    call: str  # the method that was called
+    method: str
     code: grpc.StatusCode
     message: str
     reason: str | None  # of google.rpc.ErrorInfo
     domain: str | None  # of the same
     fields: tuple[str, ...]  # that google.rpc.BadRequest names
     retry_after_ms: int | None
-    texts: tuple[str, ...]  # every text in it, wherever it stands
-    unexpected: tuple[str, ...]  # details that are none of the schema's
-    is_told: bool  # by the service; else our own library may have said so: nobody is there, or the call's time is over
+    texts: tuple[str, ...]  # all texts, of the status and its details
+    unexpected: tuple[str, ...]  # details that the schema does not have
+    from_service: bool  # else our own library may have raised it: nobody is there, or the deadline passed
 
     @property
-    def comes_back(self) -> bool:
-        """Whether the service only asks its client to come back later."""
+    def asks_to_retry(self) -> bool:
+        """Whether the service only asks the client to retry later."""
         later = self.retry_after_ms is not None and self.retry_after_ms >= 0
         return self.code is grpc.StatusCode.RESOURCE_EXHAUSTED and later and self.reason in (BUSY, RATE_LIMITED, None)
 
     @property
     def expired(self) -> bool:
         """Whether the call's own deadline passed."""
-        return self.code is grpc.StatusCode.DEADLINE_EXCEEDED and not self.is_told
+        return self.code is grpc.StatusCode.DEADLINE_EXCEEDED and not self.from_service
 
     def __str__(self) -> str:
-        later = "" if self.retry_after_ms is None else f" (come back in {self.retry_after_ms} ms)"
-        return f"{self.call}: {self.code.name}: {self.message or 'no message'}{later}"
+        later = "" if self.retry_after_ms is None else f" (retry in {self.retry_after_ms} ms)"
+        return f"{self.method}: {self.code.name}: {self.message or 'no message'}{later}"
 
 
 class Refused(Failed):
@@ -72,21 +72,21 @@ class Refused(Failed):
 
 @dataclass(frozen=True)
 class BadRequest:
-    """A request that is good but for some changes, and how it is to be refused."""
+    """Changes that make a valid request bad, and how it must be refused."""
 
     what: str
     codes: tuple[grpc.StatusCode, ...]
     changes: Mapping[str, Any]  # by field
-    field: str | None = None  # that google.rpc.BadRequest is to name; None where gRPC itself may refuse, without details
+    field: str | None = None  # that google.rpc.BadRequest must name; None where gRPC itself may refuse, without details
     reason: str | None = None  # of google.rpc.ErrorInfo
 
     def problems(self, got: Refusal | None) -> Iterator[str]:
-        """What is wrong with how it was met; None where it was answered."""
+        """What is wrong with a refusal; None means that the request was answered."""
         if got is None or got.code not in self.codes:
             codes = " or ".join(code.name for code in self.codes)
             yield f"{self.what}: expected {codes}, got {got or 'an answer'}"
             return
-        if self.field is not None and not any(_is_of(named, self.field) for named in got.fields):
+        if self.field is not None and not any(_names_field(named, self.field) for named in got.fields):
             named = ", ".join(got.fields) or "no field"
             yield f"{self.what}: expected google.rpc.BadRequest to name {self.field}, got {named}"
         if self.reason is not None and got.reason != self.reason:
@@ -96,21 +96,21 @@ class BadRequest:
 
 
 def invalid(what: str, field: str, *, reason: str = INVALID_ARGUMENT, **changes: Any) -> BadRequest:
-    """A request that is to be refused for a field."""
+    """A request that must be refused with INVALID_ARGUMENT for a field."""
     return BadRequest(what, (grpc.StatusCode.INVALID_ARGUMENT,), changes, field, reason)
 
 
 def unknown_name(what: str, field: str, **changes: Any) -> BadRequest:
-    """A request for what the service does not have."""
+    """A request that must be refused with NOT_FOUND for a field."""
     return BadRequest(what, (grpc.StatusCode.NOT_FOUND,), changes, field, NOT_FOUND)
 
 
-def _is_of(named: str, field: str) -> bool:
-    """Whether a field that was named is a field, one of its places, or within it: `epsilons[1]`, `storage.jpeg.quality`."""
+def _names_field(named: str, field: str) -> bool:
+    """Whether a named field is a field, one of its elements, or within it: `epsilons[1]`, `storage.jpeg.quality`."""
     return named == field or named.startswith((f"{field}[", f"{field}."))
 
 
-def refusal_of(call: str, code: grpc.StatusCode, message: str, trailers: Metadata) -> Refusal:
+def refusal_of(method: str, code: grpc.StatusCode, message: str, trailers: Metadata) -> Refusal:
     """Reads a failed call; what cannot be read counts as unexpected."""
     told = dict(trailers)
     texts: list[str] = [message]
@@ -128,7 +128,7 @@ def refusal_of(call: str, code: grpc.StatusCode, message: str, trailers: Metadat
                 fields += [violation.field for violation in detail.field_violations]
                 texts += [text for violation in detail.field_violations for text in (violation.field, violation.description)]
     return Refusal(
-        call=call,
+        method=method,
         code=code,
         message=message,
         reason=reason,
@@ -137,7 +137,7 @@ def refusal_of(call: str, code: grpc.StatusCode, message: str, trailers: Metadat
         retry_after_ms=_number(told.get(PUSHBACK_KEY)),
         texts=tuple(texts),
         unexpected=tuple(unexpected),
-        is_told=STATUS_KEY in told or code not in _SAID_BY_LIBRARIES,
+        from_service=STATUS_KEY in told or code not in _RAISED_BY_LIBRARIES,
     )
 
 

@@ -1,4 +1,4 @@
-"""The service that is checked, whichever it is: what it lists, good requests, and calls to it."""
+"""The service under test, whichever it is: what it lists, valid requests, and calls to it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,36 +15,36 @@ from orchestrator.faces.data_set import DataSet
 
 MAX_IDENTITIES = 1_000_000  # of any label set
 
-Changes = Mapping[str, Any]  # of a good request, by field
+Changes = Mapping[str, Any]  # to a valid request, by field
 
 
 @dataclass
 class Service(ABC):
-    """A service, and what was learnt of it."""
+    """A service under test."""
 
     role: ClassVar[str]  # "protector" or "invader"
     schema: ClassVar[ServiceDescriptor]
     list_models: ClassVar[str]  # the method that lists models
-    query: ClassVar[str]  # the method that images are sent to
-    image_field: ClassVar[str]  # of such a request
+    query: ClassVar[str]  # the method that takes images
+    image_field: ClassVar[str]  # of its request
     model_field: ClassVar[str]  # of a request for identities
-    cheap: ClassVar[Changes]  # what makes a good request cost little
-    may_keep_identities: ClassVar[bool]  # whether it may refuse to list them
-    copies: ClassVar[int]  # of every sample, at the same time
-    calls_left: ClassVar[int]  # at a time, which nobody waits for
+    cheap: ClassVar[Changes]  # makes a valid request cheap
+    may_hide_identities: ClassVar[bool]  # whether it may refuse to list them
+    copies: ClassVar[int]  # of every sample that are sent at the same time
+    abandoned_calls: ClassVar[int]  # at the same time
 
     client: Client
-    listed: Any  # the answer of `list_models`, as it came first
-    may_spend: bool = False  # our query budget, to its last query
+    listed: Any  # the first answer of `list_models`
+    may_spend: bool = False  # whether our query budget may be spent to the last query
     _answers: dict[bytes, list[Any]] = field(default_factory=dict)
 
     @classmethod
     @abstractmethod
-    async def met(cls, client: Client, faces: DataSet) -> "Service":
-        """A service, once it has listed what it has.
+    async def discover(cls, client: Client, faces: DataSet) -> "Service":
+        """Asks a service what it has.
 
         Raises:
-            Refused: it does not list it.
+            Refused: it does not say.
             InputError: there are no photos to show it.
         """
 
@@ -56,43 +56,43 @@ class Service(ABC):
     @property
     @abstractmethod
     def photo(self) -> bytes:
-        """The first subject's."""
+        """The first subject's photo."""
 
     @abstractmethod
     def good_request(self) -> Changes:
-        """The fields of a good request."""
+        """The fields of a valid request."""
 
     @abstractmethod
     def samples(self) -> Mapping[str, Changes]:
-        """What makes good requests of a good request, each another, named."""
+        """Changes to the valid request that make other valid ones, by name."""
 
     @abstractmethod
     def bad_requests(self) -> Sequence[Changes]:
-        """What makes a good request one that is refused, in some ways."""
+        """Changes to the valid request that the service must refuse."""
 
     @abstractmethod
     def difference(self, expected: Sequence[Any], got: Sequence[Any]) -> str | None:
-        """How the answers to two calls differ; None where they do not."""
+        """How the answers to two calls differ; None if they do not."""
 
     @abstractmethod
     async def long_request(self) -> tuple[Message, float]:
-        """A request that takes long enough to be left, as far as one does, and its seconds."""
+        """A request that takes long, and how many seconds it takes."""
 
     def names(self) -> list[str]:
-        """All that the service lists by name but identities, and what it may repeat in an error."""
+        """Names that the service may repeat in an error: of all that it lists except identities."""
         return [model.name for model in self.models]
 
     def stated(self) -> Iterator[tuple[str, str]]:
-        """What the service says of itself in words: of what, and the text."""
+        """Texts in which the service describes itself: the subject, and the text."""
         for model in self.models:
             yield f"{model.name}: extraction", model.extraction
 
     def request(self, **changes: Any) -> Any:
-        """A good request but for the changes."""
+        """A valid request with some changes."""
         return self.client.message(self.query, **{**self.good_request(), **changes})
 
     async def ask(self, request: Message | bytes, *, times: int = 1) -> list[Any]:
-        """All answers to a request, whether or not it was sent before; it is given so many calls' time.
+        """All answers to a request, which is given a multiple of the deadline.
 
         Raises:
             Refused: it was refused.
@@ -100,7 +100,7 @@ class Service(ABC):
         return await self.client.answers_to(self.query, request, times=times)
 
     async def answers(self, *, times: int = 1, **changes: Any) -> list[Any]:
-        """All answers to a request that is good but for the changes, which is sent once; see `ask`."""
+        """All answers to a valid request with some changes, from the cache if it was sent before; see `ask`."""
         request = self.request(**changes)
         key = request.SerializeToString()
         if key not in self._answers:
@@ -108,7 +108,7 @@ class Service(ABC):
         return self._answers[key]
 
     async def refusal(self, **changes: Any) -> Refusal | None:
-        """How a request is refused that is good but for the changes; None where it is answered."""
+        """How a valid request with some changes is refused; None if it is answered."""
         return await self.client.refusal(self.query, self.request(**changes))
 
     async def identities(self, model: str, *, page_size: int = 0) -> list[str]:
@@ -127,7 +127,7 @@ class Service(ABC):
                 )
             except Refused as refused:
                 code = refused.refusal.code.name
-                if self.may_keep_identities and code in ("PERMISSION_DENIED", "UNIMPLEMENTED"):
+                if self.may_hide_identities and code in ("PERMISSION_DENIED", "UNIMPLEMENTED"):
                     raise NotApplicable(f"the service does not list its identities ({code})") from refused
                 raise
             if page_size and len(page.identities) > page_size:
@@ -137,4 +137,4 @@ class Service(ABC):
             if not token:
                 return identities
             if not page.identities or len(identities) > MAX_IDENTITIES:
-                raise Failed(f"{model}: pages do not come to an end, after {len(identities)} identities")
+                raise Failed(f"{model}: there is no last page after {len(identities)} identities")

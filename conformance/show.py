@@ -23,12 +23,12 @@ _STYLES = {
 
 
 def show(outcomes: Sequence[Outcome], console: Console) -> None:
-    """Prints a table: what was demanded, and what was seen instead, or why it was not looked at."""
+    """Prints a table: each demand, and what was seen instead, or why the check did not run."""
     table = Table()
     for column in ("check", "", "demands", "seen"):
         table.add_column(column, overflow="fold")
     for outcome in outcomes:
-        failed = outcome.verdict in (Verdict.FAILED, Verdict.ERROR)  # then it is told why it matters
+        failed = outcome.verdict in (Verdict.FAILED, Verdict.ERROR)  # then the reason is shown too
         demands = f"{outcome.demands} {outcome.why}" if failed else outcome.demands
         verdict = Text(outcome.verdict.value, style=_STYLES[outcome.verdict])
         table.add_row(Text(outcome.id), verdict, Text(demands), Text(outcome.evidence))
@@ -47,7 +47,7 @@ def show_checks(console: Console) -> None:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """One line: how many checks came to what, in how many seconds."""
+    """One line: the number of checks by verdict, and the seconds they took."""
     counts = Counter(outcome.verdict for outcome in outcomes)
     parts = [f"{counts[verdict]} {verdict.value}" for verdict in Verdict if counts[verdict]]
     number = "1 check" if len(outcomes) == 1 else f"{len(outcomes)} checks"
@@ -102,5 +102,5 @@ _ELEMENTS = {
     Verdict.FAILED: "failure",
     Verdict.ERROR: "error",
     Verdict.NOT_APPLICABLE: "skipped",
-    Verdict.NOT_RUN: "error",  # a pipeline is not to take what was not looked at for good
+    Verdict.NOT_RUN: "error",  # a pipeline must not take an unchecked service for a good one
 }

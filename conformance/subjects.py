@@ -1,4 +1,4 @@
-"""Whose photos a service is asked about."""
+"""The photos that a service is shown."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -8,19 +8,19 @@ from orchestrator.faces.data_set import DataSet, drawn_identities, drawn_photos
 from orchestrator.faces.labels import match, whom_models_know
 
 SEED = 0
-MAX_TRIED = 12  # identities, until one's photo shows the service a face
+MAX_TRIED = 12  # identities, until the service finds a face
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A photo and whom it shows."""
+    """A photo and the identity that it shows."""
 
     identity: str
     photo: bytes  # encoded
 
 
 def subjects(faces: DataSet, *, known: Collection[str] | None) -> Iterator[Subject]:
-    """A photo each of a few identities of a data set, of those that a service knows; None: it is not known which.
+    """One photo each of a few identities that a service knows; of any identities if `known` is None.
 
     Raises:
         InputError: there is none, or a photo cannot be read.

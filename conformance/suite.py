@@ -1,11 +1,11 @@
-"""Meets a service, and runs the chosen checks on it, one after another."""
+"""Runs the chosen checks on a service, one after another."""
 
 import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, TypeVar
+from typing import Any
 
 from conformance.catalogue import ALL_CHECKS, CHECKS
 from conformance.check import (
@@ -30,11 +30,10 @@ from rpc.diagnosis import diagnose
 from rpc.errors import PlainTextError
 from rpc.tls import TlsMaterial
 
-Subject = TypeVar("Subject")
 OnDone = Callable[[Outcome], None]
 Note = Callable[[str], None]
 
-MAX_UNANSWERED = 3  # checks that a call was not answered in, until the service counts as stopped
+MAX_UNANSWERED = 3  # checks with an unanswered call, after which the service counts as stopped
 
 
 @dataclass(frozen=True)
@@ -48,45 +47,45 @@ class Choice:
     seconds: float = CALL_SECONDS  # deadline of a call that computes
 
     def checks(self, kind: type[Service]) -> list[Check[Any]]:
-        """The checks of a kind of service that are to run, in their order.
+        """The chosen checks of a kind of service, in their order.
 
         Raises:
-            InputError: one of `only` or `skip` means no check, of whichever service.
+            InputError: an entry of `only` or `skip` matches no check of any service.
         """
         known = [check.id for check in ALL_CHECKS]
         for option, patterns in (("--only", self.only), ("--skip", self.skip)):
             for pattern in patterns:
-                if not any(_means(pattern, each) for each in known):
+                if not any(_matches(pattern, each) for each in known):
                     way_out = f"there are {', '.join(known)}"
                     raise InputError(f"{option}: expected checks, their beginnings or patterns, got {pattern}; {way_out}")
         return [
             check
             for check in CHECKS[kind]
-            if (not self.only or any(_means(pattern, check.id) for pattern in self.only))
-            and not any(_means(pattern, check.id) for pattern in self.skip)
+            if (not self.only or any(_matches(pattern, check.id) for pattern in self.only))
+            and not any(_matches(pattern, check.id) for pattern in self.skip)
         ]
 
 
-def _means(pattern: str, id: str) -> bool:  # noqa: A002 - the word that reports use
+def _matches(pattern: str, id: str) -> bool:  # noqa: A002 - the word that reports use
     return fnmatchcase(id, pattern) or id.startswith(f"{pattern}.")
 
 
 async def examine(
     kind: type[Service], address: str, tls: TlsMaterial | None, choice: Choice, *, on_done: OnDone, note: Note
 ) -> list[Outcome]:
-    """What becomes of the chosen checks at a service.
+    """The outcomes of the chosen checks of a service.
 
     Args:
         kind: of the service.
         address: `host:port`, or `dns:///host:port`.
         tls: None speaks in plain text, to loopback.
-        choice: of checks, and what they are given.
-        on_done: is handed each outcome as it is known.
-        note: is told what the checks may cost.
+        choice: of checks, and their parameters.
+        on_done: is called with each outcome as it is known.
+        note: is called with what the checks may cost.
 
     Raises:
-        InputError: a check is unknown, the address is none, the faces do not do, or the invader's budget does not suffice.
-        UnusableServiceError: the service does not answer, or not so that it could be checked.
+        InputError: a check is unknown, the address is invalid, no face is known to the service, or the budget is too small.
+        UnusableServiceError: the service does not answer, or cannot be checked.
     """
     checks = choice.checks(kind)
     try:
@@ -98,7 +97,7 @@ async def examine(
     async with channel:
         client = Client(channel, kind.schema, seconds=choice.seconds)
         try:
-            service = await kind.met(client, choice.faces)
+            service = await kind.discover(client, choice.faces)
         except ServiceStopped as stopped:
             why = await asyncio.to_thread(diagnose, address, tls)
             text = f"the {kind.role} at {address} does not answer: {why or stopped}"
@@ -112,12 +111,12 @@ async def examine(
 
 
 def _compare_with_budget(invader: Invader, checks: Sequence[Check[Any]], note: Note) -> None:
-    """Says what the checks cost.
+    """Notes what the checks may cost.
 
     Raises:
-        InputError: more than is left.
+        InputError: they may cost more than is left.
     """
-    left, most = invader.left_at_first, sum(check.queries for check in checks)
+    left, most = invader.queries_left_at_start, sum(check.queries for check in checks)
     if left is not None and left < most:
         raise InputError(
             f"--invader: these checks ask up to {most} queries, and {left} are left of our budget there: raise it, or "
@@ -130,17 +129,17 @@ def _compare_with_budget(invader: Invader, checks: Sequence[Check[Any]], note: N
 
 
 def unusable_outcomes(kind: type[Service], choice: Choice, error: UnusableServiceError) -> list[Outcome]:
-    """What becomes of the chosen checks of a service that cannot be checked."""
-    demands, why = "The service answers, and lists what it has.", "Nothing else of it can be looked at."
+    """The outcomes of the chosen checks of a service that cannot be checked."""
+    demands, why = "The service answers, and lists what it has.", "Nothing else can be checked otherwise."
     first = Outcome(f"{kind.role}.answers", demands, why, Verdict.ERROR, printable(str(error)), 0)
     left = (_outcome(check, Verdict.NOT_RUN, f"see {first.id}") for check in choice.checks(kind))
     return [first, *left]
 
 
-async def run_checks(service: Subject, checks: Sequence[Check[Subject]], *, on_done: OnDone) -> list[Outcome]:
-    """What becomes of each check; one that breaks is an outcome of its own kind, and keeps no other from running.
+async def run_checks(service: Any, checks: Sequence[Check[Any]], *, on_done: OnDone) -> list[Outcome]:
+    """The outcome of each check; one that breaks is an ERROR, and the others run all the same.
 
-    Once the service has stopped answering, the rest is not run.
+    Once the service has stopped answering, the remaining checks do not run.
     """
     outcomes: list[Outcome] = []
     unanswered = 0
@@ -164,7 +163,7 @@ async def run_checks(service: Subject, checks: Sequence[Check[Subject]], *, on_d
     return outcomes
 
 
-async def _run(service: Subject, check: Check[Subject]) -> tuple[Verdict, str]:
+async def _run(service: Any, check: Check[Any]) -> tuple[Verdict, str]:
     try:
         problems = [problem async for problem in check.problems(service)]
     except (Unanswered, ServiceStopped):
@@ -173,7 +172,7 @@ async def _run(service: Subject, check: Check[Subject]) -> tuple[Verdict, str]:
         return Verdict.FAILED, str(failed)
     except NotApplicable as reason:
         return Verdict.NOT_APPLICABLE, str(reason)
-    except Exception as error:  # noqa: BLE001 - a fault of the check's: it says nothing of the service
+    except Exception as error:  # noqa: BLE001 - a bug of the check says nothing about the service
         return Verdict.ERROR, f"the check itself broke: {type(error).__name__}: {error}"
     return (Verdict.FAILED, evidence_of(problems)) if problems else (Verdict.PASSED, "")
 

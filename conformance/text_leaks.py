@@ -1,4 +1,4 @@
-"""What the texts of errors must not tell: they reach whoever asks."""
+"""What error texts must not reveal: anyone can read them."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from conformance.refusals import Refusal
 
 MAX_TEXT = 500  # characters
-# Shapes, not words: what a text says of weights, faces or lines is its own affair.
+# Forms, not words: a text may well speak of weights, faces or lines.
 _INTERNALS = {
     "a traceback": r"Traceback \(|stack ?trace|\bFile \"[^\"]+\", line \d|^\s+at [\w.$<>]+ ?\(|panicked at|\bgoroutine \d",
     "a path": r"(?:^|[\s'\"(=:,])(?:/|~/|\.\.?/|[a-z]:\\|\\\\)[\w.-]+[/\\][\w./\\-]*|\bfile://",
@@ -24,19 +24,19 @@ NUMBERS = _PATTERNS["numbers in a row"]
 
 
 def leaks(refusals: Iterable[Refusal], *, sent: Iterable[str] = ()) -> Iterator[str]:
-    """A sentence on everything in the texts of refusals that tells of a service's inside.
+    """A sentence about everything in the texts of refusals that reveals the inside of a service.
 
-    What a client sent, or the service lists, may come in them: `sent` is not looked at. Nor is what our own library says
-    of a call that nobody answered.
+    They may repeat what a client sent or the service lists: `sent`. What our own library says about a call that was not
+    answered is ignored.
     """
     repeated = sorted((text for text in sent if text), key=len, reverse=True)
     for refusal in refusals:
-        if not refusal.is_told:
+        if not refusal.from_service:
             continue
         for leak in refusal.unexpected:
-            yield f"{refusal.call} ({refusal.code.name}) carries {leak}"
+            yield f"{refusal.method} ({refusal.code.name}) carries {leak}"
         for text in dict.fromkeys(refusal.texts):
-            yield from (f"{refusal.call} ({refusal.code.name}) tells {leak}" for leak in _leaks_in(text, repeated))
+            yield from (f"{refusal.method} ({refusal.code.name}) reveals {leak}" for leak in _leaks_in(text, repeated))
 
 
 def _leaks_in(text: str, repeated: Iterable[str]) -> Iterator[str]:

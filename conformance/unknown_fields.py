@@ -1,4 +1,4 @@
-"""Fields that the schema does not have: what a message holds beside what it may hold."""
+"""Fields of messages that the schema does not have."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,8 +13,8 @@ _BYTES_SHOWN = 12
 
 
 def unknown_fields(message: Message) -> Iterator[str]:
-    """A sentence on every field of a message, and of the messages in it, that its schema does not have."""
-    fields: Any = UnknownFieldSet(message)  # its stubs do not say that it can be iterated
+    """A sentence about every field of a message, and of the messages in it, that the schema does not have."""
+    fields: Any = UnknownFieldSet(message)  # its type stubs lack iteration
     for field in fields:
         content = field.data if field.wire_type == _LENGTH_DELIMITED else None
         shown = f" of {len(content)} bytes, {content[:_BYTES_SHOWN].hex()}…" if isinstance(content, bytes) else ""

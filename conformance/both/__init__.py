@@ -1,1 +1,1 @@
-"""What is demanded of a protector and of an invader alike, a theme a file."""
+"""Checks that a protector and an invader share, a theme a file."""

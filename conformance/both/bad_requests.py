@@ -1,4 +1,4 @@
-"""Requests that are to be refused, each for what it is; the next is served."""
+"""Requests that a service must refuse, each with its own error, and serve the next."""
 
 from collections.abc import Iterable, Iterator
 
@@ -18,7 +18,7 @@ UNKNOWN_FIELD = b"\xc2\x3e\x03new"  # field 1000, of three bytes
 
 
 async def refused(service: Service, requests: Iterable[BadRequest]) -> Problems:
-    """What is wrong with how bad requests are met, and with whether a good one is served after them."""
+    """What is wrong with the refusals of bad requests, and with the answer to a valid one after them."""
     for bad in requests:
         for problem in bad.problems(await service.refusal(**bad.changes)):
             yield problem
@@ -27,17 +27,17 @@ async def refused(service: Service, requests: Iterable[BadRequest]) -> Problems:
 
 
 async def still_serves(service: Service) -> Problems:
-    """What is wrong with how a good request that costs little is met now."""
+    """Whether a cheap valid request is refused now."""
     if (got := await service.refusal(**service.cheap)) is not None:
-        yield f"afterwards a good request is refused: {got}"
+        yield f"afterwards a valid request is refused: {got}"
 
 
 @check(
     "bad-image",
-    demands="What is no image, or no whole one, is refused with INVALID_ARGUMENT naming the image's field, and the next "
+    demands="A file that is not a complete image is refused with INVALID_ARGUMENT naming the image's field, and the next "
     "request is served.",
-    why="Data sets hold broken files; a cloak of half a photo would be counted as one of the whole, and an image without a "
-    "face as protected.",
+    why="Data sets contain broken files. A cloak of half a photo would count as a cloak of the photo, and an image "
+    "without a face as protected.",
     queries=8,
 )
 def bad_image(service: Service) -> Problems:
@@ -46,9 +46,9 @@ def bad_image(service: Service) -> Problems:
 
 @check(
     "large-image",
-    demands="A PNG of 8 to 12 MiB and three million pixels is answered, or refused with INVALID_ARGUMENT naming its field "
-    "by a service that takes less.",
-    why="Cameras make such photos, and many libraries refuse messages of more than 4 MiB unless they are told.",
+    demands="A PNG of 8 to 12 MiB and three million pixels is accepted, or, by a service with a lower limit, refused with "
+    "INVALID_ARGUMENT naming its field.",
+    why="Cameras make such photos, and many gRPC libraries refuse messages of more than 4 MiB by default.",
     queries=1,
 )
 async def large_image(service: Service) -> Problems:
@@ -58,14 +58,14 @@ async def large_image(service: Service) -> Problems:
         return
     what = f"a PNG of {len(image)} bytes"
     if not list(invalid(what, service.image_field).problems(got)):
-        raise NotApplicable(f"the service refuses {what} as one does that takes less: {got.message}")
+        raise NotApplicable(f"the service has a lower limit, and refuses {what}: {got.message}")
     yield f"{what}: expected an answer, got {got}"
 
 
 @check(
     "limits",
-    demands="Images of more pixels than can be taken, and messages of 20 MiB, are refused, and the next request is served.",
-    why="A hundred bytes can promise gigabytes; a service that believes them is gone.",
+    demands="Images that state too many pixels, and messages of 20 MiB, are refused, and the next request is served.",
+    why="A hundred bytes can promise gigabytes; a service that believes them runs out of memory.",
     queries=5,
 )
 def limits(service: Service) -> Problems:
@@ -81,8 +81,8 @@ def _with(service: Service, images: Iterable[tuple[str, bytes]]) -> Iterator[Bad
 
 @check(
     "malformed",
-    demands="Bytes that are no message are refused with INVALID_ARGUMENT, INTERNAL or UNKNOWN, by every method, and the "
-    "next request is served.",
+    demands="Every method refuses bytes that are not a message with INVALID_ARGUMENT, INTERNAL or UNKNOWN, and the next "
+    "request is served.",
     why="Anything may be sent to an open port.",
     queries=2,
 )
@@ -97,22 +97,22 @@ async def malformed(service: Service) -> Problems:
 
 @check(
     "newer-client",
-    demands="A request with a field that the schema does not have is answered as without it.",
-    why="The schema grows by addition: a newer client must be able to ask an older service.",
+    demands="A request with a field that the schema does not have is answered as if the field were not there.",
+    why="The schema grows by addition: newer clients must be able to use older services.",
     queries=2,
 )
 async def newer_client(service: Service) -> Problems:
     request = service.request(**service.cheap)
     extended = await service.ask(request.SerializeToString() + UNKNOWN_FIELD)
     if difference := service.difference(await service.ask(request), extended):
-        yield f"where the request has a further field: {difference}"
+        yield f"with an unknown field in the request: {difference}"
 
 
 @check(
     "error-texts",
-    demands="No error tells a path, a traceback, a source file, an exception's or a checkpoint's name, a library's inside, "
-    "an address, or numbers in a row.",
-    why="Error texts reach whoever asks; what they tell of the inside helps an attacker and no client.",
+    demands="No error text reveals a path, a traceback, a source file, the name of an exception or of a checkpoint, the "
+    "inside of a library, an address, or a row of numbers.",
+    why="Anyone can read error texts; what they reveal of the inside helps an attacker and no client.",
     queries=8,
 )
 async def error_texts(service: Service) -> Problems:

@@ -1,4 +1,4 @@
-"""The same request is answered the same."""
+"""The same request gets the same answer."""
 
 import asyncio
 
@@ -8,9 +8,9 @@ from conformance.service import Service
 
 @check(
     "repeatable",
-    demands="The same request gets the same answer, whatever was asked between.",
-    why="An answer that depends on what was asked before is about more than the image, and a run that is done again is the "
-    "same run only where cloaks are.",
+    demands="The same request gets the same answer, whatever was asked in between.",
+    why="An answer that depends on earlier requests is not about the image alone, and a run can be reproduced only "
+    "where its cloaks are.",
     queries=8,
 )
 async def repeatable(service: Service) -> Problems:
@@ -23,15 +23,15 @@ async def repeatable(service: Service) -> Problems:
 
 @check(
     "under-load",
-    demands="Every request gets the same answer while several are sent several times at once.",
-    why="Requests that share a batch, a thread or a random generator may get what depends on who else asks, or one "
-    "another's answers.",
+    demands="A request gets the same answer while many others are being worked on.",
+    why="Requests may share a batch, a thread or a random generator: then an answer depends on who else asks, or "
+    "belongs to another request.",
     queries=16,
 )
 async def under_load(service: Service) -> Problems:
     load = [each for _ in range(service.copies) for each in service.samples().items()]
     alone = [await service.answers(**changes) for _, changes in load]
-    # One that is worked on after all the others is given the time of all.
+    # A request may have to wait for all the others.
     requests = (service.ask(service.request(**changes), times=len(load)) for _, changes in load)
     loaded = await asyncio.gather(*requests)
     for (name, _), expected, got in zip(load, alone, loaded, strict=True):

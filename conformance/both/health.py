@@ -1,4 +1,4 @@
-"""Health, alone and while a service works."""
+"""Health checks, while a service is idle and while it works."""
 
 import asyncio
 
@@ -8,15 +8,15 @@ from conformance.check import Problems, check
 from conformance.refusals import Refused
 from conformance.service import Service
 
-HEALTH_SECONDS = 5.0  # within which a service that works still says so
+HEALTH_SECONDS = 5.0  # within which a working service reports its health
 UNKNOWN_SERVICE = "no.such.Service"
 
 
 @check(
     "health",
-    demands="grpc.health.v1 says SERVING of the whole server and of the service by its name, and NOT_FOUND of a name it "
-    "does not have.",
-    why="Whoever starts services waits for it, and container engines restart those that do not say it.",
+    demands="grpc.health.v1 reports SERVING for the whole server and for the service by its name, and NOT_FOUND for an "
+    "unknown name.",
+    why="Whoever starts a service waits for this, and container engines restart a service that does not report it.",
 )
 async def health(service: Service) -> Problems:
     for name in ("", service.schema.full_name):
@@ -38,8 +38,8 @@ async def health(service: Service) -> Problems:
 
 @check(
     "health-under-load",
-    demands="Health and lists are answered while images are worked on.",
-    why="A service that computes where it answers looks dead whenever it works.",
+    demands="Health checks and lists are answered while images are being worked on.",
+    why="A service that computes in the thread that answers looks dead whenever it works.",
     queries=12,
 )
 async def health_under_load(service: Service) -> Problems:
@@ -61,6 +61,6 @@ async def health_under_load(service: Service) -> Problems:
         ended = await asyncio.gather(*working, return_exceptions=True)
     for each in ended:
         if isinstance(each, Refused):
-            yield f"a request is refused meanwhile: {each}"
+            yield f"a request was refused meanwhile: {each}"
         elif isinstance(each, Exception):
             raise each

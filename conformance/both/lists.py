@@ -1,4 +1,4 @@
-"""What is listed: models, label sets, and what a service says of itself."""
+"""Lists: models, label sets, and the texts in which a service describes itself."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -21,12 +21,12 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 def is_digest(text: str) -> bool:
-    """Whether a text is a SHA-256 as the schema writes it."""
+    """Whether a text is a SHA-256 in the schema's form."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def list_problems(listed: Sequence[Any]) -> Iterator[str]:
-    """What is wrong with a list of models or methods: it is sorted by name, and none is there twice."""
+    """What is wrong with a list of models or methods, which must be sorted by name, without repetitions."""
     names = [each.name for each in listed]
     if not names or "" in names:
         yield f"expected at least one, all named, got {names}"
@@ -46,8 +46,9 @@ def model_problems(models: Sequence[Any]) -> Iterator[str]:
 
 @check(
     "stated",
-    demands=f"What is said in words of extraction and of methods is one line of at most {MAX_TEXT} characters each.",
-    why="Manifests and reports repeat it, so that nothing is assumed of another's method or detector.",
+    demands=f"Each text in which a service describes its face extraction and its methods is one line of at most {MAX_TEXT} "
+    "characters.",
+    why="Manifests and reports repeat these texts, so that nothing is assumed about another's detector or method.",
 )
 async def stated(service: Service) -> Problems:
     for what, text in service.stated():
@@ -59,10 +60,10 @@ async def stated(service: Service) -> Problems:
 
 @check(
     "label-sets",
-    demands="The identities of a model are as many as it states, each once, and have the digest that it states; an invader "
-    "need not list them.",
-    why="Subjects are drawn from the people whom all models know, and label sets are compared by their digests: an identity "
-    "that a target model cannot answer would count as protected.",
+    demands="Each model lists as many identities as it states, each once, and with the digest that it states. An invader "
+    "may refuse to list them.",
+    why="Subjects are drawn from the people whom all models know, and label sets are compared by their digests. An "
+    "identity that a target model cannot answer would count as protected.",
 )
 async def label_sets(service: Service) -> Problems:
     for model in service.models:
@@ -74,14 +75,14 @@ async def label_sets(service: Service) -> Problems:
         if any(not identity or "\n" in identity for identity in listed):
             yield f"{model.name}: lists an identity that is empty or holds a line feed"
         if sha256("\n".join(listed).encode()).hexdigest() != model.label_set_sha256:
-            yield f"{model.name}: the identities that it lists do not have the digest that it states"
+            yield f"{model.name}: the digest that it states is not that of the identities that it lists"
 
 
 @check(
     "pages",
-    demands="Pages of identities are as long as asked for at most, and make up the same list; other sizes and tokens are "
-    "refused.",
-    why="A label set of thousands comes in pages; a service that loses one excludes subjects.",
+    demands="No page of identities is longer than requested, and all pages together make up the same list. Invalid page "
+    "sizes and tokens are refused.",
+    why="A label set of thousands comes in pages; a service that loses an identity excludes a subject.",
 )
 async def pages(service: Service) -> Problems:
     model, field = service.models[0].name, service.model_field
@@ -89,7 +90,7 @@ async def pages(service: Service) -> Problems:
     size = max(1, min(MAX_PAGE, -(-len(whole) // PAGES)))
     paged = await service.identities(model, page_size=size)
     if paged != whole:
-        yield f"{model}: pages of {size} make up {len(paged)} identities, another list than without"
+        yield f"{model}: pages of {size} make up another list, of {len(paged)} identities, than default pages"
     for bad in (*BAD_PAGES, unknown_name("an unknown model", field, **{field: "no model of yours"})):
         request = service.client.message("ListIdentities", **{field: model, **bad.changes})
         for problem in bad.problems(await service.client.refusal("ListIdentities", request)):
@@ -98,9 +99,9 @@ async def pages(service: Service) -> Problems:
 
 @check(
     "models-digest",
-    demands="deid-models-digest, where it is sent, is 64 hexadecimal digits, and the same with every answer that may have "
-    "it: to Craft, Classify, and the lists of models.",
-    why="It is what a run notices other models by; one that changes by itself ends every run.",
+    demands="deid-models-digest, where it is sent, is 64 lower-case hexadecimal digits, and the same with every answer to "
+    "Craft, Classify, and the lists of models.",
+    why="A run notices by it that models were replaced; a digest that changes without a reason ends every run.",
     queries=2,
 )
 async def models_digest(service: Service) -> Problems:

@@ -1,1 +1,1 @@
-"""What is demanded of an invader, a theme a file."""
+"""Checks of an invader, a theme a file."""

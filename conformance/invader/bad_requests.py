@@ -1,4 +1,4 @@
-"""Requests that an invader is to refuse."""
+"""Requests that an invader must refuse."""
 
 from conformance.both.bad_requests import ENDLESS, PATH, UNKNOWN_NAME, refused
 from conformance.check import Problems, check
@@ -8,8 +8,8 @@ from conformance.refusals import invalid, unknown_name
 
 @check(
     "bad-k",
-    demands="A k below 1, or above what a target model states, is refused with INVALID_ARGUMENT naming `k`.",
-    why="An answer that is quietly shorter than asked for makes identities look protected.",
+    demands="A k below 1, or above the largest k that a target model states, is refused with INVALID_ARGUMENT naming `k`.",
+    why="An answer that is silently shorter than requested makes identities look protected.",
     queries=5,
 )
 def bad_k(service: Invader) -> Problems:
@@ -20,9 +20,9 @@ def bad_k(service: Invader) -> Problems:
 
 @check(
     "bad-models",
-    demands="No target model, and one twice, are refused with INVALID_ARGUMENT naming `target_models`; an unknown one "
-    "with NOT_FOUND.",
-    why="An answer without the model that was asked is an observation that nobody made.",
+    demands="A request without a target model, or with a repeated one, is refused with INVALID_ARGUMENT naming "
+    "`target_models`; one with an unknown target model with NOT_FOUND.",
+    why="An answer that leaves out a requested model is an observation that nobody made.",
     queries=7,
 )
 def bad_models(service: Invader) -> Problems:

@@ -17,10 +17,10 @@ MAX_SPENT = 2000  # queries
 
 @check(
     "budget",
-    demands="Where there is a budget, an answered query costs one, be it for one target model, for all, for no face, or for "
-    "a whole image; several at once cost one each; lists cost nothing; and what is left is stated the same in answers and "
-    "lists.",
-    why="The budget is what bounds how far a model can be imitated; a run plans its queries by it.",
+    demands="Where there is a budget, each answered query costs one, whether it asks one target model or all, finds no "
+    "face, or reads a whole image, and also when several come at once. Lists cost nothing. Answers and lists "
+    "state the same number of queries left.",
+    why="The budget limits how closely a model can be imitated; runs plan their queries by it.",
     queries=AT_ONCE + 4,
 )
 async def budget(service: Invader) -> Problems:
@@ -46,8 +46,8 @@ async def budget(service: Invader) -> Problems:
 
 @check(
     "budget-errors",
-    demands="Where there is a budget, a query that is refused costs nothing.",
-    why="Nothing was disclosed; a client that errs must not lose what it may ask.",
+    demands="Where there is a budget, a refused query costs nothing.",
+    why="Nothing was disclosed, and a client's mistake must not cost it a query.",
     queries=4,
 )
 async def budget_errors(service: Invader) -> Problems:
@@ -66,20 +66,20 @@ async def budget_errors(service: Invader) -> Problems:
 
 @check(
     "budget-spent",
-    demands="With a spent budget a query is refused with RESOURCE_EXHAUSTED, the reason QUERY_BUDGET_SPENT and a pushback "
-    "of -1; lists are answered.",
-    why="A client that is not told that asking again is of no use asks for ever.",
-    queries=1,  # where none is left; what may be spent is said by itself
+    demands="Once the budget is spent, a query is refused with RESOURCE_EXHAUSTED, the reason QUERY_BUDGET_SPENT and a "
+    "pushback of -1; lists are still answered.",
+    why="A client that is not told that retrying is useless retries for ever.",
+    queries=1,  # where none is left; what may be spent is noted separately
 )
 async def budget_spent(service: Invader) -> Problems:
     left = await service.queries_left()
     if left and not service.may_spend:
         raise NotApplicable(f"{left} queries are left, and --spend-budget was not given")
     if left > MAX_SPENT:
-        raise NotApplicable(f"{left} queries are left, more than the {MAX_SPENT} that are spent for this")
+        raise NotApplicable(f"{left} queries are left, more than the {MAX_SPENT} that this check spends")
     for _ in range(left):
         if (refusal := await service.refusal(k=1)) is not None:
-            raise Failed(f"{left} queries were left, and are not answered: {refusal}")
+            raise Failed(f"{left} queries were left, and one was refused: {refusal}")
     refusal = await service.refusal(k=1)
     if refusal is None:
         raise Failed("expected QUERY_BUDGET_SPENT, got an answer")

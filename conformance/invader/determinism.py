@@ -1,9 +1,9 @@
-"""What an answer does not depend on."""
+"""What an answer must not depend on."""
 
 from conformance.check import NotApplicable, Problems, check
 from conformance.invader.service import Invader
 
-MAX_ALONE = 8  # target models that are asked alone
+MAX_ALONE = 8  # target models
 
 
 @check(
@@ -19,4 +19,4 @@ async def alone(service: Invader) -> Problems:
     for name in service.model_names[:MAX_ALONE]:
         answer = await service.answer_again(target_models=[name])
         if [together.get(name)] != list(answer.classifications):
-            yield f"{name}: alone it answers otherwise"
+            yield f"{name}: its answer differs when it is asked alone"

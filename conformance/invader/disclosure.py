@@ -1,4 +1,4 @@
-"""What leaves an invader beside its answers: nothing."""
+"""Leaks beside the answers of an invader."""
 
 import re
 
@@ -10,7 +10,7 @@ from conformance.unknown_fields import unknown_fields
 from rpc.models_digest import MODELS_DIGEST_KEY
 from rpc.status import PUSHBACK_KEY, STATUS_KEY
 
-# What gRPC, an HTTP/2 library, and the schema send beside an answer, and of which form; the status is looked at as a text.
+# What gRPC, an HTTP/2 library, and the schema send beside an answer, and its form; the status is checked with error texts.
 METADATA = {
     PUSHBACK_KEY: r"-1|\d{1,12}",
     MODELS_DIGEST_KEY: r"[0-9a-f]{64}",
@@ -33,8 +33,8 @@ OTHER_METHODS = {
 
 @check(
     "fields",
-    demands="Answers hold the schema's fields and no other.",
-    why="A field that the schema does not have is the widest way out: it can hold an embedding, and no client notices.",
+    demands="Answers contain the schema's fields and no others.",
+    why="A field that the schema does not have is the widest leak: it can hold an embedding, and no client notices.",
     queries=IMAGES + 1,
 )
 async def fields(service: Invader) -> Problems:
@@ -46,19 +46,20 @@ async def fields(service: Invader) -> Problems:
 
 @check(
     "metadata",
-    demands="Beside answers and errors come metadata of gRPC and of the schema, with values of their form, and no other.",
-    why="Headers and trailers are looked at by nobody, and hold kilobytes.",
+    demands="The metadata of answers and errors are gRPC's and the schema's, with values of the expected form, and no "
+    "others.",
+    why="Nobody looks at headers and trailers, and they hold kilobytes.",
     queries=2,
 )
 async def metadata(service: Invader) -> Problems:
     await service.answer()
     await service.refusal(k=0)
     for key, value in sorted(service.client.metadata, key=str):
-        if not _is_foreseen(key, value):
-            yield f"{key}: {value[:40]!r}, {len(value)} long"
+        if not _is_expected(key, value):
+            yield f"unexpected metadata {key}: {value[:40]!r}, {len(value)} long"
 
 
-def _is_foreseen(key: str, value: str | bytes) -> bool:
+def _is_expected(key: str, value: str | bytes) -> bool:
     if isinstance(value, bytes):
         return key == STATUS_KEY and len(value) <= MAX_STATUS_BYTES
     return key in METADATA and re.fullmatch(METADATA[key], value) is not None
@@ -66,8 +67,8 @@ def _is_foreseen(key: str, value: str | bytes) -> bool:
 
 @check(
     "other-methods",
-    demands="Reflection, channelz, the protector's service and methods that the schema does not have are UNIMPLEMENTED.",
-    why="An invader answers three questions; every other that its port answers is another way in.",
+    demands="Reflection, channelz, the protector's service, and methods that the schema does not have, are UNIMPLEMENTED.",
+    why="An invader answers three methods; every other method that its port answers is another way in.",
 )
 async def other_methods(service: Invader) -> Problems:
     for path, request in OTHER_METHODS.items():

@@ -1,4 +1,4 @@
-"""Whether a face is found, and what of an image is read."""
+"""Whether a face is found, and which region of an image is read."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,8 +14,8 @@ UNKNOWN_REGIONS = (99, -1)
 
 @check(
     "face",
-    demands="A face is found in a photo of one, and each target model that was asked answers, in the order asked.",
-    why="No face counts as protected: an invader that overlooks faces makes every cloak look good.",
+    demands="A face is found in a photo of one, and each requested target model answers, in the order of the request.",
+    why="An image without a face counts as protected: an invader that overlooks faces makes every cloak look good.",
     queries=IMAGES + 1,
 )
 async def face(service: Invader) -> Problems:
@@ -24,7 +24,7 @@ async def face(service: Invader) -> Problems:
         for problem in _not_answered(subject.identity, await service.answer(image=subject.photo), names):
             yield problem
     backwards = await service.answer_again(target_models=names[::-1])
-    for problem in _not_answered("models backwards", backwards, names[::-1]):
+    for problem in _not_answered("target models in reverse order", backwards, names[::-1]):
         yield problem
 
 
@@ -38,8 +38,8 @@ def _not_answered(what: str, answer: Answer, names: Sequence[str]) -> Iterator[s
 
 @check(
     "no-face",
-    demands="An image of one colour is answered: no face found, and no classification.",
-    why="No face is an outcome of the experiment; an error would be asked again, and a name would be made up.",
+    demands="An image of one colour is answered with no face found and without classifications.",
+    why="That no face is found is an outcome of the experiment; an error would be retried, and a name would be made up.",
     queries=1,
 )
 async def no_face(service: Invader) -> Problems:
@@ -53,10 +53,10 @@ async def no_face(service: Invader) -> Problems:
 
 @check(
     "region",
-    demands="REGION_DETECTED is the region of a request that names none; REGION_FULL, where listed, names any image, "
-    "and answers not all photos in a wide border as REGION_DETECTED does; another region, be it a negative one, is "
-    "refused with INVALID_ARGUMENT naming `region`.",
-    why="What of a cloak is read is an axis of a run: one region under the name of the other is a wrong figure.",
+    demands="A request that names no region is answered as with REGION_DETECTED. REGION_FULL, where it is listed, "
+    "classifies any image, and gives another answer than REGION_DETECTED for at least one photo in a wide border. "
+    "Unknown regions, negative ones too, are refused with INVALID_ARGUMENT naming `region`.",
+    why="The region that is read is an axis of a run: one region under the name of the other makes a wrong figure.",
     queries=2 * IMAGES + 3 + len(UNKNOWN_REGIONS),
 )
 async def region(service: Invader) -> Problems:
@@ -67,18 +67,18 @@ async def region(service: Invader) -> Problems:
     if invader_pb2.REGION_DETECTED in regions:
         detected = await service.answer_again(region=invader_pb2.REGION_DETECTED)
         if detected.classifications != (await service.answer()).classifications:
-            yield "REGION_DETECTED is answered otherwise than no region"
+            yield "the answer with REGION_DETECTED differs from the answer without a region"
     else:
         unspecified = invader_pb2.REGION_UNSPECIFIED
         refused.append(invalid("no region, where detected faces are not read", "region", region=unspecified))
     if invader_pb2.REGION_FULL in regions:
         whole = await service.answer_again(image=faceless(), region=invader_pb2.REGION_FULL)
-        for problem in _not_answered("an image of one colour, read whole", whole, service.model_names):
+        for problem in _not_answered("an image of one colour with REGION_FULL", whole, service.model_names):
             yield problem
-    # One candidate of each may be the same by chance.
+    # A single candidate may be the same by chance.
     both = {invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL} <= set(regions)
     if both and service.k > 1 and await _read_alike(service):
-        yield f"{len(service.subjects)} photos in wide borders are answered the same whether they are read whole or not"
+        yield f"{len(service.subjects)} photos in wide borders get the same answers with REGION_FULL as with REGION_DETECTED"
     for bad in refused:
         for problem in bad.problems(await service.refusal(**bad.changes)):
             yield problem

@@ -1,11 +1,11 @@
-"""What an image is taken for: its format, its orientation, its transparency."""
+"""How an image is decoded: its format, its orientation, its transparency."""
 
 from collections.abc import Callable
 
 import numpy as np
 
 from conformance.check import NotApplicable, Problems, check
-from conformance.images import FORMS, PLAIN_FORMS, Ambiguous, all_forms, reread, transparent, turned
+from conformance.images import FORMS, PLAIN_FORMS, Ambiguous, all_forms, rotated, stored_pixels, transparent
 from conformance.invader.service import IMAGES, Answer, Invader, identities_of, same
 from conformance.refusals import Refused
 from rpc.images.decoding import encode_png
@@ -13,9 +13,10 @@ from rpc.images.decoding import encode_png
 
 @check(
     "formats",
-    demands="JPEG (progressive, grey, CMYK, of any chroma) and PNG (grey, with a palette, of 16 bits) are all taken. PNG is "
-    "answered as the same image as an RGB PNG; JPEG is answered more like that than like its negative.",
-    why="A cloak may come as any of them; one that is refused is no observation, and one that is misread is another image.",
+    demands="JPEG (progressive, grey, CMYK, of any chroma) and PNG (grey, with a palette, of 16 bits) are all accepted. A "
+    "PNG in any form is answered as the same image as an RGB PNG; a JPEG is answered more like that image than "
+    "like its negative.",
+    why="Cloaks may come in any of these; a refused one is no observation, and a misread one is another image.",
     queries=FORMS + 2 * PLAIN_FORMS,
 )
 async def formats(service: Invader) -> Problems:
@@ -28,29 +29,29 @@ async def formats(service: Invader) -> Problems:
             continue
         if form.lossless:
             if not same(got, right):
-                yield f"{form.what}: is answered otherwise than the same as an RGB PNG"
+                yield f"{form.what}: its answer differs from that to the same as an RGB PNG"
         else:
-            negative = await service.answer(image=encode_png(255 - reread(form.plain)))
+            negative = await service.answer(image=encode_png(255 - stored_pixels(form.plain)))
             if distance(got, right) > distance(got, negative):
-                yield f"{form.what}: is answered more like its negative than like the same as an RGB PNG"
+                yield f"{form.what}: it is answered more like its negative than like the same as an RGB PNG"
 
 
 @check(
     "orientation",
-    demands="Photos that lie on their side, and say so in EXIF, are answered at least as much like the upright ones as like "
-    "the lying ones.",
-    why="A face that lies on its side is found less often and named worse, which would count as protection.",
+    demands="Photos whose pixels are rotated, and whose EXIF says so, are answered at least as much like the upright "
+    "photos as like the rotated ones.",
+    why="A rotated face is found less often and named less well, which would count as protection.",
     queries=3 * IMAGES,
 )
 def orientation(service: Invader) -> Problems:
-    return _misunderstood(service, turned, right="upright", wrong="as their pixels lie")
+    return _misunderstood(service, rotated, right="upright", wrong="as their pixels lie")
 
 
 @check(
     "transparency",
-    demands="Photos that are partly transparent are answered at least as much like the photos laid over white as like the "
-    "photos without their transparency.",
-    why="The colour behind transparent pixels is the decoder's choice otherwise, and so the image.",
+    demands="Partly transparent photos are answered at least as much like the photos laid over white as like the photos "
+    "without their transparency.",
+    why="Otherwise the colour behind transparent pixels, and so the image, would be the decoder's choice.",
     queries=3 * IMAGES,
 )
 def transparency(service: Invader) -> Problems:
@@ -68,9 +69,9 @@ async def _misunderstood(service: Invader, ambiguous: Callable[[bytes], Ambiguou
         to_right += distance(got, understood) / len(service.subjects)
         to_wrong += distance(got, misunderstood) / len(service.subjects)
     if not contrast:
-        raise NotApplicable(f"the photos {right} and {wrong} are answered the same")
+        raise NotApplicable(f"the photos {right} and {wrong} get the same answers")
     if to_right > to_wrong:
-        yield f"the answers are {to_right:.0%} others than of the photos {right}, {to_wrong:.0%} others than {wrong}"
+        yield f"answers differ by {to_right:.0%} from those to the photos {right}, by {to_wrong:.0%} from those {wrong}"
 
 
 def distance(one: Answer, other: Answer) -> float:

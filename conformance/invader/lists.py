@@ -9,9 +9,9 @@ from conformance.invader.service import Invader
 
 @check(
     "models",
-    demands="Target models are listed sorted by name, each once, with number of identities, digest, and the largest k, "
-    "which its label set has.",
-    why="A run is bound to them, and asks for as many candidates as they promise.",
+    demands="Target models are listed once each, sorted by name, with number of identities, digest, and the largest k, "
+    "which is at most the size of the label set.",
+    why="A run is bound to its models, and asks for as many candidates as they promise.",
 )
 async def models(service: Invader) -> Problems:
     for problem in model_problems(service.models):

@@ -1,4 +1,4 @@
-"""What is answered: candidates and their probabilities."""
+"""Candidates and their probabilities."""
 
 from collections.abc import Iterator, Sequence
 
@@ -9,15 +9,15 @@ from conformance.invader.service import IMAGES, Invader, identities_of
 from conformance.text_leaks import NUMBERS
 
 DECIMALS = 4
-MAX_NAME = 100  # characters of an identity that nobody can look up
-MIN_TO_VANISH = 10_000  # identities, of which the most probable may be less than half of the last decimal place
+MAX_NAME = 100  # characters of an identity that is not listed
+MIN_TO_VANISH = 10_000  # identities: even the most probable may be rounded to 0
 
 
 @check(
     "k",
-    demands="k candidates come where k are asked for, be it one or the most.",
-    why="A rank beyond what was answered is not known: with fewer candidates than asked for, identities count as "
-    "protected for nothing.",
+    demands="An answer has exactly k candidates, for k = 1 as for the largest k.",
+    why="Ranks beyond an answer are unknown: with fewer candidates than requested, identities count as protected "
+    "without a reason.",
     queries=IMAGES + 2,
 )
 async def k(service: Invader) -> Problems:
@@ -34,21 +34,22 @@ async def k(service: Invader) -> Problems:
 @check(
     "distinct",
     demands="No identity is a candidate twice.",
-    why="A repeated one pushes others out of the first k.",
+    why="A repeated identity pushes others out of the first k.",
     queries=IMAGES,
 )
 async def distinct(service: Invader) -> Problems:
     for name, each in await service.classifications():
         names = identities_of(each)
         if len(set(names)) < len(names):
-            yield f"{name}: {len(names) - len(set(names))} candidates are there twice"
+            yield f"{name}: {len(names) - len(set(names))} candidates are repeated"
 
 
 @check(
     "members",
-    demands="Every candidate is an identity of the target model's label set; where that is not listed, of no more than "
-    f"{MAX_NAME} characters, without numbers in a row, and one of no more than the set has.",
-    why="A name is all that may leave: whatever else stands in its place is something else that leaves.",
+    demands="Every candidate is an identity of the target model's label set. Where that is not listed, a candidate has at "
+    f"most {MAX_NAME} characters and no row of numbers, and there are no more different candidates than the set "
+    "has identities.",
+    why="Nothing but names may leave an invader.",
     queries=IMAGES,
 )
 async def members(service: Invader) -> Problems:
@@ -64,25 +65,25 @@ async def members(service: Invader) -> Problems:
         except NotApplicable:
             for candidate, name in answered.items():
                 if not 0 < len(candidate) <= MAX_NAME or NUMBERS.search(candidate):
-                    yield f"{name}: {candidate!r} is no name"
+                    yield f"{name}: {candidate!r} is not a name"
             if len(answered) > model.identities:
-                yield f"{model.name}: states {model.identities} identities, and answers with {len(answered)}"
+                yield f"{model.name}: states {model.identities} identities, and answered with {len(answered)} different ones"
         else:
             for candidate, name in answered.items():
                 if candidate not in known:
-                    yield f"{name}: {candidate!r} is none of its identities"
+                    yield f"{name}: {candidate!r} is not in the label set"
 
 
 @check(
     "sorted",
-    demands="Candidates come with the most probable first, as far as their probabilities tell.",
+    demands="Candidates come in descending order of their probabilities, where these are disclosed.",
     why="The rank of the true identity is what is measured.",
     queries=IMAGES,
 )
 async def in_order(service: Invader) -> Problems:
     answers = [(name, _probabilities(each)) for name, each in await service.classifications()]
     if not any(any(probabilities) for _, probabilities in answers):
-        raise NotApplicable("the service discloses no probabilities, by which the order could be told")
+        raise NotApplicable("the service discloses no probabilities, which the order is judged by")
     for name, probabilities in answers:
         if probabilities != sorted(probabilities, reverse=True):
             yield f"{name}: expected probabilities descending, got {', '.join(map(str, probabilities[:6]))}"
@@ -90,8 +91,9 @@ async def in_order(service: Invader) -> Problems:
 
 @check(
     "probabilities",
-    demands=f"Probabilities are 0..1, are rounded to {DECIMALS} places, and come where the service says so only.",
-    why="Finer numbers, or logits in their place, are what models are imitated by.",
+    demands=f"Probabilities are within 0..1, rounded to {DECIMALS} decimal places, and sent only if the service says that "
+    "it discloses them.",
+    why="Finer numbers, or logits in their place, serve to imitate a model.",
     queries=IMAGES,
 )
 async def probabilities(service: Invader) -> Problems:
@@ -103,7 +105,7 @@ async def probabilities(service: Invader) -> Problems:
 
 
 def _disclosure_problems(probabilities: Sequence[float], disclosure: int, *, identities: int) -> Iterator[str]:
-    yield from (f"{each} is no probability" for each in probabilities if not 0 <= each <= 1)
+    yield from (f"{each} is not a probability" for each in probabilities if not 0 <= each <= 1)
     finer = [each for each in probabilities if 0 <= each <= 1 and each != round(each, DECIMALS)]
     if finer:
         yield f"expected {DECIMALS} decimal places, got {finer[0]!r}"
@@ -120,7 +122,7 @@ def _probabilities(answer: invader_pb2.Classification) -> list[float]:
 
 @check(
     "prefix",
-    demands="The first candidates of a long answer are those of a short one.",
+    demands="The candidates of a shorter answer are the first ones of a longer answer.",
     why="PSR is read at several k from one answer.",
     queries=IMAGES + 2,
 )
@@ -131,5 +133,5 @@ async def prefix(service: Invader) -> Problems:
     for wanted in sorted({1, service.k // 2}):
         for each in (await service.answer_again(k=wanted)).classifications:
             if identities_of(each) != whole.get(each.target_model, [])[:wanted]:
-                differ = f"with k {wanted} the first candidates are others than with k {service.k}"
+                differ = f"with k {wanted} the first candidates differ from those with k {service.k}"
                 yield f"{each.target_model}: {differ}"

@@ -1,4 +1,4 @@
-"""The invader that is checked: its lists, its images, and calls to it."""
+"""The invader under test: its lists, its photos, and calls to it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ Answer = invader_pb2.ClassifyResponse
 
 @dataclass
 class Invader(Service):
-    """An invader, and what was learnt of it."""
+    """An invader under test."""
 
     role: ClassVar = "invader"
     schema: ClassVar = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"]
@@ -34,14 +34,14 @@ class Invader(Service):
     image_field: ClassVar = "image"
     model_field: ClassVar = "target_model"
     cheap: ClassVar[Changes] = {}
-    may_keep_identities: ClassVar = True
+    may_hide_identities: ClassVar = True
     copies: ClassVar = 3
-    calls_left: ClassVar = 8
+    abandoned_calls: ClassVar = 8
 
     subjects: Sequence[Subject] = ()
 
     @classmethod
-    async def met(cls, client: Client, faces: DataSet) -> "Invader":
+    async def discover(cls, client: Client, faces: DataSet) -> "Invader":
         listed = await client.ask(cls.list_models)
         service = cls(client, listed, subjects=list(islice(subjects(faces, known=None), IMAGES)))
         if not service.models:
@@ -66,18 +66,18 @@ class Invader(Service):
 
     @property
     def k(self) -> int:
-        """Candidates that all target models return."""
+        """Number of candidates that every target model returns."""
         return max(1, min([MAX_K, *(model.max_candidates for model in self.models)]))
 
     @property
     def region(self) -> "invader_pb2.Region.ValueType":
-        """None is asked for but of a service that reads whole images only."""
+        """The default region, or REGION_FULL for a service that reads whole images only."""
         only_whole = list(self.listed.regions) == [invader_pb2.REGION_FULL]
         return invader_pb2.REGION_FULL if only_whole else invader_pb2.REGION_UNSPECIFIED
 
     @property
-    def left_at_first(self) -> int | None:
-        """What was left of our budget when the invader was met; None where it sets none."""
+    def queries_left_at_start(self) -> int | None:
+        """What was left of our budget at the start; None where there is no budget."""
         return self.listed.queries_left if self.listed.HasField("queries_left") else None
 
     def good_request(self) -> Changes:
@@ -98,9 +98,9 @@ class Invader(Service):
         )
 
     def difference(self, expected: Sequence[Answer], got: Sequence[Answer]) -> str | None:
-        """Whatever is left of a budget."""
+        """See `Service.difference`. What is left of a budget may differ."""
         (one,), (other,) = expected, got
-        return None if same(one, other) else "it is answered otherwise"
+        return None if same(one, other) else "the answer differs"
 
     async def long_request(self) -> tuple[Message, float]:
         request = self.request()
@@ -109,7 +109,7 @@ class Invader(Service):
         return request, self.client.took[self.query]
 
     async def answer(self, **changes: Any) -> Answer:
-        """The answer to a request that is good but for the changes, which is sent once.
+        """The answer to a good request with some changes, from the cache if it was sent before.
 
         Raises:
             Refused: it was refused.
@@ -119,13 +119,13 @@ class Invader(Service):
         return answer
 
     async def answer_again(self, **changes: Any) -> Answer:
-        """As `answer`, of a request that is sent whether or not it was before."""
+        """As `answer`, but always sends the request."""
         answer: Answer
         (answer,) = await self.ask(self.request(**changes))
         return answer
 
     async def classifications(self) -> list[tuple[str, invader_pb2.Classification]]:
-        """What each target model says of each subject, named."""
+        """Each target model's classification of each subject, named."""
         return [
             (f"{subject.identity}, {each.target_model}", each)
             for subject in self.subjects
@@ -136,16 +136,16 @@ class Invader(Service):
         """What is left of our budget.
 
         Raises:
-            NotApplicable: it sets none.
+            NotApplicable: there is no budget.
         """
         listed = await self.client.ask(self.list_models)
         if not listed.HasField("queries_left"):
-            raise NotApplicable("the service sets us no budget")
+            raise NotApplicable("the service has no budget for us")
         return int(listed.queries_left)
 
 
 def same(one: Answer, other: Answer) -> bool:
-    """Whether two answers say the same of an image, whatever is left of a budget."""
+    """Whether two answers about an image are the same; what is left of a budget may differ."""
     return one.face_found == other.face_found and one.classifications == other.classifications
 
 

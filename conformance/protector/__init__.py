@@ -1,1 +1,1 @@
-"""What is demanded of a protector, a theme a file."""
+"""Checks of a protector, a theme a file."""

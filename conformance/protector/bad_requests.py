@@ -1,4 +1,4 @@
-"""Requests that a protector is to refuse."""
+"""Requests that a protector must refuse."""
 
 from deid.protector.v1 import protector_pb2
 
@@ -14,20 +14,21 @@ from rpc.errors import NO_FACE
 @check(
     "no-face",
     demands="A service with a face detector refuses a photo without a face with INVALID_ARGUMENT and the reason NO_FACE.",
-    why="Its subject is replaced by the next one; any other error would be asked again or end the run.",
+    why="The subject is then replaced by the next one; any other error would be retried, or would end the run.",
 )
 async def no_face(service: Protector) -> Problems:
     bad = invalid("an image of one colour", "photo", reason=NO_FACE, photo=faceless(), **service.cheap)
     if await service.refusal(**bad.changes) is None:
-        raise NotApplicable("it crafts on an image of one colour, as a service does that has no face detector")
+        raise NotApplicable("it crafts a cloak of an image of one colour, as a service without a face detector does")
     async for problem in refused(service, [bad]):
         yield problem
 
 
 @check(
     "bad-epsilons",
-    demands="Epsilons beyond 0..255, repeated or missing are refused with INVALID_ARGUMENT naming `epsilons`.",
-    why="A budget that is quietly cut or left out is a cell under a wrong name.",
+    demands="Epsilons outside 0..255, repeated epsilons and none at all are refused with INVALID_ARGUMENT naming "
+    "`epsilons`.",
+    why="A budget that is silently reduced or left out makes a cell with a wrong name.",
 )
 def bad_epsilons(service: Protector) -> Problems:
     method = [name for name in service.method_names if name != CONTROL][:1]
@@ -40,9 +41,9 @@ def bad_epsilons(service: Protector) -> Problems:
 
 @check(
     "bad-methods",
-    demands="No method, and a method twice, are refused with INVALID_ARGUMENT naming `methods`; an unknown one with "
-    "NOT_FOUND.",
-    why="A grid whose rows were dropped in silence looks whole.",
+    demands="A request without a method, or with a repeated one, is refused with INVALID_ARGUMENT naming `methods`; one "
+    "with an unknown method with NOT_FOUND.",
+    why="A grid whose rows were silently dropped looks complete.",
 )
 def bad_methods(service: Protector) -> Problems:
     return refused(
@@ -57,8 +58,8 @@ def bad_methods(service: Protector) -> Problems:
 
 @check(
     "bad-names",
-    demands="Unknown source models and identities are refused with NOT_FOUND.",
-    why="An identity that the source model does not know has no loss to climb.",
+    demands="Unknown source models and unknown identities are refused with NOT_FOUND.",
+    why="For an identity that the source model does not know there is no loss to increase.",
 )
 def bad_names(service: Protector) -> Problems:
     models = (UNKNOWN_NAME, "", PATH, ENDLESS)
@@ -73,7 +74,8 @@ def bad_names(service: Protector) -> Problems:
 
 @check(
     "bad-storage",
-    demands="No storage, and JPEG qualities beyond 1..100, are refused with INVALID_ARGUMENT naming `storage`.",
+    demands="A request without storage, or with a JPEG quality outside 1..100, is refused with INVALID_ARGUMENT naming "
+    "`storage`.",
     why="Storage is an axis of the experiment: a default would put cloaks into the wrong run.",
 )
 def bad_storage(service: Protector) -> Problems:

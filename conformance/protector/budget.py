@@ -1,4 +1,4 @@
-"""Budgets, by pixel: lossless cloaks against the lossless control."""
+"""Budgets, pixel by pixel: lossless cloaks against the lossless control."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -8,24 +8,12 @@ from numpy.typing import NDArray
 
 from conformance.check import Failed, NotApplicable, Problems, check
 from conformance.images import Levels, decoded
-from conformance.protector.service import (
-    BIM,
-    CONTROL,
-    EPSILONS,
-    FGSM,
-    ILLC,
-    NOISE,
-    PGD,
-    Protector,
-    Response,
-    by_budget,
-    probe_of,
-)
+from conformance.protector.service import BIM, CONTROL, EPSILONS, FGSM, ILLC, NOISE, PGD, Protector, Response, probe_of
 
 # By epsilon: so many steps, odd in number, only the last of which can meet the bound.
 ODD = {1: 1, 4: 5}
-STANDARD_ERRORS = 6  # within which a fair coin's share stays, but for one in a thousand million
-# Within which the correlations of independent signs stay at all distances, of which there are as many as samples.
+STANDARD_ERRORS = 6  # that a fair coin exceeds once in a thousand million
+# The same for the correlations of independent signs at all distances, of which there are as many as samples.
 STANDARD_ERRORS_OF_MANY = 7
 
 
@@ -45,7 +33,7 @@ class Cloak:
 
 
 async def cloaks_of(service: Protector) -> AsyncIterator[Cloak]:
-    """Every lossless cloak of every row; those of another size than the probe are left to geometry."""
+    """Every lossless cloak of every row, except those of another size than the probe, which geometry reports."""
     async for row, cloaks, probe in service.rows():
         for (method, epsilon), response in cloaks.items():
             name = f"{row}: {method}, epsilon {epsilon}"
@@ -56,8 +44,8 @@ async def cloaks_of(service: Protector) -> AsyncIterator[Cloak]:
 
 @check(
     "budget",
-    demands="No pixel of a lossless cloak is further from the probe than epsilon.",
-    why="Budgets are what methods are compared at; one level more is another experiment.",
+    demands="No pixel of a lossless cloak differs from the probe by more than epsilon.",
+    why="Methods are compared at equal budgets; one level more is another experiment.",
 )
 async def budget(service: Protector) -> Problems:
     async for cloak in cloaks_of(service):
@@ -69,8 +57,8 @@ async def budget(service: Protector) -> Problems:
 
 @check(
     "largest-change",
-    demands="largest_change is what is measured between the lossless cloak and the probe.",
-    why="Of cloaks stored as JPEG it is all that is known of the budget.",
+    demands="largest_change equals the difference measured between the lossless cloak and the probe.",
+    why="It is all that is known of the budget of a cloak stored as JPEG.",
 )
 async def largest_change(service: Protector) -> Problems:
     async for cloak in cloaks_of(service):
@@ -79,7 +67,7 @@ async def largest_change(service: Protector) -> Problems:
 
 
 def n_iter(method: str, epsilon: int) -> int | None:
-    """Steps that a method of a reserved name takes; None where the name is free."""
+    """Number of steps of a method with a reserved name; None for other names."""
     if method in (BIM, ILLC, PGD):
         return min(epsilon + 4, 5 * epsilon // 4)
     return {FGSM: min(1, epsilon), CONTROL: 0, NOISE: 0}.get(method)
@@ -89,7 +77,7 @@ def n_iter(method: str, epsilon: int) -> int | None:
     "steps",
     demands="bim, illc and pgd take floor(min(epsilon + 4, 1.25 epsilon)) steps, fgsm takes one, none and noise take "
     "none; bim and illc change no pixel by more than n_iter.",
-    why="These names mean those methods; with other steps their figures are not comparable.",
+    why="These names stand for these methods; with other steps their figures are not comparable.",
 )
 async def steps(service: Protector) -> Problems:
     async for cloak in cloaks_of(service):
@@ -98,19 +86,20 @@ async def steps(service: Protector) -> Problems:
         if expected is not None and taken != expected:
             yield f"{cloak.name}: expected {expected} steps, got {taken}"
         if method in (BIM, ILLC) and cloak.largest_change > taken:
-            yield f"{cloak.name}: expected at most {taken} levels after as many steps, got {cloak.largest_change}"
+            yield f"{cloak.name}: expected at most {taken} levels of change after as many steps, got {cloak.largest_change}"
 
 
 @check(
     "whole-levels",
-    demands="bim and illc step by whole levels: with epsilon 1 every channel moves by one, and with epsilon 4 by an odd "
-    "number or by four; fgsm moves every channel by epsilon; but where a gradient was zero or the range ends.",
-    why="A cloak that is cut instead of rounded is up to one level darker than was crafted, which breaks budgets and "
-    "weakens cloaks; other steps are another method.",
+    demands="bim and illc step by whole levels: with epsilon 1 every channel moves by one, with epsilon 4 by an odd "
+    "number or by four. fgsm moves every channel by epsilon. Channels with a zero gradient, or at the end of the "
+    "range, are excepted.",
+    why="A cloak that was truncated instead of rounded is up to one level darker than it was crafted, which breaks "
+    "budgets and weakens cloaks; other steps make another method.",
 )
 async def whole_levels(service: Protector) -> Problems:
     if not {BIM, ILLC, FGSM} & set(service.crafting):
-        raise NotApplicable("it has none of bim, illc and fgsm, whose steps are known")
+        raise NotApplicable("it has none of the methods whose steps are known: bim, illc, fgsm")
     async for cloak in cloaks_of(service):
         each, change = cloak.response, cloak.change
         if each.method == FGSM:
@@ -119,18 +108,18 @@ async def whole_levels(service: Protector) -> Problems:
             reach, good = ODD[each.epsilon], (change % 2 == 1) | (np.abs(change) == each.epsilon)
         else:
             continue
-        # One channel in so many met a zero gradient at some step, at most.
+        # At most so many channels had a zero gradient at some step.
         zero = round(each.zero_gradient_share * each.n_iter * change.size)
         other = int((~good & (cloak.probe >= reach) & (cloak.probe <= 255 - reach)).sum())
         if other > zero:
             got = f"at most {zero} channels, those of zero gradient, got {other} of {change.size}"
-            yield f"{cloak.name}: expected other changes of {got}"
+            yield f"{cloak.name}: expected other changes in {got}"
 
 
 @check(
     "budget-zero",
     demands="With epsilon 0 every method returns the probe.",
-    why="It is a budget like others, and what is changed without one is changed by something else than the method.",
+    why="Zero is a budget like any other: what changes pixels without a budget is not the method.",
 )
 async def budget_zero(service: Protector) -> Problems:
     for name, changes in service.samples().items():
@@ -144,10 +133,9 @@ async def budget_zero(service: Protector) -> Problems:
 
 @check(
     "noise",
-    demands="noise is plus or minus epsilon on every channel, both equally often and independently of one another, cut at 0 "
-    "and 255.",
-    why="It is what any noise of that size does: weaker noise, or a pattern that a filter takes out, flatters every method, "
-    "and values that wrap around are no noise.",
+    demands="noise adds plus or minus epsilon to every channel, each equally often and independently, clipped to 0..255.",
+    why="It shows what any noise of this size does. Weaker noise, a pattern that a filter removes, or values that "
+    "wrap around would flatter every method.",
 )
 async def noise(service: Protector) -> Problems:
     if NOISE not in service.method_names:
@@ -155,15 +143,15 @@ async def noise(service: Protector) -> Problems:
     for epsilon in (4, 255):
         what = f"epsilon {epsilon}"
         row = await service.answers(methods=[CONTROL, NOISE], epsilons=[epsilon])
-        probe, came = probe_of(row, what), by_budget(row).get((NOISE, epsilon))
-        if came is None:
+        probe, came = probe_of(row, what), [each.cloak for each in row if each.method == NOISE]
+        if not came:
             raise Failed(f"{what}: expected noise, got none")
-        cloak = decoded(came.cloak, NOISE).levels
+        cloak = decoded(came[0], NOISE).levels
         if cloak.shape != probe.shape:
             raise Failed(f"{what}: the noise is of another size than the probe")
         up, down = cloak == np.minimum(probe + epsilon, 255), cloak == np.maximum(probe - epsilon, 0)
         if not (up | down).all():
-            yield f"{what}: {int((~(up | down)).sum())} of {cloak.size} channels are neither"
+            yield f"{what}: {int((~(up | down)).sum())} of {cloak.size} channels have neither plus nor minus epsilon"
         told = up != down
         share = float(up[told].mean()) if told.any() else 0.5
         number = max(int(told.sum()), 1)
@@ -176,9 +164,9 @@ async def noise(service: Protector) -> Problems:
 
 
 def _largest_correlation(signs: NDArray[np.float64]) -> tuple[float, tuple[int, ...]]:
-    """Of signs (H, W, C), each -1, 1 or 0 where it is not known, with themselves at any distance but 0, and where it is."""
+    """The largest autocorrelation of signs (H, W, C), which are -1, 1, or 0 if unknown, and the distance that it is at."""
     power = np.abs(np.fft.fftn(signs)) ** 2
-    products = np.fft.ifftn(power).real  # the Wiener-Khinchin theorem: of all pairs at each distance, around the edges
+    products = np.fft.ifftn(power).real  # by the Wiener-Khinchin theorem, with distances around the edges
     products.flat[0] = 0
     place = np.unravel_index(np.abs(products).argmax(), products.shape)
     known = max(float(np.abs(signs).sum()), 1)
@@ -188,7 +176,7 @@ def _largest_correlation(signs: NDArray[np.float64]) -> tuple[float, tuple[int, 
 @check(
     "zero-gradients",
     demands="zero_gradient_share is a share, and 0 where no step was taken.",
-    why="It tells an attack that stalled at a saturated network from one that found nothing.",
+    why="It distinguishes an attack that stalled at a saturated network from one that found nothing.",
 )
 async def zero_gradients(service: Protector) -> Problems:
     async for row, cloaks, _ in service.rows():
@@ -200,9 +188,9 @@ async def zero_gradients(service: Protector) -> Problems:
 
 @check(
     "effect",
-    demands=f"With epsilon {max(EPSILONS)}, no method that is no control returns the probe of every photo; bim, illc, fgsm "
-    "and pgd return one only where every gradient was zero.",
-    why="A method that returns the probe is measured as one that does not protect.",
+    demands=f"With epsilon {max(EPSILONS)} no method but the controls returns the probe of every photo; bim, illc, fgsm "
+    "and pgd return a probe only where every gradient was zero.",
+    why="A method that returns the probe would be measured as one that does not protect.",
 )
 async def effect(service: Protector) -> Problems:
     changed: dict[str, list[bool]] = {}
@@ -211,7 +199,7 @@ async def effect(service: Protector) -> Problems:
         if each.method in service.crafting and each.epsilon == max(EPSILONS):
             changed.setdefault(each.method, []).append(bool(cloak.change.any()))
             if each.method in (BIM, ILLC, FGSM, PGD) and not cloak.change.any() and each.zero_gradient_share != 1:
-                yield f"{cloak.name}: is the probe"
+                yield f"{cloak.name}: the cloak is the probe"
     for method, rows in changed.items():
         if not any(rows):
-            yield f"{method}: is the probe in all of {len(rows)} rows"
+            yield f"{method}: the cloak is the probe in all {len(rows)} rows"

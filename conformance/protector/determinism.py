@@ -1,4 +1,4 @@
-"""What cloaks depend on, and what they do not."""
+"""What cloaks depend on, and what they must not depend on."""
 
 from conformance.check import Problems, check
 from conformance.protector.service import BIM, CONTROL, EPSILONS, FGSM, ILLC, NOISE, PGD, SEED, Protector, by_budget
@@ -8,8 +8,8 @@ SEEDS = (SEED, SEED + 1, SEED + 2**32, SEED + 2**63, 2**64 - 1, 2**64 - 2)
 
 @check(
     "alone",
-    demands="A cloak is the same whether it is asked for alone or with all methods and budgets.",
-    why="Where a stream breaks, only what is missing is asked for again.",
+    demands="A cloak is the same whether it is requested alone or with all methods and budgets.",
+    why="After a broken stream only what is missing is requested again.",
 )
 async def alone(service: Protector) -> Problems:
     row = {key: each.cloak for key, each in by_budget(await service.answers()).items()}
@@ -17,14 +17,15 @@ async def alone(service: Protector) -> Problems:
         for epsilon in (0,) if method == CONTROL else EPSILONS:
             responses = await service.ask(service.request(methods=[method], epsilons=[epsilon]))
             if [each.cloak for each in responses] != [row.get((method, epsilon))]:
-                yield f"{method}, epsilon {epsilon}: alone it is another cloak"
+                yield f"{method}, epsilon {epsilon}: the cloak differs when it is requested alone"
 
 
 @check(
     "seed",
-    demands="Another seed gives other noise and another pgd, be it another in its 64th bit only, or in its first; and the "
-    "same control, bim, illc and fgsm.",
-    why="These methods start at the probe and draw nothing; noise that no seed changes is one draw for a whole run.",
+    demands="Another seed gives other noise and another pgd cloak, even where only the lowest or the highest of its 64 "
+    "bits differs; control, bim, illc and fgsm stay the same.",
+    why="bim, illc and fgsm start at the probe and draw nothing; noise that ignores the seed is a single draw for a "
+    "whole run.",
 )
 async def seed(service: Protector) -> Problems:
     before = by_budget(await service.answers())
@@ -37,5 +38,5 @@ async def seed(service: Protector) -> Problems:
             responses = await service.answers(methods=[method], epsilons=[8], seed=number)
             cloak = responses[0].cloak if responses else b""
             if cloak in cloaks:
-                yield f"{method}: the seeds {cloaks[cloak]} and {number} give the same"
+                yield f"{method}: the seeds {cloaks[cloak]} and {number} give the same cloak"
             cloaks.setdefault(cloak, number)

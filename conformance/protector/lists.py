@@ -7,8 +7,8 @@ from conformance.protector.service import CONTROL, NOISE, Protector
 
 @check(
     "models",
-    demands="Source models are listed sorted by name, each once, with input size, number of identities and digests.",
-    why="A run is bound to them: a list that is not told apart from another lets it go on with other models.",
+    demands="Source models are listed once each, sorted by name, with input size, number of identities and digests.",
+    why="A run is bound to its models: with an ambiguous list it could be continued with others.",
 )
 async def models(service: Protector) -> Problems:
     for problem in model_problems(service.models):
@@ -22,8 +22,8 @@ async def models(service: Protector) -> Problems:
 
 @check(
     "methods",
-    demands="Methods are listed sorted by name, each once; none and noise are there, marked as controls.",
-    why="What a cloak does is told from what any image, and any noise, meets on the same path.",
+    demands="Methods are listed once each, sorted by name; none and noise are among them, marked as controls.",
+    why="The effect of a cloak is measured against what happens to any image, and to any noise, on the same path.",
 )
 async def methods(service: Protector) -> Problems:
     for problem in list_problems(service.methods):

@@ -1,22 +1,22 @@
-"""The probe: what cloaks are measured against, and what a photo is taken for."""
+"""The probe, which cloaks are measured against, and how a photo is decoded."""
 
 from hashlib import sha256
 
 import numpy as np
 
 from conformance.check import NotApplicable, Problems, check
-from conformance.images import Ambiguous, all_forms, decoded, mean_distance, transparent, turned
+from conformance.images import Ambiguous, all_forms, decoded, mean_distance, rotated, transparent
 from conformance.protector.service import CONTROL, Protector, by_budget
 from conformance.refusals import Refused
 from conformance.service import Changes
 
-MIN_CONTRAST = 6.0  # levels on average, without which two ways to take a photo are not told apart
+MIN_CONTRAST = 6.0  # levels on average, below which two ways to decode a photo cannot be told apart
 
 
 @check(
     "probe",
     demands="The lossless control is the probe: its RGB bytes have the SHA-256 that every response of its row states.",
-    why="The probe never leaves the protector but as this control: budgets and image quality are measured against it.",
+    why="The probe leaves the protector only as this control; budgets and image quality are measured against it.",
 )
 async def probe(service: Protector) -> Problems:
     async for row, cloaks, levels in service.rows():
@@ -29,8 +29,9 @@ async def probe(service: Protector) -> Problems:
 
 @check(
     "control",
-    demands="The control is the same bytes alone, beside any method, with any seed, and as any identity.",
-    why="What is asked beside it must not change what cloaks are compared with.",
+    demands="The control is the same bytes whether it is requested alone, beside any method, with any seed, or for any "
+    "identity.",
+    why="Cloaks are compared with it, so nothing else in the request may change it.",
 )
 async def control(service: Protector) -> Problems:
     row = by_budget(await service.answers())
@@ -47,15 +48,15 @@ async def control(service: Protector) -> Problems:
     for name, changes in requests.items():
         responses = await service.ask(service.request(**changes))
         if [each.cloak for each in responses if each.method == CONTROL] != [expected]:
-            yield f"{name}: the control is not that of the whole row"
+            yield f"{name}: the control differs from that of the whole row"
 
 
 @check(
     "geometry",
     demands="Probe and cloaks are still RGB images of 8 bits a channel, as wide and high as the source model's input, "
-    "without EXIF, colour profile or transparency; their files hold nothing that no decoder needs.",
-    why="An invader decodes them as they are: a palette, a turned image or another size would be an experiment of its own, "
-    "and what stands beside the pixels is measured by nobody.",
+    "without EXIF, colour profile or transparency; their files hold nothing that a decoder does not need.",
+    why="An invader decodes them as they are: a palette, a rotated image or another size would be another experiment, "
+    "and nobody measures what stands beside the pixels.",
 )
 async def geometry(service: Protector) -> Problems:
     sizes = {model.name: model.input_size for model in service.models}
@@ -76,9 +77,10 @@ async def geometry(service: Protector) -> Problems:
 
 @check(
     "formats",
-    demands="JPEG (progressive, grey, CMYK, of any chroma) and PNG (grey, with a palette, of 16 bits) are all taken. Their "
-    "probe is at least twice as near to that of the same photo as an RGB PNG as to its negative, to white, and to black.",
-    why="Data sets hold them all; a photo that is refused costs a subject, and one that is misread is another photo.",
+    demands="JPEG (progressive, grey, CMYK, of any chroma) and PNG (grey, with a palette, of 16 bits) are all accepted. "
+    "The probe is at least twice as near to the probe of the same photo as an RGB PNG as to its negative, to "
+    "white, and to black.",
+    why="Data sets contain all of these; a refused photo costs a subject, and a misread one is another photo.",
 )
 async def formats(service: Protector) -> Problems:
     for form in all_forms(service.photo):
@@ -91,9 +93,9 @@ async def formats(service: Protector) -> Problems:
         if right is None:
             continue
         if got is None:
-            yield f"{form.what}: no face is found in it, and one is in the same as an RGB PNG"
+            yield f"{form.what}: no face is found in it, but in the same photo as an RGB PNG"
         elif got.shape != right.shape:
-            yield f"{form.what}: its probe is of another size"
+            yield f"{form.what}: its probe has another size"
         else:
             to_right = mean_distance(got, right)
             wrong = {"white": np.full_like(right, 255), "black": np.zeros_like(right), "the negative": 255 - right}
@@ -105,31 +107,31 @@ async def formats(service: Protector) -> Problems:
 
 @check(
     "orientation",
-    demands="The probe of a photo that lies on its side, and says so in EXIF, is at least twice as near to that of the "
-    "upright photo as to that of the lying one.",
-    why="Phones store photos so; a face that lies on its side is another subject.",
+    demands="A photo whose pixels are rotated, and whose EXIF says so, gives a probe at least twice as near to that of "
+    "the upright photo as to that of the rotated one.",
+    why="Phones store photos this way; a rotated face is another subject.",
 )
 def orientation(service: Protector) -> Problems:
-    return _misunderstood(service, turned(service.photo), right="upright", wrong="as its pixels lie")
+    return _misunderstood(service, rotated(service.photo), right="upright", wrong="as its pixels lie")
 
 
 @check(
     "transparency",
-    demands="The probe of a photo that is partly transparent is at least twice as near to that of the photo laid over white "
-    "as to that of the photo without its transparency.",
-    why="The colour behind transparent pixels is the decoder's choice otherwise, and so the probe.",
+    demands="A partly transparent photo gives a probe at least twice as near to that of the photo laid over white as to "
+    "that of the photo without its transparency.",
+    why="Otherwise the colour behind transparent pixels, and so the probe, would be the decoder's choice.",
 )
 def transparency(service: Protector) -> Problems:
     return _misunderstood(service, transparent(service.photo), right="laid over white", wrong="opaque")
 
 
 async def _misunderstood(service: Protector, ambiguous: Ambiguous, *, right: str, wrong: str) -> Problems:
-    """What is wrong with the probe of an image that is easily misunderstood, by what it is nearer to.
+    """What is wrong with the probe of an image that is easily misread, judged by what it is nearer to.
 
-    Levels alone do not tell: decoders differ by one or two, and a detector's box then moves by some pixels.
+    Equal levels cannot be demanded: decoders differ by one or two, and a detector's box then moves by some pixels.
 
     Raises:
-        NotApplicable: the photo does not tell one from the other.
+        NotApplicable: the photo does not show the difference.
     """
     got, understood, misunderstood = [
         await service.probe(image) for image in (ambiguous.image, ambiguous.right, ambiguous.wrong)
@@ -137,13 +139,13 @@ async def _misunderstood(service: Protector, ambiguous: Ambiguous, *, right: str
     if understood is None:
         raise NotApplicable(f"no face is found in the photo {right}, as a PNG")
     if got is None:
-        yield f"no face is found in it, and one is in the photo {right}"
+        yield f"no face is found in it, but in the photo {right}"
     elif misunderstood is None:
         return
     elif not got.shape == understood.shape == misunderstood.shape:
         yield "the probes differ in size"
     elif mean_distance(understood, misunderstood) < MIN_CONTRAST:
-        raise NotApplicable(f"the photo {right} and {wrong} give the same probe but for {MIN_CONTRAST:g} levels")
+        raise NotApplicable(f"the photo {right} and {wrong} give probes that differ by less than {MIN_CONTRAST:g} levels")
     else:
         to_right, to_wrong = mean_distance(got, understood), mean_distance(got, misunderstood)
         if 2 * to_right > to_wrong:

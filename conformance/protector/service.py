@@ -1,4 +1,4 @@
-"""The protector that is checked: its lists, its subjects, and calls to it."""
+"""The protector under test: its lists, its subjects, and calls to it."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,13 +18,13 @@ from orchestrator.errors import InputError
 from orchestrator.faces.data_set import DataSet
 from rpc.errors import NO_FACE
 
-CONTROL, NOISE = "none", "noise"  # reserved names of methods, as all of these
+CONTROL, NOISE = "none", "noise"  # reserved names of methods, like those below
 BIM, ILLC, FGSM, PGD = "bim", "illc", "fgsm", "pgd"
 PNG = protector_pb2.Storage(png=protector_pb2.PngStorage())
-EPSILONS = (9, 1, 4)  # levels; not in order, so that a service has to bring them into it
-LARGE_EPSILONS = (255, 128)  # levels; of one row, for what shows in large budgets only
-LARGE_TIMES = 5  # so many calls' time such a row may take
-LONGER_AND_LONGER = (16, 64, 255)  # levels
+EPSILONS = (9, 1, 4)  # levels; not in order, so that a service has to sort them
+LARGE_EPSILONS = (255, 128)  # levels; of one row, for faults of large budgets
+LARGE_TIMES = 5  # multiple of the deadline that such a row is given
+INCREASING_EPSILONS = (16, 64, 255)  # levels
 LONG_SECONDS = 1.0
 SUBJECTS = 2
 SEED = 20
@@ -35,7 +35,7 @@ Cloaks = dict[tuple[str, int], Response]  # by method and epsilon
 
 @dataclass
 class Protector(Service):
-    """A protector, and what was learnt of it."""
+    """A protector under test."""
 
     role: ClassVar = "protector"
     schema: ClassVar = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"]
@@ -44,17 +44,17 @@ class Protector(Service):
     image_field: ClassVar = "photo"
     model_field: ClassVar = "source_model"
     cheap: ClassVar[Changes] = {"methods": [CONTROL], "epsilons": []}
-    may_keep_identities: ClassVar = False
+    may_hide_identities: ClassVar = False
     copies: ClassVar = 2
-    calls_left: ClassVar = 4
+    abandoned_calls: ClassVar = 4
 
     methods: Sequence[protector_pb2.Method] = ()
     subjects: Mapping[str, Sequence[Subject]] = field(default_factory=dict)  # by source model
     _long_request: tuple[Message, float] | None = None
 
     @classmethod
-    async def met(cls, client: Client, faces: DataSet) -> "Protector":
-        """A protector, once it has also found faces in photos of people whom it knows; see `Service.met`."""
+    async def discover(cls, client: Client, faces: DataSet) -> "Protector":
+        """See `Service.discover`. The protector must find faces in photos of people whom it knows."""
         service = cls(client, await client.ask(cls.list_models), methods=(await client.ask("ListMethods")).methods)
         if not service.models:
             raise Failed("it lists no source model")
@@ -77,16 +77,16 @@ class Protector(Service):
 
     @property
     def method_names(self) -> list[str]:
-        """All methods, those of controls too."""
+        """All methods, including the controls."""
         return [method.name for method in self.methods]
 
     @property
     def crafting(self) -> list[str]:
-        """The methods that are no controls."""
+        """The methods except the controls."""
         return [method.name for method in self.methods if not method.control]
 
     def good_request(self) -> Changes:
-        """For a whole row."""
+        """See `Service.good_request`: for a whole row."""
         return {
             **_of(self.models[0].name, self.subject),
             "methods": self.method_names,
@@ -96,7 +96,7 @@ class Protector(Service):
         }
 
     def samples(self) -> Mapping[str, Changes]:
-        """A row of every source model with a subject, and of the first with all its subjects."""
+        """See `Service.samples`: rows of every source model with one subject, and of the first with all its subjects."""
         first = self.models[0].name
         pairs = [(first, subject) for subject in self.subjects[first]]
         pairs += [(model.name, self.subjects[model.name][0]) for model in self.models[1:]]
@@ -112,29 +112,29 @@ class Protector(Service):
         )
 
     def difference(self, expected: Sequence[Response], got: Sequence[Response]) -> str | None:
-        """Whatever the order of methods, which is the service's."""
+        """See `Service.difference`. The order of methods may differ."""
         before, after = ({key: each.cloak for key, each in by_budget(row).items()} for row in (expected, got))
         if before.keys() != after.keys():
-            return "other methods and epsilons"
+            return "the methods and epsilons differ"
         changed = [key for key, cloak in before.items() if after[key] != cloak]
         if not changed:
             return None
         method, epsilon = changed[0]
-        return f"{len(changed)} of {len(before)} cloaks are others, such as {method}, epsilon {epsilon}"
+        return f"{len(changed)} of {len(before)} cloaks differ, such as {method}, epsilon {epsilon}"
 
     async def long_request(self) -> tuple[Message, float]:
-        """One for a cloak; measured once."""
+        """See `Service.long_request`: one for a single cloak, measured once."""
         if self._long_request is None:
-            for epsilon in LONGER_AND_LONGER:
+            for epsilon in INCREASING_EPSILONS:
                 request = self.request(methods=[(self.crafting or self.method_names)[0]], epsilons=[epsilon])
                 for _ in range(2):  # the first may take longer
                     await self.ask(request, times=LARGE_TIMES)
-                    if self.client.took[self.query] >= 2 * LONG_SECONDS:
+                    seconds = self.client.took[self.query]
+                    if seconds >= 2 * LONG_SECONDS:
                         break
-                self._long_request = request, self.client.took[self.query]
-                if self._long_request[1] >= LONG_SECONDS:
+                if seconds >= LONG_SECONDS:
                     break
-        assert self._long_request is not None
+            self._long_request = request, seconds
         return self._long_request
 
     def names(self) -> list[str]:
@@ -161,7 +161,7 @@ class Protector(Service):
         yield name, by_budget(row), probe_of(row, name)
 
     async def control(self, **changes: Any) -> Response:
-        """The control alone, of the first subject but for the changes.
+        """The control alone, in the answer to a valid request with some changes.
 
         Raises:
             Refused: it was refused.
@@ -175,7 +175,7 @@ class Protector(Service):
         return control
 
     async def probe(self, photo: bytes) -> Levels | None:
-        """The probe of a photo; None where no face is found in it.
+        """The probe of a photo; None if no face is found in it.
 
         Raises:
             Refused: it is refused for anything else.
@@ -206,7 +206,7 @@ class Protector(Service):
         return found * SUBJECTS
 
     async def _known(self, model: str) -> frozenset[str] | None:
-        """The identities of a source model; None where they are not listed."""
+        """The identities of a source model; None if they are not listed."""
         try:
             return frozenset(await self.identities(model))
         except Failed:
@@ -230,5 +230,5 @@ def probe_of(row: Sequence[Response], what: str) -> Levels:
     """
     control = by_budget(row).get((CONTROL, 0))
     if control is None:
-        raise Failed(f"{what}: expected a lossless control, by which cloaks are measured, got none")
+        raise Failed(f"{what}: expected a lossless control, which cloaks are measured against, got none")
     return decoded(control.cloak, f"{what}: the control").levels

@@ -6,7 +6,7 @@ import numpy as np
 from deid.protector.v1 import protector_pb2
 
 from conformance.check import Problems, check
-from conformance.images import Levels, decoded, luma, mean_distance, reread
+from conformance.images import Levels, decoded, luma, mean_distance, stored_pixels
 from conformance.protector.service import Protector, by_budget, probe_of
 from rpc.images.decoding import encode_jpeg
 
@@ -24,7 +24,7 @@ def jpeg(quality: int) -> protector_pb2.Storage:
 @check(
     "digests",
     demands="cloak_sha256 is the SHA-256 of the cloak's bytes.",
-    why="Cloaks are kept and found again by their digest.",
+    why="Cloaks are stored and found by their digests.",
 )
 async def digests(service: Protector) -> Problems:
     for row, changes in service.samples().items():
@@ -37,10 +37,11 @@ async def digests(service: Protector) -> Problems:
 
 @check(
     "jpeg-control",
-    demands="The control as JPEG is the lossless one, encoded once: with 4:2:0 chroma, libjpeg's quantization tables for "
-    f"the quality asked for, and nothing beside; its mean error is {MIN_OF_OURS} to {MAX_OF_OURS} times libjpeg's, give "
-    f"or take {LEVELS} levels; and its luma is nearer to what one encoding makes of the probe than to what two make of it.",
-    why="What compression does is read off this control; encoded twice, or otherwise, every figure has more of it in it.",
+    demands="The control as JPEG is the lossless one encoded once, with 4:2:0 chroma, libjpeg's quantization tables for "
+    f"the requested quality, and nothing beside the pixels. Its mean error is {MIN_OF_OURS} to {MAX_OF_OURS} times "
+    f"libjpeg's, give or take {LEVELS} levels, and its luma is nearer to one encoding of the probe than to two.",
+    why="The effect of compression is read from this control; were it encoded twice, or otherwise, every figure would "
+    "contain more of it.",
 )
 async def jpeg_control(service: Protector) -> Problems:
     lossless = probe_of(await service.answers(), "the first row")
@@ -53,9 +54,9 @@ async def jpeg_control(service: Protector) -> Problems:
 
 @check(
     "jpeg-cloaks",
-    demands="Cloaks as JPEG are the lossless ones, encoded within the same tolerance at each of two qualities, with the "
-    "same numbers beside them.",
-    why="Storage is the last step: a method that knew it would be another method.",
+    demands="Cloaks as JPEG are the lossless ones encoded within the same tolerance, at each of two qualities, with the "
+    "same numbers in their responses.",
+    why="Storage comes last: a method that knew of it would be another method.",
 )
 async def jpeg_cloaks(service: Protector) -> Problems:
     plain = by_budget(await service.answers())
@@ -64,7 +65,7 @@ async def jpeg_cloaks(service: Protector) -> Problems:
         for each in await service.answers(storage=jpeg(quality)):
             key, name = (each.method, each.epsilon), f"quality {quality}: {each.method}, epsilon {each.epsilon}"
             if key not in plain:
-                yield f"{name}: comes as JPEG, and not as PNG"
+                yield f"{name}: comes as JPEG, but not as PNG"
                 continue
             if problem := encoding_problem(each.cloak, lossless[key], quality=quality):
                 yield f"{name}: {problem}"
@@ -74,7 +75,7 @@ async def jpeg_cloaks(service: Protector) -> Problems:
 
 
 def encoding_problem(encoded: bytes, lossless: Levels, *, quality: int) -> str | None:
-    """What is wrong with a JPEG of a lossless image; None where nothing is."""
+    """What is wrong with a JPEG of a lossless image; None if nothing is."""
     stored = decoded(encoded, "the image")
     if (stored.format, stored.mode, stored.still, stored.beside) != ("JPEG", "RGB", True, ""):
         beside = f" with {stored.beside}" if stored.beside else ""
@@ -93,9 +94,9 @@ def encoding_problem(encoded: bytes, lossless: Levels, *, quality: int) -> str |
 
 
 def encoded_twice(encoded: bytes, lossless: Levels, *, quality: int) -> str | None:
-    """Whether a control was encoded twice, by its luma. Of chroma, and of noisy cloaks, encoders make too many things."""
+    """Whether a control was encoded twice, judged by its luma: encoders differ too much in chroma, and on noisy cloaks."""
     once = encode_jpeg(lossless.astype(np.uint8), quality=quality)
-    twice = encode_jpeg(reread(once), quality=quality)
+    twice = encode_jpeg(stored_pixels(once), quality=quality)
     to_once, to_twice = (mean_distance(luma(encoded), luma(other)) for other in (once, twice))
     if to_once <= to_twice:
         return None

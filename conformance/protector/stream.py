@@ -1,16 +1,17 @@
-"""What comes in a stream, and in which order."""
+"""The content of a stream, and its order."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from conformance.check import Problems, check
 from conformance.protector.service import CONTROL, EPSILONS, Protector, Response
+from conformance.service import Changes
 
 
 @check(
     "order",
-    demands="Within a method, cloaks come with the smallest budget first, whatever the order they were asked for in.",
-    why="A stream that breaks has then brought the budgets that cost least, and the rest is asked for again.",
+    demands="The cloaks of a method come in ascending order of their budgets, whatever their order in the request.",
+    why="A stream that breaks off has then delivered the cheapest budgets, and the rest is requested again.",
 )
 async def order(service: Protector) -> Problems:
     for row, changes in service.samples().items():
@@ -23,19 +24,17 @@ async def order(service: Protector) -> Problems:
 
 @check(
     "complete",
-    demands="Every method and epsilon that was asked for comes exactly once, the control once with epsilon 0, and nothing "
-    "else.",
-    why="A cloak that is missing is a short cell; one that comes twice is two answers to one question.",
+    demands="Every requested method and epsilon comes exactly once, the control once with epsilon 0, and nothing else.",
+    why="A missing cloak leaves a cell short; one that comes twice is two answers to one question.",
 )
 async def complete(service: Protector) -> Problems:
     whole = [(name, epsilon) for name in service.method_names for epsilon in ((0,) if name == CONTROL else EPSILONS)]
-    requests = [(row, whole, changes) for row, changes in service.samples().items()]
-    requests += [
-        (f"the control with epsilons {epsilons}", [(CONTROL, 0)], {"methods": [CONTROL], "epsilons": epsilons})
-        for epsilons in ([], [9, 4])
-    ]
-    requests += [
-        (f"{method} alone", [(method, 4)], {"methods": [method], "epsilons": [4]}) for method in service.crafting[:1]
+    control, alone = [(CONTROL, 0)], service.crafting[:1]
+    requests: list[tuple[str, list[tuple[str, int]], Changes]] = [
+        *((row, whole, changes) for row, changes in service.samples().items()),
+        ("the control without epsilons", control, {"methods": [CONTROL], "epsilons": []}),
+        ("the control with epsilons 9 and 4", control, {"methods": [CONTROL], "epsilons": [9, 4]}),
+        *((f"{method} alone", [(method, 4)], {"methods": [method], "epsilons": [4]}) for method in alone),
     ]
     for what, expected, changes in requests:
         for problem in _missing_or_more(expected, await service.answers(**changes)):
@@ -44,5 +43,5 @@ async def complete(service: Protector) -> Problems:
 
 def _missing_or_more(expected: Sequence[tuple[str, int]], responses: Sequence[Response]) -> Iterator[str]:
     asked, came = Counter(expected), Counter((each.method, each.epsilon) for each in responses)
-    yield from (f"{method}, epsilon {epsilon}, does not come" for method, epsilon in asked - came)
-    yield from (f"{method}, epsilon {epsilon}, comes too often" for method, epsilon in came - asked)
+    yield from (f"{method}, epsilon {epsilon}, is missing" for method, epsilon in asked - came)
+    yield from (f"{method}, epsilon {epsilon}, comes more often than requested" for method, epsilon in came - asked)

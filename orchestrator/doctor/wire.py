@@ -21,7 +21,7 @@ from rpc.diagnosis import addresses_of, diagnose
 from rpc.tls import TlsMaterial, expires_soon
 
 _SECONDS = 5.0
-_NEW_CERTIFICATES = "make new certificates; docs/deployment.md says how"
+_NO_CONNECTION = grpc.StatusCode.UNAVAILABLE.name
 
 
 async def examine_services(protector: str, invader: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
@@ -57,14 +57,13 @@ async def _examine(name: str, address: str, tls: TlsMaterial | None) -> AsyncIte
         yield judged(
             name,
             "refuses clients without a certificate",
-            good=answer is grpc.StatusCode.UNAVAILABLE,
-            seen="refused" if answer is grpc.StatusCode.UNAVAILABLE else f"answered: {answer.name}",
+            good=answer == _NO_CONNECTION,
+            seen="refused" if answer == _NO_CONNECTION else f"answered: {answer}",
             mend="give it --tls-authority",
         )
     async with open_channel(address, tls=tls) as channel:
         health = await _health(channel)
-    said = health.name if isinstance(health, grpc.StatusCode) else health
-    yield judged(name, "is healthy", good=said == "SERVING", seen=said, mend="look at its log")
+    yield judged(name, "is healthy", good=health == "SERVING", seen=health, mend="look at its log")
 
 
 def _expiry(name: str, certificate: x509.Certificate) -> Finding:
@@ -74,7 +73,7 @@ def _expiry(name: str, certificate: x509.Certificate) -> Finding:
         "has a certificate for another month",
         good=not expires_soon(certificate),
         seen=f"{days} days left",
-        mend=_NEW_CERTIFICATES,
+        mend="make new certificates; docs/deployment.md says how",
     )
 
 
@@ -86,20 +85,19 @@ def _certificate(address: str) -> x509.Certificate:
     return min((x509.load_pem_x509_certificate(pem.encode()) for pem in shown), key=lambda each: each.not_valid_after_utc)
 
 
-async def _ask_a_stranger(address: str, tls: TlsMaterial) -> grpc.StatusCode:
-    """What a client that knows the authority, but has no certificate, is told; UNAVAILABLE where nobody speaks to it."""
+async def _ask_a_stranger(address: str, tls: TlsMaterial) -> str:
+    """As `_health`, for a client that knows the authority, but has no certificate."""
     async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls.authority), options=[NO_PROXY]) as channel:
-        health = await _health(channel)
-    return health if isinstance(health, grpc.StatusCode) else grpc.StatusCode.OK
+        return await _health(channel)
 
 
-async def _health(channel: grpc.aio.Channel) -> str | grpc.StatusCode:
-    """The health that a service reports, or the status of the call that failed."""
+async def _health(channel: grpc.aio.Channel) -> str:
+    """The health that a service reports, or the status of the call that failed, by its name."""
     stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs do not name its methods
     try:
         answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=_SECONDS)
     except grpc.aio.AioRpcError as error:
-        return error.code()
+        return str(error.code().name)
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 

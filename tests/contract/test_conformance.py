@@ -17,7 +17,7 @@ from protector_service.capacity import CapacityLimiter
 from rpc.certificates import Authority
 from rpc.images.decoding import ImageLimits
 from tests.support.certificates import material
-from tests.support.conformance_runs import LONG, others, outcomes_at, those
+from tests.support.conformance_runs import LONG, ids_with, others, outcomes_at
 from tests.support.services import serving_invader, serving_protector
 
 AUTHORITY = Authority.create()
@@ -55,7 +55,7 @@ async def test_our_invader_passes_in_plain_text_whatever_it_discloses(faces: Fac
     }
     async with serving_invader(**policy) as service:
         outcomes = await outcomes_at(service.address, Invader, Choice(faces, skip=LONG))
-    does_not_apply = those(outcomes, Verdict.NOT_APPLICABLE)
+    does_not_apply = ids_with(outcomes, Verdict.NOT_APPLICABLE)
     assert others(outcomes).keys() == set(does_not_apply)
     assert {"invader.sorted", "invader.label-sets", "invader.pages", *OF_BUDGETS} <= set(does_not_apply)
 

@@ -100,7 +100,7 @@ async def test_a_check_alone_asks_no_more_queries_than_its_head_says(faces: Face
     async with invader.serving() as address, open_channel(address) as channel:
         for check in CHECKS[Invader]:
             invader.asked = invader.used = 0
-            met = await Invader.met(Client(channel, Invader.schema), faces)  # who remembers no answer to another check
+            met = await Invader.discover(Client(channel, Invader.schema), faces)  # who remembers no answer to another check
             (outcome,) = await run_checks(met, [check], on_done=lambda outcome: None)
             if kind is Counts:
                 assert outcome.verdict is (NOT_APPLICABLE if check.id == "invader.budget-spent" else PASSED), (

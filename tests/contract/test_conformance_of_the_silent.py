@@ -19,7 +19,7 @@ from orchestrator.errors import UnusableServiceError
 from orchestrator.faces.folder import FaceFolder
 from rpc.errors import BUSY, ServiceError, invalid_argument
 from rpc.server import Server
-from tests.support.conformance_runs import LONG, outcomes_of, those
+from tests.support.conformance_runs import LONG, ids_with, outcomes_of
 from tests.support.conforming import ConformingInvader, ConformingProtector, Context, Pixels
 
 Request = protector_pb2.CraftRequest
@@ -35,7 +35,7 @@ class BusyForYears(ConformingProtector):
 
 
 async def test_nobody_waits_for_years(faces: FaceFolder) -> None:
-    with pytest.raises(UnusableServiceError, match=r"Craft: RESOURCE_EXHAUSTED: busy \(come back in 100000000000 ms\)$"):
+    with pytest.raises(UnusableServiceError, match=r"Craft: RESOURCE_EXHAUSTED: busy \(retry in 100000000000 ms\)$"):
         await outcomes_of(BusyForYears(), Choice(faces))
 
 
@@ -56,7 +56,7 @@ async def test_a_service_that_hangs_is_not_asked_all_the_rest(faces: FaceFolder)
     service = Hangs()
     outcomes = await outcomes_of(service, Choice(faces, seconds=0.5))
     assert [outcome.id for outcome in outcomes] == [check.id for check in CHECKS[Protector]]
-    failed, not_run = those(outcomes, Verdict.FAILED), those(outcomes, Verdict.NOT_RUN)
+    failed, not_run = ids_with(outcomes, Verdict.FAILED), ids_with(outcomes, Verdict.NOT_RUN)
     assert len(failed) == MAX_UNANSWERED
     assert len(not_run) > len(CHECKS[Protector]) // 2
     evidence = {outcome.id: outcome.evidence for outcome in outcomes}
@@ -87,7 +87,7 @@ class Stops(ConformingProtector):
 async def test_a_service_that_ends_is_not_blamed_for_the_rest(faces: FaceFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "ALIVE_SECONDS", 0.5)
     outcomes = await outcomes_of(Stops(), Choice(faces))
-    (failed,) = those(outcomes, Verdict.FAILED)
+    (failed,) = ids_with(outcomes, Verdict.FAILED)
     place = [outcome.id for outcome in outcomes].index(failed)
     assert outcomes[place].evidence.startswith("the service stopped answering: Craft: UNAVAILABLE: ")
     assert {outcome.verdict for outcome in outcomes[:place]} == {Verdict.PASSED}
@@ -128,8 +128,8 @@ class SendsNothing(ConformingProtector):
 @pytest.mark.parametrize("kind", [SendsNoControl, SendsCloaksAlone, NoiseOfAnotherSize, SendsNothing])
 async def test_what_does_not_come_fails_a_check_and_breaks_none(faces: FaceFolder, kind: type[ConformingProtector]) -> None:
     outcomes = await outcomes_of(kind(), Choice(faces, skip=LONG))
-    assert those(outcomes, Verdict.FAILED)
-    assert those(outcomes, Verdict.ERROR) == []
+    assert ids_with(outcomes, Verdict.FAILED)
+    assert ids_with(outcomes, Verdict.ERROR) == []
 
 
 class Shouts(ConformingInvader):

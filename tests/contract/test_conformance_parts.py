@@ -118,7 +118,7 @@ def test_listed_names_may_be_told_however_they_look() -> None:
 def test_what_our_own_library_says_is_not_held_against_a_service(code: grpc.StatusCode) -> None:
     text = "failed to connect to all addresses; last error: ipv4:127.0.0.1:50051: Connection refused"
     told = refusal_of("Craft", code, text, ())
-    assert not told.is_told
+    assert not told.from_service
     assert list(leaks([told])) == []
 
 

@@ -43,6 +43,6 @@ def others(outcomes: Sequence[Outcome], verdict: Verdict = Verdict.PASSED) -> di
     return {outcome.id: outcome.evidence for outcome in outcomes if outcome.verdict is not verdict}
 
 
-def those(outcomes: Sequence[Outcome], verdict: Verdict) -> list[str]:
+def ids_with(outcomes: Sequence[Outcome], verdict: Verdict) -> list[str]:
     """The ids of the checks that came to a verdict."""
     return [outcome.id for outcome in outcomes if outcome.verdict is verdict]
