@@ -7,9 +7,7 @@ import resource
 import runpy
 import subprocess
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -25,9 +23,18 @@ import recognizers
 from command_line.output import OUTPUT_LOST
 from command_line.program import run_program
 from recognizers.__main__ import main, report
+from recognizers.checkpoints import embedded
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.loading import load_recognizer
 from recognizers.networks.label_set import LabelSet
+from tests.support.checkpoints import (
+    hollow_checkpoint,
+    hollow_weights,
+    marked_weights,
+    matconvnet,
+    torch_zip,
+    write_labels,
+)
 from tests.support.output import FULL, HEAD, standard_output
 from tests.support.plain_networks import (
     CLASSES,
@@ -37,21 +44,6 @@ from tests.support.plain_networks import (
     sample_images,
 )
 from tests.support.programs import Answer, Program
-from tests.unit.recognizers.checkpoints.test_checkpoints import (
-    hollow_checkpoint,
-    hollow_weights,
-    marked_weights,
-    matconvnet,
-    torch_zip,
-    write_labels,
-)
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Removed at once: a converted checkpoint has a hundred megabytes."""
-    with tempfile.TemporaryDirectory() as path:
-        yield Path(path)
 
 
 @pytest.fixture
@@ -141,18 +133,26 @@ def test_a_file_that_is_no_checkpoint_is_refused_in_one_line(
 
 
 def test_convert_writes_a_file_that_answers_the_same(run: Program, folder: Path) -> None:
-    path, out = folder / "resnet50_ft_dag.pth", folder / "resnet50.safetensors"
-    path.write_bytes(torch_zip(matconvnet(random_weights("resnet50"))))
-    write_labels(folder / "labels.txt")
+    path, out = embedded.FOLDER / "compact-senet.safetensors", folder / "compact-senet.safetensors"
+    (folder / "labels.txt").write_bytes((embedded.FOLDER / "labels.txt").read_bytes())
     answer = run("convert", path, out)
     assert answer.status == 0
     assert answer.err == ""
     assert answer.facts["file"] == str(out)
-    assert answer.facts["format"] == "safetensors, VGGFace2-pytorch names"
-    assert answer.facts["architecture"] == "resnet50"
-    assert answer.facts["classes"] == str(CLASSES)
-    assert answer.facts["precision"] == "float32"
+    assert answer.facts["format"] == "safetensors, compact names"
+    assert answer.facts["architecture"] == "compact-senet"
+    assert answer.facts["classes"] == str(embedded.IDENTITIES)
+    assert answer.facts["precision"] == "float16, float32"
     assert answer.facts["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()
+    assert torch.equal(logits(path), logits(out))
+
+
+@pytest.mark.thorough
+def test_a_converted_full_size_network_answers_like_the_plain_one(run: Program, folder: Path) -> None:
+    path, out = folder / "resnet50_ft_dag.pth", folder / "resnet50.safetensors"
+    path.write_bytes(torch_zip(matconvnet(random_weights("resnet50"))))
+    write_labels(folder / "labels.txt")
+    assert run("convert", path, out).facts["format"] == "safetensors, VGGFace2-pytorch names"
     before, after = logits(path), logits(out)
     assert torch.equal(before, after)
     assert relative_difference(after, plain_logits("resnet50")) < 1e-4
@@ -165,8 +165,8 @@ def logits(path: Path) -> Tensor:
 
 
 def test_convert_keeps_the_precision_and_every_tensor(run: Program, folder: Path) -> None:
-    path, out = folder / "facenet.pt", folder / "facenet.safetensors"
-    path.write_bytes(torch_zip(marked_weights("facenet", torch.float16)))
+    path, out = folder / "network.pt", folder / "network.safetensors"
+    path.write_bytes(torch_zip(marked_weights("compact-facenet", torch.float16)))
     assert run("convert", path, out).facts["precision"] == "float16"
     before, after = read_checkpoint(path).tensors, read_checkpoint(out).tensors
     assert after.keys() == before.keys()
@@ -174,20 +174,20 @@ def test_convert_keeps_the_precision_and_every_tensor(run: Program, folder: Path
 
 
 def test_a_converted_file_says_what_it_was_converted_from(run: Program, folder: Path) -> None:
-    path, out = hollow_checkpoint(folder / "senet50.pth", "senet50"), folder / "senet50.safetensors"
+    path, out = hollow_checkpoint(folder / "senet.pth", "compact-senet"), folder / "senet.safetensors"
     assert run("convert", path, out).status == 0
     with safetensors.safe_open(out, framework="pt") as file:
         stated = file.metadata()
-    assert stated == {"architecture": "senet50", "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    assert stated == {"architecture": "compact-senet", "source_sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def test_tensors_that_share_memory_are_converted(run: Program, folder: Path) -> None:
-    path, out = folder / "facenet.pt", folder / "facenet.safetensors"
-    ones = torch.ones(32)
-    shared = {"conv2d_1a.bn.weight": ones, "conv2d_2a.bn.weight": ones}
-    path.write_bytes(torch_zip(hollow_weights("facenet") | shared))
+    path, out = folder / "network.pt", folder / "network.safetensors"
+    ones = torch.ones(8)
+    shared = {f"stage1.0.convolutions.{number}.weight": ones for number in (1, 4)}
+    path.write_bytes(torch_zip(hollow_weights("compact-resnet") | shared))
     assert run("convert", path, out).status == 0
-    assert torch.equal(read_checkpoint(out).tensors["conv2d_2a.bn.weight"], ones)
+    assert torch.equal(read_checkpoint(out).tensors["stage1.0.convolutions.4.weight"], ones)
 
 
 def test_convert_overwrites_nothing(run: Program, folder: Path) -> None:
@@ -279,7 +279,7 @@ def test_memory_that_does_not_suffice_is_reported_in_one_line(
 
 
 def test_a_file_that_breaks_off_as_it_is_written_does_not_stay(run: Program, folder: Path) -> None:
-    path, out = hollow_checkpoint(folder / "facenet.pt"), folder / "facenet.safetensors"
+    path, out = hollow_checkpoint(folder / "facenet.pt", "compact-facenet"), folder / "facenet.safetensors"
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
@@ -290,7 +290,10 @@ def test_a_file_that_breaks_off_as_it_is_written_does_not_stay(run: Program, fol
     assert list(folder.iterdir()) == [path], "nothing is left of it"
 
 
-@pytest.mark.parametrize("arguments", [["recognizers", "--version"], ["recognizers.training", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["recognizers", "--version"], pytest.param(["recognizers.training", "--help"], marks=pytest.mark.thorough)],
+)
 def test_the_documented_commands_import_nothing_of_the_current_folder(folder: Path, arguments: list[str]) -> None:
     for name in ("random", "torch", "click", "numpy"):
         (folder / f"{name}.py").write_text("raise SystemExit('the current folder was imported')")

@@ -1,6 +1,5 @@
 """The population: the same people and photographs everywhere, and others for every other number."""
 
-import hashlib
 import io
 import os
 import subprocess
@@ -13,19 +12,7 @@ from PIL import Image
 
 from recognizers.extraction import MtcnnDetector, extract_face
 from synthetic_faces import Population, SyntheticFacesError
-
-# Of the photographs below, at the locked versions on x86-64. A new renderer has a new number (`RENDERER`), a new digest,
-# and needs the embedded recognizers trained anew.
-GOLDEN = "1651e8861f3cf2863cff4aaaa4678b582f387facbc2c07305ce19bc44db22733"
-PHOTOGRAPHS = ((1, 1), (2, 1), (36, 9001), (77, 3), (150, 2), (206, 1), (250, 5), (299, 7))
-
-
-def digest() -> str:
-    """SHA-256 of the photographs' pixels: long and short hair, beards, glasses, freckles, every blur and pose."""
-    population, sha256 = Population(300), hashlib.sha256()
-    for identity, photograph in PHOTOGRAPHS:
-        sha256.update(population.photograph(identity, photograph).tobytes())
-    return sha256.hexdigest()
+from tests.support.photograph_digest import GOLDEN, digest
 
 
 def test_a_seed_gives_the_same_photographs_everywhere() -> None:
@@ -34,7 +21,7 @@ def test_a_seed_gives_the_same_photographs_everywhere() -> None:
 
 @pytest.mark.parametrize("disabled", ["X86_V4 AVX512_ICL AVX512_SPR", "X86_V3 X86_V4 AVX512_ICL AVX512_SPR"])
 def test_the_processor_s_vector_units_do_not_matter(disabled: str) -> None:
-    script = f"from {__name__} import digest; print(digest())"
+    script = f"from {digest.__module__} import digest; print(digest())"
     # NumPy warns of units that the processor has not got, and only where none of them is there.
     environment = os.environ | {"NPY_DISABLE_CPU_FEATURES": disabled, "PYTHONWARNINGS": "ignore"}
     finished = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=120)
@@ -109,10 +96,11 @@ def test_a_photograph_out_of_range_is_refused(identity: int, photograph: int, co
         Population(3).photograph(identity, photograph)
 
 
-def test_mtcnn_finds_the_faces() -> None:
+@pytest.mark.parametrize("every", [30, pytest.param(5, marks=pytest.mark.thorough)])
+def test_mtcnn_finds_the_faces(every: int) -> None:
     """A sample; docs/embedded-default.md has the 2000."""
     population, detector = Population(300), MtcnnDetector(torch.device("cpu"))
-    squares = [extract_face(population.photograph(identity, 3), detector) for identity in range(5, 300, 5)]
+    squares = [extract_face(population.photograph(identity, 3), detector) for identity in range(every, 300, every)]
     assert squares.count(None) <= 1
     sides = [square.right - square.left for square in squares if square]
     assert 120 < min(sides) <= max(sides) < 240, "the face fills the photograph about as VGGFace2's do"

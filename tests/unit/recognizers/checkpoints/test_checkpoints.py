@@ -7,17 +7,15 @@ import io
 import os
 import pickle
 import re
-import tempfile
 import zipfile
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -26,127 +24,45 @@ from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.loading import build_recognizer, load_folder, load_recognizer
 from recognizers.checkpoints.tensor_file import read_tensor_file
 from recognizers.errors import CheckpointError, LabelSetError
+from recognizers.networks.compact import CompactFaceNet
+from recognizers.networks.head import LinearHead
 from recognizers.networks.label_set import LabelSet
+from recognizers.networks.recognizer import NeuralRecognizer
 from recognizers.networks.registry import architectures
+from tests.support.checkpoints import (
+    CONTAINERS,
+    Container,
+    Format,
+    arrays,
+    as_they_are,
+    hollow_checkpoint,
+    hollow_weights,
+    marked_weights,
+    matconvnet,
+    pickle_of_python_2,
+    pickle_protocol_2,
+    pickle_protocol_5,
+    refusal,
+    refusal_of,
+    safetensors_file,
+    timm,
+    torch_legacy,
+    torch_zip,
+    write_labels,
+)
+from tests.support.networks import write_checkpoint
 from tests.support.plain_networks import (
     CLASSES,
-    PLAIN_NETWORKS,
     Weights,
     library_weights,
     plain_logits,
     random_weights,
     relative_difference,
     sample_images,
-    shapes,
 )
-from tests.unit.recognizers.checkpoints.test_numpy_pickle import python2_pickle
 
 PUBLISHED = ("facenet", "resnet50", "senet50")
-
-
-def torch_zip(tensors: Weights) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(dict(tensors), buffer)
-    return buffer.getvalue()
-
-
-def torch_legacy(tensors: Weights) -> bytes:
-    buffer = io.BytesIO()
-    torch.save(OrderedDict(tensors), buffer, _use_new_zipfile_serialization=False)
-    return buffer.getvalue()
-
-
-def safetensors_file(tensors: Weights) -> bytes:
-    return safetensors.torch.save({name: tensor.contiguous() for name, tensor in tensors.items()})
-
-
-def pickle_of_python_2(tensors: Weights) -> bytes:
-    return python2_pickle(arrays(tensors))
-
-
-def pickle_protocol_2(tensors: Weights) -> bytes:
-    return pickle.dumps(arrays(tensors), 2)
-
-
-def pickle_protocol_5(tensors: Weights) -> bytes:
-    return pickle.dumps(arrays(tensors), 5)
-
-
-def arrays(tensors: Weights) -> dict[str, Any]:
-    return {name: tensor.numpy() for name, tensor in tensors.items()}
-
-
-Container = Callable[[Weights], bytes]
-
-CONTAINERS: Mapping[Container, str] = {
-    torch_zip: "PyTorch file",
-    torch_legacy: "PyTorch file (before 1.6)",
-    safetensors_file: "safetensors",
-    pickle_of_python_2: "pickle of numpy arrays",
-    pickle_protocol_2: "pickle of numpy arrays",
-    pickle_protocol_5: "pickle of numpy arrays",
-}
-
-
-def as_they_are(weights: Weights) -> dict[str, Tensor]:
-    """facenet-pytorch's and VGGFace2-pytorch's names are those of the plain networks."""
-    return dict(weights)
-
-
-def timm(weights: Weights) -> dict[str, Tensor]:
-    return library_weights("senet50", weights)
-
-
-MATCONVNET_PARTS = {
-    "conv1": "_1x1_reduce",
-    "bn1": "_1x1_reduce_bn",
-    "conv2": "_3x3",
-    "bn2": "_3x3_bn",
-    "conv3": "_1x1_increase",
-    "bn3": "_1x1_increase_bn",
-    "conv4": "_1x1_down",
-    "conv5": "_1x1_up",
-    "downsample.0": "_1x1_proj",
-    "downsample.1": "_1x1_proj_bn",
-}
-
-
-def matconvnet(weights: Weights) -> dict[str, Tensor]:
-    """The first convolution takes red, green, blue; the classifier is a 1x1 convolution."""
-    exported = {}
-    for name, tensor in weights.items():
-        module, parameter = name.rsplit(".", 1)
-        if module == "conv1":
-            exported[f"conv1_7x7_s2.{parameter}"] = tensor[:, [2, 1, 0]]
-        elif module == "bn1":
-            exported[f"conv1_7x7_s2_bn.{parameter}"] = tensor
-        elif name == "fc.weight":
-            exported["classifier.weight"] = tensor[:, :, None, None]
-        elif name == "fc.bias":
-            exported["classifier.bias"] = tensor
-        else:
-            stage, block, part = module.removeprefix("layer").split(".", 2)
-            exported[f"conv{int(stage) + 1}_{int(block) + 1}{MATCONVNET_PARTS[part]}.{parameter}"] = tensor
-    return exported
-
-
-@dataclass(frozen=True)
-class Format:
-    """A kind of checkpoint that people hold."""
-
-    architecture: str
-    container: Container
-    naming: Callable[[Weights], dict[str, Tensor]]
-    naming_called: str
-
-    def __str__(self) -> str:
-        return f"{self.architecture}-{self.naming_called}-{self.container.__name__}"
-
-    def write(self, path: Path, weights: Weights) -> Path:
-        path.write_bytes(self.container(self.naming(weights)))
-        return path
-
-
+LABEL_SET = LabelSet(tuple(f"identity_{index}" for index in range(CLASSES)))
 FORMATS = [
     *(Format("facenet", kind, as_they_are, "facenet-pytorch") for kind in (torch_zip, torch_legacy, safetensors_file)),
     *(Format("resnet50", kind, as_they_are, "VGGFace2-pytorch") for kind in CONTAINERS),
@@ -168,56 +84,6 @@ FORMATS_TO_RUN = [
     Format("senet50", torch_legacy, matconvnet, "MatConvNet export"),
     Format("senet50", safetensors_file, timm, "timm"),
 ]
-
-
-def marked_weights(architecture: str, precision: torch.dtype = torch.float16) -> dict[str, Tensor]:
-    """A complete network whose every tensor is one number of its own, repeated; the first convolution tells channels apart.
-
-    A PyTorch file keeps a repeated number once: such a checkpoint is quickly written and read.
-    """
-    marks = enumerate(shapes(architecture, classes=CLASSES).items())
-    weights = {name: torch.tensor(float(mark), dtype=precision).expand(shape) for mark, (name, shape) in marks}
-    if "conv1.weight" in weights:
-        channels = torch.tensor([0.25, 0.5, 0.75], dtype=precision).view(1, 3, 1, 1)
-        weights["conv1.weight"] = channels.expand(weights["conv1.weight"].shape)
-    return weights
-
-
-def hollow_weights(architecture: str, *, classes: int = CLASSES) -> dict[str, Tensor]:
-    """A complete network of zeros, as quickly written."""
-    return {name: torch.zeros(()).expand(shape) for name, shape in shapes(architecture, classes=classes).items()}
-
-
-def hollow_checkpoint(path: Path, architecture: str = "facenet", *, classes: int = CLASSES) -> Path:
-    path.write_bytes(torch_zip(hollow_weights(architecture, classes=classes)))
-    return path
-
-
-def write_labels(path: Path, *, classes: int = CLASSES) -> Path:
-    path.write_text("".join(f"identity_{place}\n" for place in range(classes)))
-    return path
-
-
-@pytest.fixture
-def folder() -> Iterator[Path]:
-    """Removed at once: a full-size checkpoint has a hundred megabytes."""
-    with tempfile.TemporaryDirectory() as path:
-        yield Path(path)
-
-
-def refusal(path: Path) -> str:
-    """Why a file is refused: one line that begins with its path."""
-    with pytest.raises(CheckpointError) as refused:
-        read_checkpoint(path)
-    message = str(refused.value)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
-    return message.removeprefix(f"{path}: ")
-
-
-def refusal_of(path: Path, content: bytes) -> str:
-    path.write_bytes(content)
-    return refusal(path)
 
 
 @pytest.mark.parametrize(
@@ -247,29 +113,42 @@ def test_a_format_is_recognised_by_its_content(folder: Path, case: Format, preci
         assert torch.equal(tensor, expected[name]), name
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", FORMATS_TO_RUN, ids=str)
-def test_the_recognised_weights_give_the_logits_of_the_network_they_came_from(folder: Path, case: Format) -> None:
+def test_full_size_weights_give_the_logits_of_the_network_they_came_from(folder: Path, case: Format) -> None:
     path = case.write(folder / "checkpoint.pth", random_weights(case.architecture))
     checkpoint = read_checkpoint(path)
     assert checkpoint.precision == "float32"
     assert checkpoint.file_format == f"{CONTAINERS[case.container]}, {case.naming_called} names"
-    recognizer = build_recognizer(checkpoint, LabelSet(tuple(f"identity_{place}" for place in range(CLASSES))))
+    recognizer = build_recognizer(checkpoint, LABEL_SET)
     with torch.no_grad():
         logits = recognizer.logits(sample_images(recognizer.input_size))
     assert relative_difference(logits, plain_logits(case.architecture)) < 1e-4
 
 
-def test_half_precision_weights_are_run_in_single_precision(folder: Path) -> None:
-    weights = {name: tensor.half() for name, tensor in random_weights("facenet").items()}
-    (folder / "checkpoint.pt").write_bytes(torch_zip(weights))
-    write_labels(folder / "labels.txt")
-    loaded = load_recognizer(folder / "checkpoint.pt")
+@pytest.fixture
+def compact() -> NeuralRecognizer:
+    """A small recognizer with random weights."""
+    torch.manual_seed(0)
+    network = CompactFaceNet()
+    return NeuralRecognizer(network, LinearHead(network.feature_size, LABEL_SET))
+
+
+def test_a_checkpoint_answers_like_the_recognizer_that_it_was_written_of(folder: Path, compact: NeuralRecognizer) -> None:
+    write_checkpoint(compact, folder / "checkpoint")
+    read = build_recognizer(read_checkpoint(folder / "checkpoint"), LABEL_SET)
     images = sample_images(160)
-    with torch.no_grad():
-        logits = loaded.recognizer.logits(images)
-        expected = PLAIN_NETWORKS["facenet"]({name: tensor.float() for name, tensor in weights.items()}, images)
-    assert relative_difference(logits, expected) < 1e-4
-    assert relative_difference(logits, plain_logits("facenet")) > 1e-4, "half precision makes no difference"
+    assert torch.equal(read.logits(images), compact.logits(images))
+
+
+def test_half_precision_weights_are_run_in_single_precision(folder: Path, compact: NeuralRecognizer) -> None:
+    images = sample_images(160)
+    unrounded = compact.logits(images)
+    write_checkpoint(compact.half(), folder / "checkpoint.pt")
+    write_labels(folder / "labels.txt")
+    read = load_recognizer(folder / "checkpoint.pt").recognizer.logits(images)
+    assert torch.equal(read, compact.float().logits(images))
+    assert relative_difference(read, unrounded) > 1e-6, "half precision makes no difference"
 
 
 @pytest.mark.parametrize("name", ["facenet.pkl", "weights.safetensors", "page.html", "no_ending"])
@@ -436,7 +315,7 @@ class Meter:
 @pytest.mark.parametrize(
     ("beside", "named"),
     [
-        (Meter(), "tests.unit.recognizers.checkpoints.test_checkpoints.Meter"),
+        (Meter(), f"{__name__}.Meter"),
         (argparse.Namespace(lr=0.1), "argparse.Namespace"),
         (Path("runs"), "pathlib."),
         (np.float64(0.5), "scalar"),
@@ -826,7 +705,7 @@ def test_labels_of_another_number_than_the_classes_are_refused_with_both(folder:
 
 
 def test_the_labels_named_after_the_checkpoint_win(folder: Path) -> None:
-    path = hollow_checkpoint(folder / "facenet.pt", classes=2)
+    path = hollow_checkpoint(folder / "facenet.pt", "compact-facenet", classes=2)
     write_labels(folder / "labels.txt", classes=9)
     (folder / "facenet.labels.txt").write_text("zoe\nanna\n")
     loaded = load_recognizer(path)
@@ -835,26 +714,26 @@ def test_the_labels_named_after_the_checkpoint_win(folder: Path) -> None:
 
 
 def test_a_folder_gives_a_recognizer_per_checkpoint(folder: Path) -> None:
-    for name, ending in (("facenet", "PT"), ("resnet50", "pth")):
+    for name, ending in (("compact-facenet", "PT"), ("compact-resnet", "pth")):
         hollow_checkpoint(folder / f"{name}.{ending}", name)
     write_labels(folder / "labels.txt")
     (folder / "README.md").write_text("not a checkpoint")
     (folder / "old.pth").mkdir()
     content = load_folder(folder, torch.device("cpu"), on_refused=lambda _, reason: pytest.fail(reason))
-    assert set(content) == {"facenet", "resnet50"}
+    assert set(content) == {"compact-facenet", "compact-resnet"}
     for name, loaded in content.items():
         assert loaded.recognizer.name == name
         assert len(loaded.recognizer.label_set) == CLASSES
 
 
 def test_a_broken_checkpoint_keeps_no_other_from_loading_and_is_reported(folder: Path) -> None:
-    hollow_checkpoint(folder / "good.pt")
-    hollow_checkpoint(folder / "more_classes.pt", "resnet50", classes=7)
+    hollow_checkpoint(folder / "good.pt", "compact-facenet")
+    hollow_checkpoint(folder / "more_classes.pt", "compact-resnet", classes=7)
     (folder / "broken.pth").write_bytes(torch_zip(SMALL_STATE)[:100])
     write_labels(folder / "labels.txt")
     refused: list[tuple[str, str]] = []
     content = load_folder(folder, torch.device("cpu"), on_refused=lambda *what: refused.append(what))
-    assert set(content) == {"facenet"}
+    assert set(content) == {"compact-facenet"}
     assert [kind for kind, _ in refused] == ["checkpoint"] * 2
     broken, more_classes = (reason for _, reason in refused)
     assert broken.startswith(f"{folder / 'broken.pth'}: ")
@@ -864,9 +743,9 @@ def test_a_broken_checkpoint_keeps_no_other_from_loading_and_is_reported(folder:
 
 def test_two_checkpoints_of_one_network_are_refused(folder: Path) -> None:
     for name in ("new.pt", "old.pt"):
-        hollow_checkpoint(folder / name)
+        hollow_checkpoint(folder / name, "compact-resnet")
     write_labels(folder / "labels.txt")
-    with pytest.raises(CheckpointError, match=r"two checkpoints of facenet: new\.pt and old\.pt; keep one"):
+    with pytest.raises(CheckpointError, match=r"two checkpoints of compact-resnet: new\.pt and old\.pt; keep one"):
         load_folder(folder, torch.device("cpu"))
 
 

@@ -13,19 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from recognizers.checkpoints.checkpoint import read_checkpoint
 from recognizers.checkpoints.file_signatures import name_other_file
-from recognizers.errors import CheckpointError
-
-
-def refusal_of(path: Path, content: bytes) -> str:
-    path.write_bytes(content)
-    with pytest.raises(CheckpointError) as refused:
-        read_checkpoint(path)
-    message = str(refused.value)
-    assert message.startswith(f"{path}: ")
-    assert "\n" not in message
-    return message.removeprefix(f"{path}: ")
+from tests.support.checkpoints import refusal_of
 
 
 def archive_of(members: dict[str, bytes], *, compression: int = zipfile.ZIP_STORED) -> bytes:

@@ -62,6 +62,7 @@ def test_the_logits_are_those_of_the_plain_network(architecture: str) -> None:
     assert relative_difference(logits(architecture, images), plain_logits(architecture)) < TOLERANCE
 
 
+@pytest.mark.thorough
 @every_architecture
 def test_the_comparison_would_see_an_input_mistake(architecture: str) -> None:
     """Neither vanished nor saturated: the logits spread over the classes and follow the image, its mean and its channels."""
@@ -72,6 +73,7 @@ def test_the_comparison_would_see_an_input_mistake(architecture: str) -> None:
     assert relative_difference(logits(architecture, images.flip(1)), reference) > 100 * TOLERANCE
 
 
+@pytest.mark.thorough
 @every_architecture
 def test_the_input_gradient_is_that_of_the_plain_network(architecture: str) -> None:
     """Whose sign is all that an attack sees; the weights get none."""
@@ -86,6 +88,7 @@ def test_the_input_gradient_is_that_of_the_plain_network(architecture: str) -> N
     assert not any(module.training for module in model.modules())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("library", ["torchvision", "timm"])
 def test_the_libraries_own_resnet50_takes_the_same_weights_and_answers_differently(library: str) -> None:
     """Names and shapes agree, so nothing complains, but theirs is another network than the Caffe ResNet-50.
