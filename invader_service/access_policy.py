@@ -21,7 +21,3 @@ class AccessPolicy:
     ledger: QueryLedger
     rate_limit: RateLimit | None
     audit_log: AuditLog
-
-    def close(self) -> None:
-        self.ledger.close()
-        self.audit_log.close()

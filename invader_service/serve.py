@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 
 import torch
@@ -49,7 +49,7 @@ async def serve(settings: InvaderSettings) -> None:
 
 @contextmanager
 def _wired(settings: InvaderSettings, server: Server, metrics: Metrics) -> Iterator[Sequence[Callable[[], None]]]:
-    with closing(access_policy_of(settings)) as policy:
+    with access_policy_of(settings) as policy:
         prepared = prepare_device(settings.device, workers=settings.workers, threads=settings.threads)
         worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
         logits = BatchedLogits(
@@ -67,27 +67,27 @@ def _wired(settings: InvaderSettings, server: Server, metrics: Metrics) -> Itera
         yield worker.close, logits.close
 
 
-def access_policy_of(settings: InvaderSettings) -> AccessPolicy:
-    """The policy that the settings set; opens its files.
+@contextmanager
+def access_policy_of(settings: InvaderSettings) -> Iterator[AccessPolicy]:
+    """The policy that the settings set, with its files open.
 
     Raises:
         DeidRpcError: a file cannot be used.
     """
-    audit_log = AuditLog(settings.audit_log)
-    with ExitStack() as opened:
-        opened.callback(audit_log.close)
-        ledger = QueryLedger(settings.ledger, budget=settings.query_budget or None)
-        opened.pop_all()
-    return AccessPolicy(
-        images=settings.image_limits,
-        max_candidates=settings.max_candidates,
-        list_identities=settings.list_identities,
-        disclosure=settings.disclosure,
-        max_seconds=settings.max_seconds,
-        ledger=ledger,
-        rate_limit=RateLimit(settings.rate_limit) if settings.rate_limit else None,
-        audit_log=audit_log,
-    )
+    with (
+        closing(AuditLog(settings.audit_log)) as audit_log,
+        closing(QueryLedger(settings.ledger, budget=settings.query_budget or None)) as ledger,
+    ):
+        yield AccessPolicy(
+            images=settings.image_limits,
+            max_candidates=settings.max_candidates,
+            list_identities=settings.list_identities,
+            disclosure=settings.disclosure,
+            max_seconds=settings.max_seconds,
+            ledger=ledger,
+            rate_limit=RateLimit(settings.rate_limit) if settings.rate_limit else None,
+            audit_log=audit_log,
+        )
 
 
 def load_target_models(settings: InvaderSettings, device: torch.device) -> Mapping[str, Recognizer]:

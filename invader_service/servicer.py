@@ -14,12 +14,12 @@ from invader_service.classifier import Classifier
 from invader_service.disclosure import Candidate
 from recognizers.extraction import EXTRACTION_RULE
 from recognizers.networks.recognizer import Recognizer
-from rpc.caller import certified_name
 from rpc.distinct import distinct
 from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, too_slow
 from rpc.images.decoding import decode_image
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
+from rpc.tls import certified_name
 from rpc.worker import Worker
 
 REGIONS = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)

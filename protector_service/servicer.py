@@ -22,11 +22,11 @@ from protector_service.request import CraftOrder, Encoder, parse_craft_request
 from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
 from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
-from rpc.caller import certified_name
 from rpc.errors import NO_FACE, invalid_argument, not_found
 from rpc.images.decoding import ImageLimits, decode_image
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
+from rpc.tls import certified_name
 from rpc.worker import Worker
 
 logger = logging.getLogger(__name__)

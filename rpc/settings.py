@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Collection
 from difflib import get_close_matches
@@ -19,7 +20,6 @@ from pydantic_settings import (
 )
 
 from rpc.addresses import AddressError, bare_host
-from rpc.environment import injected_variables
 from rpc.images.decoding import ImageLimits
 from rpc.tls import TlsFiles, TlsMaterial, read_tls
 
@@ -27,6 +27,14 @@ logger = logging.getLogger(__name__)
 
 UserPath = Annotated[Path, AfterValidator(lambda path: Path(os.path.expanduser(path)))]  # noqa: PTH111
 """As people type it: `~` is their home, also where the shell did not see it; that of an unknown user stays as it is."""
+
+# What Kubernetes tells every container of each Service, by variables that begin with the Service's name: those of one called
+# deid-invader, or deid-invader-metrics, begin as the invader's settings do. Most are known by their names; a port, which
+# may be a setting too, by its value (https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables).
+_INJECTED = re.compile(
+    r"(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)", flags=re.ASCII
+)
+_INJECTED_PORT, _PORT_VALUE = re.compile(r"(\w+_)?PORT", flags=re.ASCII), re.compile(r"(tcp|udp|sctp)://.+")
 
 PILLOW_LIMIT = 89_478_485  # pixels: Image.MAX_IMAGE_PIXELS
 
@@ -92,7 +100,7 @@ class ServiceSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """See `BaseSettings`: the environment without what Kubernetes injected."""
+        """Only the command line and the environment, without what Kubernetes injected."""
         assert isinstance(env_settings, EnvSettingsSource)
         injected = {name.lower() for name in cls.injected_variables()}
         env_settings.env_vars = {name: value for name, value in env_settings.env_vars.items() if name not in injected}
@@ -101,7 +109,14 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def injected_variables(cls) -> list[str]:
         """Variables of the environment that would be settings, had Kubernetes not injected them."""
-        return injected_variables(cls.model_config.get("env_prefix", ""), os.environ)
+        prefix = cls.model_config.get("env_prefix", "")
+        names = {name: name.removeprefix(prefix) for name in os.environ if name.startswith(prefix)}
+        return sorted(
+            name
+            for name, setting in names.items()
+            if _INJECTED.fullmatch(setting)
+            or (_INJECTED_PORT.fullmatch(setting) and _PORT_VALUE.fullmatch(os.environ[name]))
+        )
 
     @property
     def tls(self) -> TlsMaterial | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from rpc.errors import DeidRpcError
 
 EXPIRES_SOON = timedelta(days=30)
+_COMMON_NAME, _TRANSPORT, _TLS = "x509_common_name", "transport_security_type", b"ssl"
 _WAY_OUT = "`make certificates` makes new ones"
 
 
@@ -93,6 +95,15 @@ def check_valid_now(certificate: x509.Certificate, name: str, *, now: datetime |
 def expires_soon(certificate: x509.Certificate, *, now: datetime | None = None) -> bool:
     """Whether a certificate will have expired a month from now."""
     return certificate.not_valid_after_utc - (now or datetime.now(UTC)) < EXPIRES_SOON
+
+
+def certified_name(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:
+    """The common name in the certificate that a client showed, empty where it has none; None in plain text."""
+    shown = context.auth_context()
+    if _TLS not in shown.get(_TRANSPORT, ()):
+        return None
+    names = list(shown.get(_COMMON_NAME, ()))
+    return names[0].decode(errors="replace") if names else ""
 
 
 def _read(path: Path) -> bytes:

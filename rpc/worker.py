@@ -37,21 +37,17 @@ class Worker:
         Raises:
             ServiceError: RESOURCE_EXHAUSTED: the queue is full.
         """
-        return await asyncio.wrap_future(self._submit(job))
+        with self._counting:
+            if self._jobs >= self._max_waiting + self._workers:
+                raise busy(f"{self._jobs - self._workers} requests are waiting already", retry_after_ms=_RETRY_AFTER_MS)
+            self._jobs += 1
+        future = self._executor.submit(contextvars.copy_context().run, job)
+        future.add_done_callback(self._leave)
+        return await asyncio.wrap_future(future)
 
     def close(self) -> None:
         """Waits for the running jobs, drops the waiting ones."""
         self._executor.shutdown(wait=True, cancel_futures=True)
-
-    def _submit(self, job: Callable[[], T]) -> Future[T]:
-        with self._counting:
-            if self._jobs >= self._max_waiting + self._workers:
-                waiting = self._jobs - self._workers
-                raise busy(f"{waiting} requests are waiting already", retry_after_ms=_RETRY_AFTER_MS)
-            self._jobs += 1
-        future = self._executor.submit(contextvars.copy_context().run, job)
-        future.add_done_callback(self._leave)
-        return future
 
     def _leave(self, _: Future[T]) -> None:
         with self._counting:

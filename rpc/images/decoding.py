@@ -10,7 +10,7 @@ from PIL import Image
 from rpc.errors import invalid_argument
 from rpc.images.bare_image import BadImageError, BareImage, damaged, truncated
 from rpc.images.formats import bare_image
-from rpc.images.jpeg_scans import scans_of
+from rpc.images.jpeg_segments import scans_of
 from rpc.images.orientation import orientation_of
 
 # What costs more than its bytes and pixels say. In a strip of a photo MTCNN looks for the smallest of faces, at 4 GB and

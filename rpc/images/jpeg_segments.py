@@ -1,4 +1,4 @@
-"""The header of a JPEG, up to its first scan, and what of it decides on the pixels."""
+"""The header of a JPEG, up to its first scan, and what of it decides on the pixels; how many scans there are."""
 
 import re
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from rpc.images.bare_image import MAX_PARTS, BadImageError, BareImage, damaged, 
 SIGNATURE = b"\xff\xd8\xff"
 _START, _END = b"\xff\xd8", b"\xff\xd9"
 _MARKER = re.compile(rb"\xff[\x01-\xfe]")  # any number of 0xFF may stand before it; 0xFF00 is none
+# Those that stand beyond the header, but for restarts: they stand within a scan.
+_LATER_MARKER = re.compile(rb"\xff[\xc0-\xcf\xd8-\xfe]")
 _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD8))  # of no meaning but within a scan
 _SOI, _EOI, _SOS, _COM = 0xD8, 0xD9, 0xDA, 0xFE
 _FIRST_KNOWN = 0xC0
@@ -91,3 +93,19 @@ def _size(frame: bytes) -> tuple[int, int]:
     if channels not in _CHANNELS:
         raise BadImageError(expected="a JPEG of 1, 3 or 4 channels", actual=str(channels))
     return int.from_bytes(frame[3:5]), int.from_bytes(frame[1:3])
+
+
+def scans_of(jpeg: bytes) -> int:
+    """How many times a decoder goes over the pixels, up to the end of the (first) image of a file.
+
+    Finds markers as libjpeg does, which passes over whatever stands between them, so that none can be hidden.
+    """
+    scans = place = 0
+    while found := _LATER_MARKER.search(jpeg, place):
+        place, marker = found.end(), jpeg[found.end() - 1]
+        if marker == _EOI:
+            break
+        if marker != _SOI:
+            place += int.from_bytes(jpeg[place : place + 2])  # the segment's own length
+        scans += marker == _SOS
+    return scans

@@ -6,8 +6,8 @@ import os
 import signal
 import sqlite3
 import threading
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -149,9 +149,11 @@ async def test_queries_that_end_while_the_service_drains_are_audited_as_what_bec
 async def test_a_start_that_fails_closes_what_it_opened(held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: list[AccessPolicy] = []
 
-    def access_policy_of(settings: InvaderSettings) -> AccessPolicy:
-        opened.append(access_policy_of_settings(settings))
-        return opened[0]
+    @contextmanager
+    def access_policy_of(settings: InvaderSettings) -> Iterator[AccessPolicy]:
+        with access_policy_of_settings(settings) as policy:
+            opened.append(policy)
+            yield policy
 
     def no_models(*_: object) -> None:
         raise RecognizerError("no checkpoint")

@@ -6,12 +6,11 @@ import grpc
 import pytest
 from deid.invader.v1 import invader_pb2
 
-from rpc.caller import certified_name
 from rpc.certificates import Authority
 from rpc.channel import open_channel
 from rpc.images.decoding import ImageLimits
 from rpc.server import Server
-from rpc.tls import TlsMaterial
+from rpc.tls import TlsMaterial, certified_name
 from tests.support.certificates import certificate_of, expired, material, nameless, not_yet_valid, of_elsewhere
 from tests.support.serving import Context, ask, started
 

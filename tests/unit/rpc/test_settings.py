@@ -67,7 +67,7 @@ def test_defaults_hold_where_nothing_is_said() -> None:
 
 def test_the_environment_goes_over_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DEID_LAMP_LUMENS", "5")
-    monkeypatch.setenv("DEID_LAMP_MOST_WAITING", "3")
+    monkeypatch.setenv("DEID_LAMP_MAX_WAITING", "3")
     settings = read()
     assert (settings.lumens, settings.max_waiting) == (5, 3)
 
@@ -243,9 +243,9 @@ def test_a_bad_value_stops_the_start_with_its_flag_and_what_came(
 def test_a_bad_value_from_the_environment_stops_the_start_with_its_name(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("DEID_LAMP_MOST_WAITING", "few")
+    monkeypatch.setenv("DEID_LAMP_MAX_WAITING", "few")
     text = refusal(capsys, "--checkpoints", "weights")
-    assert "most" in text
+    assert "--max-waiting" in text
     assert "waiting" in text.lower()
     assert "got 'few'" in text
 
