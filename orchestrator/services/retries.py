@@ -29,6 +29,14 @@ JITTER = 0.2  # share of such a wait that is added at most, so that calls that w
 Answer = TypeVar("Answer")
 
 
+async def once_more(ask: Callable[[], Awaitable[Answer]]) -> Answer:
+    """Makes a call before a run, and makes it again if a connection broke; nobody waits for a service that is not there."""
+    try:
+        return await ask()
+    except UnreachableServiceError:
+        return await ask()
+
+
 class RetryPolicy:
     """The retry policy for all calls of a run to one service, any number of which are in flight at a time.
 

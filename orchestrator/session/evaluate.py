@@ -16,7 +16,7 @@ from orchestrator.services.endpoint import EndpointSpec, endpoint
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient
 from orchestrator.services.recovery import RecoveryGate
-from orchestrator.services.retries import RetryPolicy
+from orchestrator.services.retries import RetryPolicy, once_more
 from orchestrator.session.announcement import announce
 from orchestrator.session.binding import check_room, open_store
 from orchestrator.session.classifying import Classifier
@@ -64,7 +64,7 @@ async def evaluate(
     """
     started = time.monotonic()
     folder.check()
-    await _check_running(request, protector, invader)
+    await once_more(partial(_check_running, request, protector, invader))
     folder.create()
     folder.sweep()
     async with AsyncExitStack() as stack:
@@ -82,7 +82,7 @@ async def evaluate(
         stack.push_async_callback(protector_client.close)
         invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
         stack.push_async_callback(invader_client.close)
-        resolved = await make_plan(request, protector_client, invader_client)
+        resolved = await once_more(partial(make_plan, request, protector_client, invader_client))
         plan = resolved.plan
         observations = open_store(plan, folder, asked=store, outage_timeout=outage_timeout, note=note)
         stack.callback(observations.close)

@@ -13,6 +13,7 @@ from deid.protector.v1 import protector_pb2
 from orchestrator.errors import InputError, OrchestratorError, UnusableServiceError
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
+from orchestrator.services.invader import InvaderClient
 from orchestrator.store import Store
 from tests.support.bench import (
     IDENTITIES,
@@ -21,6 +22,7 @@ from tests.support.bench import (
     observed,
 )
 from tests.support.fakes import Context, FakeProtector, Fault, Shown, is_for_lossless_control
+from tests.support.tcp_proxy import Way, tcp_proxy
 
 SHORT = "d"
 Responses = AsyncIterator[protector_pb2.CraftResponse]
@@ -141,6 +143,22 @@ async def test_an_invader_that_always_says_later_ends_the_run_when_its_patience_
     assert observed(bench.folder) == set()
     bench.invader.fault = lambda shown, time: None
     assert (await bench.evaluate()).finished.complete
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.95])
+async def test_a_connection_that_breaks_while_the_services_list_what_they_have_costs_no_run(
+    bench: Bench, share: float
+) -> None:
+    async with bench.protector.serving() as protector, bench.invader.serving() as invader:
+        with tcp_proxy(invader) as proxy:
+            client = InvaderClient(proxy.address)
+            await client.target_models()
+            await client.close()
+            both_rounds = 2 * proxy.bytes[Way.ANSWERED]  # before anything is made, and for the plan
+            cut = proxy.passed(Way.ANSWERED, round(share * both_rounds))
+            proxy.when(Way.ANSWERED, round(share * both_rounds), proxy.cut)
+            assert (await bench.evaluate_at(protector, proxy.address)).finished.complete
+            assert cut.is_set()
 
 
 async def test_a_run_that_ends_asks_no_other_question(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
