@@ -35,13 +35,3 @@ class Observation:
             raise MetricError(
                 f"{self.probe}: outcome {self.outcome} and rank {self.rank} of {self.candidates} contradict each other"
             )
-
-    def protected(self, k: int) -> bool:
-        """Whether the true identity is not among the first k candidates. No face counts as protected (a choice).
-
-        Raises:
-            MetricError: fewer than k candidates were asked for.
-        """
-        if not 1 <= k <= self.candidates:
-            raise MetricError(f"k = {k}: expected 1..{self.candidates}, the candidates that were asked for")
-        return self.rank is None or self.rank > k

@@ -69,12 +69,7 @@ def results_of(matrix: RankMatrix, *, ks: Sequence[int], kind: IntervalKind = In
     """PSR@k of every cell that has observations, in the cells' order, with its differences from both controls.
 
     PSR@k = 100 - (100 / N) sum_i 1[ y_true_i in top-k of C(Adv_eps(x_i)) ], Ghafourian et al., Eq. 6. N is the number of
-    observations; failed calls are none.
-
-    Args:
-        matrix: the ranks.
-        ks: of PSR@k.
-        kind: of the intervals of all rates.
+    observations; failed calls are none. `kind` is that of the intervals of all rates.
 
     Raises:
         MetricError: a k is beyond the candidates that were asked for.
@@ -110,12 +105,7 @@ def difference_of(
 ) -> Difference | None:
     """PSR@k of the first cell minus that of the second, over the probes observed in both; None where there are none.
 
-    Args:
-        matrix: the ranks.
-        first: cell.
-        second: cell.
-        k: of PSR@k.
-        of_second: the matrix of the second cell, with the same probes; by default the same matrix.
+    `of_second`: the matrix of the second cell, with the same probes; by default the same matrix.
 
     Raises:
         MetricError: fewer than k candidates were asked for.

@@ -36,6 +36,10 @@ TABLES = st.dictionaries(st.tuples(st.sampled_from("abcdefg"), st.sampled_from(C
 Observed = Mapping[str, Observation]  # by probe
 
 
+def protected(seen: Observation, k: int) -> bool:
+    return seen.rank is None or seen.rank > k
+
+
 def by_cell(table: Iterable[Observation]) -> dict[Cell, Observed]:
     cells: defaultdict[Cell, dict[str, Observation]] = defaultdict(dict)
     for each in table:
@@ -44,11 +48,11 @@ def by_cell(table: Iterable[Observation]) -> dict[Cell, Observed]:
 
 
 def rate(observed: Collection[Observation], *, k: int) -> Rate:
-    return Rate(sum(each.protected(k) for each in observed), len(observed))
+    return Rate(sum(protected(each, k) for each in observed), len(observed))
 
 
 def difference(first: Observed, second: Observed, *, k: int) -> Difference | None:
-    pairs = [(first[probe].protected(k), second[probe].protected(k)) for probe in first.keys() & second.keys()]
+    pairs = [(protected(first[probe], k), protected(second[probe], k)) for probe in first.keys() & second.keys()]
     counts = [pairs.count(each) for each in ((True, True), (True, False), (False, True), (False, False))]
     return Difference(PairedCounts(*counts)) if pairs else None
 
@@ -88,7 +92,7 @@ def test_every_place_says_what_its_observation_says(table: list[Observation], k:
             each = by_place.get((probe, cell))
             assert matrix.observed(cell)[column] == (each is not None)
             assert matrix.detected(cell)[column] == (each is not None and each.outcome is not Outcome.NO_FACE)
-            assert matrix.protected(cell, k)[column] == (each is not None and each.protected(k))
+            assert matrix.protected(cell, k)[column] == (each is not None and protected(each, k))
 
 
 @settings(deadline=None)
