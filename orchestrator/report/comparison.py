@@ -1,6 +1,6 @@
 """The same cells of several runs side by side, by probe."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -85,10 +85,9 @@ def compared(runs: Sequence[Run], *, k: int) -> Iterator[ComparedCell]:
                 f"--k: expected at most {run.matrix.candidates}, the candidates that {run.name} asked for, got {k}"
             )
     shared = [runs[0].matrix.shared_with(run.matrix) for run in runs[1:]]
-    standing_for = [_standing_for(runs[0], run) for run in runs]
-    cells_of = [frozenset(run.grid.cells()) for run in runs]
+    counterparts = [_counterparts(runs[0], run) for run in runs]
     for cell in runs[0].grid.cells():
-        cells = [_in(there, cell, names) for there, names in zip(cells_of, standing_for, strict=True)]
+        cells = [of_run.get(cell) for of_run in counterparts]
         if sum(each is not None for each in cells) < 2:
             continue
         yield ComparedCell(
@@ -101,20 +100,17 @@ def compared(runs: Sequence[Run], *, k: int) -> Iterator[ComparedCell]:
         )
 
 
-def _standing_for(first: Run, other: Run) -> Mapping[str, str]:
-    """A method of the first run -> the method of the other that stands beside it."""
+def _counterparts(first: Run, other: Run) -> dict[Cell, Cell]:
+    """The cells of the first run that the other has too, and what they are there."""
     ours, theirs = (
         [method for method in mine.grid.methods if method not in its.grid.methods]
         for mine, its in ((first, other), (other, first))
     )
-    same = {method: method for method in first.grid.all_methods if method in other.grid.all_methods}
-    return same | (dict(zip(ours, theirs, strict=True)) if len(ours) == len(theirs) else {})
-
-
-def _in(cells: Collection[Cell], cell: Cell, methods: Mapping[str, str]) -> Cell | None:
-    method = methods.get(cell.method)
-    there = None if method is None else replace(cell, method=method)
-    return there if there in cells else None
+    methods = {method: method for method in first.grid.all_methods if method in other.grid.all_methods}
+    methods |= dict(zip(ours, theirs, strict=True)) if len(ours) == len(theirs) else {}
+    cells = frozenset(other.grid.cells())
+    known = (cell for cell in first.grid.cells() if cell.method in methods)
+    return {cell: there for cell in known if (there := replace(cell, method=methods[cell.method])) in cells}
 
 
 def _rate(run: Run, cell: Cell | None, k: int) -> Rate | None:

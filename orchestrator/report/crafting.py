@@ -62,11 +62,8 @@ def crafting_table(summaries: Summaries, grid: Grid) -> Table:
     )
 
 
-def _attacks(grid: Grid) -> Iterator[CloakKey]:
-    for source_model in grid.source_models:
-        for method in grid.methods:
-            for epsilon in grid.epsilons:
-                yield CloakKey(source_model, method, epsilon)
+def _attacks(grid: Grid) -> list[CloakKey]:
+    return [key for name in grid.source_models for key in grid.cloaks(name) if key.method in grid.methods]
 
 
 def _row(key: CloakKey, summary: CraftingSummary | None) -> tuple[Value, ...]:

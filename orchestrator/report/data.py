@@ -1,6 +1,7 @@
 """`observations.parquet`: a row per observation, in plain columns."""
 
-from typing import Any, BinaryIO
+import io
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,8 +14,8 @@ from orchestrator.metrics.observation import Outcome
 Indices = NDArray[np.int64]
 
 
-def observations_table(matrix: RankMatrix) -> pa.Table:
-    """The observations, cell by cell and probe by probe.
+def observations_parquet(matrix: RankMatrix) -> bytes:
+    """The observations as Parquet, cell by cell and probe by probe; the same observations give the same bytes.
 
     Columns: probe (IDENTITY/FILE), identity, source_model, method, epsilon (levels; 0 for the control), target_model,
     outcome (ranked, beyond, no_face), rank (1-based; null unless ranked), candidates (asked for).
@@ -23,7 +24,7 @@ def observations_table(matrix: RankMatrix) -> pa.Table:
     ranks = matrix.ranks[cells, probes]
     outcomes = [Outcome.NO_FACE.value, Outcome.BEYOND.value, Outcome.RANKED.value]
     coded = np.select([ranks == NO_FACE, ranks == BEYOND], [0, 1], 2).astype(np.int64)
-    return pa.table(
+    table = pa.table(
         {
             "probe": _texts(list(matrix.probes), probes),
             "identity": _texts([probe.rpartition("/")[0] for probe in matrix.probes], probes),
@@ -36,11 +37,9 @@ def observations_table(matrix: RankMatrix) -> pa.Table:
             "candidates": pa.array(np.full(len(ranks), matrix.candidates, dtype=np.int16)),
         }
     )
-
-
-def write_observations(matrix: RankMatrix, file: BinaryIO) -> None:
-    """Writes them as Parquet; the same observations give the same bytes."""
-    parquet.write_table(observations_table(matrix), file)
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+    return file.getvalue()
 
 
 def _texts(values: list[str], indices: Indices) -> Any:

@@ -59,7 +59,7 @@ def drawings(
     """Draws them all and writes them into `out/figures`.
 
     Args:
-        run: whose figures.
+        run: the figures are of.
         results: of its cells.
         store: of the run.
         k: of PSR@k where a figure shows one; None where nothing was observed.

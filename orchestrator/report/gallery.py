@@ -1,7 +1,7 @@
 """Cloaks as they were stored, and what each target model answered about them."""
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
@@ -39,7 +39,7 @@ class ShownCloak:
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """The control, and the cloaks of one source model by one method, an epsilon each; None where none was crafted."""
+    """The cloaks of one source model by one method, an epsilon each, after the control, which the first method's row has."""
 
     source_model: str
     method: str
@@ -64,12 +64,9 @@ class Gallery:
 
 
 def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
-    """The cloaks of the first subjects whose are in the run's folder, in the pixels that the invader saw.
+    """The cloaks of the first subjects of whom the run's folder keeps any, in the pixels that the invader saw.
 
-    Args:
-        run: whose cloaks.
-        store: of the run.
-        pictures: whether they may be shown.
+    `pictures`: whether they may be shown.
     """
     if not pictures:
         return Gallery("Pictures of people are not shown unless they are asked for, by --with-pictures.")
@@ -79,7 +76,7 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
         size += sum(map(len, kept.values()))
         if subjects and size > MAX_BYTES:
             break
-        subjects.append(ShownSubject(probe, tuple(_rows(run, probe, kept, store.answers(probe=probe)))))
+        subjects.append(_subject(run, probe, kept, store.answers(probe=probe)))
     if not subjects:
         return Gallery(f"No pictures are kept in this folder: {absence(run.manifest)}.")
     many, asked = len(run.matrix.probes), run.matrix.candidates
@@ -92,42 +89,40 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
     )
 
 
-def _rows(run: Run, probe: str, kept: dict[CloakKey, bytes], named: dict[Cell, str]) -> Iterator[GalleryRow]:
-    for source_model in run.grid.source_models:
-        for place, method in enumerate(run.grid.methods):
-            # One control stands for all methods of a source model.
-            keys = [CloakKey(source_model, method, epsilon) for epsilon in run.grid.epsilons]
-            control = _shown(run, probe, CloakKey(source_model, CONTROL, 0), kept, named) if place == 0 else None
-            cloaks = (_shown(run, probe, key, kept, named) for key in keys)
-            yield GalleryRow(title(source_model), method_title(method), (control, *cloaks))
-
-
-def _shown(run: Run, probe: str, key: CloakKey, kept: dict[CloakKey, bytes], named: dict[Cell, str]) -> ShownCloak:
-    encoded = kept.get(key)
-    what = f"{title(key.source_model)}, {method_title(key.method)}" + (f" at ε {key.epsilon}" if key.epsilon else "")
-    return ShownCloak(
-        source="" if encoded is None else data_uri(encoded, "image/png" if run.suffix == ".png" else "image/jpeg"),
-        what=what,
-        answers=_answers(run, probe, key, named),
-    )
-
-
-def _answers(run: Run, probe: str, key: CloakKey, named: dict[Cell, str]) -> tuple[Answer, ...]:
+def _subject(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[Cell, str]) -> ShownSubject:
     place = run.matrix.probes.index(probe)
-    cells = [Cell(key.source_model, key.method, key.epsilon, target_model) for target_model in run.grid.target_models]
-    ranks = [int(run.matrix.row(cell)[place]) for cell in cells]
-    if set(ranks) == {NO_FACE}:  # a picture is searched for a face once, for all of them
-        return (Answer("", "no face found", named=False),)
     instead = {MISSING: "–", NO_FACE: "no face", BEYOND: f">{run.matrix.candidates}"}
-    return tuple(
-        Answer(
-            title(cell.target_model),
-            instead.get(rank, str(rank)),
-            named=rank == 1,
-            identity="" if rank == 1 else named.get(cell, ""),
+
+    def answers(key: CloakKey) -> Iterator[Answer]:
+        cells = [Cell(key.source_model, key.method, key.epsilon, target_model) for target_model in run.grid.target_models]
+        ranks = {cell: int(run.matrix.row(cell)[place]) for cell in cells}
+        if set(ranks.values()) == {NO_FACE}:  # a picture is searched for a face once, for all of them
+            yield Answer("", "no face found", named=False)
+            return
+        for cell, rank in ranks.items():
+            taken_for = "" if rank == 1 else named.get(cell, "")
+            yield Answer(title(cell.target_model), instead.get(rank, str(rank)), named=rank == 1, identity=taken_for)
+
+    def shown(source_model: str, method: str, epsilon: int) -> ShownCloak:
+        key = CloakKey(source_model, method, epsilon)
+        kind = "image/png" if run.suffix == ".png" else "image/jpeg"
+        source = data_uri(kept[key], kind) if key in kept else ""
+        what = f"{title(source_model)}, {method_title(method)}" + (f" at ε {epsilon}" if epsilon else "")
+        return ShownCloak(source, what, tuple(answers(key)))
+
+    rows = [
+        GalleryRow(
+            title(source_model),
+            method_title(method),
+            (
+                shown(source_model, CONTROL, 0) if method == run.grid.methods[0] else None,  # one stands for all methods
+                *(shown(source_model, method, epsilon) for epsilon in run.grid.epsilons),
+            ),
         )
-        for cell, rank in zip(cells, ranks, strict=True)
-    )
+        for source_model in run.grid.source_models
+        for method in run.grid.methods
+    ]
+    return ShownSubject(probe, tuple(rows))
 
 
 def data_uri(content: bytes, kind: str) -> str:

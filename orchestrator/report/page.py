@@ -4,8 +4,9 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from orchestrator.report.drawing import Drawing
 from orchestrator.report.facts import Fact, Reproduction
@@ -13,25 +14,7 @@ from orchestrator.report.gallery import Gallery
 from orchestrator.report.tables import Table
 from orchestrator.run_folder.pictures import BEGIN, END
 
-SECTIONS = (
-    ("answers", "Answers"),
-    ("claims", "Claims"),
-    ("run", "What was run"),
-    ("figures", "Figures"),
-    ("tables", "Tables"),
-    ("gallery", "Cloaks"),
-    ("excluded", "Left out"),
-    ("reproduce", "Reproduce"),
-    ("files", "Files"),
-)
-
-
-@dataclass(frozen=True)
-class File:
-    """A file beside the page."""
-
-    href: str
-    text: str
+TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True)
@@ -53,28 +36,25 @@ class Page:
     nothing_left_out: str
     reproduce: Reproduction
     software: Sequence[Fact]
-    files: Sequence[File]
+    files: Sequence[Fact]
     interval_sources: str
-    sections: Sequence[tuple[str, str]] = SECTIONS
 
 
 def rendered(page: Page) -> str:
     """The page as HTML. All that comes from a run is escaped; the only script is the page's own, by its digest."""
-    loader = PackageLoader("orchestrator.report")
     environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["bound"] = _bound
-    css, js = (_text(environment, name) for name in ("report.css", "report.js"))
+    css, js = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("report.css", "report.js"))
     digest = base64.b64encode(hashlib.sha256(f"\n{js}\n".encode()).digest()).decode()
     return environment.get_template("report.html.j2").render(
         page=page, css=css, js=js, script_hash=f"sha256-{digest}", begin_pictures=BEGIN, end_pictures=END
     )
-
-
-def _text(environment: Environment, name: str) -> str:
-    assert environment.loader is not None
-    return environment.loader.get_source(environment, name)[0].strip()
 
 
 def _bound(text: str) -> str:

@@ -1,6 +1,5 @@
 """The report of a run: page, figures and files in one folder."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,11 +10,12 @@ from orchestrator.report import facts, tables
 from orchestrator.report.beside import Beside
 from orchestrator.report.claims import claims
 from orchestrator.report.crafting import STALLED_SHARE, crafting_table, stalled_notices
-from orchestrator.report.data import write_observations
+from orchestrator.report.data import observations_parquet
 from orchestrator.report.drawing import Drawings, drawings
+from orchestrator.report.facts import Fact
 from orchestrator.report.gallery import gallery
 from orchestrator.report.measured import Measured, measure
-from orchestrator.report.page import File, Page, rendered
+from orchestrator.report.page import Page, rendered
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.report.run import Run
 from orchestrator.report.sentences import headlines
@@ -25,10 +25,10 @@ from orchestrator.store import Store
 
 PARQUET = "observations.parquet"
 FILES = (
-    File(PSR_CSV, "a row for every cell and k: n, protected, PSR with its interval, controls, differences, faces found"),
-    File(PARQUET, "a row for every observation: which cloak, which target model, which rank"),
-    File(MANIFEST, "the protocol, the data, the models, the software, and what became of the run"),
-    File(f"{FIGURES}/", "every figure as SVG, PDF and PNG"),
+    Fact(PSR_CSV, "a row for every cell and k: n, protected, PSR with its interval, controls, differences, faces found"),
+    Fact(PARQUET, "a row for every observation: which cloak, which target model, which rank"),
+    Fact(MANIFEST, "the protocol, the data, the models, the software, and what became of the run"),
+    Fact(f"{FIGURES}/", "every figure as SVG, PDF and PNG"),
 )
 
 
@@ -74,7 +74,7 @@ def check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: expected a folder, got the file {out}")
     if out.is_dir() and not (out / PAGE).exists():
-        others = sorted(path.name for path in out.iterdir() if path.name not in {file.href.rstrip("/") for file in FILES})
+        others = sorted({path.name for path in out.iterdir()} - {file.term.rstrip("/") for file in FILES})
         if others:
             raise InputError(f"--out: expected a new folder or one that holds a report, got {out} with {others[0]}")
 
@@ -126,7 +126,5 @@ def _tables(run: Run, measured: Measured) -> Sequence[tables.Table]:
 def _write_data(run: Run, measured: Measured, out: Path) -> None:
     table = psr_csv(measured.results, subjects=run.subjects, caveat=run.caveat)
     replace_file(out / PSR_CSV, table.encode())
-    parquet = io.BytesIO()
-    write_observations(run.matrix, parquet)
-    replace_file(out / PARQUET, parquet.getvalue())
+    replace_file(out / PARQUET, observations_parquet(run.matrix))
     replace_file(out / MANIFEST, (run.root / MANIFEST).read_bytes())

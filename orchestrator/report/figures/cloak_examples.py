@@ -38,11 +38,7 @@ def series(
 ) -> list[Row]:
     """The rows: each source model by each method (ILLC, BIM, then others).
 
-    Args:
-        probes: lossless, by source model: each has its own size.
-        cloaks: as stored. Where a lossless probe is absent, the control stands in for it.
-        grid: the run's.
-        magnified: whether the perturbations are shown too.
+    Where a lossless probe is absent, the control as stored stands in for it; see `cloak_examples`.
     """
     rows = []
     for source_model in grid.source_models:
@@ -100,10 +96,10 @@ def cloak_examples(
     """The figure of one photograph.
 
     Args:
-        probes: lossless, by source model, (height, width, 3) uint8 RGB; may be empty.
+        probes: lossless, by source model, each of its own size; may be empty.
         cloaks: as stored, of any methods, the control's among them.
         grid: the run's.
-        subject: whose photograph it is; stands in the title.
+        subject: of the photograph; stands in the title.
         magnified: whether each row of cloaks has its perturbations under it.
         caveat: why these are not the paper's figures; stands in the figure.
     """

@@ -64,13 +64,7 @@ def series(results: Iterable[CellResult], grid: Grid) -> tuple[Panel, ...]:
 
 
 def detection(results: Sequence[CellResult], grid: Grid, *, caveat: str = "") -> Figure:
-    """The figure: a panel for each source model, a line for each method.
-
-    Args:
-        results: of the run's cells.
-        grid: the run's.
-        caveat: why these are not the paper's figures; stands in the figure.
-    """
+    """The figure: a panel for each source model, a line for each method; `caveat`: why these are not the paper's figures."""
     panels = series(results, grid)
     styles = method_styles(grid)
     names = {name: title(name) for name in method_order(grid)} | {NOISE: "noise control", CONTROL: "control"}

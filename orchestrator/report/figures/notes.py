@@ -26,9 +26,14 @@ def n_sentence(ns: Sequence[int]) -> str:
     """Of how many photographs the rates are."""
     if not ns:
         return "Nothing was observed."
+    return f"N\u00a0=\u00a0{photographs(ns)} in {'every' if min(ns) == max(ns) else 'a'} cell."
+
+
+def photographs(ns: Sequence[int]) -> str:
+    """The fewest and the most, as in 2 to 4 photographs."""
     if min(ns) == max(ns):
-        return f"N\u00a0=\u00a0{ns[0]} photograph{'s' if ns[0] > 1 else ''} in every cell."
-    return f"N\u00a0=\u00a0{min(ns)} to {max(ns)} photographs in a cell."
+        return f"{ns[0]} photograph{'' if ns[0] == 1 else 's'}"
+    return f"{min(ns)} to {max(ns)} photographs"
 
 
 def paragraph(*sentences: str, caveat: str = "") -> tuple[str, ...]:

@@ -77,14 +77,7 @@ def series(results: Iterable[CellResult], grid: Grid, *, source_model: str) -> t
 
 
 def psr_curves(results: Sequence[CellResult], grid: Grid, *, source_model: str, caveat: str = "") -> Figure:
-    """The figure of one source model.
-
-    Args:
-        results: of the run's cells.
-        grid: the run's.
-        source_model: that crafted the cloaks.
-        caveat: why these are not the paper's figures; stands in the figure.
-    """
+    """The figure of one source model; `caveat` says why these are not the paper's figures."""
     panels = series(results, grid, source_model=source_model)
     styles = model_styles(grid)
     with style():

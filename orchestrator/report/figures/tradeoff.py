@@ -12,7 +12,7 @@ from orchestrator.experiment.grid import NOISE, Cell, Grid
 from orchestrator.metrics.pareto import Point, pareto_front
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.lines import draw_nothing, legend_entry, percent_axis
-from orchestrator.report.figures.notes import n_sentence, paragraph
+from orchestrator.report.figures.notes import n_sentence, paragraph, photographs
 from orchestrator.report.figures.sheet import Room, sheet
 from orchestrator.report.figures.style import (
     FAINT,
@@ -111,12 +111,13 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
     """The figure: the further right the better the picture, the higher the better protected.
 
     Args:
-        points: the cells, of any methods, the noise control among them.
-        grid: the run's.
+        points: of any methods, the noise control among them.
+        grid: of the run.
         k: of PSR@k.
-        caveat: why these are not the paper's figures; stands in the figure.
+        caveat: why these are not the paper's figures.
     """
     rows = series(points, grid)
+    means = [point.photographs for point in points]
     models = model_styles(grid)
     with style():
         drawn = sheet(
@@ -128,7 +129,7 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
             notes=paragraph(
                 "A point for each ε, which falls from left to right; top right is best. Pareto front: the choices that no",
                 "other beats in both at once, among source models other than the one that reads, whose own curves are pale.",
-                f"Quality is of stored cloaks against the lossless probe, mean of {_photographs(points)}; PSR is of all.",
+                f"Quality is of stored cloaks against the lossless probe, mean of {photographs(means)}; PSR is of all.",
                 n_sentence([point.psr.n for point in points]),
                 caveat=caveat,
             ),
@@ -142,12 +143,6 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
                 axes.set_title(f"read by {title(panel.target_model)}" if row is rows[0] else "", pad=6)
             _share_x(axes_row, row)
     return drawn.figure
-
-
-def _photographs(points: Sequence[QualityPoint]) -> str:
-    """How many the means of quality are of."""
-    fewest, most = (each((point.photographs for point in points), default=0) for each in (min, max))
-    return f"{most} photograph{'' if most == 1 else 's'}" if fewest == most else f"{fewest} to {most} photographs"
 
 
 def _share_x(axes_row: Sequence[Axes], row: Sequence[Panel]) -> None:

@@ -40,14 +40,7 @@ def series(results: Sequence[CellResult], grid: Grid, *, k: int) -> tuple[tuple[
 
 
 def transfer(results: Sequence[CellResult], grid: Grid, *, k: int, caveat: str = "") -> Figure:
-    """The figure: how far what is crafted with one model protects from another.
-
-    Args:
-        results: of the run's cells.
-        grid: the run's.
-        k: of PSR@k.
-        caveat: why these are not the paper's figures; stands in the figure.
-    """
+    """The figure: how far what is crafted with one model protects from another; `caveat`: why it is not the paper's."""
     rows = series(results, grid, k=k)
     cells = [cell for row in rows for heat_map in row for line in heat_map.cells for cell in line]
     with style():
