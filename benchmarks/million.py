@@ -14,7 +14,8 @@ from pathlib import Path
 from benchmarks.children import in_child, peak_mebibytes
 from benchmarks.results import report
 from orchestrator.commands.report import report as write_report
-from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, Cell, Storage
+from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, Cell
+from orchestrator.experiment.storage import Storage
 from orchestrator.faces.data_set import drawn_identities
 from orchestrator.faces.folder import read_face_folder
 from orchestrator.report.run import read_run

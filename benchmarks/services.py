@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.experiment.cloak import Cloak
-from orchestrator.experiment.grid import CONTROL, EPSILONS, METHODS, NOISE, Storage
+from orchestrator.experiment.grid import CONTROL, EPSILONS, METHODS, NOISE
+from orchestrator.experiment.storage import Storage
 from orchestrator.services.children import child_service
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient

@@ -15,7 +15,10 @@ from orchestrator.commands.options import CommaList, ServiceOptions, option, tak
 from orchestrator.commands.report import report
 from orchestrator.commands.store_option import ENVIRONMENT
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import CONTROL, EPSILONS, JPEG_QUALITY, KS, METHODS, NOISE, SUBJECTS, Region, Storage
+from orchestrator.experiment.grid import CONTROL, EPSILONS, KS, METHODS, NOISE
+from orchestrator.experiment.plan import SUBJECTS
+from orchestrator.experiment.region import Region
+from orchestrator.experiment.storage import JPEG_QUALITY, Storage
 from orchestrator.faces.data_sets import read_data_set
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS

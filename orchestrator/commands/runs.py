@@ -12,7 +12,7 @@ from command_line.options import PathOption
 from orchestrator.commands.console import console
 from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import Region
+from orchestrator.experiment.region import Region
 from orchestrator.run_folder.folder import CLOAKS, RunFolder
 from orchestrator.run_folder.manifest import grid_of, read_manifest
 from orchestrator.run_folder.pictures import kept_pictures

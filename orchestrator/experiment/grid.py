@@ -1,8 +1,7 @@
-"""The experiment of Ghafourian et al. as data: the grid, and the choices made where the paper is silent."""
+"""The experiment of Ghafourian et al. as data: the grid, its conditions and the cloaks that these need."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import StrEnum
 
 MODELS = ("facenet", "resnet50", "senet50")
 EMBEDDED_MODELS = ("compact-facenet", "compact-resnet", "compact-senet")  # of the same families
@@ -15,24 +14,11 @@ PAPERS_EPSILON = 32  # levels: above it, the paper finds, cloaks protect from ot
 CONTROL = "none"
 NOISE = "noise"
 
-JPEG_QUALITY = 95  # a choice: the paper says JPEG only
-NO_FACE_IS_PROTECTED = True  # a choice
-SUBJECTS = 16  # a choice: the paper gives no N
-NOT_STATED = "not stated"  # by a service, of something that its figures depend on
-LOOK_EVERY = 20  # a choice: subjects between two looks of a run that stops by the width of its intervals
-
 
 def headline_k(ks: Iterable[int]) -> int | None:
     """The k that headlines are read at: the paper's, or else the largest there is; None where there is none."""
     possible = frozenset(ks)
     return PAPERS_K if PAPERS_K in possible else max(possible, default=None)
-
-
-class Region(StrEnum):
-    """What of a cloak the target models see: the axis on which resizing without detection is told from the normal path."""
-
-    DETECTED = "detected"  # the face that the invader finds in it, as in any photo
-    FULL = "full"  # all of it, resized to the target model's input size
 
 
 @dataclass(frozen=True, order=True)
@@ -60,34 +46,6 @@ class Cell:
     @property
     def cloak(self) -> CloakKey:
         return CloakKey(self.source_model, self.method, self.epsilon)
-
-
-@dataclass(frozen=True)
-class Storage:
-    """How cloaks are stored; `jpeg_quality` None means PNG."""
-
-    jpeg_quality: int | None = JPEG_QUALITY
-
-    @classmethod
-    def stated(cls, text: str) -> "Storage":
-        """From the words of a manifest, which are those of `str`.
-
-        Raises:
-            ValueError: they are none of these.
-        """
-        if text == "png":
-            return cls(None)
-        return cls(int(text.removeprefix("jpeg, quality ")))
-
-    @property
-    def suffix(self) -> str:
-        return ".png" if self.jpeg_quality is None else ".jpg"
-
-    def __str__(self) -> str:
-        return "png" if self.jpeg_quality is None else f"jpeg, quality {self.jpeg_quality}"
-
-
-LOSSLESS = Storage(None)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+NOT_STATED = "not stated"  # by a service, of something that its figures depend on
+
 
 @dataclass(frozen=True)
 class Model:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import Region
+from orchestrator.experiment.region import Region
 from orchestrator.report.comparison import differing
 from orchestrator.report.run import Run
 

@@ -7,9 +7,9 @@ from typing import Any
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
 from orchestrator.experiment.grid import Cell
+from orchestrator.experiment.plan import BINDING
 from orchestrator.metrics.psr import Difference, Rate, difference_of
 from orchestrator.report.run import Run
-from orchestrator.run_folder.manifest import BINDING
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, NOT_STATED, CloakKey, Grid, Region
+from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, CloakKey, Grid
 from orchestrator.experiment.intervals import IntervalKind
+from orchestrator.experiment.model import NOT_STATED
+from orchestrator.experiment.region import Region
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import Grid, Storage
-from orchestrator.experiment.intervals import IntervalKind
-from orchestrator.experiment.manifest import caveat_of, interval_kind_of
+from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
+from orchestrator.experiment.plan import caveat_of
+from orchestrator.experiment.storage import Storage
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.run_folder.folder import MANIFEST, RunFolder

@@ -1,6 +1,6 @@
 """What models, methods and regions are called where people read of them."""
 
-from orchestrator.experiment.grid import Region
+from orchestrator.experiment.region import Region
 
 TITLES = {
     "facenet": "FaceNet",

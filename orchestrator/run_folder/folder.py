@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import Storage
-from orchestrator.experiment.manifest import Plan, check_same_plan, software
+from orchestrator.experiment.plan import Plan
+from orchestrator.experiment.storage import Storage
 from orchestrator.files import UNFINISHED, replace_file, sync_folder
+from orchestrator.run_folder.software import software
 
 MANIFEST, OBSERVATIONS, PSR_CSV = "manifest.json", "observations.sqlite", "psr.csv"
 CLOAKS, PROBES, LOGS = "cloaks", "probes", "logs"  # folders; probes are lossless controls
@@ -152,7 +153,7 @@ class RunFolder:
         """
         found = self.manifest()
         if found is not None:
-            check_same_plan(found, plan, run=str(self.root))
+            plan.check_same(found, run=str(self.root))
         return found
 
     def bind(self, plan: Plan, *, store: str | None = None) -> None:

@@ -6,11 +6,9 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
-from orchestrator.experiment.grid import NO_FACE_IS_PROTECTED, Grid
-from orchestrator.experiment.manifest import FORMAT, digest_of
+from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.plan import BINDING, FORMAT, NO_FACE_IS_PROTECTED, digest_of
 from orchestrator.run_folder.folder import MANIFEST, RunFolder
-
-BINDING = ("format", "protocol", "data_set", "source_models", "target_models")
 
 
 def read_manifest(root: Path) -> dict[str, Any]:
@@ -31,10 +29,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"{path}: expected the manifest of a run, got one without {', '.join(missing)}")
     _check_protocol(manifest, path)
-    try:
-        digest = digest_of({key: manifest[key] for key in BINDING})
-    except (AttributeError, TypeError, KeyError) as error:
-        raise InputError(f"{path}: expected the manifest of a run: {error}") from error
+    digest = digest_of(manifest)
     if digest != manifest["digest"]:
         raise InputError(f"{path}: changed since the run began: its digest is {digest[:12]}, not {manifest['digest'][:12]}")
     return manifest

@@ -6,8 +6,8 @@ import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from orchestrator.errors import UnusableServiceError
-from orchestrator.experiment.grid import Region
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.region import Region
 from orchestrator.services.connection import Connection
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, as_listed
 from rpc.models_digest import received_models_digest

@@ -15,8 +15,7 @@ from orchestrator.errors import (
     UnusableServiceError,
 )
 from orchestrator.experiment.differences import differences
-from orchestrator.experiment.grid import NOT_STATED
-from orchestrator.experiment.model import Model
+from orchestrator.experiment.model import NOT_STATED, Model
 from rpc.errors import shorten
 from rpc.models_digest import received_models_digest
 

@@ -8,9 +8,10 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.cloak import Cloak, CloakRecord
-from orchestrator.experiment.grid import CloakKey, Storage
-from orchestrator.experiment.manifest import CRAFTING
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.plan import CRAFTING
+from orchestrator.experiment.storage import Storage
 from orchestrator.services.connection import Connection, photo_refusal
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, as_listed, stated
 from rpc.models_digest import received_models_digest
@@ -48,7 +49,7 @@ class ProtectorClient(Connection):
         return Listing(models, await received_models_digest(call))
 
     async def methods(self) -> dict[str, dict[str, str]]:
-        """What each method says of how it crafts (`manifest.CRAFTING`), by its name; empty where it says nothing."""
+        """What each method says of how it crafts (`plan.CRAFTING`), by its name; empty where it says nothing."""
         listed = await self.answer(self._stub.ListMethods(protector_pb2.ListMethodsRequest(), timeout=LIST_SECONDS))
         return {method.name: {what: stated(getattr(method, what)) for what in CRAFTING} for method in listed.methods}
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from orchestrator.errors import InputError
-from orchestrator.experiment.manifest import Plan, check_same_plan
+from orchestrator.experiment.plan import Plan
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.stopping_rule import StoppingRule
 from orchestrator.store import Store
@@ -26,7 +26,7 @@ def open_store(
     with ExitStack() as unless_bound:
         unless_bound.callback(store.close)
         recorded = store.bind(folder.name, plan.manifest())
-        check_same_plan(recorded.manifest, plan, run=f"{recorded.name} in {store.name}")
+        plan.check_same(recorded.manifest, run=f"{recorded.name} in {store.name}")
         if elsewhere is not None and recorded.name != folder.name:  # a folder with its own file may be renamed
             raise InputError(
                 f"--run: {store.name} holds a run of the same plan that is called {recorded.name!r}, got {folder.name!r}: "

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from orchestrator.errors import OrchestratorError, ServiceGoneError, UnusableServiceError
-from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.plan import Plan
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.planning import ResolvedPlan
 from orchestrator.session.progress import RunProgress

@@ -6,7 +6,8 @@ from functools import partial
 
 from orchestrator.errors import CallError, NoFaceError, PhotoRefusedError, UnusableServiceError
 from orchestrator.experiment.cloak import Cloak
-from orchestrator.experiment.grid import CONTROL, LOSSLESS, CloakKey, Storage
+from orchestrator.experiment.grid import CONTROL, CloakKey
+from orchestrator.experiment.storage import LOSSLESS, Storage
 from orchestrator.services.protector import ProtectorClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext

@@ -4,9 +4,11 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InputError, UnusableServiceError
-from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, SUBJECTS, Grid, Region, Storage
-from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, Grid
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.plan import SUBJECTS, Plan
+from orchestrator.experiment.region import Region
+from orchestrator.experiment.storage import Storage
 from orchestrator.faces.data_set import DataSet, named, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
 from orchestrator.services.invader import InvaderClient

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from orchestrator.experiment.grid import LOOK_EVERY, Grid
-from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.plan import LOOK_EVERY, Plan
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.widest import widest
 

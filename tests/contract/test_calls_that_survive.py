@@ -23,8 +23,8 @@ from orchestrator.doctor.finding import Verdict
 from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import ServiceChangedError, UnreachableServiceError
 from orchestrator.experiment.cloak import Cloak
-from orchestrator.experiment.grid import Storage
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.storage import Storage
 from orchestrator.services.invader import CLASSIFY_SECONDS, InvaderClient
 from orchestrator.services.model_catalogue import LIST_SECONDS
 from orchestrator.services.protector import CRAFT_SECONDS, ProtectorClient

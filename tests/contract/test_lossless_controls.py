@@ -9,7 +9,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from orchestrator.experiment.grid import Storage
+from orchestrator.experiment.storage import Storage
 from orchestrator.services.retries import ATTEMPTS
 from tests.support.bench import (
     CLOAKS,

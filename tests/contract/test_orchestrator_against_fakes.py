@@ -25,7 +25,7 @@ from deid.protector.v1 import protector_pb2
 from rich.console import Console
 
 from orchestrator.errors import InputError, UnusableServiceError
-from orchestrator.experiment.grid import Storage
+from orchestrator.experiment.storage import Storage
 from orchestrator.faces.data_set import Photo
 from orchestrator.faces.folder import FaceFolder, read_face_folder
 from orchestrator.faces.synthetic import read_synthetic_faces

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import Storage
-from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.plan import Plan
+from orchestrator.experiment.storage import Storage
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient

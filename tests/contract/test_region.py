@@ -14,7 +14,7 @@ from PIL import Image
 
 from invader_service.ranking import ranked
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import Region
+from orchestrator.experiment.region import Region
 from recognizers.extraction import Face, crop, extract_face
 from rpc.images.decoding import encode_png
 from rpc.status import received

@@ -18,7 +18,7 @@ from PIL import Image
 from rich.console import Console
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.experiment.grid import Storage
+from orchestrator.experiment.storage import Storage
 from orchestrator.faces.folder import read_face_folder
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec

@@ -7,9 +7,10 @@ from typing import Any
 
 from PIL import Image
 
-from orchestrator.experiment.grid import Grid, Storage
-from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.plan import Plan
+from orchestrator.experiment.storage import Storage
 from orchestrator.faces.folder import FaceFolder
 
 FACES = FaceFolder(Path("faces"), {"alice": ("a.jpg", "b.jpg"), "bob": ("c.png",)}, (), {"alice": "alice", "bob": "bob"})

@@ -10,9 +10,10 @@ from typing import Any
 from PIL import Image
 
 from orchestrator.experiment.cloak import CloakRecord
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell, CloakKey, Grid, Storage
-from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.grid import CONTROL, NOISE, Cell, CloakKey, Grid
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.plan import Plan
+from orchestrator.experiment.storage import Storage
 from orchestrator.faces.folder import FaceFolder
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.metrics.observation import Observation, Outcome

@@ -10,7 +10,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from orchestrator.cli import cli
 from orchestrator.errors import InputError
-from orchestrator.experiment.grid import Cell, Storage
+from orchestrator.experiment.grid import Cell
+from orchestrator.experiment.storage import Storage
 from orchestrator.metrics.intervals import PairedCounts, newcombe
 from orchestrator.report.comparison import compared, differing
 from orchestrator.report.run import read_run

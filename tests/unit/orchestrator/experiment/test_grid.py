@@ -2,9 +2,7 @@
 
 from collections import Counter
 
-import pytest
-
-from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, Cell, CloakKey, Grid, Storage
+from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, Cell, CloakKey, Grid
 
 
 def test_the_paper_s_grid_has_171_distinct_cells() -> None:
@@ -46,21 +44,3 @@ def test_the_cells_of_a_small_grid_are_every_cloak_by_every_target_model() -> No
 
 def test_a_cell_belongs_to_the_cloak_that_is_shown_in_it() -> None:
     assert Cell("facenet", "bim", 8, "resnet50").cloak == CloakKey("facenet", "bim", 8)
-
-
-@pytest.mark.parametrize(
-    ("storage", "text", "suffix"), [(Storage(), "jpeg, quality 95", ".jpg"), (Storage(None), "png", ".png")]
-)
-def test_a_storage_says_what_it_is(storage: Storage, text: str, suffix: str) -> None:
-    assert (str(storage), storage.suffix) == (text, suffix)
-
-
-@pytest.mark.parametrize("storage", [Storage(None), Storage(1), Storage(95)])
-def test_a_storage_is_read_from_its_own_words(storage: Storage) -> None:
-    assert Storage.stated(str(storage)) == storage
-
-
-@pytest.mark.parametrize("text", ["", "gif", "jpeg", "jpeg, quality best"])
-def test_other_words_are_no_storage(text: str) -> None:
-    with pytest.raises(ValueError):
-        Storage.stated(text)

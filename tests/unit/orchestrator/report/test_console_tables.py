@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, SUBJECTS, Cell, Grid
+from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
+from orchestrator.experiment.plan import SUBJECTS
 from orchestrator.metrics.matrix import BEYOND as BEYOND_CANDIDATES
 from orchestrator.metrics.matrix import NO_FACE as MISSING_FACE
 from orchestrator.metrics.matrix import RankMatrix

@@ -10,7 +10,8 @@ import pyarrow.parquet as parquet
 import pytest
 
 from orchestrator.commands.report import report
-from orchestrator.experiment.grid import Region, Storage
+from orchestrator.experiment.region import Region
+from orchestrator.experiment.storage import Storage
 from tests.support.reported import GRID, PEOPLE, changed, make_run
 
 SCHEMA = Path(__file__).parents[4] / "docs" / "manifest.schema.json"

@@ -8,8 +8,10 @@ import click
 import pytest
 
 from orchestrator.commands.evaluate import evaluate_command
-from orchestrator.experiment.grid import Grid, Region, Storage
-from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.plan import Plan
+from orchestrator.experiment.region import Region
+from orchestrator.experiment.storage import Storage
 from orchestrator.report.facts import facts, models_table, reproduction
 from orchestrator.report.run import Run, read_run
 from tests.support.plans import BIM

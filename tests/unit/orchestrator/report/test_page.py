@@ -14,7 +14,9 @@ from orchestrator.cli import cli
 from orchestrator.commands.evaluate import evaluate_command
 from orchestrator.commands.report import report
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import Cell, Grid, Region, Storage
+from orchestrator.experiment.grid import Cell, Grid
+from orchestrator.experiment.region import Region
+from orchestrator.experiment.storage import Storage
 from orchestrator.report.drawing import quality_points
 from orchestrator.report.measured import measure
 from orchestrator.report.run import read_run

@@ -13,7 +13,8 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from orchestrator.experiment.cloak import CloakRecord, Quality
-from orchestrator.experiment.grid import CloakKey, Storage
+from orchestrator.experiment.grid import CloakKey
+from orchestrator.experiment.storage import Storage
 from orchestrator.report.quality import cloak_quality, psnr, ssim
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store import Store, Subject, SubjectStatus, record_cloak, record_lossless_control, record_subject

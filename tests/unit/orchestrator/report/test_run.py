@@ -8,11 +8,11 @@ import psycopg
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import Cell, Grid, Region
+from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
-from orchestrator.experiment.manifest import digest_of
+from orchestrator.experiment.plan import digest_of
+from orchestrator.experiment.region import Region
 from orchestrator.report.run import read_run
-from orchestrator.run_folder.manifest import BINDING
 from tests.support.postgres import Cluster
 from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
@@ -29,7 +29,7 @@ def rewrite(root: Path, *, digest: bool = True, **changes: Any) -> None:
     path = root / "manifest.json"
     manifest = json.loads(path.read_text()) | changes
     if digest:
-        manifest["digest"] = digest_of({key: manifest[key] for key in BINDING})
+        manifest["digest"] = digest_of(manifest)
     path.write_text(json.dumps(manifest))
 
 

@@ -12,8 +12,10 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import Grid, Region, Storage
-from orchestrator.experiment.manifest import Plan
+from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.plan import Plan
+from orchestrator.experiment.region import Region
+from orchestrator.experiment.storage import Storage
 from orchestrator.run_folder.folder import ABANDONED_SECONDS, RunFolder
 from orchestrator.store import Store, Subject, SubjectStatus, record_subject
 from tests.support.plans import BIM, FACES, PLAN, model, plan

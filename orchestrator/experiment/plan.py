@@ -1,32 +1,26 @@
-"""The manifest of a run: all that its figures depend on."""
+"""The plan of a run: all that its figures depend on, as its manifest states it."""
 
 import hashlib
 import json
-import platform
-import subprocess
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
-from orchestrator.experiment.grid import (
-    EMBEDDED_MODELS,
-    LOOK_EVERY,
-    NO_FACE_IS_PROTECTED,
-    NOT_STATED,
-    Grid,
-    Region,
-    Storage,
-)
-from orchestrator.experiment.intervals import IntervalKind
-from orchestrator.experiment.model import Model
+from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid
+from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
+from orchestrator.experiment.model import NOT_STATED, Model
+from orchestrator.experiment.region import Region
+from orchestrator.experiment.storage import Storage
 from orchestrator.faces.data_set import DataSet
 
 FORMAT = 1
+BINDING = ("format", "protocol", "data_set", "source_models", "target_models")  # the parts that a run is bound to
 
+SUBJECTS = 16  # a choice: the paper gives no N
+LOOK_EVERY = 20  # a choice: subjects between two looks of a run that stops by the width of its intervals
+NO_FACE_IS_PROTECTED = True  # a choice
 CRAFTING = ("step_size", "steps", "start")  # what a method says of how it crafts, in words
 
 
@@ -46,11 +40,11 @@ class Plan:
     crafting: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by method, what the protector says of it
 
     def binding(self) -> dict[str, Any]:
-        """The part of the manifest that a run is bound to."""
-        return {
+        """The part of the manifest that a run is bound to, as it comes back from JSON."""
+        stated = {
             "format": FORMAT,
             "protocol": {
-                "grid": _plain(asdict(self.grid)),
+                "grid": asdict(self.grid),
                 "subjects": self.subjects,
                 "until_halfwidth": self.until_halfwidth,
                 "look_every": LOOK_EVERY,
@@ -64,6 +58,8 @@ class Plan:
             "source_models": {name: dict(model.card) for name, model in self.source_models.items()},
             "target_models": {name: dict(model.card) for name, model in self.target_models.items()},
         }
+        binding: dict[str, Any] = json.loads(json.dumps(stated))
+        return binding
 
     def _crafting(self, method: str) -> dict[str, str]:
         stated = self.crafting.get(method, {})
@@ -87,6 +83,20 @@ class Plan:
         """The binding part, and its digest beside it."""
         return self.binding() | {"digest": self.digest()}
 
+    def check_same(self, manifest: Mapping[str, Any], *, run: str) -> None:
+        """Makes sure that a run goes on as it began.
+
+        Raises:
+            InputError: the manifest that was found is another plan's; the message names what differs.
+        """
+        binding = self.binding()
+        differing = [
+            f"{path}: {old!r} then, {new!r} now"
+            for path, old, new in differences({key: manifest.get(key) for key in binding}, binding)
+        ]
+        if differing:
+            raise InputError(f"--run: {run} holds another run; what differs: {'; '.join(differing)}")
+
 
 def caveat_of(models: Collection[str], *, synthetic: bool) -> str:
     """Why the figures of these models on such faces are not the paper's; empty where they can be compared with them."""
@@ -97,46 +107,7 @@ def caveat_of(models: Collection[str], *, synthetic: bool) -> str:
     return f"{recognizers} on {'synthetic faces' if synthetic else 'faces'}: not the paper's figures"
 
 
-def interval_kind_of(until_halfwidth: float | None) -> IntervalKind:
-    """What the intervals of a run's rates are: they must hold at all looks where it stops by looking at them."""
-    return IntervalKind.WILSON if until_halfwidth is None else IntervalKind.CONFIDENCE_SEQUENCE
-
-
-def digest_of(binding: Mapping[str, Any]) -> str:
+def digest_of(manifest: Mapping[str, Any]) -> str:
     """SHA-256 of the binding part of a manifest."""
+    binding = {key: manifest[key] for key in BINDING}
     return hashlib.sha256(json.dumps(binding, sort_keys=True).encode()).hexdigest()
-
-
-def software() -> dict[str, str]:
-    """Versions of what this process runs on, and the commit where the project is a checkout."""
-    packages = ("face-deid-bench", "grpcio", "numpy", "pillow", "protobuf", "sqlalchemy")
-    versions = {package: version(package) for package in packages}
-    return versions | {"python": platform.python_version(), "machine": platform.platform(), "commit": _commit()}
-
-
-def _commit() -> str:
-    try:
-        command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=40"]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()  # noqa: S603
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-
-
-def check_same_plan(found: Mapping[str, Any], plan: Plan, *, run: str) -> None:
-    """Makes sure that a run goes on as it began.
-
-    Raises:
-        InputError: the plan differs from the manifest that was found; the message names what.
-    """
-    binding = _plain(plan.binding())
-    differing = [
-        f"{path}: {old!r} then, {new!r} now"
-        for path, old, new in differences({key: found.get(key) for key in binding}, binding, "")
-    ]
-    if differing:
-        raise InputError(f"--run: {run} holds another run; what differs: {'; '.join(differing)}")
-
-
-def _plain(value: Any) -> Any:
-    """The value as it comes back from JSON."""
-    return json.loads(json.dumps(value))
