@@ -9,30 +9,14 @@ leases do, and then some, has expired.
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from uuid import uuid4
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Float,
-    FromClause,
-    Select,
-    Table,
-    cast,
-    exists,
-    func,
-    insert,
-    literal,
-    or_,
-    select,
-    text,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Float, Select, Table, cast, exists, func, literal, or_, select, update
 
-from orchestrator.store.database import Database
+from orchestrator.store.database import Database, insert
 from orchestrator.store.errors import StoreError
 from orchestrator.store.records import REPLACED, SubjectStatus
 from orchestrator.store.schema import draw, lossless_controls, observations, subjects
@@ -61,14 +45,20 @@ class Leases:
         Raises:
             StoreError: another order is recorded.
         """
-        recorded = self.database.write(lambda connection: self._recorded_draw(connection, identities))
-        if recorded != list(identities):
-            pairs = enumerate(zip_longest(recorded, identities))
-            place, (before, now) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
-            raise StoreError(
-                f"{self.database.name}: another draw is recorded for this run: {len(recorded)} identities with {before!r} "
-                f"at place {place}, now {len(identities)} with {now!r}; a run is bound to its data set and label sets"
-            )
+        rows = [
+            {"run": self.run, "place": place, "identity": identity, "due": True} for place, identity in enumerate(identities)
+        ]
+        query = select(draw.c.identity).where(draw.c.run == self.run).order_by(draw.c.place)
+
+        def record(connection: Connection) -> None:
+            recorded = list(connection.scalars(query))
+            if rows and not recorded:
+                connection.execute(insert(connection, draw).on_conflict_do_nothing(), rows)  # another may be as fast
+                recorded = list(connection.scalars(query))
+            if recorded != list(identities):
+                raise self._another_draw(recorded, identities)
+
+        self.database.write(record)
 
     def claim(self, *, wanted: int) -> str | None:
         """Takes the lease of the next identity to work on; None where nobody needs to begin another now.
@@ -124,21 +114,13 @@ class Leases:
         query = select(exists().where(draw.c.run == self.run, draw.c.due, ~self._free()))
         return self.database.read(lambda connection: bool(connection.scalar(query)))
 
-    def _recorded_draw(self, connection: Connection, identities: Sequence[str]) -> list[str]:
-        query = select(draw.c.identity).where(draw.c.run == self.run).order_by(draw.c.place)
-        recorded = list(connection.scalars(query))
-        if recorded or not identities:
-            return recorded
-        if self.database.is_shared:  # who writes to a SQLite file is alone
-            connection.execute(text("LOCK TABLE draw IN SHARE ROW EXCLUSIVE MODE"))
-            recorded = list(connection.scalars(query))
-        if not recorded:
-            rows = [
-                {"run": self.run, "place": place, "identity": identity, "due": True}
-                for place, identity in enumerate(identities)
-            ]
-            connection.execute(insert(draw), rows)
-        return recorded or list(identities)
+    def _another_draw(self, recorded: Sequence[str], identities: Sequence[str]) -> StoreError:
+        pairs = enumerate(zip_longest(recorded, identities))
+        place, (before, now) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
+        return StoreError(
+            f"{self.database.name}: another draw is recorded for this run: {len(recorded)} identities with {before!r} at "
+            f"place {place}, now {len(identities)} with {now!r}; a run is bound to its data set and label sets"
+        )
 
     def _claim(self, connection: Connection, wanted: int, call: str) -> str | None:
         # Where the answer to a commit was lost, the identity that it gave is given again.
@@ -163,10 +145,13 @@ class Leases:
     def _open(self, wanted: int) -> tuple[ColumnElement[bool], ...]:
         """The identities that are not done, up to the place at which `wanted` were not replaced."""
         assert wanted > 0
+        replaced = select(subjects.c.identity).where(
+            subjects.c.run == self.run, subjects.c.status.in_([status.value for status in REPLACED])
+        )
         counted = draw.alias("counted")
         last = (
             select(counted.c.place)
-            .where(counted.c.run == self.run, ~_status_in(REPLACED, counted))
+            .where(counted.c.run == self.run, counted.c.identity.not_in(replaced))
             .order_by(counted.c.place)
             .limit(1)
             .offset(wanted - 1)
@@ -188,8 +173,3 @@ class Leases:
 def _with_at_least(count: int, table: Table, run: str) -> Select[tuple[str]]:
     """The probes of so many rows."""
     return select(table.c.probe).where(table.c.run == run).group_by(table.c.probe).having(func.count() >= count)
-
-
-def _status_in(statuses: Collection[SubjectStatus], drawn: FromClause) -> ColumnElement[bool]:
-    there = subjects.c.run == drawn.c.run, subjects.c.identity == drawn.c.identity
-    return exists().where(*there, subjects.c.status.in_([status.value for status in statuses])).correlate(drawn)

@@ -45,7 +45,6 @@ runs = Table(
     *_keys("run"),  # the digest of its plan
     Column("name", Text, nullable=False),
     Column("manifest", Text, nullable=False),  # JSON
-    Column("begun_at", Text, nullable=False),  # ISO 8601, UTC
     UniqueConstraint("name"),
 )
 draw = Table(  # the identities in the order in which they are drawn, and who works on which

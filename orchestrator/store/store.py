@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +78,7 @@ class Store:
             what is recorded for this run; where that is nothing, what is for another run of that name, which is then not
             this one.
         """
-        row = {
-            "run": self._run,
-            "name": name,
-            "manifest": json.dumps(manifest, ensure_ascii=False),
-            "begun_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        }
+        row = {"run": self._run, "name": name, "manifest": json.dumps(manifest, ensure_ascii=False)}
 
         def recorded(connection: Connection) -> NamedRun:
             connection.execute(insert(connection, runs).values(row).on_conflict_do_nothing())
