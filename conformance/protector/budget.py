@@ -1,14 +1,11 @@
 """Budgets, pixel by pixel: lossless cloaks against the lossless control."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from conformance.check import Failed, NotApplicable, Problems, check
-from conformance.images import Levels, decoded
-from conformance.protector.service import BIM, CONTROL, EPSILONS, FGSM, ILLC, NOISE, PGD, Protector, Response, probe_of
+from conformance.images import decoded
+from conformance.protector.service import BIM, CONTROL, EPSILONS, FGSM, ILLC, NOISE, PGD, Protector, probe_of
 
 # By epsilon: so many steps, odd in number, only the last of which can meet the bound.
 ODD = {1: 1, 4: 5}
@@ -17,38 +14,13 @@ STANDARD_ERRORS = 6  # that a fair coin exceeds once in a thousand million
 STANDARD_ERRORS_OF_MANY = 7
 
 
-@dataclass(frozen=True)
-class Cloak:
-    """A lossless cloak of the probe's size."""
-
-    name: str
-    response: Response
-    change: Levels  # from the probe
-    probe: Levels
-
-    @property
-    def largest_change(self) -> int:
-        """In levels, as measured."""
-        return int(np.abs(self.change).max())
-
-
-async def cloaks_of(service: Protector) -> AsyncIterator[Cloak]:
-    """Every lossless cloak of every row, except those of another size than the probe, which geometry reports."""
-    async for row, cloaks, probe in service.rows():
-        for (method, epsilon), response in cloaks.items():
-            name = f"{row}: {method}, epsilon {epsilon}"
-            levels = decoded(response.cloak, name).levels
-            if levels.shape == probe.shape:
-                yield Cloak(name, response, levels - probe, probe)
-
-
 @check(
     "budget",
     demands="No pixel of a lossless cloak differs from the probe by more than epsilon.",
     why="Methods are compared at equal budgets; one level more is another experiment.",
 )
 async def budget(service: Protector) -> Problems:
-    async for cloak in cloaks_of(service):
+    for cloak in await service.cloaks():
         epsilon = cloak.response.epsilon
         if cloak.largest_change > epsilon:
             beyond = f"{(np.abs(cloak.change) > epsilon).sum()} of {cloak.change.size} channels are beyond"
@@ -61,7 +33,7 @@ async def budget(service: Protector) -> Problems:
     why="It is all that is known of the budget of a cloak stored as JPEG.",
 )
 async def largest_change(service: Protector) -> Problems:
-    async for cloak in cloaks_of(service):
+    for cloak in await service.cloaks():
         if cloak.response.largest_change != cloak.largest_change:
             yield f"{cloak.name}: stated {cloak.response.largest_change} levels, measured {cloak.largest_change}"
 
@@ -80,7 +52,7 @@ def n_iter(method: str, epsilon: int) -> int | None:
     why="These names stand for these methods; with other steps their figures are not comparable.",
 )
 async def steps(service: Protector) -> Problems:
-    async for cloak in cloaks_of(service):
+    for cloak in await service.cloaks():
         method, taken = cloak.response.method, cloak.response.n_iter
         expected = n_iter(method, cloak.response.epsilon)
         if expected is not None and taken != expected:
@@ -100,7 +72,7 @@ async def steps(service: Protector) -> Problems:
 async def whole_levels(service: Protector) -> Problems:
     if not {BIM, ILLC, FGSM} & set(service.crafting):
         raise NotApplicable("it has none of the methods whose steps are known: bim, illc, fgsm")
-    async for cloak in cloaks_of(service):
+    for cloak in await service.cloaks():
         each, change = cloak.response, cloak.change
         if each.method == FGSM:
             reach, good = each.epsilon, np.abs(change) == each.epsilon
@@ -194,7 +166,7 @@ async def zero_gradients(service: Protector) -> Problems:
 )
 async def effect(service: Protector) -> Problems:
     changed: dict[str, list[bool]] = {}
-    async for cloak in cloaks_of(service):
+    for cloak in await service.cloaks():
         each = cloak.response
         if each.method in service.crafting and each.epsilon == max(EPSILONS):
             changed.setdefault(each.method, []).append(bool(cloak.change.any()))

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 from deid.protector.v1 import protector_pb2
 from google.protobuf.message import Message
 
@@ -33,6 +34,21 @@ Response = protector_pb2.CraftResponse
 Cloaks = dict[tuple[str, int], Response]  # by method and epsilon
 
 
+@dataclass(frozen=True)
+class Cloak:
+    """A lossless cloak of the probe's size."""
+
+    name: str
+    response: Response
+    change: Levels  # from the probe
+    probe: Levels
+
+    @property
+    def largest_change(self) -> int:
+        """In levels, as measured."""
+        return int(np.abs(self.change).max())
+
+
 @dataclass
 class Protector(Service):
     """A protector under test."""
@@ -51,6 +67,7 @@ class Protector(Service):
     methods: Sequence[protector_pb2.Method] = ()
     subjects: Mapping[str, Sequence[Subject]] = field(default_factory=dict)  # by source model
     _long_request: tuple[Message, float] | None = None
+    _cloaks: list[Cloak] | None = None
 
     @classmethod
     async def discover(cls, client: Client, faces: DataSet) -> "Protector":
@@ -159,6 +176,23 @@ class Protector(Service):
         name = next(iter(samples))
         row = await self.answers(times=LARGE_TIMES, epsilons=LARGE_EPSILONS)
         yield name, by_budget(row), probe_of(row, name)
+
+    async def cloaks(self) -> list[Cloak]:
+        """Every lossless cloak of every row, except those of another size than the probe, which geometry reports.
+
+        Raises:
+            Failed: a row has no control.
+        """
+        if self._cloaks is None:
+            cloaks = []
+            async for row, responses, probe in self.rows():
+                for (method, epsilon), response in responses.items():
+                    name = f"{row}: {method}, epsilon {epsilon}"
+                    levels = decoded(response.cloak, name).levels
+                    if levels.shape == probe.shape:
+                        cloaks.append(Cloak(name, response, levels - probe, probe))
+            self._cloaks = cloaks
+        return self._cloaks
 
     async def control(self, **changes: Any) -> Response:
         """The control alone, in the answer to a valid request with some changes.

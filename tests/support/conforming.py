@@ -111,7 +111,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         return np.where(numbers % 16 == 0, 0, numbers // 16 % 2 * 2 - 1)
 
     def clip(self, x: Levels, *, previous: Levels, probe: Levels, epsilon: int) -> Levels:
-        return np.clip(x, probe - epsilon, probe + epsilon).clip(0, 255)
+        return np.clip(x, np.maximum(probe - epsilon, 0), np.minimum(probe + epsilon, 255))
 
     def n_iter(self, method: str, epsilon: int) -> int:
         return min(epsilon, 1) if method == "fgsm" else min(epsilon + 4, 5 * epsilon // 4)
