@@ -6,9 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 from deid.invader.v1 import invader_pb2
@@ -28,23 +26,6 @@ _NAMES_KEPT, _MAX_NAME = 8, 40  # of target models: a request may hold any numbe
 
 class AuditError(DeidRpcError):
     """The audit log cannot be written."""
-
-
-@dataclass
-class Query:
-    """One query on its way; whoever answers it says beforehand how it ends."""
-
-    write: Callable[[str], None]
-    ended: bool = False
-
-    def end(self, outcome: str) -> None:
-        """Writes the query's line.
-
-        Raises:
-            AuditError, OSError: it cannot be written.
-        """
-        self.ended = True
-        self.write(outcome)
 
 
 class AuditLog:
@@ -72,12 +53,22 @@ class AuditLog:
             raise AuditError(f"--audit-log: {path}: cannot be written: {error.strerror or error}") from error
 
     @contextmanager
-    def query(self, client: str, request: invader_pb2.ClassifyRequest) -> Iterator[Query]:
-        """Writes the line of a query when the context ends, unless it was written already."""
-        query = Query(partial(self._write, client, request))
+    def query(self, client: str, request: invader_pb2.ClassifyRequest) -> Iterator[Callable[[str], None]]:
+        """Gives what writes the query's line, of its outcome; one that is not written by the end is written as how it ended.
+
+        Raises:
+            AuditError, OSError: the line cannot be written.
+        """
+        written = False
+
+        def write(outcome: str) -> None:
+            nonlocal written
+            written = True
+            self._write(client, request, outcome)
+
         outcome = FAILED
         try:
-            yield query
+            yield write
         except ServiceError as error:
             outcome = error.reason
             raise
@@ -85,8 +76,8 @@ class AuditLog:
             outcome = CUT_OFF if is_cut_off() else LEFT
             raise
         finally:
-            if not query.ended:
-                query.end(outcome)
+            if not written:
+                write(outcome)
 
     def _write(self, client: str, request: invader_pb2.ClassifyRequest, outcome: str) -> None:
         if self._closed:  # the file's descriptor may be another file's by now

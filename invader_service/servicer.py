@@ -46,12 +46,12 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         policy, client = self._policy, _client(context)
         if policy.rate_limit is not None:
             policy.rate_limit.admit(client)  # before the audit log, whose lines it bounds
-        with policy.audit_log.query(client, request) as query:
+        with policy.audit_log.query(client, request) as write_line:
             self._check(request.target_models, k=request.k)
             _check_region(request.region)
             with policy.ledger.charged(client):
                 answers = await self._answers(request)
-                query.end(audit.NO_FACE if answers is None else audit.ANSWERED)
+                write_line(audit.NO_FACE if answers is None else audit.ANSWERED)
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ClassifyResponse(
             face_found=answers is not None,

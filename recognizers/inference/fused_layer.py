@@ -21,7 +21,7 @@ class FusedLayer(nn.Module, ABC):
 
     @abstractmethod
     def recorded(self, x: Tensor, other: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Y, and what `input_gradient` needs of this pass."""
+        """y, and what `input_gradient` needs of this pass."""
 
     @abstractmethod
     def input_gradient(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def rectify_(features: Tensor) -> Tensor:
-    """Max(x, 0), in place."""
+    """max(x, 0), in place."""
     _comparable(features).clamp_min_(0)
     return features
 

@@ -17,7 +17,7 @@ import pytest
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from numpy.typing import NDArray
 
-from invader_service.audit import AuditError, AuditLog, Query
+from invader_service.audit import AuditError, AuditLog
 from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
@@ -238,10 +238,10 @@ class Noticed(AuditLog):
         self.ended = asyncio.Event()
 
     @contextmanager
-    def query(self, client: str, request: invader_pb2.ClassifyRequest) -> Iterator[Query]:
+    def query(self, client: str, request: invader_pb2.ClassifyRequest) -> Iterator[Callable[[str], None]]:
         try:
-            with super().query(client, request) as query:
-                yield query
+            with super().query(client, request) as write_line:
+                yield write_line
         finally:
             self.ended.set()
 

@@ -36,8 +36,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def write(log: AuditLog, request: invader_pb2.ClassifyRequest = REQUEST, *, client: str = "ada") -> None:
-    with log.query(client, request) as query:
-        query.end(audit.ANSWERED)
+    with log.query(client, request) as write_line:
+        write_line(audit.ANSWERED)
 
 
 def test_a_line_says_who_asked_what_when_and_what_became_of_it(path: Path) -> None:
@@ -100,8 +100,8 @@ def test_a_query_that_is_not_answered_has_its_line_and_its_error_goes_on(
 
 
 def test_a_photo_without_a_face_is_told_from_an_answer(path: Path) -> None:
-    with AuditLog(path).query("ada", REQUEST) as query:
-        query.end(audit.NO_FACE)
+    with AuditLog(path).query("ada", REQUEST) as write_line:
+        write_line(audit.NO_FACE)
     assert [line["outcome"] for line in lines(path)] == ["no face"]
 
 

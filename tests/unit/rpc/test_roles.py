@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
 from deid.invader.v1 import invader_pb2
@@ -52,7 +53,9 @@ def test_its_container_runs_its_module_from_its_image(role: Role) -> None:
 
 @roles
 def test_an_evaluation_starts_one_with_a_folder_of_checkpoints(role: Role) -> None:
-    options = {name for parameter in cli.commands["evaluate"].params for name in parameter.opts}
+    evaluate = cli.get_command(click.Context(cli), "evaluate")
+    assert evaluate is not None
+    options = {name for parameter in evaluate.params for name in parameter.opts}
     assert {f"--{role.name}", role.checkpoints_option} <= options
 
 
