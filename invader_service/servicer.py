@@ -14,9 +14,9 @@ from invader_service.classifier import Classifier
 from invader_service.disclosure import Candidate
 from recognizers.extraction import EXTRACTION_RULE
 from recognizers.networks.recognizer import Recognizer
-from rpc.distinct import distinct
-from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, not_found, too_slow
+from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, too_slow
 from rpc.images.decoding import decode_image
+from rpc.lookup import distinct, look_up
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
 from rpc.tls import certified_name
@@ -84,7 +84,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         distinct("target_models", names, partial(self._check_one, k=k))
 
     def _check_one(self, field: str, name: str, *, k: int) -> None:
-        most = self._most(self._recognizer(name, field=field))
+        most = self._most(look_up(field, name, known=self._classifier.target_models))
         if not 1 <= k <= most:
             raise invalid_argument("k", expected=f"1..{most} candidates of {name}", actual=str(k))
 
@@ -102,12 +102,6 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             )
             for name, recognizer in sorted(self._classifier.target_models.items())
         ]
-
-    def _recognizer(self, name: str, *, field: str) -> Recognizer:
-        try:
-            return self._classifier.target_models[name]
-        except KeyError:
-            raise not_found(field, name, known=self._classifier.target_models.keys()) from None
 
     async def ListTargetModels(  # noqa: N802
         self,
@@ -133,7 +127,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
                 code=grpc.StatusCode.PERMISSION_DENIED,
                 reason=IDENTITIES_NOT_LISTED,
             )
-        label_set = self._recognizer(request.target_model, field="target_model").label_set
+        label_set = look_up("target_model", request.target_model, known=self._classifier.target_models).label_set
         page = page_of(label_set.identities, page_size=request.page_size, page_token=request.page_token)
         return invader_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
 

@@ -9,9 +9,9 @@ from deid.protector.v1 import protector_pb2
 from numpy.typing import NDArray
 
 from protector_service.methods.method import Control, GradientMethod, Method
-from rpc.distinct import distinct
-from rpc.errors import invalid_argument, not_found
+from rpc.errors import invalid_argument
 from rpc.images.decoding import encode_jpeg, encode_png
+from rpc.lookup import distinct, look_up
 
 MAX_EPSILON = 255  # levels
 
@@ -39,7 +39,7 @@ def parse_craft_request(request: protector_pb2.CraftRequest, *, methods: Mapping
     Raises:
         ServiceError: INVALID_ARGUMENT or NOT_FOUND, with the field at fault.
     """
-    chosen = distinct("methods", request.methods, partial(_method, known=methods))
+    chosen = distinct("methods", request.methods, partial(look_up, known=methods))
     if not chosen:
         raise invalid_argument("methods", expected="at least one method", actual="none")
     epsilons = distinct("epsilons", request.epsilons, _epsilon)
@@ -52,13 +52,6 @@ def parse_craft_request(request: protector_pb2.CraftRequest, *, methods: Mapping
         encode=_encoder(request.storage),
         seed=request.seed,
     )
-
-
-def _method(field: str, name: str, *, known: Mapping[str, Method]) -> Method:
-    try:
-        return known[name]
-    except KeyError:
-        raise not_found(field, name, known=known) from None
 
 
 def _epsilon(field: str, epsilon: int) -> int:

@@ -24,6 +24,7 @@ from recognizers.errors import UnknownIdentityError
 from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
 from rpc.errors import NO_FACE, invalid_argument, not_found
 from rpc.images.decoding import ImageLimits, decode_image
+from rpc.lookup import look_up
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
 from rpc.tls import certified_name
@@ -73,7 +74,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         context: Context,
     ) -> AsyncIterator[protector_pb2.CraftResponse]:
         order = parse_craft_request(request, methods=self._methods)
-        source_model = self._source_model(request.source_model)
+        source_model = look_up("source_model", request.source_model, known=self._source_models)
         try:
             y_true = source_model.recognizer.label_set.index(request.identity)
         except UnknownIdentityError:
@@ -145,15 +146,9 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         request: protector_pb2.ListIdentitiesRequest,
         context: Context,
     ) -> protector_pb2.ListIdentitiesResponse:
-        label_set = self._source_model(request.source_model).recognizer.label_set
+        label_set = look_up("source_model", request.source_model, known=self._source_models).recognizer.label_set
         page = page_of(label_set.identities, page_size=request.page_size, page_token=request.page_token)
         return protector_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
-
-    def _source_model(self, name: str) -> SourceModel:
-        try:
-            return self._source_models[name]
-        except KeyError:
-            raise not_found("source_model", name, known=self._source_models) from None
 
 
 def _listed(source_models: Mapping[str, SourceModel]) -> protector_pb2.ListSourceModelsResponse:

@@ -6,7 +6,7 @@ its result is dx, or dx's samples at each offset of the stride (Shi et al. 2016)
 processor multiplies. The sums are the same; their rounding may not be.
 """
 
-from typing import Protocol
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -91,11 +91,9 @@ class _LaidOut:
         return sum_
 
 
-class _Gradient(Protocol):
-    def __call__(self, dy: Tensor, onto: Tensor | None, overwrite: bool, /) -> Tensor: ...  # noqa: FBT001
-
-
-def _gradient(convolution: nn.Conv2d, x: torch.Size, y: torch.Size) -> _Gradient:
+def _gradient(
+    convolution: nn.Conv2d, x: torch.Size, y: torch.Size
+) -> Callable[[Tensor, Tensor | None, bool], Tensor]:  # of dy, `onto` and `overwrite`
     if convolution.stride == (1, 1):
         return _Mirrored(convolution, y)
     if convolution.kernel_size == (1, 1) and convolution.padding == (0, 0):

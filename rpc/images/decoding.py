@@ -65,7 +65,8 @@ def decoded_image(encoded: bytes, *, limits: ImageLimits) -> NDArray[np.uint8]:
         raise BadImageError(expected=f"at most {limits.max_bytes} bytes", actual=f"{len(encoded)} bytes")
     bare = bare_image(encoded)
     check_cost(bare, limits=limits)
-    _check_still(bare)
+    if bare.animated:  # it has no one photo; a phone's JPEG may carry further pictures (MPO) after the photo
+        raise BadImageError(expected="a still image", actual="an animated one")
     return _decoded(bare)
 
 
@@ -87,32 +88,18 @@ def check_cost(bare: BareImage, *, limits: ImageLimits) -> None:
         raise BadImageError(expected=f"a JPEG of at most {MAX_SCANS} scans", actual=str(scans))
 
 
-def _check_still(bare: BareImage) -> None:
-    """A phone's JPEG may carry further pictures (MPO) after the photo; an animation has no one photo."""
-    if bare.animated:
-        raise BadImageError(expected="a still image", actual="an animated one")
-
-
 def _decoded(bare: BareImage) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(bare.encoded), formats=(bare.format,)) as image:
             image.load()
-            return _to_rgb(_upright(image, orientation_of(bare.exif)))
+            turn = _TURNS.get(orientation_of(bare.exif))
+            return _to_rgb(image if turn is None else image.transpose(turn))
     except MemoryError:
         raise  # which says nothing of the image
     except Exception as error:  # Pillow raises OSError, SyntaxError, ValueError, struct.error, ... for damage
-        raise _undecodable(bare) from error
-
-
-def _undecodable(bare: BareImage) -> BadImageError:
-    if bare.ended:
-        return damaged(bare.format, "its pixels cannot be decoded")
-    return truncated(bare.format, "it ends before its end mark")
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _TURNS.get(orientation)
-    return image if turn is None else image.transpose(turn)
+        if bare.ended:
+            raise damaged(bare.format, "its pixels cannot be decoded") from error
+        raise truncated(bare.format, "it ends before its end mark") from error
 
 
 def _to_rgb(image: Image.Image) -> NDArray[np.uint8]:

@@ -1,11 +1,11 @@
-"""Values of a repeated field: each once, and no more of them looked at than there are to choose from."""
+"""Names are looked up; of repeated values each comes once, and no more are looked at than there are to choose from."""
 
 from collections.abc import Iterator
 
 import pytest
 
-from rpc.distinct import distinct
 from rpc.errors import ServiceError, invalid_argument
+from rpc.lookup import distinct, look_up
 
 
 class Counted:
@@ -50,3 +50,11 @@ def test_of_any_number_of_values_one_more_is_looked_at_than_there_are(values: tu
     with pytest.raises(ServiceError, match="no repetition"):
         distinct("levels", many, level)
     assert many.looked_at == len(values) + 1
+
+
+def test_a_name_is_looked_up_or_refused_with_those_that_are_known() -> None:
+    known = {"bim": 1, "illc": 2}
+    assert look_up("methods[0]", "illc", known=known) == 2
+    with pytest.raises(ServiceError, match=r"methods\[0\]: expected one of bim, illc, got 'cw'") as refused:
+        look_up("methods[0]", "cw", known=known)
+    assert refused.value.code.name == "NOT_FOUND"
