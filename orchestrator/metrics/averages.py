@@ -112,8 +112,8 @@ def _average(values: Sequence[Values], *, pseudo: Sequence[float], confidence: f
     if not values:
         return None
     table = np.stack(values)
-    seen = np.count_nonzero(~np.isnan(table), axis=0)
-    means = np.nansum(table, axis=0)[seen > 0] / seen[seen > 0]
+    counts = np.count_nonzero(~np.isnan(table), axis=0)
+    means = np.nansum(table, axis=0)[counts > 0] / counts[counts > 0]
     if not len(means):
         return None
     padded = np.concatenate([means, pseudo])

@@ -10,7 +10,7 @@ from orchestrator.metrics.matrix import RankMatrix
 
 
 class Widest(NamedTuple):
-    """A cell, and k of the PSR@k, whose interval no other's is wider than."""
+    """The cell, and the k of PSR@k, with the widest interval."""
 
     cell: Cell
     k: int

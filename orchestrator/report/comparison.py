@@ -1,8 +1,7 @@
 """The same cells of several runs side by side, by probe."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
@@ -38,21 +37,13 @@ def labels(runs: Sequence[Run]) -> list[str]:
 def differing(runs: Sequence[Run]) -> list[Differing]:
     """What differs between the first run and any other. `ks` do not count: they are read off the same answers."""
     found: dict[str, dict[str, None]] = {}
-    first, names = runs[0].manifest, labels(runs)
-    for other, name in zip(runs[1:], names[1:], strict=True):
-        for path, here, there in differences(_binding(first), _binding(other.manifest)):
+    names, (first, *others) = labels(runs), ({key: run.manifest[key] for key in BINDING} for run in runs)
+    for other, name in zip(others, names[1:], strict=True):
+        for path, here, there in differences(first, other):
             field = _field(path)
             if field != "protocol.grid.ks":
                 found.setdefault(field, {})[f"{path}: {here!r} in {names[0]}, {there!r} in {name}"] = None
     return [Differing(field, tuple(details)) for field, details in sorted(found.items())]
-
-
-def _binding(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: manifest[key] for key in BINDING}
-
-
-HOW_MANY = ("protocol.until_halfwidth", "protocol.look_every")  # subjects
-CRAFTING = "protocol.crafting"  # by method: what the methods are, or say of themselves
 
 
 def _field(path: str) -> str:
@@ -60,9 +51,9 @@ def _field(path: str) -> str:
 
     How many subjects are drawn is one field, whatever decides it; so are the methods, with what they say of themselves.
     """
-    if path in HOW_MANY:
+    if path in ("protocol.until_halfwidth", "protocol.look_every"):
         return "protocol.subjects"
-    if path.startswith(f"{CRAFTING}."):
+    if path.startswith("protocol.crafting."):
         return "protocol.grid.methods"
     parts = path.split(".")
     if parts[0] != "protocol":

@@ -30,7 +30,7 @@ from orchestrator.run_folder.folder import FIGURES, RunFolder
 from orchestrator.run_folder.pictures import PREFIX, absence
 from orchestrator.store import Store
 
-MAX_MEASURED = 100  # subjects, whose cloaks' quality is measured: a hundredth of a second a cloak
+MAX_MEASURED = 100  # subjects of whom quality is measured: a cloak takes a hundredth of a second
 PAGE_JPEG_QUALITY = 88  # of figures made of pictures, on the page; their files are as they are
 
 
@@ -120,7 +120,7 @@ def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[tup
 
 
 def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: int) -> list[QualityPoint]:
-    """The cells whose cloaks' quality is known, with the means over the first subjects of whom it is."""
+    """The cells of which the quality of cloaks is known, with the means over the first subjects of whom it is known."""
     measured: dict[CloakKey, list[Quality]] = {}
     of_subjects = groupby(cloak_quality(RunFolder(run.root), store, suffix=run.suffix), key=lambda each: each[0].probe)
     for _, (_, of_subject) in zip(range(MAX_MEASURED), of_subjects, strict=False):

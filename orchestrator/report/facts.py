@@ -102,7 +102,8 @@ def _until(run: Run, halfwidth: float) -> str:
 def facts(run: Run) -> Iterator[Fact]:
     """The protocol, the data and the questions."""
     protocol, grid = run.manifest["protocol"], run.grid
-    yield Fact("Subjects", f"{len(run.matrix.probes)} observed, {_asked_for(run)}; one photograph each")
+    asked_for = f"{'' if run.until_halfwidth is None else 'at most '}{protocol['subjects']} asked for"
+    yield Fact("Subjects", f"{len(run.matrix.probes)} observed, {asked_for}; one photograph each")
     yield Fact("Data", _data(run))
     yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
     yield Fact("Methods", _methods(protocol["crafting"], grid))
@@ -148,11 +149,6 @@ def _extraction(run: Run) -> str:
     if len(rules) == 1:
         return next(iter(rules))
     return "; ".join(f"{', '.join(models)}: {rule}" for rule, models in rules.items())
-
-
-def _asked_for(run: Run) -> str:
-    most = "" if run.until_halfwidth is None else "at most "
-    return f"{most}{run.manifest['protocol']['subjects']} asked for"
 
 
 def queries(run: Run) -> int:

@@ -1,8 +1,8 @@
 """Cloaks as they were stored, and what each target model answered about them."""
 
 import base64
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import islice
 
 from orchestrator.experiment.grid import CONTROL, Cell, CloakKey
@@ -47,20 +47,12 @@ class GalleryRow:
 
 
 @dataclass(frozen=True)
-class ShownSubject:
-    """One photograph."""
-
-    probe: str
-    rows: tuple[GalleryRow, ...]
-
-
-@dataclass(frozen=True)
 class Gallery:
     """The pictures that a page shows."""
 
     note: str
     columns: tuple[str, ...] = ()
-    subjects: tuple[ShownSubject, ...] = ()
+    subjects: Mapping[str, Sequence[GalleryRow]] = field(default_factory=dict)  # by photograph
 
 
 def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
@@ -71,12 +63,12 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
     if not pictures:
         return Gallery("Pictures of people are not shown unless they are asked for, by --with-pictures.")
     size = 0
-    subjects: list[ShownSubject] = []
+    subjects: dict[str, list[GalleryRow]] = {}
     for probe, kept in islice(kept_cloaks(run, store), MAX_SUBJECTS):
         size += sum(map(len, kept.values()))
         if subjects and size > MAX_BYTES:
             break
-        subjects.append(_subject(run, probe, kept, store.answers(probe=probe)))
+        subjects[probe] = _rows(run, probe, kept, store.answers(probe=probe))
     if not subjects:
         return Gallery(f"No pictures are kept in this folder: {absence(run.manifest)}.")
     many, asked = len(run.matrix.probes), run.matrix.candidates
@@ -85,11 +77,11 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
         f"identity in what each target model answered: 1 means that it was named, and “>{asked}” that it is not among "
         f"the {asked} candidates that were asked for. Below it stands whom the model took it for instead.",
         columns=("control", *(f"ε {epsilon}" for epsilon in run.grid.epsilons)),
-        subjects=tuple(subjects),
+        subjects=subjects,
     )
 
 
-def _subject(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[Cell, str]) -> ShownSubject:
+def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[Cell, str]) -> list[GalleryRow]:
     place = run.matrix.probes.index(probe)
     instead = {MISSING: "–", NO_FACE: "no face", BEYOND: f">{run.matrix.candidates}"}
 
@@ -110,7 +102,7 @@ def _subject(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mappin
         what = f"{title(source_model)}, {method_title(method)}" + (f" at ε {epsilon}" if epsilon else "")
         return ShownCloak(source, what, tuple(answers(key)))
 
-    rows = [
+    return [
         GalleryRow(
             title(source_model),
             method_title(method),
@@ -122,7 +114,6 @@ def _subject(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mappin
         for source_model in run.grid.source_models
         for method in run.grid.methods
     ]
-    return ShownSubject(probe, tuple(rows))
 
 
 def data_uri(content: bytes, kind: str) -> str:

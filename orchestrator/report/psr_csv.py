@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell
 from orchestrator.metrics.intervals import Interval
-from orchestrator.metrics.psr import CellResult, Difference, Rate
+from orchestrator.metrics.psr import CellResult, Difference
 
 COLUMNS = (
     "source_model",
@@ -50,7 +50,8 @@ def psr_csv(results: Iterable[CellResult], *, subjects: int, caveat: str = "") -
         writer.writerow(
             [
                 *(cell.source_model, cell.method, cell.epsilon, cell.target_model, result.k, subjects),
-                *(result.psr.n, result.psr.successes, *_rate(result.psr)),
+                *(result.psr.n, result.psr.successes),
+                *(*_with_interval(result.psr.percent, result.psr.interval), result.psr.kind.value),
                 *(result.detected.successes, _number(result.detected.percent)),
                 _number(result.psr_of_detected.percent) if result.psr_of_detected else "",
                 *(psr.get((control, result.k), ""), psr.get((noise, result.k), "")),
@@ -62,16 +63,12 @@ def psr_csv(results: Iterable[CellResult], *, subjects: int, caveat: str = "") -
     return text.getvalue()
 
 
-def _rate(rate: Rate) -> list[str]:
-    return [_number(rate.percent), *_limits(rate.interval), rate.kind.value]
-
-
 def _difference(difference: Difference | None) -> list[str]:
-    return ["", "", ""] if difference is None else [_number(difference.points), *_limits(difference.interval)]
+    return ["", "", ""] if difference is None else _with_interval(difference.points, difference.interval)
 
 
-def _limits(interval: Interval) -> list[str]:
-    return [_number(interval.low), _number(interval.high)]
+def _with_interval(value: float, interval: Interval) -> list[str]:
+    return [_number(value), _number(interval.low), _number(interval.high)]
 
 
 def _number(value: float) -> str:

@@ -39,12 +39,7 @@ def cloak_quality(folder: RunFolder, store: Store, *, suffix: str) -> Iterator[t
 
     What was measured once is in the store, and outlives the pictures; it is measured each time where the store may only be
     read. There is nothing of a cloak that was not kept, whose lossless control was not, or whose control has other pixels
-    than the probe it was made of.
-
-    Args:
-        folder: of the run.
-        store: of the run.
-        suffix: of the files that cloaks are stored in.
+    than the probe it was made of. `suffix` is that of the files that cloaks are stored in.
 
     Raises:
         StoreError: the store cannot be read or written.

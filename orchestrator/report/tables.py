@@ -1,7 +1,8 @@
 """Metrics as tables of a page: what is printed, and what it sorts by."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
@@ -9,7 +10,6 @@ from orchestrator.metrics.mcnemar import SIGNIFICANCE
 from orchestrator.metrics.methods import PairedMethods
 from orchestrator.metrics.psr import CellResult, Difference, interval_kind
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
-from orchestrator.metrics.transfer import transfer_matrix
 from orchestrator.report.claims import Claim
 from orchestrator.report.titles import title as title_of
 
@@ -21,7 +21,6 @@ FIXED_N = {
     IntervalKind.WILSON: "",
     IntervalKind.CONFIDENCE_SEQUENCE: "Intervals and tests in this table are for a fixed N, and not corrected for looking.",
 }
-ByCell = Mapping[tuple[Cell, int], CellResult]
 
 
 @dataclass(frozen=True)
@@ -107,13 +106,12 @@ def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
 
 def transfer_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
     """The transfer matrices one under the other: a row for each method, epsilon and source model."""
+    found = _by_cell(results)
     rows = []
-    for method in grid.methods:
-        for epsilon in grid.epsilons:
-            matrix = transfer_matrix(results, grid, method=method, epsilon=epsilon, k=k)
-            for source_model, of_source in zip(grid.source_models, matrix, strict=True):
-                names = (Value(title_of(method)), integer(epsilon), Value(title_of(source_model)))
-                rows.append((*names, *(_psr(each, heat=True) for each in of_source)))
+    for method, epsilon, source_model in product(grid.methods, grid.epsilons, grid.source_models):
+        cells = [Cell(source_model, method, epsilon, target_model) for target_model in grid.target_models]
+        names = (Value(title_of(method)), integer(epsilon), Value(title_of(source_model)))
+        rows.append((*names, *(_psr(found.get((cell, k)), heat=True) for cell in cells)))
     return Table(
         name="transfer",
         title="Transfer: source model by target model",
@@ -198,7 +196,7 @@ CELL = ("source model", "method", "ε", "target model")
 ABSENT = Value("–", sort="", classes="number")  # nothing was observed
 
 
-def _by_cell(results: Iterable[CellResult]) -> ByCell:
+def _by_cell(results: Iterable[CellResult]) -> dict[tuple[Cell, int], CellResult]:
     return {(result.cell, result.k): result for result in results}
 
 

@@ -81,7 +81,7 @@ def check_out(out: Path) -> None:
 
 def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: Store, *, pictures: bool) -> Page:
     png, whole = (None if other is None else other.matrix for other in (beside.png, beside.whole))
-    told = claims(run.matrix, run.grid, png=png, whole=whole) if measured.results else None
+    verdicts = claims(run.matrix, run.grid, png=png, whole=whole) if measured.results else None
     crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
     return Page(
@@ -89,7 +89,7 @@ def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: 
         subtitle=facts.subtitle(run),
         notices=[*facts.notices(run), *stalled_notices(crafting, run.grid)],
         headlines=headlines(measured),
-        claims=None if told is None else tables.claims_table(told, kind=run.interval_kind),
+        claims=None if verdicts is None else tables.claims_table(verdicts, kind=run.interval_kind),
         facts=list(facts.facts(run)),
         models=facts.models_table(run),
         figures=drawn.drawn,

@@ -18,7 +18,7 @@ def without_pictures(page: str) -> str:
 
 
 def absence(manifest: Mapping[str, Any]) -> str:
-    """Why the folder of a run holds no cloaks of a subject, as far as that can be told."""
+    """Why the folder of a run holds no cloaks of a subject, as far as is known."""
     elsewhere = ", or they lie in the folder of another orchestrator" if "store" in manifest else ""
     return f"the run discarded its cloaks, or they were removed since{elsewhere}"
 

@@ -8,9 +8,8 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.psr import CellResult
-from orchestrator.metrics.transfer import transfer_matrix
 from orchestrator.report.figures.notes import n_sentence, paragraph
 from orchestrator.report.figures.sheet import Room, sheet, text_width
 from orchestrator.report.figures.style import FAINT, HAIRLINE, INK, NOTE_SIZE, method_order, style
@@ -30,13 +29,16 @@ class HeatMap:
 
 def series(results: Sequence[CellResult], grid: Grid, *, k: int) -> tuple[tuple[HeatMap, ...], ...]:
     """The heat maps: a row for each method (ILLC, BIM, then others), a column for each epsilon."""
-    return tuple(
-        tuple(
-            HeatMap(method, epsilon, transfer_matrix(results, grid, method=method, epsilon=epsilon, k=k))
-            for epsilon in grid.epsilons
-        )
-        for method in method_order(grid)
-    )
+    found = {result.cell: result for result in results if result.k == k}
+
+    def heat_map(method: str, epsilon: int) -> HeatMap:
+        cells = [
+            [found.get(Cell(source_model, method, epsilon, target_model)) for target_model in grid.target_models]
+            for source_model in grid.source_models
+        ]
+        return HeatMap(method, epsilon, cells)
+
+    return tuple(tuple(heat_map(method, epsilon) for epsilon in grid.epsilons) for method in method_order(grid))
 
 
 def transfer(results: Sequence[CellResult], grid: Grid, *, k: int, caveat: str = "") -> Figure:

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 from matplotlib.axes import Axes
 
+from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.transfer import HeatMap, series, transfer
+from orchestrator.report.tables import transfer_table
 from tests.support.figured import GRID, table_results
+from tests.support.observed import BEYOND, observations
 
 
 def rates(heat_map: HeatMap) -> tuple[tuple[Rate | None, ...], ...]:
@@ -29,6 +32,25 @@ def test_a_heat_map_is_worked_by_hand() -> None:
 
 def numbers(axes: Axes) -> list[str]:
     return [text.get_text() for text in axes.texts]
+
+
+WIDE = Grid(("senet50", "facenet"), ("resnet50", "facenet", "senet50"), ("bim",), (8,), (1,))
+
+
+def test_rows_are_source_models_and_columns_target_models_in_the_order_of_the_grid() -> None:
+    table = [
+        *observations(Cell("facenet", "bim", 8, "facenet"), a=BEYOND, b=3),
+        *observations(Cell("facenet", "bim", 8, "resnet50"), a=1, b=3),
+        *observations(Cell("senet50", "bim", 8, "resnet50"), a=1, b=1),
+    ]
+    (((heat_map),),) = series(table_results(table), WIDE, k=1)
+    assert rates(heat_map) == ((Rate(0, 2), None, None), (Rate(1, 2), Rate(2, 2), None))
+    shown = transfer_table(table_results(table), WIDE, k=1)
+    assert shown.columns == ("method", "ε", "source model", "read by ResNet-50", "read by FaceNet", "read by SENet-50")
+    assert [[value.text for value in row] for row in shown.rows] == [
+        ["BIM", "8", "SENet-50", "0.0", "–", "–"],
+        ["BIM", "8", "FaceNet", "50.0", "100.0", "–"],
+    ]
 
 
 def test_cells_carry_their_numbers_and_missing_ones_are_crossed_out() -> None:
