@@ -92,7 +92,9 @@ async def make_run(setting: Setting) -> None:
             [(run, name, f"{name}/{PHOTO}", PHOTO_SHA256, SubjectStatus.SUBJECT.value) for name in drawn],
         )
         database.executemany("INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _rows(run, cells, drawn))
-    folder.write_manifest((folder.manifest() or {}) | {"outcome": {"excluded": [], "subjects_wanted": SUBJECTS}})
+    outcome = {"subjects_wanted": SUBJECTS, "failed_calls": 0, "replaced": {}, "photos": {}}
+    nobody = ("subjects", "excluded", "missing_models", "skipped_files", "unreadable_photos")
+    folder.write_outcome(outcome | dict.fromkeys(nobody, ()))
 
 
 def _rows(run: str, cells: Sequence[Cell], names: Sequence[str]) -> Iterator[tuple[object, ...]]:
