@@ -15,7 +15,7 @@ from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.run_folder.folder import MANIFEST, RunFolder
 from orchestrator.run_folder.manifest import grid_of, read_manifest
 from orchestrator.store import NoStoreError, Store
-from orchestrator.store.location import shown
+from orchestrator.store.location import store_name
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         offered: a database that is taken where it is the one that the manifest names, for the sake of its password.
 
     Raises:
-        InputError: it is none: absent, empty, half written, from a newer version, or of another protocol; or its
+        InputError: it is none: absent, empty, half written, of another format or protocol; or its
             observations are not in `store`.
         StoreError: its observations cannot be read.
     """
@@ -82,7 +82,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
     location = store or _with_its_password(named, offered)
     if isinstance(location, Path) and not location.is_file():
         raise InputError(f"{root}: half a run: expected {location.name} beside {MANIFEST}, got none")
-    elsewhere = f"--store: {root} keeps its observations in {named}, got {shown(location)}, which holds none of them"
+    elsewhere = f"--store: {root} keeps its observations in {named}, got {store_name(location)}, which holds none of them"
     try:
         observations = Store(location, run=manifest["digest"], create=False)
     except NoStoreError as error:
@@ -119,7 +119,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
 
 def _with_its_password(named: Path | str, offered: str | None) -> Path | str:
     """The database that was offered where it is the one that is named, which is without a password; else that one."""
-    if offered is not None and isinstance(named, str) and shown(offered) == shown(named):
+    if offered is not None and isinstance(named, str) and store_name(offered) == store_name(named):
         return offered
     return named
 

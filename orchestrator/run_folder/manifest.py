@@ -22,9 +22,9 @@ def read_manifest(root: Path) -> dict[str, Any]:
     manifest = RunFolder(root).manifest()
     if manifest is None:
         raise InputError(f"{root}: expected the folder of a run, got {_what_is_there(root)}")
-    path, version = root / MANIFEST, manifest.get("format")
-    if isinstance(version, int) and version > FORMAT:
-        raise InputError(f"{path}: format {version}, written by a newer version; this one reads up to {FORMAT}")
+    path, version = root / MANIFEST, manifest.get("format", FORMAT)
+    if version != FORMAT:
+        raise InputError(f"{path}: format: expected {FORMAT}, got {version!r}: read it with the release that wrote it")
     missing = [key for key in (*BINDING, "digest") if key not in manifest]
     if missing:
         raise InputError(f"{path}: expected the manifest of a run, got one without {', '.join(missing)}")

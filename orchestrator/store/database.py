@@ -16,7 +16,7 @@ from sqlalchemy.schema import Table
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.store.errors import StoreError, StoreUnavailableError
 from orchestrator.store.faults import LOCK_SECONDS, explained, is_transient, is_unavailable
-from orchestrator.store.location import located, shown
+from orchestrator.store.location import store_name, store_url
 from orchestrator.store.outage import MIN_WAIT_SECONDS, Outage, OutageTimeout
 
 # A server behind a broken network is noticed, and a process that was stopped in the middle of a transaction keeps nobody
@@ -50,10 +50,10 @@ class Database:
         """Connects to nothing yet. `outage_timeout`: seconds that a server may be away; `note`: see `OutageTimeout`.
 
         Raises:
-            InputError: see `located`.
+            InputError: see `store_url`.
         """
-        url = located(location)
-        self.name = shown(location)  # without a password
+        url = store_url(location)
+        self.name = store_name(location)  # without a password
         self.is_shared = url.get_backend_name() == "postgresql"
         self._outage_timeout = OutageTimeout(self.name, seconds=outage_timeout, note=note)
         self.without_waiting = self._outage_timeout.suspension

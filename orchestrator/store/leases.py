@@ -46,9 +46,10 @@ class Leases:
             StoreError: another order is recorded.
         """
         rows = [
-            {"run": self.run, "place": place, "identity": identity, "due": True} for place, identity in enumerate(identities)
+            {"run": self.run, "position": position, "identity": identity, "due": True}
+            for position, identity in enumerate(identities)
         ]
-        query = select(draw.c.identity).where(draw.c.run == self.run).order_by(draw.c.place)
+        query = select(draw.c.identity).where(draw.c.run == self.run).order_by(draw.c.position)
 
         def record(connection: Connection) -> None:
             recorded = list(connection.scalars(query))
@@ -116,10 +117,10 @@ class Leases:
 
     def _another_draw(self, recorded: Sequence[str], identities: Sequence[str]) -> StoreError:
         pairs = enumerate(zip_longest(recorded, identities))
-        place, (before, now) = next((place, pair) for place, pair in pairs if pair[0] != pair[1])
+        position, (before, now) = next((position, pair) for position, pair in pairs if pair[0] != pair[1])
         return StoreError(
             f"{self.database.name}: another draw is recorded for this run: {len(recorded)} identities with {before!r} at "
-            f"place {place}, now {len(identities)} with {now!r}; a run is bound to its data set and label sets"
+            f"position {position}, now {len(identities)} with {now!r}; a run is bound to its data set and label sets"
         )
 
     def _claim(self, connection: Connection, wanted: int, call: str) -> str | None:
@@ -128,9 +129,9 @@ class Leases:
         if given is not None:
             return given
         query = (
-            select(draw.c.place, draw.c.identity)
+            select(draw.c.position, draw.c.identity)
             .where(*self._open(wanted), self._free())
-            .order_by(draw.c.place)
+            .order_by(draw.c.position)
             .limit(1)
             .with_for_update(skip_locked=True)  # on PostgreSQL; a change of a SQLite file is alone
         )
@@ -138,26 +139,26 @@ class Leases:
         if row is None:
             return None
         lease = {"owner": self.owner, "expires": self._now() + self.seconds, "claim": call}
-        connection.execute(update(draw).where(draw.c.run == self.run, draw.c.place == row.place).values(lease))
+        connection.execute(update(draw).where(draw.c.run == self.run, draw.c.position == row.position).values(lease))
         identity: str = row.identity
         return identity
 
     def _open(self, wanted: int) -> tuple[ColumnElement[bool], ...]:
-        """The identities that are not done, up to the place at which `wanted` were not replaced."""
+        """The identities that are not done, up to the position at which `wanted` were not replaced."""
         assert wanted > 0
         replaced = select(subjects.c.identity).where(
             subjects.c.run == self.run, subjects.c.status.in_([status.value for status in REPLACED])
         )
         counted = draw.alias("counted")
         last = (
-            select(counted.c.place)
+            select(counted.c.position)
             .where(counted.c.run == self.run, counted.c.identity.not_in(replaced))
-            .order_by(counted.c.place)
+            .order_by(counted.c.position)
             .limit(1)
             .offset(wanted - 1)
         )
-        horizon = func.coalesce(last.scalar_subquery(), draw.c.place)  # all, where there are not so many
-        return draw.c.run == self.run, draw.c.place <= horizon, draw.c.due
+        horizon = func.coalesce(last.scalar_subquery(), draw.c.position)  # all, where there are not so many
+        return draw.c.run == self.run, draw.c.position <= horizon, draw.c.due
 
     def _free(self) -> ColumnElement[bool]:
         now = self._now()

@@ -12,7 +12,7 @@ from orchestrator.errors import InputError
 EXPECTED = "--store: expected sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE"
 
 
-def located(location: Path | str) -> URL:
+def store_url(location: Path | str) -> URL:
     """The URL of a SQLite file (a path), or one that is given in words; that of a file is made absolute.
 
     Raises:
@@ -37,13 +37,13 @@ def located(location: Path | str) -> URL:
     raise InputError(f"{EXPECTED}, got {_scheme(location)}")
 
 
-def shown(location: Path | str) -> str:
+def store_name(location: Path | str) -> str:
     """What a store is called: a path as it is; a URL without its password, and absolute, so that it can be opened again.
 
     Raises:
-        InputError: see `located`.
+        InputError: see `store_url`.
     """
-    url = located(location)
+    url = store_url(location)
     if isinstance(location, Path):
         return str(location)
     query = {name: value for name, value in url.query.items() if "password" not in name}

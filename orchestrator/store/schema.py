@@ -51,7 +51,7 @@ draw = Table(  # the identities in the order in which they are drawn, and who wo
     "draw",
     schema,
     *_keys("run"),
-    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("position", Integer, primary_key=True, autoincrement=False),
     Column("identity", Text, nullable=False),
     Column("due", Boolean, nullable=False),  # whether there is something left to ask
     Column("owner", Text),  # of the lease; null where nobody works on it

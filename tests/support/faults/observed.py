@@ -9,7 +9,7 @@ from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.manifest import read_manifest
 from orchestrator.store import Store, SubjectStatus
-from orchestrator.store.location import located
+from orchestrator.store.location import store_url
 from orchestrator.store.schema import observations
 
 
@@ -43,7 +43,7 @@ def observed(run: Path, *, store: str | None = None) -> Observed:
 
 
 def _shown(location: Path | str, digest: str) -> dict[tuple[str, Cell], str]:
-    engine = create_engine(located(location))
+    engine = create_engine(store_url(location))
     try:
         with engine.connect() as connection:
             return {

@@ -175,10 +175,11 @@ def test_a_database_that_is_offered_is_taken_where_the_manifest_names_it(tmp_pat
     assert read_run(own, offered=same).store == own / "observations.sqlite"
 
 
-def test_the_run_of_a_newer_version_is_refused_as_that(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [0, 2, "1"])
+def test_a_manifest_of_another_format_is_refused_as_that(tmp_path: Path, version: object) -> None:
     root = make_run(tmp_path / "run")
-    rewrite(root, format=2)
-    assert refusal(root).endswith("format 2, written by a newer version; this one reads up to 1")
+    rewrite(root, format=version)
+    assert refusal(root).endswith(f"format: expected 1, got {version!r}: read it with the release that wrote it")
 
 
 def test_another_protocol_is_refused_by_what_differs(tmp_path: Path) -> None:

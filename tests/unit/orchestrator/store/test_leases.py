@@ -180,12 +180,12 @@ def test_a_draw_is_recorded_once(place: Place) -> None:
     leases = place.store().leases
     leases.draw(DRAW)
     leases.draw(DRAW)
-    expected = "6 identities with 'carol' at place 2, now 6 with 'erin'"
+    expected = "6 identities with 'carol' at position 2, now 6 with 'erin'"
     with pytest.raises(StoreError, match=f"another draw is recorded for this run: {expected}"):
         leases.draw(["dave", "alice", "erin", "bob", "carol", "frank"])
-    with pytest.raises(StoreError, match="6 identities with 'frank' at place 5, now 5 with None"):
+    with pytest.raises(StoreError, match="6 identities with 'frank' at position 5, now 5 with None"):
         leases.draw(DRAW[:-1])
-    assert [row[0] for row in place.sql("SELECT identity FROM draw ORDER BY place")] == DRAW
+    assert [row[0] for row in place.sql("SELECT identity FROM draw ORDER BY position")] == DRAW
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.store import Store
-from orchestrator.store.location import shown
+from orchestrator.store.location import store_name
 
 
 def test_a_path_and_a_url_of_a_file_are_the_same_place(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_a_file_is_opened_again_by_its_name_from_wherever_it_is(
     ],
 )
 def test_a_location_is_shown_without_its_password(url: str, name: str) -> None:
-    assert shown(url) == name
+    assert store_name(url) == name
 
 
 @pytest.mark.parametrize(
