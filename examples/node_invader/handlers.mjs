@@ -14,7 +14,7 @@ export function addInvader(server, invader) {
   const requestDeserialize = (bytes) => bytes;
   const raw = Object.entries(InvaderService).map(([name, method]) => [name, { ...method, requestDeserialize }]);
   const offered = new Metadata();
-  offered.set('deid-models-digest', invader.models_digest);
+  offered.set('deid-models-digest', invader.modelsDigest);
   server.addService(Object.fromEntries(raw), {
     ListTargetModels: unary(InvaderService.ListTargetModels, () => invader.listTargetModels(), offered),
     ListIdentities: unary(InvaderService.ListIdentities, (request) => invader.listIdentities(request)),

@@ -27,7 +27,7 @@ export class Invader {
       label_set_sha256: sha256(identities.join('\n')),
       max_candidates: Math.min(MAX_CANDIDATES, identities.length),
     }));
-    this.offer = sha256(JSON.stringify(this.#targetModels));
+    this.modelsDigest = sha256(JSON.stringify(this.#targetModels));
   }
 
   listTargetModels() {
