@@ -47,7 +47,7 @@ class Setting:
     def faces(self) -> Path:
         return self.root / "faces"
 
-    def wish(self) -> RunRequest:
+    def request(self) -> RunRequest:
         """The paper's grid."""
         return RunRequest(
             faces=read_face_folder(self.faces),
@@ -80,7 +80,7 @@ async def make_run(setting: Setting) -> None:
         of_protector, of_invader = ProtectorClient(protector), InvaderClient(invader)
         clients.push_async_callback(of_protector.close)
         clients.push_async_callback(of_invader.close)
-        plan = (await make_plan(setting.wish(), of_protector, of_invader)).plan
+        plan = (await make_plan(setting.request(), of_protector, of_invader)).plan
     run, cells, drawn = plan.digest(), tuple(plan.grid.cells()), drawn_identities(frozenset(NAMES), seed=0)[:SUBJECTS]
     folder = RunFolder(setting.run)
     folder.create()

@@ -75,7 +75,7 @@ def plain_script(checkpoints: Path, count: int) -> float:
 
 async def programs(count: int, protector: str, invader: str) -> float:
     """Seconds that `orchestrator evaluate` takes with services that run already."""
-    wish = RunRequest(
+    request = RunRequest(
         faces=read_synthetic_faces(PREFIX),
         source_models=None,
         target_models=None,
@@ -89,7 +89,7 @@ async def programs(count: int, protector: str, invader: str) -> float:
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
         await evaluate(
-            wish,
+            request,
             protector=EndpointSpec("protector", protector, None),
             invader=EndpointSpec("invader", invader, None),
             folder=RunFolder(Path(folder, "run")),

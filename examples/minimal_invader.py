@@ -39,9 +39,9 @@ def classifier(gallery: Path) -> tuple[nn.Module, list[str]]:
 
 def face(encoded: bytes) -> Tensor | None:  # (1, 3, SIDE, SIDE), normalised as torchvision's classifiers want it
     photo = decode_image(encoded, field="image", limits=LIMITS)
-    if (square := extract_face(photo, DETECTOR)) is None:
+    if (box := extract_face(photo, DETECTOR)) is None:
         return None
-    pixels = torch.tensor(crop(photo, square, side=SIDE)).permute(2, 0, 1)[None] / 255
+    pixels = torch.tensor(crop(photo, box, side=SIDE)).permute(2, 0, 1)[None] / 255
     return torch.as_tensor(normalize(pixels, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
 
 

@@ -61,7 +61,7 @@ def write(out: Path, *, identities: int, photographs: int, seed: int) -> str:
 @click.option("--side", type=click.IntRange(16, 256), default=128, show_default=True, help="Of a photograph, in pixels.")
 def sheet(out: Path, *, identities: int, photographs: int, seed: int, side: int) -> str:
     """Draw a contact sheet to OUT, a picture."""
-    picture = contact_sheet(Population(identities, seed), photographs=photographs, people_a_row=4, side=side)
+    picture = contact_sheet(Population(identities, seed), photographs=photographs, side=side)
     with _writing(out):
         picture.save(out)
     return str(out)

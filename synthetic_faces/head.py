@@ -14,7 +14,7 @@ from synthetic_faces.fields import Box, Field, window
 from synthetic_faces.identity import Skull
 from synthetic_faces.setting import Framing, Pose
 
-TOP, BOTTOM, PLACES = -1.6, 2.4, 2048  # the heights that a profile covers
+TOP, BOTTOM, SAMPLES = -1.6, 2.4, 2048  # the heights that a profile covers
 FLAT = 4.0  # slopes are limited to this: towards the outline they have no bound
 
 
@@ -47,7 +47,7 @@ class Profile:
 
     def at(self, y: Field) -> Field:
         """The curve's values at the heights y."""
-        place = np.clip((y - TOP) * ((PLACES - 1) / (BOTTOM - TOP)), 0.0, PLACES - 1.001)
+        place = np.clip((y - TOP) * ((SAMPLES - 1) / (BOTTOM - TOP)), 0.0, SAMPLES - 1.001)
         left = np.floor(place)
         index = left.astype(np.int32)
         low = self.table.take(index)
@@ -55,8 +55,8 @@ class Profile:
 
 
 def heights() -> NDArray[np.float64]:
-    """The heights of a profile's places."""
-    return TOP + (BOTTOM - TOP) / (PLACES - 1) * np.arange(PLACES, dtype=np.float64)
+    """The heights of a profile's samples."""
+    return TOP + (BOTTOM - TOP) / (SAMPLES - 1) * np.arange(SAMPLES, dtype=np.float64)
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,6 @@ class Surface:
 
     x: Field
     y: Field
-    z: Field
     depth: Field  # towards the camera
     cover: Field  # share of each pixel that the shape covers, 0..1
     edge: Field  # distance inside the outline, face units; negative outside
@@ -172,13 +171,13 @@ def cast(view: View, shape: Shape, *, u: Field | None = None, v: Field | None = 
         y = (v + pitch_sine * depth) / pitch_cosine
     reach2 = cosine * cosine * shape.width2.table + sine * sine * shape.depth2.table
     reach = Profile(reach2.astype(np.float32))
-    slope = Profile(np.gradient(reach2, (BOTTOM - TOP) / (PLACES - 1)).astype(np.float32))
+    slope = Profile(np.gradient(reach2, (BOTTOM - TOP) / (SAMPLES - 1)).astype(np.float32))
     # Near the chin a pitched head ends where the bent line of sight says, elsewhere where the straight one does.
     straight = v / pitch_cosine
     down = slope.at(straight)
     edge = (np.minimum(reach.at(straight), reach.at(y)) - u * u) / np.sqrt(4.0 * u * u + down * down + 1e-3)
     cover = np.clip(edge * view.unit + 0.5, 0.0, 1.0)
-    return Surface(cosine * u - sine * depth, y, sine * u + cosine * depth, depth, cover, edge)
+    return Surface(cosine * u - sine * depth, y, depth, cover, edge)
 
 
 @dataclass(frozen=True)

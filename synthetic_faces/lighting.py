@@ -18,12 +18,12 @@ def lit(facing: Normals, light: Light, *, wrap: float = 0.12, shadow: Field | fl
     return coloured(light.key, key) + coloured(light.ambient, around)
 
 
-def shine(facing: Normals, light: Light, *, sharpness: int) -> Field:
-    """The mirror image of the key light in a rough surface: cosine of the half angle to the power 2**sharpness."""
+def shine(facing: Normals, light: Light) -> Field:
+    """The mirror image of the key light in a rough surface: cosine of the half angle to the power 16."""
     x, y, z = light.direction
     length = (x * x + y * y + (z + 1.0) * (z + 1.0)) ** 0.5
     cosine = clamp((facing.x * x + facing.y * y + facing.z * (z + 1.0)) / length)
-    for _ in range(sharpness):
+    for _ in range(4):
         cosine = cosine * cosine
     return cosine
 

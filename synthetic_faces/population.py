@@ -10,9 +10,9 @@ from PIL import Image
 
 from synthetic_faces.draws import Draws
 from synthetic_faces.errors import SyntheticFacesError
-from synthetic_faces.identity import Identity, draw_identity
+from synthetic_faces.identity import Identity
 from synthetic_faces.render import render
-from synthetic_faces.setting import draw_setting
+from synthetic_faces.setting import Setting
 
 SIDE = 256  # pixels of a photograph
 MAX_IDENTITIES = 9999
@@ -60,7 +60,7 @@ class Population:
         """
         _check("identity", identity, 1, self.identities)
         _check("photograph", photograph, 1, MAX_PHOTOGRAPHS)
-        setting = draw_setting(Draws(self.seed, identity, _MOMENT, photograph))
+        setting = Setting(Draws(self.seed, identity, _MOMENT, photograph))
         return render(_person(self.seed, identity), setting, Draws(self.seed, identity, _SENSOR, photograph), side=SIDE)
 
     def jpeg(self, identity: int, photograph: int) -> bytes:
@@ -77,7 +77,7 @@ def photograph_name(number: int) -> str:
 
 @lru_cache(maxsize=256)
 def _person(seed: int, identity: int) -> Identity:
-    return draw_identity(Draws(seed, identity, _PERSON))
+    return Identity(Draws(seed, identity, _PERSON))
 
 
 def _check(name: str, value: int, low: int, high: int) -> None:

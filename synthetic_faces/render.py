@@ -1,5 +1,7 @@
 """One photograph of one person: layers from back to front, each with its own light."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,13 +68,12 @@ def _over(scene: Field, light: Field, cover: Field, box: Box) -> None:
 def _face_surface(person: Identity, setting: Setting, view: View, shape: Shape) -> tuple[Surface, Field]:
     """The head, its lines of sight bent by what stands out, and how far that stands out towards the camera."""
     toward = view.yaw[0] * view.pitch[0]
-    first = cast(view, shape)
-    surface = first
+    surface = unbent = cast(view, shape)
     for _ in range(2):
         out = nose_relief(person.nose, surface.x, surface.y)
         surface = cast(view, shape, u=view.u - view.yaw[1] * out, v=view.v + view.pitch[1] * toward * out)
     bulge = relief(person, setting.expression, surface.x, surface.y) * toward
-    return Surface(surface.x, surface.y, surface.z, surface.depth, first.cover, first.edge), bulge
+    return replace(surface, cover=unbent.cover, edge=unbent.edge), bulge
 
 
 def _face_light(person: Identity, setting: Setting, view: View, surface: Surface, facing: Normals, shadow: Field) -> Field:
@@ -87,9 +88,7 @@ def _face_light(person: Identity, setting: Setting, view: View, surface: Surface
     diffuse = lit(facing, setting.light, shadow=shadow)
     # Light that went through the skin comes out red where the shade begins.
     diffuse[0] += 0.045 * (1.0 - wet) * shadow * facing.z
-    gloss = shine(facing, setting.light, sharpness=4) * (
-        0.075 * person.skin.shine * (1.0 - beard) * (1.0 - wet) + 0.05 * lips
-    )
+    gloss = shine(facing, setting.light) * (0.075 * person.skin.shine * (1.0 - beard) * (1.0 - wet) + 0.05 * lips)
     # Less light comes from where the surface bends away.
     diffuse *= mix(0.5, 1.0, smoothstep(-0.01, 0.055, surface.edge))
     light = colour * diffuse + (gloss * shadow)[None] * np.array(setting.light.key, np.float32)[:, None, None]
