@@ -73,14 +73,17 @@ def find_plugins(group: str, accept: Callable[[str, object], T], *, installed: I
     candidates = sorted(_candidates(group, installed, refused), key=str)
     usable: dict[str, T] = {}
     for candidate in candidates:
+        purpose = "loaded"
         try:
             _check_name(candidate, candidates)
-            usable[candidate.entry.name] = accept(candidate.entry.name, _load(candidate.entry))
-        except (Exception, SystemExit) as error:  # whatever its code does where it is tried
+            loaded = candidate.entry.load()
+            purpose = "used"
+            usable[candidate.entry.name] = accept(candidate.entry.name, loaded)
+        except (Exception, SystemExit) as error:  # whatever its module does when it is imported or tried
             advice = memory_advice(error)
             if advice and candidate.own:  # without it, this project's own names would be unknown
                 raise PluginError(f"{candidate}: {advice}") from error
-            reason = str(error) if isinstance(error, PluginError) else f"cannot be used: {_described(error)}"
+            reason = str(error) if isinstance(error, PluginError) else f"cannot be {purpose}: {_described(error)}"
             refused.append(f"{candidate}: {advice or reason}")
     own = frozenset(candidate.entry.name for candidate in candidates if candidate.own)
     return Found(MappingProxyType(dict(sorted(usable.items()))), own, tuple(refused))
@@ -127,13 +130,6 @@ def _check_name(candidate: _Candidate, candidates: Sequence[_Candidate]) -> None
     others = [other for other in candidates if other is not candidate and other.entry.name == candidate.entry.name]
     if others and not (candidate.own and not any(other.own for other in others)):
         raise PluginError(f"the name is claimed by {', '.join(other.distribution for other in others)} too; keep one")
-
-
-def _load(entry: EntryPoint) -> object:
-    try:
-        return entry.load()
-    except (Exception, SystemExit) as error:  # whatever its module does when it is imported
-        raise PluginError(f"cannot be loaded: {_described(error)}") from error
 
 
 def accept_class(name: str, loaded: object, *kinds: type) -> type[Any]:

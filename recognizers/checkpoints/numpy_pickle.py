@@ -30,9 +30,9 @@ class _PickledDtype(StandIn):
     """Stands in for `numpy.dtype`: a number type and, by its state, a byte order."""
 
     def __init__(self, code: object, *_align_and_copy: object) -> None:
-        text = code.decode("latin1") if type(code) is bytes else code
-        if type(text) is not str or not NUMBER_TYPE.fullmatch(text):
-            raise ForbiddenError(f"an array of dtype {shorten(text)}" if type(text) is str else "an array of no dtype")
+        text = _text(code)
+        if not NUMBER_TYPE.fullmatch(text):
+            raise ForbiddenError(f"an array of dtype {shorten(text) or 'none'}")
         self.dtype = np.dtype(text)
         if self.dtype.itemsize > WIDEST_NUMBER:
             raise ForbiddenError(f"an array of dtype {self.dtype}")
@@ -41,8 +41,8 @@ class _PickledDtype(StandIn):
         _version, byte_order, subarray, names, fields, *_sizes_and_flags = state
         if not (subarray is names is fields is None):
             raise ForbiddenError("a structured dtype")
-        order: Any = byte_order.decode("latin1") if type(byte_order) is bytes else byte_order
-        if type(order) is not str or order not in BYTE_ORDERS:
+        order: Any = _text(byte_order)
+        if order not in BYTE_ORDERS:
             raise ForbiddenError("a dtype of an unknown byte order")
         if order != "|":
             self.dtype = self.dtype.newbyteorder(cast("Any", order))
@@ -73,6 +73,12 @@ class _PickledArray(StandIn):
 
     def transpose(self, axis_order: Any) -> None:
         self._value = self.value.transpose(_numbers(axis_order, at_most=MAX_DIMENSIONS))
+
+
+def _text(value: object) -> str:
+    """Text as either Python writes it; nothing of what is none."""
+    text = value.decode("latin1") if type(value) is bytes else value
+    return text if type(text) is str else ""
 
 
 def _numbers(values: Any, *, at_most: int) -> tuple[int, ...]:

@@ -68,6 +68,5 @@ class NeuralRecognizer(nn.Module):
         return self
 
     def logits(self, images: Tensor) -> Tensor:
-        """See `Recognizer.logits`."""
         features = self.network(images)
         return self.head(features.to(torch.promote_types(features.dtype, torch.float32)))
