@@ -7,41 +7,32 @@ from dataclasses import dataclass
 class Role:
     """What a service is in the experiment. All that is called after it follows from its name."""
 
-    name: str  # in messages and logs, of its certificate, of its compose service, target of the Dockerfile
+    # In messages, logs and options; of its certificate, compose service and Dockerfile target; of its conformance checks.
+    name: str
 
     @property
-    def module(self) -> str:
-        """What `python -m` runs."""
+    def module(self) -> str:  # what `python -m` runs
         return f"{self.name}_service"
 
     @property
-    def program(self) -> str:
-        """What is installed as a command."""
+    def program(self) -> str:  # what is installed as a command
         return f"{self.name}-service"
 
     @property
-    def environment_prefix(self) -> str:
-        """Of the variables that are its settings."""
+    def environment_prefix(self) -> str:  # of the variables that are its settings
         return f"DEID_{self.name.upper()}_"
 
     @property
-    def grpc_service(self) -> str:
-        """Full name in the schema."""
+    def grpc_service(self) -> str:  # its full name in the schema
         return f"deid.{self.name}.v1.{self.name.capitalize()}Service"
 
     @property
-    def image(self) -> str:
-        """Its container image."""
+    def image(self) -> str:  # its container's
         return f"face-deid-bench/{self.name}"
 
     @property
-    def checkpoints_option(self) -> str:
-        """Of `orchestrator evaluate`: the folder that a service of this role is started with."""
+    def checkpoints_option(self) -> str:  # of `orchestrator evaluate`: the folder that it is started with
         return f"--{self.name}-checkpoints"
-
-    def is_checked_by(self, check: str) -> bool:
-        """Whether a check of the conformance suite, by its id, is for services of this role."""
-        return check.startswith(f"{self.name}.")
 
 
 PROTECTOR, INVADER = ROLES = Role("protector"), Role("invader")

@@ -4,8 +4,8 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Protocol
 
 import torch
 
@@ -34,6 +34,7 @@ class LoadedRecognizer:
     """A recognizer and the checkpoint it came from."""
 
     recognizer: NeuralRecognizer
+    path: Path
     checkpoint_sha256: str
 
 
@@ -49,7 +50,7 @@ def load_recognizer(path: Path) -> LoadedRecognizer:
     check_against_card(path, sha256=checkpoint.sha256)
     label_set = labels_of(checkpoint)
     with wrap_errors(f"{path}: the network {checkpoint.architecture}"):
-        return LoadedRecognizer(build_recognizer(checkpoint, label_set), checkpoint.sha256)
+        return LoadedRecognizer(build_recognizer(checkpoint, label_set), path, checkpoint.sha256)
 
 
 def labels_of(checkpoint: Checkpoint) -> LabelSet:
@@ -114,7 +115,6 @@ def load_folder(
         on_refused("plug-in", reason)
     loaded: dict[str, LoadedRecognizer] = {}
     refused: list[str] = []
-    sources: dict[str, Path] = {}
     for path in _checkpoint_files(folder):
         try:
             candidate = load_recognizer(path)
@@ -129,9 +129,9 @@ def load_folder(
             on_refused("checkpoint", str(error))
             continue
         name = candidate.recognizer.name
-        if name in sources:
-            raise CheckpointError(f"{folder}: two checkpoints of {name}: {sources[name].name} and {path.name}; keep one")
-        loaded[name], sources[name] = candidate, path
+        if name in loaded:
+            raise CheckpointError(f"{folder}: two checkpoints of {name}: {loaded[name].path.name} and {path.name}; keep one")
+        loaded[name] = candidate
     if not loaded:
         reasons = "; ".join(refused) or "it holds no file that could be one"
         raise CheckpointError(f"{folder}: no usable checkpoint: {reasons}")
@@ -140,7 +140,9 @@ def load_folder(
 
 def to_device(recognizer: NeuralRecognizer, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> None:
     """Takes a recognizer to a device and a precision; rewritten to run faster, where its network can be."""
-    if recognizer.network.traceable and (prepare := _rewriting()) is not None:
+    if recognizer.network.traceable and _can_rewrite():
+        from recognizers.inference.preparing import prepare
+
         prepare(recognizer, device, precision=precision)
         return
     recognizer.to(device)
@@ -148,21 +150,13 @@ def to_device(recognizer: NeuralRecognizer, device: torch.device, *, precision: 
     recognizer.freeze()
 
 
-class _Prepare(Protocol):
-    def __call__(self, recognizer: NeuralRecognizer, device: torch.device, *, precision: Precision) -> None: ...
-
-
 @cache
-def _rewriting() -> _Prepare | None:
-    """What `recognizers/inference` does, which nothing needs but speed; None where the folder is not there."""
-    try:
-        from recognizers.inference.preparing import prepare
-    except ModuleNotFoundError as absent:
-        if absent.name not in ("recognizers.inference", "recognizers.inference.preparing"):
-            raise
+def _can_rewrite() -> bool:
+    """Whether `recognizers/inference` is there, which nothing needs but speed."""
+    there = bool(find_spec("recognizers.inference") and find_spec("recognizers.inference.preparing"))
+    if not there:
         logger.warning("recognizers/inference is absent: networks run as built, slower")
-        return None
-    return prepare
+    return there
 
 
 def _checkpoint_files(folder: Path) -> list[Path]:
