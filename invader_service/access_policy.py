@@ -17,7 +17,7 @@ class AccessPolicy:
     max_candidates: int
     list_identities: bool
     disclosure: Disclosure
-    max_seconds: float  # for one query, from its admission to its answer
+    max_seconds: float  # for one query, from when it is let in to its answer
     ledger: QueryLedger
     rate_limit: RateLimit | None
     audit_log: AuditLog

@@ -24,11 +24,7 @@ class Disclosure(StrEnum):
 
     @property
     def on_the_wire(self) -> "invader_pb2.Disclosure.ValueType":
-        return {
-            Disclosure.TOP1: invader_pb2.DISCLOSURE_TOP1,
-            Disclosure.RANKED: invader_pb2.DISCLOSURE_RANKED,
-            Disclosure.PROBABILITIES: invader_pb2.DISCLOSURE_PROBABILITIES,
-        }[self]
+        return invader_pb2.Disclosure.Value(f"DISCLOSURE_{self.name}")
 
     def max_candidates(self, most: int) -> int:
         """The largest k, of the `most` that a classification could return."""
