@@ -22,7 +22,8 @@ from recognizers.checkpoints.loading import load_folder
 from recognizers.device import prepare_device
 from recognizers.extraction import MtcnnDetector, crop, extract_face
 from recognizers.precision import choose_precision
-from rpc.images.decoding import ImageLimits, decode_image
+from rpc.images.decoding import decode_image
+from rpc.images.limits import ImageLimits
 
 
 def in_process(checkpoints: Path, network: str, count: int) -> float:

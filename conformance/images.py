@@ -14,8 +14,14 @@ from PIL import ExifTags, Image, JpegImagePlugin
 from conformance.check import Failed
 from conformance.image_metadata import beside_pixels
 from rpc.images.bare_image import BadImageError
-from rpc.images.decoding import ImageLimits, check_cost, decode_image, encode_jpeg, encode_png
+from rpc.images.decoding import (
+    check_cost,
+    decode_image,
+    encode_jpeg,
+    encode_png,
+)
 from rpc.images.formats import bare_image
+from rpc.images.limits import ImageLimits
 
 Levels = NDArray[np.int16]  # (H, W, 3) RGB, 0..255
 

@@ -15,7 +15,8 @@ from torchvision.transforms.functional import normalize
 
 from recognizers.extraction import MtcnnDetector, crop, extract_face
 from rpc.errors import invalid_argument, not_found
-from rpc.images.decoding import ImageLimits, decode_image
+from rpc.images.decoding import decode_image
+from rpc.images.limits import ImageLimits
 from rpc.paging import page_of
 from rpc.server import Server
 

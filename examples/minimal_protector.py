@@ -12,7 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from rpc.errors import NO_FACE, invalid_argument, not_found
-from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg, encode_png
+from rpc.images.decoding import (
+    decode_image,
+    encode_jpeg,
+    encode_png,
+)
+from rpc.images.limits import ImageLimits
 from rpc.paging import page_of
 from rpc.server import Server
 

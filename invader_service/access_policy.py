@@ -6,7 +6,7 @@ from invader_service.audit import AuditLog
 from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
 from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
 from rpc.errors import NO_FACE, invalid_argument, not_found
-from rpc.images.decoding import ImageLimits, decode_image
+from rpc.images.decoding import decode_image
+from rpc.images.limits import ImageLimits
 from rpc.lookup import look_up
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of

@@ -25,7 +25,7 @@ from rpc.errors import (
     AddressInUseError,
     PlainTextError,
 )
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.interceptor import ErrorInterceptor
 from rpc.metrics import Metrics, MetricsInterceptor
 from rpc.running_calls import RunningCalls

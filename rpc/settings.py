@@ -20,7 +20,7 @@ from pydantic_settings import (
 )
 
 from rpc.addresses import AddressError, bare_host
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.tls import TlsFiles, TlsMaterial, read_tls
 
 logger = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import keeps_pictures
 from orchestrator.store import Store
 from rpc.images.bare_image import BadImageError
-from rpc.images.decoding import ImageLimits, decoded_image
+from rpc.images.decoding import decoded_image
+from rpc.images.limits import ImageLimits
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from orchestrator.experiment.grid import METHODS, Grid, headline_k
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.metrics.methods import PairedMethods, compare_methods
+from orchestrator.metrics.paired_methods import PairedMethods, compare_methods
 from orchestrator.metrics.psr import CellResult, results_of
 
 

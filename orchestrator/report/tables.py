@@ -7,7 +7,7 @@ from itertools import product
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.mcnemar import SIGNIFICANCE
-from orchestrator.metrics.methods import PairedMethods
+from orchestrator.metrics.paired_methods import PairedMethods
 from orchestrator.metrics.psr import CellResult, Difference, interval_kind
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
 from orchestrator.report.claims import Claim

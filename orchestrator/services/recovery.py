@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from orchestrator.errors import ServiceGoneError, UnreachableServiceError
 from orchestrator.outages import CONTINUE
 
-FIRST_WAIT_SECONDS = 0.2
+FIRST_PROBE_WAIT_SECONDS = 0.2
 MAX_WAIT_SECONDS = 5.0
 
 
@@ -73,7 +73,7 @@ class RecoveryGate:
     async def _probe(self) -> None:
         begun, clock_time = self._clock(), datetime.now(UTC).astimezone()
         noted = False
-        longest = FIRST_WAIT_SECONDS
+        longest = FIRST_PROBE_WAIT_SECONDS
         while True:
             if (end := self._ended()) is not None:
                 raise ServiceGoneError(f"{end}; {CONTINUE}")

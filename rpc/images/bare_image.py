@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 
 from rpc.errors import DeidRpcError
-
-MAX_PARTS = 100_000  # chunks of a PNG, segments of a JPEG before its pixels: photos have thousands, 16 MB hold millions
+from rpc.images.limits import MAX_PARTS
 
 
 class BadImageError(DeidRpcError):

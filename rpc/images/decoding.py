@@ -1,7 +1,6 @@
 """Images from and to the wire. What comes from outside is limited before it is decoded."""
 
 import io
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,8 @@ from rpc.errors import invalid_argument
 from rpc.images.bare_image import BadImageError, BareImage, damaged, truncated
 from rpc.images.formats import bare_image
 from rpc.images.jpeg_segments import scans_of
+from rpc.images.limits import MAX_SCANS, MAX_SIDE, ImageLimits
 from rpc.images.orientation import orientation_of
-
-# What costs more than its bytes and pixels say. In a strip of a photo MTCNN looks for the smallest of faces, at 4 GB and
-# minutes for 50 megapixels; every scan of a progressive JPEG goes over all pixels, and 16 MB hold hours of empty ones.
-MAX_SIDE = 16_384  # pixels
-MAX_SCANS = 100  # a progressive JPEG has about ten
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,17 +22,6 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-@dataclass(frozen=True)
-class ImageLimits:
-    """The largest encoded image taken, in bytes, and the largest decoded one, in pixels.
-
-    `max_pixels` cannot be set above Pillow's own limit (89 megapixels), beyond which it takes an image for a bomb.
-    """
-
-    max_bytes: int = 16 * 2**20
-    max_pixels: int = 50_000_000
 
 
 def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[np.uint8]:

@@ -3,7 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from rpc.images.bare_image import MAX_PARTS, BadImageError, BareImage, damaged, too_many_parts, truncated
+from rpc.images.bare_image import (
+    BadImageError,
+    BareImage,
+    damaged,
+    too_many_parts,
+    truncated,
+)
+from rpc.images.limits import MAX_PARTS
 
 SIGNATURE = b"\xff\xd8\xff"
 _START, _END = b"\xff\xd8", b"\xff\xd9"

@@ -4,7 +4,14 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 
-from rpc.images.bare_image import MAX_PARTS, BadImageError, BareImage, damaged, too_many_parts, truncated
+from rpc.images.bare_image import (
+    BadImageError,
+    BareImage,
+    damaged,
+    too_many_parts,
+    truncated,
+)
+from rpc.images.limits import MAX_PARTS
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _END = b"\0\0\0\0IEND"

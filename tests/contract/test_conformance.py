@@ -15,7 +15,7 @@ from invader_service.rate_limit import RateLimit
 from orchestrator.faces.folder import FaceFolder
 from protector_service.capacity import CapacityLimiter
 from rpc.certificates import Authority
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from tests.support.certificates import material
 from tests.support.conformance_runs import LONG, ids_with, others, outcomes_at
 from tests.support.services import serving_invader, serving_protector

@@ -26,7 +26,12 @@ from conformance.unknown_fields import unknown_fields
 from orchestrator.errors import InputError
 from orchestrator.faces.folder import FaceFolder
 from rpc.errors import ServiceError, busy, invalid_argument, not_found, too_slow
-from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg, encode_png
+from rpc.images.decoding import (
+    decode_image,
+    encode_jpeg,
+    encode_png,
+)
+from rpc.images.limits import ImageLimits
 from rpc.status import trailers_of
 from tests.support.drawn_faces import draw_face
 

@@ -17,7 +17,7 @@ from grpc_status import rpc_status
 from torch import nn
 
 from rpc.addresses import LISTENING
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.server import Server
 from tests.support.drawn_faces import jpeg
 from tests.support.networks import probe

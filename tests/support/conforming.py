@@ -20,7 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rpc.errors import NEVER_AGAIN, NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, ServiceError, invalid_argument, not_found
-from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg, encode_png
+from rpc.images.decoding import (
+    decode_image,
+    encode_jpeg,
+    encode_png,
+)
+from rpc.images.limits import ImageLimits
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import Page, page_of
 from rpc.server import ALL_REASONS, Server

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rpc.errors import IDENTITIES_NOT_LISTED, QUERY_BUDGET_SPENT, ServiceError, invalid_argument
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.models_digest import send_models_digest
 from rpc.paging import Page
 from rpc.server import Server

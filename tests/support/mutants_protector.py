@@ -18,7 +18,11 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from rpc.errors import BUSY, IDENTITIES_NOT_LISTED, ServiceError, invalid_argument
-from rpc.images.decoding import ImageLimits, encode_jpeg, encode_png
+from rpc.images.decoding import (
+    encode_jpeg,
+    encode_png,
+)
+from rpc.images.limits import ImageLimits
 from rpc.models_digest import send_models_digest
 from rpc.paging import Page
 from rpc.server import Server

@@ -30,7 +30,7 @@ from protector_service.source_model import SourceModel
 from recognizers.extraction import Face, FaceDetector, extract_face
 from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import Precision
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.server import Server
 from rpc.tls import TlsMaterial
 from rpc.worker import Worker

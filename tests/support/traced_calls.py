@@ -11,7 +11,7 @@ import grpc
 from deid.invader.v1 import invader_pb2
 
 from rpc.channel import open_channel
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.server import Server
 from rpc.tracing import server_interceptors
 from tests.support.serving import Context, ask, started

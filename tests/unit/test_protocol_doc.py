@@ -35,8 +35,12 @@ from protector_service.request import MAX_EPSILON
 from recognizers.networks.label_set import LabelSet
 from rpc.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
 from rpc.errors import FieldViolation, ServiceError
-from rpc.images.bare_image import MAX_PARTS
-from rpc.images.decoding import MAX_SCANS, MAX_SIDE, ImageLimits
+from rpc.images.limits import (
+    MAX_PARTS,
+    MAX_SCANS,
+    MAX_SIDE,
+    ImageLimits,
+)
 from rpc.interceptor import REQUEST_ID_KEY
 from rpc.models_digest import MODELS_DIGEST_KEY
 from rpc.paging import MAX_PER_PAGE

@@ -10,7 +10,7 @@ from deid.invader.v1 import invader_pb2
 from rpc.certificates import Authority
 from rpc.channel import open_channel
 from rpc.errors import PlainTextError, ServiceError
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.server import Server
 from tests.support.certificates import material
 from tests.support.serving import Context, ask, serving, started

@@ -10,7 +10,7 @@ import pytest
 from rpc import diagnosis
 from rpc.certificates import Authority
 from rpc.diagnosis import diagnose
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.server import Server
 from rpc.tls import TlsMaterial
 from tests.support.certificates import expired, material, not_yet_valid, of_elsewhere

@@ -29,7 +29,7 @@ from rpc.errors import (
     not_found,
     shorten,
 )
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.interceptor import wrapped
 from rpc.logs import JsonFormatter, request_id
 from rpc.server import ALL_REASONS, Server

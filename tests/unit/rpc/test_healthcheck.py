@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rpc.certificates import Authority
 from rpc.errors import AddressInUseError
 from rpc.healthcheck import unhealthy
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.server import Server
 from rpc.tls import TlsMaterial
 from tests.support.certificates import material

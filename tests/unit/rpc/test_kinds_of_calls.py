@@ -16,7 +16,7 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.sdk.trace import TracerProvider
 
 from rpc.errors import INVALID_ARGUMENT, invalid_argument
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.interceptor import wrapped
 from rpc.metrics import Metrics
 from rpc.server import Server

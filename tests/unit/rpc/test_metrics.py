@@ -16,7 +16,7 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from rpc.errors import AddressInUseError, invalid_argument
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.metrics import Metrics, serve_metrics
 from rpc.server import Server
 from rpc.settings import ServiceSettings

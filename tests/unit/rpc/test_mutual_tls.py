@@ -8,7 +8,7 @@ from deid.invader.v1 import invader_pb2
 
 from rpc.certificates import Authority
 from rpc.channel import open_channel
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.server import Server
 from rpc.tls import TlsMaterial, certified_name
 from tests.support.certificates import certificate_of, expired, material, nameless, not_yet_valid, of_elsewhere

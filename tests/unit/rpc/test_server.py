@@ -19,7 +19,7 @@ from rpc.certificates import Authority
 from rpc.channel import open_channel
 from rpc.errors import AddressInUseError, PlainTextError, invalid_argument
 from rpc.healthcheck import unhealthy
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.running_calls import is_cut_off
 from rpc.server import Server
 from rpc.stopping import SAME_EVENT_SECONDS, StopSignals

@@ -11,7 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from protector_service.config import ProtectorSettings
 from rpc.certificates import Authority
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.settings import PILLOW_LIMIT, ServiceSettings, log_injected_variables, read_settings
 from rpc.tls import TlsError
 from tests.support.certificates import material, written

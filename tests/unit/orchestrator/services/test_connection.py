@@ -7,7 +7,7 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from orchestrator.errors import CallError, OrchestratorError, QueryBudgetSpentError, ThrottledError
 from orchestrator.services.connection import Connection
 from rpc.errors import BUSY, QUERY_BUDGET_SPENT, RATE_LIMITED, ServiceError
-from rpc.images.decoding import ImageLimits
+from rpc.images.limits import ImageLimits
 from rpc.server import ALL_REASONS, Server
 from tests.support.serving import Context, started
 

@@ -7,9 +7,14 @@ import pytest
 from PIL import Image
 
 from rpc.errors import ServiceError
-from rpc.images.bare_image import MAX_PARTS
-from rpc.images.decoding import MAX_SCANS, MAX_SIDE, ImageLimits, decode_image
+from rpc.images.decoding import decode_image
 from rpc.images.jpeg_segments import scans_of
+from rpc.images.limits import (
+    MAX_PARTS,
+    MAX_SCANS,
+    MAX_SIDE,
+    ImageLimits,
+)
 from tests.support.pictures import chunk, segment
 
 START_OF_SCAN, END = b"\xff\xda", b"\xff\xd9"

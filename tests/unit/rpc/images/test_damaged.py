@@ -8,7 +8,11 @@ import pytest
 from PIL import Image
 
 from rpc.errors import ServiceError
-from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg
+from rpc.images.decoding import (
+    decode_image,
+    encode_jpeg,
+)
+from rpc.images.limits import ImageLimits
 from tests.support.pictures import PALETTE, RGB, chunk, png, png_of, segment
 
 NOISE = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)

@@ -17,7 +17,12 @@ from numpy.typing import NDArray
 from PIL import Image, JpegImagePlugin
 
 from rpc.errors import ServiceError
-from rpc.images.decoding import ImageLimits, decode_image, encode_jpeg, encode_png
+from rpc.images.decoding import (
+    decode_image,
+    encode_jpeg,
+    encode_png,
+)
+from rpc.images.limits import ImageLimits
 from tests.support.pictures import GREY, GREY_ALPHA, RGB, RGBA, UPRIGHT, chunk, jpeg_header, png, png_of
 
 LIMITS = ImageLimits()

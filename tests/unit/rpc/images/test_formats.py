@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from rpc.errors import ServiceError
-from rpc.images.decoding import ImageLimits, decode_image
+from rpc.images.decoding import decode_image
+from rpc.images.limits import ImageLimits
 
 CONVERT = "convert it to JPEG or PNG"
 

@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from rpc.images.decoding import ImageLimits, decode_image
+from rpc.images.decoding import decode_image
+from rpc.images.limits import ImageLimits
 from tests.support.mutated_metadata import ORIENTATION, Photograph, jpeg_photograph, png_photograph
 from tests.support.pictures import RGB, UPRIGHT, chunk, exif, png_of, segment
 

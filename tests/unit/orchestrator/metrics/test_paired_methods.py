@@ -7,8 +7,8 @@ from statsmodels.stats.multitest import multipletests
 from orchestrator.errors import MetricError
 from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.intervals import PairedCounts
-from orchestrator.metrics.methods import compare_methods
 from orchestrator.metrics.observation import Observation
+from orchestrator.metrics.paired_methods import compare_methods
 from tests.support.observed import BEYOND, observation, observations, rank_matrix
 
 GRID = Grid(("facenet",), ("resnet50", "senet50"), ("bim", "illc"), (4, 8), (1, 5))
