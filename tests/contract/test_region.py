@@ -117,7 +117,7 @@ async def test_a_run_asks_for_its_reading_and_states_it(bench: Bench) -> None:
     evaluated = await bench.evaluate(folder=bench.root / "whole", region=Region.FULL)
     assert bench.invader.regions_asked == {FULL: 20}
     assert manifest(bench.root / "whole")["protocol"]["region"] == "full"
-    assert "region        full" in evaluated.printed
+    assert "region         full" in evaluated.printed
     assert {row["detection_rate"] for row in evaluated.rows().values()} == {"100.0000"}
 
 
