@@ -26,6 +26,8 @@ OUTAGES = 5  # that a call waits for without an answer between: its photo may be
 MIN_THROTTLED_MS, MAX_THROTTLED_MS = 50, 60_000  # whatever the service says
 JITTER = 0.2  # share of such a wait that is added at most, so that calls that were throttled together come back apart
 
+RECONNECT_SECONDS = 1.5  # in which a channel whose connection broke connects again; until then calls fail at once
+
 Answer = TypeVar("Answer")
 
 
@@ -34,6 +36,7 @@ async def once_more(ask: Callable[[], Awaitable[Answer]]) -> Answer:
     try:
         return await ask()
     except UnreachableServiceError:
+        await asyncio.sleep(RECONNECT_SECONDS)
         return await ask()
 
 
