@@ -61,11 +61,17 @@ class RunFolder:
         """
         if self._new:
             return
+        own = MANIFEST, CLOAKS, PROBES, LOGS  # another process may begin it at this moment
+        begins = OBSERVATIONS, UNFINISHED  # with the files that SQLite puts beside its own
         try:
-            if self.root.is_dir() and not self.begun:
-                self._check_nothing_else()
+            if self.begun or not self.root.is_dir():
+                return
+            names = sorted(path.name for path in self.root.iterdir())
         except OSError as error:
             raise OrchestratorError(f"--run: {self.root} cannot be read: {error.strerror or error}") from error
+        others = [name for name in names if name not in own and not name.startswith(begins)]
+        if others:
+            raise InputError(f"--run: expected a new folder or one that holds a run, got {self.root} with {others[0]}")
 
     def create(self) -> None:
         """Makes the folder where it is not yet, readable by its owner only.
@@ -109,14 +115,6 @@ class RunFolder:
             else:
                 self._new = False
                 return
-
-    def _check_nothing_else(self) -> None:
-        own = MANIFEST, CLOAKS, PROBES, LOGS  # another process may begin it at this moment
-        begins = OBSERVATIONS, UNFINISHED  # with the files that SQLite puts beside its own
-        names = sorted(path.name for path in self.root.iterdir())
-        others = [name for name in names if name not in own and not name.startswith(begins)]
-        if others:
-            raise InputError(f"--run: expected a new folder or one that holds a run, got {self.root} with {others[0]}")
 
     def check_room(self, *, cloaks: int, storage: Storage, lossless_controls: int = 0) -> None:
         """Makes sure before the work that its results will have room.

@@ -8,12 +8,11 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 LOCK_SECONDS = 30.0  # how long a change waits for one of another process
 
 _SAFE = "what was recorded before is safe, and the same command goes on"
-_FULL = f"the disk is full; make room: {_SAFE}"
 
 # By the names that SQLite gives its errors; sqlite.org/rescode.html.
 _OF_SQLITE = {
     "SQLITE_BUSY": f"another process keeps it locked, for longer than it should; end that process, or wait for it: {_SAFE}",
-    "SQLITE_FULL": _FULL,
+    "SQLITE_FULL": f"the disk is full; make room: {_SAFE}",
     "SQLITE_IOERR": f"the disk cannot be read or written; see to it, and to its free space: {_SAFE}",
     "SQLITE_READONLY": "it may not be written; make the file and its folder writable for this user",
     "SQLITE_CANTOPEN": "expected a file in a folder that this user can read and write",
