@@ -49,7 +49,7 @@ def _run(command: click.Command, interrupted: str) -> int:
     if isinstance(outcome, int):
         return outcome  # click's own, of --help and --version
     if outcome is not None:
-        click.echo(outcome)
+        print(outcome)  # noqa: T201 - click would write UTF-8 whatever the encoding
     return 0
 
 

@@ -15,12 +15,11 @@ from torchvision.transforms.functional import normalize
 
 from recognizers.extraction import MtcnnDetector, crop, extract_face
 from rpc.errors import invalid_argument, not_found
-from rpc.images.decoding import decode_image
-from rpc.images.limits import ImageLimits
+from rpc.images import decoding, limits
 from rpc.paging import page_of
 from rpc.server import Server
 
-MODEL, SIDE, LIMITS, DETECTOR = "resnet18", 160, ImageLimits(), MtcnnDetector(torch.device("cpu"))
+MODEL, SIDE, LIMITS, DETECTOR = "resnet18", 160, limits.ImageLimits(), MtcnnDetector(torch.device("cpu"))
 
 
 @torch.inference_mode()
@@ -39,7 +38,7 @@ def classifier(gallery: Path) -> tuple[nn.Module, list[str]]:
 
 
 def face(encoded: bytes) -> Tensor | None:  # (1, 3, SIDE, SIDE), normalised as torchvision's classifiers want it
-    photo = decode_image(encoded, field="image", limits=LIMITS)
+    photo = decoding.decode_image(encoded, field="image", limits=LIMITS)
     if (box := extract_face(photo, DETECTOR)) is None:
         return None
     pixels = torch.tensor(crop(photo, box, side=SIDE)).permute(2, 0, 1)[None] / 255
@@ -74,8 +73,8 @@ class Invader(invader_pb2_grpc.InvaderServiceServicer):
     async def ListTargetModels(self, request: object, context: object) -> pb.ListTargetModelsResponse:
         number, digest = len(self.identities), sha256("\n".join(self.identities).encode()).hexdigest()
         model = pb.TargetModel(name=MODEL, identities=number, label_set_sha256=digest, max_candidates=number)
-        shown, read = pb.DISCLOSURE_PROBABILITIES, [pb.REGION_DETECTED]
-        return pb.ListTargetModelsResponse(target_models=[model], disclosure=shown, regions=read)
+        shown = pb.DISCLOSURE_PROBABILITIES
+        return pb.ListTargetModelsResponse(target_models=[model], disclosure=shown, regions=[pb.REGION_DETECTED])
 
     async def ListIdentities(self, request: pb.ListIdentitiesRequest, context: object) -> pb.ListIdentitiesResponse:
         if request.target_model != MODEL:

@@ -12,16 +12,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from rpc.errors import NO_FACE, invalid_argument, not_found
-from rpc.images.decoding import (
-    decode_image,
-    encode_jpeg,
-    encode_png,
-)
-from rpc.images.limits import ImageLimits
+from rpc.images import decoding, limits
 from rpc.paging import page_of
 from rpc.server import Server
 
-MODEL, SIDE, LIMITS = "lens", 160, ImageLimits()  # a source model by name only; the size of probes; the largest photos
+MODEL, SIDE, LIMITS = (
+    "lens",
+    160,
+    limits.ImageLimits(),
+)  # a source model by name only; the size of probes; the largest photos
 
 
 def blur(probe: NDArray[np.uint8], epsilon: int, seed: int) -> NDArray[np.uint8]:
@@ -78,12 +77,14 @@ class Protector(protector_pb2_grpc.ProtectorServiceServicer):
 
 
 def cloaks(request: pb.CraftRequest) -> Iterator[pb.CraftResponse]:  # of the photo's middle; with a detector, of its face
-    probe = np.asarray(ImageOps.fit(Image.fromarray(decode_image(request.photo, field="photo", limits=LIMITS)), (SIDE,) * 2))
+    probe = np.asarray(
+        ImageOps.fit(Image.fromarray(decoding.decode_image(request.photo, field="photo", limits=LIMITS)), (SIDE,) * 2)
+    )
     if probe.min() == probe.max():
         raise invalid_argument("photo", expected="a face", actual="one colour", reason=NO_FACE)
     for method, epsilon in [(m, e) for m in request.methods for e in ([0] if m == "none" else sorted(request.epsilons))]:
         pixels, quality = METHODS[method](probe, epsilon, request.seed), request.storage.jpeg.quality
-        cloak = encode_jpeg(pixels, quality=quality) if quality else encode_png(pixels)
+        cloak = decoding.encode_jpeg(pixels, quality=quality) if quality else decoding.encode_png(pixels)
         sent = pb.CraftResponse(method=method, epsilon=epsilon, side=SIDE, cloak=cloak)
         sent.largest_change = abs(pixels.astype(int) - probe).max()  # before storage
         sent.cloak_sha256, sent.probe_sha256 = (sha256(each).hexdigest() for each in (cloak, probe.tobytes()))

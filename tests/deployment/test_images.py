@@ -8,7 +8,7 @@ from tests.support.deployment import SERVICES, Deployment
 
 PROGRAMS = ("orchestrator", *SERVICES)
 OWN = {
-    "orchestrator": {"command_line", "deid", "rpc", "orchestrator", "synthetic_faces"},
+    "orchestrator": {"command_line", "conformance", "deid", "rpc", "orchestrator", "synthetic_faces"},
     "protector": {"command_line", "deid", "rpc", "recognizers", "protector_service"},
     "invader": {"command_line", "deid", "rpc", "recognizers", "invader_service"},
 }
