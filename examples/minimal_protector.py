@@ -12,15 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter, ImageOps
 
 from rpc.errors import NO_FACE, invalid_argument, not_found
-from rpc.images import decoding, limits
+from rpc.images.decoding import decode_image, encode_jpeg, encode_png
+from rpc.images.limits import ImageLimits
 from rpc.paging import page_of
 from rpc.server import Server
 
-MODEL, SIDE, LIMITS = (
-    "lens",
-    160,
-    limits.ImageLimits(),
-)  # a source model by name only; the size of probes; the largest photos
+MODEL, SIDE, LIMITS = "lens", 160, ImageLimits()  # a source model by name only; the size of probes; the largest photos
 
 
 def blur(probe: NDArray[np.uint8], epsilon: int, seed: int) -> NDArray[np.uint8]:
@@ -77,16 +74,14 @@ class Protector(protector_pb2_grpc.ProtectorServiceServicer):
 
 
 def cloaks(request: pb.CraftRequest) -> Iterator[pb.CraftResponse]:  # of the photo's middle; with a detector, of its face
-    probe = np.asarray(
-        ImageOps.fit(Image.fromarray(decoding.decode_image(request.photo, field="photo", limits=LIMITS)), (SIDE,) * 2)
-    )
+    probe = np.asarray(ImageOps.fit(Image.fromarray(decode_image(request.photo, field="photo", limits=LIMITS)), (SIDE,) * 2))
     if probe.min() == probe.max():
         raise invalid_argument("photo", expected="a face", actual="one colour", reason=NO_FACE)
     for method, epsilon in [(m, e) for m in request.methods for e in ([0] if m == "none" else sorted(request.epsilons))]:
         pixels, quality = METHODS[method](probe, epsilon, request.seed), request.storage.jpeg.quality
-        cloak = decoding.encode_jpeg(pixels, quality=quality) if quality else decoding.encode_png(pixels)
-        sent = pb.CraftResponse(method=method, epsilon=epsilon, side=SIDE, cloak=cloak)
-        sent.largest_change = abs(pixels.astype(int) - probe).max()  # before storage
+        cloak = encode_jpeg(pixels, quality=quality) if quality else encode_png(pixels)
+        change = abs(pixels.astype(int) - probe).max()  # before storage
+        sent = pb.CraftResponse(method=method, epsilon=epsilon, side=SIDE, cloak=cloak, largest_change=change)
         sent.cloak_sha256, sent.probe_sha256 = (sha256(each).hexdigest() for each in (cloak, probe.tobytes()))
         yield sent
 
@@ -95,8 +90,7 @@ async def main() -> None:
     parser = argparse.ArgumentParser(description="Serves on this machine, and prints where once it listens.")
     parser.add_argument("--labels", type=argparse.FileType(encoding="utf-8"), required=True, help="identities, one a line")
     parser.add_argument("--port", type=int, default=0)
-    options = parser.parse_args()
-    server = Server(address=f"127.0.0.1:{options.port}", limits=LIMITS)
+    server = Server(address=f"127.0.0.1:{(options := parser.parse_args()).port}", limits=LIMITS)
     protector_pb2_grpc.add_ProtectorServiceServicer_to_server(Protector(list(map(str.strip, options.labels))), server.grpc)
     await server.serve(["deid.protector.v1.ProtectorService"], drain_seconds=2, stop_with_stdin=False)
 
