@@ -5,7 +5,6 @@ together. A server's certificate does not serve as a client's, so that neither s
 """
 
 import os
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,9 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from command_line.errors import FAILED
 from command_line.options import PathOption
-from command_line.output import tolerant_output
+from command_line.program import run_program
 from rpc.roles import ROLES
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
@@ -30,8 +28,6 @@ CLIENTS = ("orchestrator",)
 DAYS = 365
 _RENEW = "--renew makes new ones, with which all programs have to be started again"
 _CLOCKS_APART = timedelta(minutes=5)
-
-Usage = x509.ObjectIdentifier
 
 
 @dataclass(frozen=True)
@@ -45,12 +41,7 @@ class Authority:
     def create(cls, *, days: int = DAYS) -> "Authority":
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "face de-identification bench")])
-        builder = (
-            _begin(name, name, key, days=days)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(_key_usage(signs_certificates=True), critical=True)
-        )
-        return cls(builder.sign(key, hashes.SHA256()), key)
+        return cls(_begin(name, name, key, days=days, is_authority=True).sign(key, hashes.SHA256()), key)
 
     def issue(self, name: str, *, server: bool, also: Sequence[str] = (), days: int = DAYS) -> tuple[bytes, bytes]:
         """Certificate and key, PEM, of a server reached as `name` or one of `also`, or of the client called `name`.
@@ -65,11 +56,8 @@ class Authority:
             raise _no_host(name) from error
         hosts = [_host(each) for each in (name, *(also if server else ()))]
         usage = ExtendedKeyUsageOID.SERVER_AUTH if server else ExtendedKeyUsageOID.CLIENT_AUTH
-        issuer = self.certificate
         builder = (
-            _begin(subject, issuer.subject, key, days=days)
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            _begin(subject, self.certificate.subject, key, days=days, is_authority=False)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
             .add_extension(x509.SubjectAlternativeName(hosts), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), critical=False)
@@ -96,8 +84,21 @@ def _no_host(name: str) -> TlsError:
     return TlsError(f"expected a host name in ASCII of at most 64 characters, or an address, got {name!r}")
 
 
-def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int) -> x509.CertificateBuilder:
+def _begin(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, days: int, is_authority: bool
+) -> x509.CertificateBuilder:
     now = datetime.now(UTC)
+    usage = x509.KeyUsage(
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        encipher_only=False,
+        decipher_only=False,
+    )
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
@@ -107,20 +108,8 @@ def _begin(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKe
         .not_valid_before(now - _CLOCKS_APART)
         .not_valid_after(now + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=not signs_certificates,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        encipher_only=False,
-        decipher_only=False,
+        .add_extension(x509.BasicConstraints(ca=is_authority, path_length=0 if is_authority else None), critical=True)
+        .add_extension(usage, critical=True)
     )
 
 
@@ -233,23 +222,18 @@ def _write(files: TlsFiles, certificate: bytes, key: bytes, authority: bytes) ->
 @click.option("--renew", is_flag=True, help="Make new ones even where good ones are there.")
 def command(
     *, folder: Path, servers: tuple[str, ...], clients: tuple[str, ...], also: tuple[str, ...], days: int, renew: bool
-) -> None:
+) -> str:
     """Make certificates for mutual TLS in FOLDER/NAME/, unless good ones are there.
 
     New ones are made all together, of a new authority: programs that run with old ones have to be started again.
     """
-    try:
-        made = make_certificates(folder, servers=servers, clients=clients, also=also, days=days, renew=renew)
-    except TlsError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(FAILED)
-    click.echo(f"{folder}: {'made' if made else 'there already'}: {', '.join((*servers, *clients))}")
+    made = make_certificates(folder, servers=servers, clients=clients, also=also, days=days, renew=renew)
+    return f"{folder}: {'made' if made else 'there already'}: {', '.join((*servers, *clients))}"
 
 
 def main() -> None:
-    """Runs the command line."""
-    with tolerant_output():
-        command(prog_name="python -P -m rpc.certificates")
+    """Runs the command line, and exits."""
+    run_program(command)
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from rpc.certificates import Authority, command, files_in, make_certificates
+from rpc.certificates import Authority, files_in, main, make_certificates
 from rpc.tls import TlsError, TlsMaterial, read_tls
 from tests.support.certificates import certificate_of, expired, material, written
+from tests.support.programs import Program
 
 NAMES = ("protector", "invader", "orchestrator")
 
@@ -285,18 +285,19 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         make_certificates(in_the_way)
 
 
-def run(*arguments: str | Path) -> Result:
-    return CliRunner().invoke(command, [str(argument) for argument in arguments])
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Program:
+    return Program(main, monkeypatch, capfd)
 
 
-def test_the_command_makes_them_and_leaves_them_the_second_time(tmp_path: Path) -> None:
+def test_the_command_makes_them_and_leaves_them_the_second_time(run: Program, tmp_path: Path) -> None:
     first, second = run(tmp_path), run(tmp_path)
-    assert (first.exit_code, first.stdout) == (0, f"{tmp_path}: made: protector, invader, orchestrator\n")
-    assert (second.exit_code, second.stdout) == (0, f"{tmp_path}: there already: protector, invader, orchestrator\n")
+    assert (first.status, first.out) == (0, f"{tmp_path}: made: protector, invader, orchestrator\n")
+    assert (second.status, second.out) == (0, f"{tmp_path}: there already: protector, invader, orchestrator\n")
 
 
-def test_the_command_takes_names_of_servers_and_clients_and_their_days(tmp_path: Path) -> None:
-    assert run(tmp_path, "--server", "lamp", "--server", "lantern", "--client", "hand", "--days", "40").exit_code == 0
+def test_the_command_takes_names_of_servers_and_clients_and_their_days(run: Program, tmp_path: Path) -> None:
+    assert run(tmp_path, "--server", "lamp", "--server", "lantern", "--client", "hand", "--days", "40").status == 0
     lamp, lantern, hand = (read_tls(files_in(tmp_path / name)) for name in ("lamp", "lantern", "hand"))
     assert {path.name for path in tmp_path.iterdir()} == {"lamp", "lantern", "hand"}
     shake_hands(lamp, hand, "lamp", tmp_path)
@@ -304,19 +305,19 @@ def test_the_command_takes_names_of_servers_and_clients_and_their_days(tmp_path:
     assert timedelta(days=39) < lamp.leaf.not_valid_after_utc - datetime.now(UTC) < timedelta(days=41)
 
 
-def test_the_command_ends_with_what_is_in_the_way(tmp_path: Path) -> None:
+def test_the_command_ends_with_what_is_in_the_way(run: Program, tmp_path: Path) -> None:
     (tmp_path / "protector").touch()
     refused = run(tmp_path)
-    assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr.startswith(f"error: {tmp_path}: cannot be written: ")
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err.startswith(f"error: {tmp_path}: cannot be written: ")
 
 
-def test_the_command_does_not_drop_a_host_that_the_certificates_there_lack(tmp_path: Path) -> None:
+def test_the_command_does_not_drop_a_host_that_the_certificates_there_lack(run: Program, tmp_path: Path) -> None:
     run(tmp_path)
     refused = run(tmp_path, "--also", "localhost")
-    assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr.startswith(f"error: {tmp_path}/protector/tls.crt: expected a certificate for localhost too, ")
-    assert "--renew" in refused.stderr
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err.startswith(f"error: {tmp_path}/protector/tls.crt: expected a certificate for localhost too, ")
+    assert "--renew" in refused.err
 
 
 def test_a_name_that_is_none_leaves_the_certificates_as_they_are(tmp_path: Path) -> None:
@@ -328,17 +329,17 @@ def test_a_name_that_is_none_leaves_the_certificates_as_they_are(tmp_path: Path)
 
 
 @pytest.mark.parametrize("host", ["bücher", ""])
-def test_a_further_host_that_is_none_is_named(tmp_path: Path, host: str) -> None:
+def test_a_further_host_that_is_none_is_named(run: Program, tmp_path: Path, host: str) -> None:
     refused = run(tmp_path, "--also", host)
-    assert (refused.exit_code, refused.stdout) == (2, "")
-    assert refused.stderr.endswith(f", got {host!r}\n")
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err.endswith(f", got {host!r}\n")
 
 
-def test_the_command_renews_and_gives_servers_further_names(tmp_path: Path) -> None:
+def test_the_command_renews_and_gives_servers_further_names(run: Program, tmp_path: Path) -> None:
     run(tmp_path)
     before = contents(tmp_path)
     again = run(tmp_path, "--renew", "--also", "localhost")
-    assert again.stdout == f"{tmp_path}: made: protector, invader, orchestrator\n"
+    assert again.out == f"{tmp_path}: made: protector, invader, orchestrator\n"
     assert all_new(before, contents(tmp_path))
     invader, orchestrator = (read_tls(files_in(tmp_path / name)) for name in ("invader", "orchestrator"))
     shake_hands(invader, orchestrator, "localhost", tmp_path)
