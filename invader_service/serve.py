@@ -21,7 +21,6 @@ from recognizers.device import prepare_device
 from recognizers.extraction import MtcnnDetector, extract_face
 from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import choose_precision
-from rpc import serving
 from rpc.errors import (
     BUSY,
     IDENTITIES_NOT_LISTED,
@@ -34,7 +33,7 @@ from rpc.errors import (
 from rpc.logs import log_refused
 from rpc.metrics import Metrics
 from rpc.roles import INVADER
-from rpc.server import Server
+from rpc.server import Server, run_server
 from rpc.worker import Worker
 
 DISCLOSED = frozenset({INVALID_ARGUMENT, NOT_FOUND, BUSY, IDENTITIES_NOT_LISTED, QUERY_BUDGET_SPENT, RATE_LIMITED, TOO_SLOW})
@@ -44,7 +43,7 @@ logger = logging.getLogger(__name__)
 
 async def serve(settings: InvaderSettings) -> None:
     """Loads the target models and serves until a signal comes."""
-    await serving.serve(INVADER, settings, _wired, disclosed=DISCLOSED)
+    await run_server(INVADER, settings, _wired, disclosed=DISCLOSED)
 
 
 @contextmanager

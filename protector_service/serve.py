@@ -19,11 +19,10 @@ from recognizers.checkpoints.loading import load_folder
 from recognizers.device import PreparedDevice, prepare_device
 from recognizers.extraction import MtcnnDetector, extract_face
 from recognizers.precision import choose_precision
-from rpc import serving
 from rpc.logs import log_refused
 from rpc.metrics import Metrics
 from rpc.roles import PROTECTOR
-from rpc.server import Server
+from rpc.server import Server, run_server
 from rpc.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 async def serve(settings: ProtectorSettings) -> None:
     """Loads the source models and serves until a signal comes."""
-    await serving.serve(PROTECTOR, settings, _wired)
+    await run_server(PROTECTOR, settings, _wired)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The life of a service: bind, get ready, serve, drain on a signal, stop."""
+"""The life of a service, whichever its role: bind, get ready, serve, drain on a signal, stop."""
 
 import asyncio
 import errno
@@ -7,15 +7,16 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
+from typing import TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 
 from command_line.output import print_line
-from rpc.addresses import LISTENING, LOOPBACK, is_loopback
+from rpc.addresses import LISTENING, LOOPBACK, address_of, is_loopback
 from rpc.errors import (
     BUSY,
     IDENTITIES_NOT_LISTED,
@@ -27,10 +28,13 @@ from rpc.errors import (
 )
 from rpc.images.limits import ImageLimits
 from rpc.interceptor import ErrorInterceptor
-from rpc.metrics import Metrics, MetricsInterceptor
+from rpc.metrics import Metrics, MetricsInterceptor, serve_metrics
+from rpc.roles import Role
 from rpc.running_calls import RunningCalls
-from rpc.stopping import StopSignals, done_within
+from rpc.settings import ServiceSettings
+from rpc.stopping import StopSignals, close_within, done_within
 from rpc.tls import TlsMaterial
+from rpc.tracing import server_interceptors
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +42,7 @@ ALL_REASONS = frozenset({INVALID_ARGUMENT, NO_FACE, NOT_FOUND, BUSY, IDENTITIES_
 _ENVELOPE = 2**20  # what a message may hold beside its image, in bytes
 _STREAMS_A_CONNECTION = 64  # calls at a time: each may have a message on its way
 _MIN_PING_INTERVAL_MS = 2_000  # a client that waits may ask for a sign of life so often; ours does every five seconds
+_CLOSE_SECONDS = 10.0  # after the calls have been drained
 _UNWIND_SECONDS = 5.0  # handlers that were cancelled have only to note how they ended
 _NO_GRACE_ENDS = 10.0**9  # seconds: how long calls may drain is bounded here, and not by gRPC
 _REASONS = {
@@ -46,6 +51,42 @@ _REASONS = {
     errno.EACCES: "this user may not listen on such a port",
 }
 _UNCOMPRESSED_ONLY = 1  # a bit for each algorithm, the first of which is none
+
+Settings = TypeVar("Settings", bound=ServiceSettings)
+
+
+async def run_server(
+    role: Role,
+    settings: Settings,
+    wired: Callable[[Settings, "Server", Metrics], AbstractContextManager[Sequence[Callable[[], None]]]],
+    *,
+    disclosed: frozenset[str] = ALL_REASONS,
+) -> None:
+    """Binds, so that a port that is taken is told at once; then loads what answers, and serves until a signal comes.
+
+    Args:
+        role: of the service.
+        settings: by which it serves.
+        wired: loads what answers and adds it to the server. Its context lasts until no call runs any more, and gives what
+            has threads to be closed after that.
+        disclosed: the reasons for which it may refuse a call.
+    """
+    metrics = Metrics()
+    server = Server(
+        address=address_of(settings.host, settings.port),
+        limits=settings.image_limits,
+        disclosed=disclosed,
+        tls=settings.tls,
+        metrics=metrics,
+        health_port=settings.health_port,
+        interceptors=server_interceptors(role.program),
+    )
+    with wired(settings, server, metrics) as closers:
+        serve_metrics(metrics, settings)
+        await server.serve(
+            [role.grpc_service], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin
+        )
+    await close_within(_CLOSE_SECONDS, *closers, at_once=server.signals.at_once)
 
 
 class Server:
