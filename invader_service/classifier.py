@@ -5,12 +5,15 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from invader_service.batching import BatchedLogits
 from invader_service.disclosure import Candidate
-from invader_service.ranking import ranked
 from recognizers.extraction import CropBox, FindFace, crop
+from recognizers.networks.label_set import LabelSet
 from recognizers.networks.recognizer import Recognizer
+
+PROBABILITY_DECIMALS = 4
 
 
 class Classifier:
@@ -33,9 +36,10 @@ class Classifier:
             photo: (H, W, 3) RGB.
             target_models: names of known target models.
             k: number of candidates, at most the smallest label set.
-            full: the photo is taken for a face, whatever its proportions, and none is looked for.
+            full: the photo, whatever its proportions, is taken for a face: a square where it is one, as cloaks are.
         """
-        region = full_region(photo) if full else self._find_face(photo)
+        height, width = photo.shape[:2]
+        region = CropBox(0, 0, width, height) if full else self._find_face(photo)
         if region is None:
             return None
         asked = {}
@@ -45,7 +49,20 @@ class Classifier:
         return {name: ranked(logits.result(), self.target_models[name].label_set, k=k) for name, logits in asked.items()}
 
 
-def full_region(photo: NDArray[np.uint8]) -> CropBox:
-    """The region that holds all of an RGB photo (H, W, 3): a square where the photo is one, as cloaks are."""
-    height, width = photo.shape[:2]
-    return CropBox(0, 0, width, height)
+def ranked(logits: Tensor, label_set: LabelSet, *, k: int) -> list[Candidate]:
+    """The k most probable identities, the most probable first.
+
+    Ordered by probability before any rounding, ties by class index. Softmax in float64, where fewer improbable classes
+    tie at zero.
+
+    Args:
+        logits: (C,), C being the size of the label set.
+        label_set: the identities, in class order.
+        k: at most C.
+    """
+    probabilities = logits.double().softmax(0)
+    order = torch.argsort(probabilities, descending=True, stable=True)[:k]
+    return [
+        Candidate(label_set.identities[place], round(float(probabilities[place]), PROBABILITY_DECIMALS))
+        for place in order.tolist()
+    ]

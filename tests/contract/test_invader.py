@@ -11,7 +11,7 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from torch import Tensor
 
-from invader_service.ranking import ranked
+from invader_service.classifier import ranked
 from recognizers.extraction import EXTRACTION_RULE
 from rpc.status import received
 from tests.support.drawn_faces import jpeg

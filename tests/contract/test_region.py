@@ -12,7 +12,7 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from numpy.typing import NDArray
 from PIL import Image
 
-from invader_service.ranking import ranked
+from invader_service.classifier import ranked
 from orchestrator.errors import InputError
 from orchestrator.experiment.region import Region
 from recognizers.extraction import Face, crop, extract_face

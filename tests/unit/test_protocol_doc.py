@@ -19,9 +19,9 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import rpc.errors
+from invader_service.classifier import PROBABILITY_DECIMALS
 from invader_service.config import InvaderSettings
 from invader_service.ledger import QueryLedger
-from invader_service.ranking import PROBABILITY_DECIMALS
 from invader_service.rate_limit import RateLimit
 from invader_service.serve import DISCLOSED
 from orchestrator.experiment.grid import EPSILONS

@@ -5,8 +5,8 @@ import numpy as np
 import torch
 from hypothesis import given
 
+from invader_service.classifier import ranked
 from invader_service.disclosure import Candidate
-from invader_service.ranking import ranked
 from recognizers.networks.label_set import LabelSet
 
 LABELS = LabelSet(("ada", "bob", "cyd", "dee"))
