@@ -3,33 +3,28 @@
 import asyncio
 import logging
 import sys
-from collections.abc import Callable, Coroutine
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, NoReturn
+from pkgutil import resolve_name
+from typing import NoReturn
 
 from command_line.errors import FAILED, INTERRUPTED, OperatorError
 from command_line.memory import limit_note, memory_advice
 from command_line.output import tolerant_output
 from rpc.roles import Role
 
-if TYPE_CHECKING:
-    from rpc.settings import ServiceSettings
-
 DISTRIBUTION = "face-deid-bench"
 VERSION = "--version"
 
 logger = logging.getLogger(__name__)
 
-Serve = Callable[[Any], Coroutine[Any, Any, None]]  # of the settings
 
-
-def run_service(role: Role, *, settings: "Callable[[], type[ServiceSettings]]", serve: Callable[[], Serve]) -> None:
+def run_service(role: Role, *, settings: str, serve: str) -> None:
     """Does what the command line says: serves, asks for the health of the service that serves here, or says which it is.
 
     Args:
         role: of the service.
-        settings: imports its settings.
-        serve: imports what serves by them.
+        settings: the class of its settings, as `module:name`.
+        serve: the coroutine function that serves by them, as `module:name`; torch comes with it.
     """
     with tolerant_output(is_result=False):
         try:
@@ -44,21 +39,20 @@ def run_service(role: Role, *, settings: "Callable[[], type[ServiceSettings]]", 
             _end(f"{role.program}: {_reason(error)}", FAILED)
 
 
-def _run(
-    program: str, arguments: list[str], settings_type: "Callable[[], type[ServiceSettings]]", serve: Callable[[], Serve]
-) -> None:
+def _run(program: str, arguments: list[str], settings_name: str, serve_name: str) -> None:
     from rpc.healthcheck import HEALTHCHECK, exit_with_health
     from rpc.logs import configure_logging
-    from rpc.settings import log_injected_variables, read_settings
+    from rpc.settings import ServiceSettings, log_injected_variables, read_settings
 
+    settings_type = resolve_name(settings_name)
     if arguments[:1] == [HEALTHCHECK]:
-        exit_with_health(read_settings(settings_type(), program=f"{program} {HEALTHCHECK}", arguments=arguments[1:]))
-    settings = read_settings(settings_type(), program=program, arguments=arguments)
+        exit_with_health(read_settings(settings_type, program=f"{program} {HEALTHCHECK}", arguments=arguments[1:]))
+    settings: ServiceSettings = read_settings(settings_type, program=program, arguments=arguments)
     configure_logging(settings.log_level)
     log_injected_variables(settings)
     if note := limit_note():  # what some libraries do where memory runs out leaves no time to say it
         logger.warning("memory may not suffice", extra={"reason": note})
-    asyncio.run(serve()(settings))
+    asyncio.run(resolve_name(serve_name)(settings))
 
 
 def _end(reason: str, status: int) -> NoReturn:

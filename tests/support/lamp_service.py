@@ -45,4 +45,4 @@ async def serve(settings: LampSettings) -> None:
 
 
 if __name__ == "__main__":
-    run_service(LAMP, settings=lambda: LampSettings, serve=lambda: serve)
+    run_service(LAMP, settings=f"{__name__}:LampSettings", serve=f"{__name__}:serve")
