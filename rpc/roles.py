@@ -1,4 +1,4 @@
-"""What tells a protector from an invader. Imports nothing, so that health checks, tables and command lines can know it."""
+"""What tells a protector from an invader. Imports nothing: a program knows its role before it imports anything heavy."""
 
 from dataclasses import dataclass
 
@@ -11,10 +11,6 @@ class Role:
     name: str
 
     @property
-    def module(self) -> str:  # what `python -m` runs
-        return f"{self.name}_service"
-
-    @property
     def program(self) -> str:  # what is installed as a command
         return f"{self.name}-service"
 
@@ -25,14 +21,6 @@ class Role:
     @property
     def grpc_service(self) -> str:  # its full name in the schema
         return f"deid.{self.name}.v1.{self.name.capitalize()}Service"
-
-    @property
-    def image(self) -> str:  # its container's
-        return f"face-deid-bench/{self.name}"
-
-    @property
-    def checkpoints_option(self) -> str:  # of `orchestrator evaluate`: the folder that it is started with
-        return f"--{self.name}-checkpoints"
 
 
 PROTECTOR, INVADER = ROLES = Role("protector"), Role("invader")

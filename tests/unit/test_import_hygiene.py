@@ -90,13 +90,13 @@ def test_nothing_of_tracing_is_imported_until_the_environment_names_a_collector(
 def test_a_service_starts_without_what_it_does_not_use(role: Role) -> None:
     script = f"""
 import sys
-from {role.module}.__main__ import main
+from {role.name}_service.__main__ import main
 
 sys.argv = ["a-service", "--stop-with-stdin", "true"]
 main()
 """
     imported = set(modules_imported_by(script))
-    assert {"torch", "facenet_pytorch", f"{role.module}.servicer"} <= imported
+    assert {"torch", "facenet_pytorch", f"{role.name}_service.servicer"} <= imported
     assert imported & {"torch._dynamo", "torch._inductor", "sympy", "timm", "opentelemetry", "matplotlib"} == set()
 
 

@@ -31,12 +31,12 @@ def test_its_grpc_service_is_the_schema_s(role: Role) -> None:
 @roles
 def test_its_module_is_installed_as_its_program(role: Role) -> None:
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
-    assert scripts[role.program] == f"{role.module}.__main__:main"
+    assert scripts[role.program] == f"{role.name}_service.__main__:main"
 
 
 @roles
 def test_its_settings_are_variables_of_its_prefix(role: Role) -> None:
-    config = import_module(f"{role.module}.config")
+    config = import_module(f"{role.name}_service.config")
     settings = getattr(config, f"{role.name.capitalize()}Settings")
     assert settings.model_config["env_prefix"] == role.environment_prefix
 
@@ -44,11 +44,11 @@ def test_its_settings_are_variables_of_its_prefix(role: Role) -> None:
 @roles
 def test_its_container_runs_its_module_from_its_image(role: Role) -> None:
     service: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"][role.name]
-    assert (service["image"], service["build"]["target"]) == (role.image, role.name)
-    assert service["healthcheck"]["test"] == ["CMD", "python", "-P", "-m", role.module, "healthcheck"]
+    assert (service["image"], service["build"]["target"]) == (f"face-deid-bench/{role.name}", role.name)
+    assert service["healthcheck"]["test"] == ["CMD", "python", "-P", "-m", f"{role.name}_service", "healthcheck"]
     assert all(name.startswith(role.environment_prefix) for name in service["environment"])
     assert f"FROM services AS {role.name}\n" in (ROOT / "Dockerfile").read_text()
-    assert f'ENTRYPOINT ["python", "-P", "-m", "{role.module}"]' in (ROOT / "Dockerfile").read_text()
+    assert f'ENTRYPOINT ["python", "-P", "-m", "{role.name}_service"]' in (ROOT / "Dockerfile").read_text()
 
 
 @roles
@@ -56,7 +56,7 @@ def test_an_evaluation_starts_one_with_a_folder_of_checkpoints(role: Role) -> No
     evaluate = cli.get_command(click.Context(cli), "evaluate")
     assert evaluate is not None
     options = {name for parameter in evaluate.params for name in parameter.opts}
-    assert {f"--{role.name}", role.checkpoints_option} <= options
+    assert {f"--{role.name}", f"--{role.name}-checkpoints"} <= options
 
 
 def test_every_check_of_the_conformance_suite_is_for_one_role() -> None:
