@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import grpc
 import numpy as np
@@ -25,6 +24,7 @@ from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
 from rpc.errors import NO_FACE, invalid_argument, not_found
 from rpc.images.decoding import decode_image
 from rpc.images.limits import ImageLimits
+from rpc.interceptor import Context
 from rpc.lookup import look_up
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
@@ -32,8 +32,6 @@ from rpc.tls import certified_name
 from rpc.worker import Worker
 
 logger = logging.getLogger(__name__)
-
-Context = grpc.aio.ServicerContext[Any, Any]
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,11 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         logger.info("crafted", extra={"source_model": request.source_model, "seconds": time.monotonic() - started})
 
     def _prepare(self, encoded: bytes, order: CraftOrder, *, side: int) -> _Prepared:
-        probe = self._probe(encoded, side=side)
+        photo = decode_image(encoded, field="photo", limits=self._limits)
+        box = self._find_face(photo)
+        if box is None:
+            raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
+        probe = crop(photo, box, side=side)
         respond = partial(_response, encode=order.encode, probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest())
         cloaks = [
             cloak
@@ -117,13 +119,6 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
             for cloak in control_cloaks(control, probe, epsilons=order.epsilons, seed=order.seed)
         ]
         return _Prepared(probe, respond, [respond(cloak) for cloak in cloaks])
-
-    def _probe(self, encoded: bytes, *, side: int) -> NDArray[np.uint8]:
-        photo = decode_image(encoded, field="photo", limits=self._limits)
-        box = self._find_face(photo)
-        if box is None:
-            raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
-        return crop(photo, box, side=side)
 
     async def ListSourceModels(  # noqa: N802
         self,
