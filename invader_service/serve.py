@@ -8,14 +8,13 @@ from functools import partial
 import torch
 from deid.invader.v1 import invader_pb2_grpc
 
-from invader_service.access_policy import AccessPolicy
 from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits, suitable_batch_rows
 from invader_service.classifier import Classifier
 from invader_service.config import InvaderSettings
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
-from invader_service.servicer import InvaderServicer
+from invader_service.servicer import AccessPolicy, InvaderServicer
 from recognizers.checkpoints.loading import load_folder
 from recognizers.device import prepare_device
 from recognizers.extraction import MtcnnDetector, extract_face

@@ -1,21 +1,24 @@
 """Translates between the wire and the classifier, and holds what may leave it."""
 
 import asyncio
-from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from invader_service import audit
-from invader_service.access_policy import AccessPolicy
+from invader_service.audit import AuditLog
 from invader_service.classifier import Classifier
-from invader_service.disclosure import Candidate
+from invader_service.disclosure import Candidate, Disclosure
+from invader_service.ledger import QueryLedger
+from invader_service.rate_limit import RateLimit
 from recognizers.extraction import EXTRACTION_RULE
 from recognizers.networks.recognizer import Recognizer
 from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, too_slow
 from rpc.images.decoding import decode_image
+from rpc.images.limits import ImageLimits
+from rpc.interceptor import Context
 from rpc.lookup import distinct, look_up
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
@@ -25,7 +28,19 @@ from rpc.worker import Worker
 REGIONS = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
 LOOPBACK_CLIENT = "loopback"  # every client in plain text: they cannot be told apart
 
-Context = grpc.aio.ServicerContext[Any, Any]
+
+@dataclass(frozen=True)
+class AccessPolicy:
+    """What each query is held against and what is kept of it; the names are those of the settings."""
+
+    images: ImageLimits
+    max_candidates: int
+    list_identities: bool
+    disclosure: Disclosure
+    max_seconds: float  # for one query, from when it is let in to its answer
+    ledger: QueryLedger
+    rate_limit: RateLimit | None
+    audit_log: AuditLog
 
 
 class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
@@ -47,8 +62,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         if policy.rate_limit is not None:
             policy.rate_limit.admit(client)  # before the audit log, whose lines it bounds
         with policy.audit_log.query(client, request) as write_line:
-            self._check(request.target_models, k=request.k)
-            _check_region(request.region)
+            self._check(request)
             with policy.ledger.charged(client):
                 answers = await self._answers(request)
                 write_line(audit.NO_FACE if answers is None else audit.ANSWERED)
@@ -78,10 +92,13 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         except TimeoutError:
             raise too_slow(self._policy.max_seconds) from None
 
-    def _check(self, names: Sequence[str], *, k: int) -> None:
-        if not names:
+    def _check(self, request: invader_pb2.ClassifyRequest) -> None:
+        if not request.target_models:
             raise invalid_argument("target_models", expected="at least one target model", actual="none")
-        distinct("target_models", names, partial(self._check_one, k=k))
+        distinct("target_models", request.target_models, partial(self._check_one, k=request.k))
+        if request.region not in (invader_pb2.REGION_UNSPECIFIED, *REGIONS):  # of a later schema
+            known = " or ".join(invader_pb2.Region.Name(each) for each in REGIONS)
+            raise invalid_argument("region", expected=known, actual=str(request.region))
 
     def _check_one(self, field: str, name: str, *, k: int) -> None:
         most = self._most(look_up(field, name, known=self._classifier.target_models))
@@ -130,12 +147,6 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         label_set = look_up("target_model", request.target_model, known=self._classifier.target_models).label_set
         page = page_of(label_set.identities, page_size=request.page_size, page_token=request.page_token)
         return invader_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
-
-
-def _check_region(region: int) -> None:
-    if region not in (invader_pb2.REGION_UNSPECIFIED, *REGIONS):  # of a later schema
-        known = " or ".join(invader_pb2.Region.Name(each) for each in REGIONS)
-        raise invalid_argument("region", expected=known, actual=str(region))
 
 
 def _client(context: Context) -> str:

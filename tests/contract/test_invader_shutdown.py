@@ -20,8 +20,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from numpy.typing import NDArray
 
 from invader_service import serve
-from invader_service.access_policy import AccessPolicy
 from invader_service.config import InvaderSettings
+from invader_service.servicer import AccessPolicy
 from recognizers.device import PreparedDevice
 from recognizers.errors import RecognizerError
 from recognizers.extraction import Face

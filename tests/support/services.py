@@ -13,14 +13,13 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from numpy.typing import NDArray
 
-from invader_service.access_policy import AccessPolicy
 from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits
 from invader_service.classifier import Classifier
 from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.serve import DISCLOSED
-from invader_service.servicer import InvaderServicer
+from invader_service.servicer import AccessPolicy, InvaderServicer
 from protector_service.capacity import CapacityLimiter
 from protector_service.engine import Engine
 from protector_service.gradients import BatchedGradients
