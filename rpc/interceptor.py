@@ -31,6 +31,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class OwnCallsInterceptor(grpc.aio.ServerInterceptor, ABC):
     """Puts something around the handlers of this project's own services, and leaves others (health) alone."""
 
+    parses = False  # whether messages are parsed and serialized within what is put around too
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
@@ -38,11 +40,14 @@ class OwnCallsInterceptor(grpc.aio.ServerInterceptor, ABC):
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         handler = await continuation(handler_call_details)
         method = str(handler_call_details.method)
-        return handler if handler is None or not is_own(method) else self.around(handler, method)
+        if handler is None or not is_own(method):
+            return handler
+        codec = _Codec(handler, images=image_fields(method)) if self.parses else None
+        return _surrounded(handler, partial(self.around, method), codec=codec)
 
     @abstractmethod
-    def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
-        """The handler of `method`, `/package.Service/Name`, with what belongs around it."""
+    def around(self, method: str, context: Context) -> AbstractAsyncContextManager[None]:
+        """What a call of `method`, `/package.Service/Name`, is handled within, from its first answer to its last."""
 
 
 class ErrorInterceptor(OwnCallsInterceptor):
@@ -51,14 +56,13 @@ class ErrorInterceptor(OwnCallsInterceptor):
     `disclosed` names the reasons that may leave this service; an error with another reason is treated as a bug.
     """
 
+    parses = True
+
     def __init__(self, *, disclosed: frozenset[str]) -> None:
         self._disclosed = disclosed
 
-    def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
-        return surrounded(handler, partial(self._translated, method), codec=_Codec(handler, images=image_fields(method)))
-
     @asynccontextmanager
-    async def _translated(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         _adopt_request_id(context)
         try:
             yield
@@ -111,16 +115,12 @@ def wrapped(
     return make(around(getattr(handler, kind)), *codec)
 
 
-def surrounded(
+def _surrounded(
     handler: grpc.RpcMethodHandler[Any, Any],
     by: Callable[[Context], AbstractAsyncContextManager[None]],
     *,
-    codec: _Codec | None = None,
+    codec: _Codec | None,
 ) -> grpc.RpcMethodHandler[Any, Any]:
-    """A handler that responds, from its first answer to its last, within a context manager of each call's own.
-
-    With a codec, messages are parsed and serialized within it too.
-    """
     parsed, serialized = (_as_it_is, _as_it_is) if codec is None else (codec.parsed, codec.serialized)
 
     def unary(respond: Any) -> Any:

@@ -1,14 +1,11 @@
 """Prometheus metrics of a service, on a port of their own that nothing else is served on."""
 
-from __future__ import annotations  # some of gRPC's generic types are generic in their stubs only
-
 import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, TypeVar
 
 import grpc
@@ -18,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from rpc.addresses import address_of
 from rpc.errors import AddressInUseError
-from rpc.interceptor import Context, OwnCallsInterceptor, surrounded
+from rpc.interceptor import Context, OwnCallsInterceptor
 from rpc.settings import ServiceSettings
 
 logger = logging.getLogger(__name__)
@@ -112,11 +109,9 @@ class MetricsInterceptor(OwnCallsInterceptor):
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
-        return surrounded(handler, partial(self._measuring, method.rpartition("/")[2]))
-
     @asynccontextmanager
-    async def _measuring(self, method: str, context: Context) -> AsyncIterator[None]:
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
+        name = method.rpartition("/")[2]
         started = time.monotonic()
         cancelled = False
         try:
@@ -126,8 +121,8 @@ class MetricsInterceptor(OwnCallsInterceptor):
             raise
         finally:
             code = "CANCELLED" if cancelled else _name(context.code())
-            self._metrics.calls.labels(method, code).inc()
-            self._metrics.call_seconds.labels(method).observe(time.monotonic() - started)
+            self._metrics.calls.labels(name, code).inc()
+            self._metrics.call_seconds.labels(name).observe(time.monotonic() - started)
 
 
 def _name(code: Any) -> str:

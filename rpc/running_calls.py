@@ -1,18 +1,13 @@
 """The calls whose handlers have not returned yet."""
 
-from __future__ import annotations  # some of gRPC's generic types are generic in their stubs only
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
-from typing import Any
 
-import grpc
+from rpc.interceptor import Context, OwnCallsInterceptor
 
-from rpc.interceptor import Context, OwnCallsInterceptor, surrounded
-
-_calls: ContextVar[RunningCalls | None] = ContextVar("calls", default=None)
+_calls: ContextVar["RunningCalls | None"] = ContextVar("calls", default=None)
 
 
 def is_cut_off() -> bool:
@@ -42,11 +37,8 @@ class RunningCalls(OwnCallsInterceptor):
             return False
         return True
 
-    def around(self, handler: grpc.RpcMethodHandler[Any, Any], method: str) -> grpc.RpcMethodHandler[Any, Any]:
-        return surrounded(handler, self._counting)
-
     @asynccontextmanager
-    async def _counting(self, _: Context) -> AsyncIterator[None]:
+    async def around(self, method: str, context: Context) -> AsyncIterator[None]:
         _calls.set(self)
         self.number += 1
         self._none.clear()
