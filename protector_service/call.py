@@ -1,18 +1,20 @@
 """A Craft call as the engine's customer."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 
 from deid.protector.v1 import protector_pb2
 
 from protector_service.order import Cloak, Customer
-from rpc.mailbox import Mailbox
 
 
 class Call(Customer):
-    """Encodes cloaks in the engine's threads and yields the responses on the event loop.
+    """Encodes cloaks in the engine's threads and yields the responses, in order, on the event loop that made it.
 
-    It is wanted until its client has gone or its deadline has passed.
+    It is wanted until its client has gone or its deadline has passed. Unbounded, so that a slow client never holds a
+    computing thread up: whoever admits calls bounds the cloaks that they may ask for.
     """
 
     def __init__(
@@ -26,7 +28,8 @@ class Call(Customer):
         self._clock = clock
         self._deadline = None if seconds_left is None else clock() + seconds_left
         self._gone = False
-        self._mailbox: Mailbox[protector_pb2.CraftResponse] = Mailbox()
+        self._loop = asyncio.get_running_loop()
+        self._came: asyncio.Queue[protector_pb2.CraftResponse | Exception | None] = asyncio.Queue()
 
     def leave(self) -> None:
         """The client has gone."""
@@ -38,11 +41,18 @@ class Call(Customer):
 
     def deliver(self, cloak: Cloak) -> None:
         """See `Customer.deliver`."""
-        self._mailbox.put(self._respond(cloak))
+        self._put(self._respond(cloak))
 
     def end(self, error: Exception | None) -> None:
-        """See `Customer.end`."""
-        self._mailbox.end(error)
+        """See `Customer.end`. An error is raised once all responses have been read."""
+        self._put(error)
 
-    def __aiter__(self) -> AsyncIterator[protector_pb2.CraftResponse]:
-        return aiter(self._mailbox)
+    def _put(self, came: protector_pb2.CraftResponse | Exception | None) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to read
+            self._loop.call_soon_threadsafe(self._came.put_nowait, came)
+
+    async def __aiter__(self) -> AsyncIterator[protector_pb2.CraftResponse]:
+        while (came := await self._came.get()) is not None:
+            if isinstance(came, Exception):
+                raise came
+            yield came
