@@ -30,7 +30,6 @@ from rpc.errors import (
     TOO_SLOW,
 )
 from rpc.logs import log_refused
-from rpc.metrics import Metrics
 from rpc.roles import INVADER
 from rpc.server import Server, run_server
 from rpc.worker import Worker
@@ -46,7 +45,7 @@ async def serve(settings: InvaderSettings) -> None:
 
 
 @contextmanager
-def _wired(settings: InvaderSettings, server: Server, metrics: Metrics) -> Iterator[Sequence[Callable[[], None]]]:
+def _wired(settings: InvaderSettings, server: Server) -> Iterator[Sequence[Callable[[], None]]]:
     with access_policy_of(settings) as policy:
         prepared = prepare_device(settings.device, workers=settings.workers, threads=settings.threads)
         worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
@@ -55,12 +54,12 @@ def _wired(settings: InvaderSettings, server: Server, metrics: Metrics) -> Itera
             batch_rows=settings.batch_rows or suitable_batch_rows(prepared.device),
             workers=prepared.workers,
             device=prepared.device,
-            on_batch=metrics.batch,
+            on_batch=server.metrics.batch,
         )
-        classifier = Classifier(logits, metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device))))
-        servicer = InvaderServicer(classifier=classifier, worker=worker, policy=policy)
-        metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
-        metrics.gauge("deid_rows", "Faces that wait for a batch.", lambda: logits.waiting)
+        find_face = server.metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device)))
+        servicer = InvaderServicer(classifier=Classifier(logits, find_face), worker=worker, policy=policy)
+        server.metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
+        server.metrics.gauge("deid_rows", "Faces that wait for a batch.", lambda: logits.waiting)
         invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
         yield worker.close, logits.close
 

@@ -20,7 +20,6 @@ from recognizers.device import PreparedDevice, prepare_device
 from recognizers.extraction import MtcnnDetector, extract_face
 from recognizers.precision import choose_precision
 from rpc.logs import log_refused
-from rpc.metrics import Metrics
 from rpc.roles import PROTECTOR
 from rpc.server import Server, run_server
 from rpc.worker import Worker
@@ -34,29 +33,29 @@ async def serve(settings: ProtectorSettings) -> None:
 
 
 @contextmanager
-def _wired(settings: ProtectorSettings, server: Server, metrics: Metrics) -> Iterator[Sequence[Callable[[], None]]]:
+def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Callable[[], None]]]:
     prepared = prepare_device(settings.device, workers=settings.workers, threads=settings.threads)
     source_models = load_source_models(settings, prepared)
     methods = find_methods()
     for reason in methods.refused:
         log_refused("plug-in", reason)
     gradients = {name: model.gradients for name, model in source_models.items()}
-    engine = Engine(gradients, workers=prepared.workers, on_batch=metrics.batch)
+    engine = Engine(gradients, workers=prepared.workers, on_batch=server.metrics.batch)
     worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
     capacity = CapacityLimiter(settings.max_rows)
     servicer = ProtectorServicer(
         source_models=source_models,
         methods=methods.usable,
         engine=engine,
-        find_face=metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device))),
+        find_face=server.metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device))),
         capacity=capacity,
         worker=worker,
         limits=settings.image_limits,
     )
-    metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
-    metrics.gauge("deid_rows", "Cloaks asked for and not yet fetched.", lambda: capacity.rows)
-    metrics.gauge("deid_orders", "Orders that are being crafted.", lambda: engine.orders)
-    metrics.counters(
+    server.metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
+    server.metrics.gauge("deid_rows", "Cloaks asked for and not yet fetched.", lambda: capacity.rows)
+    server.metrics.gauge("deid_orders", "Orders that are being crafted.", lambda: engine.orders)
+    server.metrics.counters(
         "deid_gradients",
         "Image gradients computed.",
         "model",

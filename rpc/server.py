@@ -58,7 +58,7 @@ Settings = TypeVar("Settings", bound=ServiceSettings)
 async def run_server(
     role: Role,
     settings: Settings,
-    wired: Callable[[Settings, "Server", Metrics], AbstractContextManager[Sequence[Callable[[], None]]]],
+    wired: Callable[[Settings, "Server"], AbstractContextManager[Sequence[Callable[[], None]]]],
     *,
     disclosed: frozenset[str] = ALL_REASONS,
 ) -> None:
@@ -71,18 +71,16 @@ async def run_server(
             has threads to be closed after that.
         disclosed: the reasons for which it may refuse a call.
     """
-    metrics = Metrics()
     server = Server(
         address=address_of(settings.host, settings.port),
         limits=settings.image_limits,
         disclosed=disclosed,
         tls=settings.tls,
-        metrics=metrics,
         health_port=settings.health_port,
         interceptors=server_interceptors(role.program),
     )
-    with wired(settings, server, metrics) as closers:
-        serve_metrics(metrics, settings)
+    with wired(settings, server) as closers:
+        serve_metrics(server.metrics, settings)
         await server.serve(
             [role.grpc_service], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin
         )
@@ -102,7 +100,6 @@ class Server:
         limits: ImageLimits,
         disclosed: frozenset[str] = ALL_REASONS,
         tls: TlsMaterial | None = None,
-        metrics: Metrics | None = None,
         health_port: int | None = None,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
@@ -119,13 +116,14 @@ class Server:
                 f"--tls-authority (`make certificates` makes them), or --host {LOOPBACK}"
             )
         self.transport = "plain text, loopback only" if tls is None else "mutual TLS"
+        self.metrics = Metrics()
         self.calls = RunningCalls()
         self.signals = StopSignals()
         max_bytes = limits.max_bytes + _ENVELOPE
         self.grpc = grpc.aio.server(
             interceptors=[
                 *interceptors,
-                MetricsInterceptor(metrics or Metrics()),
+                MetricsInterceptor(self.metrics),
                 ErrorInterceptor(disclosed=disclosed),
                 self.calls,
             ],

@@ -147,16 +147,16 @@ class Serving:
 
 @asynccontextmanager
 async def serving(kind: Kind, *, traced: bool = False) -> AsyncIterator[Serving]:
-    service, metrics, ends = Service(), Metrics(), Ends()
+    service, ends = Service(), Ends()
     interceptors: Sequence[Any] = [ends]
     if traced:
         interceptors = [ends, aio_server_interceptor(tracer_provider=TracerProvider())]  # type: ignore[no-untyped-call]
-    server = Server(address="127.0.0.1:0", limits=ImageLimits(), metrics=metrics, interceptors=interceptors)
+    server = Server(address="127.0.0.1:0", limits=ImageLimits(), interceptors=interceptors)
     handlers = {"Act": kind.handler(service)}
     server.grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     await server.start([])
     async with grpc.aio.insecure_channel(server.address) as channel:
-        yield Serving(service, metrics, ends, channel)
+        yield Serving(service, server.metrics, ends, channel)
     await server.stop(None)
 
 

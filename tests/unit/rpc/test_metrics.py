@@ -92,11 +92,11 @@ async def serving() -> AsyncIterator[Serving]:
 
 @asynccontextmanager
 async def measured() -> AsyncIterator[Serving]:
-    service, metrics, ends = Service(), Metrics(), Ends()
-    server = Server(address="127.0.0.1:0", limits=ImageLimits(), metrics=metrics, interceptors=[ends])
+    service, ends = Service(), Ends()
+    server = Server(address="127.0.0.1:0", limits=ImageLimits(), interceptors=[ends])
     handling = started(server, classify=service.classify, craft=service.craft)
     async with handling, grpc.aio.insecure_channel(server.address) as channel:
-        yield Serving(channel, service, metrics, ends)
+        yield Serving(channel, service, server.metrics, ends)
 
 
 each_kind = pytest.mark.parametrize(
@@ -134,13 +134,13 @@ async def test_a_status_that_a_servicer_sends_itself_is_counted_by_its_name() ->
         await context.abort(grpc.StatusCode.DATA_LOSS, "by the servicer's own hand")
         return invader_pb2.ClassifyResponse()
 
-    metrics, ends = Metrics(), Ends()
-    server = Server(address="127.0.0.1:0", limits=ImageLimits(), metrics=metrics, interceptors=[ends])
+    ends = Ends()
+    server = Server(address="127.0.0.1:0", limits=ImageLimits(), interceptors=[ends])
     async with started(server, classify=classify), grpc.aio.insecure_channel(server.address) as channel:
         with pytest.raises(grpc.aio.AioRpcError):
             await ask(channel)
         await ends.wait()
-    assert counted(scraped(metrics), "deid_calls_total") == {"code=DATA_LOSS method=Classify": 1}
+    assert counted(scraped(server.metrics), "deid_calls_total") == {"code=DATA_LOSS method=Classify": 1}
 
 
 async def test_a_call_takes_the_time_from_its_start_to_its_end(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
