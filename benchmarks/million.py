@@ -23,7 +23,8 @@ from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient
 from orchestrator.session.planning import RunRequest, make_plan
-from orchestrator.store import Store, SubjectStatus
+from orchestrator.store.records import SubjectStatus
+from orchestrator.store.store import Store
 from tests.support.fakes import FakeInvader, FakeProtector
 
 IDENTITIES, SUBJECTS = 8631, 5848  # VGGFace2's training identities; 171 cells of so many are a million

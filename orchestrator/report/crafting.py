@@ -10,7 +10,7 @@ from orchestrator.experiment.grid import CloakKey, Grid
 from orchestrator.report.facts import Fact
 from orchestrator.report.tables import ABSENT, Table, Value, decimal, integer, method_title, number
 from orchestrator.report.titles import title as title_of
-from orchestrator.store import CraftingSummary
+from orchestrator.store.crafting import CraftingSummary
 
 Summaries = Mapping[CloakKey, CraftingSummary]
 

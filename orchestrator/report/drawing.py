@@ -28,7 +28,7 @@ from orchestrator.report.run import Run
 from orchestrator.report.titles import title as title_of
 from orchestrator.run_folder.folder import FIGURES, RunFolder
 from orchestrator.run_folder.pictures import PREFIX, absence
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 MAX_MEASURED = 100  # subjects of whom quality is measured: a cloak takes a hundredth of a second
 PAGE_JPEG_QUALITY = 88  # of figures made of pictures, on the page; their files are as they are

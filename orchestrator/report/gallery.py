@@ -12,7 +12,7 @@ from orchestrator.report.run import Run
 from orchestrator.report.tables import method_title
 from orchestrator.report.titles import title
 from orchestrator.run_folder.pictures import absence
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 MAX_SUBJECTS = 3
 MAX_BYTES = 3_000_000  # of pictures, so that the page opens quickly; one subject is always shown

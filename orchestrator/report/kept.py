@@ -9,7 +9,7 @@ from orchestrator.experiment.grid import NOISE, CloakKey
 from orchestrator.report.run import Run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import keeps_pictures
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from rpc.images.bare_image import BadImageError
 from rpc.images.decoding import decoded_image
 from rpc.images.limits import ImageLimits

@@ -11,7 +11,8 @@ import numpy as np
 from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.report.kept import Image, decoded
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import Store, record_quality
+from orchestrator.store.changes import record_quality
+from orchestrator.store.store import Store
 
 LEVELS = 255  # the range that both measures are relative to
 

@@ -14,8 +14,9 @@ from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.run_folder.folder import MANIFEST, RunFolder
 from orchestrator.run_folder.manifest import grid_of, read_manifest
-from orchestrator.store import NoStoreError, Store
+from orchestrator.store.errors import NoStoreError
 from orchestrator.store.location import store_name
+from orchestrator.store.store import Store
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from orchestrator.report.run import Run
 from orchestrator.report.sentences import headlines
 from orchestrator.run_folder.folder import FIGURES, MANIFEST, PAGE, PSR_CSV
 from orchestrator.run_folder.pictures import picture_figures
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 PARQUET = "observations.parquet"
 FILES = (

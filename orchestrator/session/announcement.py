@@ -7,7 +7,7 @@ from rich.console import Console
 from orchestrator.faces.data_set import named
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.planning import ResolvedPlan
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 NAMES_SHOWN = 5
 

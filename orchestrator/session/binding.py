@@ -7,7 +7,7 @@ from orchestrator.errors import InputError
 from orchestrator.experiment.plan import Plan
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.stopping_rule import StoppingRule
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 
 def open_store(

@@ -11,7 +11,7 @@ from orchestrator.services.invader import InvaderClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
-from orchestrator.store import record_observations
+from orchestrator.store.changes import record_observations
 
 CLASSIFICATIONS_IN_FLIGHT = 8
 

@@ -7,7 +7,10 @@ from orchestrator.experiment.plan import Plan
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.planning import ResolvedPlan
 from orchestrator.session.progress import RunProgress
-from orchestrator.store import Failure, Journal, Store, record_failure
+from orchestrator.store.changes import record_failure
+from orchestrator.store.journal import Journal
+from orchestrator.store.records import Failure
+from orchestrator.store.store import Store
 
 
 @dataclass

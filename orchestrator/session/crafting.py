@@ -12,7 +12,7 @@ from orchestrator.services.protector import ProtectorClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
-from orchestrator.store import record_cloak, record_lossless_control
+from orchestrator.store.changes import record_cloak, record_lossless_control
 
 Show = Callable[[Cloak], None]  # takes a cloak that is kept
 

@@ -27,7 +27,7 @@ from orchestrator.session.progress import RunProgress
 from orchestrator.session.runner import Runner
 from orchestrator.session.subject import SubjectObserver
 from orchestrator.session.summary import RunResult, finalize, record_stop
-from orchestrator.store import Journal
+from orchestrator.store.journal import Journal
 
 INTERRUPTED = "interrupted"
 

@@ -8,7 +8,7 @@ from hashlib import sha256
 from orchestrator.errors import InputError
 from orchestrator.faces.data_set import Photo, drawn_photos
 from orchestrator.session.context import RunContext
-from orchestrator.store import Subject
+from orchestrator.store.records import Subject
 
 # Errors that keep a photo from being read until somebody mends it: it is missing, forbidden, or not a file.
 _OF_THE_PHOTO = frozenset({errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP})

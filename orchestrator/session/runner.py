@@ -13,7 +13,9 @@ from orchestrator.metrics.widest import widest
 from orchestrator.session.context import RunContext
 from orchestrator.session.stopping_rule import StoppingRule
 from orchestrator.session.subject import SubjectObserver
-from orchestrator.store import LEASE_SECONDS, StoreError, SubjectStatus
+from orchestrator.store.errors import StoreError
+from orchestrator.store.leases import LEASE_SECONDS
+from orchestrator.store.records import SubjectStatus
 
 RENEWAL_SECONDS = LEASE_SECONDS / 3
 POLL_SECONDS = 1.0  # for subjects that others work on

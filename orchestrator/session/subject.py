@@ -12,7 +12,8 @@ from orchestrator.session.classifying import Classifier
 from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
 from orchestrator.session.photos import EncodedPhoto, PhotoDraw, PhotoGoneError
-from orchestrator.store import Subject, SubjectStatus, record_subject
+from orchestrator.store.changes import record_subject
+from orchestrator.store.records import Subject, SubjectStatus
 
 
 class SubjectObserver:

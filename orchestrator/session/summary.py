@@ -16,7 +16,7 @@ from orchestrator.report.measured import measure
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.session.context import RunContext
 from orchestrator.session.runner import StopDecision
-from orchestrator.store import REPLACED, SubjectStatus
+from orchestrator.store.records import REPLACED, SubjectStatus
 
 WARNING = "yellow"
 

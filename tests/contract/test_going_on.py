@@ -14,7 +14,7 @@ from orchestrator.errors import InputError, OrchestratorError, UnusableServiceEr
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.invader import InvaderClient
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tests.support.bench import (
     IDENTITIES,
     Bench,

@@ -2,7 +2,9 @@
 
 from orchestrator.experiment.cloak import CloakRecord
 from orchestrator.experiment.grid import Cell, CloakKey
-from orchestrator.store import Store, Subject, SubjectStatus, record_cloak, record_observations, record_subject
+from orchestrator.store.changes import record_cloak, record_observations, record_subject
+from orchestrator.store.records import Subject, SubjectStatus
+from orchestrator.store.store import Store
 from tests.support.observed import BEYOND, NO_FACE, observation
 
 KEY = CloakKey("facenet", "bim", 8)

@@ -18,15 +18,9 @@ from orchestrator.faces.folder import FaceFolder
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import (
-    Store,
-    Subject,
-    SubjectStatus,
-    record_cloak,
-    record_lossless_control,
-    record_observations,
-    record_subject,
-)
+from orchestrator.store.changes import record_cloak, record_lossless_control, record_observations, record_subject
+from orchestrator.store.records import Subject, SubjectStatus
+from orchestrator.store.store import Store
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 
 MODELS = ("compact-facenet", "compact-resnet")

@@ -6,7 +6,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 
 
 class Place:

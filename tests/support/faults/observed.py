@@ -8,9 +8,10 @@ from sqlalchemy import create_engine, select
 from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.manifest import read_manifest
-from orchestrator.store import Store, SubjectStatus
 from orchestrator.store.location import store_url
+from orchestrator.store.records import SubjectStatus
 from orchestrator.store.schema import observations
+from orchestrator.store.store import Store
 
 
 @dataclass(frozen=True)

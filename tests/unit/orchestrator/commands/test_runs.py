@@ -9,7 +9,7 @@ from orchestrator.cli import cli
 from orchestrator.commands.report import report
 from orchestrator.errors import InputError
 from orchestrator.report.run import read_run
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tests.support.pages import by_id, parsed
 from tests.support.reported import PEOPLE, PLAN, changed, make_run, move_observations
 

@@ -7,7 +7,7 @@ import pytest
 from orchestrator.commands.report import report
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.report.crafting import crafting_table
-from orchestrator.store import CraftingSummary
+from orchestrator.store.crafting import CraftingSummary
 from tests.support.pages import Element, by_id, parsed
 from tests.support.reported import GRID, make_run
 

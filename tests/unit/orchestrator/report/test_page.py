@@ -22,7 +22,7 @@ from orchestrator.report.measured import measure
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import kept_pictures
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tests.support.pages import Element, by_id, parsed
 from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 

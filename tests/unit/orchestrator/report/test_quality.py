@@ -17,7 +17,9 @@ from orchestrator.experiment.grid import CloakKey
 from orchestrator.experiment.storage import Storage
 from orchestrator.report.quality import cloak_quality, psnr, ssim
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store import Store, Subject, SubjectStatus, record_cloak, record_lossless_control, record_subject
+from orchestrator.store.changes import record_cloak, record_lossless_control, record_subject
+from orchestrator.store.records import Subject, SubjectStatus
+from orchestrator.store.store import Store
 from rpc.images.decoding import encode_jpeg, encode_png
 from tests.support.drawn_faces import draw_face
 from tests.support.plans import PLAN, plan

@@ -17,7 +17,9 @@ from orchestrator.experiment.plan import Plan
 from orchestrator.experiment.region import Region
 from orchestrator.experiment.storage import Storage
 from orchestrator.run_folder.folder import ABANDONED_SECONDS, RunFolder
-from orchestrator.store import Store, Subject, SubjectStatus, record_subject
+from orchestrator.store.changes import record_subject
+from orchestrator.store.records import Subject, SubjectStatus
+from orchestrator.store.store import Store
 from tests.support.plans import BIM, FACES, PLAN, model, plan
 
 ENCODED = b"a cloak"

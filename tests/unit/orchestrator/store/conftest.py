@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.store import Store
+from orchestrator.store.store import Store
 from tests.support.postgres import Cluster
 from tests.support.store_places import Place
 

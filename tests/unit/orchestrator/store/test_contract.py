@@ -10,14 +10,7 @@ import pytest
 
 from orchestrator.experiment.cloak import Quality
 from orchestrator.experiment.grid import Cell, CloakKey
-from orchestrator.store import (
-    Failure,
-    ObservationCounts,
-    Store,
-    StoreConflictError,
-    StoreError,
-    Subject,
-    SubjectStatus,
+from orchestrator.store.changes import (
     record_cloak,
     record_failure,
     record_lossless_control,
@@ -25,6 +18,9 @@ from orchestrator.store import (
     record_quality,
     record_subject,
 )
+from orchestrator.store.errors import StoreConflictError, StoreError
+from orchestrator.store.records import Failure, ObservationCounts, Subject, SubjectStatus
+from orchestrator.store.store import Store
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 from tests.support.recorded import CELL, CLOAK, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
 from tests.support.store_places import Place

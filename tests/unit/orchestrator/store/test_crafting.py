@@ -3,7 +3,10 @@
 from dataclasses import replace
 
 from orchestrator.experiment.grid import CloakKey
-from orchestrator.store import CraftingSummary, Store, SubjectStatus, record_cloak, record_subject
+from orchestrator.store.changes import record_cloak, record_subject
+from orchestrator.store.crafting import CraftingSummary
+from orchestrator.store.records import SubjectStatus
+from orchestrator.store.store import Store
 from tests.support.recorded import CLOAK, KEY, drawn
 from tests.support.store_places import Place
 

@@ -18,17 +18,11 @@ from sqlalchemy import Connection, event
 from sqlalchemy.pool import Pool
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.store import (
-    Change,
-    Store,
-    StoreError,
-    StoreUnavailableError,
-    SubjectStatus,
-    database,
-    record_cloak,
-    record_observations,
-    record_subject,
-)
+from orchestrator.store import database
+from orchestrator.store.changes import Change, record_cloak, record_observations, record_subject
+from orchestrator.store.errors import StoreError, StoreUnavailableError
+from orchestrator.store.records import SubjectStatus
+from orchestrator.store.store import Store
 from tests.support.observed import observation
 from tests.support.postgres import Cluster
 from tests.support.recorded import CELL, CLOAK, OF_ALICE, SUBJECT, content, drawn, fill

@@ -12,18 +12,11 @@ import pytest
 from sqlalchemy import Connection, Engine, event
 
 from orchestrator.metrics.observation import Observation
-from orchestrator.store import (
-    Change,
-    Failure,
-    Journal,
-    Store,
-    StoreConflictError,
-    StoreError,
-    StoreUnavailableError,
-    record_failure,
-    record_observations,
-)
-from orchestrator.store.journal import MAX_AT_ONCE
+from orchestrator.store.changes import Change, record_failure, record_observations
+from orchestrator.store.errors import StoreConflictError, StoreError, StoreUnavailableError
+from orchestrator.store.journal import MAX_AT_ONCE, Journal
+from orchestrator.store.records import Failure
+from orchestrator.store.store import Store
 from tests.support.observed import observation
 from tests.support.postgres import Cluster
 from tests.support.recorded import CELL

@@ -11,9 +11,12 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import Connection
 
-from orchestrator.store import LEASE_SECONDS, Store, StoreError, SubjectStatus, record_subject
+from orchestrator.store.changes import record_subject
 from orchestrator.store.database import Database
-from orchestrator.store.leases import Leases, new_owner
+from orchestrator.store.errors import StoreError
+from orchestrator.store.leases import LEASE_SECONDS, Leases, new_owner
+from orchestrator.store.records import SubjectStatus
+from orchestrator.store.store import Store
 from tests.support.recorded import drawn
 from tests.support.store_places import Place
 

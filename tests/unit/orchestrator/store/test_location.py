@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import InputError
-from orchestrator.store import Store
 from orchestrator.store.location import store_name
+from orchestrator.store.store import Store
 
 
 def test_a_path_and_a_url_of_a_file_are_the_same_place(tmp_path: Path) -> None:

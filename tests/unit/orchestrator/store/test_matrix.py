@@ -9,7 +9,10 @@ import pytest
 from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
-from orchestrator.store import Store, Subject, SubjectStatus, matrix, record_observations, record_subject
+from orchestrator.store import matrix
+from orchestrator.store.changes import record_observations, record_subject
+from orchestrator.store.records import Subject, SubjectStatus
+from orchestrator.store.store import Store
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation, rank_matrix
 from tests.support.store_places import Place
 

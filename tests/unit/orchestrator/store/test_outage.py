@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from orchestrator.store import StoreUnavailableError, outage
+from orchestrator.store import outage
+from orchestrator.store.errors import StoreUnavailableError
 from orchestrator.store.outage import Outage, OutageTimeout
 
 AWAY = PoolTimeoutError("no connection")

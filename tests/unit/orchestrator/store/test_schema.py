@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect
 
-from orchestrator.store import Store, StoreError, Subject, SubjectStatus, record_subject
+from orchestrator.store.changes import record_subject
+from orchestrator.store.errors import StoreError
+from orchestrator.store.records import Subject, SubjectStatus
 from orchestrator.store.schema import VERSION, schema
+from orchestrator.store.store import Store
 from tests.support.recorded import content, fill
 from tests.support.store_places import Place
 
