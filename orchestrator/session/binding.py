@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from orchestrator.errors import InputError
 from orchestrator.experiment.plan import Plan
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.session.stopping_rule import StoppingRule
+from orchestrator.session.stopping_rule import first_look
 from orchestrator.store.store import Store
 
 
@@ -43,6 +43,6 @@ def check_room(plan: Plan, folder: RunFolder, store: Store, *, keep_cloaks: bool
     Raises:
         InputError: see `RunFolder.check_room`.
     """
-    left = max(0, StoppingRule.of(plan).first() - store.observation_counts().subjects) if keep_cloaks else 0
+    left = max(0, first_look(plan) - store.observation_counts().subjects) if keep_cloaks else 0
     controls = left * len(plan.grid.source_models)
     folder.check_room(cloaks=left * plan.grid.cloaks_per_probe, storage=plan.storage, lossless_controls=controls)

@@ -11,7 +11,7 @@ from orchestrator.faces.data_set import drawn_identities
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
 from orchestrator.session.context import RunContext
-from orchestrator.session.stopping_rule import StoppingRule
+from orchestrator.session.stopping_rule import first_look, next_look
 from orchestrator.session.subject import SubjectObserver
 from orchestrator.store.errors import StoreError
 from orchestrator.store.leases import LEASE_SECONDS
@@ -40,7 +40,6 @@ class Runner:
     def __init__(self, run: RunContext, observer: SubjectObserver, *, subjects_in_flight: int) -> None:
         self._plan = run.plan
         self._draw = drawn_identities(run.resolved.eligible, seed=self._plan.seed)
-        self._rule = StoppingRule.of(self._plan)
         self._observer = observer
         self._store = run.store
         self._leases = run.store.leases
@@ -76,7 +75,7 @@ class Runner:
         self._leases.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
 
     async def _look_by_look(self) -> StopDecision:
-        wanted = self._rule.first()
+        wanted = first_look(self._plan)
         while True:
             await self._show_progress(wanted)
             async with asyncio.TaskGroup() as group:
@@ -99,7 +98,7 @@ class Runner:
         if any(short_cells(matrix, self._plan.grid, subjects=len(photos))):
             self._progress.note(f"after {len(photos)} subjects cells are short: whether these are enough cannot be told")
             return None
-        further = self._rule.after(wanted, matrix)
+        further = next_look(self._plan, wanted, matrix)
         going_on = f"; going on until ± {self._plan.until_halfwidth:g}" if further > wanted else ""
         cell, k, points = widest(matrix, self._plan.grid)
         self._progress.note(

@@ -5,10 +5,11 @@ import pytest
 from numpy.typing import NDArray
 
 from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.plan import Plan
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.session.stopping_rule import StoppingRule
+from orchestrator.session.stopping_rule import first_look, next_look
 from tests.support.plans import plan
 
 GRID = Grid(("facenet",), ("resnet50",), ("bim",), (8,), (1,))
@@ -22,23 +23,23 @@ def matrix(protected: Protected) -> RankMatrix:
     return RankMatrix(CELLS, tuple(map(str, range(ranks.shape[1]))), ranks, 1)
 
 
-def looks(until_halfwidth: float | None, *, most: int = 300) -> StoppingRule:
-    return StoppingRule.of(plan(grid=GRID, subjects=most, until_halfwidth=until_halfwidth))
+def looks(until_halfwidth: float | None, *, most: int = 300) -> Plan:
+    return plan(grid=GRID, subjects=most, until_halfwidth=until_halfwidth)
 
 
-def stopped_at(asked: StoppingRule, protected: Protected) -> int:
+def stopped_at(asked: Plan, protected: Protected) -> int:
     """What a runner does with looks, over a draw of so many subjects."""
-    wanted = asked.first()
-    while (further := asked.after(wanted, matrix(protected[:, :wanted]))) > wanted:
+    wanted = first_look(asked)
+    while (further := next_look(asked, wanted, matrix(protected[:, :wanted]))) > wanted:
         wanted = further
     return further
 
 
 def test_a_run_of_a_fixed_n_is_done_at_that_n_whatever_it_observed() -> None:
     fixed = looks(None, most=33)
-    assert fixed.first() == 33
-    assert fixed.after(33, matrix(np.zeros((3, 33), dtype=np.bool_))) == 33
-    assert fixed.after(33, matrix(np.zeros((3, 0), dtype=np.bool_))) == 33
+    assert first_look(fixed) == 33
+    assert next_look(fixed, 33, matrix(np.zeros((3, 33), dtype=np.bool_))) == 33
+    assert next_look(fixed, 33, matrix(np.zeros((3, 0), dtype=np.bool_))) == 33
 
 
 def test_it_goes_on_from_look_to_look_until_every_interval_is_narrow() -> None:
@@ -60,7 +61,7 @@ def test_one_wide_cell_keeps_the_run_going() -> None:
 @pytest.mark.parametrize("most", [1, 19, 20, 21, 47])
 def test_it_never_wants_more_than_the_most(most: int) -> None:
     protected = np.arange(3 * most).reshape(3, most) % 2 == 0
-    assert looks(0.5, most=most).first() == min(20, most)
+    assert first_look(looks(0.5, most=most)) == min(20, most)
     assert stopped_at(looks(0.5, most=most), protected) == most
 
 
@@ -70,12 +71,12 @@ def test_a_draw_that_runs_out_ends_the_run_with_as_many_as_it_had() -> None:
 
 
 def test_a_run_in_which_nobody_shows_a_face_stays_short_of_its_first_look() -> None:
-    assert looks(5).after(20, matrix(np.zeros((3, 0), dtype=np.bool_))) == 20
+    assert next_look(looks(5), 20, matrix(np.zeros((3, 0), dtype=np.bool_))) == 20
 
 
 def test_a_look_at_more_subjects_than_it_is_of_is_a_bug() -> None:
     with pytest.raises(AssertionError, match="a look at 20 subjects was shown 21"):
-        looks(5).after(20, matrix(np.zeros((3, 21), dtype=np.bool_)))
+        next_look(looks(5), 20, matrix(np.zeros((3, 21), dtype=np.bool_)))
 
 
 def test_each_cell_s_interval_holds_in_95_percent_of_runs_at_the_n_at_which_its_run_stopped() -> None:
