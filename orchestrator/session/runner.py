@@ -38,14 +38,11 @@ class Runner:
     """
 
     def __init__(self, run: RunContext, observer: SubjectObserver, *, subjects_in_flight: int) -> None:
+        self._run = run
         self._plan = run.plan
         self._draw = drawn_identities(run.resolved.eligible, seed=self._plan.seed)
         self._observer = observer
-        self._store = run.store
         self._leases = run.store.leases
-        self._journal = run.journal
-        self._progress = run.progress
-        self._keep_cloaks = run.keep_cloaks
         self._in_flight = subjects_in_flight
         self._working: dict[str, asyncio.Task[SubjectStatus]] = {}
         self._ended = asyncio.Event()  # set when the work on any subject ends
@@ -58,20 +55,20 @@ class Runner:
             OrchestratorError: a service is gone or has changed, or the store cannot be used; what was observed is recorded.
         """
         try:
-            await self._journal.run(partial(self._leases.draw, self._draw))
-            await self._journal.run(self._reopen_short)
+            await self._run.journal.run(partial(self._leases.draw, self._draw))
+            await self._run.journal.run(self._reopen_short)
             async with self._leases_renewed():
                 return await self._look_by_look()
         except ExceptionGroup as errors:
             error = first_of(errors)
             if not isinstance(error, QueryBudgetSpentError):
                 raise error from errors
-            self._progress.note(str(error))  # what was observed is a result, if a short one
+            self._run.progress.note(str(error))  # what was observed is a result, if a short one
             return None
 
     def _reopen_short(self) -> None:
         grid = self._plan.grid
-        controls = len(grid.source_models) if self._keep_cloaks else 0
+        controls = len(grid.source_models) if self._run.keep_cloaks else 0
         self._leases.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
 
     async def _look_by_look(self) -> StopDecision:
@@ -90,18 +87,18 @@ class Runner:
         """How many subjects are wanted after a look at the first `wanted` of the draw only; None if answers are missing."""
         if self._plan.until_halfwidth is None:
             return wanted
-        matrix = await self._journal.run(self._store.rank_matrix)
-        subjects = {subject.identity: subject for subject in await self._journal.run(self._store.subjects)}
+        matrix = await self._run.journal.run(self._run.store.rank_matrix)
+        subjects = {subject.identity: subject for subject in await self._run.journal.run(self._run.store.subjects)}
         drawn = [subjects[identity] for identity in self._draw if identity in subjects]
         photos = [subject.photo for subject in drawn if subject.status is SubjectStatus.SUBJECT][:wanted]
         matrix = matrix.only(photos)
         if any(short_cells(matrix, self._plan.grid, subjects=len(photos))):
-            self._progress.note(f"after {len(photos)} subjects cells are short: whether these are enough cannot be told")
+            self._run.progress.note(f"after {len(photos)} subjects cells are short: whether these are enough cannot be told")
             return None
         further = next_look(self._plan, wanted, matrix)
         going_on = f"; going on until ± {self._plan.until_halfwidth:g}" if further > wanted else ""
         cell, k, points = widest(matrix, self._plan.grid)
-        self._progress.note(
+        self._run.progress.note(
             f"after {len(photos)} subjects the widest interval is ± {points:.1f} points (PSR@{k} of {cell.source_model}, "
             f"{cell.method} at {cell.epsilon}, read by {cell.target_model}){going_on}"
         )
@@ -110,10 +107,10 @@ class Runner:
     async def _observe_subjects(self, wanted: int) -> None:
         while True:
             ended = self._ended
-            identity = await self._journal.run(partial(self._leases.claim, wanted=wanted))
+            identity = await self._run.journal.run(partial(self._leases.claim, wanted=wanted))
             if identity is not None:
                 await self._work_on(identity)
-            elif await self._journal.run(partial(self._leases.outstanding, wanted=wanted)) == 0:
+            elif await self._run.journal.run(partial(self._leases.outstanding, wanted=wanted)) == 0:
                 return
             else:
                 await self._wait_for_others(ended)
@@ -131,13 +128,13 @@ class Runner:
                 await asyncio.wait({task})
             self._ended.set()
             self._ended = asyncio.Event()
-        await self._journal.run(partial(self._leases.release, identity))
+        await self._run.journal.run(partial(self._leases.release, identity))
 
     async def _wait_for_others(self, ended: asyncio.Event) -> None:
         """Waits until this process is done with some subject, or it is time to ask for the subjects of others again."""
         if not self._working and not self._waiting_noted:
             self._waiting_noted = True
-            self._progress.note(
+            self._run.progress.note(
                 f"waiting for subjects that another orchestrator has leased; those of one that was killed are free within "
                 f"{LEASE_SECONDS:.0f} s"
             )
@@ -152,18 +149,18 @@ class Runner:
                 yield
             finally:
                 renewing.cancel()
-                with self._store.without_waiting(), suppress(StoreError):  # the leases then expire
-                    await self._journal.run(self._leases.release)
+                with self._run.store.without_waiting(), suppress(StoreError):  # the leases then expire
+                    await self._run.journal.run(self._leases.release)
 
     async def _renew(self) -> None:
         while True:
             await asyncio.sleep(RENEWAL_SECONDS)
-            held = await self._journal.run(self._leases.renew)
+            held = await self._run.journal.run(self._leases.renew)
             for identity, task in self._working.items():
                 if identity not in held and not task.done():
-                    self._progress.note(f"{identity}: another orchestrator has taken this subject over")
+                    self._run.progress.note(f"{identity}: another orchestrator has taken this subject over")
                     task.cancel()
 
     async def _show_progress(self, wanted: int) -> None:
-        counts = await self._journal.run(self._store.observation_counts)
-        self._progress.stands_at(subjects=counts.subjects, observations=counts.observations, wanted=wanted)
+        counts = await self._run.journal.run(self._run.store.observation_counts)
+        self._run.progress.stands_at(subjects=counts.subjects, observations=counts.observations, wanted=wanted)
