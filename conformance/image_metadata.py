@@ -1,5 +1,6 @@
 """What an image file holds beside its pixels, by the structure of its format."""
 
+import re
 import struct
 from collections.abc import Iterator
 from math import inf
@@ -7,6 +8,7 @@ from math import inf
 _PNG_SIGNATURE = 8  # bytes
 # The chunks of a PNG with the maximum of bytes of each: those that decoders need, and those that encoders write by habit.
 _CHUNKS = {b"IHDR": 13, b"IDAT": inf, b"IEND": 0, b"pHYs": 9, b"sRGB": 1, b"sBIT": 4, b"tIME": 7}
+_MARKER = re.compile(rb"\xff[\x01-\xfe]")  # 0xFF00 is none: it stands within a scan
 _SOS, _EOI, _COM, _APP0, _APP14 = 0xDA, 0xD9, 0xFE, 0xE0, 0xEE
 _FRAMES = (0xC0, 0xC1, 0xC2)
 _DHT, _DQT, _DRI = 0xC4, 0xDB, 0xDD
@@ -21,38 +23,26 @@ def beside_pixels(encoded: bytes) -> Iterator[str]:
 
 
 def _in_png(encoded: bytes) -> Iterator[str]:
-    place = _PNG_SIGNATURE
-    while place + 8 <= len(encoded):
+    kind, place = b"", _PNG_SIGNATURE
+    while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", encoded, place)
         if length > _CHUNKS.get(kind, -1):
             yield f"a chunk {kind.decode('latin-1')} of {length} bytes"
         place += 12 + length
-        if kind == b"IEND":
-            break
     if place < len(encoded):
         yield f"{len(encoded) - place} bytes after the end"
 
 
 def _in_jpeg(encoded: bytes) -> Iterator[str]:
     place = 2
-    while place + 2 <= len(encoded):
-        if encoded[place] != 0xFF:  # within a scan
-            place = len(encoded) if (found := encoded.find(b"\xff", place)) < 0 else found
-            continue
-        marker = encoded[place + 1]
-        if marker == 0xFF:  # a fill byte
-            place += 1
-        elif marker == _EOI:
-            place += 2
-            break
-        elif marker == 0 or marker in _WITHOUT_LENGTH:
-            place += 2
-        elif place + 4 <= len(encoded):
-            (length,) = struct.unpack_from(">H", encoded, place + 2)
+    while found := _MARKER.search(encoded, place):
+        place, marker = found.end(), encoded[found.end() - 1]
+        if marker == _EOI:
+            if place < len(encoded):
+                yield f"{len(encoded) - place} bytes after the end"
+            return
+        if marker not in _WITHOUT_LENGTH:
+            length = int.from_bytes(encoded[place : place + 2])
             if length > _SEGMENTS.get(marker, -1):
                 yield f"a segment {marker:#04x} of {length} bytes"
-            place += 2 + length
-        else:
-            break
-    if place < len(encoded):
-        yield f"{len(encoded) - place} bytes after the end"
+            place += length
