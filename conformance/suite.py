@@ -116,7 +116,8 @@ def _compare_with_budget(invader: Invader, checks: Sequence[Check[Any]], note: N
     Raises:
         InputError: they may cost more than is left.
     """
-    left, most = invader.queries_left_at_start, sum(check.queries for check in checks)
+    left = invader.listed.queries_left if invader.listed.HasField("queries_left") else None
+    most = sum(check.queries for check in checks)
     if left is not None and left < most:
         raise InputError(
             f"--invader: these checks ask up to {most} queries, and {left} are left of our budget there: raise it, or "
@@ -150,7 +151,8 @@ async def run_checks(service: Any, checks: Sequence[Check[Any]], *, on_done: OnD
             verdict, evidence = Verdict.NOT_RUN, f"the service stopped answering at {stopped_at}"
         else:
             try:
-                verdict, evidence = await _run(service, check)
+                problems = [problem async for problem in check.problems(service)]
+                verdict, evidence = (Verdict.FAILED, evidence_of(problems)) if problems else (Verdict.PASSED, "")
             except Unanswered as failed:
                 unanswered += 1
                 verdict, evidence = Verdict.FAILED, str(failed)
@@ -158,23 +160,15 @@ async def run_checks(service: Any, checks: Sequence[Check[Any]], *, on_done: OnD
             except ServiceStopped as reason:
                 verdict, evidence = Verdict.FAILED, f"the service stopped answering: {reason}"
                 stopped_at = check.id
+            except Failed as failed:
+                verdict, evidence = Verdict.FAILED, str(failed)
+            except NotApplicable as reason:
+                verdict, evidence = Verdict.NOT_APPLICABLE, str(reason)
+            except Exception as error:  # noqa: BLE001 - a bug of the check says nothing about the service
+                verdict, evidence = Verdict.ERROR, f"the check itself broke: {type(error).__name__}: {error}"
         outcomes.append(_outcome(check, verdict, evidence, seconds=time.monotonic() - began))
         on_done(outcomes[-1])
     return outcomes
-
-
-async def _run(service: Any, check: Check[Any]) -> tuple[Verdict, str]:
-    try:
-        problems = [problem async for problem in check.problems(service)]
-    except (Unanswered, ServiceStopped):
-        raise
-    except Failed as failed:
-        return Verdict.FAILED, str(failed)
-    except NotApplicable as reason:
-        return Verdict.NOT_APPLICABLE, str(reason)
-    except Exception as error:  # noqa: BLE001 - a bug of the check says nothing about the service
-        return Verdict.ERROR, f"the check itself broke: {type(error).__name__}: {error}"
-    return (Verdict.FAILED, evidence_of(problems)) if problems else (Verdict.PASSED, "")
 
 
 def _outcome(check: Check[Any], verdict: Verdict, evidence: str, *, seconds: float = 0) -> Outcome:

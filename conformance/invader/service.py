@@ -75,11 +75,6 @@ class Invader(Service):
         only_whole = list(self.listed.regions) == [invader_pb2.REGION_FULL]
         return invader_pb2.REGION_FULL if only_whole else invader_pb2.REGION_UNSPECIFIED
 
-    @property
-    def queries_left_at_start(self) -> int | None:
-        """What was left of our budget at the start; None where there is no budget."""
-        return self.listed.queries_left if self.listed.HasField("queries_left") else None
-
     def good_request(self) -> Changes:
         return {"image": self.photo, "target_models": self.model_names, "k": self.k, "region": self.region}
 
