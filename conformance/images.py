@@ -44,11 +44,6 @@ class DecodedImage:
     tables: tuple[tuple[int, ...], ...]  # a JPEG's quantization, of each component
     channel_bits: int
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.levels.shape[0], self.levels.shape[1]
-
 
 def decoded(encoded: bytes, what: str) -> DecodedImage:
     """Decodes an image from a service.

@@ -151,11 +151,10 @@ def _largest_correlation(signs: NDArray[np.float64]) -> tuple[float, tuple[int, 
     why="It distinguishes an attack that stalled at a saturated network from one that found nothing.",
 )
 async def zero_gradients(service: Protector) -> Problems:
-    async for row, cloaks, _ in service.rows():
-        for (method, epsilon), each in cloaks.items():
-            share = each.zero_gradient_share
-            if not 0 <= share <= 1 or (share > 0 and each.n_iter == 0):
-                yield f"{row}: {method}, epsilon {epsilon}: got {share} after {each.n_iter} steps"
+    for cloak in await service.cloaks():
+        share, taken = cloak.response.zero_gradient_share, cloak.response.n_iter
+        if not 0 <= share <= 1 or (share > 0 and taken == 0):
+            yield f"{cloak.name}: got {share} after {taken} steps"
 
 
 @check(

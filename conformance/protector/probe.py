@@ -19,12 +19,10 @@ MIN_CONTRAST = 6.0  # levels on average, below which two ways to decode a photo 
     why="The probe leaves the protector only as this control; budgets and image quality are measured against it.",
 )
 async def probe(service: Protector) -> Problems:
-    async for row, cloaks, levels in service.rows():
-        digest = sha256(levels.astype(np.uint8).tobytes()).hexdigest()
-        for (method, epsilon), each in cloaks.items():
-            if each.probe_sha256 != digest:
-                got = f"expected probe_sha256 {digest[:12]}…, got {each.probe_sha256[:12]}…"
-                yield f"{row}: {method}, epsilon {epsilon}: {got}"
+    for cloak in await service.cloaks():
+        stated, digest = cloak.response.probe_sha256, sha256(cloak.probe.astype(np.uint8).tobytes()).hexdigest()
+        if stated != digest:
+            yield f"{cloak.name}: expected probe_sha256 {digest[:12]}…, got {stated[:12]}…"
 
 
 @check(
@@ -65,7 +63,7 @@ async def geometry(service: Protector) -> Problems:
         for each in await service.answers(**changes):
             name = f"{row}: {each.method}, epsilon {each.epsilon}"
             image = decoded(each.cloak, name)
-            height, width = image.size
+            height, width, _ = image.levels.shape
             if (height, width) != (side, side) or each.side != side:
                 yield f"{name}: expected {side} x {side} and side {side}, got {width} x {height} and side {each.side}"
             if (image.format, image.mode, image.channel_bits) != ("PNG", "RGB", 8):

@@ -1,6 +1,6 @@
 """The protector under test: its lists, its subjects, and calls to it."""
 
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -163,30 +163,21 @@ class Protector(Service):
             for name in ("step_size", "steps", "start"):
                 yield f"{method.name}: {name}", getattr(method, name)
 
-    async def rows(self) -> AsyncIterator[tuple[str, Cloaks, Levels]]:
-        """The lossless cloaks of every row, and of one of large budgets, named, with the row's probe.
-
-        Raises:
-            Failed: a row has no control.
-        """
-        samples = self.samples()
-        for name, changes in samples.items():
-            row = await self.answers(**changes)
-            yield name, by_budget(row), probe_of(row, name)
-        name = next(iter(samples))
-        row = await self.answers(times=LARGE_TIMES, epsilons=LARGE_EPSILONS)
-        yield name, by_budget(row), probe_of(row, name)
-
     async def cloaks(self) -> list[Cloak]:
-        """Every lossless cloak of every row, except those of another size than the probe, which geometry reports.
+        """Every lossless cloak of every row, and of one of large budgets.
+
+        Except those of another size than the probe, which geometry reports.
 
         Raises:
             Failed: a row has no control.
         """
         if self._cloaks is None:
+            rows = [(name, await self.answers(**changes)) for name, changes in self.samples().items()]
+            rows.append((rows[0][0], await self.answers(times=LARGE_TIMES, epsilons=LARGE_EPSILONS)))
             cloaks = []
-            async for row, responses, probe in self.rows():
-                for (method, epsilon), response in responses.items():
+            for row, responses in rows:
+                probe = probe_of(responses, row)
+                for (method, epsilon), response in by_budget(responses).items():
                     name = f"{row}: {method}, epsilon {epsilon}"
                     levels = decoded(response.cloak, name).levels
                     if levels.shape == probe.shape:

@@ -86,7 +86,8 @@ def encoding_problem(encoded: bytes, lossless: Levels, *, quality: int) -> str |
     if stored.tables != ours.tables:
         return f"expected libjpeg's quantization tables for quality {quality}, got others"
     if stored.levels.shape != lossless.shape:
-        return f"expected {lossless.shape[1]} x {lossless.shape[0]} pixels, got {stored.size[1]} x {stored.size[0]}"
+        height, width, _ = stored.levels.shape
+        return f"expected {lossless.shape[1]} x {lossless.shape[0]} pixels, got {width} x {height}"
     error, usual = mean_distance(stored.levels, lossless), mean_distance(ours.levels, lossless)
     if not MIN_OF_OURS * usual - LEVELS <= error <= MAX_OF_OURS * usual + LEVELS:
         return f"is {error:.2f} levels from the lossless image on average; one encoding at quality {quality} is {usual:.2f}"
