@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from importlib.metadata import version
 from xml.etree import ElementTree
 
@@ -57,15 +58,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 def as_json(outcomes: Sequence[Outcome]) -> bytes:
     """A JSON object: `version` of the suite, `conforms`, and `checks` in their order."""
     checks = [
-        {
-            "id": outcome.id,
-            "verdict": outcome.verdict.value,
-            "demands": outcome.demands,
-            "why": outcome.why,
-            "evidence": outcome.evidence,
-            "seconds": round(outcome.seconds, 3),
-        }
-        for outcome in outcomes
+        asdict(outcome) | {"verdict": outcome.verdict.value, "seconds": round(outcome.seconds, 3)} for outcome in outcomes
     ]
     document = {"version": version("face-deid-bench"), "conforms": none_wrong(outcomes), "checks": checks}
     return (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode()
