@@ -47,11 +47,9 @@ def _containers(client: docker.DockerClient, project: str | None) -> list[Engine
     found = client.containers.list(all=True, filters={"label": _SERVICE})
     ours = [each for each in found if each.labels[_SERVICE] in (PROTECTOR, INVADER, ORCHESTRATOR)]
     projects = sorted({each.labels[_PROJECT] for each in ours if each.labels[_SERVICE] == PROTECTOR})
-    if project is None and len(projects) != 1:
-        raise InputError(f"--project: expected one of {', '.join(projects) or 'none that runs'}, got nothing")
-    chosen = project or projects[0]
+    chosen = projects[0] if not project and len(projects) == 1 else project
     if chosen not in projects:
-        raise InputError(f"--project: expected one of {', '.join(projects) or 'none that runs'}, got {chosen}")
+        raise InputError(f"--project: expected one of {', '.join(projects) or 'none that runs'}, got {chosen or 'nothing'}")
     # An orchestrator is run once and gone; one that is there just now is looked at too.
     return [each for each in ours if each.labels[_PROJECT] == chosen and (each.status == "running" or not _is_one_off(each))]
 
