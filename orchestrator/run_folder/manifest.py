@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import InputError
-from orchestrator.experiment.differences import differences
 from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.plan import BINDING, FORMAT, NO_FACE_IS_PROTECTED, digest_of
 from orchestrator.run_folder.folder import MANIFEST, RunFolder
@@ -49,16 +48,13 @@ def grid_of(manifest: Mapping[str, Any], root: Path) -> Grid:
 
 def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
     """Metrics mean what they say for one way of counting only."""
-    ours = {"no_face_is_protected": NO_FACE_IS_PROTECTED}
     protocol = manifest["protocol"]
     if not isinstance(protocol, dict):
         raise InputError(f"{path}: protocol: expected an object, got {type(protocol).__name__}")
-    found = [
-        f"protocol.{where}: {there!r} there, {here!r} here"
-        for where, there, here in differences({key: protocol.get(key) for key in ours}, ours)
-    ]
-    if found:
-        raise InputError(f"{path}: of another protocol: {'; '.join(found)}")
+    counting = protocol.get("no_face_is_protected")
+    if counting != NO_FACE_IS_PROTECTED:
+        differing = f"protocol.no_face_is_protected: {counting!r} there, {NO_FACE_IS_PROTECTED!r} here"
+        raise InputError(f"{path}: of another protocol: {differing}")
     stated = ("grid", "subjects", "until_halfwidth", "look_every", "seed", "storage", "region", "crafting")
     absent = [key for key in stated if key not in protocol]
     if absent:
