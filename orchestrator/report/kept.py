@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from orchestrator.experiment.grid import NOISE, CloakKey
 from orchestrator.report.run import Run
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.run_folder.pictures import keeps_pictures
+from orchestrator.run_folder.pictures import kept_pictures
 from orchestrator.store.store import Store
 from rpc.images.bare_image import BadImageError
 from rpc.images.decoding import decoded_image
@@ -20,7 +20,7 @@ Image = NDArray[np.uint8]  # (H, W, 3) RGB
 def kept_cloaks(run: Run, store: Store) -> Iterator[tuple[str, dict[CloakKey, bytes]]]:
     """The subjects of whom the folder keeps cloaks, and these as they were stored, but for noise."""
     folder = RunFolder(run.root)
-    for probe in run.matrix.probes if keeps_pictures(folder) else ():
+    for probe in run.matrix.probes if kept_pictures(folder) else ():
         found = {cloak.key: folder.kept_cloak(cloak.sha256, run.suffix) for cloak in store.cloaks(probe=probe)}
         kept = {key: encoded for key, encoded in found.items() if encoded is not None and key.method != NOISE}
         if kept:

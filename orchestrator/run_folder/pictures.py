@@ -1,7 +1,7 @@
 """Where the pictures of a run are: in its folder, in its report, in figures."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +25,7 @@ def absence(manifest: Mapping[str, Any]) -> str:
 
 def kept_pictures(folder: RunFolder) -> list[Path]:
     """The files of the cloaks and probes that a run keeps."""
-    return sorted(_pictures(folder))
-
-
-def keeps_pictures(folder: RunFolder) -> bool:
-    """Whether there are any."""
-    return any(True for _ in _pictures(folder))
-
-
-def _pictures(folder: RunFolder) -> Iterator[Path]:
-    return (path for place in folder.pictures for path in place.rglob("*") if path.is_file())
+    return sorted(path for place in folder.pictures for path in place.rglob("*") if path.is_file())
 
 
 def picture_figures(folder: Path) -> list[Path]:
