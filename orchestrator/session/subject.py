@@ -114,7 +114,8 @@ class SubjectObserver:
         return subject.status is SubjectStatus.SUBJECT and observed.issuperset(self._run.plan.grid.cells())
 
     async def _observed_cells(self, probe: str) -> frozenset[Cell]:
-        return await self._run.journal.run(partial(self._run.store.observed_cells, probe=probe))
+        observations = await self._run.journal.run(partial(self._run.store.observations, probe=probe))
+        return frozenset(each.cell for each in observations)
 
     async def _put(self, subject: Subject) -> None:
         await self._run.journal.write(record_subject(subject))

@@ -151,10 +151,6 @@ class Store:
             Observation(row.probe, _cell(row), Outcome(row.outcome), row.rank, row.candidates) for row in self._rows(query)
         ]
 
-    def observed_cells(self, *, probe: str) -> frozenset[Cell]:
-        """The cells that are observed for a probe."""
-        return frozenset(each.cell for each in self.observations(probe=probe))
-
     def observation_counts(self) -> ObservationCounts:
         """How far the run is, without reading its observations."""
         of_run, table = subjects.c.run == self._run, observations.c

@@ -38,7 +38,7 @@ def test_what_was_written_is_read(store: Store) -> None:
 def test_a_probe_s_observations_and_cloaks_are_its_own(store: Store) -> None:
     fill(store)
     assert store.observations(probe="bob/b.jpg") == [observation("bob/b.jpg", CELL, BEYOND)]
-    assert store.observed_cells(probe="alice/a.jpg") == {CELL, OTHER}
+    assert {each.cell for each in store.observations(probe="alice/a.jpg")} == {CELL, OTHER}
     assert store.cloaks(probe="bob/b.jpg") == []
     assert store.observations(probe="carol/c.jpg") == []
 
