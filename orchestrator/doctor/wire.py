@@ -104,7 +104,7 @@ async def _health(channel: grpc.aio.Channel) -> str:
 async def _examine_models(protector: str, invader: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
     protector_client, invader_client = ProtectorClient(protector, tls=tls), InvaderClient(invader, tls=tls)
     try:
-        sources, targets = await protector_client.source_models(), await invader_client.target_models()
+        sources, targets = await protector_client.models(), await invader_client.models()
         yield judged("protector", "has source models", good=bool(sources), seen=", ".join(sources), mend="--checkpoints")
         yield judged("invader", "has target models", good=bool(targets), seen=", ".join(targets), mend="--checkpoints")
         label_sets = await fetch_label_sets(protector_client, sources, invader_client, targets)

@@ -1,6 +1,6 @@
 """The client of an invader."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Sequence
 
 import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
@@ -8,8 +8,7 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.region import Region
-from orchestrator.services.connection import Connection
-from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, as_listed
+from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities, as_listed
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
@@ -18,7 +17,7 @@ CLASSIFY_SECONDS = 300.0
 _REGIONS = {Region.DETECTED: invader_pb2.REGION_DETECTED, Region.FULL: invader_pb2.REGION_FULL}
 
 
-class InvaderClient(Connection):
+class InvaderClient(ServiceClient):
     """An invader at an address."""
 
     def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
@@ -29,17 +28,8 @@ class InvaderClient(Connection):
         """
         super().__init__("invader", address, tls)
         self._stub = invader_pb2_grpc.InvaderServiceStub(self.channel)
-        self._catalogue = ModelCatalogue(self.name, self._list)
         self.queries_left: int | None = None  # by the latest answer; None where the invader sets no budget
         self.regions = frozenset({Region.DETECTED})  # that the invader lists
-
-    async def target_models(self) -> dict[str, Model]:
-        """The target models by name."""
-        return await self._catalogue.begin()
-
-    async def check_unchanged(self, models: Mapping[str, Model]) -> None:
-        """See `ModelCatalogue.check_unchanged`."""
-        await self._catalogue.check_unchanged(models)
 
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=seconds)
@@ -76,7 +66,7 @@ class InvaderClient(Connection):
         request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, region=_REGIONS[region])
         call = self._stub.Classify(request, timeout=CLASSIFY_SECONDS)
         response = await self.answer(call)
-        await self._catalogue.check_answer(call, target_models)
+        await self._check_answer(call, target_models)
         self.queries_left = response.queries_left if response.HasField("queries_left") else None
         if not response.face_found:
             return None

@@ -1,5 +1,6 @@
 """The models that a service lists, and whether they are still those that it listed when the run began."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -16,8 +17,10 @@ from orchestrator.errors import (
 )
 from orchestrator.experiment.differences import differences
 from orchestrator.experiment.model import NOT_STATED, Model
+from orchestrator.services.connection import Connection
 from rpc.errors import shorten
 from rpc.models_digest import received_models_digest
+from rpc.tls import TlsMaterial
 
 LIST_SECONDS = 30.0
 CHECK_SECONDS = 5.0  # of a service that listed its models before
@@ -32,19 +35,21 @@ class Listing:
     digest: str | None  # the digest that came with it (`rpc.models_digest`); None where the service sends none
 
 
-class ModelCatalogue:
-    """The models of one service."""
+class ServiceClient(Connection, ABC):
+    """A service at an address, and its models."""
 
-    def __init__(self, service: str, ask: Callable[[float], Awaitable[Listing]]) -> None:
-        """`service` is its kind and address; `ask` has it list its models, within so many seconds."""
-        self._service = service
-        self._ask = ask
+    def __init__(self, kind: str, address: str, tls: TlsMaterial | None) -> None:
+        super().__init__(kind, address, tls)
         self._models: Mapping[str, Model] = {}
         self._known: dict[str, set[str]] = {}  # by digest, the models that were found to be the same in it
 
-    async def begin(self) -> dict[str, Model]:
+    @abstractmethod
+    async def _list(self, seconds: float) -> Listing:
+        """Asks the service for its models, and waits for so many seconds."""
+
+    async def models(self) -> dict[str, Model]:
         """Lists the models, by name, with which later answers are compared."""
-        listing = await self._ask(LIST_SECONDS)
+        listing = await self._list(LIST_SECONDS)
         self._models = listing.models
         self._known = {} if listing.digest is None else {listing.digest: set(listing.models)}
         return dict(listing.models)
@@ -57,7 +62,7 @@ class ModelCatalogue:
             ServiceChangedError: a model differs, or another kind of service answers; the message says what differs.
         """
         try:
-            listing = await self._ask(CHECK_SECONDS)
+            listing = await self._list(CHECK_SECONDS)
         except CallError as error:
             raise (UnreachableServiceError if error.transient else ServiceChangedError)(str(error)) from error
         except InputError as error:  # another kind of service is there now
@@ -67,12 +72,12 @@ class ModelCatalogue:
         differing = [f"{what}: {old!r} then, {new!r} now" for what, old, new in differences(then, now)]
         if differing:
             raise ServiceChangedError(
-                f"the {self._service} is not what it was when the run began; what differs: {'; '.join(differing)}"
+                f"the {self.name} is not what it was when the run began; what differs: {'; '.join(differing)}"
             )
         if listing.digest is not None:
             self._known.setdefault(listing.digest, set()).update(models)
 
-    async def check_answer(self, call: grpc.aio.Call, models: Collection[str]) -> None:
+    async def _check_answer(self, call: grpc.aio.Call, models: Collection[str]) -> None:
         """Makes sure that an answer comes from the models that were listed; an answer without a digest is believed.
 
         Raises:
@@ -84,7 +89,7 @@ class ModelCatalogue:
         await self.check_unchanged({name: self._models[name] for name in models})
         if not self._is_known(digest, models):
             raise ServiceChangedError(
-                f"the {self._service}: expected replicas that offer the same models, got an answer by one whose models are "
+                f"the {self.name}: expected replicas that offer the same models, got an answer by one whose models are "
                 f"not those that another lists"
             )
 

@@ -1,6 +1,6 @@
 """The client of a protector."""
 
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from hashlib import sha256
 
 import grpc
@@ -12,8 +12,8 @@ from orchestrator.experiment.grid import CloakKey
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.plan import CRAFTING
 from orchestrator.experiment.storage import Storage
-from orchestrator.services.connection import Connection, photo_refusal
-from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ModelCatalogue, all_identities, as_listed, stated
+from orchestrator.services.connection import photo_refusal
+from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities, as_listed, stated
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
@@ -21,7 +21,7 @@ CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
 _DISCLOSED = ("input_size", "checkpoint_sha256", "batch_rows", "precision", "threads")  # of a source model
 
 
-class ProtectorClient(Connection):
+class ProtectorClient(ServiceClient):
     """A protector at an address."""
 
     def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
@@ -32,15 +32,6 @@ class ProtectorClient(Connection):
         """
         super().__init__("protector", address, tls)
         self._stub = protector_pb2_grpc.ProtectorServiceStub(self.channel)
-        self._catalogue = ModelCatalogue(self.name, self._list)
-
-    async def source_models(self) -> dict[str, Model]:
-        """The source models by name."""
-        return await self._catalogue.begin()
-
-    async def check_unchanged(self, models: Mapping[str, Model]) -> None:
-        """See `ModelCatalogue.check_unchanged`."""
-        await self._catalogue.check_unchanged(models)
 
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
@@ -96,7 +87,7 @@ class ProtectorClient(Connection):
             checked = False
             async for response in call:
                 if not checked:
-                    await self._catalogue.check_answer(call, [source_model])
+                    await self._check_answer(call, [source_model])
                     checked = True
                 yield self._checked(response, probe, source_model)
         except grpc.aio.AioRpcError as error:

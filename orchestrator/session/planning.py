@@ -114,7 +114,7 @@ async def asked_of_protector(
     Raises:
         InputError: the protector lacks a model or a method.
     """
-    chosen = _chosen("--source-models", request.source_models, await protector.source_models(), protector.name)
+    chosen = _chosen("--source-models", request.source_models, await protector.models(), protector.name)
     methods = await protector.methods()
     _check_offered("--methods", request.methods, sorted(methods), protector.name)
     return chosen, methods
@@ -126,7 +126,7 @@ async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[
     Raises:
         InputError: the invader lacks a model or the region, or returns fewer candidates.
     """
-    chosen = _chosen("--target-models", request.target_models, await invader.target_models(), invader.name)
+    chosen = _chosen("--target-models", request.target_models, await invader.models(), invader.name)
     _check_offered("--region", (request.region,), sorted(invader.regions), invader.name)
     ks = KS if request.ks is None else request.ks
     if request.ks is not None or not _disclosed_ks(ks, chosen):

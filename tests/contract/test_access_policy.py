@@ -379,7 +379,7 @@ async def test_the_orchestrator_knows_what_is_left_of_its_budget() -> None:
     async with serving_invader(ledger=QueryLedger(None, budget=4)) as service:
         client = InvaderClient(service.address)
         assert client.queries_left is None
-        await client.target_models()
+        await client.models()
         assert client.queries_left == 4
         await client.classify(IMAGE, target_models=["small"], k=3)
         await client.close()

@@ -205,7 +205,7 @@ async def _asks_for_the_rest(client: ProtectorClient, cloaks: list[Cloak]) -> No
 
 async def bytes_of_a_row(proxy: TcpProxy, client: ProtectorClient) -> int:
     """The bytes that an answer to `crafted` takes on a connection that there is already."""
-    await client.source_models()
+    await client.models()
     before = proxy.bytes[Way.ANSWERED]
     await crafted(client)
     return proxy.bytes[Way.ANSWERED] - before
@@ -257,7 +257,7 @@ async def test_a_request_that_is_cut_off_is_asked_again() -> None:
     async with service.serving() as address:
         with tcp_proxy(address) as proxy:
             async with client_of(InvaderClient, proxy.address) as client:
-                retries = retries_of(client, await client.target_models())
+                retries = retries_of(client, await client.models())
                 proxy.when(Way.ASKED, 20, proxy.cut)
                 assert await asyncio.wait_for(retries.call(partial(classified, client)), SECONDS) is not None
     assert service.asked[SHOWN] == 1
@@ -268,7 +268,7 @@ async def test_an_answer_that_is_lost_on_the_way_costs_the_query_that_was_in_fli
     async with service.serving() as address:
         with tcp_proxy(address) as proxy:
             async with client_of(InvaderClient, proxy.address) as client:
-                retries = retries_of(client, await client.target_models())
+                retries = retries_of(client, await client.models())
 
                 def cut_the_first(response: invader_pb2.ClassifyResponse) -> None:
                     if service.asked[SHOWN] == 1:
@@ -285,7 +285,7 @@ async def test_a_service_that_refuses_connections_is_unreachable_and_says_why() 
     async with service.serving() as address:
         with tcp_proxy(address) as proxy:
             async with client_of(InvaderClient, proxy.address) as client:
-                models = await client.target_models()
+                models = await client.models()
                 proxy.refuse()
                 proxy.cut()
                 with pytest.raises(UnreachableServiceError, match="nothing listens there"):
@@ -357,7 +357,7 @@ async def test_a_service_that_was_started_again_goes_on_where_it_is_the_same() -
     async with AsyncExitStack() as stack:
         async with first.serving() as address:
             client = await stack.enter_async_context(client_of(ProtectorClient, address))
-            models = await client.source_models()
+            models = await client.models()
         async with second.serving(address):
             await client.check_unchanged(models)
             cloaks, error = await crafted(client)
@@ -370,7 +370,7 @@ async def test_a_service_that_came_back_with_another_label_set_is_refused_and_bo
     async with AsyncExitStack() as stack:
         async with Invader({"facenet": IDENTITIES}, offering=offering).serving() as address:
             client = await stack.enter_async_context(client_of(InvaderClient, address))
-            models = await client.target_models()
+            models = await client.models()
         async with Invader({"facenet": OTHERS}, offering=offering).serving(address):
             with pytest.raises(ServiceChangedError) as changed:
                 await client.check_unchanged(models)
@@ -385,13 +385,13 @@ async def test_a_restart_that_nobody_noticed_is_found_out_by_the_first_answer() 
     async with AsyncExitStack() as stack:
         async with Invader({"facenet": IDENTITIES}, offering=True).serving() as address:
             asking = await stack.enter_async_context(client_of(InvaderClient, address))
-            await asking.target_models()
+            await asking.models()
         async with Invader({"facenet": OTHERS}, offering=True).serving(address):
             with pytest.raises(ServiceChangedError, match=r"what differs: facenet\.label_set_sha256"):
                 await classified(asking)
         async with Protector({"facenet": IDENTITIES}, offering=True).serving() as address:
             crafting = await stack.enter_async_context(client_of(ProtectorClient, address))
-            await crafting.source_models()
+            await crafting.models()
         async with Protector({"facenet": OTHERS}, offering=True).serving(address):
             with pytest.raises(ServiceChangedError, match=r"what differs: facenet\.label_set_sha256"):
                 await crafted(crafting)
@@ -401,7 +401,7 @@ async def test_an_answer_without_an_offer_is_believed() -> None:
     async with AsyncExitStack() as stack:
         async with Invader({"facenet": IDENTITIES}, offering=True).serving() as address:
             client = await stack.enter_async_context(client_of(InvaderClient, address))
-            await client.target_models()
+            await client.models()
         async with Invader({"facenet": IDENTITIES}).serving(address):
             assert await classified(client) is not None
 
@@ -410,7 +410,7 @@ async def test_another_model_beside_those_that_are_asked_is_no_other_service() -
     async with AsyncExitStack() as stack:
         async with Invader({"facenet": IDENTITIES}, offering=True).serving() as address:
             client = await stack.enter_async_context(client_of(InvaderClient, address))
-            await client.target_models()
+            await client.models()
         async with Invader({"facenet": IDENTITIES, "senet50": OTHERS}, offering=True).serving(address):
             assert await classified(client) is not None
 
@@ -419,7 +419,7 @@ async def test_a_model_that_is_the_same_does_not_vouch_for_another() -> None:
     async with AsyncExitStack() as stack:
         async with Invader({"facenet": IDENTITIES, "senet50": IDENTITIES}, offering=True).serving() as address:
             client = await stack.enter_async_context(client_of(InvaderClient, address))
-            await client.target_models()
+            await client.models()
         async with Invader({"facenet": IDENTITIES, "senet50": OTHERS}, offering=True).serving(address):
             assert await classified(client, "facenet") is not None
             with pytest.raises(ServiceChangedError, match=r"what differs: senet50\.label_set_sha256"):
@@ -438,7 +438,7 @@ async def test_what_answers_at_the_address_but_is_no_such_service_is_another(oth
     async with AsyncExitStack() as stack:
         async with Invader({"facenet": IDENTITIES}).serving() as address:
             client = await stack.enter_async_context(client_of(InvaderClient, address))
-            models = await client.target_models()
+            models = await client.models()
         async with other.serving(address):
             with pytest.raises(ServiceChangedError, match=said):
                 await client.check_unchanged(models)
@@ -515,7 +515,7 @@ async def test_replicas_take_turns_and_one_that_dies_is_done_without() -> None:
     ):
         while not all(each.asked[SHOWN] for each in both):
             assert await asyncio.wait_for(classified(client), SECONDS) is not None
-        retries = retries_of(client, await client.target_models())
+        retries = retries_of(client, await client.models())
         await both[0].die()
         asked = both[1].asked[SHOWN]
         for _ in range(6):
@@ -530,7 +530,7 @@ async def test_replicas_that_are_not_alike_are_refused() -> None:
         ) as (address, *_),
         client_of(InvaderClient, address) as client,
     ):
-        await client.target_models()
+        await client.models()
 
         async def ask_until_refused() -> None:
             while True:
@@ -596,7 +596,7 @@ async def recorded() -> AsyncIterator[tuple[DeadlineRecorder, str]]:
 async def test_every_call_has_a_deadline(recorded: tuple[DeadlineRecorder, str]) -> None:
     recorder, address = recorded
     async with client_of(ProtectorClient, address) as protector:
-        models = await protector.source_models()
+        models = await protector.models()
         await protector.methods()
         await protector.identities(models["facenet"])
         await crafted(protector)
@@ -606,7 +606,7 @@ async def test_every_call_has_a_deadline(recorded: tuple[DeadlineRecorder, str])
     of_protector = dict(recorder.seconds)
     recorder.seconds.clear()
     async with client_of(InvaderClient, address) as invader:
-        await invader.identities((await invader.target_models())["facenet"])
+        await invader.identities((await invader.models())["facenet"])
         await classified(invader)
     assert set(recorder.seconds) == {
         method.name for method in invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].methods

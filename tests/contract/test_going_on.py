@@ -152,7 +152,7 @@ async def test_a_connection_that_breaks_while_the_services_list_what_they_have_c
     async with bench.protector.serving() as protector, bench.invader.serving() as invader:
         with tcp_proxy(invader) as proxy:
             client = InvaderClient(proxy.address)
-            await client.target_models()
+            await client.models()
             await client.close()
             both_rounds = 2 * proxy.bytes[Way.ANSWERED]  # before anything is made, and for the plan
             cut = proxy.passed(Way.ANSWERED, round(share * both_rounds))

@@ -59,14 +59,14 @@ async def test_the_orchestrators_error_says_which(case: Refused) -> None:
     async with serving_invader(tls=case.server) as service:
         client = InvaderClient(service.address, tls=case.client)
         with pytest.raises(UnusableServiceError, match=DOES_NOT_ANSWER + case.why + "$"):
-            await client.target_models()
+            await client.models()
         await client.close()
 
 
 async def test_the_right_certificates_are_let_in() -> None:
     async with serving_invader(tls=SERVER) as service:
         client = InvaderClient(service.address, tls=CLIENT)
-        assert set(await client.target_models()) == {"small", "large"}
+        assert set(await client.models()) == {"small", "large"}
         await client.close()
 
 
@@ -129,7 +129,7 @@ async def test_the_doctor_says_that_plain_text_is_no_tls() -> None:
 async def test_an_error_on_the_way_is_one_of_ours() -> None:
     client = InvaderClient("127.0.0.1:1", tls=CLIENT)
     with pytest.raises(OrchestratorError, match="nothing listens there"):
-        await client.target_models()
+        await client.models()
     await client.close()
 
 
