@@ -1,7 +1,5 @@
 """Candidates and their probabilities."""
 
-from collections.abc import Iterator, Sequence
-
 from deid.invader.v1 import invader_pb2
 
 from conformance.check import NotApplicable, Problems, check
@@ -97,23 +95,20 @@ async def in_order(service: Invader) -> Problems:
     queries=IMAGES,
 )
 async def probabilities(service: Invader) -> Problems:
-    sizes = {model.name: model.identities for model in service.models}
+    disclosure = service.listed.disclosure
+    vanishing = {model.name for model in service.models if model.identities >= MIN_TO_VANISH}
     for name, each in await service.classifications():
-        disclosure, identities = service.listed.disclosure, sizes.get(each.target_model, 0)
-        for problem in _disclosure_problems(_probabilities(each), disclosure, identities=identities):
-            yield f"{name}: {problem}"
-
-
-def _disclosure_problems(probabilities: Sequence[float], disclosure: int, *, identities: int) -> Iterator[str]:
-    yield from (f"{each} is not a probability" for each in probabilities if not 0 <= each <= 1)
-    finer = [each for each in probabilities if 0 <= each <= 1 and each != round(each, DECIMALS)]
-    if finer:
-        yield f"expected {DECIMALS} decimal places, got {finer[0]!r}"
-    if disclosure in (invader_pb2.DISCLOSURE_TOP1, invader_pb2.DISCLOSURE_RANKED) and any(probabilities):
-        yield f"discloses {probabilities[0]}, and says that it discloses no probabilities"
-    vanish = identities >= MIN_TO_VANISH
-    if disclosure == invader_pb2.DISCLOSURE_PROBABILITIES and probabilities and not any(probabilities) and not vanish:
-        yield "says that it discloses probabilities, and they are all 0"
+        came = _probabilities(each)
+        for beyond in (p for p in came if not 0 <= p <= 1):
+            yield f"{name}: {beyond} is not a probability"
+        finer = [p for p in came if 0 <= p <= 1 and p != round(p, DECIMALS)]
+        if finer:
+            yield f"{name}: expected {DECIMALS} decimal places, got {finer[0]!r}"
+        if disclosure in (invader_pb2.DISCLOSURE_TOP1, invader_pb2.DISCLOSURE_RANKED) and any(came):
+            yield f"{name}: discloses {came[0]}, and says that it discloses no probabilities"
+        all_zero = len(came) > 0 and not any(came) and each.target_model not in vanishing
+        if disclosure == invader_pb2.DISCLOSURE_PROBABILITIES and all_zero:
+            yield f"{name}: says that it discloses probabilities, and they are all 0"
 
 
 def _probabilities(answer: invader_pb2.Classification) -> list[float]:

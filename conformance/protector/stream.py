@@ -1,10 +1,9 @@
 """The content of a stream, and its order."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
 
 from conformance.check import Problems, check
-from conformance.protector.service import CONTROL, EPSILONS, Protector, Response
+from conformance.protector.service import CONTROL, EPSILONS, Protector
 from conformance.service import Changes
 
 
@@ -37,11 +36,8 @@ async def complete(service: Protector) -> Problems:
         *((f"{method} alone", [(method, 4)], {"methods": [method], "epsilons": [4]}) for method in alone),
     ]
     for what, expected, changes in requests:
-        for problem in _missing_or_more(expected, await service.answers(**changes)):
-            yield f"{what}: {problem}"
-
-
-def _missing_or_more(expected: Sequence[tuple[str, int]], responses: Sequence[Response]) -> Iterator[str]:
-    asked, came = Counter(expected), Counter((each.method, each.epsilon) for each in responses)
-    yield from (f"{method}, epsilon {epsilon}, is missing" for method, epsilon in asked - came)
-    yield from (f"{method}, epsilon {epsilon}, comes more often than requested" for method, epsilon in came - asked)
+        asked, came = Counter(expected), Counter((each.method, each.epsilon) for each in await service.answers(**changes))
+        for method, epsilon in asked - came:
+            yield f"{what}: {method}, epsilon {epsilon}, is missing"
+        for method, epsilon in came - asked:
+            yield f"{what}: {method}, epsilon {epsilon}, comes more often than requested"
