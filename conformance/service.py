@@ -25,6 +25,7 @@ class Service(ABC):
     role: ClassVar[str]  # "protector" or "invader"
     schema: ClassVar[ServiceDescriptor]
     list_models: ClassVar[str]  # the method that lists models
+    models_field: ClassVar[str]  # of its answer
     query: ClassVar[str]  # the method that takes images
     image_field: ClassVar[str]  # of its request
     model_field: ClassVar[str]  # of a request for identities
@@ -49,9 +50,10 @@ class Service(ABC):
         """
 
     @property
-    @abstractmethod
     def models(self) -> Sequence[Any]:
         """Source or target models, as they were listed."""
+        models: Sequence[Any] = getattr(self.listed, self.models_field)
+        return models
 
     @property
     @abstractmethod

@@ -30,6 +30,7 @@ class Invader(Service):
     role: ClassVar = "invader"
     schema: ClassVar = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"]
     list_models: ClassVar = "ListTargetModels"
+    models_field: ClassVar = "target_models"
     query: ClassVar = "Classify"
     image_field: ClassVar = "image"
     model_field: ClassVar = "target_model"
@@ -49,11 +50,6 @@ class Invader(Service):
         if not service.subjects:
             raise InputError("--faces: expected photos, got none")
         return service
-
-    @property
-    def models(self) -> Sequence[invader_pb2.TargetModel]:
-        models: Sequence[invader_pb2.TargetModel] = self.listed.target_models
-        return models
 
     @property
     def photo(self) -> bytes:

@@ -56,6 +56,7 @@ class Protector(Service):
     role: ClassVar = "protector"
     schema: ClassVar = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"]
     list_models: ClassVar = "ListSourceModels"
+    models_field: ClassVar = "source_models"
     query: ClassVar = "Craft"
     image_field: ClassVar = "photo"
     model_field: ClassVar = "source_model"
@@ -79,11 +80,6 @@ class Protector(Service):
         return service
 
     @property
-    def models(self) -> Sequence[protector_pb2.SourceModel]:
-        models: Sequence[protector_pb2.SourceModel] = self.listed.source_models
-        return models
-
-    @property
     def subject(self) -> Subject:
         """The first subject of the first model."""
         return self.subjects[self.models[0].name][0]
@@ -103,7 +99,6 @@ class Protector(Service):
         return [method.name for method in self.methods if not method.control]
 
     def good_request(self) -> Changes:
-        """See `Service.good_request`: for a whole row."""
         return {
             **_of(self.models[0].name, self.subject),
             "methods": self.method_names,
