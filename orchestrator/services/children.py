@@ -66,7 +66,8 @@ async def child_service(
         finally:
             await _stop(process)
             await output.close(within=_READ_SECONDS)
-            _close_pipes(process)
+            # Closes the pipes that are still open at the other end; asyncio has no public way to.
+            cast("Any", process)._transport.close()
 
 
 async def _started(module: str, arguments: Sequence[str]) -> asyncio.subprocess.Process:
@@ -85,11 +86,6 @@ async def _end(process: asyncio.subprocess.Process, *, or_when: Callable[[], boo
     """Waits for the process only; `Process.wait` also waits for its pipes, which a process that it started may keep open."""
     while process.returncode is None and not or_when():  # noqa: ASYNC110 - asyncio tells of its end in no other way
         await asyncio.sleep(_POLL_SECONDS)
-
-
-def _close_pipes(process: asyncio.subprocess.Process) -> None:
-    """Closes the pipes that are still open at the other end; asyncio has no public way to."""
-    cast("Any", process)._transport.close()
 
 
 async def _stop(process: asyncio.subprocess.Process) -> None:

@@ -59,7 +59,8 @@ class RecoveryGate:
             ServiceGoneError: the service did not answer within the outage timeout, or its process has ended.
             ServiceChangedError: the service is not what it was.
         """
-        if self._probing is None or _found_it_back(self._probing):
+        was_back = self._probing is not None and self._probing.done() and self._probing.exception() is None
+        if self._probing is None or was_back:
             self._probing = asyncio.create_task(self._probe())
         probing = self._probing
         self._waiting += 1
@@ -93,7 +94,3 @@ class RecoveryGate:
             longest = min(2 * longest, MAX_WAIT_SECONDS)
         if noted:
             self._note(f"the {self._name} answers again after {self._clock() - begun:.0f} s")
-
-
-def _found_it_back(probing: asyncio.Task[None]) -> bool:
-    return probing.done() and probing.exception() is None
