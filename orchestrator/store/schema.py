@@ -120,15 +120,13 @@ def open_schema(database: Database, *, create: bool) -> None:
         NoStoreError: there are none, and none are to be made.
         StoreError: they are of another version, or cannot be read or made.
     """
-    if not create and not database.exists:
-        raise _no_store(database)
-    found = database.read(_found_version)
-    if found is None:
-        if not create:
-            raise _no_store(database)
+    found = database.read(_found_version) if create or database.exists else None
+    if found is not None:
+        _check_version(found, database)
+    elif create:
         database.write(lambda connection: _create(connection, database))
     else:
-        _check_version(found, database)
+        raise NoStoreError(f"{database.name}: expected the store of a run, got a database that holds none")
 
 
 def _found_version(connection: Connection) -> str | None:
@@ -157,7 +155,3 @@ def _create(connection: Connection, database: Database) -> None:
         return
     schema.create_all(connection, checkfirst=False)
     connection.execute(insert(schema_version).values(version=VERSION))
-
-
-def _no_store(database: Database) -> NoStoreError:
-    return NoStoreError(f"{database.name}: expected the store of a run, got a database that holds none")
