@@ -31,48 +31,41 @@ class EncodedPhoto:
         return sha256(self.encoded).hexdigest()
 
 
-class PhotoDraw:
-    """The photos of a run's identities in the order of the draw."""
+def readable_photos(run: RunContext, identity: str, *, begun: Subject | None) -> Iterator[EncodedPhoto]:
+    """The photos of an identity in the order of the draw, from the one that it was begun with on, if it was begun before.
 
-    def __init__(self, run: RunContext) -> None:
-        self._run = run
-
-    def photos(self, identity: str, *, begun: Subject | None) -> Iterator[EncodedPhoto]:
-        """The photos of an identity that can be read, from the one that it was begun with on, if it was begun before.
-
-        Raises:
-            PhotoGoneError: the photo that it was begun with cannot be read any more, or has changed.
-            InputError: a photo cannot be read for a reason that may pass; with another in its place the draw would differ.
-        """
-        drawn = drawn_photos(self._run.plan.faces, identity, seed=self._run.plan.seed)
-        if begun is not None and begun.photo:
-            yield self._read_again(begun, drawn)
-        for photo in drawn:
-            if (encoded := self._read(photo)) is not None:
-                yield encoded
-
-    def skip(self, name: str, error: Exception) -> None:
-        """Notes that a photo cannot be used."""
-        self._run.tally.unreadable_photos.append(name)
-        self._run.progress.note(f"skipped: {name}: {error}")
-
-    def _read(self, photo: Photo) -> EncodedPhoto | None:
-        try:
-            return EncodedPhoto(photo.identity, photo.name, photo.read())
-        except OSError as error:
-            if error.errno not in _OF_THE_PHOTO:
-                raise InputError(
-                    f"--faces: {photo.name}: expected a photo that can be read, or that never can be; got an error that "
-                    f"may pass: {error.strerror or error}; see to it, and the same command goes on"
-                ) from error
-            self.skip(photo.name, error)
-            return None
-
-    def _read_again(self, begun: Subject, drawn: Iterator[Photo]) -> EncodedPhoto:
+    Raises:
+        PhotoGoneError: the photo that it was begun with cannot be read any more, or has changed.
+        InputError: a photo cannot be read for a reason that may pass; with another in its place the draw would differ.
+    """
+    drawn = drawn_photos(run.plan.faces, identity, seed=run.plan.seed)
+    if begun is not None and begun.photo:
         found = next((photo for photo in drawn if photo.name == begun.photo), None)
-        photo = None if found is None else self._read(found)
-        if photo is None:
+        again = None if found is None else _read(run, found)
+        if again is None:
             raise PhotoGoneError(f"--faces: {begun.photo} can no longer be read; the run began with it")
-        if photo.sha256 != begun.photo_sha256:
-            raise PhotoGoneError(f"--faces: {photo.name} is not the photo that the run began with: its SHA-256 is another")
-        return photo
+        if again.sha256 != begun.photo_sha256:
+            raise PhotoGoneError(f"--faces: {again.name} is not the photo that the run began with: its SHA-256 is another")
+        yield again
+    for photo in drawn:
+        if (encoded := _read(run, photo)) is not None:
+            yield encoded
+
+
+def skip(run: RunContext, name: str, error: Exception) -> None:
+    """Notes that a photo cannot be used."""
+    run.tally.unreadable_photos.append(name)
+    run.progress.note(f"skipped: {name}: {error}")
+
+
+def _read(run: RunContext, photo: Photo) -> EncodedPhoto | None:
+    try:
+        return EncodedPhoto(photo.identity, photo.name, photo.read())
+    except OSError as error:
+        if error.errno not in _OF_THE_PHOTO:
+            raise InputError(
+                f"--faces: {photo.name}: expected a photo that can be read, or that never can be; got an error that "
+                f"may pass: {error.strerror or error}; see to it, and the same command goes on"
+            ) from error
+        skip(run, photo.name, error)
+        return None

@@ -11,7 +11,7 @@ from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.session.classifying import Classifier
 from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
-from orchestrator.session.photos import EncodedPhoto, PhotoDraw, PhotoGoneError
+from orchestrator.session.photos import EncodedPhoto, PhotoGoneError, readable_photos, skip
 from orchestrator.store.changes import record_subject
 from orchestrator.store.records import Subject, SubjectStatus
 
@@ -21,7 +21,6 @@ class SubjectObserver:
 
     def __init__(self, run: RunContext, crafter: Crafter, classifier: Classifier) -> None:
         self._run = run
-        self._draw = PhotoDraw(run)
         self._crafter = crafter
         self._classifier = classifier
 
@@ -33,11 +32,11 @@ class SubjectObserver:
         """
         before = await self._run.journal.run(partial(self._run.store.subject, identity))
         try:
-            for photo in self._draw.photos(identity, begun=before):
+            for photo in readable_photos(self._run, identity, begun=before):
                 try:
                     return await self._observe_photo(photo, before)
                 except PhotoRefusedError as error:
-                    self._draw.skip(photo.name, error)
+                    skip(self._run, photo.name, error)
         except PhotoGoneError:
             if before is None or not await self._is_all_observed(before):
                 raise
