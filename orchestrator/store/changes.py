@@ -5,6 +5,7 @@ is an error: two answers mean that a service is not what it was when the run beg
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from uuid import uuid4
 
@@ -126,13 +127,7 @@ def record_failure(failure: Failure) -> Change:
 
 
 def _cloak_key(run: str, probe: str, key: CloakKey) -> dict[str, object]:
-    return {
-        "run": run,
-        "probe": probe,
-        "source_model": key.source_model,
-        "method": key.method,
-        "epsilon": key.epsilon,
-    }
+    return {"run": run, "probe": probe, **asdict(key)}
 
 
 def _crafted(cloak: CloakRecord) -> dict[str, object]:

@@ -125,9 +125,13 @@ def _may_write(path: Path) -> bool:
 
 
 def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    database = f"{path.absolute().as_uri()}?{_reading(path)}" if read_only else str(path)
+    # No isolation level: transactions begin where `_begin` says; sqlite3 itself would begin them after the first reads.
+    connection = sqlite3.connect(
+        database, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=read_only
+    )
     if read_only:
-        return _opened(f"{path.absolute().as_uri()}?{_reading(path)}", uri=True)
-    connection = _opened(str(path), uri=False)
+        return connection
     try:
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             _use_write_ahead_log(connection)
@@ -138,11 +142,6 @@ def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _opened(database: str, *, uri: bool) -> sqlite3.Connection:
-    """In which transactions begin where `_begin` says: sqlite3 itself would begin them after the first reads."""
-    return sqlite3.connect(database, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=uri)
 
 
 def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
