@@ -1,6 +1,7 @@
 """The protector under test: its lists, its subjects, and calls to it."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -209,28 +210,22 @@ class Protector(Service):
         return decoded(response.cloak, "the control").levels
 
     async def _subjects_of(self, model: str, faces: DataSet) -> list[Subject]:
+        known: frozenset[str] | None = None
+        with suppress(Failed):  # anybody is asked for then; the check of label sets reports it
+            known = frozenset(await self.identities(model))
         found: list[Subject] = []
-        for subject in subjects(faces, known=await self._known(model)):
+        for subject in subjects(faces, known=known):
             request = self.client.message(self.query, **_of(model, subject), **self.cheap, storage=PNG)
-            try:
-                await self.ask(request)
-            except Refused as refused:
-                if refused.refusal.reason != NO_FACE:
-                    raise
-                continue
-            found.append(subject)
+            refusal = await self.client.refusal(self.query, request)
+            if refusal is None:
+                found.append(subject)
+            elif refusal.reason != NO_FACE:
+                raise Refused(refusal)
             if len(found) == SUBJECTS:
                 return found
         if not found:
             raise InputError(f"--faces: expected a photo in which the protector finds a face for {model}, got none")
         return found * SUBJECTS
-
-    async def _known(self, model: str) -> frozenset[str] | None:
-        """The identities of a source model; None if they are not listed."""
-        try:
-            return frozenset(await self.identities(model))
-        except Failed:
-            return None
 
 
 def _of(model: str, subject: Subject) -> Changes:
