@@ -53,7 +53,9 @@ async def _examine(name: str, address: str, tls: TlsMaterial | None) -> AsyncIte
         yield Finding(name, "is spoken to by mutual TLS", Verdict.UNKNOWN, "plain text, on loopback")
     else:
         yield _expiry(name, await asyncio.to_thread(_certificate, address))
-        answer = await _ask_a_stranger(address, tls)
+        only_authority = grpc.ssl_channel_credentials(tls.authority)  # as a stranger may know it
+        async with grpc.aio.secure_channel(address, only_authority, options=[NO_PROXY]) as channel:
+            answer = await _health(channel)
         yield judged(
             name,
             "refuses clients without a certificate",
@@ -83,12 +85,6 @@ def _certificate(address: str) -> x509.Certificate:
     ends = addresses_of(host, port) if is_replicated(address) else (host,)
     shown = [ssl.get_server_certificate((end, port), timeout=_SECONDS) for end in ends]
     return min((x509.load_pem_x509_certificate(pem.encode()) for pem in shown), key=lambda each: each.not_valid_after_utc)
-
-
-async def _ask_a_stranger(address: str, tls: TlsMaterial) -> str:
-    """As `_health`, for a client that knows the authority, but has no certificate."""
-    async with grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls.authority), options=[NO_PROXY]) as channel:
-        return await _health(channel)
 
 
 async def _health(channel: grpc.aio.Channel) -> str:

@@ -81,7 +81,11 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
         of_models |= {f"target model {name}": labels for name, labels in of_targets.items()}
         advice = EMBEDDED_KNOW if not {*sources, *targets}.isdisjoint(EMBEDDED_MODELS) else ""
         raise InputError(_nobody_known(matched, of_models) + advice)
-    _check_all_known(matched)
+    if matched.faces.synthetic and matched.unknown:  # their number was asked for
+        raise InputError(
+            f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
+            f"got {len(matched.faces.identities)}"
+        )
     if matched.differing:
         missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {named(matched.differing, at_most=1)}")
     subjects = _subjects(request, matched.known)
@@ -192,15 +196,6 @@ def _nobody_known(matched: Matched, label_sets: Mapping[str, Collection[str]]) -
         f"--faces: expected identities that every model knows, got {unknown} that some model does not know: "
         f"{whom_models_know(matched.faces, label_sets)}"
     )
-
-
-def _check_all_known(matched: Matched) -> None:
-    """Makes sure that all synthetic identities are known: their number was asked for."""
-    if matched.faces.synthetic and matched.unknown:
-        raise InputError(
-            f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
-            f"got {len(matched.faces.identities)}"
-        )
 
 
 def _disclosed_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> tuple[int, ...]:
