@@ -125,11 +125,9 @@ def _may_write(path: Path) -> bool:
 
 
 def _connected(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    database = f"{path.absolute().as_uri()}?{_reading(path)}" if read_only else str(path)
+    name = f"{path.absolute().as_uri()}?{_reading(path)}" if read_only else str(path)
     # No isolation level: transactions begin where `_begin` says; sqlite3 itself would begin them after the first reads.
-    connection = sqlite3.connect(
-        database, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=read_only
-    )
+    connection = sqlite3.connect(name, timeout=LOCK_SECONDS, isolation_level=None, check_same_thread=False, uri=read_only)
     if read_only:
         return connection
     try:
