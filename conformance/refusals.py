@@ -1,6 +1,7 @@
 """How a service refuses a call, and how it must refuse a bad request."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,8 @@ class BadRequest:
             codes = " or ".join(code.name for code in self.codes)
             yield f"{self.what}: expected {codes}, got {got or 'an answer'}"
             return
-        if self.field is not None and not any(_names_field(named, self.field) for named in got.fields):
+        within = (f"{self.field}[", f"{self.field}.")  # such as `epsilons[1]`, `storage.jpeg.quality`
+        if self.field is not None and not any(each == self.field or each.startswith(within) for each in got.fields):
             named = ", ".join(got.fields) or "no field"
             yield f"{self.what}: expected google.rpc.BadRequest to name {self.field}, got {named}"
         if self.reason is not None and got.reason != self.reason:
@@ -105,11 +107,6 @@ def unknown_name(what: str, field: str, **changes: Any) -> BadRequest:
     return BadRequest(what, (grpc.StatusCode.NOT_FOUND,), changes, field, NOT_FOUND)
 
 
-def _names_field(named: str, field: str) -> bool:
-    """Whether a named field is a field, one of its elements, or within it: `epsilons[1]`, `storage.jpeg.quality`."""
-    return named == field or named.startswith((f"{field}[", f"{field}."))
-
-
 def refusal_of(method: str, code: grpc.StatusCode, message: str, trailers: Metadata) -> Refusal:
     """Reads a failed call; what cannot be read counts as unexpected."""
     told = dict(trailers)
@@ -117,6 +114,9 @@ def refusal_of(method: str, code: grpc.StatusCode, message: str, trailers: Metad
     unexpected: list[str] = []
     fields: list[str] = []
     reason = domain = None
+    retry_after_ms: int | None = None
+    with suppress(KeyError, ValueError):
+        retry_after_ms = int(told[PUSHBACK_KEY])
     for detail in _details(told.get(STATUS_KEY), code, texts, unexpected):
         match detail:
             case ErrorInfo():
@@ -134,7 +134,7 @@ def refusal_of(method: str, code: grpc.StatusCode, message: str, trailers: Metad
         reason=reason,
         domain=domain,
         fields=tuple(fields),
-        retry_after_ms=_number(told.get(PUSHBACK_KEY)),
+        retry_after_ms=retry_after_ms,
         texts=tuple(texts),
         unexpected=tuple(unexpected),
         from_service=STATUS_KEY in told or code not in _RAISED_BY_LIBRARIES,
@@ -161,10 +161,3 @@ def _details(status: str | bytes | None, code: grpc.StatusCode, texts: list[str]
         else:
             unexpected.append(f"a detail {packed.type_url} of {len(packed.value)} bytes")
     return details
-
-
-def _number(text: str | bytes | None) -> int | None:
-    try:
-        return None if text is None else int(text)
-    except ValueError:
-        return None
