@@ -3,8 +3,7 @@
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -91,8 +90,7 @@ class RetryPolicy:
         while True:
             left = missing()
             try:
-                with self._counted():
-                    return await ask()
+                return await self._attempt(ask)
             except (CallError, UnusableServiceError) as error:
                 if missing() < left:
                     failures = outages = 0
@@ -110,20 +108,18 @@ class RetryPolicy:
                         raise
                     await self._sleep((1 + self._draw()) / 2 * FIRST_WAIT_SECONDS * 2 ** (failures - 1))
 
-    @contextmanager
-    def _counted(self) -> Iterator[None]:
+    async def _attempt(self, ask: Callable[[], Awaitable[Answer]]) -> Answer:
+        let_through = True
         self._in_flight += 1
         try:
-            yield
-        except ThrottledError:
+            return await ask()
+        except (ThrottledError, asyncio.CancelledError):
+            let_through = False
             raise
-        except Exception:
-            self._let_through = self._clock()
-            raise
-        else:
-            self._let_through = self._clock()
         finally:
             self._in_flight -= 1
+            if let_through:
+                self._let_through = self._clock()
 
     async def _wait_until_let_through(self, error: ThrottledError, *, since: float) -> None:
         closed = self._clock() - max(since, self._let_through)
