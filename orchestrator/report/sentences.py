@@ -6,6 +6,7 @@ and highest of several cells are figures of those cells, picked after the fact, 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from orchestrator.experiment.grid import CONTROL, NOISE, PAPERS_EPSILON, Cell, Grid
 from orchestrator.metrics.intervals import Interval, PairedCounts
@@ -91,16 +92,16 @@ def _read(cells: ByCell, grid: Grid, method: str, k: int) -> Iterator[str]:
         ]
         if pairs:
             figures = f"PSR@{k} is {span([cells[cell].psr for cell in pairs])} at epsilon {epsilon}"
-            smallest = [_smallest_epsilon(cells, grid, cell, k) for cell in pairs]
+            smallest = [_smallest_epsilon(cells, grid, cell) for cell in pairs]
             reached = sorted({each for each in smallest if each is not None})
             many = f"{sum(each is not None for each in smallest) or 'none'} of {counted(len(pairs), 'pair')}"
             since = f", from epsilon {' to '.join(map(str, sorted({reached[0], reached[-1]})))} on" if reached else ""
             yield f"{title(method)}, read by {reader}: {figures}; {HIGH:.0f} % is reached in {many}{since}."
 
 
-def _smallest_epsilon(cells: ByCell, grid: Grid, cell: Cell, k: int) -> int | None:
-    models = {"source_model": cell.source_model, "method": cell.method, "target_model": cell.target_model}
-    return smallest_epsilon(list(cells.values()), grid, **models, k=k)
+def _smallest_epsilon(cells: ByCell, grid: Grid, cell: Cell) -> int | None:
+    found = {epsilon: cells.get(replace(cell, epsilon=epsilon)) for epsilon in grid.epsilons}
+    return smallest_epsilon({epsilon: result.psr for epsilon, result in found.items() if result is not None})
 
 
 def _against_noise(cells: ByCell, method: str, k: int) -> Iterator[str]:

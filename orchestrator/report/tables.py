@@ -123,12 +123,14 @@ def transfer_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Tabl
 
 def threshold_table(results: Sequence[CellResult], grid: Grid, *, ks: Iterable[int]) -> Table:
     """The smallest epsilon from which on PSR stays high."""
-    observed = {(result.cell.source_model, result.cell.method, result.cell.target_model) for result in results}
+    found = _by_cell(results)
 
     def smallest(source_model: str, method: str, target_model: str, k: int) -> Value:
-        if (source_model, method, target_model) not in observed:
+        cells = {epsilon: Cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons}
+        rates = {epsilon: found[cell, k].psr for epsilon, cell in cells.items() if (cell, k) in found}
+        if not rates:
             return ABSENT
-        epsilon = smallest_epsilon(results, grid, source_model=source_model, method=method, target_model=target_model, k=k)
+        epsilon = smallest_epsilon(rates)
         return number("not reached", sort=10.0**6) if epsilon is None else integer(epsilon)
 
     return Table(

@@ -2,26 +2,13 @@
 
 import pytest
 
-from orchestrator.experiment.grid import Cell, Grid
-from orchestrator.metrics.psr import CellResult
+from orchestrator.metrics.psr import Rate
 from orchestrator.metrics.threshold import smallest_epsilon
-from tests.support.observed import BEYOND, observation, results
-
-GRID = Grid(("facenet",), ("resnet50",), ("bim",), (4, 8, 16, 32), (5,))
 
 
-def row(*, n: int = 20, **protected: int) -> list[CellResult]:
-    """Results of cells with so many of n protected, by epsilon: e4=3."""
-    table = [
-        observation(f"{place}", Cell("facenet", "bim", int(name[1:]), "resnet50"), BEYOND if place < count else 1)
-        for name, count in protected.items()
-        for place in range(n)
-    ]
-    return results(table, ks=(1, 5))
-
-
-def smallest(cells: list[CellResult], *, grid: Grid = GRID) -> int | None:
-    return smallest_epsilon(cells, grid, source_model="facenet", method="bim", target_model="resnet50", k=5)
+def row(**protected: int) -> dict[int, Rate]:
+    """Rates of so many of 20, by epsilon: e4=3."""
+    return {int(name[1:]): Rate(count, 20) for name, count in protected.items()}
 
 
 @pytest.mark.parametrize(
@@ -37,16 +24,8 @@ def smallest(cells: list[CellResult], *, grid: Grid = GRID) -> int | None:
     ],
 )
 def test_it_is_reached_where_every_larger_epsilon_reaches_it_too(counts: dict[str, int], expected: int | None) -> None:
-    assert smallest(row(**counts)) == expected
+    assert smallest_epsilon(row(**counts)) == expected
 
 
-def test_the_order_of_the_grid_does_not_matter() -> None:
-    shuffled = Grid(GRID.source_models, GRID.target_models, GRID.methods, (32, 4, 16, 8), GRID.ks)
-    assert smallest(row(e4=0, e8=19, e16=20, e32=20), grid=shuffled) == 8
-
-
-def test_other_cells_and_other_k_do_not_count() -> None:
-    cells = row(e4=20)
-    elsewhere = {"source_model": "facenet", "method": "bim", "target_model": "senet50", "k": 5}
-    assert smallest_epsilon(cells, GRID, **elsewhere) is None  # type: ignore[arg-type]
-    assert smallest_epsilon(cells, GRID, source_model="facenet", method="bim", target_model="resnet50", k=10) is None
+def test_the_order_of_the_epsilons_does_not_matter() -> None:
+    assert smallest_epsilon(row(e32=20, e4=0, e16=20, e8=19)) == 8
