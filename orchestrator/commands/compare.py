@@ -17,7 +17,7 @@ from orchestrator.experiment.grid import headline_k
 from orchestrator.metrics.psr import Difference, Rate
 from orchestrator.report.comparison import ComparedCell, Differing, compared, differing, labels
 from orchestrator.report.run import Run, read_run
-from orchestrator.report.tables import signed
+from orchestrator.report.sentences import signed
 from orchestrator.report.titles import title
 
 DETAILS_SHOWN = 4  # of one field that differs

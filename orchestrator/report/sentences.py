@@ -47,9 +47,10 @@ def limits(interval: Interval) -> str:
     return f"{interval.low:.1f}–{interval.high:.1f}"
 
 
-def signed(points: float) -> str:
+def signed(points: float, *, places: int = 1) -> str:
     """Points with their sign, as in +12.5, −3.0 and 0.0."""
-    return f"{points:+.1f}".replace("-", "−") if round(points, 1) else "0.0"
+    text = f"{points:+.{places}f}".replace("-", "−")
+    return text if text.strip("+−0.") else text[1:]
 
 
 def counted(number: int, noun: str) -> str:

@@ -11,6 +11,7 @@ from orchestrator.metrics.paired_methods import PairedMethods
 from orchestrator.metrics.psr import CellResult, Difference, interval_kind
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
 from orchestrator.report.claims import Claim
+from orchestrator.report.sentences import signed
 from orchestrator.report.titles import title as title_of
 
 INTERVALS = {
@@ -247,12 +248,6 @@ def _difference(difference: Difference | None) -> Value:
     points, interval = difference.points, difference.interval
     limits = f"[{signed(interval.low, places=0)}, {signed(interval.high, places=0)}]"
     return number(signed(points), sort=round(points, 4), beside=limits)
-
-
-def signed(points: float, *, places: int = 1) -> str:
-    """With its sign; zero has none."""
-    text = f"{points:+.{places}f}".replace("-", "−")
-    return text[1:] if not text.strip("+−0.") else text
 
 
 def _p(p: float) -> str:
