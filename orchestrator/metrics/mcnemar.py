@@ -1,7 +1,6 @@
 """Exact tests of paired differences, and their correction for being many."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from math import exp, lgamma, log
 
 from orchestrator.errors import MetricError
@@ -51,19 +50,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-@dataclass(frozen=True)
-class Tally:
-    """Of several paired differences, how many are shown to be above zero, shown to be below, and neither."""
-
-    above: int
-    below: int
-    neither: int
-
-    @property
-    def n(self) -> int:
-        return self.above + self.below + self.neither
-
-
 def signs(tables: Sequence[PairedCounts]) -> list[int]:
     """What exact McNemar tests show of each at 5 %, Holm-corrected over the tables: 1 above zero, -1 below, 0 neither."""
     adjusted = holm([mcnemar_exact(counts) for counts in tables])
@@ -71,9 +57,3 @@ def signs(tables: Sequence[PairedCounts]) -> list[int]:
         0 if p > SIGNIFICANCE else 1 if counts.first_only > counts.second_only else -1
         for counts, p in zip(tables, adjusted, strict=True)
     ]
-
-
-def tally(tables: Sequence[PairedCounts]) -> Tally:
-    """Counts the signs."""
-    shown = signs(tables)
-    return Tally(shown.count(1), shown.count(-1), shown.count(0))

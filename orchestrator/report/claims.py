@@ -34,7 +34,7 @@ from orchestrator.experiment.grid import (
 from orchestrator.metrics.averages import Average, average_difference, average_psr, trigger_difference
 from orchestrator.metrics.intervals import CONFIDENCE
 from orchestrator.metrics.matrix import RankMatrix
-from orchestrator.metrics.mcnemar import tally
+from orchestrator.metrics.mcnemar import signs
 from orchestrator.metrics.psr import difference_of
 from orchestrator.metrics.threshold import HIGH
 from orchestrator.report.sentences import counted, limits, listed, signed
@@ -311,8 +311,8 @@ def _missing(sentence: str, cells: str, what: str) -> Claim:
 
 def _pair_by_pair(run: _Run, pairs: Sequence[Pair]) -> str:
     differences = [difference_of(run.matrix, first, second, k=run.k) for first, second in pairs]
-    shown = tally([difference.counts for difference in differences if difference is not None])
+    shown = signs([difference.counts for difference in differences if difference is not None])
     return (
-        f"Pair by pair, {shown.above} of {shown.n} are above zero, {shown.below} below, {shown.neither} cannot be told "
-        f"(exact McNemar, Holm)."
+        f"Pair by pair, {shown.count(1)} of {len(shown)} are above zero, {shown.count(-1)} below, {shown.count(0)} cannot "
+        f"be told (exact McNemar, Holm)."
     )

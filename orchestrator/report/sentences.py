@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from orchestrator.experiment.grid import CONTROL, NOISE, PAPERS_EPSILON, Cell, Grid
 from orchestrator.metrics.intervals import Interval, PairedCounts
-from orchestrator.metrics.mcnemar import tally
+from orchestrator.metrics.mcnemar import signs
 from orchestrator.metrics.psr import CellResult, Rate
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
 from orchestrator.report.measured import Measured
@@ -113,10 +113,10 @@ def _against_noise(cells: ByCell, method: str, k: int) -> Iterator[str]:
 
 def _compared(what: str, tables: Sequence[PairedCounts], k: int) -> Iterator[str]:
     if tables:
-        shown = tally(tables)
+        shown = signs(tables)
         yield (
-            f"{what}, at top-{k}: PSR is higher in {shown.above} of {counted(shown.n, 'cell')}, lower in {shown.below}, and "
-            f"cannot be told apart in {shown.neither} (exact McNemar, Holm)."
+            f"{what}, at top-{k}: PSR is higher in {shown.count(1)} of {counted(len(shown), 'cell')}, lower in "
+            f"{shown.count(-1)}, and cannot be told apart in {shown.count(0)} (exact McNemar, Holm)."
         )
 
 

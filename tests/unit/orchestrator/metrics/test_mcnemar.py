@@ -10,7 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from orchestrator.errors import MetricError
 from orchestrator.metrics.intervals import PairedCounts
-from orchestrator.metrics.mcnemar import Tally, holm, mcnemar_exact, tally
+from orchestrator.metrics.mcnemar import holm, mcnemar_exact, signs
 
 
 @pytest.mark.parametrize("discordant", [1, 2, 3, 10, 31, 200])
@@ -61,8 +61,8 @@ def test_holm_refuses_what_is_no_probability(p: float) -> None:
         holm([0.5, p])
 
 
-def test_a_tally_counts_what_holds_after_the_correction() -> None:
+def test_a_sign_is_what_holds_after_the_correction() -> None:
     clear, other_way, alone_only = PairedCounts(0, 20, 0, 0), PairedCounts(0, 0, 20, 0), PairedCounts(0, 6, 0, 0)
-    assert tally([alone_only]) == Tally(1, 0, 0)  # p = 0.031
-    assert tally([clear, other_way, alone_only, PairedCounts(9, 1, 1, 9)]) == Tally(1, 1, 2)
-    assert tally([]) == Tally(0, 0, 0)
+    assert signs([alone_only]) == [1]  # p = 0.031
+    assert signs([clear, other_way, alone_only, PairedCounts(9, 1, 1, 9)]) == [1, -1, 0, 0]
+    assert signs([]) == []
