@@ -52,7 +52,7 @@ def notices(run: Run) -> Iterator[Fact]:
             f"{len(run.matrix.probes)} of{most} {run.subjects} subjects. What stands here will change.",
         )
     elif not run.complete:
-        short = sum(1 for _ in short_cells(run.matrix, run.grid, subjects=run.subjects))
+        short = len(short_cells(run.matrix, run.grid, subjects=run.subjects))
         yield Fact(
             "This run is incomplete.",
             f"{short} of {run.grid.observations_per_probe} cells have fewer than {run.subjects} observations; their own N "

@@ -112,7 +112,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         matrix=matrix,
         caveat=caveat_of({*grid.source_models, *grid.target_models}, synthetic=synthetic),
         synthetic=synthetic,
-        complete=wanted is not None and all(int(matrix.observed(cell).sum()) >= subjects for cell in grid.cells()),
+        complete=wanted is not None and not short_cells(matrix, grid, subjects=subjects),
         going_on="outcome" not in manifest or wanted is None,
         held=held,
     )
@@ -151,8 +151,8 @@ def check_complete(run: Run, *, allow_incomplete: bool) -> None:
     """
     if run.complete or allow_incomplete:
         return
-    short = list(short_cells(run.matrix, run.grid, subjects=run.subjects))
-    fewest = min(cell.n for cell in short) if short else 0
+    short = short_cells(run.matrix, run.grid, subjects=run.subjects)
+    fewest = min(short.values(), default=0)
     raise InputError(
         f"{run.root}: expected a complete run, got one with {len(short)} cells of fewer than {run.subjects} observations, "
         f"the fewest {fewest}: the command that it began with, with --run {run.root}, goes on with it, and "

@@ -92,7 +92,7 @@ class Runner:
         drawn = [subjects[identity] for identity in self._draw if identity in subjects]
         photos = [subject.photo for subject in drawn if subject.status is SubjectStatus.SUBJECT][:wanted]
         matrix = matrix.only(photos)
-        if any(short_cells(matrix, self._plan.grid, subjects=len(photos))):
+        if short_cells(matrix, self._plan.grid, subjects=len(photos)):
             self._run.progress.note(f"after {len(photos)} subjects cells are short: whether these are enough cannot be told")
             return None
         further = next_look(self._plan, wanted, matrix)

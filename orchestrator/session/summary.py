@@ -1,6 +1,6 @@
 """The end of a session with a run: its figures and its outcome are written first, and then shown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from orchestrator.errors import OrchestratorError
-from orchestrator.metrics.completeness import ShortCell, short_cells
+from orchestrator.metrics.completeness import short_cells
 from orchestrator.report.console_tables import answers, psr_tables
 from orchestrator.report.measured import measure
 from orchestrator.report.psr_csv import psr_csv
@@ -47,7 +47,7 @@ def finalize(
     subjects = plan.subjects if decision is None else decision.subjects
     matrix = run.store.rank_matrix()
     measured = measure(matrix, plan.grid, plan.interval_kind)
-    short = list(short_cells(matrix, plan.grid, subjects=subjects))
+    short = short_cells(matrix, plan.grid, subjects=subjects)
     published = not short or allow_incomplete
     if published:
         folder.write_psr(psr_csv(measured.results, subjects=subjects, caveat=plan.caveat))
@@ -58,7 +58,7 @@ def finalize(
     remarks = list(_remarks(run))
     if short:
         what = _too_few_people(run, subjects) or f"The same command with --run {folder.root} asks again for what is missing."
-        remarks.append(Text(_what_is_short(short, subjects, what, published=published), "bold red"))
+        remarks.append(Text(_what_is_short(short.values(), subjects, what, published=published), "bold red"))
     total = Text(f"{matrix.observations} observations in {seconds:.0f} s; results in {folder.root}")
     return RunResult(
         complete=not short,
@@ -102,10 +102,9 @@ def _too_few_people(run: RunContext, subjects: int) -> str:
     )
 
 
-def _what_is_short(short: Sequence[ShortCell], subjects: int, what_to_do: str, *, published: bool) -> str:
-    fewest = min(short, key=lambda each: each.n)
+def _what_is_short(short: Collection[int], subjects: int, what_to_do: str, *, published: bool) -> str:
     return (
-        f"INCOMPLETE: {len(short)} cells have fewer than {subjects} observations, the fewest {fewest.n}. {what_to_do} "
+        f"INCOMPLETE: {len(short)} cells have fewer than {subjects} observations, the fewest {min(short)}. {what_to_do} "
         + (
             "Each figure's N stands beside it."
             if published
