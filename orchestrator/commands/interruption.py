@@ -32,11 +32,11 @@ class Interrupted(BaseException):
 
 def raised_signals() -> AbstractContextManager[None]:
     """Within it a signal raises `Interrupted` wherever the main thread is."""
-    return _handled(_raise)
 
+    def interrupt(number: int, _: FrameType | None) -> None:
+        raise Interrupted(number)
 
-def _raise(number: int, _: FrameType | None) -> None:
-    raise Interrupted(number)
+    return _handled(interrupt)
 
 
 @contextmanager
@@ -61,39 +61,32 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _cancelled_by_signals(work: Coroutine[Any, Any, T]) -> T:
-    """What the work returns, even where a signal came too late to cancel it."""
+    """What the work returns, even where a signal came too late to cancel it.
+
+    A signal that comes together with the first does not end the process: when a terminal is closed, both the kernel and the
+    shell send one.
+    """
     if threading.current_thread() is not threading.main_thread():  # to which alone signals come
         return await work
     task = asyncio.current_task()
     assert task is not None
-    stopping = _Stopping(asyncio.get_running_loop(), task)
+    loop = asyncio.get_running_loop()
+    signals: list[tuple[int, float]] = []  # number of the first, and when it came
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        now = time.monotonic()
+        if not signals:
+            signals.append((number, now))
+            loop.call_soon_threadsafe(task.cancel)
+        elif now - signals[0][1] >= SAME_EVENT_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
     # Handlers of the process and not of the loop, which may be waiting for something else, such as a stalled pipe.
-    with _handled(stopping.on_signal):
+    with _handled(on_signal):
         try:
             return await work
         except BaseException as error:
-            if stopping.number is None:
+            if not signals:
                 raise
-            raise Interrupted(stopping.number) from error
-
-
-class _Stopping:
-    """The first signal cancels a task. A later one ends the process, unless it came together with the first.
-
-    When a terminal is closed, both the kernel and the shell send a signal.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, task: asyncio.Task[Any]) -> None:
-        self.number: int | None = None
-        self._loop = loop
-        self._task = task
-        self._came = 0.0
-
-    def on_signal(self, number: int, _: FrameType | None) -> None:
-        now = time.monotonic()
-        if self.number is None:
-            self.number, self._came = number, now
-            self._loop.call_soon_threadsafe(self._task.cancel)
-        elif now - self._came >= SAME_EVENT_SECONDS:
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
+            raise Interrupted(signals[0][0]) from error
