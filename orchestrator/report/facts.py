@@ -48,7 +48,7 @@ def notices(run: Run) -> Iterator[Fact]:
         most = "" if run.until_halfwidth is None else " at most"
         yield Fact(
             "This run is not finished.",
-            f"{_how_it_stands(run)}: {run.observations:,} of{most} {expected:,} observations, of "
+            f"{_how_it_stands(run)}: {run.matrix.observations:,} of{most} {expected:,} observations, of "
             f"{len(run.matrix.probes)} of{most} {run.subjects} subjects. What stands here will change.",
         )
     elif not run.complete:
@@ -114,7 +114,8 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("No face", "counts as protected; the share of faces found stands beside PSR")
     yield Fact(
         "Queries",
-        f"{queries(run):,} pictures were answered by the invader, {run.observations:,} observations in all{_session(run)}",
+        f"{queries(run):,} pictures were answered by the invader, {run.matrix.observations:,} observations in all"
+        + _session(run),
     )
     yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
 
@@ -175,7 +176,7 @@ def _failed(run: Run) -> str:
     if not failed:
         return "No call failed for good"
     many = f"{failed:,} calls" if failed > 1 else "1 call"
-    missing = max(0, len(run.outcome["subjects"]) * run.grid.observations_per_probe - run.observations)
+    missing = max(0, len(run.outcome["subjects"]) * run.grid.observations_per_probe - run.matrix.observations)
     what = f"{missing:,} observations are missing" if missing > 1 else f"{missing or 'no'} observation is missing"
     return f"In all sessions {many} failed for good; {what}"
 
@@ -336,5 +337,6 @@ def subtitle(run: Run) -> str:
     grid = run.grid
     return (
         f"{len(run.matrix.probes)} subjects, {len(grid.source_models)} source models by {len(grid.methods)} methods at "
-        f"{len(grid.epsilons)} budgets, read by {len(grid.target_models)} target models: {run.observations:,} observations"
+        f"{len(grid.epsilons)} budgets, read by {len(grid.target_models)} target models: "
+        f"{run.matrix.observations:,} observations"
     )

@@ -54,10 +54,6 @@ class Run:
         return interval_kind_of(self.until_halfwidth)
 
     @property
-    def observations(self) -> int:
-        return sum(int(self.matrix.observed(cell).sum()) for cell in self.grid.cells())
-
-    @property
     def outcome(self) -> Mapping[str, Any]:
         """What became of the run; empty while it has none."""
         return self.manifest.get("outcome") or {}

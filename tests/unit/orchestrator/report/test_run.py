@@ -38,7 +38,7 @@ def test_a_run_is_read_with_its_grid_and_its_ranks(tmp_path: Path) -> None:
     assert run.grid == GRID
     assert (run.name, run.subjects, run.storage, run.region) == ("run", 3, "jpeg, quality 95", "detected")
     assert (run.synthetic, run.complete, run.going_on) == (True, True, False)
-    assert run.observations == 3 * GRID.observations_per_probe
+    assert run.matrix.observations == 3 * GRID.observations_per_probe
     assert run.caveat == "embedded recognizers on synthetic faces: not the paper's figures"
     own, other = (Cell("compact-facenet", "bim", 4, target) for target in GRID.target_models)
     assert run.matrix.row(own).tolist() == [0, 0, 0]
@@ -78,7 +78,7 @@ def test_while_it_does_not_know_how_many_it_wants_it_is_going_on(tmp_path: Path,
 
 def test_a_run_that_observed_nothing_yet_is_read(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "run", subjects=0, finished=False))
-    assert (run.observations, run.complete) == (0, False)
+    assert (run.matrix.observations, run.complete) == (0, False)
 
 
 def test_reading_changes_nothing(tmp_path: Path) -> None:
