@@ -15,7 +15,7 @@ from orchestrator.report.drawing import Drawings, drawings
 from orchestrator.report.facts import Fact
 from orchestrator.report.gallery import gallery
 from orchestrator.report.measured import Measured, measure
-from orchestrator.report.page import Page, rendered
+from orchestrator.report.page import rendered
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.report.run import Run
 from orchestrator.report.sentences import headlines
@@ -57,7 +57,7 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
         drawn = drawings(run, measured.results, store, k=measured.k, out=out, pictures=pictures, magnified=magnified)
         page = _page(run, measured, beside, drawn, store, pictures=pictures)
         _write_data(run, measured, out)
-        replace_file(out / PAGE, rendered(page).encode())
+        replace_file(out / PAGE, page.encode())
     except OSError as error:
         raise OrchestratorError(f"{out}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -79,12 +79,12 @@ def check_out(out: Path) -> None:
             raise InputError(f"--out: expected a new folder or one that holds a report, got {out} with {others[0]}")
 
 
-def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: Store, *, pictures: bool) -> Page:
+def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: Store, *, pictures: bool) -> str:
     png, whole = (None if other is None else other.matrix for other in (beside.png, beside.whole))
     verdicts = claims(run.matrix, run.grid, png=png, whole=whole) if measured.results else None
     crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
-    return Page(
+    return rendered(
         title=f"De-identification report: {run.name}",
         subtitle=facts.subtitle(run),
         notices=[*facts.notices(run), *stalled_notices(crafting, run.grid)],
