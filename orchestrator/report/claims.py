@@ -18,18 +18,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-import numpy as np
-
 from orchestrator.experiment.grid import (
     EMBEDDED_MODELS,
     METHODS,
     MODELS,
     NOISE,
     PAPERS_EPSILON,
-    PAPERS_K,
     Cell,
     Grid,
-    headline_k,
 )
 from orchestrator.metrics.averages import Average, average_difference, average_psr, trigger_difference
 from orchestrator.metrics.intervals import CONFIDENCE
@@ -98,19 +94,17 @@ class _Run:
         return [cell for cell in self.cells() if cell.epsilon == epsilon and cell.target_model != cell.source_model]
 
 
-def claims(run_matrix: RankMatrix, grid: Grid, *, png: RankMatrix | None, whole: RankMatrix | None) -> list[Claim]:
+def claims(run_matrix: RankMatrix, grid: Grid, *, k: int, png: RankMatrix | None, whole: RankMatrix | None) -> list[Claim]:
     """The paper's six claims: own model, FaceNet, BIM, epsilon above 32, resizing, compression.
 
     Args:
         run_matrix: the run's; its cloaks were stored as JPEG and looked for a face again, as in the paper.
         grid: the run's.
+        k: of PSR@k, that headlines are read at.
         png: of a run that stored PNG and is otherwise the same, or None.
         whole: of a run whose target models read the stored cloak as it is, without looking for the face, and that is
             otherwise the same; or None.
     """
-    k = headline_k(each for each in grid.ks if each <= run_matrix.candidates)
-    if k is None:  # no observation says how many candidates there are
-        k, run_matrix = PAPERS_K, RankMatrix((), (), np.empty((0, 0), dtype=np.int16), PAPERS_K)
     run = _Run(run_matrix, grid, k)
     return [
         _own_model(run),

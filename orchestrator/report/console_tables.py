@@ -41,9 +41,9 @@ def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: st
         caveat: why these are not the paper's figures.
     """
     table = summary_table(measured.results, measured.grid, subjects=subjects, caveat=caveat)
-    if not measured.results:
+    if measured.k is None or not measured.results:
         return [table]
-    verdicts = claim_lines(claims(matrix, measured.grid, png=None, whole=None))
+    verdicts = claim_lines(claims(matrix, measured.grid, k=measured.k, png=None, whole=None))
     return [*map(Text, headlines(measured)), "", *verdicts, "", table, ""]
 
 

@@ -81,7 +81,9 @@ def check_out(out: Path) -> None:
 
 def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: Store, *, pictures: bool) -> str:
     png, whole = (None if other is None else other.matrix for other in (beside.png, beside.whole))
-    verdicts = claims(run.matrix, run.grid, png=png, whole=whole) if measured.results else None
+    verdicts = None
+    if measured.k is not None and measured.results:
+        verdicts = claims(run.matrix, run.grid, k=measured.k, png=png, whole=whole)
     crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
     return rendered(

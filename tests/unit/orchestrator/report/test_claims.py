@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from orchestrator.experiment.grid import EMBEDDED_MODELS, Cell, Grid
+from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE, RankMatrix
 from orchestrator.report.claims import Claim, Verdict, claims
-from tests.support.observed import rank_matrix
+from orchestrator.report.measured import measure
 
 GRID = Grid(epsilons=(8, 32, 64), ks=(1, 25))
 OWN_MODEL, BEST_SOURCE, BIM_OVER_ILLC, LARGE_EPSILON, RESIZING, COMPRESSION = range(6)
@@ -32,7 +33,7 @@ def uncloaked(cell: Cell) -> bool:
 def claim(
     place: int, matrix: RankMatrix, *, grid: Grid = GRID, png: RankMatrix | None = None, whole: RankMatrix | None = None
 ) -> Claim:
-    return claims(matrix, grid, png=png, whole=whole)[place]
+    return claims(matrix, grid, k=25, png=png, whole=whole)[place]
 
 
 def own_model(same: float, other: float) -> Share:
@@ -189,7 +190,7 @@ def test_a_face_that_is_not_found_says_nothing_about_the_trigger() -> None:
 
 
 def test_a_run_that_is_absent_leaves_the_claim_open_and_says_what_makes_it() -> None:
-    found = claims(run(constant(0.5)), GRID, png=None, whole=None)
+    found = claims(run(constant(0.5)), GRID, k=25, png=None, whole=None)
     assert [each.verdict for each in found[RESIZING:]] == [Verdict.UNDECIDED] * 2
     assert found[RESIZING].basis.startswith("Not in this run: ")
     assert "--region full" in found[RESIZING].basis
@@ -228,7 +229,7 @@ def test_a_claim_whose_cells_are_not_in_the_grid_is_undecided_because_not_in_thi
     grid: Grid, missing: list[int]
 ) -> None:
     this, other = run(constant(0.5), grid=grid), run(constant(0.9), grid=grid)
-    found = claims(this, grid, png=other, whole=other)
+    found = claims(this, grid, k=25, png=other, whole=other)
     absent = [place for place, each in enumerate(found) if each.basis.startswith("Not in this run")]
     assert absent == list(missing)
     assert all((found[place].verdict, found[place].estimate) == (Verdict.UNDECIDED, "") for place in absent)
@@ -237,10 +238,9 @@ def test_a_claim_whose_cells_are_not_in_the_grid_is_undecided_because_not_in_thi
 def test_a_run_without_observations_leaves_all_six_open() -> None:
     empty = run(constant(0.5))
     unseen = replace(empty, ranks=np.full_like(empty.ranks, MISSING))
-    for matrix in (rank_matrix([]), unseen):
-        found = claims(matrix, GRID, png=matrix, whole=matrix)
-        assert [each.verdict for each in found] == [Verdict.UNDECIDED] * 6
-        assert all(each.basis.startswith("Not in this run") for each in found)
+    found = claims(unseen, GRID, k=25, png=unseen, whole=unseen)
+    assert [each.verdict for each in found] == [Verdict.UNDECIDED] * 6
+    assert all(each.basis.startswith("Not in this run") for each in found)
 
 
 def test_the_embedded_models_are_of_the_paper_s_families() -> None:
@@ -254,10 +254,13 @@ def test_the_embedded_models_are_of_the_paper_s_families() -> None:
     assert "compact FaceNet" in found.cells
 
 
-def test_k_is_25_as_in_the_paper_or_else_the_largest() -> None:
-    assert all("PSR@25" in each.cells for each in claims(run(constant(0.5)), GRID, png=None, whole=None)[:4])
+def test_claims_are_read_at_the_k_of_headlines() -> None:
     few = replace(GRID, ks=(1, 5, 10))
-    assert "PSR@10" in claim(OWN_MODEL, run(constant(0.5), grid=few, candidates=10), grid=few).cells
+    for grid, candidates, k in ((GRID, 50, 25), (few, 10, 10)):
+        matrix = run(constant(0.5), grid=grid, candidates=candidates)
+        measured = measure(matrix, grid, IntervalKind.WILSON)
+        assert measured.k == k
+        assert all(f"PSR@{k}" in each.cells for each in claims(matrix, grid, k=k, png=None, whole=None)[:4])
 
 
 def test_the_interval_against_several_other_sources_is_wider_than_against_one() -> None:
