@@ -1,7 +1,8 @@
 """`orchestrator conformance`: whether a running service speaks the schema as the bench needs it spoken."""
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -79,19 +80,20 @@ def conformance_command(options: ConformanceOptions) -> None:
     number = sum(len(choice.checks(kind)) for kind in services)
     if not number:
         raise InputError("--only, --skip: expected checks of the services that are given, got none")
-    files = [(options.json_file, as_json, "--json"), (options.junit_file, as_junit, "--junit")]
-    for file, _, flag in files:
-        if file is not None:
-            _check_writable(file, flag=flag)
+    wanted = (("--json", options.json_file, as_json), ("--junit", options.junit_file, as_junit))
+    files = [(flag, path, content) for flag, path, content in wanted if path is not None]
+    for flag, path, _ in files:  # before services are asked for minutes
+        with _writing(path, flag=flag), tempfile.TemporaryFile(dir=path.parent):
+            pass
     outcomes: list[Outcome] = []
     try:
         interruption.run(_examine(services, tls, choice, out, number=number, outcomes=outcomes))
     finally:  # what was found until something broke, or somebody had enough, is not lost
         if outcomes:
             show(outcomes, out)
-            for file, content, flag in files:
-                if file is not None:
-                    _write(file, content(outcomes), flag=flag)
+            for flag, path, content in files:
+                with _writing(path, flag=flag):
+                    replace_file(path, content(outcomes))
     if not none_wrong(outcomes):
         raise SystemExit(NOT_CONFORMING)
 
@@ -137,21 +139,9 @@ async def _examine(
         raise unusable
 
 
-def _check_writable(path: Path, *, flag: str) -> None:
-    """Makes sure, before services are asked for minutes, that there is a place for what is found.
-
-    Raises:
-        InputError: there is none.
-    """
+@contextmanager
+def _writing(path: Path, *, flag: str) -> Iterator[None]:
     try:
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise InputError(f"{flag}: {path}: cannot be written: {error.strerror or error}") from error
-
-
-def _write(path: Path, content: bytes, *, flag: str) -> None:
-    try:
-        replace_file(path, content)
+        yield
     except OSError as error:
         raise InputError(f"{flag}: {path}: cannot be written: {error.strerror or error}") from error
