@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from command_line.options import PathOption
-from orchestrator.commands.store_option import is_on_command_line, store_option
+from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError
 from orchestrator.run_folder.folder import REPORT
 
@@ -33,7 +34,8 @@ def report_command(*, run: Path, store: str | None, **options: Any) -> None:
 
     A run that is still going, or short, is reported on with --allow-incomplete only, and the page says so at its top.
     """
-    page = report(run, store=store if is_on_command_line() else None, offered=store, **options)
+    source = click.get_current_context().get_parameter_source("store")  # what the environment says may be for other runs
+    page = report(run, store=store if source is ParameterSource.COMMANDLINE else None, offered=store, **options)
     click.echo(f"report: {page}")
 
 
@@ -58,16 +60,14 @@ def report(
         raise InputError(f"a report needs {', '.join(absent)}: pip install 'face-deid-bench[report]'")
     from orchestrator.report.beside import beside as told  # only now: matplotlib takes its time
     from orchestrator.report.run import check_complete, read_run
-    from orchestrator.report.write import check_out, write_report
+    from orchestrator.report.write import write_report
 
-    out = out or root / REPORT
     run = read_run(root, store=store, offered=offered)
     check_complete(run, allow_incomplete=allow_incomplete)
-    check_out(out)
     return write_report(
         run,
         beside=told(run, [read_run(other, offered=offered) for other in beside]),
-        out=out,
+        out=out or root / REPORT,
         with_pictures=with_pictures,
         magnified=magnified,
     )

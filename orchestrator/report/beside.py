@@ -1,7 +1,7 @@
 """Runs that stand beside another, in which one field only is otherwise."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.region import Region
@@ -26,18 +26,16 @@ def beside(run: Run, others: Sequence[Run]) -> Beside:
     Raises:
         InputError: one differs in something else, or in nothing, or two in the same thing.
     """
-    png: Run | None = None
-    whole: Run | None = None
+    found = Beside()
     for other in others:
         fields = {each.field for each in differing([run, other]) if each.field not in HARMLESS}
-        if fields == {STORAGE} and other.storage == "png" and png is None:
-            png = other
-        elif fields == {REGION} and other.region == Region.FULL and whole is None:
-            whole = other
+        if fields == {STORAGE} and other.storage == "png" and found.png is None:
+            found = replace(found, png=other)
+        elif fields == {REGION} and other.region == Region.FULL and found.whole is None:
+            found = replace(found, whole=other)
         else:
-            said = ", ".join(sorted(fields)) or "nothing"
             raise InputError(
                 f"--beside: expected runs that are RUN but for --storage png or but for --region full, one of each, "
-                f"got {other.root}; what differs: {said}"
+                f"got {other.root}; what differs: {', '.join(sorted(fields)) or 'nothing'}"
             )
-    return Beside(png, whole)
+    return found

@@ -46,7 +46,7 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
         InputError: `out` holds something other than a report.
         OrchestratorError: something cannot be read or written.
     """
-    check_out(out)
+    _check_out(out)
     pictures = run.synthetic or with_pictures
     measured = measure(run.matrix, run.grid, run.interval_kind)
     store = Store(run.store, run=run.digest, create=False)
@@ -65,12 +65,8 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
     return out / PAGE
 
 
-def check_out(out: Path) -> None:
-    """Makes sure that a report may be written into a folder.
-
-    Raises:
-        InputError: it holds something else, or is none.
-    """
+def _check_out(out: Path) -> None:
+    """Makes sure that a folder is new, or holds a report."""
     if out.exists() and not out.is_dir():
         raise InputError(f"--out: expected a folder, got the file {out}")
     if out.is_dir() and not (out / PAGE).exists():
