@@ -264,7 +264,7 @@ def reproduction(run: Run) -> Reproduction:
     storage, _, quality = run.storage.partition(", quality ")
     options: dict[str, Any] = {
         "--faces": faces,
-        **dict(_services(run, notes)),
+        **_services(run, notes),
         "--subjects": protocol["subjects"],
         "--until-halfwidth": run.until_halfwidth,
         "--seed": protocol["seed"],
@@ -286,33 +286,34 @@ def reproduction(run: Run) -> Reproduction:
     return Reproduction(" \\\n  ".join(["orchestrator evaluate", *map(shlex.join, values.items())]), tuple(notes))
 
 
-def _services(run: Run, notes: list[str]) -> Iterator[tuple[str, str]]:
+def _services(run: Run, notes: list[str]) -> dict[str, str]:
     """The options by which the two services are had again; what they need is added to `notes`.
 
     A manifest does not say where a service ran. Models that state a checkpoint, and those of the paper's names, can be had
     from checkpoints; any others only where they are.
     """
     cards = run.manifest["source_models"]
-    sources, targets = set(run.grid.source_models), set(run.grid.target_models)
-    from_checkpoints = {name for name, card in cards.items() if card.get("checkpoint_sha256")}
-    embedded = [models <= set(EMBEDDED_MODELS) for models in (sources, targets)]
-    loadable = [sources <= from_checkpoints, targets <= from_checkpoints | set(MODELS)]
-    for kind, is_embedded, is_loadable in zip(("protector", "invader"), embedded, loadable, strict=True):
-        if is_embedded:
+    stated = {name for name, card in cards.items() if card.get("checkpoint_sha256")}
+    protector = ("protector", run.grid.source_models, stated)
+    invader = ("invader", run.grid.target_models, stated | set(MODELS))
+    options: dict[str, str] = {}
+    for kind, models, loadable in (protector, invader):
+        if set(models) <= set(EMBEDDED_MODELS):
             continue
-        if is_loadable:
-            yield f"--{kind}-checkpoints", "CHECKPOINTS"
+        if set(models) <= loadable:
+            options[f"--{kind}-checkpoints"] = "CHECKPOINTS"
         else:
-            yield f"--{kind}", kind.upper()
+            options[f"--{kind}"] = kind.upper()
             notes.append(f"{kind.upper()}: the address of the {kind}: its models come from no checkpoint that is stated.")
-    if any(can and not own for can, own in zip(loadable, embedded, strict=True)):
+    if "CHECKPOINTS" in options.values():
         notes.append(
             "CHECKPOINTS: a folder with the checkpoints whose digests stand under “Models”. Where a service ran on its own, "
             "--protector or --invader with its address stands instead."
         )
     precisions = {str(card.get("precision")) for card in cards.values()}
-    if (embedded[0] or loadable[0]) and len(precisions) == 1 and precisions <= PRECISIONS:
-        yield "--precision", precisions.pop()
+    if "--protector" not in options and len(precisions) == 1 and precisions <= PRECISIONS:
+        options["--precision"] = precisions.pop()
+    return options
 
 
 PRECISIONS = {"float32", "bfloat16"}  # that services of the bench can be started with
