@@ -45,14 +45,14 @@ class Average:
     n: int  # probes
 
 
-def average_psr(matrix: RankMatrix, cells: Sequence[Cell], *, k: int, confidence: float = CONFIDENCE) -> Average | None:
+def average_psr(matrix: RankMatrix, cells: Sequence[Cell], *, k: int) -> Average | None:
     """PSR@k averaged over cells, in percent; None where no probe was observed in any.
 
     Raises:
         MetricError: fewer than k candidates were asked for.
     """
     values = [np.where(matrix.observed(cell), matrix.protected(cell, k), np.nan) for cell in cells]
-    return _average(values, pseudo=OF_A_SHARE, confidence=confidence)
+    return _average(values, pseudo=OF_A_SHARE)
 
 
 def average_difference(
@@ -74,9 +74,7 @@ def average_difference(
     return _average(values, pseudo=OF_A_DIFFERENCE, confidence=confidence)
 
 
-def trigger_difference(
-    first: RankMatrix, second: RankMatrix, cells: Sequence[Cell], *, k: int, confidence: float = CONFIDENCE
-) -> Average | None:
+def trigger_difference(first: RankMatrix, second: RankMatrix, cells: Sequence[Cell], *, k: int) -> Average | None:
     """How much more often the first run's cloaks take a recognised probe away than the second's do, in points.
 
     PSR@k of the same cells in two runs over their common probes. What storage or region does to any picture is left out, so
@@ -84,8 +82,7 @@ def trigger_difference(
     among the first k), and both invaders find a face in its cloak. The latter is itself an outcome: this is a statement
     about faces that are found.
 
-    Returns:
-        None where no probe counts in any cell.
+    None where no probe counts in any cell.
 
     Raises:
         MetricError: fewer than k candidates were asked for.
@@ -98,14 +95,14 @@ def trigger_difference(
         for matrix in (first, second):
             counts &= matrix.detected(cell) & matrix.observed(control) & ~matrix.protected(control, k)
         values.append(_difference(first.protected(cell, k), second.protected(cell, k), counts))
-    return _average(values, pseudo=OF_A_DIFFERENCE, confidence=confidence)
+    return _average(values, pseudo=OF_A_DIFFERENCE)
 
 
 def _difference(first: NDArray[np.bool_], second: NDArray[np.bool_], counts: NDArray[np.bool_]) -> Values:
     return np.where(counts, first.astype(np.float64) - second, np.nan)
 
 
-def _average(values: Sequence[Values], *, pseudo: Sequence[float], confidence: float) -> Average | None:
+def _average(values: Sequence[Values], *, pseudo: Sequence[float], confidence: float = CONFIDENCE) -> Average | None:
     """Over a sequence of cells, each (probes,), NaN where a probe does not count; values lie within those of `pseudo`."""
     if not 0 < confidence < 1:
         raise MetricError(f"a confidence lies between 0 and 1, got {confidence}")

@@ -62,8 +62,8 @@ def paired_difference(counts: PairedCounts) -> float:
     return (counts.first_only - counts.second_only) / counts.n
 
 
-def newcombe(counts: PairedCounts, *, confidence: float = CONFIDENCE) -> Interval:
-    """Newcombe's square-and-add interval of a paired difference (1998, Statistics in Medicine 17:2635, method 10).
+def newcombe(counts: PairedCounts) -> Interval:
+    """Newcombe's square-and-add 95 % interval of a paired difference (1998, Statistics in Medicine 17:2635, method 10).
 
     Raises:
         MetricError: there are no pairs.
@@ -71,7 +71,7 @@ def newcombe(counts: PairedCounts, *, confidence: float = CONFIDENCE) -> Interva
     difference, n = paired_difference(counts), counts.n
     first, second = counts.both + counts.first_only, counts.both + counts.second_only
     p1, p2 = first / n, second / n
-    interval1, interval2 = wilson(first, n, confidence=confidence), wilson(second, n, confidence=confidence)
+    interval1, interval2 = wilson(first, n), wilson(second, n)
     below1, above1 = p1 - interval1.low, interval1.high - p1
     below2, above2 = p2 - interval2.low, interval2.high - p2
     phi = _correlation(counts)

@@ -25,14 +25,7 @@ def measure(matrix: RankMatrix, grid: Grid, kind: IntervalKind) -> Measured:
     """All metrics, once; `kind` is that of the intervals of its rates."""
     ks = [k for k in grid.ks if k <= matrix.candidates]
     k = headline_k(ks)
-    first, second = _two_methods(grid)
+    # The paper's two, or else the first two of the run.
+    first, second = METHODS if set(METHODS) <= set(grid.methods) or len(grid.methods) < 2 else grid.methods[:2]
     paired = [] if k is None else compare_methods(matrix, grid, k=k, first=first, second=second)
     return Measured(grid, list(results_of(matrix, ks=ks, kind=kind)), k, first, second, paired)
-
-
-def _two_methods(grid: Grid) -> tuple[str, str]:
-    """The paper's two, or else the first two of the run."""
-    first, second = METHODS
-    if {first, second} <= set(grid.methods) or len(grid.methods) < 2:
-        return first, second
-    return grid.methods[0], grid.methods[1]

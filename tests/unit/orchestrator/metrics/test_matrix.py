@@ -251,7 +251,7 @@ def test_an_average_of_nothing_is_none() -> None:
 def test_a_confidence_that_is_none_is_refused() -> None:
     matrix, cells = matrix_of(np.array([[True]]))
     with pytest.raises(MetricError, match=r"got 1\.5"):
-        average_psr(matrix, cells, k=1, confidence=1.5)
+        average_difference(matrix, [(cells[0], cells[0])], k=1, confidence=1.5)
 
 
 def test_the_trigger_is_compared_on_probes_that_both_runs_recognise_and_whose_cloaks_show_a_face_in_both() -> None:
