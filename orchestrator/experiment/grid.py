@@ -1,7 +1,7 @@
 """The experiment of Ghafourian et al. as data: the grid, its conditions and the cloaks that these need."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MODELS = ("facenet", "resnet50", "senet50")
 EMBEDDED_MODELS = ("compact-facenet", "compact-resnet", "compact-senet")  # of the same families
@@ -46,6 +46,16 @@ class Cell:
     @property
     def cloak(self) -> CloakKey:
         return CloakKey(self.source_model, self.method, self.epsilon)
+
+    @property
+    def control(self) -> "Cell":
+        """No cloak, read by the same target model."""
+        return replace(self, method=CONTROL, epsilon=0)
+
+    @property
+    def noise(self) -> "Cell":
+        """Noise of the same size, read by the same target model."""
+        return replace(self, method=NOISE)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.errors import MetricError
-from orchestrator.experiment.grid import CONTROL, Cell
+from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.intervals import CONFIDENCE, Interval
 from orchestrator.metrics.matrix import RankMatrix
 
@@ -90,10 +90,9 @@ def trigger_difference(first: RankMatrix, second: RankMatrix, cells: Sequence[Ce
     first, second = first.shared_with(second)
     values = []
     for cell in cells:
-        control = Cell(cell.source_model, CONTROL, 0, cell.target_model)
         counts = np.ones(len(first.probes), dtype=np.bool_)
         for matrix in (first, second):
-            counts &= matrix.detected(cell) & matrix.observed(control) & ~matrix.protected(control, k)
+            counts &= matrix.detected(cell) & matrix.observed(cell.control) & ~matrix.protected(cell.control, k)
         values.append(_difference(first.protected(cell, k), second.protected(cell, k), counts))
     return _average(values, pseudo=OF_A_DIFFERENCE)
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from orchestrator.errors import MetricError
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell
+from orchestrator.experiment.grid import Cell
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.intervals import Interval, PairedCounts, newcombe, paired_difference, wilson
@@ -80,8 +80,6 @@ def results_of(matrix: RankMatrix, *, ks: Sequence[int], kind: IntervalKind = In
         n, found = int(np.count_nonzero(observed)), int(np.count_nonzero(detected))
         if n == 0:
             continue
-        control = Cell(cell.source_model, CONTROL, 0, cell.target_model)
-        noise = Cell(cell.source_model, NOISE, cell.epsilon, cell.target_model)
         for k in ks:
             protected = matrix.protected(cell, k)
             yield CellResult(
@@ -90,8 +88,8 @@ def results_of(matrix: RankMatrix, *, ks: Sequence[int], kind: IntervalKind = In
                 psr=rate(int(np.count_nonzero(protected)), n),
                 detected=rate(found, n),
                 psr_of_detected=rate(int(np.count_nonzero(protected & detected)), found) if found else None,
-                minus_control=difference_of(matrix, cell, control, k=k),
-                minus_noise=difference_of(matrix, cell, noise, k=k),
+                minus_control=difference_of(matrix, cell, cell.control, k=k),
+                minus_noise=difference_of(matrix, cell, cell.noise, k=k),
             )
 
 

@@ -22,7 +22,6 @@ from orchestrator.experiment.grid import (
     EMBEDDED_MODELS,
     METHODS,
     MODELS,
-    NOISE,
     PAPERS_EPSILON,
     Cell,
     Grid,
@@ -222,7 +221,7 @@ def _at_the_largest(run: _Run, averages: Mapping[int, Average]) -> str:
     largest = max(averages)
     if largest <= PAPERS_EPSILON:
         return f"No epsilon above {PAPERS_EPSILON} is in this run."
-    noise = average_psr(run.matrix, [replace(cell, method=NOISE) for cell in run.elsewhere(largest)], k=run.k)
+    noise = average_psr(run.matrix, [cell.noise for cell in run.elsewhere(largest)], k=run.k)
     found = [f"At epsilon {largest} it is {_percent(averages[largest])}"]
     return "; ".join(found + ([f"noise of that size gives {_percent(noise)}"] if noise is not None else [])) + "."
 

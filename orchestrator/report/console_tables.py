@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
+from orchestrator.experiment.grid import NOISE, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import signs
@@ -79,11 +79,10 @@ def summary_table(results: Sequence[CellResult], grid: Grid, *, subjects: int, c
     more = {cell for method in grid.methods for cell in _more_than_noise(cells, method)}
     for source_model in grid.source_models:
         for target_model in grid.target_models:
-            control = cells.get(Cell(source_model, CONTROL, 0, target_model))
-            noise = cells.get(Cell(source_model, NOISE, largest, target_model))
             for method in grid.methods:
                 of_method = [Cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons]
-                last = cells.get(Cell(source_model, method, largest, target_model))
+                at_largest = Cell(source_model, method, largest, target_model)
+                last, control, noise = (cells.get(each) for each in (at_largest, at_largest.control, at_largest.noise))
                 table.add_row(
                     *map(escape, map(title, (source_model, target_model, method))),
                     _percent(None if control is None else control.psr),
@@ -156,8 +155,8 @@ def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects
 
 def _row(grid: Grid, source_model: str, method: str, target_model: str) -> list[Cell]:
     """The control and then the method at every epsilon."""
-    control = Cell(source_model, CONTROL, 0, target_model)
-    return [control, *(Cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons)]
+    cells = [Cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons]
+    return [cells[0].control, *cells]
 
 
 def _detected(result: CellResult | None) -> str:

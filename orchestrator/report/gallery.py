@@ -86,7 +86,7 @@ def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[C
     instead = {MISSING: "–", NO_FACE: "no face", BEYOND: f">{run.matrix.candidates}"}
 
     def answers(key: CloakKey) -> Iterator[Answer]:
-        cells = [Cell(key.source_model, key.method, key.epsilon, target_model) for target_model in run.grid.target_models]
+        cells = map(key.read_by, run.grid.target_models)
         ranks = {cell: int(run.matrix.row(cell)[place]) for cell in cells}
         if set(ranks.values()) == {NO_FACE}:  # a picture is searched for a face once, for all of them
             yield Answer("", "no face found", named=False)

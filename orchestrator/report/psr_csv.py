@@ -4,7 +4,6 @@ import csv
 import io
 from collections.abc import Iterable
 
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.psr import CellResult, Difference
 
@@ -45,8 +44,6 @@ def psr_csv(results: Iterable[CellResult], *, subjects: int, caveat: str = "") -
     psr = {(row.cell, row.k): _number(row.psr.percent) for row in rows}
     for result in rows:
         cell = result.cell
-        control = Cell(cell.source_model, CONTROL, 0, cell.target_model)
-        noise = Cell(cell.source_model, NOISE, cell.epsilon, cell.target_model)
         writer.writerow(
             [
                 *(cell.source_model, cell.method, cell.epsilon, cell.target_model, result.k, subjects),
@@ -54,7 +51,7 @@ def psr_csv(results: Iterable[CellResult], *, subjects: int, caveat: str = "") -
                 *(*_with_interval(result.psr.percent, result.psr.interval), result.psr.kind.value),
                 *(result.detected.successes, _number(result.detected.percent)),
                 _number(result.psr_of_detected.percent) if result.psr_of_detected else "",
-                *(psr.get((control, result.k), ""), psr.get((noise, result.k), "")),
+                *(psr.get((each, result.k), "") for each in (cell.control, cell.noise)),
                 *_difference(result.minus_control),
                 *_difference(result.minus_noise),
                 caveat,

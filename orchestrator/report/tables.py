@@ -83,10 +83,7 @@ def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
     for cell in grid.cells():
         if cell.method in (CONTROL, NOISE):
             continue
-        result, control, noise = (
-            found.get((Cell(cell.source_model, method, epsilon, cell.target_model), k))
-            for method, epsilon in ((cell.method, cell.epsilon), (CONTROL, 0), (NOISE, cell.epsilon))
-        )
+        result, control, noise = (found.get((each, k)) for each in (cell, cell.control, cell.noise))
         rows.append(
             (
                 *_cell(cell),
