@@ -45,7 +45,10 @@ def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None,
         )
     k = k or _k(read)
     cells = list(compared(read, k=k))
-    _check_shared(read, cells)
+    if not cells:
+        raise InputError("compare: expected runs with cells in common, got none")
+    if all(difference is None for cell in cells for difference in cell.differences):
+        raise InputError(f"compare: expected runs with subjects in common, got none in {', '.join(labels(read))}")
     out = console()
     out.print(f"what differs: {_named(fields) or 'nothing'}", markup=False, highlight=False)
     for name, run in zip(labels(read), read, strict=True):
@@ -53,14 +56,10 @@ def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None,
             out.print(f"{name}: {run.caveat}", style="italic", markup=False, highlight=False)
     out.print(_table(read, cells, k))
     if to is not None:
-        _write(to, _csv(read, cells, k))
-
-
-def _check_shared(runs: Sequence[Run], cells: Sequence[ComparedCell]) -> None:
-    if not cells:
-        raise InputError("compare: expected runs with cells in common, got none")
-    if all(difference is None for cell in cells for difference in cell.differences):
-        raise InputError(f"compare: expected runs with subjects in common, got none in {', '.join(labels(runs))}")
+        try:
+            to.write_text(_csv(read, cells, k), encoding="utf-8")
+        except OSError as error:
+            raise OrchestratorError(f"--csv: {to}: cannot be written: {error.strerror or error}") from error
 
 
 def _k(runs: Sequence[Run]) -> int:
@@ -123,10 +122,3 @@ def _csv(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> str:
                 paired = [difference.counts.n, *(f"{v:.4f}" for v in (difference.points, interval.low, interval.high))]
             writer.writerow([cell.source_model, cell.method, cell.epsilon, cell.target_model, k, name, *psr, *paired])
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise OrchestratorError(f"--csv: {path}: cannot be written: {error.strerror or error}") from error

@@ -38,7 +38,9 @@ def purge_command(*, run: Path, yes: bool) -> None:
             path.unlink()
         if shown is not None:
             page.write_text(shown, encoding="utf-8")
-        _remove_empty_folders(folder)
+        for path in (path for place in folder.pictures for path in sorted(place.glob("*/"))):
+            if not any(path.iterdir()):
+                path.rmdir()
     except OSError as error:
         raise OrchestratorError(f"{error.filename}: cannot be removed: {error.strerror or error}") from error
     click.echo(f"{run}: removed {what}; what was observed stays")
@@ -54,10 +56,3 @@ def _page_without_pictures(page: Path) -> str | None:
         raise InputError(f"{page}: cannot be read: {error}") from error
     bare = without_pictures(found)
     return None if bare == found else bare
-
-
-def _remove_empty_folders(folder: RunFolder) -> None:
-    for place in folder.pictures:
-        for path in sorted(place.glob("*/")):
-            if not any(path.iterdir()):
-                path.rmdir()
