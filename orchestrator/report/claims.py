@@ -96,13 +96,9 @@ class _Run:
 def claims(run_matrix: RankMatrix, grid: Grid, *, k: int, png: RankMatrix | None, whole: RankMatrix | None) -> list[Claim]:
     """The paper's six claims: own model, FaceNet, BIM, epsilon above 32, resizing, compression.
 
-    Args:
-        run_matrix: the run's; its cloaks were stored as JPEG and looked for a face again, as in the paper.
-        grid: the run's.
-        k: of PSR@k, that headlines are read at.
-        png: of a run that stored PNG and is otherwise the same, or None.
-        whole: of a run whose target models read the stored cloak as it is, without looking for the face, and that is
-            otherwise the same; or None.
+    The run's cloaks were stored as JPEG and looked for a face again, as in the paper, and `k` is that of headlines. `png` is
+    of a run identical except that it stored PNG, `whole` of one identical except that its target models read the stored
+    cloak as it is, without looking for the face.
     """
     run = _Run(run_matrix, grid, k)
     return [

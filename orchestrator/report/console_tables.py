@@ -34,11 +34,7 @@ ByCell = Mapping[tuple[Cell, int], CellResult]
 def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: str) -> list[RenderableType]:
     """The headlines, the verdicts on the paper's claims, and one table.
 
-    Args:
-        measured: of the run.
-        matrix: the run's.
-        subjects: the N that was asked for, or wanted in the end.
-        caveat: why these are not the paper's figures.
+    `subjects` is the N that was asked for, or wanted in the end; `caveat` says why these are not the paper's figures.
     """
     table = summary_table(measured.results, measured.grid, subjects=subjects, caveat=caveat)
     if measured.k is None or not measured.results:
@@ -106,14 +102,7 @@ def _more_than_noise(cells: Mapping[Cell, CellResult], method: str) -> Iterator[
 
 
 def psr_tables(results: Sequence[CellResult], grid: Grid, *, subjects: int, caveat: str = "") -> list[RenderableType]:
-    """The tables of a run; a cell that no probe was observed in shows a dash.
-
-    Args:
-        results: of the cells.
-        grid: the run's.
-        subjects: the N that was asked for, or wanted in the end.
-        caveat: why these are not the paper's figures; stands under every table.
-    """
+    """The tables of a run, the caveat under each; a cell that no probe was observed in shows a dash."""
     by_cell = {(result.cell, result.k): result for result in results}
     kind = interval_kind(results)
     below = Text(caveat + "\n" if caveat else "", style="italic")

@@ -56,16 +56,9 @@ class Drawings:
 def drawings(
     run: Run, results: Sequence[CellResult], store: Store, *, k: int | None, out: Path, pictures: bool, magnified: bool
 ) -> Drawings:
-    """Draws them all and writes them into `out/figures`.
+    """Draws them all and writes them into `out/figures`; `k` is None where nothing was observed.
 
-    Args:
-        run: the figures are of.
-        results: of its cells.
-        store: of the run.
-        k: of PSR@k where a figure shows one; None where nothing was observed.
-        out: the report's folder.
-        pictures: whether cloaks may be shown.
-        magnified: whether their perturbations are shown too.
+    `pictures` is whether cloaks may be shown, and `magnified` whether their perturbations are shown too.
     """
     drawn: list[Drawing] = []
     not_drawn: list[str] = []

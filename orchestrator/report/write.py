@@ -33,14 +33,10 @@ FILES = (
 
 
 def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, magnified: bool = False) -> Path:
-    """Writes it, and returns the page.
+    """Writes the report of a run, whole or not, into `out`, which is made where it is not yet; returns the page.
 
-    Args:
-        run: to be reported on, whole or not.
-        beside: what it is compared with.
-        out: the report's folder; made where it is not yet.
-        with_pictures: whether people may be shown; those who do not exist always are.
-        magnified: whether example cloaks have their perturbations under them.
+    `with_pictures` is whether people may be shown, and those who do not exist always are; `magnified` whether example cloaks
+    have their perturbations under them.
 
     Raises:
         InputError: `out` holds something other than a report.

@@ -93,15 +93,10 @@ def cloak_examples(
     magnified: bool = False,
     caveat: str = "",
 ) -> Figure:
-    """The figure of one photograph.
+    """The figure of one photograph of a subject; `caveat` says why it is not the paper's.
 
-    Args:
-        probes: lossless, by source model, each of its own size; may be empty.
-        cloaks: as stored, of any methods, the control's among them.
-        grid: the run's.
-        subject: of the photograph; stands in the title.
-        magnified: whether each row of cloaks has its perturbations under it.
-        caveat: why these are not the paper's figures; stands in the figure.
+    The probes are lossless, by source model, each of its own size, and may be absent; the cloaks are as stored, of any
+    methods, the control's among them. `magnified` puts its perturbations under each row of cloaks.
     """
     rows = series(probes, cloaks, grid, magnified=magnified)
     names = map(title, (*grid.source_models, *grid.methods))

@@ -58,17 +58,10 @@ def sheet(
     room: Room | None = None,
     dots_per_inch: int = DOTS_PER_INCH,
 ) -> Sheet:
-    """An empty sheet.
+    """An empty sheet of rows and columns of panels, `room` around them, and a paragraph for each note under them.
 
-    Args:
-        rows: of panels.
-        columns: of panels.
-        title: what is shown, in plain words.
-        panel_height: inches; None makes panels square.
-        legend: handles with labels.
-        notes: paragraphs under the panels.
-        room: around the panels.
-        dots_per_inch: of the PNG, and of pictures within the others.
+    `panel_height` is in inches, and None makes panels square; the legend is of handles with labels; `dots_per_inch` is that
+    of the PNG, and of pictures within the others.
     """
     room = room or Room()
     width = max(WIDTH, room.left + room.right + columns * NARROWEST_PANEL + (columns - 1) * room.column_gap)

@@ -110,11 +110,7 @@ def _panel(points: Sequence[QualityPoint], grid: Grid, measure: str, target_mode
 def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str = "") -> Figure:
     """The figure: the further right the better the picture, the higher the better protected.
 
-    Args:
-        points: of any methods, the noise control among them.
-        grid: of the run.
-        k: of PSR@k.
-        caveat: why these are not the paper's figures.
+    The points are of any methods, the noise control among them; `caveat` says why these are not the paper's figures.
     """
     rows = series(points, grid)
     means = [point.photographs for point in points]
