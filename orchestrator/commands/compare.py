@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -15,7 +15,7 @@ from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import headline_k
 from orchestrator.metrics.psr import Difference, Rate
-from orchestrator.report.comparison import ComparedCell, Differing, compared, differing, labels
+from orchestrator.report.comparison import ComparedCell, compared, differing, labels
 from orchestrator.report.run import Run, read_run
 from orchestrator.report.sentences import signed
 from orchestrator.report.titles import title
@@ -69,10 +69,9 @@ def _k(runs: Sequence[Run]) -> int:
     return k
 
 
-def _named(fields: Sequence[Differing]) -> str:
+def _named(fields: Mapping[str, Sequence[str]]) -> str:
     return "; ".join(
-        ", ".join(field.details[:DETAILS_SHOWN]) + (", ..." if len(field.details) > DETAILS_SHOWN else "")
-        for field in fields
+        ", ".join(details[:DETAILS_SHOWN]) + (", ..." if len(details) > DETAILS_SHOWN else "") for details in fields.values()
     )
 
 

@@ -9,7 +9,7 @@ from orchestrator.report.comparison import differing
 from orchestrator.report.run import Run
 
 STORAGE, REGION = "protocol.storage", "protocol.region"
-HARMLESS = ("protocol.subjects",)  # the subjects of the smaller run are the larger's first
+HARMLESS = {"protocol.subjects"}  # the subjects of the smaller run are the larger's first
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ def beside(run: Run, others: Sequence[Run]) -> Beside:
     """
     found = Beside()
     for other in others:
-        fields = {each.field for each in differing([run, other]) if each.field not in HARMLESS}
+        fields = differing([run, other]).keys() - HARMLESS
         if fields == {STORAGE} and other.storage == "png" and found.png is None:
             found = replace(found, png=other)
         elif fields == {REGION} and other.region == Region.FULL and found.whole is None:

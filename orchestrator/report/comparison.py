@@ -20,22 +20,17 @@ class ComparedCell:
     differences: tuple[Difference | None, ...]  # of every run after the first from the first, over the probes of both
 
 
-@dataclass(frozen=True)
-class Differing:
-    """One field in which runs differ: a field of the protocol, the data set, the source models or the target models."""
-
-    field: str
-    details: tuple[str, ...]
-
-
 def labels(runs: Sequence[Run]) -> list[str]:
     """A name for each run: its folder's, or its path where two folders have the same."""
     names = [run.name for run in runs]
     return names if len(set(names)) == len(names) else [str(run.root) for run in runs]
 
 
-def differing(runs: Sequence[Run]) -> list[Differing]:
-    """What differs between the first run and any other. `ks` do not count: they are read off the same answers."""
+def differing(runs: Sequence[Run]) -> dict[str, list[str]]:
+    """By field, what differs between the first run and any other. `ks` do not count: they are read off the same answers.
+
+    A field is one of the protocol, the data set, the source models or the target models.
+    """
     found: dict[str, dict[str, None]] = {}
     names, (first, *others) = labels(runs), ({key: run.manifest[key] for key in BINDING} for run in runs)
     for other, name in zip(others, names[1:], strict=True):
@@ -43,7 +38,7 @@ def differing(runs: Sequence[Run]) -> list[Differing]:
             field = _field(path)
             if field != "protocol.grid.ks":
                 found.setdefault(field, {})[f"{path}: {here!r} in {names[0]}, {there!r} in {name}"] = None
-    return [Differing(field, tuple(details)) for field, details in sorted(found.items())]
+    return {field: list(details) for field, details in sorted(found.items())}
 
 
 def _field(path: str) -> str:

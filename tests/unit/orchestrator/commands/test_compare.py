@@ -53,12 +53,12 @@ def test_how_many_subjects_are_drawn_is_one_thing_whatever_decides_it(tmp_path: 
     fixed = make_run(tmp_path / "fixed", pictures=False)
     narrow = changed(subjects=9, until_halfwidth=47.0)
     until = make_run(tmp_path / "until", plan=narrow, subjects=3, outcome={"subjects_wanted": 3}, pictures=False)
-    (differs,) = differing([read_run(fixed), read_run(until)])
-    assert differs.field == "protocol.subjects"
-    assert differs.details == (
-        "protocol.subjects: 3 in fixed, 9 in until",
-        "protocol.until_halfwidth: None in fixed, 47.0 in until",
-    )
+    assert differing([read_run(fixed), read_run(until)]) == {
+        "protocol.subjects": [
+            "protocol.subjects: 3 in fixed, 9 in until",
+            "protocol.until_halfwidth: None in fixed, 47.0 in until",
+        ]
+    }
 
 
 def test_cells_are_paired_by_probe(runs: tuple[Path, Path]) -> None:
@@ -115,7 +115,7 @@ def test_other_methods_stand_for_each_other(tmp_path: Path) -> None:
         for place, (plan, answered) in enumerate(zip(plans, (lambda n, cell: 1, recognised), strict=True))
     )
     runs = [read_run(ours), read_run(theirs)]
-    assert [each.field for each in differing(runs)] == ["protocol.grid.methods"]
+    assert list(differing(runs)) == ["protocol.grid.methods"]
     cells = {each.cell: each for each in compared(runs, k=1)}
     own = cells[Cell("compact-facenet", "bim", 4, "compact-facenet")]
     assert [rate.percent for rate in own.rates if rate] == [0, 100]
@@ -195,7 +195,7 @@ def test_methods_and_what_they_say_of_themselves_are_one_thing(tmp_path: Path) -
     restated = make_run(
         tmp_path / "restated", plan=changed(crafting=stated | {"bim": stated["bim"] | {"steps": "nine"}}), pictures=False
     )
-    (differs,) = differing([read_run(first), read_run(other)])
-    assert differs.field == "protocol.grid.methods"
-    (differs,) = differing([read_run(first), read_run(restated)])
-    assert differs.details == ("protocol.crafting.bim.steps: 'ten' in first, 'nine' in restated",)
+    assert list(differing([read_run(first), read_run(other)])) == ["protocol.grid.methods"]
+    assert differing([read_run(first), read_run(restated)]) == {
+        "protocol.grid.methods": ["protocol.crafting.bim.steps: 'ten' in first, 'nine' in restated"]
+    }
