@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.region import Region
+from orchestrator.experiment.storage import LOSSLESS
 from orchestrator.report.comparison import differing
 from orchestrator.report.run import Run
 
@@ -29,7 +30,7 @@ def beside(run: Run, others: Sequence[Run]) -> Beside:
     found = Beside()
     for other in others:
         fields = differing([run, other]).keys() - HARMLESS
-        if fields == {STORAGE} and other.storage == "png" and found.png is None:
+        if fields == {STORAGE} and other.storage == LOSSLESS and found.png is None:
             found = replace(found, png=other)
         elif fields == {REGION} and other.region == Region.FULL and found.whole is None:
             found = replace(found, whole=other)

@@ -115,7 +115,8 @@ def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[tup
 def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: int) -> list[QualityPoint]:
     """The cells of which the quality of cloaks is known, with the means over the first subjects of whom it is known."""
     measured: dict[CloakKey, list[Quality]] = {}
-    of_subjects = groupby(cloak_quality(RunFolder(run.root), store, suffix=run.suffix), key=lambda each: each[0].probe)
+    qualities = cloak_quality(RunFolder(run.root), store, suffix=run.storage.suffix)
+    of_subjects = groupby(qualities, key=lambda each: each[0].probe)
     for _, (_, of_subject) in zip(range(MAX_MEASURED), of_subjects, strict=False):
         for cloak, quality in of_subject:
             measured.setdefault(cloak.key, []).append(quality)

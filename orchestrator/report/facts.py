@@ -3,7 +3,6 @@
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, CloakKey, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.model import NOT_STATED
 from orchestrator.experiment.region import Region
+from orchestrator.experiment.storage import LOSSLESS
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
@@ -108,7 +108,7 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
     yield Fact("Methods", _methods(protocol["crafting"], grid))
     yield Fact("Budgets ε", f"{', '.join(map(str, grid.epsilons))} levels of 0..255")
-    yield Fact("Stored as", run.storage)
+    yield Fact("Stored as", str(run.storage))
     yield Fact("Faces cut out", _extraction(run))
     yield Fact("Read", REGIONS[run.region])
     yield Fact("No face", "counts as protected; the share of faces found stands beside PSR")
@@ -217,8 +217,8 @@ def _count(stated: object) -> Value:
 
 
 REASONS = {  # by what became of an identity
-    "no_face": "the protector found no face in the photograph; replaced by the next",
     "unreadable": "no photograph could be read; replaced by the next",
+    "no_face": "the protector found no face in the photograph; replaced by the next",
 }
 OTHER_REASONS = {  # by what lists the names in an outcome
     "excluded": "some model does not know the identity: it would count as protected for nothing",
@@ -235,7 +235,7 @@ def left_out_table(run: Run) -> Table | None:
         return None
     named = [
         (reason, [identity for identity, status in outcome["replaced"].items() if status == what])
-        for what, reason in sorted(REASONS.items(), key=itemgetter(1))
+        for what, reason in REASONS.items()
     ]
     named += [(reason, outcome[field]) for field, reason in OTHER_REASONS.items()]
     rows = [
@@ -261,7 +261,6 @@ def reproduction(run: Run) -> Reproduction:
     else:
         faces = "FACES"
         notes.append(f"FACES: a folder of identity folders; the SHA-256 of its photo names is {card['photos_sha256']}.")
-    storage, _, quality = run.storage.partition(", quality ")
     options: dict[str, Any] = {
         "--faces": faces,
         **_services(run, notes),
@@ -273,8 +272,8 @@ def reproduction(run: Run) -> Reproduction:
         "--methods": grid.methods,
         "--epsilons": grid.epsilons,
         "--k": grid.ks,
-        "--storage": storage,
-        "--jpeg-quality": quality or None,
+        "--storage": "png" if run.storage == LOSSLESS else "jpeg",
+        "--jpeg-quality": run.storage.jpeg_quality,
         "--region": run.region,
         "--run": "NEW_FOLDER",
     }

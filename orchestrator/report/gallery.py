@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from orchestrator.experiment.grid import CONTROL, Cell, CloakKey
+from orchestrator.experiment.storage import LOSSLESS
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE
 from orchestrator.report.kept import kept_cloaks
 from orchestrator.report.run import Run
@@ -97,7 +98,7 @@ def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[C
 
     def shown(source_model: str, method: str, epsilon: int) -> ShownCloak:
         key = CloakKey(source_model, method, epsilon)
-        kind = "image/png" if run.suffix == ".png" else "image/jpeg"
+        kind = "image/png" if run.storage == LOSSLESS else "image/jpeg"
         source = data_uri(kept[key], kind) if key in kept else ""
         what = f"{title(source_model)}, {method_title(method)}" + (f" at ε {epsilon}" if epsilon else "")
         return ShownCloak(source, what, tuple(answers(key)))

@@ -21,7 +21,7 @@ def kept_cloaks(run: Run, store: Store) -> Iterator[tuple[str, dict[CloakKey, by
     """The subjects of whom the folder keeps cloaks, and these as they were stored, but for noise."""
     folder = RunFolder(run.root)
     for probe in run.matrix.probes if kept_pictures(folder) else ():
-        found = {cloak.key: folder.kept_cloak(cloak.sha256, run.suffix) for cloak in store.cloaks(probe=probe)}
+        found = {cloak.key: folder.kept_cloak(cloak.sha256, run.storage.suffix) for cloak in store.cloaks(probe=probe)}
         kept = {key: encoded for key, encoded in found.items() if encoded is not None and key.method != NOISE}
         if kept:
             yield probe, kept

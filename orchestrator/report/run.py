@@ -26,8 +26,7 @@ class Run:
     root: Path
     manifest: Mapping[str, Any]
     grid: Grid
-    storage: str  # "jpeg, quality 95" or "png"
-    suffix: str  # of the files that cloaks are stored in
+    storage: Storage
     region: str  # "detected" or "full"
     subjects: int  # N asked for; where it was not fixed, what was wanted in the end, or the most while that is not known
     until_halfwidth: float | None  # points, down to which every interval was to be; None: N was fixed
@@ -99,8 +98,7 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         root=root,
         manifest=manifest,
         grid=grid,
-        storage=str(manifest["protocol"]["storage"]),
-        suffix=_suffix(manifest, root),
+        storage=_storage(manifest, root),
         region=str(manifest["protocol"]["region"]),
         subjects=subjects,
         until_halfwidth=until_halfwidth,
@@ -121,10 +119,10 @@ def _with_its_password(named: Path | str, offered: str | None) -> Path | str:
     return named
 
 
-def _suffix(manifest: Mapping[str, Any], root: Path) -> str:
+def _storage(manifest: Mapping[str, Any], root: Path) -> Storage:
     stated = manifest["protocol"]["storage"]
     try:
-        return Storage.stated(str(stated)).suffix
+        return Storage.stated(str(stated))
     except ValueError as error:
         raise InputError(
             f"{root / MANIFEST}: protocol.storage: expected png or jpeg, quality QUALITY; got {stated!r}"

@@ -36,7 +36,7 @@ def rewrite(root: Path, *, digest: bool = True, **changes: Any) -> None:
 def test_a_run_is_read_with_its_grid_and_its_ranks(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "run"))
     assert run.grid == GRID
-    assert (run.name, run.subjects, run.storage, run.region) == ("run", 3, "jpeg, quality 95", "detected")
+    assert (run.name, run.subjects, str(run.storage), run.region) == ("run", 3, "jpeg, quality 95", "detected")
     assert (run.synthetic, run.complete, run.going_on) == (True, True, False)
     assert run.matrix.observations == 3 * GRID.observations_per_probe
     assert run.caveat == "embedded recognizers on synthetic faces: not the paper's figures"
