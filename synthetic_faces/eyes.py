@@ -4,43 +4,33 @@ import numpy as np
 
 from synthetic_faces.fields import Field, clamp, coloured, mix, ridge, sample, smoothstep, window
 from synthetic_faces.identity import Identity
-from synthetic_faces.setting import Expression, Light
+from synthetic_faces.setting import Setting
 
 WHITE = (0.66, 0.62, 0.59)
 LASH = (0.016, 0.011, 0.010)
 
 
-def paint_eyes(
-    colour: Field, person: Identity, expression: Expression, light: Light, x: Field, y: Field, *, pixel: float
-) -> Field:
+def paint_eyes(colour: Field, person: Identity, setting: Setting, x: Field, y: Field, *, pixel: float) -> Field:
     """Paints both eyes over the skin's colour (3, H, W); returns how wet each pixel is, 0..1."""
     wet = np.zeros_like(x)
+    eyes = person.eyes
+    soft = pixel / eyes.width * 1.1
     for side in (-1.0, 1.0):
-        _paint_eye(colour, wet, person, expression, light, x, y, side=side, pixel=pixel)
+        # In half widths of the eye: the inner corner at -1, the outer at 1.
+        across = (x - side * eyes.spacing) * (side / eyes.width)
+        down = y / eyes.width + eyes.tilt * across
+        box = window((np.abs(across) < 1.5) & (np.abs(down) < 1.2))
+        if box is not None:
+            skin = colour[(slice(None), *box)]
+            inside = _paint_eye(skin, person, setting, across[box], down[box], side=side, soft=soft)
+            wet[box] = np.maximum(wet[box], inside)
     return wet
 
 
 def _paint_eye(
-    colour: Field,
-    wet: Field,
-    person: Identity,
-    expression: Expression,
-    light: Light,
-    x: Field,
-    y: Field,
-    *,
-    side: float,
-    pixel: float,
-) -> None:
-    eyes = person.eyes
-    # In half widths of the eye: the inner corner at -1, the outer at 1.
-    across = (x - side * eyes.spacing) * (side / eyes.width)
-    down = y / eyes.width + eyes.tilt * across
-    box = window((np.abs(across) < 1.5) & (np.abs(down) < 1.2))
-    if box is None:
-        return
-    across, down = across[box], down[box]
-    soft = pixel / eyes.width * 1.1
+    skin: Field, person: Identity, setting: Setting, across: Field, down: Field, *, side: float, soft: float
+) -> Field:
+    eyes, expression = person.eyes, setting.expression
     arch = np.maximum(1.0 - across * across, 0.0)
     opening = eyes.opening * expression.eyes_open * (1.0 - 0.14 * max(expression.smile, 0.0))
     upper = -opening * 1.18 * np.sqrt(arch) * (0.55 + 0.45 * arch) * (1.0 - 0.10 * across)
@@ -60,16 +50,13 @@ def _paint_eye(
     shown = mix(coloured(WHITE, ball), coloured(eyes.iris, iris_light * mix(ball, 1.0, 0.4)), iris)
     shown[0] += 0.05 * smoothstep(0.62, 1.0, np.abs(across)) * ball
     shown = mix(shown, 0.004, pupil)
-    glint_x, glint_y = (
-        gaze_x + light.direction[0] * side * 0.24,
-        -eyes.opening * 0.18 + gaze_y + light.direction[1] * 0.24 - 0.06,
-    )
+    light_x, light_y, _ = setting.light.direction
+    glint_x, glint_y = gaze_x + light_x * side * 0.24, -eyes.opening * 0.18 + gaze_y + light_y * 0.24 - 0.06
     glint = smoothstep(0.13, 0.05, np.sqrt((across - glint_x) * (across - glint_x) + (down - glint_y) * (down - glint_y)))
     shown = mix(shown, 0.85, 0.85 * glint)
     corner = smoothstep(-0.84, -0.98, across)
     shown = mix(shown, coloured((0.42, 0.16, 0.13), np.ones_like(across)), 0.7 * corner)
 
-    skin = colour[(slice(None), *box)]
     near = (np.abs(across) < 1.22).astype(np.float32) * smoothstep(1.22, 0.9, np.abs(across))
     crease = ridge((down - (upper * 1.05 - eyes.crease - 0.10 * arch)) / 0.09) * smoothstep(1.1, 0.5, np.abs(across))
     lid = smoothstep(upper - eyes.crease - 0.12, upper, down) * near
@@ -81,4 +68,4 @@ def _paint_eye(
     outwards = smoothstep(-1.0, 0.9, across)
     lash = ridge((down - upper + 0.02) / (0.085 + 0.05 * outwards + soft * 0.5)) * (np.abs(across) < 1.04)
     skin[:] = mix(skin, coloured(LASH, np.ones_like(across)), lash * (0.62 + 0.36 * eyes.lashes) * (0.6 + 0.4 * outwards))
-    wet[box] = np.maximum(wet[box], inside)
+    return inside

@@ -84,7 +84,7 @@ def _face_light(person: Identity, setting: Setting, view: View, surface: Surface
     beard = paint_beard(colour, person, x, y)
     lips = paint_mouth(colour, person, expression, x, y, pixel=pixel)
     paint_brows(colour, person, expression, x, y)
-    wet = paint_eyes(colour, person, expression, setting.light, x, y, pixel=pixel)
+    wet = paint_eyes(colour, person, setting, x, y, pixel=pixel)
     diffuse = lit(facing, setting.light, shadow=shadow)
     # Light that went through the skin comes out red where the shade begins.
     diffuse[0] += 0.045 * (1.0 - wet) * shadow * facing.z
