@@ -39,15 +39,11 @@ def paint_beard(colour: Field, person: Identity, x: Field, y: Field) -> Field:
         0.3, 0.7, bump(x, y, at=(0.0, lips.height + 0.006), radii=(lips.width * 1.12, lips.lower * 1.5))
     )
     fine = grain(person.skin.texture, y * 83.0, x * 83.0)
-    strands = sample(person.hair.strands, x * 120.0 + wander(person, y), y * 13.0 + 3.0 * x)
+    stray = 4.0 * person.hair.curl * sample(person.hair.locks, y * 6.0, np.zeros_like(y))
+    strands = sample(person.hair.strands, x * 120.0 + stray, y * 13.0 + 3.0 * x)
     texture = mix(0.52 + 0.42 * fine, 0.86 + 0.32 * strands, beard.length)
     cover = clamp(cover * texture * (0.75 + 0.4 * beard.length))
     red, green, blue = person.hair.colour
     hair = (red * 0.8 + 0.004, green * 0.8 + 0.003, blue * 0.8 + 0.003)
     colour[:] = mix(colour, coloured(hair, 1.0 + 0.7 * strands), cover)
     return cover
-
-
-def wander(person: Identity, y: Field) -> Field:
-    """How far strands stray from straight lines."""
-    return 4.0 * person.hair.curl * sample(person.hair.locks, y * 6.0, np.zeros_like(y))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthetic_faces.fields import Field, clamp, coloured, grain, mix, ridge, sample, smoothstep, wave
-from synthetic_faces.head import Normals, Profile, Shape, Surface, View, cast, heights, normals
+from synthetic_faces.head import HEIGHTS, Normals, Profile, Shape, Surface, View, cast, normals
 from synthetic_faces.identity import Hair, Identity
 from synthetic_faces.lighting import lit
 from synthetic_faces.setting import Light
@@ -51,7 +51,7 @@ def shell_of(person: Identity, head: Shape, view: View, *, windblown: float) -> 
 
 
 def _shell_shape(person: Identity, head: Shape) -> Shape:
-    hair, y = person.hair, heights()
+    hair, y = person.hair, HEIGHTS
     # The skull, stretched upwards by the hair's volume.
     stretched = np.where(y < -0.2, (y + 0.2) / (1.0 + hair.volume) - 0.2, y).astype(np.float32)
     width2, depth2 = head.width2.at(stretched), head.depth2.at(stretched)

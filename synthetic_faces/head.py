@@ -15,6 +15,7 @@ from synthetic_faces.identity import Skull
 from synthetic_faces.setting import Framing, Pose
 
 TOP, BOTTOM, SAMPLES = -1.6, 2.4, 2048  # the heights that a profile covers
+HEIGHTS = TOP + (BOTTOM - TOP) / (SAMPLES - 1) * np.arange(SAMPLES, dtype=np.float64)  # of its samples
 FLAT = 4.0  # slopes are limited to this: towards the outline they have no bound
 
 
@@ -31,10 +32,9 @@ class Profile:
         slopes = np.diff(value) / np.diff(y)
         inner = (slopes[1:] + slopes[:-1]) / 2.0
         tangents = np.concatenate([slopes[:1], inner, slopes[-1:]])
-        at = heights()
-        piece = np.clip(np.searchsorted(y, at, side="right") - 1, 0, len(y) - 2)
+        piece = np.clip(np.searchsorted(y, HEIGHTS, side="right") - 1, 0, len(y) - 2)
         width = y[piece + 1] - y[piece]
-        t = np.clip((at - y[piece]) / width, 0.0, 1.0)
+        t = np.clip((HEIGHTS - y[piece]) / width, 0.0, 1.0)
         rest = 1.0 - t
         curve = (
             value[piece] * (1.0 + 2.0 * t) * rest * rest
@@ -42,7 +42,7 @@ class Profile:
             + tangents[piece] * width * t * rest * rest
             - tangents[piece + 1] * width * t * t * rest
         )
-        curve -= np.maximum(y[0] - at, 0.0) + np.maximum(at - y[-1], 0.0)
+        curve -= np.maximum(y[0] - HEIGHTS, 0.0) + np.maximum(HEIGHTS - y[-1], 0.0)
         return cls(curve.astype(np.float32))
 
     def at(self, y: Field) -> Field:
@@ -52,11 +52,6 @@ class Profile:
         index = left.astype(np.int32)
         low = self.table.take(index)
         return low + (self.table.take(index + 1) - low) * (place - left)
-
-
-def heights() -> NDArray[np.float64]:
-    """The heights of a profile's samples."""
-    return TOP + (BOTTOM - TOP) / (SAMPLES - 1) * np.arange(SAMPLES, dtype=np.float64)
 
 
 @dataclass(frozen=True)

@@ -42,14 +42,10 @@ def body(person: Identity, setting: Setting, view: View) -> tuple[Field, Field, 
     under_chin = 1.0 - 0.52 * smoothstep(1.32, 0.88, v)
     skin = coloured(person.skin.colour, 0.92 * under_chin * throat)
     seam = ridge((v - collar - 0.02) / 0.03) * smoothstep(person.neck + 0.1, person.neck - 0.1, side)
-    weave = 1.0 + 0.10 * enlarged(_creases(person, 12), height=u.shape[0], width=u.shape[1])
+    creases = np.ascontiguousarray(person.hair.locks[:12, :12])  # a few numbers that are the person's own
+    weave = 1.0 + 0.10 * enlarged(creases, height=u.shape[0], width=u.shape[1])
     colour = mix(skin, coloured(setting.clothes, weave * (1.0 - 0.3 * seam)), cloth)
     return colour * lit(facing, setting.light), np.maximum(neck, shoulders), depth
-
-
-def _creases(person: Identity, count: int) -> Field:
-    """A few numbers that are the person's own, for creases in cloth."""
-    return np.ascontiguousarray(person.hair.locks[:count, :count])
 
 
 def paint_ears(scene: Field, person: Identity, setting: Setting, view: View) -> Field:
