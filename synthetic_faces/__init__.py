@@ -6,7 +6,6 @@ square root, comparisons, rounding), so that the same seed gives the same photog
 its vector units: no exponential, no sine, no sum over many numbers.
 """
 
-from synthetic_faces.errors import SyntheticFacesError
-from synthetic_faces.population import MAX_PHOTOGRAPHS, RENDERER, Population, photograph_name
+from synthetic_faces.population import MAX_PHOTOGRAPHS, RENDERER, Population, SyntheticFacesError, photograph_name
 
 __all__ = ["MAX_PHOTOGRAPHS", "RENDERER", "Population", "SyntheticFacesError", "photograph_name"]

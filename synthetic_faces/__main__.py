@@ -1,39 +1,23 @@
 """`python -P -m synthetic_faces`: write the population out, or look at it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
+from PIL import Image
 
 from command_line.options import PathOption
 from command_line.program import EXIT_STATUS, run_program
-from synthetic_faces.errors import SyntheticFacesError
 from synthetic_faces.folder import write_folder
-from synthetic_faces.population import MAX_PHOTOGRAPHS, Population
-from synthetic_faces.sheet import contact_sheet
+from synthetic_faces.population import MAX_PHOTOGRAPHS, Population, SyntheticFacesError
+
+PEOPLE_A_ROW = 4  # of a contact sheet
 
 
 @click.group(epilog=EXIT_STATUS)
 def cli() -> None:
     """People who do not exist."""
-
-
-def _options(*, identities: int, photographs: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """What both commands take, with their defaults."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        for decorator in (
-            click.option("--seed", type=int, default=0, show_default=True, help="Whose people they are."),
-            click.option("--photographs", type=click.IntRange(1, MAX_PHOTOGRAPHS), default=photographs, show_default=True),
-            click.option("--identities", type=int, default=identities, show_default=True),
-            click.argument("out", type=PathOption(), callback=_at_a_known_home),
-        ):
-            command = decorator(command)
-        return command
-
-    return decorate
 
 
 def _at_a_known_home(_context: click.Context, _parameter: click.Parameter, path: Path) -> Path:
@@ -43,8 +27,16 @@ def _at_a_known_home(_context: click.Context, _parameter: click.Parameter, path:
         raise click.BadParameter(f"{path}: {error}") from error
 
 
+_OUT = click.argument("out", type=PathOption(), callback=_at_a_known_home)
+_SEED = click.option("--seed", type=int, default=0, show_default=True, help="Whose people they are.")
+_PHOTOGRAPHS = click.IntRange(1, MAX_PHOTOGRAPHS)
+
+
 @cli.command(epilog=EXIT_STATUS)
-@_options(identities=300, photographs=4)
+@_OUT
+@click.option("--identities", type=int, default=300, show_default=True)
+@click.option("--photographs", type=_PHOTOGRAPHS, default=4, show_default=True)
+@_SEED
 def write(out: Path, *, identities: int, photographs: int, seed: int) -> str:
     """Write photographs to OUT, as a data set in VGGFace2's layout; those that are there already stay."""
     population = Population(identities, seed)
@@ -57,14 +49,30 @@ def write(out: Path, *, identities: int, photographs: int, seed: int) -> str:
 
 
 @cli.command(epilog=EXIT_STATUS)
-@_options(identities=24, photographs=3)
+@_OUT
+@click.option("--identities", type=int, default=24, show_default=True)
+@click.option("--photographs", type=_PHOTOGRAPHS, default=3, show_default=True)
+@_SEED
 @click.option("--side", type=click.IntRange(16, 256), default=128, show_default=True, help="Of a photograph, in pixels.")
 def sheet(out: Path, *, identities: int, photographs: int, seed: int, side: int) -> str:
     """Draw a contact sheet to OUT, a picture."""
-    picture = contact_sheet(Population(identities, seed), photographs=photographs, side=side)
+    picture = _contact_sheet(Population(identities, seed), photographs=photographs, side=side)
     with _writing(out):
         picture.save(out)
     return str(out)
+
+
+def _contact_sheet(population: Population, *, photographs: int, side: int) -> Image.Image:
+    """Everyone's photographs 1..photographs side by side, four people in a row, each photograph `side` pixels."""
+    rows = -(-population.identities // PEOPLE_A_ROW)
+    sheet = Image.new("RGB", (PEOPLE_A_ROW * photographs * side, rows * side), "white")
+    for person in range(population.identities):
+        row, column = divmod(person, PEOPLE_A_ROW)
+        for number in range(photographs):
+            picture = Image.fromarray(population.photograph(person + 1, number + 1))
+            picture = picture.resize((side, side), Image.Resampling.LANCZOS)
+            sheet.paste(picture, ((column * photographs + number) * side, row * side))
+    return sheet
 
 
 @contextmanager

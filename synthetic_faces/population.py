@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from command_line.errors import OperatorError
 from synthetic_faces.draws import Draws
-from synthetic_faces.errors import SyntheticFacesError
 from synthetic_faces.identity import Identity
 from synthetic_faces.render import render
 from synthetic_faces.setting import Setting
@@ -22,6 +22,10 @@ JPEG_QUALITY = 95
 RENDERER = 1  # rises when the same seed gives other people or photographs
 
 _PERSON, _MOMENT, _SENSOR = range(3)  # what a stream of numbers is for
+
+
+class SyntheticFacesError(OperatorError, ValueError):
+    """A population or photograph that cannot be; the message names what was expected and what came."""
 
 
 @dataclass(frozen=True)
