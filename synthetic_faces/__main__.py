@@ -9,8 +9,7 @@ from PIL import Image
 
 from command_line.options import PathOption
 from command_line.program import EXIT_STATUS, run_program
-from synthetic_faces.folder import write_folder
-from synthetic_faces.population import MAX_PHOTOGRAPHS, Population, SyntheticFacesError
+from synthetic_faces.population import MAX_PHOTOGRAPHS, Population, SyntheticFacesError, write_folder
 
 PEOPLE_A_ROW = 4  # of a contact sheet
 

@@ -1,8 +1,10 @@
 """A population: people by number, photographs of them by number."""
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,6 +74,23 @@ class Population:
         file = io.BytesIO()
         Image.fromarray(self.photograph(identity, photograph)).save(file, format="JPEG", quality=JPEG_QUALITY)
         return file.getvalue()
+
+
+def write_folder(root: Path, population: Population, *, photographs: int) -> Iterator[Path]:
+    """Writes photographs 1..photographs of everyone in VGGFace2's layout; yields each file, old or new.
+
+    Raises:
+        OSError: a folder or file cannot be written.
+    """
+    for number, name in enumerate(population.names, start=1):
+        (root / name).mkdir(parents=True, exist_ok=True)
+        for photograph in range(1, photographs + 1):
+            file = root / name / photograph_name(photograph)
+            if not file.exists():
+                partial = file.with_suffix(".partial")
+                partial.write_bytes(population.jpeg(number, photograph))
+                partial.replace(file)
+            yield file
 
 
 def photograph_name(number: int) -> str:

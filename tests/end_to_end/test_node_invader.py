@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from synthetic_faces import Population, photograph_name
-from synthetic_faces.folder import write_folder
+from synthetic_faces.population import write_folder
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = Path("examples", "node_invader")

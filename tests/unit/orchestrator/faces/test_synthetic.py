@@ -9,7 +9,7 @@ from orchestrator.faces.data_set import drawn_identities, drawn_photos
 from orchestrator.faces.folder import read_face_folder
 from orchestrator.faces.synthetic import read_synthetic_faces
 from synthetic_faces import Population
-from synthetic_faces.folder import write_folder
+from synthetic_faces.population import write_folder
 
 
 def test_without_more_it_is_the_default_population() -> None:
