@@ -3,7 +3,7 @@
 import operator
 from collections.abc import Callable
 from copy import deepcopy
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,6 @@ from torch.fx import GraphModule, Interpreter, Node
 
 from recognizers.inference.excited_convolution import ExcitedConvolution, saves_passes
 from recognizers.inference.frozen_convolution import FrozenConvolution, can_freeze
-from recognizers.inference.fused_layer import FusedLayer
 from recognizers.inference.squeeze import Excitation, excited
 
 _ADDITIONS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, torch.add)
@@ -67,22 +66,21 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
     for node in convolutions:
         if node not in to_excite:
             last, other, rectified = _tail(backbone, node)
-            x, y = _shape(node.args[0]), _shape(node)
+            x, y = node.args[0].meta[_SHAPE], node.meta[_SHAPE]
             frozen = FrozenConvolution(_convolution(backbone, node), rectified=rectified, x=x, y=y)
-            _take_over(backbone, node, frozen, last, other)
+            backbone.set_submodule(node.target, frozen)
+            _take_over(last, "call_module", node.target, (*node.args, other))
     for node in [node for node in backbone.graph.nodes if node.target is excited]:
         source, *weights = node.args
         last, other, rectified = _tail(backbone, node)
         if source in to_excite:
             excitation = Excitation(*(weight and backbone.get_parameter(weight.target) for weight in weights))
-            x, y = _shape(source.args[0]), _shape(source)
+            x, y = source.args[0].meta[_SHAPE], source.meta[_SHAPE]
             layer = ExcitedConvolution(_convolution(backbone, source), excitation, rectified=rectified, x=x, y=y)
-            _take_over(backbone, source, layer, last, other)
+            backbone.set_submodule(source.target, layer)
+            _take_over(last, "call_module", source.target, (*source.args, other))
         else:
-            with backbone.graph.inserting_after(last):
-                taken_over = backbone.graph.call_function(excited, (*node.args, other, rectified))
-            taken_over.meta = last.meta
-            _bypass(last, taken_over)
+            _take_over(last, "call_function", excited, (*node.args, other, rectified))
     backbone.graph.eliminate_dead_code()
     backbone.recompile()
 
@@ -117,14 +115,13 @@ def _is_frozen(backbone: GraphModule, node: Node) -> bool:
 def _excites(backbone: GraphModule, node: Node) -> bool:
     """Whether a convolution is better run as an `ExcitedConvolution`."""
     user = _only_user(node)
-    return user is not None and user.target is excited and saves_passes(_convolution(backbone, node), _shape(node))
+    return user is not None and user.target is excited and saves_passes(_convolution(backbone, node), node.meta[_SHAPE])
 
 
-def _take_over(backbone: GraphModule, node: Node, layer: FusedLayer, last: Node, other: Node | None) -> None:
-    """A layer runs in the place of a convolution and of what follows it up to `last`."""
-    backbone.set_submodule(str(node.target), layer)
-    with backbone.graph.inserting_after(last):
-        taken_over = backbone.graph.call_module(str(node.target), (*node.args, other))
+def _take_over(last: Node, kind: str, target: Any, arguments: tuple[Any, ...]) -> None:
+    """A node of its own runs in the place of a step and of what follows it up to `last`."""
+    with last.graph.inserting_after(last):
+        taken_over = last.graph.create_node(kind, target, arguments)
     taken_over.meta = last.meta
     _bypass(last, taken_over)
 
@@ -141,7 +138,7 @@ def _tail(backbone: GraphModule, node: Node) -> tuple[Node, Node | None, bool]:
     user = _only_user(last)
     if user is not None and user.target in _ADDITIONS and not user.kwargs:
         others = [argument for argument in user.args if argument is not node]
-        if len(others) == 1 and _is_of_shape(others[0], _shape(node)):
+        if len(others) == 1 and isinstance(others[0], Node) and others[0].meta.get(_SHAPE) == node.meta[_SHAPE]:
             last, other = user, others[0]
     user = _only_user(last)
     rectified = user is not None and (user.target in _RECTIFIERS or _is_module(backbone, user, nn.ReLU))
@@ -156,15 +153,6 @@ class _ShapeRecorder(Interpreter):
         if isinstance(value, Tensor):
             n.meta[_SHAPE] = value.shape
         return value
-
-
-def _shape(node: Any) -> torch.Size:
-    shape: torch.Size = node.meta[_SHAPE]
-    return shape
-
-
-def _is_of_shape(node: Any, shape: torch.Size) -> TypeGuard[Node]:
-    return isinstance(node, Node) and node.meta.get(_SHAPE) == shape
 
 
 def _only_user(node: Node) -> Node | None:

@@ -6,13 +6,14 @@ computes it, in its place where nothing else holds that. What is no layer is dif
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
-from torch.fx import GraphModule, Node
+from torch.fx import GraphModule, Interpreter, Node
 from torch.fx.node import map_arg
 
 from recognizers.inference.fused_layer import FusedLayer
@@ -37,12 +38,9 @@ class _Step:
     """A node of the graph, ready to run."""
 
     node: Node
-    run: Callable[..., Any]
+    run: Callable[[tuple[Any, ...], dict[str, Any]], Any]  # with its arguments
+    layer: FusedLayer | None
     done: Sequence[Node]  # values that nobody needs after it
-
-    @property
-    def layer(self) -> FusedLayer | None:
-        return self.run if isinstance(self.run, FusedLayer) else None
 
     @property
     def inputs(self) -> tuple[Node, Node | None]:
@@ -155,7 +153,7 @@ def _run_alone(step: _Step, values: dict[Node, Any], alone: dict[Node, tuple[dic
         return value
 
     with torch.enable_grad():
-        value = step.run(*map_arg(node.args, leaf), **map_arg(node.kwargs, leaf))
+        value = step.run(map_arg(node.args, leaf), map_arg(node.kwargs, leaf))
     if not isinstance(value, Tensor):
         if isinstance(value, Sequence) and any(isinstance(each, Tensor) and each.requires_grad for each in value):
             raise TypeError(f"{node}: expected each step of the network to give one tensor, got {len(value)}")
@@ -173,35 +171,12 @@ def _source(steps: Sequence[_Step]) -> Node:
 
 
 def _steps(backbone: GraphModule) -> Sequence[_Step]:
-    done = _last_users(backbone)
-    return [
-        _Step(node, _runs(backbone, node), done.get(node, ()))
-        for node in backbone.graph.nodes
-        if node.op not in ("placeholder", "output")
-    ]
-
-
-def _runs(backbone: GraphModule, node: Node) -> Callable[..., Any]:
-    target = str(node.target)
-    if node.op == "call_module":
-        return backbone.get_submodule(target)
-    if node.op == "call_method":
-        return lambda this, *arguments, **keywords: getattr(this, target)(*arguments, **keywords)
-    if node.op == "get_attr":
-        module, _, name = target.rpartition(".")
-        constant = getattr(backbone.get_submodule(module), name)
-        return lambda: constant
-    assert callable(node.target)
-    return node.target
-
-
-def _last_users(backbone: GraphModule) -> dict[Node, list[Node]]:
-    """By node, the values that nobody needs after it."""
-    last: dict[Node, list[Node]] = {}
-    seen: set[Node] = set()
-    for node in reversed(backbone.graph.nodes):
-        for source in node.all_input_nodes:
-            if source not in seen:
-                seen.add(source)
-                last.setdefault(node, []).append(source)
-    return last
+    interpreter = Interpreter(backbone)
+    steps = []
+    for node in backbone.graph.nodes:
+        if node.op not in ("placeholder", "output"):
+            module = backbone.get_submodule(node.target) if node.op == "call_module" else None
+            run = partial(getattr(interpreter, node.op), node.target)
+            layer = module if isinstance(module, FusedLayer) else None
+            steps.append(_Step(node, run, layer, interpreter.user_to_last_uses.get(node, ())))
+    return steps
