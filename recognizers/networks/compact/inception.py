@@ -44,7 +44,7 @@ class InceptionResNet(nn.Sequential):
     """160 x 160 -> 17 x 17 x 64 -> 8 x 8 x 224 -> 3 x 3 x 448 -> 128 features, normalised by a last BatchNorm."""
 
     def __init__(self) -> None:
-        stem = _chain(
+        stem = nn.Sequential(
             BasicConv2d(3, 8, 3, 2),
             BasicConv2d(8, 8, 3, 1),
             BasicConv2d(8, 16, 3, 1, 1),
@@ -56,24 +56,24 @@ class InceptionResNet(nn.Sequential):
         reduce_17 = Reduction(
             [
                 BasicConv2d(64, 96, 3, 2),
-                _chain(BasicConv2d(64, 48, 1, 1), BasicConv2d(48, 48, 3, 1, 1), BasicConv2d(48, 64, 3, 2)),
+                nn.Sequential(BasicConv2d(64, 48, 1, 1), BasicConv2d(48, 48, 3, 1, 1), BasicConv2d(48, 64, 3, 2)),
             ]
         )
         reduce_8 = Reduction(
             [
-                _chain(BasicConv2d(224, 64, 1, 1), BasicConv2d(64, 96, 3, 2)),
-                _chain(BasicConv2d(224, 64, 1, 1), BasicConv2d(64, 64, 3, 2)),
-                _chain(BasicConv2d(224, 64, 1, 1), BasicConv2d(64, 64, 3, 1, 1), BasicConv2d(64, 64, 3, 2)),
+                nn.Sequential(BasicConv2d(224, 64, 1, 1), BasicConv2d(64, 96, 3, 2)),
+                nn.Sequential(BasicConv2d(224, 64, 1, 1), BasicConv2d(64, 64, 3, 2)),
+                nn.Sequential(BasicConv2d(224, 64, 1, 1), BasicConv2d(64, 64, 3, 1, 1), BasicConv2d(64, 64, 3, 2)),
             ]
         )
         super().__init__(
             OrderedDict(
                 stem=stem,
-                blocks_35=_chain(_block_35()),
+                blocks_35=nn.Sequential(_block_35()),
                 reduce_17=reduce_17,
-                blocks_17=_chain(_block_17()),
+                blocks_17=nn.Sequential(_block_17()),
                 reduce_8=reduce_8,
-                blocks_8=_chain(_block_8()),
+                blocks_8=nn.Sequential(_block_8()),
                 pool=nn.AdaptiveAvgPool2d(1),
                 flatten=nn.Flatten(),
                 last_linear=nn.Linear(448, 128, bias=False),
@@ -82,16 +82,12 @@ class InceptionResNet(nn.Sequential):
         )
 
 
-def _chain(*modules: nn.Module) -> nn.Sequential:
-    return nn.Sequential(*modules)
-
-
 def _block_35() -> Residual:
     return Residual(
         [
             BasicConv2d(64, 16, 1, 1),
-            _chain(BasicConv2d(64, 16, 1, 1), BasicConv2d(16, 16, 3, 1, 1)),
-            _chain(BasicConv2d(64, 16, 1, 1), BasicConv2d(16, 16, 3, 1, 1), BasicConv2d(16, 16, 3, 1, 1)),
+            nn.Sequential(BasicConv2d(64, 16, 1, 1), BasicConv2d(16, 16, 3, 1, 1)),
+            nn.Sequential(BasicConv2d(64, 16, 1, 1), BasicConv2d(16, 16, 3, 1, 1), BasicConv2d(16, 16, 3, 1, 1)),
         ],
         inner=16,
         width=64,
@@ -102,14 +98,14 @@ def _block_35() -> Residual:
 def _block_17() -> Residual:
     row, column = BasicConv2d(32, 32, (1, 7), 1, (0, 3)), BasicConv2d(32, 32, (7, 1), 1, (3, 0))
     return Residual(
-        [BasicConv2d(224, 32, 1, 1), _chain(BasicConv2d(224, 32, 1, 1), row, column)], inner=32, width=224, scale=0.10
+        [BasicConv2d(224, 32, 1, 1), nn.Sequential(BasicConv2d(224, 32, 1, 1), row, column)], inner=32, width=224, scale=0.10
     )
 
 
 def _block_8() -> Residual:
     row, column = BasicConv2d(48, 48, (1, 3), 1, (0, 1)), BasicConv2d(48, 48, (3, 1), 1, (1, 0))
     return Residual(
-        [BasicConv2d(448, 48, 1, 1), _chain(BasicConv2d(448, 48, 1, 1), row, column)], inner=48, width=448, scale=0.20
+        [BasicConv2d(448, 48, 1, 1), nn.Sequential(BasicConv2d(448, 48, 1, 1), row, column)], inner=48, width=448, scale=0.20
     )
 
 

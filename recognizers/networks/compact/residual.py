@@ -1,6 +1,7 @@
 """Small residual networks as Caffe has them (He et al. 2016; Hu et al. 2018): the stride sits in a stage's first 1x1."""
 
 from collections import OrderedDict
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -8,9 +9,8 @@ from recognizers.networks.caffe import CaffeNetwork
 from recognizers.networks.state_dict_format import StateDictFormat
 
 STEM = 16
-INNER = (8, 24, 48, 96)  # width of the 3x3 convolution in each stage; a stage's output is four times as wide
+INNER = (8, 24, 48, 96)  # width of the 3x3 convolution in each stage, of one block; its output is four times as wide
 EXPANSION = 4
-BLOCKS = (1, 1, 1, 1)
 EXCITATION = "stage1.0.excite.fc1.weight"  # what the SENet has beside the ResNet's names
 
 
@@ -59,12 +59,9 @@ class ResidualNetwork(nn.Sequential):
             stem=nn.Sequential(*_convolution(3, STEM, 7, stride=2), nn.ReLU(inplace=True), pool)
         )
         width = STEM
-        for stage, (inner, blocks) in enumerate(zip(INNER, BLOCKS, strict=True), start=1):
-            out = inner * EXPANSION
-            first = Bottleneck(width, inner, stride=1 if stage == 1 else 2, squeeze=squeeze)
-            rest = (Bottleneck(out, inner, stride=1, squeeze=squeeze) for _ in range(blocks - 1))
-            layers[f"stage{stage}"] = nn.Sequential(first, *rest)
-            width = out
+        for stage, inner in enumerate(INNER, start=1):
+            layers[f"stage{stage}"] = nn.Sequential(Bottleneck(width, inner, stride=1 if stage == 1 else 2, squeeze=squeeze))
+            width = inner * EXPANSION
         layers["pool"], layers["flatten"] = nn.AdaptiveAvgPool2d(1), nn.Flatten()
         super().__init__(layers)
 
@@ -76,6 +73,7 @@ def _convolution(width: int, out: int, kernel: int, *, stride: int = 1) -> tuple
 class CompactResNet(CaffeNetwork):
     """A small Caffe ResNet."""
 
+    squeeze: ClassVar[bool] = False
     name = "compact-resnet"
     feature_size = INNER[-1] * EXPANSION
     head_name = "classifier"
@@ -83,17 +81,12 @@ class CompactResNet(CaffeNetwork):
 
     def __init__(self) -> None:
         super().__init__()
-        self.backbone = ResidualNetwork(squeeze=False)
+        self.backbone = ResidualNetwork(squeeze=self.squeeze)
 
 
-class CompactSENet(CaffeNetwork):
+class CompactSENet(CompactResNet):
     """A small Caffe SE-ResNet."""
 
+    squeeze = True
     name = "compact-senet"
-    feature_size = INNER[-1] * EXPANSION
-    head_name = "classifier"
     formats = (StateDictFormat(name="compact", known_by=EXCITATION),)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.backbone = ResidualNetwork(squeeze=True)
