@@ -47,19 +47,10 @@ class NeuralRecognizer(nn.Module):
         super().__init__()
         self.network = network
         self.head = head
+        self.name = network.name
+        self.input_size = network.input_size
+        self.label_set = head.label_set
         self.freeze()
-
-    @property
-    def name(self) -> str:
-        return self.network.name
-
-    @property
-    def input_size(self) -> int:
-        return self.network.input_size
-
-    @property
-    def label_set(self) -> LabelSet:
-        return self.head.label_set
 
     def freeze(self) -> Self:
         """No dropout, running BatchNorm statistics, no gradients for weights: attacks only need the input's."""
