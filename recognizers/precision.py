@@ -23,12 +23,10 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
     """The precision of a name; "auto" is bfloat16 on a device that multiplies it natively, else float32."""
     if wanted != AUTO:
         return Precision(wanted)
-    return Precision.BFLOAT16 if multiplies_bfloat16(device) else Precision.FLOAT32
-
-
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether the hardware itself has bfloat16 products: emulating them is several times slower than float32."""
+    # Emulated, it is several times slower than float32.
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        capabilities = torch.cpu.get_capabilities()
+        native = capabilities.get("amx_bf16") or capabilities.get("avx512_bf16")
+    return Precision.BFLOAT16 if native else Precision.FLOAT32
