@@ -58,7 +58,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         file = read_tensor_file(path)
         claimed = _find_network(file)
         network = claimed.network
-        tensors = _translated(claimed)
+        with wrap_errors(f"{network.name}'s format {claimed.format.name}"):
+            tensors = {
+                claimed.format.rename(name): claimed.format.translate(name, tensor)
+                for name, tensor in claimed.tensors.items()
+            }
+        _check_names(claimed, tensors)
+        _check_values(tensors)
         return Checkpoint(
             path=path,
             sha256=file_sha256(path),
@@ -160,25 +166,11 @@ def _unknown_network(named: Mapping[str, Tensor]) -> CheckpointError:
     )
 
 
-def _translated(claimed: _Claimed) -> dict[str, Tensor]:
-    """The tensors under the library's names, complete and sound."""
-    rules = claimed.format
-    with wrap_errors(f"{claimed.network.name}'s format {rules.name}"):
-        tensors = {rules.rename(name): rules.translate(name, tensor) for name, tensor in claimed.tensors.items()}
-    _check_names(claimed, tensors)
-    _check_values(tensors)
-    return tensors
-
-
-def _expected(network: type[Network]) -> dict[str, tuple[int, ...]]:
-    with wrap_errors(f"the network {network.name}"), torch.device("meta"):
-        tensors = network().backbone.state_dict()
-    return {name: tuple(tensor.shape) for name, tensor in tensors.items() if not name.endswith(".num_batches_tracked")}
-
-
 def _check_names(claimed: _Claimed, tensors: Mapping[str, Tensor]) -> None:
     looks_like = f"looks like {claimed.network.name} ({claimed.format.name}), but"
-    expected = _expected(claimed.network)
+    with wrap_errors(f"the network {claimed.network.name}"), torch.device("meta"):
+        built = claimed.network().backbone.state_dict()
+    expected = {name: tuple(tensor.shape) for name, tensor in built.items() if not name.endswith(".num_batches_tracked")}
     names = expected.keys() | {f"{claimed.network.head_name}.{part}" for part in ("weight", "bias")}
     differing = {"missing": names - tensors.keys(), "unexpected": tensors.keys() - names}
     if complaints := [f"{len(keys)} {kind} ({some(sorted(keys))})" for kind, keys in differing.items() if keys]:

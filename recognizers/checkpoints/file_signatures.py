@@ -58,7 +58,7 @@ _TEXT_PICKLE = re.compile(rb"\((?:d|l|i\w)|c[\w.]+\r?\n|[dl]p\d")
 _PICKLE = re.compile(rb"\x80[\x00-\x05]|\x80$|[(cdl}\])]")
 _BYTES_SHOWN = 16
 _MIN_TEXT = 8  # bytes: what is shorter may be the beginning of anything
-_ZIP = b"PK\x03\x04"
+ZIP = b"PK\x03\x04"
 _TEXT_SHOWN = 60
 
 
@@ -74,7 +74,7 @@ def name_other_file(path: Path, start: bytes) -> str | None:
             "this begins with zeros, as a download in pieces does that was broken off: not a checkpoint, or a truncated or "
             f"damaged one; {_AGAIN}"
         )
-    if start.startswith(_ZIP):
+    if start.startswith(ZIP):
         return _archive(path, start)
     for signature, at, what, way_out in _SIGNATURES:
         if start[at:].startswith(signature):

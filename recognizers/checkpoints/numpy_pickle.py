@@ -114,11 +114,6 @@ def _scalar(dtype: Any, raw: Any) -> _PickledArray:
     return array
 
 
-def _no_bytes() -> bytes:
-    """Stands in for `bytes`, by which Python 3 writes empty bytes in Python 2's protocols."""
-    return b""
-
-
 class _NumpyUnpickler(RestrictedUnpickler):
     # The published files name numpy.core, those of newer numpys numpy._core.
     stand_ins: ClassVar[Mapping[tuple[str, str], Any]] = {
@@ -131,7 +126,7 @@ class _NumpyUnpickler(RestrictedUnpickler):
         ("numpy.core.numeric", "_frombuffer"): _frombuffer,
         ("numpy._core.numeric", "_frombuffer"): _frombuffer,
         ("_codecs", "encode"): encode,
-        ("__builtin__", "bytes"): _no_bytes,
+        ("__builtin__", "bytes"): lambda: b"",  # by which Python 3 writes empty bytes in Python 2's protocols
         ("collections", "OrderedDict"): ordered_dict,
     }
 

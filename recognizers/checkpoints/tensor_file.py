@@ -10,13 +10,12 @@ from safetensors.torch import load
 from torch import Tensor
 
 from command_line.memory import memory_advice
-from recognizers.checkpoints.file_signatures import name_other_file
+from recognizers.checkpoints.file_signatures import ZIP, name_other_file
 from recognizers.checkpoints.nested_state_dicts import KeyPath, largest, state_dicts_in
 from recognizers.checkpoints.numpy_pickle import read_numpy_pickle
 from recognizers.checkpoints.torch_file import read_torch_file
 from recognizers.errors import CheckpointError, shorten
 
-_ZIP_MAGIC = b"PK\x03\x04"
 # torch.save of before 1.6 begins with this number, pickled.
 _LEGACY_MAGIC = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 _START = 4096  # bytes
@@ -53,16 +52,13 @@ def read_tensor_file(path: Path) -> TensorFile:
         return TensorFile("safetensors", {(): _read_safetensors(path)})
     if other := name_other_file(path, start):
         raise CheckpointError(other)
-    if start.startswith(_ZIP_MAGIC):
+    if start.startswith(ZIP):
         return TensorFile("PyTorch file", _read_torch(path, legacy=False))
     if start.startswith(_LEGACY_MAGIC):
         return TensorFile("PyTorch file (before 1.6)", _read_torch(path, legacy=True))
-    return TensorFile("pickle of numpy arrays", _read_pickle(path))
-
-
-def _read_pickle(path: Path) -> dict[KeyPath, dict[str, Tensor]]:
-    state_dicts = read_numpy_pickle(path) or {(): {}}
-    return {keys: {name: torch.from_numpy(array) for name, array in named.items()} for keys, named in state_dicts.items()}
+    pickled = read_numpy_pickle(path) or {(): {}}
+    state_dicts = {keys: {name: torch.from_numpy(array) for name, array in named.items()} for keys, named in pickled.items()}
+    return TensorFile("pickle of numpy arrays", state_dicts)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
