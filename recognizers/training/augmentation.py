@@ -58,7 +58,7 @@ def augmented(jpeg: bytes, box: CropBox, *, input_size: int, chance: np.random.G
     if chance.random() < NOISE:
         probe = _noisy(probe, chance)
     if chance.random() < 0.75:
-        probe = _stored(probe, quality=int(chance.integers(*JPEG_QUALITY)))
+        probe = stored(probe, quality=int(chance.integers(*JPEG_QUALITY)))
     second = probe.width * chance.uniform(*SECOND_SCALE)
     room = (probe.width - second) / 2
     centre_x, centre_y = probe.width / 2 + chance.uniform(-room, room, 2)
@@ -88,12 +88,13 @@ def _noisy(image: Image.Image, chance: np.random.Generator) -> Image.Image:
     return Image.fromarray(np.clip(np.asarray(image, np.int16) + noise, 0, 255).astype(np.uint8))
 
 
-def _stored(image: Image.Image, *, quality: int) -> Image.Image:
+def stored(image: Image.Image, *, quality: int) -> Image.Image:
+    """An image as it comes back from a JPEG file."""
     file = io.BytesIO()
     image.save(file, format="JPEG", quality=quality)
-    with Image.open(file) as stored:
-        stored.load()
-    return stored
+    with Image.open(file) as read:
+        read.load()
+    return read
 
 
 def _patch(face: NDArray[np.uint8], chance: np.random.Generator) -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 
 from recognizers.extraction import FaceDetector, crop, extract_face
 from recognizers.networks.recognizer import Recognizer
+from recognizers.training.augmentation import stored
 from recognizers.training.photographs import FacePhotograph
 
 JPEG_QUALITY = 95  # the protocol's
@@ -40,7 +41,9 @@ def accuracy(
     faces: list[NDArray[np.uint8]] = []
     identities = []
     for photograph in photographs:
-        probe = _stored_probe(photograph, side=side)
+        with Image.open(io.BytesIO(photograph.jpeg)) as image:
+            cropped = crop(np.asarray(image), photograph.box, side=side)
+        probe = np.asarray(stored(Image.fromarray(cropped), quality=JPEG_QUALITY))
         box = extract_face(probe, detector)
         if box is not None:
             faces.append(crop(probe, box, side=recognizer.input_size))
@@ -55,12 +58,3 @@ def accuracy(
         top_5 += int(hits.any(dim=1).sum())
     count = len(photographs)
     return Accuracy(count, len(faces), round(100 * top_1 / count, 2), round(100 * top_5 / count, 2))
-
-
-def _stored_probe(photograph: FacePhotograph, *, side: int) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(photograph.jpeg)) as image:
-        probe = crop(np.asarray(image), photograph.box, side=side)
-    file = io.BytesIO()
-    Image.fromarray(probe).save(file, format="JPEG", quality=JPEG_QUALITY)
-    with Image.open(file) as image:
-        return np.asarray(image)
