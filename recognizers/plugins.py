@@ -140,16 +140,13 @@ def accept_class(name: str, loaded: object, *kinds: type) -> type[Any]:
     """
     expected = " or ".join(kind.__name__ for kind in kinds)
     if not isinstance(loaded, type) or not issubclass(loaded, kinds):
-        raise PluginError(f"expected a class derived from {expected}, got {_shown(loaded)}")
+        got = f"the class {loaded.__name__}" if isinstance(loaded, type) else f"an object of {type(loaded).__name__}"
+        raise PluginError(f"expected a class derived from {expected}, got {got}")
     if missing := sorted(getattr(loaded, "__abstractmethods__", ())):
         raise PluginError(f"expected all of {expected}, but {loaded.__name__} lacks {', '.join(missing)}")
     if (stated := getattr(loaded, "name", None)) != name:
         raise PluginError(f"expected {loaded.__name__}.name to be that of the entry point, {name!r}, got {stated!r}")
     return loaded
-
-
-def _shown(loaded: object) -> str:
-    return f"the class {loaded.__name__}" if isinstance(loaded, type) else f"an object of {type(loaded).__name__}"
 
 
 def _described(error: BaseException) -> str:
