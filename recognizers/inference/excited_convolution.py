@@ -14,7 +14,6 @@ from recognizers.inference.squeeze import (
     Excitation,
     across,
     outgrow_caches,
-    positions,
     positions_mean,
     positions_sum,
     scaled,
@@ -46,7 +45,7 @@ class ExcitedConvolution(FusedLayer):
         features, hidden, s = record
         dy = dy.contiguous(memory_format=torch.channels_last)
         dz = self._excitation.gradient(positions_sum(dy, features), hidden, s)
-        d_mean = rows_by(self._transposed, dz) / positions(dy)
+        d_mean = rows_by(self._transposed, dz) / dy.shape[2:].numel()
         dx = torch.cat(
             [
                 pointwise(across(self._transposed * scales), image, constants)

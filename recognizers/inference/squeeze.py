@@ -66,23 +66,14 @@ def excited(
     rectified: bool = False,  # noqa: FBT001, FBT002 - traced by position
 ) -> Tensor:
     """The output s x, plus another tensor of its shape where one is given, rectified or not; the weights get no gradient."""
-    output: Tensor = _Excited.apply(features, other, w_1, b_1, w_2, b_2, rectified)
+    output: Tensor = _Excited.apply(features, other, rectified, w_1, b_1, w_2, b_2)
     return output
 
 
 class _Excited(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        features: Tensor,
-        other: Tensor | None,
-        w_1: Tensor,
-        b_1: Tensor | None,
-        w_2: Tensor,
-        b_2: Tensor | None,
-        rectified: bool,  # noqa: FBT001 - apply takes no keywords
-    ) -> Tensor:
-        excitation = Excitation(w_1, b_1, w_2, b_2)
+    def forward(ctx: Any, features: Tensor, other: Tensor | None, rectified: bool, *weights: Any) -> Tensor:  # noqa: FBT001
+        excitation = Excitation(*weights)
         hidden, s = excitation(positions_mean(features))
         output = scaled(features, s, other, rectified=rectified)
         ctx.excitation, ctx.adds = excitation, other is not None
@@ -97,7 +88,7 @@ class _Excited(torch.autograd.Function):
         if output is not None:
             dy = rectifier_gradient(dy, output)
         dz = ctx.excitation.gradient(positions_sum(dy, features), hidden, s)
-        dx = torch.addcmul(across(dz / positions(features)), dy, across(s))
+        dx = torch.addcmul(across(dz / features.shape[2:].numel()), dy, across(s))
         return dx, dy if ctx.adds else None, None, None, None, None, None
 
 
@@ -133,11 +124,6 @@ def across(rows: Tensor) -> Tensor:
     return rows[:, :, None, None]
 
 
-def positions(features: Tensor) -> int:
-    """H W, of features (N, C, H, W)."""
-    return features.shape[2] * features.shape[3]
-
-
 def positions_mean(features: Tensor) -> Tensor:
     """The mean over positions of features (N, C, H, W), by image and channel (N, C)."""
     return avg_pool2d(features, features.shape[2:]).flatten(1)  # several times faster than mean() in this layout
@@ -150,7 +136,7 @@ def positions_sum(one: Tensor, other: Tensor) -> Tensor:
     image with mean 0 and variance 1. That reads both once, and writes no products.
     """
     if one.device.type != "cpu" or not outgrow_caches(one.shape):
-        return positions_mean(one * other) * positions(one)
+        return positions_mean(one * other) * one.shape[2:].numel()
     channels = one.shape[1]
     dtype = torch.float32 if one.dtype is torch.bfloat16 else one.dtype
     zero, unit = torch.zeros(channels, dtype=dtype), torch.ones(channels, dtype=dtype)

@@ -40,21 +40,15 @@ class _Step:
     node: Node
     run: Callable[[tuple[Any, ...], dict[str, Any]], Any]  # with its arguments
     layer: FusedLayer | None
+    inputs: tuple[Any, ...]  # of a layer: the nodes of x and of what it adds, or None
     done: Sequence[Node]  # values that nobody needs after it
-
-    @property
-    def inputs(self) -> tuple[Node, Node | None]:
-        """What a layer reads: x, and what it adds."""
-        x, other = self.node.args
-        assert isinstance(x, Node)
-        assert other is None or isinstance(other, Node)
-        return x, other
 
 
 class _Taped(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, images: Tensor, steps: Sequence[_Step]) -> Tensor:
-        values: dict[Node, Any] = {_source(steps): images}
+        ctx.source = next(node for node in steps[0].node.graph.nodes if node.op == "placeholder")
+        values: dict[Node, Any] = {ctx.source: images}
         alone: dict[Node, tuple[dict[Node, Tensor], Tensor]] = {}  # what autograd recorded: inputs and output
         records: dict[Node, tuple[Tensor, ...]] = {}  # a layer's, and its output where that is rectified
         for step in steps:
@@ -105,7 +99,7 @@ class _Taped(torch.autograd.Function):
             arrived.add(x, layer.input_gradient(dy, record, onto=onto, overwrite=not onto_shared), shared=False)
             if other is not None:
                 arrived.add(other, dy, shared=shared)
-        return arrived.take(_source(ctx.steps))[0], None
+        return arrived.take(ctx.source)[0], None
 
 
 class _Seed(torch.autograd.Function):
@@ -164,12 +158,6 @@ def _run_alone(step: _Step, values: dict[Node, Any], alone: dict[Node, tuple[dic
     return value.detach()
 
 
-def _source(steps: Sequence[_Step]) -> Node:
-    """The images."""
-    source: Node = next(node for node in steps[0].node.graph.nodes if node.op == "placeholder")
-    return source
-
-
 def _steps(backbone: GraphModule) -> Sequence[_Step]:
     interpreter = Interpreter(backbone)
     steps = []
@@ -178,5 +166,5 @@ def _steps(backbone: GraphModule) -> Sequence[_Step]:
             module = backbone.get_submodule(node.target) if node.op == "call_module" else None
             run = partial(getattr(interpreter, node.op), node.target)
             layer = module if isinstance(module, FusedLayer) else None
-            steps.append(_Step(node, run, layer, interpreter.user_to_last_uses.get(node, ())))
+            steps.append(_Step(node, run, layer, node.args, interpreter.user_to_last_uses.get(node, ())))
     return steps
