@@ -83,10 +83,7 @@ def build_recognizer(checkpoint: Checkpoint, label_set: LabelSet) -> NeuralRecog
         {name.removeprefix(head_prefix): tensor for name, tensor in weights.items() if name.startswith(head_prefix)}
     )
     backbone = {name: tensor for name, tensor in weights.items() if not name.startswith(head_prefix)}
-    counters = {
-        name: tensor for name, tensor in network.backbone.state_dict().items() if name.endswith(".num_batches_tracked")
-    }
-    network.backbone.load_state_dict(backbone | counters)
+    network.backbone.load_state_dict(network.backbone.state_dict() | backbone)  # which may lack counters
     return NeuralRecognizer(network, head)
 
 
