@@ -140,11 +140,9 @@ def read_numpy_pickle(path: Path) -> dict[KeyPath, dict[str, Array]]:
 
     Raises:
         CheckpointError: the pickle is cut short, holds anything but numeric arrays, or is not a dict of them.
+        OSError: the file cannot be read.
     """
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"cannot be read: {error.strerror or error}") from error
+    raw = path.read_bytes()
     unpickler = _NumpyUnpickler(io.BytesIO(raw), size=len(raw))
     contents, refused = unpickler.read_pickles(1, damaged="not a pickle, or a truncated or damaged one")
     if refused:

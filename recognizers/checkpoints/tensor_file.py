@@ -65,9 +65,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return dict(load(path.read_bytes()))  # by its path it would need a name in UTF-8
     except (SafetensorError, OSError, MemoryError, RuntimeError) as error:
-        if advice := memory_advice(error):
-            raise CheckpointError(advice) from error
-        raise CheckpointError(f"the safetensors file is truncated or damaged: {shorten(str(error))}") from error
+        damage = f"the safetensors file is truncated or damaged: {shorten(str(error))}"
+        raise CheckpointError(memory_advice(error) or damage) from error
 
 
 def _read_torch(path: Path, *, legacy: bool) -> dict[KeyPath, dict[str, Tensor]]:

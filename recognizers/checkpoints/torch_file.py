@@ -34,16 +34,14 @@ _LEGACY_CONTENT = 3
 _WORD = re.compile(r"[\w.-]{1,60}", re.ASCII)
 
 
-class _Tensor:
-    """Stands in for a tensor."""
-
-    def __init__(self, *_: object) -> None: ...
-
-
 class _Plain:
     """Stands in for what stands beside tensors and holds no more than a few numbers: dtypes, devices, sizes."""
 
     def __init__(self, *_: object) -> None: ...
+
+
+class _Tensor(_Plain):
+    """Stands in for a tensor."""
 
 
 class _StorageType:
@@ -130,10 +128,8 @@ def read_torch_file(path: Path, *, legacy: bool) -> Any:
         except CheckpointError:
             raise
         except Exception as error:  # zipfile and torch raise RuntimeError, ValueError, EOFError, ... for the same damage
-            if advice := memory_advice(error):
-                raise CheckpointError(advice) from error
             first_line = (str(error).splitlines() or [type(error).__name__])[0]
-            raise CheckpointError(f"{_DAMAGED}: {shorten(first_line)}") from error
+            raise CheckpointError(memory_advice(error) or f"{_DAMAGED}: {shorten(first_line)}") from error
 
 
 def _pickle_of_zip(path: Path, file: mmap.mmap) -> bytes:

@@ -359,12 +359,6 @@ def test_anything_else_that_a_pickle_can_ask_for_is_refused(folder: Path, value:
         read(folder, named(value))
 
 
-@pytest.mark.parametrize("missing", ["absent.pkl", "."])
-def test_a_file_that_cannot_be_opened_is_refused(folder: Path, missing: str) -> None:
-    with pytest.raises(CheckpointError):
-        read_numpy_pickle(folder / missing)
-
-
 def test_a_dict_that_replaces_its_own_methods_is_refused(folder: Path) -> None:
     """An OrderedDict takes attributes: here `get` becomes a function that wants other arguments."""
     with pytest.raises(CheckpointError):
