@@ -90,10 +90,7 @@ class _TorchUnpickler(RestrictedUnpickler):
         ("torch", "Size"): _Plain,
         ("torch", "device"): _Plain,
         ("torch.serialization", "_get_layout"): _Plain,
-        ("__builtin__", "set"): _Plain,
-        ("builtins", "set"): _Plain,
-        ("builtins", "complex"): _Plain,
-        ("__builtin__", "complex"): _Plain,
+        **{(module, name): _Plain for module in ("__builtin__", "builtins") for name in ("set", "complex")},
         ("_codecs", "encode"): encode,
         ("collections", "Counter"): _counter,
         ("collections", "OrderedDict"): ordered_dict,
@@ -119,10 +116,7 @@ def read_torch_file(path: Path, *, legacy: bool) -> Any:
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
         try:
-            if legacy:
-                _check(mapped, pickles=_LEGACY_PICKLES, content_at=_LEGACY_CONTENT, size=len(mapped))
-            else:
-                _check(io.BytesIO(_pickle_of_zip(path, mapped)), pickles=1, content_at=0, size=len(mapped))
+            _check(mapped if legacy else io.BytesIO(_pickle_of_zip(path, mapped)), legacy=legacy, size=len(mapped))
             # A file and not its path: given a path, torch goes by the ending.
             return torch.load(file, map_location="cpu", weights_only=True)
         except CheckpointError:
@@ -149,7 +143,8 @@ def _pickle_of_zip(path: Path, file: mmap.mmap) -> bytes:
     return file[start : start + members[name].file_size]
 
 
-def _check(file: io.BytesIO | mmap.mmap, *, pickles: int, content_at: int, size: int) -> None:
+def _check(file: io.BytesIO | mmap.mmap, *, legacy: bool, size: int) -> None:
+    pickles, content_at = (_LEGACY_PICKLES, _LEGACY_CONTENT) if legacy else (1, 0)
     contents, refused = _TorchUnpickler(file, size=size).read_pickles(pickles, damaged=_DAMAGED)
     if refused:
         raise CheckpointError(
