@@ -115,8 +115,11 @@ def _accuracies(weights: Path, held_out: Sequence[FacePhotograph]) -> dict[int, 
     detector = MtcnnDetector(torch.device("cpu"))
     found = {}
     for side in PROBE_SIDES:
-        found[side] = accuracy(recognizer, held_out, detector, side=side)
-        click.echo(f"{recognizer.name} held out, probes of {side} pixels: {found[side]}")
+        found[side] = seen = accuracy(recognizer, held_out, detector, side=side)
+        click.echo(
+            f"{recognizer.name} held out, probes of {side} pixels: top-1 {seen.top_1_percent} %, "
+            f"top-5 {seen.top_5_percent} %, faces found in {seen.faces_found} of {seen.photographs}"
+        )
     return found
 
 

@@ -27,12 +27,6 @@ class Accuracy:
     top_1_percent: float
     top_5_percent: float
 
-    def __str__(self) -> str:
-        return (
-            f"top-1 {self.top_1_percent} %, top-5 {self.top_5_percent} %, faces found in {self.faces_found} of "
-            f"{self.photographs}"
-        )
-
 
 def accuracy(
     recognizer: Recognizer, photographs: Sequence[FacePhotograph], detector: FaceDetector, *, side: int

@@ -74,7 +74,10 @@ def train(model: Classifier, photographs: Sequence[FacePhotograph], recipe: Reci
         RecognizerError: `state` is of another training.
     """
     network, label_set = model.network, model.head.label_set
-    optimizer = torch.optim.AdamW(_parameter_groups(model), lr=LEARNING_RATE)
+    kernels = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]  # biases and BatchNorm's scales
+    groups = [{"params": kernels, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=LEARNING_RATE)
     faces = AugmentedFaces(photographs, input_size=network.input_size, seed=recipe.seed)
     batches = -(-len(faces) // recipe.batch)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, LEARNING_RATE, total_steps=batches * recipe.epochs, pct_start=0.2)
@@ -105,13 +108,6 @@ def train(model: Classifier, photographs: Sequence[FacePhotograph], recipe: Reci
         curve.append(EpochResult(epoch, losses / len(faces), 100.0 * hits / len(faces), seconds))
         _save(state, identity, parts, curve)
         yield curve[-1]
-
-
-def _parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
-    """Weights decay; biases and BatchNorm's scales do not."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    others = [parameter for parameter in model.parameters() if parameter.ndim <= 1]
-    return [{"params": weights, "weight_decay": WEIGHT_DECAY}, {"params": others, "weight_decay": 0.0}]
 
 
 def _save(state: Path, identity: dict[str, Any], parts: Mapping[str, Any], curve: list[EpochResult]) -> None:
