@@ -144,7 +144,6 @@ def to_device(recognizer: NeuralRecognizer, device: torch.device, *, precision: 
         return
     recognizer.to(device)
     recognizer.network.backbone.to(precision.dtype)
-    recognizer.freeze()
 
 
 @cache

@@ -1,6 +1,6 @@
 """The one interface behind which every recognizer stands."""
 
-from typing import Protocol, Self
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -52,11 +52,10 @@ class NeuralRecognizer(nn.Module):
         self.label_set = head.label_set
         self.freeze()
 
-    def freeze(self) -> Self:
+    def freeze(self) -> None:
         """No dropout, running BatchNorm statistics, no gradients for weights: attacks only need the input's."""
         self.eval()
         self.requires_grad_(False)
-        return self
 
     def logits(self, images: Tensor) -> Tensor:
         features = self.network(images)
