@@ -116,7 +116,7 @@ def reported(root: Path) -> tuple[int, float, int, int]:
     started = time.perf_counter()
     page = write_report(root)
     seconds = time.perf_counter() - started
-    return read_run(root).observations, seconds, peak_mebibytes(), page.stat().st_size
+    return read_run(root).matrix.observations, seconds, peak_mebibytes(), page.stat().st_size
 
 
 async def resumed(setting: Setting) -> float:

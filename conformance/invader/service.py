@@ -63,7 +63,8 @@ class Invader(Service):
     @property
     def k(self) -> int:
         """Number of candidates that every target model returns."""
-        return max(1, min([MAX_K, *(model.max_candidates for model in self.models)]))
+        listed: list[int] = [model.max_candidates for model in self.models]
+        return max(1, min([MAX_K, *listed]))
 
     @property
     def region(self) -> "invader_pb2.Region.ValueType":

@@ -25,9 +25,10 @@ from hypothesis import strategies as st
 from invader_service.audit import AuditLog
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
-from invader_service.servicer import Context, InvaderServicer
+from invader_service.servicer import InvaderServicer
 from rpc.errors import NOT_FOUND, ServiceError
 from rpc.images.decoding import encode_png
+from rpc.interceptor import Context
 from tests.support.canaries import Canary, found
 from tests.support.drawn_faces import jpeg
 from tests.support.eavesdropping import Eavesdropper, service_log
