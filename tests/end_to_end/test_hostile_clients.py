@@ -16,7 +16,7 @@ from tests.support.hostile import INVADER, PROTECTOR, Target, assault
 from tests.support.networks import decoded
 from tests.support.processes import service_process
 
-FEW, MANY = 150, 2500  # requests to each service
+REQUESTS = 2500  # to each service
 LONG = pytest.mark.thorough("rpc/", "protector_service/", "invader_service/", "recognizers/extraction.py")
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 PEOPLE = Population(identities=300, seed=0)
@@ -78,20 +78,20 @@ class Attacked:
     [Attacked("protector_service", PROTECTOR, craft), Attacked("invader_service", INVADER, classify)],
     ids=lambda attacked: attacked.name,
 )
-@pytest.mark.parametrize("requests", [FEW, pytest.param(MANY, marks=LONG)])
-async def test_a_service_outlives_whatever_is_sent_to_it(attacked: Attacked, requests: int, tmp_path: Path) -> None:
+@LONG
+async def test_a_service_outlives_whatever_is_sent_to_it(attacked: Attacked, tmp_path: Path) -> None:
     log = tmp_path / "log"
     limit = memory_limit(attacked.name)
     with service_process(attacked.module, log=log) as service:
         async with grpc.aio.insecure_channel(service.address) as channel:
             before = await attacked.ask(channel)
-            aftermath = await assault(service.address, attacked.target, requests=requests, seed=20261124)
+            aftermath = await assault(service.address, attacked.target, requests=REQUESTS, seed=20261124)
             assert service.process.poll() is None, log.read_text()[-2000:]
             assert await attacked.ask(channel) == before
         peak = service.peak_memory
     told = f"peak memory {peak / 2**30:.2f} GiB of {limit / 2**30:.0f}; {dict(aftermath.statuses)}"
     assert peak < limit, told
     assert set(aftermath.health) == {"SERVING"}, told
-    assert aftermath.statuses.total() == requests
+    assert aftermath.statuses.total() == REQUESTS
     assert set(aftermath.statuses) == EXPECTED, told
     assert "Traceback" not in log.read_text()
