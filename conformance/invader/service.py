@@ -16,6 +16,7 @@ from conformance.service import Changes, Service
 from conformance.subjects import Subject, subjects
 from orchestrator.errors import InputError
 from orchestrator.faces.data_set import DataSet
+from rpc.roles import INVADER
 
 IMAGES = 3
 MAX_K = 50  # of candidates that are asked for
@@ -27,7 +28,7 @@ Answer = invader_pb2.ClassifyResponse
 class Invader(Service):
     """An invader under test."""
 
-    role: ClassVar = "invader"
+    role: ClassVar = INVADER.name
     schema: ClassVar = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"]
     list_models: ClassVar = "ListTargetModels"
     models_field: ClassVar = "target_models"

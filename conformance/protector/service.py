@@ -19,6 +19,7 @@ from conformance.subjects import Subject, subjects
 from orchestrator.errors import InputError
 from orchestrator.faces.data_set import DataSet
 from rpc.errors import NO_FACE
+from rpc.roles import PROTECTOR
 
 CONTROL, NOISE = "none", "noise"  # reserved names of methods, like those below
 BIM, ILLC, FGSM, PGD = "bim", "illc", "fgsm", "pgd"
@@ -54,7 +55,7 @@ class Cloak:
 class Protector(Service):
     """A protector under test."""
 
-    role: ClassVar = "protector"
+    role: ClassVar = PROTECTOR.name
     schema: ClassVar = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"]
     list_models: ClassVar = "ListSourceModels"
     models_field: ClassVar = "source_models"

@@ -149,6 +149,6 @@ def check_complete(run: Run, *, allow_incomplete: bool) -> None:
     fewest = min(short.values(), default=0)
     raise InputError(
         f"{run.root}: expected a complete run, got one with {len(short)} cells of fewer than {run.subjects} observations, "
-        f"the fewest {fewest}: the command that it began with, with --run {run.root}, goes on with it, and "
+        f"the fewest {fewest}: the command that it began with, with --run {run.root}, resumes it, and "
         f"--allow-incomplete reports on it as it is"
     )

@@ -30,7 +30,7 @@ def open_store(
         if elsewhere is not None and recorded.name != folder.name:  # a folder with its own file may be renamed
             raise InputError(
                 f"--run: {store.name} holds a run of the same plan that is called {recorded.name!r}, got {folder.name!r}: "
-                f"a folder of that name goes on with it, and doing it once more takes another database"
+                f"a folder of that name resumes it; to run it once more, give another database"
             )
         folder.bind(plan, store=elsewhere)
         unless_bound.pop_all()
