@@ -1,4 +1,4 @@
-"""A Craft call as the engine's customer."""
+"""A Craft call as the sink of its cloaks."""
 
 import asyncio
 import time
@@ -7,10 +7,10 @@ from contextlib import suppress
 
 from deid.protector.v1 import protector_pb2
 
-from protector_service.order import Cloak, Customer
+from protector_service.job import CloakSink, FinishedCloak
 
 
-class Call(Customer):
+class Call(CloakSink):
     """Encodes cloaks in the engine's threads and yields the responses, in order, on the event loop that made it.
 
     It is wanted until its client has gone or its deadline has passed. Unbounded, so that a slow client never holds a
@@ -19,7 +19,7 @@ class Call(Customer):
 
     def __init__(
         self,
-        respond: Callable[[Cloak], protector_pb2.CraftResponse],
+        respond: Callable[[FinishedCloak], protector_pb2.CraftResponse],
         *,
         seconds_left: float | None,
         clock: Callable[[], float] = time.monotonic,
@@ -36,15 +36,15 @@ class Call(Customer):
         self._gone = True
 
     def wants(self) -> bool:
-        """See `Customer.wants`."""
+        """See `CloakSink.wants`."""
         return not self._gone and (self._deadline is None or self._clock() < self._deadline)
 
-    def deliver(self, cloak: Cloak) -> None:
-        """See `Customer.deliver`."""
+    def deliver(self, cloak: FinishedCloak) -> None:
+        """See `CloakSink.deliver`."""
         self._put(self._respond(cloak))
 
     def end(self, error: Exception | None) -> None:
-        """See `Customer.end`. An error is raised once all responses have been read."""
+        """See `CloakSink.end`. An error is raised once all responses have been read."""
         self._put(error)
 
     def _put(self, came: protector_pb2.CraftResponse | Exception | None) -> None:

@@ -1,6 +1,6 @@
 """Checks a Craft request before anything is computed for it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,12 +8,15 @@ import numpy as np
 from deid.protector.v1 import protector_pb2
 from numpy.typing import NDArray
 
-from protector_service.methods.method import Control, GradientMethod, Method
-from rpc.errors import invalid_argument
+from protector_service.methods.method import Method
+from protector_service.source_model import SourceModel
+from recognizers.errors import UnknownIdentityError
+from rpc.errors import invalid_argument, not_found, quoted
 from rpc.images.decoding import encode_jpeg, encode_png
 from rpc.lookup import distinct, look_up
 
 MAX_EPSILON = 255  # levels
+ENSEMBLE = "+"  # between the names of its members
 
 Encoder = Callable[[NDArray[np.uint8]], bytes]
 
@@ -22,19 +25,23 @@ Encoder = Callable[[NDArray[np.uint8]], bytes]
 class CraftOrder:
     """A Craft request, understood."""
 
-    controls: tuple[Control, ...]
-    methods: tuple[GradientMethod, ...]
+    source_models: tuple[str, ...]  # several are an ensemble
+    side: int  # of the probe, in pixels
+    y_true: int
+    methods: tuple[Method, ...]  # the controls first
     epsilons: tuple[int, ...]
     encode: Encoder
     seed: int
 
     @property
     def cloaks(self) -> int:
-        return sum(len(method.budgets(self.epsilons)) for method in (*self.controls, *self.methods))
+        return sum(len(method.budgets(self.epsilons)) for method in self.methods)
 
 
-def parse_craft_request(request: protector_pb2.CraftRequest, *, methods: Mapping[str, Method]) -> CraftOrder:
-    """Checks methods, epsilons and storage.
+def parse_craft_request(
+    request: protector_pb2.CraftRequest, *, methods: Mapping[str, Method], source_models: Mapping[str, SourceModel]
+) -> CraftOrder:
+    """Checks all but the photo.
 
     Raises:
         ServiceError: INVALID_ARGUMENT or NOT_FOUND, with the field at fault.
@@ -42,22 +49,74 @@ def parse_craft_request(request: protector_pb2.CraftRequest, *, methods: Mapping
     chosen = distinct("methods", request.methods, partial(look_up, known=methods))
     if not chosen:
         raise invalid_argument("methods", expected="at least one method", actual="none")
-    epsilons = distinct("epsilons", request.epsilons, _epsilon)
-    if not epsilons and not all(isinstance(method, Control) and method.budgets(()) for method in chosen):
+    epsilons = epsilons_of(request.epsilons)
+    if not epsilons and not all(method.budgets(()) for method in chosen):
         raise invalid_argument("epsilons", expected="at least one budget", actual="none")
+    encode = _encoder(request.storage)
+    members = _members(request.source_model, known=source_models)
+    needing = [method.name for method in chosen if method.needs_label_set]
+    if needing and len(members) > 1:
+        _check_label_sets(members, needing)
     return CraftOrder(
-        controls=tuple(method for method in chosen if isinstance(method, Control)),
-        methods=tuple(method for method in chosen if isinstance(method, GradientMethod)),
+        source_models=tuple(members),
+        side=max(member.recognizer.input_size for member in members.values()),
+        y_true=_y_true(request.identity, members) if needing or request.identity else 0,
+        methods=tuple(sorted(chosen, key=lambda method: not method.control)),
         epsilons=epsilons,
-        encode=_encoder(request.storage),
+        encode=encode,
         seed=request.seed,
     )
+
+
+def epsilons_of(asked: Sequence[int]) -> tuple[int, ...]:
+    """The budgets of a request.
+
+    Raises:
+        ServiceError: INVALID_ARGUMENT: one is none, or comes twice.
+    """
+    return distinct("epsilons", asked, _epsilon)
 
 
 def _epsilon(field: str, epsilon: int) -> int:
     if not 0 <= epsilon <= MAX_EPSILON:
         raise invalid_argument(field, expected=f"0..{MAX_EPSILON} levels", actual=str(epsilon))
     return epsilon
+
+
+def _members(name: str, *, known: Mapping[str, SourceModel]) -> dict[str, SourceModel]:
+    """The source models that a name stands for, by name."""
+    if ENSEMBLE not in name:
+        return {name: look_up("source_model", name, known=known)}
+    names = name.split(ENSEMBLE, len(known))
+    members = {each: look_up("source_model", each, known=known) for each in names}
+    if names != sorted(members):
+        raise invalid_argument(
+            "source_model",
+            expected=f"the members of an ensemble in ascending order, each once: {ENSEMBLE.join(sorted(members))}",
+            actual=quoted(name),
+        )
+    return members
+
+
+def _check_label_sets(members: Mapping[str, SourceModel], needing: Sequence[str]) -> None:
+    label_sets = {name: member.recognizer.label_set for name, member in members.items()}
+    if len({label_set.sha256 for label_set in label_sets.values()}) > 1:
+        raise invalid_argument(
+            "source_model",
+            expected=f"members with the same label set, as {', '.join(needing)} need{'s' * (len(needing) == 1)} one",
+            actual=", ".join(
+                f"{name} with {len(label_set)} identities (SHA-256 {label_set.sha256[:8]}…)"
+                for name, label_set in label_sets.items()
+            ),
+        )
+
+
+def _y_true(identity: str, members: Mapping[str, SourceModel]) -> int:
+    first = next(iter(members.values()))
+    try:
+        return first.recognizer.label_set.index(identity)
+    except UnknownIdentityError:
+        raise not_found("identity", identity) from None
 
 
 def _encoder(storage: protector_pb2.Storage) -> Encoder:

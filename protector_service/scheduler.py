@@ -1,153 +1,184 @@
-"""Decides which rows share the next batch: pure bookkeeping, without threads, tensors or clocks."""
+"""Decides which asks share the next batch: pure bookkeeping, without threads, tensors or clocks."""
 
+import threading
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from protector_service.methods.row import Row
-from protector_service.order import Customer, Order
-from protector_service.outbox import Outbox
+from protector_service.job import CloakSink, CraftJob
+from protector_service.method_run import MethodRun
+from protector_service.methods.asks import Answer, Ask
 
 MAX_PASSED_OVER = 8
 
 
 @dataclass(eq=False)
-class Crafting:
-    """An order that is being crafted."""
+class RunningJob:
+    """A job that is being crafted."""
 
-    order: Order
-    customer: Customer
-    outbox: Outbox
-    away: int = 0  # its batches that are being stepped now, its start among them
+    job: CraftJob
+    sink: CloakSink
+    runs: list[MethodRun] = field(default_factory=list)  # one for each method
+    batches_in_flight: int = 0  # its start among them
     dropped: bool = False  # no longer wanted, or failed
     error: Exception | None = None  # why it failed
+    delivering: threading.Lock = field(default_factory=threading.Lock)
+
+
+@dataclass(eq=False)
+class Round:
+    """What a method asked together. It goes on once all is answered."""
+
+    running: RunningJob
+    run: MethodRun
+    asks: Sequence[Ask]
+    answers: dict[int, Answer] = field(default_factory=dict)  # by place
+
+    @property
+    def complete(self) -> bool:
+        return len(self.answers) == len(self.asks)
 
 
 @dataclass(frozen=True)
 class Start:
-    """An order to begin with: its labels are to be found and its rows made."""
+    """A job to begin with: its methods are to be asked for their first asks."""
 
-    crafting: Crafting
+    running: RunningJob
+
+
+@dataclass(frozen=True)
+class Lane:
+    """What can share a batch: asks of one source model, with a gradient or without, which runs other code."""
+
+    source_model: str
+    gradient: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Row:
+    """An ask that waits, or has its place in a batch."""
+
+    round: Round
+    place: int
+
+    @property
+    def ask(self) -> Ask:
+        return self.round.asks[self.place]
+
+    @property
+    def running(self) -> RunningJob:
+        return self.round.running
+
+    @property
+    def lane(self) -> Lane:
+        return Lane(self.ask.model, self.ask.gradient)
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows to step together, at most as many as the source model's batches have places."""
+    """Asks to answer together, at most as many as the source model's batches have places."""
 
-    source_model: str
-    rows: Sequence[tuple[Crafting, Row]]
-
-
-@dataclass(frozen=True, eq=False)
-class _Waiting:
-    crafting: Crafting
-    row: Row | None  # None: the order's start
-
-    @property
-    def client(self) -> str:
-        return self.crafting.order.client
-
-    @property
-    def source_model(self) -> str:
-        return self.crafting.order.source_model
+    lane: Lane
+    rows: Sequence[Row]
 
 
 class Scheduler:
-    """Continuous batching: each batch is put together anew from all the rows that wait.
+    """Continuous batching: each batch is put together anew from all the asks that wait.
 
-    Clients take turns: the one that has had the fewest rows stepped chooses, and what it leaves free the next may fill.
-    What has waited longest comes first, unless its batch would be left partly empty and another source model can fill one;
-    a source model is not passed over for long.
+    Clients take turns: the one that has had the fewest asks answered chooses, and what it leaves free the next may fill.
+    What has waited longest comes first, unless its batch would be left partly empty and another lane can fill one; a lane
+    is not passed over for long.
     """
 
     def __init__(self, batch_rows: Mapping[str, int]) -> None:
         """`batch_rows` is the number of places in a batch, by source model."""
         self._batch_rows = batch_rows
-        self._craftings: list[Crafting] = []  # not over yet
-        self._waiting: list[_Waiting] = []  # longest first
-        self._served: Counter[str] = Counter()  # rows, by client
-        self._passed_over: Counter[str] = Counter()  # batches since a source model could have had one
+        self._jobs: list[RunningJob] = []  # not over yet
+        self._waiting: list[Row | Start] = []  # longest first
+        self._served: Counter[str] = Counter()  # asks, by client
+        self._passed_over: Counter[Lane] = Counter()  # batches since a lane could have had one
 
     @property
-    def craftings(self) -> Sequence[Crafting]:
-        """The orders that are not over yet, oldest first."""
-        return tuple(self._craftings)
+    def jobs(self) -> Sequence[RunningJob]:
+        """The jobs that are not over yet, oldest first."""
+        return tuple(self._jobs)
 
-    @property
-    def rows(self) -> int:
-        """Rows that wait for their next gradient."""
-        return sum(waiting.row is not None for waiting in self._waiting)
-
-    def add(self, crafting: Crafting) -> None:
-        """Takes an order on."""
-        client = crafting.order.client
+    def add(self, running: RunningJob) -> None:
+        """Takes a job on."""
+        client = running.job.client
         if client not in self._clients():
             # Whoever comes new or comes back starts level with the others: time away is no credit.
             self._served[client] = min((self._served[other] for other in self._clients()), default=0)
-        self._craftings.append(crafting)
-        self._waiting.append(_Waiting(crafting, None))
+        self._jobs.append(running)
+        self._waiting.append(Start(running))
 
-    def put(self, crafting: Crafting, rows: Iterable[Row]) -> None:
-        """Lets rows of an order wait for their next gradient."""
-        self._waiting += [_Waiting(crafting, row) for row in rows]
+    def put(self, asked: Round) -> None:
+        """Lets the asks of a round wait for their answers."""
+        self._waiting += [Row(asked, place) for place in range(len(asked.asks))]
 
-    def waits(self, crafting: Crafting) -> bool:
-        """Whether there is something to do for an order that nobody is doing."""
-        return any(waiting.crafting is crafting for waiting in self._waiting)
+    def waits(self, running: RunningJob) -> bool:
+        """Whether there is something to do for a job that nobody is doing."""
+        return any(waiting.running is running for waiting in self._waiting)
 
-    def drop(self, crafting: Crafting) -> None:
-        """Does nothing further for an order."""
-        crafting.dropped = True
-        self._waiting = [waiting for waiting in self._waiting if waiting.crafting is not crafting]
+    def drop(self, running: RunningJob) -> None:
+        """Does nothing further for a job."""
+        running.dropped = True
+        self._waiting = [waiting for waiting in self._waiting if waiting.running is not running]
 
-    def remove(self, crafting: Crafting) -> None:
-        """Forgets an order, and the client with its last one."""
-        self._craftings.remove(crafting)
-        if crafting.order.client not in self._clients():
-            del self._served[crafting.order.client]
+    def remove(self, running: RunningJob) -> None:
+        """Forgets a job, and the client with its last one."""
+        self._jobs.remove(running)
+        if running.job.client not in self._clients():
+            del self._served[running.job.client]
 
     def next_work(self) -> Start | Batch | None:
         """What to do next; None where all that can be done is being done."""
         if not self._waiting:
             return None
-        turns = sorted(self._waiting, key=lambda waiting: self._served[waiting.client])  # stable: the longest wait first
-        leads = [waiting for waiting in turns if waiting.client == turns[0].client]
-        if leads[0].row is None:
+        turns = sorted(self._waiting, key=lambda waiting: self._served[_client(waiting)])  # stable: the longest wait first
+        leads = [waiting for waiting in turns if _client(waiting) == _client(turns[0])]
+        if isinstance(leads[0], Start):
             return self._start(leads[0])
-        source_model = self._source_model(leads)
-        sharing = [waiting for waiting in turns if waiting.source_model == source_model]
-        starts = [waiting for waiting in sharing if waiting.row is None]
-        if starts and len(sharing) - len(starts) < self._batch_rows[source_model]:
-            return self._start(starts[0])  # its rows may fill the batch
-        return self._batch(source_model, sharing)
+        lane = self._lane([lead for lead in leads if isinstance(lead, Row)])
+        rows = [waiting for waiting in turns if isinstance(waiting, Row) and waiting.lane == lane]
+        starts = [waiting for waiting in turns if isinstance(waiting, Start) and lane.source_model in _models(waiting)]
+        if starts and len(rows) < self._batch_rows[lane.source_model]:
+            return self._start(starts[0])  # its asks may fill the batch
+        return self._batch(lane, rows)
 
-    def _source_model(self, leads: Sequence[_Waiting]) -> str:
-        rows = Counter(waiting.source_model for waiting in self._waiting if waiting.row is not None)
-        candidates = list(dict.fromkeys(waiting.source_model for waiting in leads if waiting.row is not None))
-        overdue = [name for name in candidates if self._passed_over[name] >= MAX_PASSED_OVER]
-        full = [name for name in candidates if rows[name] >= self._batch_rows[name]]
+    def _lane(self, leads: Sequence[Row]) -> Lane:
+        rows = Counter(waiting.lane for waiting in self._waiting if isinstance(waiting, Row))
+        candidates = list(dict.fromkeys(lead.lane for lead in leads))
+        overdue = [lane for lane in candidates if self._passed_over[lane] >= MAX_PASSED_OVER]
+        full = [lane for lane in candidates if rows[lane] >= self._batch_rows[lane.source_model]]
         chosen = (overdue or full or candidates)[0]
-        for name in candidates[: candidates.index(chosen)]:
-            self._passed_over[name] += 1
+        for lane in candidates[: candidates.index(chosen)]:
+            self._passed_over[lane] += 1
         self._passed_over[chosen] = 0
         return chosen
 
-    def _start(self, waiting: _Waiting) -> Start:
-        self._waiting.remove(waiting)
-        self._served[waiting.client] += 1
-        waiting.crafting.away += 1
-        return Start(waiting.crafting)
+    def _start(self, start: Start) -> Start:
+        self._waiting.remove(start)
+        self._served[_client(start)] += 1
+        start.running.batches_in_flight += 1
+        return start
 
-    def _batch(self, source_model: str, sharing: Sequence[_Waiting]) -> Batch:
-        rows: list[tuple[Crafting, Row]] = []
-        for waiting in sharing:
-            if waiting.row is not None and len(rows) < self._batch_rows[source_model]:
-                rows.append((waiting.crafting, waiting.row))
-                self._waiting.remove(waiting)
-                self._served[waiting.client] += 1
-        for crafting in {crafting for crafting, _ in rows}:
-            crafting.away += 1
-        return Batch(source_model, rows)
+    def _batch(self, lane: Lane, rows: Sequence[Row]) -> Batch:
+        taken = rows[: self._batch_rows[lane.source_model]]
+        for row in taken:
+            self._waiting.remove(row)
+            self._served[_client(row)] += 1
+        for running in {row.running for row in taken}:
+            running.batches_in_flight += 1
+        return Batch(lane, taken)
 
     def _clients(self) -> set[str]:
-        return {crafting.order.client for crafting in self._craftings}
+        return {running.job.client for running in self._jobs}
+
+
+def _client(waiting: Row | Start) -> str:
+    return waiting.running.job.client
+
+
+def _models(start: Start) -> tuple[str, ...]:
+    return start.running.job.source_models

@@ -8,11 +8,11 @@ from functools import partial
 from deid.protector.v1 import protector_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from protector_service.batched_model import BatchedModel, suitable_batch_rows
 from protector_service.capacity import CapacityLimiter
 from protector_service.config import ProtectorSettings
 from protector_service.engine import Engine
-from protector_service.gradients import BatchedGradients, suitable_batch_rows
-from protector_service.methods.registry import find_methods
+from protector_service.registry import find_methods
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
 from recognizers.checkpoints.loading import load_folder
@@ -39,8 +39,8 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
     methods = find_methods()
     for reason in methods.refused:
         log_refused("plug-in", reason)
-    gradients = {name: model.gradients for name, model in source_models.items()}
-    engine = Engine(gradients, workers=prepared.workers, on_batch=server.metrics.batch)
+    models = {name: model.batched for name, model in source_models.items()}
+    engine = Engine(models, workers=prepared.workers, on_batch=server.metrics.batch)
     worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
     capacity = CapacityLimiter(settings.max_rows)
     servicer = ProtectorServicer(
@@ -54,12 +54,18 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
     )
     server.metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
     server.metrics.gauge("deid_rows", "Cloaks asked for and not yet fetched.", lambda: capacity.rows)
-    server.metrics.gauge("deid_orders", "Orders that are being crafted.", lambda: engine.orders)
+    server.metrics.gauge("deid_jobs", "Craft calls whose cloaks are being crafted.", lambda: engine.jobs)
     server.metrics.counters(
         "deid_gradients",
         "Image gradients computed.",
         "model",
-        lambda: {name: each.computed for name, each in gradients.items()},
+        lambda: {name: model.gradients for name, model in models.items()},
+    )
+    server.metrics.counters(
+        "deid_forward_passes",
+        "Forward passes of source models beside those of gradients.",
+        "model",
+        lambda: {name: model.forward_passes for name, model in models.items()},
     )
     protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
     reflection.enable_server_reflection((PROTECTOR.grpc_service, reflection.SERVICE_NAME), server.grpc)
@@ -72,20 +78,20 @@ def load_source_models(settings: ProtectorSettings, prepared: PreparedDevice) ->
     loaded = load_folder(settings.checkpoints, prepared.device, precision=precision, on_refused=log_refused)
     models = {}
     for name, each in loaded.items():
-        gradients = BatchedGradients(
+        batched = BatchedModel(
             each.recognizer,
             batch_rows=settings.batch_rows or suitable_batch_rows(prepared.device, precision),
             fixed=settings.fixed_batch,
             device=prepared.device,
         )
-        models[name] = SourceModel(gradients, each.checkpoint_sha256, precision, prepared.threads)
+        models[name] = SourceModel(batched, each.checkpoint_sha256, precision, prepared.threads)
         logger.info(
             "source model ready",
             extra={
                 "source_model": name,
                 "precision": precision,
-                "batch_rows": gradients.batch_rows,
-                "mebibytes_per_place": round(gradients.bytes_per_place() / 2**20, 1),
+                "batch_rows": batched.batch_rows,
+                "mebibytes_per_place": round(batched.bytes_per_place() / 2**20, 1),
             },
         )
     return models

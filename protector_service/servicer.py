@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 from protector_service.call import Call
 from protector_service.capacity import CapacityLimiter
 from protector_service.engine import Engine
-from protector_service.methods.method import Control, GradientMethod, Method, statement
-from protector_service.order import Cloak, Order, control_cloaks
-from protector_service.request import CraftOrder, Encoder, parse_craft_request
+from protector_service.job import CraftJob, FinishedCloak
+from protector_service.methods.method import Method
+from protector_service.request import CraftOrder, Encoder, epsilons_of, parse_craft_request
 from protector_service.source_model import SourceModel
-from recognizers.errors import UnknownIdentityError
 from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
-from rpc.errors import NO_FACE, invalid_argument, not_found
+from rpc.errors import NO_FACE, invalid_argument
 from rpc.images.decoding import decode_image
 from rpc.images.limits import ImageLimits
 from rpc.interceptor import Context
@@ -39,8 +38,7 @@ class _Prepared:
     """What a call needs before the engine takes over."""
 
     probe: NDArray[np.uint8]  # (S, S, 3) RGB
-    respond: Callable[[Cloak], protector_pb2.CraftResponse]
-    controls: Sequence[protector_pb2.CraftResponse]  # the cloaks that no gradients are needed for
+    respond: Callable[[FinishedCloak], protector_pb2.CraftResponse]
 
 
 class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
@@ -72,53 +70,39 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         request: protector_pb2.CraftRequest,
         context: Context,
     ) -> AsyncIterator[protector_pb2.CraftResponse]:
-        order = parse_craft_request(request, methods=self._methods)
-        source_model = look_up("source_model", request.source_model, known=self._source_models)
-        try:
-            y_true = source_model.recognizer.label_set.index(request.identity)
-        except UnknownIdentityError:
-            raise not_found("identity", request.identity) from None
+        order = parse_craft_request(request, methods=self._methods, source_models=self._source_models)
         started = time.monotonic()
         with self._capacity.admitted(order.cloaks):
-            prepare = partial(self._prepare, request.photo, order, side=source_model.recognizer.input_size)
-            prepared = await self._worker.run(prepare)
+            prepared = await self._worker.run(partial(self._prepare, request.photo, order))
             await send_models_digest(context, self._models_digest)
-            for response in prepared.controls:
-                yield response
-            if order.methods:
-                crafting = Order(
-                    source_model=request.source_model,
-                    probe=prepared.probe,
-                    y_true=y_true,
-                    methods=order.methods,
-                    epsilons=order.epsilons,
-                    seed=order.seed,
-                    client=certified_name(context) or context.peer(),
-                )
-                call = Call(prepared.respond, seconds_left=context.time_remaining())
-                self._engine.submit(crafting, call)
-                try:
-                    async for response in call:
-                        yield response
-                    if not call.wants():  # its deadline passed here first: a stream that ended well would be a whole one
-                        await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline of the call passed")
-                finally:
-                    call.leave()
+            job = CraftJob(
+                source_models=order.source_models,
+                probe=prepared.probe,
+                y_true=order.y_true,
+                methods=order.methods,
+                epsilons=order.epsilons,
+                seed=order.seed,
+                client=certified_name(context) or context.peer(),
+            )
+            call = Call(prepared.respond, seconds_left=context.time_remaining())
+            self._engine.submit(job, call)
+            try:
+                async for response in call:
+                    yield response
+                if not call.wants():  # its deadline passed here first: a stream that ended well would be a whole one
+                    await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "the deadline of the call passed")
+            finally:
+                call.leave()
         logger.info("crafted", extra={"source_model": request.source_model, "seconds": time.monotonic() - started})
 
-    def _prepare(self, encoded: bytes, order: CraftOrder, *, side: int) -> _Prepared:
+    def _prepare(self, encoded: bytes, order: CraftOrder) -> _Prepared:
         photo = decode_image(encoded, field="photo", limits=self._limits)
         box = self._find_face(photo)
         if box is None:
             raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
-        probe = crop(photo, box, side=side)
+        probe = crop(photo, box, side=order.side)
         respond = partial(_response, encode=order.encode, probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest())
-        cloaks = [
-            cloak
-            for control in order.controls
-            for cloak in control_cloaks(control, probe, epsilons=order.epsilons, seed=order.seed)
-        ]
-        return _Prepared(probe, respond, [respond(cloak) for cloak in cloaks])
+        return _Prepared(probe, respond)
 
     async def ListSourceModels(  # noqa: N802
         self,
@@ -133,8 +117,9 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         request: protector_pb2.ListMethodsRequest,
         context: Context,
     ) -> protector_pb2.ListMethodsResponse:
+        epsilons = epsilons_of(request.epsilons)
         return protector_pb2.ListMethodsResponse(
-            methods=[_listed_method(name, method) for name, method in sorted(self._methods.items())]
+            methods=[_listed_method(name, method, epsilons) for name, method in sorted(self._methods.items())]
         )
 
     async def ListIdentities(  # noqa: N802
@@ -156,7 +141,7 @@ def _listed(source_models: Mapping[str, SourceModel]) -> protector_pb2.ListSourc
                 identities=len(model.recognizer.label_set),
                 label_set_sha256=model.recognizer.label_set.sha256,
                 checkpoint_sha256=model.checkpoint_sha256,
-                batch_rows=model.gradients.batch_rows if model.gradients.fixed else 0,
+                batch_rows=model.batched.batch_rows if model.batched.fixed else 0,
                 precision=model.precision,
                 threads=model.threads,
                 extraction=EXTRACTION_RULE,
@@ -166,25 +151,33 @@ def _listed(source_models: Mapping[str, SourceModel]) -> protector_pb2.ListSourc
     )
 
 
-def _listed_method(name: str, method: Method) -> protector_pb2.Method:
-    listed = protector_pb2.Method(name=name, description=method.description, control=isinstance(method, Control))
-    if isinstance(method, GradientMethod):
-        listed.step_size = statement(method.alpha)
-        listed.steps = statement(method.n_iter)
-        listed.start = statement(method.start)
-    return listed
+def _listed_method(name: str, method: Method, epsilons: Sequence[int]) -> protector_pb2.Method:
+    costs = {epsilon: method.cost(epsilon) for epsilon in epsilons}
+    return protector_pb2.Method(
+        name=name,
+        description=method.description,
+        control=method.control,
+        parameters=method.parameters(),
+        needs_label_set=method.needs_label_set,
+        costs=[
+            protector_pb2.BudgetCost(epsilon=epsilon, gradients=cost.gradients, forward_passes=cost.forward_passes)
+            for epsilon, cost in costs.items()
+        ],
+    )
 
 
-def _response(cloak: Cloak, *, encode: Encoder, probe_sha256: str) -> protector_pb2.CraftResponse:
+def _response(cloak: FinishedCloak, *, encode: Encoder, probe_sha256: str) -> protector_pb2.CraftResponse:
     encoded = encode(cloak.pixels)
     return protector_pb2.CraftResponse(
         method=cloak.method,
         epsilon=cloak.epsilon,
-        n_iter=cloak.n_iter,
+        n_iter=cloak.effort.n_iter,
         largest_change=cloak.largest_change,
-        zero_gradient_share=cloak.zero_gradient_share,
+        zero_gradient_share=cloak.effort.zero_gradient_share,
         cloak=encoded,
         cloak_sha256=hashlib.sha256(encoded).hexdigest(),
         probe_sha256=probe_sha256,
         side=cloak.pixels.shape[0],
+        gradients=cloak.effort.gradients,
+        forward_passes=cloak.effort.forward_passes,
     )

@@ -1,21 +1,21 @@
-"""A recognizer to craft with."""
+"""A recognizer to craft with, or several as an ensemble."""
 
 from dataclasses import dataclass
 
-from protector_service.gradients import BatchedGradients
+from protector_service.batched_model import BatchedModel
 from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import Precision
 
 
 @dataclass(frozen=True)
 class SourceModel:
-    """The gradients of a recognizer, and what tells its cloaks from those of another set-up."""
+    """A recognizer in batches, and what tells its cloaks from those of another set-up."""
 
-    gradients: BatchedGradients
+    batched: BatchedModel
     checkpoint_sha256: str
     precision: Precision
     threads: int  # processor threads that share a batch
 
     @property
     def recognizer(self) -> Recognizer:
-        return self.gradients.recognizer
+        return self.batched.recognizer

@@ -1,50 +1,55 @@
-"""What a method is: it declares its rows, and an engine steps them."""
+"""What a method is: a generator that asks source models about images, is answered, and hands out cloaks."""
 
+import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar, TypeVar
 
 from torch import Tensor
 
+from protector_service.methods.asks import Cost, Crafting
+from protector_service.methods.draws import Draws, probe_bytes
+
 logger = logging.getLogger(__name__)
 
-ALPHA = 1  # levels: Kurakin et al. 2017, section 2.2, so that every iterate is a whole number of levels
 
+@dataclass(frozen=True)
+class MethodJob:
+    """One probe for one method. The tensors are the method's own."""
 
-def iterations(epsilon: int) -> int:
-    """Number of steps for a budget in levels: floor(min(epsilon + 4, 1.25 epsilon)), Kurakin et al. 2017, section 2.2."""
-    return min(epsilon + 4, 5 * epsilon // 4)
+    method: str
+    probe: Tensor  # (3, S, S), whole levels 0..255
+    epsilons: tuple[int, ...]  # levels, ascending
+    y_true: int  # class of the probe's identity
+    seed: int = 0
+    models: tuple[str, ...] = ("",)  # the source models; several are an ensemble
 
+    def draws(self, *, step: int = 0, copy: int = 0) -> Draws:
+        """Random numbers of a step and a copy: the same for every budget, so that budgets can share a trajectory."""
+        return Draws(f"{self.method} {self.seed} {step} {copy} ".encode() + self._digest)
 
-def clip(x: Tensor, probe: Tensor, epsilon: int) -> Tensor:
-    """Clip_eps of Ghafourian et al., Eqs. 4 and 5: min(255, x_0 + eps, max(0, x_0 - eps, x)), in levels.
-
-    Exact for whole levels; as the change x - x_0, which saves making both bounds at every step.
-    """
-    return (x - probe).clamp_(-epsilon, epsilon).add_(probe).clamp_(0, 255)
+    @cached_property
+    def _digest(self) -> bytes:
+        return hashlib.sha256(probe_bytes(self.probe)).digest()
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def stated(words: str) -> Callable[[Function], Function]:
-    """Says in words what a function of a method gives, for whoever reads about a run.
+def stated(**parameters: str) -> Callable[[Function], Function]:
+    """Says in words with what parameters a function of a method computes, for whoever reads about a run.
 
     The words belong to that very function: a method that overrides it says its own, or nothing.
     """
 
     def say(function: Function) -> Function:
-        function.__dict__["stated"] = words
+        function.__dict__["stated"] = parameters
         return function
 
     return say
-
-
-def statement(function: Callable[..., Any]) -> str:
-    """What is said of a function by `stated`; empty where that is nothing."""
-    words: str = getattr(function, "stated", "")
-    return words
 
 
 class BrokenMethodError(Exception):
@@ -52,62 +57,34 @@ class BrokenMethodError(Exception):
 
 
 class Method(ABC):
-    """A way to craft cloaks, by name. It is made without arguments, and keeps nothing from one call to the next.
-
-    Tensors that it is handed are others' too: it changes none in place.
-    """
+    """A way to craft cloaks, by name. It is made without arguments, and keeps nothing from one call to the next."""
 
     name: ClassVar[str]  # on the wire, and of its entry point
     description: ClassVar[str]  # one sentence
+    control: ClassVar[bool] = False  # what a photo meets without its owner's protection; asks no network
+    needs_label_set: ClassVar[bool] = True  # reads y_true or the logits
+
+    @abstractmethod
+    def craft(self, job: MethodJob) -> Crafting:
+        """Yields asks, is sent answers, and yields the cloak of each budget of the job, the smallest budget first."""
+
+    @abstractmethod
+    def cost(self, epsilon: int) -> Cost:
+        """What a budget takes at most; a method that takes much more than its budgets do is ended."""
 
     def budgets(self, epsilons: Sequence[int]) -> tuple[int, ...]:
         """The budgets crafted when these are asked for, ascending."""
         return tuple(sorted(epsilons))
+
+    def parameters(self) -> Mapping[str, str]:
+        """What its functions are `stated` to compute with, by name."""
+        said: dict[str, str] = {}
+        for name in dir(type(self)):
+            said |= getattr(getattr(type(self), name), "stated", {})
+        return dict(sorted(said.items()))
 
     def broken(self, *, expected: str, actual: str) -> BrokenMethodError:
         """The error to raise where the method does not keep a promise. The operator reads why in the log."""
         message = f"{self.name}: expected {expected}, got {actual}"
         logger.error("method broken", extra={"reason": message})
         return BrokenMethodError(message)
-
-
-class Control(Method):
-    """A method that asks no network: what a protector's photo meets without its protection."""
-
-    @abstractmethod
-    def cloak(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
-        """The cloak of a probe; both (3, S, S), whole levels 0..255, of one floating-point type."""
-
-
-class GradientMethod(Method):
-    """A method that follows the sign of the loss gradient with respect to the image, J being the cross-entropy.
-
-    `shares_trajectory` promises that the first epsilon steps do not depend on epsilon, so that one trajectory serves every
-    budget: whole-number pixels, alpha of one level, a start that is the same for all, a label fixed at the start, and at
-    least epsilon steps for a budget of epsilon.
-    """
-
-    shares_trajectory: ClassVar[bool] = True
-
-    @stated("floor(min(epsilon + 4, 1.25 epsilon))")
-    def n_iter(self, epsilon: int) -> int:
-        """Steps taken for a budget in levels."""
-        return iterations(epsilon)
-
-    @stated("1 level")
-    def alpha(self, epsilon: int) -> int:
-        """Size of a step for a budget, both in levels."""
-        return ALPHA
-
-    @stated("the probe")
-    def start(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
-        """x_0 of Eqs. 4 and 5, (3, S, S), whole levels within the budget: the probe itself."""
-        return probe
-
-    @abstractmethod
-    def label(self, clean_logits: Tensor, y_true: int) -> int:
-        """The class whose loss is followed, from the logits (C,) of the clean probe. Fixed for the whole trajectory."""
-
-    @abstractmethod
-    def step(self, x: Tensor, gradient: Tensor, *, alpha: int) -> Tensor:
-        """One unclipped step of `alpha` levels from x along the gradient of J; both (3, S, S). The engine clips it."""

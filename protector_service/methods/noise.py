@@ -4,18 +4,27 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from protector_service.methods.asks import Cloak, Cost, Crafting
 from protector_service.methods.draws import drawn_bytes
-from protector_service.methods.method import Control, clip
+from protector_service.methods.method import Method, MethodJob
+from protector_service.methods.trajectory import clip
 
 
-class RandomNoise(Control):
+class RandomNoise(Method):
     """Plus or minus epsilon at random on every pixel's channels: what any noise of that size would do."""
 
     name = "noise"
     description = "Noise control: the probe plus or minus epsilon at random on every pixel, clipped."
+    control = True
+    needs_label_set = False
 
-    def cloak(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
-        return clip(probe + epsilon * random_signs(probe, epsilon=epsilon, seed=seed), probe, epsilon)
+    def cost(self, epsilon: int) -> Cost:
+        return Cost()
+
+    def craft(self, job: MethodJob) -> Crafting:
+        for epsilon in job.epsilons:
+            signs = random_signs(job.probe, epsilon=epsilon, seed=job.seed)
+            yield Cloak(epsilon, clip(job.probe + epsilon * signs, job.probe, epsilon))
 
 
 def random_signs(probe: Tensor, *, epsilon: int, seed: int) -> Tensor:

@@ -4,12 +4,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from protector_service.methods.bim import BasicIterativeMethod
+from protector_service.methods.asks import Cost, Crafting
 from protector_service.methods.draws import drawn_bytes
-from protector_service.methods.method import clip, stated
+from protector_service.methods.method import Method, MethodJob, stated
+from protector_service.methods.trajectory import N_ITER, clip, iterations, loss_gradient, separate_trajectories
 
 
-class ProjectedGradientDescent(BasicIterativeMethod):
+class ProjectedGradientDescent(Method):
     """PGD (Madry et al. 2018, section 2.1): BIM from a random start within the budget.
 
     The start is a whole number of levels, so that every iterate is; steps are of one level, and as many as BIM's, where
@@ -18,11 +19,20 @@ class ProjectedGradientDescent(BasicIterativeMethod):
 
     name = "pgd"
     description = "Projected gradient descent: the basic iterative method from a seeded random start within the budget."
-    shares_trajectory = False  # a budget's start is its own
 
-    @stated("the probe, a whole number of levels drawn uniformly from -epsilon..epsilon added to each sample, clipped")
-    def start(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
-        return clip(probe + random_levels(probe, epsilon=epsilon, seed=seed), probe, epsilon)
+    def cost(self, epsilon: int) -> Cost:
+        return Cost(gradients=iterations(epsilon))
+
+    @stated(
+        alpha="1 level",
+        n_iter=N_ITER,
+        start="the probe, a whole number of levels drawn uniformly from -epsilon..epsilon added to each sample, clipped",
+    )
+    def craft(self, job: MethodJob) -> Crafting:
+        def start(epsilon: int) -> Tensor:
+            return clip(job.probe + random_levels(job.probe, epsilon=epsilon, seed=job.seed), job.probe, epsilon)
+
+        yield from separate_trajectories(job, loss_gradient(job.y_true), start=start)
 
 
 def random_levels(probe: Tensor, *, epsilon: int, seed: int) -> Tensor:

@@ -28,15 +28,24 @@ class Recognizer(Protocol):
         """The identities it can answer with, in class order."""
         ...
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Scores of RGB images.
+    @property
+    def head(self) -> Head:
+        """From features to logits."""
+        ...
+
+    def features(self, images: Tensor) -> Tensor:
+        """What the network makes of RGB images, not normalised to unit length.
 
         Args:
             images: (N, 3, input_size, input_size), floating point, levels 0..255, unnormalised.
 
         Returns:
-            (N, len(label_set)), float32 or wider whatever the network's own precision; differentiable in `images`.
+            (N, F), float32 or wider whatever the network's own precision; differentiable in `images`.
         """
+        ...
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Scores (N, len(label_set)) of RGB images: the head's of their features."""
         ...
 
 
@@ -57,6 +66,9 @@ class NeuralRecognizer(nn.Module):
         self.eval()
         self.requires_grad_(False)
 
+    def features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.network(images)
+        return features.to(torch.promote_types(features.dtype, torch.float32))
+
     def logits(self, images: Tensor) -> Tensor:
-        features = self.network(images)
-        return self.head(features.to(torch.promote_types(features.dtype, torch.float32)))
+        return self.head(self.features(images))

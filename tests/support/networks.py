@@ -11,11 +11,24 @@ from PIL import Image
 from torch import Tensor, nn
 
 from recognizers.extraction import MtcnnDetector, crop, extract_face
-from recognizers.networks.head import LinearHead
+from recognizers.networks.head import Head, LinearHead
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.network import Network
 from recognizers.networks.recognizer import NeuralRecognizer
 from tests.support.drawn_faces import jpeg
+
+
+class SmallHead(nn.Module):
+    """Linear, without a bias."""
+
+    def __init__(self, weights: Tensor, label_set: LabelSet) -> None:
+        """Weights are (C, F)."""
+        super().__init__()
+        self.label_set = label_set
+        self.weights = nn.Parameter(weights, requires_grad=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features @ self.weights.T
 
 
 class SmallRecognizer:
@@ -28,12 +41,14 @@ class SmallRecognizer:
         generator = torch.Generator().manual_seed(seed)
         self._filters = torch.randn(6, 3, 3, 3, generator=generator, dtype=torch.float64).to(dtype)
         inputs = 6 * (input_size - 2) ** 2
-        self._weights = torch.randn(classes, inputs, generator=generator, dtype=torch.float64).to(dtype) / inputs**0.5
+        weights = torch.randn(classes, inputs, generator=generator, dtype=torch.float64).to(dtype) / inputs**0.5
+        self.head: Head = SmallHead(weights, self.label_set)
+
+    def features(self, images: Tensor) -> Tensor:
+        return torch.tanh(nn.functional.conv2d((images - 127.5) / 128, self._filters)).flatten(1)
 
     def logits(self, images: Tensor) -> Tensor:
-        hidden = torch.tanh(nn.functional.conv2d((images - 127.5) / 128, self._filters))
-        logits: Tensor = hidden.flatten(1) @ self._weights.T
-        return logits
+        return self.head(self.features(images))
 
 
 class LinearRecognizer:
@@ -44,10 +59,13 @@ class LinearRecognizer:
         self.name = "linear"
         self.input_size = weights.shape[-1]
         self.label_set = LabelSet(tuple(f"identity_{place}" for place in range(len(weights))))
-        self._weights = weights.flatten(1)
+        self.head: Head = SmallHead(weights.flatten(1), self.label_set)
+
+    def features(self, images: Tensor) -> Tensor:
+        return images.flatten(1)
 
     def logits(self, images: Tensor) -> Tensor:
-        return images.flatten(1) @ self._weights.T
+        return self.head(self.features(images))
 
 
 def calibrated(architecture: type[Network], *, seed: int) -> Network:

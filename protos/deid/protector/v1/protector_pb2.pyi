@@ -36,9 +36,14 @@ class CraftRequest(_message.Message):
     and pixels.
     """
     identity: _builtins.str
-    """The true identity of the face (y_true): a member of the source model's label set."""
+    """The true identity of the face (y_true): a member of the source model's label set. May be empty if none of the methods
+    needs a label set.
+    """
     source_model: _builtins.str
-    """Name of the recognizer to craft with, one of ListSourceModels."""
+    """Name of the recognizer to craft with, one of ListSourceModels; or of several, ascending and joined by "+", as an ensemble:
+    the loss is the mean of theirs, and the probe has the largest of their input sizes. Methods that need a label set need
+    the same one in each.
+    """
     seed: _builtins.int
     """Seed of the methods that draw random numbers. The same request with the same seed gives the same cloaks."""
     @_builtins.property
@@ -160,19 +165,19 @@ class CraftResponse(_message.Message):
     CLOAK_SHA256_FIELD_NUMBER: _builtins.int
     PROBE_SHA256_FIELD_NUMBER: _builtins.int
     SIDE_FIELD_NUMBER: _builtins.int
+    GRADIENTS_FIELD_NUMBER: _builtins.int
+    FORWARD_PASSES_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """The method that crafted it."""
     epsilon: _builtins.int
     """Its noise budget per pixel, in levels; 0 for the control "none"."""
     n_iter: _builtins.int
-    """Steps taken; 0 for a control. The step size is the method's own: one level for "bim", "illc" and "pgd", epsilon for
-    "fgsm".
-    """
+    """Steps taken; 0 for a control. The size of a step is the method's own, see Method.parameters."""
     largest_change: _builtins.int
     """max|cloak - probe| over pixels and channels before storage, in levels: never above epsilon."""
     zero_gradient_share: _builtins.float
-    """Share (0..1) of pixel channels whose gradient was exactly zero, averaged over the steps: near 1 means that the source
-    model was saturated and the attack stalled. 0 if no step was taken.
+    """Share (0..1) of pixel channels whose gradient was exactly zero, averaged over the gradients: near 1 means that the source
+    model was saturated and the attack stalled. 0 if no gradient was taken.
     """
     cloak: _builtins.bytes
     """The cloak, encoded as the request's `storage` specifies."""
@@ -181,7 +186,13 @@ class CraftResponse(_message.Message):
     probe_sha256: _builtins.str
     """SHA-256 of the probe's RGB bytes in row-major order, lower-case hexadecimal: the same for every method and budget."""
     side: _builtins.int
-    """Width and height of the probe and of the cloak, in pixels: the source model's input size."""
+    """Width and height of the probe and of the cloak, in pixels: the source model's input size, the largest of an ensemble's."""
+    gradients: _builtins.int
+    """Gradients with respect to an image that this cloak took, summed over the members of an ensemble. Those that budgets share
+    count for each of them, so that this is what the cloak costs on its own.
+    """
+    forward_passes: _builtins.int
+    """Forward passes of source models that it took beside those of the gradients, likewise."""
     def __init__(
         self,
         *,
@@ -194,10 +205,12 @@ class CraftResponse(_message.Message):
         cloak_sha256: _builtins.str = ...,
         probe_sha256: _builtins.str = ...,
         side: _builtins.int = ...,
+        gradients: _builtins.int = ...,
+        forward_passes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloak", b"cloak", "cloak_sha256", b"cloak_sha256", "epsilon", b"epsilon", "largest_change", b"largest_change", "method", b"method", "n_iter", b"n_iter", "probe_sha256", b"probe_sha256", "side", b"side", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloak", b"cloak", "cloak_sha256", b"cloak_sha256", "epsilon", b"epsilon", "forward_passes", b"forward_passes", "gradients", b"gradients", "largest_change", b"largest_change", "method", b"method", "n_iter", b"n_iter", "probe_sha256", b"probe_sha256", "side", b"side", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -304,12 +317,19 @@ Global___SourceModel: _TypeAlias = SourceModel  # noqa: Y015
 class ListMethodsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    EPSILONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def epsilons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Budgets in levels, each 0..255, none twice, whose costs are asked for. May be empty."""
+
     def __init__(
         self,
+        *,
+        epsilons: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilons", b"epsilons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -343,43 +363,98 @@ class Method(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class ParametersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     CONTROL_FIELD_NUMBER: _builtins.int
-    STEP_SIZE_FIELD_NUMBER: _builtins.int
-    STEPS_FIELD_NUMBER: _builtins.int
-    START_FIELD_NUMBER: _builtins.int
+    PARAMETERS_FIELD_NUMBER: _builtins.int
+    NEEDS_LABEL_SET_FIELD_NUMBER: _builtins.int
+    COSTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that requests use, such as "bim"."""
     description: _builtins.str
     """One sentence on what it does."""
     control: _builtins.bool
     """True for methods that serve as controls only ("none", "noise") and use no network."""
-    step_size: _builtins.str
-    """Size of a step for a budget, in words, at most 500 characters: "1 level", "epsilon". Empty for controls, which take no
-    steps, and if not stated.
-    """
-    steps: _builtins.str
-    """Number of steps for a budget, likewise: "floor(min(epsilon + 4, 1.25 epsilon))"."""
-    start: _builtins.str
-    """Where the steps start, likewise: "the probe"."""
+    needs_label_set: _builtins.bool
+    """Whether it needs a source model with a label set, of which CraftRequest.identity is a member."""
+    @_builtins.property
+    def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What it computes with, by name, in words of at most 500 characters each: "alpha" (the size of a step, such as "1 level"),
+        "n_iter" (the number of steps for a budget, such as "floor(min(epsilon + 4, 1.25 epsilon))"), "start" (such as "the
+        probe"), and its own. What is not stated is missing.
+        """
+
+    @_builtins.property
+    def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetCost]:
+        """What each of the request's budgets takes, in the order of the request."""
+
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         description: _builtins.str = ...,
         control: _builtins.bool = ...,
-        step_size: _builtins.str = ...,
-        steps: _builtins.str = ...,
-        start: _builtins.str = ...,
+        parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        needs_label_set: _builtins.bool = ...,
+        costs: _abc.Iterable[Global___BudgetCost] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control", b"control", "description", b"description", "name", b"name", "start", b"start", "step_size", b"step_size", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["control", b"control", "costs", b"costs", "description", b"description", "name", b"name", "needs_label_set", b"needs_label_set", "parameters", b"parameters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Method: _TypeAlias = Method  # noqa: Y015
+
+@_typing.final
+class BudgetCost(_message.Message):
+    """What a cloak takes of one source model at most, crafted alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPSILON_FIELD_NUMBER: _builtins.int
+    GRADIENTS_FIELD_NUMBER: _builtins.int
+    FORWARD_PASSES_FIELD_NUMBER: _builtins.int
+    epsilon: _builtins.int
+    """The budget, in levels."""
+    gradients: _builtins.int
+    """Gradients with respect to an image."""
+    forward_passes: _builtins.int
+    """Forward passes beside those of the gradients."""
+    def __init__(
+        self,
+        *,
+        epsilon: _builtins.int = ...,
+        gradients: _builtins.int = ...,
+        forward_passes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilon", b"epsilon", "forward_passes", b"forward_passes", "gradients", b"gradients"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BudgetCost: _TypeAlias = BudgetCost  # noqa: Y015
 
 @_typing.final
 class ListIdentitiesRequest(_message.Message):

@@ -1,0 +1,170 @@
+"""One source model's answers, in batches of one fixed shape."""
+
+import threading
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from protector_service.methods.asks import NOTHING, Answer, Ask, CrossEntropy
+from recognizers.networks.recognizer import Recognizer
+from recognizers.precision import Precision
+
+_NO_LABEL = -100  # adds nothing to a cross-entropy
+
+
+class NonFiniteAnswerError(Exception):
+    """A source model's answer, or the gradient of an objective, is not a number."""
+
+
+class BatchedModel:
+    """Answers asks, always `batch_rows` images at a time.
+
+    Convolutions round differently at another batch size, so unused places are padded: which asks share a batch cannot
+    change a cloak. With `fixed` off they are not, and a cloak depends on its neighbours by a rounding.
+
+    Several threads may compute at a time.
+    """
+
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        *,
+        batch_rows: int,
+        fixed: bool = True,
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        """`dtype` is the floating-point type of images and gradients, not of the network."""
+        self.recognizer = recognizer
+        self.batch_rows = batch_rows
+        self.fixed = fixed
+        self.device = device or torch.device("cpu")
+        self.dtype = dtype
+        self.gradients = 0  # computed so far, padding not counted
+        self.forward_passes = 0  # likewise, beside those of gradients
+        self._counting = threading.Lock()
+
+    def answers(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
+        """The answer to each of 1..batch_rows asks, all for gradients or all without, or why there is none."""
+        try:
+            answers = self._with_gradients(asks) if asks[0].gradient else self._forward(asks)
+        except Exception as failure:  # noqa: BLE001 - whatever a network raises is its job's end, not the engine's
+            if len(asks) == 1:
+                return [failure]
+            # Which is to blame is not known: each once more, alone. Batches of a fixed shape give the same answers.
+            return [answer for ask in asks for answer in self.answers([ask])]
+        return answers
+
+    def _with_gradients(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
+        images = self._batch(asks).requires_grad_(True)
+        features = self.recognizer.features(images)
+        logits = self.recognizer.head(features)
+        losses, failures = self._losses(asks, logits, features)
+        if not losses:
+            return list(failures.values())
+        # Every loss depends on its own image only, so that the gradient of the sum holds the gradient of each.
+        (gradients,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), images)
+        with self._counting:
+            self.gradients += len(asks)
+        gradients = gradients[: len(asks)].contiguous()
+        finite = gradients.sum(dim=(1, 2, 3)).isfinite().tolist()
+        return [
+            failures[place]
+            if place in failures
+            else Answer(logits[place].detach(), features[place].detach(), losses[place].detach(), gradients[place])
+            if finite[place]
+            else NonFiniteAnswerError("the gradient of the objective is not a number")
+            for place in range(len(asks))
+        ]
+
+    def _losses(
+        self, asks: Sequence[Ask], logits: Tensor, features: Tensor
+    ) -> tuple[dict[int, Tensor], dict[int, Exception]]:
+        """The objectives' values by place, and why an objective has none. One without a label adds no term for it."""
+        losses: dict[int, Tensor] = {}
+        failures: dict[int, Exception] = {}
+        labels = [ask.objective.label if isinstance(ask.objective, CrossEntropy) else _NO_LABEL for ask in asks]
+        if any(label != _NO_LABEL for label in labels):
+            padded = torch.tensor([*labels, *[_NO_LABEL] * (len(logits) - len(labels))], device=self.device)
+            entropies = cross_entropy(logits, padded, reduction="none", ignore_index=_NO_LABEL)
+            losses = {place: entropies[place] for place, label in enumerate(labels) if label != _NO_LABEL}
+        for place, ask in enumerate(asks):
+            if place not in losses and ask.objective is not None:
+                try:
+                    losses[place] = _value(ask, logits[place], features[place])
+                except Exception as failure:  # noqa: BLE001 - one job's objective is not the others'
+                    failures[place] = failure
+        return losses, failures
+
+    def _forward(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
+        with torch.no_grad():
+            features = self.recognizer.features(self._batch(asks))
+            logits = self.recognizer.head(features)
+            losses, failures = self._losses(asks, logits, features)
+        with self._counting:
+            self.forward_passes += len(asks)
+        finite = (logits.sum(dim=1) + features.sum(dim=1)).isfinite().tolist()
+        return [
+            failures[place]
+            if place in failures
+            else Answer(logits[place], features[place], losses.get(place, NOTHING))
+            if finite[place]
+            else NonFiniteAnswerError("a logit or a feature is not a number")
+            for place in range(len(asks))
+        ]
+
+    def _batch(self, asks: Sequence[Ask]) -> Tensor:
+        padding = self.batch_rows - len(asks) if self.fixed else 0
+        return torch.stack([*(ask.image for ask in asks), *[asks[-1].image] * padding])
+
+    def bytes_per_place(self) -> int:
+        """Memory that one place of a batch takes for activations kept between forward and backward, by trying.
+
+        A running batch takes `batch_rows` times as much, in each worker that computes; asks that wait take only their image.
+        """
+        return self._bytes_kept(images=2) - self._bytes_kept(images=1)  # the rest is weights
+
+    def _bytes_kept(self, *, images: int) -> int:
+        kept: dict[int, int] = {}  # by address, because a storage may be kept as several tensors
+
+        def count(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        shape = (images, 3, self.recognizer.input_size, self.recognizer.input_size)
+        with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+            input_gradient(
+                self.recognizer,
+                torch.full(shape, 127.5, device=self.device, dtype=self.dtype),
+                torch.zeros(images, dtype=torch.int64, device=self.device),
+            )
+        return sum(kept.values())
+
+
+def _value(ask: Ask, logits: Tensor, features: Tensor) -> Tensor:
+    assert ask.objective is not None
+    value = ask.objective(logits, features)
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        came = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"expected an objective to give a scalar, got {came}")
+    if ask.gradient and not value.requires_grad:
+        raise TypeError("expected an objective to depend on the logits or the features, got a constant")
+    return value.reshape(())
+
+
+def input_gradient(recognizer: Recognizer, images: Tensor, labels: Tensor) -> Tensor:
+    """Gradient with respect to each image (N, 3, S, S) of its own cross-entropy J at its label (N,)."""
+    images = images.detach().requires_grad_(True)
+    loss = cross_entropy(recognizer.logits(images), labels, reduction="sum")
+    (gradient,) = torch.autograd.grad(loss, images)
+    return gradient
+
+
+def suitable_batch_rows(device: torch.device, precision: Precision) -> int:
+    """Places in a batch that suit a device: few where small batches keep it busy, because cloaks wait for full ones."""
+    if device.type == "cuda":
+        return 32
+    return 8 if precision is Precision.BFLOAT16 else 4

@@ -1,0 +1,70 @@
+"""How a job's source models see its images: each at its own input size, and several as one whose loss is their mean."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from protector_service.methods.asks import Answer, Ask
+
+
+@dataclass(frozen=True)
+class View:
+    """A source model, and the matrix R (s, S) by which it sees an image of another size: R x R^T in each channel."""
+
+    model: str
+    matrix: Tensor | None = None  # None: images have its input size
+
+    def image(self, x: Tensor) -> Tensor:
+        """What the model sees of an image (3, S, S): (3, s, s)."""
+        return x if self.matrix is None else self.matrix @ x @ self.matrix.T
+
+    def pull_back(self, gradient: Tensor) -> Tensor:
+        """The adjoint: from a gradient in what the model sees (3, s, s) to one in the image (3, S, S)."""
+        return gradient if self.matrix is None else self.matrix.T @ gradient @ self.matrix
+
+
+def resampling_matrix(side: int, *, to: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    """The matrix (to, side) of bilinear resampling along one axis, antialiased where it makes an image smaller."""
+    unit = torch.eye(side, dtype=torch.float64)[None, None]
+    matrix = interpolate(unit, size=(to, side), mode="bilinear", antialias=True)[0, 0]
+    return matrix.to(device=device, dtype=dtype)
+
+
+def views_of(sizes: Mapping[str, int], *, device: torch.device, dtype: torch.dtype) -> tuple[View, ...]:
+    """How source models see images of the largest of their input sizes, which are given by name."""
+    side = max(sizes.values())
+    return tuple(
+        View(name, None if size == side else resampling_matrix(side, to=size, device=device, dtype=dtype))
+        for name, size in sizes.items()
+    )
+
+
+def asked_views(ask: Ask, views: Sequence[View]) -> Sequence[View]:
+    """Those of the source models that an ask goes to; none where it names another."""
+    return [view for view in views if ask.model in ("", view.model)]
+
+
+def member_asks(ask: Ask, views: Sequence[View]) -> list[Ask]:
+    """An ask as asks of the models that it goes to."""
+    return [replace(ask, image=view.image(ask.image), model=view.model) for view in asked_views(ask, views)]
+
+
+def joint_answer(ask: Ask, answers: Sequence[Answer], views: Sequence[View]) -> Answer:
+    """The answer to an ask from those of the models that it went to: of several, the mean over them.
+
+    As logits, the mean of the log-probabilities.
+    """
+    asked = asked_views(ask, views)
+    if len(asked) == 1:
+        (answer,), (view,) = answers, asked
+        return replace(answer, gradient=view.pull_back(answer.gradient)) if ask.gradient else answer
+    joint = Answer(logits=torch.stack([answer.logits.log_softmax(0) for answer in answers]).mean(0))
+    if ask.objective is not None:
+        joint = replace(joint, loss=torch.stack([answer.loss for answer in answers]).mean())
+    if ask.gradient:
+        gradients = [view.pull_back(answer.gradient) for view, answer in zip(asked, answers, strict=True)]
+        joint = replace(joint, gradient=torch.stack(gradients).mean(0))
+    return joint
