@@ -1,7 +1,8 @@
 """One source model's answers, in batches of one fixed shape."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -15,7 +16,11 @@ _NO_LABEL = -100  # adds nothing to a cross-entropy
 
 
 class NonFiniteAnswerError(Exception):
-    """A source model's answer, or the gradient of an objective, is not a number."""
+    """A source model's answer, or the value or the gradient of an objective, is not a number."""
+
+
+class BrokenObjectiveError(Exception):
+    """An objective gives no scalar that depends on what it is given; the message says what came."""
 
 
 class BatchedModel:
@@ -49,13 +54,12 @@ class BatchedModel:
     def answers(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
         """The answer to each of 1..batch_rows asks, all for gradients or all without, or why there is none."""
         try:
-            answers = self._with_gradients(asks) if asks[0].gradient else self._forward(asks)
-        except Exception as failure:  # noqa: BLE001 - whatever a network raises is its job's end, not the engine's
+            return self._with_gradients(asks) if asks[0].gradient else self._forward(asks)
+        except BaseException as failure:  # noqa: BLE001 - whatever a network raises is its job's end, not the engine's
             if len(asks) == 1:
-                return [failure]
-            # Which is to blame is not known: each once more, alone. Batches of a fixed shape give the same answers.
-            return [answer for ask in asks for answer in self.answers([ask])]
-        return answers
+                return [as_exception(failure)]
+        # Which is to blame is not known: each once more, alone. Batches of a fixed shape give the same answers.
+        return [answer for ask in asks for answer in self.answers([ask])]
 
     def _with_gradients(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
         images = self._batch(asks).requires_grad_(True)
@@ -68,16 +72,7 @@ class BatchedModel:
         (gradients,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), images)
         with self._counting:
             self.gradients += len(asks)
-        gradients = gradients[: len(asks)].contiguous()
-        finite = gradients.sum(dim=(1, 2, 3)).isfinite().tolist()
-        return [
-            failures[place]
-            if place in failures
-            else Answer(logits[place].detach(), features[place].detach(), losses[place].detach(), gradients[place])
-            if finite[place]
-            else NonFiniteAnswerError("the gradient of the objective is not a number")
-            for place in range(len(asks))
-        ]
+        return _answers(len(asks), logits.detach(), features.detach(), losses, failures, gradients)
 
     def _losses(
         self, asks: Sequence[Ask], logits: Tensor, features: Tensor
@@ -85,7 +80,8 @@ class BatchedModel:
         """The objectives' values by place, and why an objective has none. One without a label adds no term for it."""
         losses: dict[int, Tensor] = {}
         failures: dict[int, Exception] = {}
-        labels = [ask.objective.label if isinstance(ask.objective, CrossEntropy) else _NO_LABEL for ask in asks]
+        # What derives from it may compute otherwise.
+        labels = [ask.objective.label if type(ask.objective) is CrossEntropy else _NO_LABEL for ask in asks]
         if any(label != _NO_LABEL for label in labels):
             padded = torch.tensor([*labels, *[_NO_LABEL] * (len(logits) - len(labels))], device=self.device)
             entropies = cross_entropy(logits, padded, reduction="none", ignore_index=_NO_LABEL)
@@ -94,8 +90,8 @@ class BatchedModel:
             if place not in losses and ask.objective is not None:
                 try:
                     losses[place] = _value(ask, logits[place], features[place])
-                except Exception as failure:  # noqa: BLE001 - one job's objective is not the others'
-                    failures[place] = failure
+                except BaseException as failure:  # noqa: BLE001 - one job's objective is not the others'
+                    failures[place] = as_exception(failure)
         return losses, failures
 
     def _forward(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
@@ -105,15 +101,7 @@ class BatchedModel:
             losses, failures = self._losses(asks, logits, features)
         with self._counting:
             self.forward_passes += len(asks)
-        finite = (logits.sum(dim=1) + features.sum(dim=1)).isfinite().tolist()
-        return [
-            failures[place]
-            if place in failures
-            else Answer(logits[place], features[place], losses.get(place, NOTHING))
-            if finite[place]
-            else NonFiniteAnswerError("a logit or a feature is not a number")
-            for place in range(len(asks))
-        ]
+        return _answers(len(asks), logits, features, losses, failures)
 
     def _batch(self, asks: Sequence[Ask]) -> Tensor:
         padding = self.batch_rows - len(asks) if self.fixed else 0
@@ -144,15 +132,63 @@ class BatchedModel:
         return sum(kept.values())
 
 
+def _answers(
+    asked: int,
+    logits: Tensor,
+    features: Tensor,
+    losses: Mapping[int, Tensor],
+    failures: Mapping[int, Exception],
+    gradients: Tensor | None = None,
+) -> list[Answer | Exception]:
+    """The answers by place. Each has memory of its own: a view would keep the whole batch for as long as it is kept."""
+    sums = logits.sum(dim=1) + features.sum(dim=1)
+    if gradients is not None:
+        sums = sums + gradients.sum(dim=(1, 2, 3))
+    known = {place: loss.detach() for place, loss in losses.items()}
+    if known:
+        places = torch.tensor(list(known), device=sums.device)
+        sums = sums.index_add(0, places, torch.stack(list(known.values())).to(sums))
+    finite = sums.isfinite().tolist()
+    return [
+        failures[place]
+        if place in failures
+        else Answer(
+            logits[place].clone(),
+            features[place].clone(),
+            known[place].clone() if place in known else NOTHING,
+            NOTHING if gradients is None else gradients[place].clone(),
+        )
+        if finite[place]
+        else NonFiniteAnswerError("expected numbers, got a logit, feature, loss or gradient that is none")
+        for place in range(asked)
+    ]
+
+
 def _value(ask: Ask, logits: Tensor, features: Tensor) -> Tensor:
     assert ask.objective is not None
-    value = ask.objective(logits, features)
+    with usual_modes(logits.device):
+        value = ask.objective(logits, features)
     if not isinstance(value, Tensor) or value.numel() != 1:
         came = f"a tensor {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
-        raise TypeError(f"expected an objective to give a scalar, got {came}")
+        raise BrokenObjectiveError(f"expected an objective to give a scalar, got {came}")
     if ask.gradient and not value.requires_grad:
-        raise TypeError("expected an objective to depend on the logits or the features, got a constant")
+        raise BrokenObjectiveError("expected an objective to depend on the logits or the features, got a constant")
     return value.reshape(())
+
+
+@contextmanager
+def usual_modes(device: torch.device) -> Iterator[None]:
+    """For code of a method's: torch's modes as a thread has them at first, and as they were before once it is left.
+
+    They are a thread's: a generator that asks within `torch.no_grad()` would leave that to whatever its thread does next.
+    """
+    with torch.inference_mode(mode=False), torch.autocast(device.type, enabled=False):
+        yield
+
+
+def as_exception(error: BaseException) -> Exception:
+    """What a sink can be told: others, such as SystemExit, would end whoever raises them again."""
+    return error if isinstance(error, Exception) else RuntimeError(repr(error)).with_traceback(error.__traceback__)
 
 
 def input_gradient(recognizer: Recognizer, images: Tensor, labels: Tensor) -> Tensor:
