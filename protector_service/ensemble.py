@@ -55,13 +55,15 @@ def member_asks(ask: Ask, views: Sequence[View]) -> list[Ask]:
 def joint_answer(ask: Ask, answers: Sequence[Answer], views: Sequence[View]) -> Answer:
     """The answer to an ask from those of the models that it went to: of several, the mean over them.
 
-    As logits, the mean of the log-probabilities.
+    As logits, the mean of the log-probabilities; none where the members do not have the same number of classes.
     """
     asked = asked_views(ask, views)
     if len(asked) == 1:
         (answer,), (view,) = answers, asked
         return replace(answer, gradient=view.pull_back(answer.gradient)) if ask.gradient else answer
-    joint = Answer(logits=torch.stack([answer.logits.log_softmax(0) for answer in answers]).mean(0))
+    joint = Answer()
+    if len({answer.logits.shape for answer in answers}) == 1:
+        joint = replace(joint, logits=torch.stack([answer.logits.log_softmax(0) for answer in answers]).mean(0))
     if ask.objective is not None:
         joint = replace(joint, loss=torch.stack([answer.loss for answer in answers]).mean())
     if ask.gradient:
