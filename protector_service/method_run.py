@@ -1,6 +1,6 @@
 """One method at work on one job: drives its generator, and holds it to what it promised."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from protector_service.batched_model import usual_modes
 from protector_service.ensemble import View, asked_views, joint_answer, member_asks
 from protector_service.job import FinishedCloak, finished_cloak
 from protector_service.methods.asks import Answer, Ask, Cloak, Cost, CrossEntropy, Effort, as_list
 from protector_service.methods.method import Method, MethodJob
 
 _MARGIN, _GRACE = 2, 16  # a method may ask twice what it declared, and this much more
+_MAX_COST = 2**31 - 1  # on the wire
 
 
 @dataclass
@@ -31,20 +33,24 @@ class MethodRun:
     def __init__(
         self, method: Method, job: MethodJob, *, probe: NDArray[np.uint8], views: Sequence[View], classes: int
     ) -> None:
-        """`probe` (S, S, 3) is the job's own, which the method cannot touch; `classes` is the size of the label set."""
+        """`probe` (S, S, 3) is the job's own, which the method cannot touch; `classes` those of the smallest label set."""
+        self.name = method.name
         self._method = method
         self._shape = tuple(job.probe.shape)
-        self._type = (job.probe.dtype, job.probe.device)
+        self._device = job.probe.device
+        self._type = (job.probe.dtype, self._device)
         self._probe = probe
         self._views = views
         self._classes = classes
         self._due = list(job.epsilons)
         self._limit = _limit(method, job.epsilons, models=len(views))
-        self._spent = Effort()  # in all
+        self._spent = Cost()  # in all
         self._since = Effort()  # since the last cloak
         self._asks: list[Ask] = []  # as the method asked
         self._single = False
         self._generator = method.craft(job)
+        if not isinstance(self._generator, Generator):
+            raise method.broken(expected="craft to be a generator", actual=type(self._generator).__name__)
 
     def advance(self, answers: Sequence[Answer] = ()) -> Progress:
         """Takes the answers to the asks of the last progress, in their order; the first time there are none.
@@ -57,8 +63,10 @@ class MethodRun:
         sending = self._joint(answers)
         while True:
             try:
-                came = self._generator.send(sending)
+                with usual_modes(self._device):
+                    came = self._generator.send(sending)
             except StopIteration:
+                self._asks = []
                 if self._due:
                     raise self._method.broken(expected=f"cloaks of the budgets {self._due}", actual="none") from None
                 return progress
@@ -67,21 +75,21 @@ class MethodRun:
                 sending = None
                 continue
             self._accept(came)
+            self._spend()
             progress.asks = [each for ask in self._asks for each in member_asks(ask, self._views)]
-            self._check_spent(progress.asks)
             return progress
 
     def close(self) -> None:
         """Ends the generator where it stands."""
-        self._generator.close()
+        with usual_modes(self._device):
+            self._generator.close()
 
     def _joint(self, answers: Sequence[Answer]) -> Any:
         """What the generator is sent: an answer where it asked once, a list where it asked for several."""
         left = iter(answers)
         joint = [joint_answer(ask, [next(left) for _ in asked_views(ask, self._views)], self._views) for ask in self._asks]
         for ask, answer in zip(self._asks, joint, strict=True):
-            for effort in (self._spent, self._since):
-                effort.add(ask, answer, models=1 if ask.model else len(self._views))
+            self._since.add(ask, answer, models=len(asked_views(ask, self._views)))
         if any(ask.gradient for ask in self._asks):
             self._since.n_iter += 1
         if not joint:
@@ -92,9 +100,9 @@ class MethodRun:
         expected = str(self._due[0]) if self._due else "no further one"
         if not self._due or cloak.epsilon != self._due[0]:
             raise self._method.broken(expected=f"the cloak of budget {expected}", actual=f"one of {cloak.epsilon!r}")
-        del self._due[0]
+        epsilon = self._due.pop(0)  # of Python's own numbers
         effort, self._since = cloak.effort or self._since, Effort()
-        return finished_cloak(self._method, self._probe, cloak.image, epsilon=cloak.epsilon, effort=copy(effort))
+        return finished_cloak(self._method, self._probe, cloak.image, epsilon=epsilon, effort=copy(effort))
 
     def _accept(self, came: Any) -> None:
         """Keeps what was asked, once it is what may be asked."""
@@ -123,10 +131,12 @@ class MethodRun:
         elif not callable(objective) and (ask.gradient or objective is not None):
             raise self._method.broken(expected="an objective to differentiate", actual=repr(objective))
 
-    def _check_spent(self, asks: Sequence[Ask]) -> None:
-        """Ends a method that would go on for ever."""
-        gradients = self._spent.gradients + sum(ask.gradient for ask in asks)
-        forward_passes = self._spent.forward_passes + sum(not ask.gradient for ask in asks)
+    def _spend(self) -> None:
+        """Counts what is asked, and ends a method that would go on for ever."""
+        counts = [(ask, len(asked_views(ask, self._views))) for ask in self._asks]
+        gradients = self._spent.gradients + sum(count for ask, count in counts if ask.gradient)
+        forward_passes = self._spent.forward_passes + sum(count for ask, count in counts if not ask.gradient)
+        self._spent = Cost(gradients, forward_passes)
         if gradients > self._limit.gradients or forward_passes > self._limit.forward_passes:
             raise self._method.broken(
                 expected=f"at most {self._limit.gradients} gradients and {self._limit.forward_passes} forward passes, "
@@ -135,18 +145,23 @@ class MethodRun:
             )
 
 
-def _limit(method: Method, epsilons: Sequence[int], *, models: int) -> Cost:
-    """How much a method may ask of some number of models for its budgets.
+def stated_cost(method: Method, epsilon: int) -> Cost:
+    """What a method says that a budget takes.
 
     Raises:
-        BrokenMethodError: it states no cost.
+        BrokenMethodError: it says none.
     """
-    costs = [method.cost(epsilon) for epsilon in epsilons]
-    for cost in costs:
-        if not isinstance(cost, Cost) or not all(
-            isinstance(number, int) and number >= 0 for number in (cost.gradients, cost.forward_passes)
-        ):
-            raise method.broken(expected="a Cost of whole numbers", actual=repr(cost))
+    cost = method.cost(epsilon)
+    if not isinstance(cost, Cost) or not all(
+        isinstance(number, int) and 0 <= number <= _MAX_COST for number in (cost.gradients, cost.forward_passes)
+    ):
+        raise method.broken(expected=f"a Cost of whole numbers of at most {_MAX_COST}", actual=f"{cost!r:.100}")
+    return cost
+
+
+def _limit(method: Method, epsilons: Sequence[int], *, models: int) -> Cost:
+    """How much a method may ask of some number of models for its budgets."""
+    costs = [stated_cost(method, epsilon) for epsilon in epsilons]
     return Cost(
         gradients=models * (_MARGIN * sum(cost.gradients for cost in costs) + _GRACE),
         forward_passes=models * (_MARGIN * sum(cost.forward_passes for cost in costs) + _GRACE),

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from protector_service.ensemble import View
 from protector_service.job import image_of
-from protector_service.method_run import MethodRun
+from protector_service.method_run import MethodRun, stated_cost
 from protector_service.methods.asks import NOTHING, Answer, Ask
 from protector_service.methods.method import Method, MethodJob
 from recognizers.plugins import Found, PluginError, accept_class, installed_plugins
@@ -55,6 +55,8 @@ def accept_method(name: str, loaded: object) -> Method:
             f"expected the cloak of {kind.__name__} for budget {smallest[0]} to be the same alone and beside those for the "
             f"budgets {budgets[1:]}, got another"
         )
+    for epsilon in range(256):  # ListMethods asks for any
+        stated_cost(method, epsilon)
     return method
 
 
