@@ -7,14 +7,16 @@ knows nothing of any method.
 
 import logging
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import traceback
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 from queue import SimpleQueue
 
-from protector_service.batched_model import BatchedModel
+from protector_service.batched_model import BatchedModel, BrokenObjectiveError, NonFiniteAnswerError, as_exception
 from protector_service.ensemble import views_of
 from protector_service.job import CloakSink, CraftJob, FinishedCloak, image_of
 from protector_service.method_run import MethodRun
-from protector_service.methods.method import MethodJob
+from protector_service.methods.method import BrokenMethodError, MethodJob
 from protector_service.scheduler import Batch, Round, RunningJob, Scheduler, Start
 
 logger = logging.getLogger(__name__)
@@ -80,47 +82,62 @@ class Engine:
             self._changed.notify_all()
         for worker in self._workers:
             worker.join()
-        for running in self._scheduler.jobs:
+        with self._changed:
+            left = self._scheduler.jobs
+            for running in left:
+                self._scheduler.remove(running)
+        for running in left:
             running.error = running.error or EngineClosedError("the engine was closed before the job was finished")
-            self._end(running)
+            _end(running)
 
     def _work(self) -> None:
-        while (work := self._next()) is not None:
-            if isinstance(work, Start):
-                self._start(work.running)
-            else:
-                self._answer(work)
+        while self._step():
+            pass
 
-    def _next(self) -> Start | Batch | None:
+    def _step(self) -> bool:
+        """Does one thing of all that is to do, and keeps hold of nothing of it; False once the engine closes."""
+        unwanted, work = self._next()
+        for running in unwanted:
+            _end(running)
+        if isinstance(work, Start):
+            self._start(work.running)
+        elif work is not None:
+            self._answer(work)
+        return bool(unwanted or work)
+
+    def _next(self) -> tuple[Sequence[RunningJob], Start | Batch | None]:
+        """Jobs to end, if there are any, or else what to do next; neither once the engine closes."""
         with self._changed:
             while not self._closing:
-                self._drop_unwanted()
+                if unwanted := self._drop_unwanted():
+                    return unwanted, None
                 if (work := self._scheduler.next_work()) is not None:
-                    return work
+                    return (), work
                 self._changed.wait()
-        return None
+        return (), None
 
-    def _drop_unwanted(self) -> None:
-        for running in self._scheduler.jobs:
-            if not running.dropped and not running.sink.wants():
-                self._drop(running)
+    def _drop_unwanted(self) -> Sequence[RunningJob]:
+        """Drops the jobs that are no longer wanted, and removes those that nobody is at work on."""
+        dropped = [running for running in self._scheduler.jobs if not running.dropped and not _is_wanted(running)]
+        for running in dropped:
+            self._scheduler.drop(running)
+        return self._removed(dropped)
 
-    def _drop(self, running: RunningJob, error: BaseException | None = None) -> None:
-        running.error = running.error or _as_exception(error)
-        self._scheduler.drop(running)
-        if not running.batches_in_flight:
-            self._end(running)
+    def _removed(self, jobs: Collection[RunningJob]) -> Sequence[RunningJob]:
+        """Removes those of some jobs that are over; whoever removes a job ends it."""
+        over = [running for running in jobs if not running.batches_in_flight and not self._scheduler.waits(running)]
+        for running in over:
+            self._scheduler.remove(running)
+        return over
 
     def _start(self, running: RunningJob) -> None:
         """Makes the run of each method, and lets it ask for the first time."""
         try:
             running.runs = self._runs(running.job)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a job that fails must not take the worker with it
-            with self._changed:
-                self._drop(running, error)
-        else:
-            for run in running.runs:
-                self._advance(Round(running, run, ()))
+        except BaseException as error:  # noqa: BLE001 - a job that fails must not take the worker with it
+            self._fail(running, error)
+        for run in running.runs:
+            self._advance(Round(running, run, ()))
         self._come_back([running])
 
     def _runs(self, job: CraftJob) -> list[MethodRun]:
@@ -143,7 +160,7 @@ class Engine:
                 ),
                 probe=job.probe,
                 views=views,
-                classes=len(first.recognizer.label_set),
+                classes=min(len(model.recognizer.label_set) for model in models.values()),
             )
             for method in job.methods
         ]
@@ -153,11 +170,11 @@ class Engine:
         self._on_batch(batch.lane.source_model, len(batch.rows))
         answers = self._models[batch.lane.source_model].answers([row.ask for row in batch.rows])
         complete: list[Round] = []
-        with self._changed:
-            for row, answer in zip(batch.rows, answers, strict=True):
-                if isinstance(answer, Exception):
-                    self._drop(row.running, answer)
-                    continue
+        for row, answer in zip(batch.rows, answers, strict=True):
+            if isinstance(answer, Exception):
+                self._fail(row.running, answer, run=row.round.run)
+                continue
+            with self._changed:
                 row.round.answers[row.place] = answer
                 if row.round.complete:
                     complete.append(row.round)
@@ -175,9 +192,8 @@ class Engine:
             with running.delivering:
                 for cloak in progress.cloaks:
                     running.sink.deliver(cloak)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - one job's method, or sink, fails its own job and no other
-            with self._changed:
-                self._drop(running, error)
+        except BaseException as error:  # noqa: BLE001 - one job's method, or sink, fails its own job and no other
+            self._fail(running, error, run=asked.run)
             return
         if progress.asks:
             with self._changed:
@@ -185,27 +201,45 @@ class Engine:
                     self._scheduler.put(Round(running, asked.run, progress.asks))
                     self._changed.notify_all()
 
-    def _come_back(self, jobs: Iterable[RunningJob]) -> None:
+    def _fail(self, running: RunningJob, error: BaseException, *, run: MethodRun | None = None) -> None:
+        """Drops a job that is at work, because of an error. No signal reaches a worker: whatever is raised is the job's."""
+        if not (running.dropped or isinstance(error, BrokenMethodError)):  # which has said it
+            reason = str(error) if isinstance(error, BrokenObjectiveError | NonFiniteAnswerError) else ""  # ours: no secrets
+            facts = {"method": run.name if run else "", "error": type(error).__qualname__, "reason": reason}
+            logger.error("job failed", extra=facts)
+        traceback.clear_frames(error.__traceback__)  # they hold a batch and all that was kept for its gradient
+        with self._changed:
+            running.error = running.error or as_exception(error)
+            self._scheduler.drop(running)
+
+    def _come_back(self, jobs: Collection[RunningJob]) -> None:
         """A batch is done: ends the jobs that are over."""
         with self._changed:
             for running in jobs:
                 running.batches_in_flight -= 1
-                if not running.batches_in_flight and not self._scheduler.waits(running):
-                    self._end(running)
-
-    def _end(self, running: RunningJob) -> None:
-        self._scheduler.remove(running)
-        for run in running.runs:
-            try:
-                run.close()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - what a plug-in does when it is told to end
-                logger.warning("method did not end", extra={"reason": repr(error)})
-        running.sink.end(running.error)
+            over = self._removed(jobs)
+        for running in over:
+            _end(running)
 
 
-def _as_exception(error: BaseException | None) -> Exception | None:
-    """What sinks are told: SystemExit would end whoever raises it again."""
-    return error if error is None or isinstance(error, Exception) else RuntimeError(repr(error))
+def _is_wanted(running: RunningJob) -> bool:
+    try:
+        return running.sink.wants()
+    except BaseException as error:  # noqa: BLE001 - one job's sink is not the others'
+        running.error = as_exception(error)
+        return False
+
+
+def _end(running: RunningJob) -> None:
+    """Ends a job that was removed. What a plug-in or a sink does when it is told to end is nobody else's."""
+    ends: list[Callable[[], None]] = [run.close for run in running.runs]
+    ends.append(partial(running.sink.end, running.error))
+    for end in ends:
+        try:
+            end()
+        except BaseException as error:  # noqa: BLE001 - see above
+            logger.warning("job did not end", extra={"error": type(error).__qualname__})
+    running.error = None  # its traceback refers to this job
 
 
 class _Queue(CloakSink):

@@ -37,11 +37,11 @@ class CraftJob:
 
 
 class CloakSink(ABC):
-    """Where a job's cloaks go. The engine calls it from its own threads, never two at a time for one job."""
+    """Where a job's cloaks go. The engine calls it in its own threads, `deliver` and `end` never two at a time for a job."""
 
     @abstractmethod
     def wants(self) -> bool:
-        """Whether the job is still wanted; asked before every step, and once it is not, the job is dropped."""
+        """Whether the job is still wanted, at once; asked before every step, and once it is not, the job is dropped."""
 
     @abstractmethod
     def deliver(self, cloak: FinishedCloak) -> None:
