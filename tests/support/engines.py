@@ -1,6 +1,7 @@
 """Crafting engines for tests."""
 
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from protector_service.batched_model import BatchedModel
 from protector_service.engine import Engine
-from protector_service.job import CraftJob, FinishedCloak
+from protector_service.job import CloakSink, CraftJob, FinishedCloak
+from protector_service.methods.one_pixel import OnePixelAttack
 from protector_service.registry import find_methods
 from recognizers.networks.recognizer import Recognizer
 
@@ -17,10 +19,52 @@ MODEL = "small"
 METHODS = find_methods().usable
 
 
+class QuickOnePixel(OnePixelAttack):
+    """The one-pixel attack with 24 forward passes a budget instead of 2,100."""
+
+    population = 8
+    generations = 2
+
+
+QUICK = dict(METHODS) | {"one-pixel": QuickOnePixel()}
+
+
+class RecordingSink(CloakSink):
+    """Keeps what it is given; `on_delivery` is called after each cloak, `wanted` before each step."""
+
+    def __init__(
+        self,
+        on_delivery: Callable[[FinishedCloak], None] = lambda cloak: None,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self.cloaks: list[FinishedCloak] = []
+        self.ends: list[Exception | None] = []
+        self.ended = threading.Event()
+        self._on_delivery = on_delivery
+        self._wanted = wanted
+
+    def wants(self) -> bool:
+        return self._wanted()
+
+    def deliver(self, cloak: FinishedCloak) -> None:
+        self.cloaks.append(cloak)
+        self._on_delivery(cloak)
+
+    def end(self, error: Exception | None) -> None:
+        self.ends.append(error)
+        self.ended.set()
+
+    @property
+    def pixels(self) -> dict[tuple[str, int], NDArray[np.uint8]]:
+        return {(cloak.method, cloak.epsilon): cloak.pixels for cloak in self.cloaks}
+
+
 @contextmanager
-def engine_of(model: BatchedModel, *, workers: int = 1) -> Iterator[Engine]:
+def engine_of(
+    model: BatchedModel, *, workers: int = 1, on_batch: Callable[[str, int], None] = lambda *_: None
+) -> Iterator[Engine]:
     """An engine with one source model, "small"."""
-    engine = Engine({MODEL: model}, workers=workers)
+    engine = Engine({MODEL: model}, workers=workers, on_batch=on_batch)
     try:
         yield engine
     finally:

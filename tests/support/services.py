@@ -20,9 +20,9 @@ from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.serve import DISCLOSED
 from invader_service.servicer import AccessPolicy, InvaderServicer
+from protector_service.batched_model import BatchedModel
 from protector_service.capacity import CapacityLimiter
 from protector_service.engine import Engine
-from protector_service.gradients import BatchedGradients
 from protector_service.methods.method import Method
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
@@ -39,6 +39,7 @@ from tests.support.networks import SmallRecognizer
 LIMITS = ImageLimits(max_bytes=200_000, max_pixels=1_000_000)
 PROTECTOR = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
 INVADER = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
+NO_OTHERS: Mapping[str, Recognizer] = {}
 
 
 class CentreDetector:
@@ -80,18 +81,22 @@ def small_recognizer(**parameters: int) -> SmallRecognizer:
 async def serving_protector(
     recognizer: Recognizer | None = None,
     *,
+    others: Mapping[str, Recognizer] = NO_OTHERS,
     methods: Mapping[str, Method] = METHODS,
     max_waiting: int = 4,
     capacity: CapacityLimiter | None = None,
     tls: TlsMaterial | None = None,
     limits: ImageLimits = LIMITS,
 ) -> AsyncIterator[Serving]:
-    """A protector with one source model, "small"."""
-    gradients = BatchedGradients(recognizer or small_recognizer(), batch_rows=2)
-    engine = Engine({"small": gradients})
+    """A protector with a source model "small", and others by name."""
+    models = {
+        name: BatchedModel(each, batch_rows=2)
+        for name, each in {"small": recognizer or small_recognizer(), **others}.items()
+    }
+    engine = Engine(models)
     worker = Worker(max_waiting=max_waiting)
     servicer = ProtectorServicer(
-        source_models={"small": SourceModel(gradients, "c" * 64, Precision.FLOAT32, threads=1)},
+        source_models={name: SourceModel(each, "c" * 64, Precision.FLOAT32, threads=1) for name, each in models.items()},
         methods=methods,
         engine=engine,
         find_face=partial(extract_face, detector=CentreDetector()),
