@@ -12,11 +12,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.children import Measured, in_child, in_plain_child, peak_mebibytes
 from benchmarks.networks import random_probes, random_recognizer
 from benchmarks.results import report, spread
+from protector_service.batched_model import BatchedModel, suitable_batch_rows
 from protector_service.engine import Engine
-from protector_service.gradients import BatchedGradients, suitable_batch_rows
+from protector_service.job import CraftJob
 from protector_service.methods.bim import BasicIterativeMethod
-from protector_service.methods.method import iterations
-from protector_service.order import Order
+from protector_service.methods.trajectory import iterations
 from recognizers.checkpoints.loading import to_device
 from recognizers.device import prepare_device
 from recognizers.precision import choose_precision
@@ -42,24 +42,25 @@ def ours(network: str, precision: str, probes: int, epsilons: Sequence[int]) -> 
     chosen = choose_precision(precision, prepared.device)
     recognizer = random_recognizer(network)
     to_device(recognizer, prepared.device, precision=chosen)
-    gradients = BatchedGradients(recognizer, batch_rows=suitable_batch_rows(prepared.device, chosen))
-    engine = Engine({network: gradients}, workers=prepared.workers)
+    model = BatchedModel(recognizer, batch_rows=suitable_batch_rows(prepared.device, chosen))
+    engine = Engine({network: model}, workers=prepared.workers)
 
     def craft(budgets: Sequence[int], count: int) -> None:
         method = BasicIterativeMethod()
-        orders = [
-            Order(network, probe, LABEL, (method,), tuple(budgets)) for probe in random_probes(recognizer.input_size, count)
+        jobs = [
+            CraftJob((network,), probe, LABEL, (method,), tuple(budgets))
+            for probe in random_probes(recognizer.input_size, count)
         ]
-        customers = [threading.Thread(target=lambda order: list(engine.craft(order)), args=(order,)) for order in orders]
-        for customer in customers:
-            customer.start()
-        for customer in customers:
-            customer.join()
+        clients = [threading.Thread(target=lambda job: list(engine.craft(job)), args=(job,)) for job in jobs]
+        for client in clients:
+            client.start()
+        for client in clients:
+            client.join()
 
-    craft((1,), gradients.batch_rows)
-    before, started = gradients.computed, time.perf_counter()
+    craft((1,), model.batch_rows)
+    before, started = model.gradients, time.perf_counter()
     craft(epsilons, probes)
-    measured = Measured(time.perf_counter() - started, gradients.computed - before, peak_mebibytes())
+    measured = Measured(time.perf_counter() - started, model.gradients - before, peak_mebibytes())
     engine.close()
     return measured
 

@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from benchmarks.children import in_child
 from benchmarks.networks import FULL_SIZE, random_probes, random_recognizer
 from benchmarks.results import report
+from protector_service.batched_model import BatchedModel, input_gradient, suitable_batch_rows
 from protector_service.engine import Engine
-from protector_service.gradients import BatchedGradients, input_gradient, suitable_batch_rows
+from protector_service.job import CloakSink, CraftJob, FinishedCloak
 from protector_service.methods.bim import BasicIterativeMethod
-from protector_service.methods.illc import IterativeLeastLikelyClass
-from protector_service.methods.method import ALPHA, iterations
-from protector_service.order import Cloak, Customer, Order
+from protector_service.methods.illc import IterativeLeastLikelyClass, least_likely
+from protector_service.methods.trajectory import ALPHA, iterations
 from recognizers.checkpoints.loading import to_device
 from recognizers.device import prepare_device
 from recognizers.networks.recognizer import NeuralRecognizer
@@ -25,17 +25,17 @@ METHODS = (BasicIterativeMethod(), IterativeLeastLikelyClass())
 LABEL = 0
 
 
-class _Watched(Customer):
+class _Watched(CloakSink):
     """Lets others come after its first cloak, and one of them go after theirs."""
 
-    def __init__(self, engine: Engine, coming: list[tuple[Order, Customer]], most: int) -> None:
-        self.cloaks: list[Cloak] = []
+    def __init__(self, engine: Engine, coming: list[tuple[CraftJob, CloakSink]], most: int) -> None:
+        self.cloaks: list[FinishedCloak] = []
         self._engine, self._coming, self._most = engine, coming, most
 
     def wants(self) -> bool:
         return len(self.cloaks) < self._most
 
-    def deliver(self, cloak: Cloak) -> None:
+    def deliver(self, cloak: FinishedCloak) -> None:
         self.cloaks.append(cloak)
         while self._coming:
             self._engine.submit(*self._coming.pop())
@@ -46,38 +46,39 @@ class _Watched(Customer):
 
 
 def equal_cloaks(network: str, precision: str) -> tuple[int, int]:
-    """How many cloaks are equal, of how many; orders join and leave while they are crafted."""
+    """How many cloaks are equal, of how many; jobs join and leave while they are crafted."""
     prepared = prepare_device("cpu", workers=0, threads=0)
     recognizer = random_recognizer(network)
     to_device(recognizer, prepared.device, precision=Precision(precision))
     places = suitable_batch_rows(prepared.device, Precision(precision))
-    engine = Engine({network: BatchedGradients(recognizer, batch_rows=places)}, workers=prepared.workers)
+    engine = Engine({network: BatchedModel(recognizer, batch_rows=places)}, workers=prepared.workers)
     first, second, leaver = random_probes(recognizer.input_size, 3)
 
-    def order(probe: NDArray[np.uint8]) -> Order:
-        return Order(network, probe, LABEL, METHODS, EPSILONS)
+    def job(probe: NDArray[np.uint8]) -> CraftJob:
+        return CraftJob((network,), probe, LABEL, METHODS, EPSILONS)
 
     late = _Watched(engine, [], most=100)
     leaving = _Watched(engine, [], most=1)
-    early = _Watched(engine, [(order(second), late), (order(leaver), leaving)], most=100)
-    engine.submit(order(first), early)
-    while engine.orders:
-        list(engine.craft(Order(network, leaver, LABEL, METHODS[:1], (1,))))
+    early = _Watched(engine, [(job(second), late), (job(leaver), leaving)], most=100)
+    engine.submit(job(first), early)
+    while engine.jobs:
+        list(engine.craft(CraftJob((network,), leaver, LABEL, METHODS[:1], (1,))))
     engine.close()
     equal = total = 0
-    for probe, customer in ((first, early), (second, late)):
-        for cloak in customer.cloaks:
+    for probe, sink in ((first, early), (second, late)):
+        for cloak in sink.cloaks:
             equal += np.array_equal(cloak.pixels, plain_loop(recognizer, probe, cloak, places))
             total += 1
     return equal, total
 
 
-def plain_loop(recognizer: NeuralRecognizer, probe: NDArray[np.uint8], cloak: Cloak, places: int) -> NDArray[np.uint8]:
+def plain_loop(
+    recognizer: NeuralRecognizer, probe: NDArray[np.uint8], cloak: FinishedCloak, places: int
+) -> NDArray[np.uint8]:
     """Eqs. 4 and 5 for one budget, on a batch that holds the image in every place."""
-    method = next(method for method in METHODS if method.name == cloak.method)
     x_0 = torch.from_numpy(probe).permute(2, 0, 1).float().repeat(places, 1, 1, 1)
     with torch.no_grad():
-        label = method.label(recognizer.logits(x_0)[0], LABEL)
+        label = LABEL if cloak.method == "bim" else least_likely(recognizer.logits(x_0)[0])
     sign = ALPHA if cloak.method == "bim" else -ALPHA
     x = x_0
     for _ in range(iterations(cloak.epsilon)):

@@ -21,7 +21,7 @@ from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.evaluate import evaluate
 from orchestrator.session.planning import RunRequest
-from protector_service.methods.method import iterations
+from protector_service.methods.trajectory import iterations
 from recognizers.checkpoints.loading import load_recognizer
 from recognizers.extraction import MtcnnDetector, crop, extract_face
 

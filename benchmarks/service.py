@@ -13,11 +13,11 @@ from benchmarks.networks import write_checkpoints
 from benchmarks.results import report, spread
 from benchmarks.services import both_services, craft_all, photos
 from orchestrator.experiment.grid import EPSILONS, METHODS
+from protector_service.batched_model import BatchedModel, suitable_batch_rows
 from protector_service.engine import Engine
-from protector_service.gradients import BatchedGradients, suitable_batch_rows
+from protector_service.job import CraftJob
 from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.illc import IterativeLeastLikelyClass
-from protector_service.order import Order
 from recognizers.checkpoints.loading import load_folder
 from recognizers.device import prepare_device
 from recognizers.extraction import MtcnnDetector, crop, extract_face
@@ -31,8 +31,8 @@ def in_process(checkpoints: Path, network: str, count: int) -> float:
     prepared = prepare_device("cpu", workers=0, threads=0)
     precision = choose_precision("auto", prepared.device)
     recognizer = load_folder(checkpoints, prepared.device, precision=precision)[network].recognizer
-    gradients = BatchedGradients(recognizer, batch_rows=suitable_batch_rows(prepared.device, precision))
-    gradients.bytes_per_place()  # as the service does at its start
+    model = BatchedModel(recognizer, batch_rows=suitable_batch_rows(prepared.device, precision))
+    model.bytes_per_place()  # as the service does at its start
     detector = MtcnnDetector(prepared.device)
     probes = []
     for _, encoded in photos(count):
@@ -40,17 +40,19 @@ def in_process(checkpoints: Path, network: str, count: int) -> float:
         crop_box = extract_face(photo, detector)
         assert crop_box is not None
         probes.append(crop(photo, crop_box, side=recognizer.input_size))
-    engine = Engine({network: gradients}, workers=prepared.workers)
+    engine = Engine({network: model}, workers=prepared.workers)
     methods = (BasicIterativeMethod(), IterativeLeastLikelyClass())
     started = time.perf_counter()
-    customers = [
-        threading.Thread(target=lambda order: list(engine.craft(order)), args=(Order(network, probe, 0, methods, EPSILONS),))
+    clients = [
+        threading.Thread(
+            target=lambda job: list(engine.craft(job)), args=(CraftJob((network,), probe, 0, methods, EPSILONS),)
+        )
         for probe in probes
     ]
-    for customer in customers:
-        customer.start()
-    for customer in customers:
-        customer.join()
+    for client in clients:
+        client.start()
+    for client in clients:
+        client.join()
     seconds = time.perf_counter() - started
     engine.close()
     return seconds

@@ -6,47 +6,79 @@ from collections.abc import Sequence
 import grpc
 import pytest
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
-from torch import Tensor
 
-from protector_service.methods.bim import BasicIterativeMethod
-from protector_service.methods.method import Control
+from protector_service.methods.asks import Ask, Cloak, Cost, Crafting
+from protector_service.methods.method import Method, MethodJob
 from rpc.images.decoding import encode_png
 from tests.support.engines import METHODS
 from tests.support.networks import probe
 from tests.support.services import serving_protector
 
 
-class Raising(BasicIterativeMethod):
-    """Raises at its first step."""
+class Broken(Method):
+    """Breaks its promises after its first answer."""
 
+    description = "Broken."
+
+    def cost(self, epsilon: int) -> Cost:
+        return Cost(forward_passes=1)
+
+    def craft(self, job: MethodJob) -> Crafting:
+        yield Ask(job.probe, gradient=False)
+        yield from self.go_on(job)
+
+    def go_on(self, job: MethodJob) -> Crafting:
+        raise NotImplementedError
+
+
+class Raising(Broken):
     name = "raising"
-    description = "Raises."
 
-    def step(self, x: Tensor, gradient: Tensor, *, alpha: int) -> Tensor:
+    def go_on(self, job: MethodJob) -> Crafting:
         raise ZeroDivisionError("/secret/path")
 
 
-class Fractional(BasicIterativeMethod):
-    """Ends between two levels."""
+class Exiting(Broken):
+    name = "exiting"
 
-    name = "fractional"
-    description = "Steps by halves."
-
-    def step(self, x: Tensor, gradient: Tensor, *, alpha: int) -> Tensor:
-        return x + gradient.sign() / 2
+    def go_on(self, job: MethodJob) -> Crafting:
+        raise SystemExit("/secret/path")
 
 
-class Loud(Control):
+class OutOfRange(Broken):
+    name = "out-of-range"
+
+    def go_on(self, job: MethodJob) -> Crafting:
+        for epsilon in job.epsilons:
+            yield Cloak(epsilon, job.probe - 256)
+
+
+class Loud(Broken):
     """A control that leaves its budget."""
 
     name = "loud"
-    description = "Too loud."
+    control = True
 
-    def cloak(self, probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
-        return 255 - probe
+    def go_on(self, job: MethodJob) -> Crafting:
+        for epsilon in job.epsilons:
+            yield Cloak(epsilon, 255 - job.probe)
 
 
-BROKEN = (Raising(), Fractional(), Loud())
+class Priceless(Broken):
+    name = "priceless"
+
+    def cost(self, epsilon: int) -> Cost:
+        raise ZeroDivisionError("/secret/path")
+
+
+class Unbudgeted(Broken):
+    name = "unbudgeted"
+
+    def budgets(self, epsilons: Sequence[int]) -> tuple[int, ...]:
+        raise ZeroDivisionError("/secret/path")
+
+
+BROKEN = (Raising(), Exiting(), OutOfRange(), Loud(), Priceless(), Unbudgeted())
 
 
 def request(methods: Sequence[str]) -> protector_pb2.CraftRequest:

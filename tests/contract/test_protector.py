@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ async def craft(service: Serving, **changes: Any) -> list[protector_pb2.CraftRes
         ({"epsilons": []}, "epsilons: expected at least one budget, got none"),
         ({"methods": []}, "methods: expected at least one method, got none"),
         ({"methods": ["bim", "bim"]}, "methods: expected no repetition, got bim twice"),
-        ({"methods": ["x"]}, f"methods[0]: expected one of {', '.join(sorted(METHODS))}, got 'x'"),
+        ({"methods": ["x"]}, "methods[0]: expected a name that the service lists, got 'x'"),
         ({"source_model": "vgg"}, "source_model: expected one of small, got 'vgg'"),
         ({"identity": "nobody"}, "identity: expected a name that the service lists, got 'nobody'"),
         ({"storage": None}, "storage: expected jpeg or png, got neither"),
@@ -88,12 +88,12 @@ class HeldRecognizer(SmallRecognizer):
         self.held, self.go = threading.Event(), threading.Event()
         self.calls = 0
 
-    def logits(self, images: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         self.calls += 1
         if self.calls == 3:
             self.held.set()
             assert self.go.wait(30)
-        return super().logits(images)
+        return super().features(images)
 
 
 async def until_set(event: threading.Event) -> None:
@@ -130,14 +130,17 @@ async def test_a_cancelled_call_costs_no_further_step() -> None:
 
 async def test_a_full_house_refuses_with_a_time_to_come_back_and_takes_calls_again_once_others_have_gone() -> None:
     recognizer = HeldRecognizer()
-    async with serving_protector(recognizer, capacity=CapacityLimiter(4)) as service:
+    capacity = CapacityLimiter(4)
+    async with serving_protector(recognizer, capacity=capacity) as service:
         crafting = asyncio.create_task(craft(service, methods=["bim"]))
         await until_set(recognizer.held)
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await craft(service, methods=["none", "noise"], epsilons=[4])
-        assert len(await craft(service, methods=["none"])) == 1, "there is room for one more"
+        one_more = asyncio.create_task(craft(service, methods=["none"]))
+        await until(service, lambda: capacity.rows == 4)
         recognizer.go.set()
         await crafting
+        assert len(await one_more) == 1, "there was room for one more"
         assert len(await craft(service, methods=["bim", "none"])) == 4
     assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert failure.value.details() == "busy: 3 cloaks are asked for already; try again later"
@@ -168,12 +171,17 @@ async def test_a_client_that_never_reads_holds_nobody_up() -> None:
 
 async def until_free(service: Serving, capacity: CapacityLimiter) -> None:
     """Gives the service turns until its last call is over."""
+    await until(service, lambda: not capacity.rows)
+
+
+async def until(service: Serving, reached: Callable[[], bool]) -> None:
+    """Gives the service turns until it has come to something."""
     stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
     for _ in range(1000):
-        if not capacity.rows:
+        if reached():
             return
         await stub.ListMethods(protector_pb2.ListMethodsRequest())
-    pytest.fail(f"{capacity.rows} rows are still held")
+    pytest.fail("the service has not come to that")
 
 
 class Watched(CapacityLimiter):
@@ -241,10 +249,10 @@ async def test_an_expired_call_is_not_crafted_on() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             _ = [response async for response in call]
         recognizer.go.set()
-        await craft(service, methods=["bim"], epsilons=[4])  # its start comes after the expired call's rows are gone
+        await craft(service, methods=["bim"], epsilons=[4])  # its start comes after the expired call's asks are gone
         await until_free(service, capacity)
     assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert recognizer.calls <= 3 + 1 + 6, "the step under way, one more at most, and the other call's start and five steps"
+    assert recognizer.calls <= 3 + 1 + 5, "the step under way, one more at most, and the other call's five steps"
 
 
 async def test_it_lists_models_as_they_are_and_methods_with_their_descriptions() -> None:
@@ -266,16 +274,34 @@ async def test_it_lists_models_as_they_are_and_methods_with_their_descriptions()
     assert {method.name: method.description for method in methods} == {
         name: method.description for name, method in METHODS.items()
     }
-    rule = "floor(min(epsilon + 4, 1.25 epsilon))"
-    assert {method.name: (method.step_size, method.steps, method.start) for method in methods} == {
-        "bim": ("1 level", rule, "the probe"),
-        "fgsm": ("epsilon", "min(1, epsilon)", "the probe"),
-        "illc": ("1 level", rule, "the probe"),
-        "noise": ("", "", ""),
-        "none": ("", "", ""),
-        "pgd": (
-            "1 level",
-            rule,
-            "the probe, a whole number of levels drawn uniformly from -epsilon..epsilon added to each sample, clipped",
-        ),
+    assert {method.name: (method.control, method.needs_label_set) for method in methods} == {
+        name: (method.control, method.needs_label_set) for name, method in METHODS.items()
     }
+    rule = "floor(min(epsilon + 4, 1.25 epsilon))"
+    stated = {method.name: dict(method.parameters) for method in methods}
+    assert stated == {name: method.parameters() for name, method in METHODS.items()}
+    trajectory = {"alpha": "1 level", "n_iter": rule, "start": "the probe"}
+    start = "the probe, a whole number of levels drawn uniformly from -epsilon..epsilon added to each sample, clipped"
+    assert {name: stated[name] for name in ("bim", "fgsm", "illc", "noise", "none", "pgd")} == {
+        "bim": trajectory,
+        "fgsm": {"alpha": "epsilon", "n_iter": "min(1, epsilon)", "start": "the probe"},
+        "illc": trajectory,
+        "noise": {},
+        "none": {},
+        "pgd": trajectory | {"start": start},
+    }
+    assert not any(method.costs for method in methods)
+
+
+async def test_it_lists_what_each_budget_costs_in_the_order_of_the_request() -> None:
+    async with serving_protector() as service:
+        stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
+        listed = (await stub.ListMethods(protector_pb2.ListMethodsRequest(epsilons=[128, 4]))).methods
+    costs = {
+        method.name: [(cost.epsilon, cost.gradients, cost.forward_passes) for cost in method.costs] for method in listed
+    }
+    assert costs.keys() == METHODS.keys()
+    assert costs["bim"] == [(128, 132, 0), (4, 5, 0)]
+    assert costs["illc"] == [(128, 132, 1), (4, 5, 1)]
+    assert costs["bsr"] == [(128, 20 * 132, 0), (4, 20 * 5, 0)]
+    assert costs["noise"] == [(128, 0, 0), (4, 0, 0)]

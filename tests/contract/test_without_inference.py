@@ -13,7 +13,7 @@ LINKED = ("command_line", "rpc", "protector_service", "invader_service", "protos
 LOAD = """
 import logging, torch
 from recognizers.checkpoints.loading import load_folder
-from protector_service.gradients import input_gradient
+from protector_service.batched_model import input_gradient
 
 logging.basicConfig(format="%(levelname)s %(message)s")
 for each in load_folder(None, torch.device("cpu"), on_refused=lambda *refused: print(*refused)).values():

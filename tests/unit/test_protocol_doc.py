@@ -29,8 +29,10 @@ from orchestrator.services.invader import CLASSIFY_SECONDS
 from orchestrator.services.model_catalogue import LIST_SECONDS
 from orchestrator.services.protector import CRAFT_SECONDS
 from protector_service.config import ProtectorSettings
-from protector_service.methods.method import iterations
+from protector_service.methods.asks import Cloak
+from protector_service.methods.method import MethodJob
 from protector_service.methods.noise import RandomNoise
+from protector_service.methods.trajectory import iterations
 from protector_service.request import MAX_EPSILON
 from recognizers.networks.label_set import LabelSet
 from rpc.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
@@ -320,8 +322,9 @@ def test_the_noise_of_the_example_is_the_protector_s() -> None:
     samples = np.array([[int(each) for each in row.replace("|", " ").split()] for row in rows]).reshape(2, 2, 2, 3)
     probe, expected = samples
     x_0 = torch.tensor(probe, dtype=torch.float32).permute(2, 0, 1)
-    cloak = RandomNoise().cloak(x_0, epsilon=int(epsilon), seed=int(seed))
-    assert cloak.permute(1, 2, 0).tolist() == expected.tolist()
+    (cloak,) = RandomNoise().craft(MethodJob("noise", x_0, (int(epsilon),), y_true=0, seed=int(seed)))
+    assert isinstance(cloak, Cloak)
+    assert cloak.image.permute(1, 2, 0).tolist() == expected.tolist()
     assert np.abs(expected - probe).max() == int(epsilon)
 
 

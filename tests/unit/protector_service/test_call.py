@@ -8,7 +8,8 @@ import pytest
 from deid.protector.v1 import protector_pb2
 
 from protector_service.call import Call
-from protector_service.order import Cloak
+from protector_service.job import FinishedCloak
+from protector_service.methods.asks import Effort
 
 PIXELS = np.zeros((1, 1, 3), np.uint8)
 
@@ -17,8 +18,8 @@ def call() -> Call:
     return Call(lambda cloak: protector_pb2.CraftResponse(epsilon=cloak.epsilon), seconds_left=None)
 
 
-def cloak(epsilon: int) -> Cloak:
-    return Cloak("bim", epsilon, n_iter=1, pixels=PIXELS, largest_change=0, zero_gradient_share=0.0)
+def cloak(epsilon: int) -> FinishedCloak:
+    return FinishedCloak("bim", epsilon, PIXELS, largest_change=0, effort=Effort(n_iter=1))
 
 
 async def test_responses_come_in_order_from_another_thread_until_the_end() -> None:

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule
 
-from protector_service.gradients import input_gradient
+from protector_service.batched_model import input_gradient
 from recognizers.checkpoints.loading import load_folder
 from recognizers.inference.frozen_convolution import FrozenConvolution
 from recognizers.inference.preparing import fold, prepare
