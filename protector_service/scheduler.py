@@ -9,7 +9,8 @@ from protector_service.job import CloakSink, CraftJob
 from protector_service.method_run import MethodRun
 from protector_service.methods.asks import Answer, Ask
 
-MAX_PASSED_OVER = 8
+MAX_PASSED_OVER = 8  # batches in a row that a lane of the client whose turn it is may wait for others
+MAX_LEFT_OUT = 64  # that any client's may
 
 
 @dataclass(eq=False)
@@ -87,7 +88,7 @@ class Scheduler:
 
     Clients take turns: the one that has had the fewest asks answered chooses, and what it leaves free the next may fill.
     What has waited longest comes first, unless its batch would be left partly empty and another lane can fill one; a lane
-    is not passed over for long.
+    is not passed over for long, nor for ever where its clients have had their share in another.
     """
 
     def __init__(self, batch_rows: Mapping[str, int]) -> None:
@@ -136,26 +137,25 @@ class Scheduler:
         if not self._waiting:
             return None
         turns = sorted(self._waiting, key=lambda waiting: self._served[_client(waiting)])  # stable: the longest wait first
-        leads = [waiting for waiting in turns if _client(waiting) == _client(turns[0])]
-        if isinstance(leads[0], Start):
-            return self._start(leads[0])
-        lane = self._lane([lead for lead in leads if isinstance(lead, Row)])
-        rows = [waiting for waiting in turns if isinstance(waiting, Row) and waiting.lane == lane]
-        starts = [waiting for waiting in turns if isinstance(waiting, Start) and lane.source_model in _models(waiting)]
-        if starts and len(rows) < self._batch_rows[lane.source_model]:
-            return self._start(starts[0])  # its asks may fill the batch
+        if isinstance(turns[0], Start):
+            return self._start(turns[0])
+        lane = self._lane(turns)
+        sharing = [waiting for waiting in turns if isinstance(waiting, Start) or waiting.lane == lane]
+        rows: list[Row] = []
+        for waiting in sharing[: self._batch_rows[lane.source_model]]:
+            if isinstance(waiting, Start):
+                return self._start(waiting)  # it is its turn, and its asks may fill the batch
+            rows.append(waiting)
+        self._passed_over = Counter({other: self._passed_over[other] + 1 for other in _lanes(turns) if other != lane})
         return self._batch(lane, rows)
 
-    def _lane(self, leads: Sequence[Row]) -> Lane:
-        rows = Counter(waiting.lane for waiting in self._waiting if isinstance(waiting, Row))
-        candidates = list(dict.fromkeys(lead.lane for lead in leads))
-        overdue = [lane for lane in candidates if self._passed_over[lane] >= MAX_PASSED_OVER]
-        full = [lane for lane in candidates if rows[lane] >= self._batch_rows[lane.source_model]]
-        chosen = (overdue or full or candidates)[0]
-        for lane in candidates[: candidates.index(chosen)]:
-            self._passed_over[lane] += 1
-        self._passed_over[chosen] = 0
-        return chosen
+    def _lane(self, turns: Sequence[Row | Start]) -> Lane:
+        """The lane that has the next batch: of the client whose turn it is, unless another has waited for too long."""
+        lanes = _lanes(turns)
+        own = _lanes([waiting for waiting in turns if _client(waiting) == _client(turns[0])])
+        overdue = [lane for lane in lanes if self._passed_over[lane] >= (MAX_PASSED_OVER if lane in own else MAX_LEFT_OUT)]
+        full = [lane for lane in own if lanes[lane] >= self._batch_rows[lane.source_model]]
+        return (overdue or full or list(own))[0]
 
     def _start(self, start: Start) -> Start:
         self._waiting.remove(start)
@@ -164,13 +164,12 @@ class Scheduler:
         return start
 
     def _batch(self, lane: Lane, rows: Sequence[Row]) -> Batch:
-        taken = rows[: self._batch_rows[lane.source_model]]
-        for row in taken:
+        for row in rows:
             self._waiting.remove(row)
             self._served[_client(row)] += 1
-        for running in {row.running for row in taken}:
+        for running in {row.running for row in rows}:
             running.batches_in_flight += 1
-        return Batch(lane, taken)
+        return Batch(lane, rows)
 
     def _clients(self) -> set[str]:
         return {running.job.client for running in self._jobs}
@@ -180,5 +179,6 @@ def _client(waiting: Row | Start) -> str:
     return waiting.running.job.client
 
 
-def _models(start: Start) -> tuple[str, ...]:
-    return start.running.job.source_models
+def _lanes(turns: Sequence[Row | Start]) -> Counter[Lane]:
+    """How many asks wait in each lane, those first whose turn comes first."""
+    return Counter(waiting.lane for waiting in turns if isinstance(waiting, Row))
