@@ -14,17 +14,17 @@ from conformance.invader import lists as invader_lists
 from conformance.invader.service import Invader
 from conformance.protector import bad_requests as protector_bad_requests
 from conformance.protector import budget as protector_budget
+from conformance.protector import cost, ensembles, probe, storage, stream
 from conformance.protector import determinism as protector_determinism
 from conformance.protector import lists as protector_lists
-from conformance.protector import probe, storage, stream
 from conformance.protector.service import Protector
 from conformance.service import Service
 
 # What comes with errors and beside answers is looked at once there were some; a budget is spent, if it is to be, at the end.
 _THEMES: dict[type[Service], tuple[ModuleType, ...]] = {
     Protector: (
-        *(protector_lists, lists, probe, protector_budget, stream, storage, protector_determinism, determinism),
-        *(protector_bad_requests, bad_requests, cancellation, health),
+        *(protector_lists, lists, probe, protector_budget, cost, stream, storage, protector_determinism, determinism),
+        *(ensembles, protector_bad_requests, bad_requests, cancellation, health),
     ),
     Invader: (
         *(invader_lists, lists, faces, ranking, image_formats, invader_determinism, determinism),

@@ -21,6 +21,7 @@ from conformance.check import (
 )
 from conformance.client import CALL_SECONDS, Client
 from conformance.invader.service import Invader
+from conformance.protector.service import MAX_COST, Protector
 from conformance.service import Service
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.faces.data_set import DataSet
@@ -81,7 +82,7 @@ async def examine(
         tls: None speaks in plain text, to loopback.
         choice: of checks, and their parameters.
         on_done: is called with each outcome as it is known.
-        note: is called with what the checks may cost.
+        note: is called with what the checks may cost, and what they leave out as too costly.
 
     Raises:
         InputError: a check is unknown, the address is invalid, no face is known to the service, or the budget is too small.
@@ -107,6 +108,10 @@ async def examine(
         service.may_spend = choice.may_spend
         if isinstance(service, Invader):
             _compare_with_budget(service, checks, note)
+        if isinstance(service, Protector) and (left_out := [name for name, once in service.costly.items() if not once]):
+            note(
+                f"no cloak of {', '.join(left_out)} is requested: one takes more than {MAX_COST} gradients or forward passes"
+            )
         return await run_checks(service, checks, on_done=on_done)
 
 

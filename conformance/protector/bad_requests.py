@@ -1,13 +1,15 @@
 """Requests that a protector must refuse."""
 
+import grpc
 from deid.protector.v1 import protector_pb2
 
 from conformance.both.bad_requests import ENDLESS, PATH, UNKNOWN_NAME, refused
 from conformance.check import NotApplicable, Problems, check
 from conformance.images import faceless
-from conformance.protector.service import CONTROL, Protector
+from conformance.protector.methods import CONTROL
+from conformance.protector.service import Protector, by_budget
 from conformance.protector.storage import jpeg
-from conformance.refusals import invalid, unknown_name
+from conformance.refusals import BadRequest, Refused, invalid, unknown_name
 from rpc.errors import NO_FACE
 
 
@@ -27,16 +29,23 @@ async def no_face(service: Protector) -> Problems:
 @check(
     "bad-epsilons",
     demands="Epsilons outside 0..255, repeated epsilons and none at all are refused with INVALID_ARGUMENT naming "
-    "`epsilons`.",
+    "`epsilons`; likewise those whose costs are asked for, of which there may be none.",
     why="A budget that is silently reduced or left out makes a cell with a wrong name.",
 )
-def bad_epsilons(service: Protector) -> Problems:
+async def bad_epsilons(service: Protector) -> Problems:
     method = [name for name in service.method_names if name != CONTROL][:1]
-    lists = {"256": [256], "-1": [4, -1], "4 twice": [4, 8, 4], "none": []}
-    return refused(
-        service,
-        (invalid(f"epsilons: {what}", "epsilons", methods=method, epsilons=epsilons) for what, epsilons in lists.items()),
+    lists = {"256": [256], "-1": [4, -1], "4 twice": [4, 8, 4]}
+    for what, epsilons in lists.items():
+        bad = invalid(f"the costs of {what}", "epsilons", epsilons=epsilons)
+        request = service.client.message("ListMethods", **bad.changes)
+        for problem in bad.problems(await service.client.refusal("ListMethods", request)):
+            yield problem
+    requests = (
+        invalid(f"epsilons: {what}", "epsilons", methods=method, epsilons=epsilons)
+        for what, epsilons in {**lists, "none": []}.items()
     )
+    async for problem in refused(service, requests):
+        yield problem
 
 
 @check(
@@ -67,9 +76,35 @@ def bad_names(service: Protector) -> Problems:
         service,
         (
             *(unknown_name(f"the source model {name[:20]!r}", "source_model", source_model=name) for name in models),
-            *(unknown_name(f"the identity {name!r}", "identity", identity=name) for name in (UNKNOWN_NAME, "")),
+            unknown_name(f"the identity {UNKNOWN_NAME!r}", "identity", identity=UNKNOWN_NAME),
         ),
     )
+
+
+@check(
+    "no-identity",
+    demands="Without an identity, methods that need no label set are answered, the controls with the same bytes as with "
+    "one, and any other is refused with NOT_FOUND or INVALID_ARGUMENT naming `identity`.",
+    why="A stranger has no identity that a source model knows; for a method that needs one there is no loss to increase.",
+)
+async def no_identity(service: Protector) -> Problems:
+    needing = service.needing_label_set
+    others = [name for name in service.method_names if name not in needing]
+    before = by_budget(await service.answers(methods=others, epsilons=[4]))
+    try:
+        row = by_budget(await service.answers(identity="", methods=others, epsilons=[4]))
+    except Refused as got:
+        yield f"{', '.join(others)}: {got}"
+    else:
+        for name, epsilon in before:
+            if name in service.controls and (
+                (name, epsilon) not in row or row[name, epsilon].cloak != before[name, epsilon].cloak
+            ):
+                yield f"{name}: expected the same as with an identity, got another"
+    codes = (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
+    bad = (BadRequest(name, codes, {"identity": "", "methods": [name], "epsilons": [4]}, "identity") for name in needing)
+    async for problem in refused(service, bad):
+        yield problem
 
 
 @check(

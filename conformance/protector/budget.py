@@ -5,10 +5,24 @@ from numpy.typing import NDArray
 
 from conformance.check import Failed, NotApplicable, Problems, check
 from conformance.images import decoded
-from conformance.protector.service import BIM, CONTROL, EPSILONS, FGSM, ILLC, NOISE, PGD, Protector, probe_of
+from conformance.protector.methods import (
+    BIM,
+    CONTROL,
+    DEEPFOOL,
+    FGSM,
+    GRADIENTS_PER_STEP,
+    ILLC,
+    MI,
+    NI,
+    NOISE,
+    ONE_LEVEL_FROM_THE_PROBE,
+    n_iter,
+)
+from conformance.protector.service import EPSILONS, Protector, probe_of
 
 # By epsilon: so many steps, odd in number, only the last of which can meet the bound.
 ODD = {1: 1, 4: 5}
+STEPPING = (BIM, ILLC, MI, NI)  # along a gradient that is 0 in a channel only where that of the image is
 STANDARD_ERRORS = 6  # that a fair coin exceeds once in a thousand million
 # The same for the correlations of independent signs at all distances, of which there are as many as samples.
 STANDARD_ERRORS_OF_MANY = 7
@@ -38,17 +52,10 @@ async def largest_change(service: Protector) -> Problems:
             yield f"{cloak.name}: stated {cloak.response.largest_change} levels, measured {cloak.largest_change}"
 
 
-def n_iter(method: str, epsilon: int) -> int | None:
-    """Number of steps of a method with a reserved name; None for other names."""
-    if method in (BIM, ILLC, PGD):
-        return min(epsilon + 4, 5 * epsilon // 4)
-    return {FGSM: min(1, epsilon), CONTROL: 0, NOISE: 0}.get(method)
-
-
 @check(
     "steps",
-    demands="bim, illc and pgd take floor(min(epsilon + 4, 1.25 epsilon)) steps, fgsm takes one, none and noise take "
-    "none; bim and illc change no pixel by more than n_iter.",
+    demands="bim, illc, pgd, mi, ni, di, ti, si, ti-di-mi and bsr take floor(min(epsilon + 4, 1.25 epsilon)) steps, fgsm "
+    "takes one, none and noise take none; all of these but pgd, fgsm and noise change no pixel by more than n_iter.",
     why="These names stand for these methods; with other steps their figures are not comparable.",
 )
 async def steps(service: Protector) -> Problems:
@@ -57,26 +64,26 @@ async def steps(service: Protector) -> Problems:
         expected = n_iter(method, cloak.response.epsilon)
         if expected is not None and taken != expected:
             yield f"{cloak.name}: expected {expected} steps, got {taken}"
-        if method in (BIM, ILLC) and cloak.largest_change > taken:
+        if method in ONE_LEVEL_FROM_THE_PROBE and cloak.largest_change > taken:
             yield f"{cloak.name}: expected at most {taken} levels of change after as many steps, got {cloak.largest_change}"
 
 
 @check(
     "whole-levels",
-    demands="bim and illc step by whole levels: with epsilon 1 every channel moves by one, with epsilon 4 by an odd "
+    demands="bim, illc, mi and ni step by whole levels: with epsilon 1 every channel moves by one, with epsilon 4 by an odd "
     "number or by four. fgsm moves every channel by epsilon. Channels with a zero gradient, or at the end of the "
     "range, are excepted.",
     why="A cloak that was truncated instead of rounded is up to one level darker than it was crafted, which breaks "
     "budgets and weakens cloaks; other steps make another method.",
 )
 async def whole_levels(service: Protector) -> Problems:
-    if not {BIM, ILLC, FGSM} & set(service.crafting):
-        raise NotApplicable("it has none of the methods whose steps are known: bim, illc, fgsm")
+    if not {*STEPPING, FGSM} & set(service.crafting):
+        raise NotApplicable(f"it has none of the methods whose steps are known: {', '.join(STEPPING)}, fgsm")
     for cloak in await service.cloaks():
         each, change = cloak.response, cloak.change
         if each.method == FGSM:
             reach, good = each.epsilon, np.abs(change) == each.epsilon
-        elif each.method in (BIM, ILLC) and each.epsilon in ODD:
+        elif each.method in STEPPING and each.epsilon in ODD:
             reach, good = ODD[each.epsilon], (change % 2 == 1) | (np.abs(change) == each.epsilon)
         else:
             continue
@@ -95,7 +102,7 @@ async def whole_levels(service: Protector) -> Problems:
 )
 async def budget_zero(service: Protector) -> Problems:
     for name, changes in service.samples().items():
-        row = await service.answers(**changes, epsilons=[0])
+        row = await service.answers(**changes, methods=service.affordable(0), epsilons=[0])
         probe = probe_of(row, name)
         for each in row:
             levels = decoded(each.cloak, name).levels
@@ -159,18 +166,18 @@ async def zero_gradients(service: Protector) -> Problems:
 
 @check(
     "effect",
-    demands=f"With epsilon {max(EPSILONS)} no method but the controls returns the probe of every photo; bim, illc, fgsm "
-    "and pgd return a probe only where every gradient was zero.",
+    demands=f"With epsilon {max(EPSILONS)} no method but the controls and deepfool returns the probe of every photo; bim, "
+    "illc, fgsm, pgd, mi, ni, di, ti, si, ti-di-mi and bsr return a probe only where every gradient was zero.",
     why="A method that returns the probe would be measured as one that does not protect.",
 )
 async def effect(service: Protector) -> Problems:
     changed: dict[str, list[bool]] = {}
     for cloak in await service.cloaks():
         each = cloak.response
-        if each.method in service.crafting and each.epsilon == max(EPSILONS):
+        if each.method not in service.controls and each.epsilon == max(EPSILONS):
             changed.setdefault(each.method, []).append(bool(cloak.change.any()))
-            if each.method in (BIM, ILLC, FGSM, PGD) and not cloak.change.any() and each.zero_gradient_share != 1:
+            if each.method in GRADIENTS_PER_STEP and not cloak.change.any() and each.zero_gradient_share != 1:
                 yield f"{cloak.name}: the cloak is the probe"
     for method, rows in changed.items():
-        if not any(rows):
+        if method != DEEPFOOL and not any(rows):  # which leaves a probe that is not classified as the identity
             yield f"{method}: the cloak is the probe in all {len(rows)} rows"

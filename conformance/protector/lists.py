@@ -2,12 +2,16 @@
 
 from conformance.both.lists import is_digest, list_problems, model_problems
 from conformance.check import Problems, check
-from conformance.protector.service import CONTROL, NOISE, Protector
+from conformance.protector.methods import CONTROL, NOISE
+from conformance.protector.service import Protector
+
+ENSEMBLE = "+"  # between the names of its members
 
 
 @check(
     "models",
-    demands="Source models are listed once each, sorted by name, with input size, number of identities and digests.",
+    demands="Source models are listed once each, sorted by name, with input size, number of identities and digests. No "
+    "name has a +: ensembles are not listed.",
     why="A run is bound to its models: with an ambiguous list it could be continued with others.",
 )
 async def models(service: Protector) -> Problems:
@@ -18,11 +22,14 @@ async def models(service: Protector) -> Problems:
             yield f"{model.name}: expected an input size in pixels, got {model.input_size}"
         if model.checkpoint_sha256 and not is_digest(model.checkpoint_sha256):
             yield f"{model.name}: expected checkpoint_sha256 in 64 lower-case hexadecimal digits"
+        if ENSEMBLE in model.name:
+            yield f"{model.name}: expected a name without {ENSEMBLE}"
 
 
 @check(
     "methods",
-    demands="Methods are listed once each, sorted by name; none and noise are among them, marked as controls.",
+    demands="Methods are listed once each, sorted by name; none and noise are among them, marked as controls. Controls "
+    "need no label set.",
     why="The effect of a cloak is measured against what happens to any image, and to any noise, on the same path.",
 )
 async def methods(service: Protector) -> Problems:
@@ -32,3 +39,6 @@ async def methods(service: Protector) -> Problems:
     for name in (CONTROL, NOISE):
         if name not in controls:
             yield f"expected {name} to be listed as a control"
+    for method in service.methods:
+        if method.control and method.needs_label_set:
+            yield f"{method.name}: expected a control to need no label set"

@@ -6,7 +6,8 @@ import numpy as np
 
 from conformance.check import NotApplicable, Problems, check
 from conformance.images import Ambiguous, all_forms, decoded, mean_distance, rotated, transparent
-from conformance.protector.service import CONTROL, Protector, by_budget
+from conformance.protector.methods import CONTROL
+from conformance.protector.service import Protector, by_budget
 from conformance.refusals import Refused
 from conformance.service import Changes
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,6 +14,7 @@ from conformance.both.bad_requests import ENDLESS, UNKNOWN_NAME
 from conformance.check import Failed
 from conformance.client import Client
 from conformance.images import Levels, decoded
+from conformance.protector.methods import CONTROL
 from conformance.refusals import Refused
 from conformance.service import Changes, Service
 from conformance.subjects import Subject, subjects
@@ -21,12 +23,13 @@ from orchestrator.faces.data_set import DataSet
 from rpc.errors import NO_FACE
 from rpc.roles import PROTECTOR
 
-CONTROL, NOISE = "none", "noise"  # reserved names of methods, like those below
-BIM, ILLC, FGSM, PGD = "bim", "illc", "fgsm", "pgd"
 PNG = protector_pb2.Storage(png=protector_pb2.PngStorage())
 EPSILONS = (9, 1, 4)  # levels; not in order, so that a service has to sort them
 LARGE_EPSILONS = (255, 128)  # levels; of one row, for faults of large budgets
 LARGE_TIMES = 5  # multiple of the deadline that such a row is given
+COSTED = (*EPSILONS, *LARGE_EPSILONS, 0)  # levels whose costs are asked for
+MAX_COST = 300  # gradients, or forward passes, of a cloak that is requested once; one of higher cost is not requested
+MAX_REPEATED_COST = 100  # of the cloaks that are requested again and again
 INCREASING_EPSILONS = (16, 64, 255)  # levels
 LONG_SECONDS = 1.0
 SUBJECTS = 2
@@ -75,7 +78,8 @@ class Protector(Service):
     @classmethod
     async def discover(cls, client: Client, faces: DataSet) -> "Protector":
         """See `Service.discover`. The protector must find faces in photos of people whom it knows."""
-        service = cls(client, await client.ask(cls.list_models), methods=(await client.ask("ListMethods")).methods)
+        listed = await client.ask(cls.list_models)
+        service = cls(client, listed, methods=(await client.ask("ListMethods", epsilons=COSTED)).methods)
         if not service.models:
             raise Failed("it lists no source model")
         service.subjects = {model.name: await service._subjects_of(model.name, faces) for model in service.models}
@@ -92,13 +96,48 @@ class Protector(Service):
 
     @property
     def method_names(self) -> list[str]:
-        """All methods, including the controls."""
-        return [method.name for method in self.methods]
+        """The methods of the valid request: the controls and those of low cost, or else the one of the lowest."""
+        names = self.affordable(*EPSILONS, at_most=MAX_REPEATED_COST)
+        crafting = [method.name for method in self.methods if not method.control]
+        if crafting and not set(crafting) & set(names):
+            names.append(min(crafting, key=lambda name: self.cost(name, *EPSILONS)))
+        return names
 
     @property
     def crafting(self) -> list[str]:
-        """The methods except the controls."""
-        return [method.name for method in self.methods if not method.control]
+        """Those except the controls."""
+        return [name for name in self.method_names if name not in self.controls]
+
+    @property
+    def needing_label_set(self) -> list[str]:
+        """Those that need one."""
+        needing = {method.name for method in self.methods if method.needs_label_set}
+        return [name for name in self.method_names if name in needing]
+
+    @property
+    def controls(self) -> list[str]:
+        """All that are marked as such."""
+        return [method.name for method in self.methods if method.control]
+
+    @property
+    def costly(self) -> Mapping[str, Sequence[int]]:
+        """The other methods, and those of the valid request's budgets whose cloaks are requested once."""
+        others = [method.name for method in self.methods if method.name not in self.method_names]
+        return {name: [epsilon for epsilon in EPSILONS if self.cost(name, epsilon) <= MAX_COST] for name in others}
+
+    def affordable(self, *epsilons: int, at_most: int = MAX_COST) -> list[str]:
+        """The controls, and the methods of which no cloak of these budgets is stated to cost more."""
+        return [method.name for method in self.methods if method.control or self.cost(method.name, *epsilons) <= at_most]
+
+    def cost(self, name: str, *epsilons: int) -> int:
+        """The gradients or the forward passes, whichever are more, that a cloak of these budgets takes; 0 if not stated."""
+        stated = [cost for epsilon in epsilons if (cost := self.costs.get((name, epsilon)))]
+        return max((max(cost.gradients, cost.forward_passes) for cost in stated), default=0)
+
+    @cached_property
+    def costs(self) -> Mapping[tuple[str, int], protector_pb2.BudgetCost]:
+        """What methods state of the budgets `COSTED`, by method and epsilon."""
+        return {(method.name, cost.epsilon): cost for method in self.methods for cost in method.costs}
 
     def good_request(self) -> Changes:
         return {
@@ -152,16 +191,17 @@ class Protector(Service):
         return self._long_request
 
     def names(self) -> list[str]:
-        return [*super().names(), *self.method_names, self.subject.identity]
+        return [*super().names(), *(method.name for method in self.methods), self.subject.identity]
 
     def stated(self) -> Iterator[tuple[str, str]]:
         yield from super().stated()
         for method in self.methods:
-            for name in ("step_size", "steps", "start"):
-                yield f"{method.name}: {name}", getattr(method, name)
+            for name, words in method.parameters.items():
+                yield f"{method.name}: the name of a parameter", name
+                yield f"{method.name}: {name}", words
 
     async def cloaks(self) -> list[Cloak]:
-        """Every lossless cloak of every row, and of one of large budgets.
+        """Every lossless cloak of every row, of one of large budgets, and of those of costly methods that are affordable.
 
         Except those of another size than the probe, which geometry reports.
 
@@ -170,7 +210,11 @@ class Protector(Service):
         """
         if self._cloaks is None:
             rows = [(name, await self.answers(**changes)) for name, changes in self.samples().items()]
-            rows.append((rows[0][0], await self.answers(times=LARGE_TIMES, epsilons=LARGE_EPSILONS)))
+            first, large = rows[0][0], self.affordable(*LARGE_EPSILONS)
+            rows.append((first, await self.answers(times=LARGE_TIMES, methods=large, epsilons=LARGE_EPSILONS)))
+            for method, epsilons in self.costly.items():
+                if epsilons:
+                    rows.append((first, await self.answers(methods=[CONTROL, method], epsilons=epsilons)))
             cloaks = []
             for row, responses in rows:
                 probe = probe_of(responses, row)

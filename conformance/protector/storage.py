@@ -13,7 +13,10 @@ from rpc.images.decoding import encode_jpeg
 QUALITIES = (95, 40)
 # Encoders differ in how they round and how they average chroma: a conforming one's error is that of libjpeg within these.
 MIN_OF_OURS, MAX_OF_OURS, LEVELS = 0.6, 1.3, 0.5
-SAME_FOR_ALL_STORAGE = ("n_iter", "largest_change", "zero_gradient_share", "probe_sha256", "side")
+SAME_FOR_ALL_STORAGE = (
+    *("n_iter", "largest_change", "zero_gradient_share", "probe_sha256", "side"),
+    *("gradients", "forward_passes"),
+)
 
 
 def jpeg(quality: int) -> protector_pb2.Storage:

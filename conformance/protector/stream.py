@@ -3,7 +3,8 @@
 from collections import Counter
 
 from conformance.check import Problems, check
-from conformance.protector.service import CONTROL, EPSILONS, Protector
+from conformance.protector.methods import CONTROL
+from conformance.protector.service import EPSILONS, Protector
 from conformance.service import Changes
 
 

@@ -18,21 +18,32 @@ from rpc.certificates import Authority
 from rpc.images.limits import ImageLimits
 from tests.support.certificates import material
 from tests.support.conformance_runs import LONG, ids_with, others, outcomes_at
-from tests.support.services import serving_invader, serving_protector
+from tests.support.engines import METHODS
+from tests.support.services import serving_invader, serving_protector, small_recognizer
 
 AUTHORITY = Authority.create()
 OF_BUDGETS = {"invader.budget", "invader.budget-errors", "invader.budget-spent"}
 
 
+OTHERS = {"larger": small_recognizer(seed=1, input_size=12), "other": small_recognizer(seed=2, classes=5)}
+
+
 async def test_our_protector_passes_by_mutual_tls(faces: FaceFolder) -> None:
-    async with serving_protector(tls=material(AUTHORITY, "protector", server=True), limits=ImageLimits()) as service:
+    tls = material(AUTHORITY, "protector", server=True)
+    async with serving_protector(others=OTHERS, tls=tls, limits=ImageLimits()) as service:
         outcomes = await outcomes_at(service.address, Protector, Choice(faces), material(AUTHORITY))
     assert others(outcomes) == {}
     assert [each.id for each in outcomes] == [check.id for check in CHECKS[Protector]]
 
 
 async def test_our_protector_passes_in_plain_text_where_little_room_makes_it_busy(faces: FaceFolder) -> None:
-    async with serving_protector(capacity=CapacityLimiter(20), max_waiting=1, limits=ImageLimits()) as service:
+    few: dict[str, Any] = {
+        "others": OTHERS,
+        "methods": {name: METHODS[name] for name in ("bim", "illc", "mi", "none", "noise", "pgd")},
+        "capacity": CapacityLimiter(20),
+        "max_waiting": 1,
+    }
+    async with serving_protector(**few, limits=ImageLimits()) as service:
         outcomes = await outcomes_at(service.address, Protector, Choice(faces, skip=LONG))
     assert others(outcomes) == {}
 

@@ -16,13 +16,14 @@ from PIL import Image
 
 from conformance import client
 from conformance.check import Verdict
+from conformance.protector.service import Protector
 from conformance.protector.storage import encoded_twice, encoding_problem
 from conformance.refusals import NOT_PARSED, TOO_LARGE, BadRequest, refusal_of
-from conformance.suite import Choice
+from conformance.suite import Choice, examine
 from orchestrator.faces.folder import FaceFolder, read_face_folder
-from rpc.errors import RATE_LIMITED, ServiceError, busy
+from rpc.errors import RATE_LIMITED, ServiceError, busy, invalid_argument
 from rpc.images.decoding import encode_jpeg, encode_png
-from tests.support.conformance_runs import others, outcomes_of
+from tests.support.conformance_runs import LONG, others, outcomes_of
 from tests.support.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
 from tests.support.drawn_faces import draw_face
 from tests.support.mutants_invader import LosesThePlacesOfCancelledCalls
@@ -100,6 +101,76 @@ class Scores(ConformingInvader):
 
 async def test_probabilities_need_not_sum_to_one(faces: FaceFolder) -> None:
     assert others(await outcomes_of(Scores(), Choice(faces, only=["invader.probabilities", "invader.sorted"]))) == {}
+
+
+class Costly(ConformingProtector):
+    """Has a method of a thousand gradients whatever the budget, and one that costs twenty a step."""
+
+    controls: Mapping[str, bool] = {**ConformingProtector.controls, "search": False, "blocks": False}
+    requested: set[tuple[str, int]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.requested = set()
+
+    def cost(self, method: str, epsilon: int) -> protector_pb2.BudgetCost:
+        cost = super().cost(method, epsilon)
+        cost.gradients = {"search": 1000, "seek": 999, "blocks": 20 * cost.gradients}.get(method, cost.gradients)
+        return cost
+
+    def row(self, request: protector_pb2.CraftRequest) -> list[tuple[str, int]]:
+        self.requested.update(row := super().row(request))
+        return row
+
+
+async def test_cloaks_that_cost_hundreds_of_gradients_are_not_requested_and_the_suite_says_of_which_methods(
+    faces: FaceFolder,
+) -> None:
+    said: list[str] = []
+    service = Costly()
+    async with service.serving() as address:
+        choice = Choice(faces, skip=LONG)
+        outcomes = await examine(Protector, address, None, choice, on_done=lambda outcome: None, note=said.append)
+    assert others(outcomes) == {}
+    assert said == ["no cloak of search is requested: one takes more than 300 gradients or forward passes"]
+    assert {epsilon for method, epsilon in service.requested if method == "blocks"} == {0, 1, 4, 9}
+    assert {method for method, _ in service.requested} == service.controls.keys() - {"search"}
+
+
+class CostlyAlone(Costly):
+    """Has two methods of that kind, and no others."""
+
+    controls: Mapping[str, bool] = {"noise": True, "none": True, "search": False, "seek": False}
+
+
+async def test_of_costly_methods_alone_the_cheapest_is_requested(faces: FaceFolder) -> None:
+    service = CostlyAlone()
+    assert others(await outcomes_of(service, Choice(faces, only=["protector.gradients", "protector.alone"]))) == {}
+    assert {method for method, _ in service.requested} == {"noise", "none", "seek"}
+
+
+class WithoutEnsembles(ConformingProtector):
+    """Refuses ensembles, whichever, as a service that has none must."""
+
+    def check_members(self, names: Sequence[str]) -> None:
+        if len(names) > 1:
+            raise invalid_argument("source_model", expected="one source model", actual="several")
+
+
+async def test_ensembles_need_not_be_offered(faces: FaceFolder) -> None:
+    outcomes = await outcomes_of(WithoutEnsembles(), Choice(faces, only=["protector.ensemble", "protector.bad-ensembles"]))
+    assert {outcome.id: (outcome.verdict, outcome.evidence) for outcome in outcomes} == {
+        "protector.ensemble": (
+            Verdict.NOT_APPLICABLE,
+            "it offers no ensembles: source_model: expected one source model, got several",
+        ),
+        "protector.bad-ensembles": (Verdict.PASSED, ""),
+    }
+
+
+async def test_where_no_label_sets_are_equal_no_ensemble_is_requested(faces: FaceFolder) -> None:
+    outcomes = await outcomes_of(ManyProtected(), Choice(faces, only=["protector.ensemble", "protector.bad-ensembles"]))
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.NOT_APPLICABLE, Verdict.PASSED]
 
 
 # JPEG

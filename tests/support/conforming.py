@@ -34,9 +34,11 @@ from rpc.tls import TlsMaterial
 Context = grpc.aio.ServicerContext[Any, Any]
 Pixels = NDArray[np.uint8]  # (S, S, 3) RGB
 Levels = NDArray[np.int64]
+Reals = NDArray[np.float64]
 
 IDENTITIES = tuple(f"identity_{place}" for place in range(12))
-SIDE = 16  # pixels
+RULE = "floor(min(epsilon + 4, 1.25 epsilon))"
+MOMENTUM = ("mi", "di")  # methods that follow the sum of their gradients
 DISCLOSED = ALL_REASONS | {QUERY_BUDGET_SPENT, RATE_LIMITED}
 LIMITS = ImageLimits()
 
@@ -80,16 +82,22 @@ class Crafted:
     """A cloak before storage."""
 
     levels: Levels
-    n_iter: int
-    zero_gradient_share: float
+    n_iter: int = 0
+    zero_gradient_share: float = 0.0
+    gradients: int = 0
+    forward_passes: int = 0
 
 
 class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceServicer):
-    """deid.protector.v1.ProtectorService: bim, fgsm, illc, pgd, noise and none, with two source models."""
+    """deid.protector.v1.ProtectorService: the controls and six methods, with three source models."""
 
     service_name = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
-    label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1]}
-    controls: Mapping[str, bool] = {"bim": False, "fgsm": False, "illc": False, "noise": True, "none": True, "pgd": False}
+    label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1], "third": IDENTITIES}
+    sides: Mapping[str, int] = {"first": 16, "second": 16, "third": 24}  # pixels, by source model
+    controls: Mapping[str, bool] = {
+        **dict.fromkeys(("bim", "di", "fgsm", "illc", "mi", "pgd"), False),
+        **dict.fromkeys(("noise", "none"), True),
+    }
     step_seconds = 0.0  # that the device takes
 
     def __init__(self) -> None:
@@ -107,13 +115,33 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     def probe(self, photo: Pixels, request: protector_pb2.CraftRequest) -> Pixels:
         if photo.min() == photo.max():
             raise invalid_argument("photo", expected="a face", actual="none", reason=NO_FACE)
-        return np.asarray(Image.fromarray(photo).resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+        side = self.side(self.members(request))
+        return np.asarray(Image.fromarray(photo).resize((side, side), Image.Resampling.BILINEAR))
 
-    def gradient_sign(self, x: Levels, label: str) -> Levels:
-        """-1 or 1, and 0 for one channel in 16."""
-        drawn = hashlib.shake_256(label.encode() + x.astype(np.uint8).tobytes()).digest(x.size)
-        numbers = np.frombuffer(drawn, dtype=np.uint8).reshape(x.shape).astype(np.int64)
-        return np.where(numbers % 16 == 0, 0, numbers // 16 % 2 * 2 - 1)
+    def side(self, members: Sequence[str]) -> int:
+        return max(self.sides[member] for member in members)
+
+    def members(self, request: protector_pb2.CraftRequest) -> Sequence[str]:
+        """The source models that are asked for; several are an ensemble."""
+        names: Sequence[str] = request.source_model.split("+")
+        for name in names:
+            self.label_set(name, field="source_model")
+        self.check_members(names)
+        return names
+
+    def check_members(self, names: Sequence[str]) -> None:
+        if list(names) != sorted(set(names)):
+            raise invalid_argument("source_model", expected="names in ascending order, each once", actual="others")
+
+    def gradient(self, x: Levels, label: str) -> Reals:
+        """Real numbers, and 0 for one channel in 16."""
+        drawn = hashlib.shake_256(label.encode() + x.astype(np.uint8).tobytes()).digest(4 * x.size)
+        numbers = np.frombuffer(drawn, dtype="<i4").reshape(x.shape)
+        return np.where(numbers % 16 == 0, 0, numbers / 2**31)
+
+    def mean_gradient(self, x: Levels, label: str, members: Sequence[str]) -> Reals:
+        """Of the members of an ensemble."""
+        return np.asarray(np.mean([self.gradient(x, f"{member} {label}") for member in members], axis=0))
 
     def clip(self, x: Levels, *, previous: Levels, probe: Levels, epsilon: int) -> Levels:
         return np.clip(x, np.maximum(probe - epsilon, 0), np.minimum(probe + epsilon, 255))
@@ -134,20 +162,40 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
 
     async def crafted(self, method: str, probe: Levels, epsilon: int, request: protector_pb2.CraftRequest) -> Crafted:
         if method == "none":
-            return Crafted(probe, 0, 0.0)
+            return Crafted(probe)
         if method == "noise":
-            return Crafted(self.noisy(probe, epsilon, seed=request.seed), 0, 0.0)
-        label = f"{request.source_model} {request.identity if method != 'illc' else 'least likely'}"
+            return Crafted(self.noisy(probe, epsilon, seed=request.seed))
+        members, taken = self.members(request), self.n_iter(method, epsilon)
+        label = request.identity if method != "illc" else "least likely"
         step = self.alpha(method, epsilon) * (1 if method != "illc" else -1)
         x, zeros = self.start_of(method, probe, request, epsilon=epsilon), 0
-        for _ in range(self.n_iter(method, epsilon)):
-            sign = self.gradient_sign(x, label)
-            zeros += int((sign == 0).sum())
-            stepped = x + step * sign
+        direction = self.momentum_before(method, epsilon, probe)
+        for number in range(taken):
+            drawn = self.drawn_input(request.seed, number) if method == "di" else ""
+            gradient = self.mean_gradient(x, f"{label}{drawn}", members)
+            zeros += int((gradient == 0).sum())
+            direction = direction + gradient / np.abs(gradient).mean() if method in MOMENTUM else gradient
+            stepped = x + step * np.sign(direction).astype(np.int64)
             x = self.clip(stepped, previous=x, probe=probe, epsilon=epsilon)
-        taken = self.n_iter(method, epsilon)
         await self.wait_for_device(taken)
-        return Crafted(x, taken, zeros / (x.size * taken) if taken else 0.0)
+        share = zeros / (x.size * taken) if taken else 0.0
+        return Crafted(x, taken, share, len(members) * taken, len(members) * self.forward_passes(method))
+
+    def momentum_before(self, method: str, epsilon: int, probe: Levels) -> Reals:
+        return np.zeros(probe.shape)
+
+    def drawn_input(self, seed: int, step: int) -> str:
+        """What stands for a random transform of the input."""
+        return f" through {seed} {step}"
+
+    def forward_passes(self, method: str) -> int:
+        """Those beside the gradients, of one source model."""
+        return int(method == "illc")
+
+    def cost(self, method: str, epsilon: int) -> protector_pb2.BudgetCost:
+        gradients = 0 if self.controls[method] else self.n_iter(method, epsilon)
+        forward_passes = self.forward_passes(method)
+        return protector_pb2.BudgetCost(epsilon=epsilon, gradients=gradients, forward_passes=forward_passes)
 
     async def wait_for_device(self, steps: int) -> None:
         async with self.device:
@@ -179,7 +227,9 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
                 raise not_found(f"methods[{place}]", name, known=self.controls)
         if len(set(request.methods)) < len(request.methods):
             raise invalid_argument("methods", expected="no repetition", actual="one twice")
-        self.check_epsilons(request)
+        self.check_epsilons(request.epsilons)
+        if not request.epsilons and list(request.methods) != ["none"]:
+            raise invalid_argument("epsilons", expected="at least one budget", actual="none")
         if request.storage.WhichOneof("format") is None:
             raise invalid_argument("storage", expected="jpeg or png", actual="neither")
         if request.storage.WhichOneof("format") == "jpeg" and not 1 <= request.storage.jpeg.quality <= 100:
@@ -187,18 +237,26 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             raise invalid_argument("storage.jpeg.quality", expected="1..100", actual=actual)
         self.check_names(request)
 
-    def check_epsilons(self, request: protector_pb2.CraftRequest) -> None:
-        for place, epsilon in enumerate(request.epsilons):
+    def check_epsilons(self, epsilons: Sequence[int]) -> None:
+        for place, epsilon in enumerate(epsilons):
             if not 0 <= epsilon <= 255:
                 raise invalid_argument(f"epsilons[{place}]", expected="0..255", actual=str(epsilon))
-        if len(set(request.epsilons)) < len(request.epsilons):
+        if len(set(epsilons)) < len(epsilons):
             raise invalid_argument("epsilons", expected="no repetition", actual="one twice")
-        if not request.epsilons and list(request.methods) != ["none"]:
-            raise invalid_argument("epsilons", expected="at least one budget", actual="none")
 
     def check_names(self, request: protector_pb2.CraftRequest) -> None:
-        if request.identity not in self.label_set(request.source_model, field="source_model"):
+        label_sets = [self.label_sets[member] for member in self.members(request)]
+        if self.needs_identity(request):
+            self.check_label_sets(label_sets)
+        if (request.identity or self.needs_identity(request)) and request.identity not in label_sets[0]:
             raise not_found("identity", request.identity)
+
+    def needs_identity(self, request: protector_pb2.CraftRequest) -> bool:
+        return not all(self.controls[name] for name in request.methods)
+
+    def check_label_sets(self, label_sets: Sequence[Sequence[str]]) -> None:
+        if any(each != label_sets[0] for each in label_sets):
+            raise invalid_argument("source_model", expected="members with the same label set", actual="others")
 
     def label_set(self, name: str, *, field: str) -> Sequence[str]:
         try:
@@ -244,6 +302,8 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             cloak_sha256=hashlib.sha256(cloak).hexdigest(),
             probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest(),
             side=len(probe),
+            gradients=crafted.gradients,
+            forward_passes=crafted.forward_passes,
         )
 
     # What is listed
@@ -259,7 +319,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             source_models=[
                 protector_pb2.SourceModel(
                     name=name,
-                    input_size=SIDE,
+                    input_size=self.side([name]),
                     identities=len(identities),
                     label_set_sha256=self.digest(identities),
                     checkpoint_sha256="c" * 64,
@@ -274,8 +334,19 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     async def ListMethods(  # noqa: N802
         self, request: protector_pb2.ListMethodsRequest, context: Context
     ) -> protector_pb2.ListMethodsResponse:
-        methods = [protector_pb2.Method(name=name, control=control) for name, control in sorted(self.controls.items())]
+        self.check_epsilons(request.epsilons)
+        methods = [self.method(name, request.epsilons) for name in sorted(self.controls)]
         return protector_pb2.ListMethodsResponse(methods=methods)
+
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        control = self.controls[name]
+        return protector_pb2.Method(
+            name=name,
+            control=control,
+            parameters={} if control or name == "fgsm" else {"alpha": "1 level", "n_iter": RULE},
+            needs_label_set=not control,
+            costs=[self.cost(name, epsilon) for epsilon in epsilons],
+        )
 
     async def ListIdentities(  # noqa: N802
         self, request: protector_pb2.ListIdentitiesRequest, context: Context

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import grpc
 import numpy as np
@@ -28,7 +29,7 @@ from rpc.paging import Page
 from rpc.server import Server
 from rpc.status import STATUS_KEY, trailers_of
 from rpc.tls import TlsMaterial
-from tests.support.conforming import ConformingProtector, Context, Crafted, Levels, Pixels, label_set_sha256
+from tests.support.conforming import ConformingProtector, Context, Crafted, Levels, Pixels, Reals, label_set_sha256
 from tests.support.mutants import mutant, unbounded_envelopes
 
 Request = protector_pb2.CraftRequest
@@ -49,11 +50,38 @@ class UnsortedModels(ConformingProtector):
         return protector_pb2.ListSourceModelsResponse(source_models=list(listed.source_models)[::-1])
 
 
+@mutant("protector.models")
+class ListsItsEnsembles(ConformingProtector):
+    """Lists an ensemble among its source models."""
+
+    def listed(self) -> protector_pb2.ListSourceModelsResponse:
+        listed = super().listed()
+        ensemble = protector_pb2.SourceModel()
+        ensemble.CopyFrom(listed.source_models[0])
+        ensemble.name = "first+third"
+        return protector_pb2.ListSourceModelsResponse(
+            source_models=[listed.source_models[0], ensemble, *listed.source_models[1:]]
+        )
+
+    def label_set(self, name: str, *, field: str) -> Sequence[str]:
+        return super().label_set("first" if name == "first+third" else name, field=field)
+
+
 @mutant("protector.methods")
 class NoiseIsAMethod(ConformingProtector):
     """Does not mark the noise control as a control."""
 
     controls: Mapping[str, bool] = {**ConformingProtector.controls, "noise": False}
+
+
+@mutant("protector.methods")
+class NoiseOfSomebody(ConformingProtector):
+    """Says that its noise control needs a label set."""
+
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        method = super().method(name, epsilons)
+        method.needs_label_set |= name == "noise"
+        return method
 
 
 @mutant("protector.stated")
@@ -71,12 +99,20 @@ class SaysMuchOfItsDetector(ConformingProtector):
 class SaysItsStepsInLines(ConformingProtector):
     """Says how its methods step in several lines."""
 
-    async def ListMethods(  # noqa: N802
-        self, request: protector_pb2.ListMethodsRequest, context: Context
-    ) -> protector_pb2.ListMethodsResponse:
-        listed = await super().ListMethods(request, context)
-        listed.methods[0].steps = "one for each level\nand four more"
-        return listed
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        method = super().method(name, epsilons)
+        method.parameters["n_iter"] = "one for each level\nand four more"
+        return method
+
+
+@mutant("protector.stated")
+class ListsItsWeights(ConformingProtector):
+    """States a parameter of a method in more characters than a line can hold."""
+
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        method = super().method(name, epsilons)
+        method.parameters["kernel"] = "0.0039, " * 225
+        return method
 
 
 @mutant("protector.label-sets")
@@ -289,6 +325,14 @@ class AsManyStepsAsLevels(ConformingProtector):
         return epsilon
 
 
+@mutant("protector.steps")
+class TenStepsOfMomentum(ConformingProtector):
+    """Takes ten steps of mi whatever the budget, as it was published."""
+
+    def n_iter(self, method: str, epsilon: int) -> int:
+        return min(10, 10 * epsilon) if method == "mi" else super().n_iter(method, epsilon)
+
+
 @mutant("protector.budget-zero")
 class AtLeastOneLevel(ConformingProtector):
     """Takes a budget of 0 for one of 1."""
@@ -355,7 +399,7 @@ class DoesNothing(ConformingProtector):
 
     async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
         crafted = await super().crafted(method, probe, epsilon, request)
-        return Crafted(probe, crafted.n_iter, crafted.zero_gradient_share) if method == "illc" else crafted
+        return replace(crafted, levels=probe) if method == "illc" else crafted
 
 
 @mutant("protector.effect")
@@ -366,7 +410,93 @@ class ClaimsToHaveStalled(ConformingProtector):
         if self.controls[method]:
             return await super().crafted(method, probe, epsilon, request)
         taken = self.n_iter(method, epsilon)
-        return Crafted(probe, taken, float(taken > 0))
+        return Crafted(probe, taken, float(taken > 0), taken)
+
+
+@mutant("protector.effect")
+class KeepsTheProbeOfDi(ConformingProtector):
+    """Returns the probe as a cloak by di for one of its source models."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        crafted = await super().crafted(method, probe, epsilon, request)
+        return replace(crafted, levels=probe) if (method, request.source_model) == ("di", "second") else crafted
+
+
+# Costs
+
+
+@mutant("protector.costs")
+class CostsInAscendingOrder(ConformingProtector):
+    """States costs in ascending order of the budgets, whatever their order in the request."""
+
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        return super().method(name, sorted(epsilons))
+
+
+@mutant("protector.costs")
+class CostsOfItsOwnBudgets(ConformingProtector):
+    """States the costs of some budgets where none are asked for."""
+
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        return super().method(name, epsilons or [8])
+
+
+@mutant("protector.costs")
+class UnknownCosts(ConformingProtector):
+    """States -1 for a cost that it does not know."""
+
+    def cost(self, method: str, epsilon: int) -> protector_pb2.BudgetCost:
+        cost = super().cost(method, epsilon)
+        cost.forward_passes = -1 if method == "mi" else cost.forward_passes
+        return cost
+
+
+@mutant("protector.costs")
+class NoiseThatCosts(ConformingProtector):
+    """States that its noise control takes a forward pass."""
+
+    def cost(self, method: str, epsilon: int) -> protector_pb2.BudgetCost:
+        cost = super().cost(method, epsilon)
+        cost.forward_passes = int(method == "noise")
+        return cost
+
+
+@mutant("protector.gradients")
+class TakesMoreThanItStates(ConformingProtector):
+    """States a cost without the forward passes of illc."""
+
+    def cost(self, method: str, epsilon: int) -> protector_pb2.BudgetCost:
+        cost = super().cost(method, epsilon)
+        cost.forward_passes = 0
+        return cost
+
+
+@mutant("protector.gradients")
+class NoiseThatTakesAForwardPass(ConformingProtector):
+    """States a forward pass for a cloak of noise."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        crafted = await super().crafted(method, probe, epsilon, request)
+        return replace(crafted, forward_passes=1) if method == "noise" else crafted
+
+
+@mutant("protector.gradients")
+class CountsSharedGradientsOnce(ConformingProtector):
+    """Counts the gradients that budgets share for the smallest of them only."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        crafted = await super().crafted(method, probe, epsilon, request)
+        smaller = [each for each in request.epsilons if each < epsilon]
+        shared = self.n_iter(method, max(smaller)) if smaller and method == "bim" else 0
+        return replace(crafted, gradients=crafted.gradients - shared)
+
+
+@mutant("protector.gradients")
+class CountsNothing(ConformingProtector):
+    """States no gradients."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        return replace(await super().crafted(method, probe, epsilon, request), gradients=0)
 
 
 # The stream
@@ -488,15 +618,28 @@ class DependsOnWhatElseIsAsked(ConformingProtector):
         if method != "noise":
             return await super().crafted(method, probe, epsilon, request)
         place = self.row(request).index((method, epsilon))
-        return Crafted(self.noisy(probe, epsilon, seed=request.seed + 1000 * place), 0, 0.0)
+        return Crafted(self.noisy(probe, epsilon, seed=request.seed + 1000 * place))
+
+
+@mutant("protector.alone")
+class KeepsItsMomentum(ConformingProtector):
+    """Starts mi with the momentum that the budget before has ended with."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        smaller = sorted(each for each in request.epsilons if each < epsilon)
+        self.before = smaller[-1] if smaller else 0
+        return await super().crafted(method, probe, epsilon, request)
+
+    def momentum_before(self, method: str, epsilon: int, probe: Levels) -> Reals:
+        return self.before * self.gradient(probe, "the budget before") if method == "mi" else np.zeros(probe.shape)
 
 
 @mutant("protector.under-load")
 class ChangesUnderLoad(ConformingProtector):
     """Follows other gradients while it works on several calls, as networks do at another batch shape."""
 
-    def gradient_sign(self, x: Levels, label: str) -> Levels:
-        return super().gradient_sign(x, f"{label} of {self.in_flight}" if self.in_flight > 1 else label)
+    def gradient(self, x: Levels, label: str) -> Reals:
+        return super().gradient(x, f"{label} of {self.in_flight}" if self.in_flight > 1 else label)
 
 
 @mutant("protector.seed")
@@ -537,6 +680,89 @@ class PgdThatIsBim(ConformingProtector):
 
     def random_start(self, probe: Levels, epsilon: int, *, seed: int) -> Levels:
         return probe
+
+
+@mutant("protector.seed")
+class DiWithoutASeed(ConformingProtector):
+    """Draws the same inputs of di whatever the seed."""
+
+    def drawn_input(self, seed: int, step: int) -> str:
+        return super().drawn_input(0, step)
+
+
+# Ensembles
+
+
+@mutant("protector.ensemble")
+class AsksTheFirstMember(ConformingProtector):
+    """Crafts with the first member of an ensemble alone."""
+
+    def members(self, request: Request) -> Sequence[str]:
+        return super().members(request)[:1]
+
+    def probe(self, photo: Pixels, request: Request) -> Pixels:
+        side = self.side(super().members(request))
+        return np.asarray(Image.fromarray(photo).resize((side, side)))
+
+
+@mutant("protector.ensemble")
+class SizeOfTheFirstMember(ConformingProtector):
+    """Crops probes of an ensemble to the input size of its first member."""
+
+    def side(self, members: Sequence[str]) -> int:
+        return super().side(members[:1])
+
+
+@mutant("protector.ensemble")
+class KnowsNoEnsembles(ConformingProtector):
+    """Has no ensembles, and refuses them as names that it does not know."""
+
+    def members(self, request: Request) -> Sequence[str]:
+        self.label_set(request.source_model, field="source_model")
+        return [request.source_model]
+
+
+@mutant("protector.ensemble")
+class AddsUpSteps(ConformingProtector):
+    """Steps along the sign of each member's gradient in turn, beyond the budget."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        crafted, members = await super().crafted(method, probe, epsilon, request), self.members(request)
+        levels = (probe + len(members) * (crafted.levels - probe)).clip(0, 255)
+        return replace(crafted, levels=levels)
+
+
+@mutant("protector.bad-ensembles")
+class SortsMembers(ConformingProtector):
+    """Takes the members of an ensemble in any order."""
+
+    def check_members(self, names: Sequence[str]) -> None:
+        super().check_members(sorted(names))
+
+
+@mutant("protector.bad-ensembles")
+class MembersByThemselves(ConformingProtector):
+    """Takes an ensemble of one member, named twice."""
+
+    def check_members(self, names: Sequence[str]) -> None:
+        super().check_members(list(dict.fromkeys(names)))
+
+
+@mutant("protector.bad-ensembles")
+class LeavesUnknownMembersOut(ConformingProtector):
+    """Leaves out the members of an ensemble that it does not know."""
+
+    def members(self, request: Request) -> Sequence[str]:
+        known = [name for name in request.source_model.split("+") if name in self.label_sets]
+        return super().members(Request(source_model="+".join(known) or request.source_model))
+
+
+@mutant("protector.bad-ensembles")
+class MixesLabelSets(ConformingProtector):
+    """Takes the class of the first member's label set for that of all members."""
+
+    def check_label_sets(self, label_sets: Sequence[Sequence[str]]) -> None:
+        pass
 
 
 # Bad input
@@ -621,9 +847,20 @@ class BreaksOnBombs(ConformingProtector):
 class CutsBudgets(ConformingProtector):
     """Takes a budget of 256 for one of 255."""
 
-    def check_epsilons(self, request: Request) -> None:
-        within = Request(methods=request.methods, epsilons=[min(epsilon, 255) for epsilon in request.epsilons])
-        super().check_epsilons(within)
+    def check_epsilons(self, epsilons: Sequence[int]) -> None:
+        super().check_epsilons([min(epsilon, 255) for epsilon in epsilons])
+
+
+@mutant("protector.bad-epsilons")
+class CostsOfAnything(ConformingProtector):
+    """States costs of budgets that there are not."""
+
+    async def ListMethods(  # noqa: N802
+        self, request: protector_pb2.ListMethodsRequest, context: Context
+    ) -> protector_pb2.ListMethodsResponse:
+        return protector_pb2.ListMethodsResponse(
+            methods=[self.method(name, request.epsilons) for name in sorted(self.controls)]
+        )
 
 
 @mutant("protector.bad-methods")
@@ -643,7 +880,7 @@ class KnowsEverybody(ConformingProtector):
     """Crafts for an identity that its source model does not know."""
 
     def check_names(self, request: Request) -> None:
-        self.label_set(request.source_model, field="source_model")
+        self.members(request)
 
 
 @mutant("protector.bad-names")
@@ -657,6 +894,32 @@ class ErrorsOfItsOwnDomain(ConformingProtector):
             await context.abort(error.code, error.message, of_another_domain(error))
         async for response in super().Craft(request, context):
             yield response
+
+
+@mutant("protector.no-identity")
+class AsksWhoItIs(ConformingProtector):
+    """Wants an identity for the controls too."""
+
+    def needs_identity(self, request: Request) -> bool:
+        return True
+
+
+@mutant("protector.no-identity")
+class CraftsForNobody(ConformingProtector):
+    """Crafts without an identity whatever the method."""
+
+    def needs_identity(self, request: Request) -> bool:
+        return False
+
+
+@mutant("protector.no-identity")
+class NoiseOfTheIdentity(ConformingProtector):
+    """Draws noise by the identity too."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        if method != "noise":
+            return await super().crafted(method, probe, epsilon, request)
+        return Crafted(self.noisy(probe, epsilon, seed=request.seed + len(request.identity)))
 
 
 @mutant("protector.bad-storage")
