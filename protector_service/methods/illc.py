@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from protector_service.methods.asks import Answer, Ask, Asking, Cost, Crafting, CrossEntropy
+from protector_service.methods.asks import Answer, Ask, Asking, Cost, Crafting, CrossEntropy, Effort
 from protector_service.methods.method import Method, MethodJob, stated
 from protector_service.methods.trajectory import N_ITER, Point, iterations, shared_trajectory
 
@@ -27,7 +27,7 @@ class IterativeLeastLikelyClass(Method):
             answer: Answer = yield Ask(at.x, CrossEntropy(y_llc))
             return -answer.gradient, None  # Eq. 5: x - alpha sign(gradient)
 
-        yield from shared_trajectory(job, direction)
+        yield from shared_trajectory(job, direction, spent=Effort(forward_passes=len(job.models)))
 
 
 def least_likely(logits: Tensor) -> int:

@@ -81,12 +81,12 @@ class _Branch:
     effort: Effort = field(default_factory=Effort)
 
 
-def shared_trajectory(job: MethodJob, direction: Direction) -> Crafting:
+def shared_trajectory(job: MethodJob, direction: Direction, *, spent: Effort | None = None) -> Crafting:
     """x <- Clip(x + sign(direction)) from the probe, `iterations` times: one trajectory for all budgets of a job.
 
-    The direction at a step must not depend on the budget.
+    The direction at a step must not depend on the budget. `spent` is what it took to find out which to follow.
     """
-    yield from _followed(job, direction, [_Branch(job.epsilons, job.probe)], iterations, one_level)
+    yield from _followed(job, direction, [_Branch(job.epsilons, job.probe, effort=spent or Effort())], iterations, one_level)
 
 
 def separate_trajectories(
