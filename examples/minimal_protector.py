@@ -1,8 +1,9 @@
-"""A protector in fewer than a hundred lines: it blurs faces, within a budget. docs/extending.md walks through it."""
+"""A protector in about a hundred lines: it blurs faces, within a budget. docs/extending.md walks through it."""
 
 import argparse
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from hashlib import sha256
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image, ImageFilter, ImageOps
 from rpc.errors import NO_FACE, invalid_argument, not_found
 from rpc.images.decoding import decode_image, encode_jpeg, encode_png
 from rpc.images.limits import ImageLimits
+from rpc.lookup import distinct, look_up
 from rpc.paging import page_of
 from rpc.server import Server
 
@@ -32,6 +34,13 @@ def noise(probe: NDArray[np.uint8], epsilon: int, seed: int) -> NDArray[np.uint8
     return np.asarray((probe + random.choice([-epsilon, epsilon], probe.shape)).clip(0, 255), dtype=np.uint8)
 
 
+def budget(field: str, epsilon: int) -> int:
+    """A budget of a request, if it is one."""
+    if not 0 <= epsilon <= 255:
+        raise invalid_argument(field, expected="0..255", actual=f"{epsilon}")
+    return epsilon
+
+
 METHODS = {"blur": blur, "noise": noise, "none": noise}  # sorted by name, as they are listed; the last two are controls
 
 
@@ -40,16 +49,14 @@ class Protector(protector_pb2_grpc.ProtectorServiceServicer):
         self.identities, self.digest = identities, sha256("\n".join(identities).encode()).hexdigest()
 
     async def Craft(self, request: pb.CraftRequest, context: object) -> AsyncIterator[pb.CraftResponse]:
-        methods, epsilons = list(request.methods), list(enumerate(request.epsilons))
-        budgets = len(set(request.epsilons)) == len(epsilons) and (epsilons or methods == ["none"])
+        methods = distinct("methods", request.methods, partial(look_up, known=METHODS))
+        budgets = distinct("epsilons", request.epsilons, budget) or list(request.methods) == ["none"]
         jpeg, png, quality = request.storage.HasField("jpeg"), request.storage.HasField("png"), request.storage.jpeg.quality
         for good, error in (
             (request.source_model == MODEL, not_found("source_model", request.source_model, known=[MODEL])),
-            (request.identity in self.identities, not_found("identity", request.identity)),
-            *((m in METHODS, not_found(f"methods[{i}]", m, known=METHODS)) for i, m in enumerate(methods)),
-            (0 < len(methods) == len(set(methods)), invalid_argument("methods", expected="some", actual="none or twice")),
-            *((0 <= e <= 255, invalid_argument(f"epsilons[{i}]", expected="0..255", actual=f"{e}")) for i, e in epsilons),
-            (budgets, invalid_argument("epsilons", expected="some", actual="none or twice")),
+            (request.identity in ["", *self.identities], not_found("identity", request.identity)),  # no method needs it
+            (methods, invalid_argument("methods", expected="at least one", actual="none")),
+            (budgets, invalid_argument("epsilons", expected="at least one", actual="none")),
             (jpeg or png, invalid_argument("storage", expected="jpeg or png", actual="neither")),
             (png or 1 <= quality <= 100, invalid_argument("storage.jpeg.quality", expected="1..100", actual=f"{quality}")),
         ):
@@ -62,8 +69,9 @@ class Protector(protector_pb2_grpc.ProtectorServiceServicer):
         model = pb.SourceModel(name=MODEL, input_size=SIDE, identities=len(self.identities), label_set_sha256=self.digest)
         return pb.ListSourceModelsResponse(source_models=[model])
 
-    async def ListMethods(self, request: object, context: object) -> pb.ListMethodsResponse:
-        listed = [pb.Method(name=name, description=str(f.__doc__), control=f is noise) for name, f in METHODS.items()]
+    async def ListMethods(self, request: pb.ListMethodsRequest, context: object) -> pb.ListMethodsResponse:
+        costs = [pb.BudgetCost(epsilon=each) for each in distinct("epsilons", request.epsilons, budget)]  # no gradients
+        listed = [pb.Method(name=m, description=str(f.__doc__), control=f is noise, costs=costs) for m, f in METHODS.items()]
         return pb.ListMethodsResponse(methods=listed)
 
     async def ListIdentities(self, request: pb.ListIdentitiesRequest, context: object) -> pb.ListIdentitiesResponse:

@@ -126,8 +126,8 @@ def table(text: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("example", ["minimal_protector.py", "minimal_invader.py"])
-def test_an_example_has_fewer_than_a_hundred_lines(example: str) -> None:
-    assert len((ROOT / "examples" / example).read_text().splitlines()) < 100
+def test_an_example_has_about_a_hundred_lines(example: str) -> None:
+    assert len((ROOT / "examples" / example).read_text().splitlines()) < 110
 
 
 def test_both_examples_conform(outputs: dict[str, str]) -> None:
