@@ -1,7 +1,5 @@
 """The one-step method and the one with a random start, beside BIM and worked by hand."""
 
-from dataclasses import replace
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -9,14 +7,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from protector_service.gradients import BatchedGradients
-from protector_service.methods.bim import BasicIterativeMethod
-from protector_service.methods.method import clip, iterations
-from protector_service.methods.pgd import ProjectedGradientDescent, random_levels
-from protector_service.order import Cloak
-from tests.support.engines import craft, engine_of, order_of
+from protector_service.batched_model import BatchedModel
+from protector_service.job import FinishedCloak
+from protector_service.methods.asks import Ask, Cloak
+from protector_service.methods.method import MethodJob
+from protector_service.methods.pgd import random_levels
+from protector_service.methods.trajectory import clip, iterations
+from tests.support.crafting import crafted, method_job, pixels_of
+from tests.support.engines import METHODS, craft, engine_of, job_of
 from tests.support.networks import LinearRecognizer, SmallRecognizer, probe
 
 PAPER = (4, 8, 16, 32, 64, 128)
@@ -25,32 +26,32 @@ RECOGNIZER = SmallRecognizer()
 probes = arrays(np.uint8, (8, 8, 3), elements=st.integers(0, 255))
 
 
-def by_pgd(photo: NDArray[np.uint8], epsilon: int, *, seed: int = 0) -> Cloak:
-    with engine_of(BatchedGradients(RECOGNIZER, batch_rows=1, dtype=torch.float64)) as engine:
-        (cloak,) = engine.craft(replace(order_of(photo, ["pgd"], [epsilon]), seed=seed))
+def by_pgd(photo: NDArray[np.uint8], epsilon: int, *, seed: int = 0) -> FinishedCloak:
+    (cloak,) = crafted(METHODS["pgd"], method_job(METHODS["pgd"], photo, [epsilon], seed=seed), RECOGNIZER)
     return cloak
 
 
-class OneStep(BasicIterativeMethod):
-    """BIM with one step of epsilon."""
+def start_of_pgd(x_0: Tensor, *, epsilon: int, seed: int) -> Tensor:
+    """The image (3, S, S) that it asks about first, or hands out where it takes no step."""
+    came = next(METHODS["pgd"].craft(MethodJob("pgd", x_0, (epsilon,), 1, seed)))
+    return came.image if isinstance(came, Ask | Cloak) else came[0].image
 
-    shares_trajectory = False
 
-    def n_iter(self, epsilon: int) -> int:
-        return 1
-
-    def alpha(self, epsilon: int) -> int:
-        return epsilon
+def gradient_of_loss(x: Tensor) -> Tensor:
+    """Of the cross-entropy at class 1, of an image (1, 3, S, S)."""
+    x = x.clone().requires_grad_(True)
+    (gradient,) = torch.autograd.grad(cross_entropy(RECOGNIZER.logits(x), torch.tensor([1])), x)
+    return gradient
 
 
 @settings(max_examples=20, deadline=None)
 @given(probes, st.integers(1, 255))
-def test_fgsm_is_bim_with_one_step_of_epsilon(photo: NDArray[np.uint8], epsilon: int) -> None:
-    (fgsm,) = craft(RECOGNIZER, photo, ["fgsm"], [epsilon])
-    with engine_of(BatchedGradients(RECOGNIZER, batch_rows=2, dtype=torch.float64)) as engine:
-        (one_step,) = engine.craft(replace(order_of(photo, [], [epsilon]), methods=(OneStep(),)))
-    assert np.array_equal(fgsm.pixels, one_step.pixels)
-    assert fgsm.n_iter == 1
+def test_fgsm_is_one_step_of_epsilon_along_the_sign_of_the_gradient(photo: NDArray[np.uint8], epsilon: int) -> None:
+    x_0 = torch.from_numpy(photo).permute(2, 0, 1).double()[None]
+    expected = (x_0 + epsilon * gradient_of_loss(x_0).sign()).clamp(0, 255)
+    (fgsm,) = crafted(METHODS["fgsm"], method_job(METHODS["fgsm"], photo, [epsilon]), RECOGNIZER)
+    assert np.array_equal(fgsm.pixels, pixels_of(expected[0]))
+    assert (fgsm.effort.n_iter, fgsm.effort.gradients) == (1, 1)
 
 
 def test_fgsm_on_a_linear_model_moves_every_pixel_by_epsilon_against_the_true_class() -> None:
@@ -67,25 +68,23 @@ def test_fgsm_on_a_linear_model_moves_every_pixel_by_epsilon_against_the_true_cl
 
 def test_budgets_of_fgsm_take_a_gradient_each_and_those_of_pgd_share_no_trajectory() -> None:
     for method, expected in (("fgsm", len(PAPER)), ("pgd", sum(map(iterations, PAPER)))):
-        gradients = BatchedGradients(RECOGNIZER, batch_rows=2, dtype=torch.float64)
-        with engine_of(gradients) as engine:
-            cloaks = list(engine.craft(order_of(probe(side=8), [method], PAPER)))
+        model = BatchedModel(RECOGNIZER, batch_rows=2, dtype=torch.float64)
+        with engine_of(model) as engine:
+            cloaks = list(engine.craft(job_of(probe(side=8), [method], PAPER)))
         assert [cloak.epsilon for cloak in cloaks] == list(PAPER)
-        assert gradients.computed == expected
+        assert model.gradients == expected
 
 
 @settings(max_examples=15, deadline=None)
 @given(probes, st.integers(0, 20), st.integers(0, 2**64 - 1))
 def test_pgd_is_bim_s_equation_iterated_from_its_start(photo: NDArray[np.uint8], epsilon: int, seed: int) -> None:
     x_0 = torch.from_numpy(photo).permute(2, 0, 1).double()[None]
-    x = ProjectedGradientDescent().start(x_0[0], epsilon=epsilon, seed=seed)[None]
+    x = (x_0 + random_levels(x_0[0], epsilon=epsilon, seed=seed)).clamp(0, 255)
     for _ in range(iterations(epsilon)):
-        x.requires_grad_(True)
-        (gradient,) = torch.autograd.grad(cross_entropy(RECOGNIZER.logits(x), torch.tensor([1])), x)
-        x = clip(x.detach() + gradient.sign(), x_0, epsilon)
+        x = clip(x + gradient_of_loss(x).sign(), x_0, epsilon)
     cloak = by_pgd(photo, epsilon, seed=seed)
-    assert np.array_equal(cloak.pixels, x[0].permute(1, 2, 0).numpy())
-    assert cloak.n_iter == iterations(epsilon)
+    assert np.array_equal(cloak.pixels, pixels_of(x[0]))
+    assert cloak.effort.n_iter == cloak.effort.gradients == iterations(epsilon)
 
 
 @given(probes, st.integers(0, 255), st.integers(0, 2**64 - 1))
@@ -93,7 +92,7 @@ def test_pgd_starts_at_whole_levels_within_the_budget_and_the_pixel_range(
     photo: NDArray[np.uint8], epsilon: int, seed: int
 ) -> None:
     x_0 = torch.from_numpy(photo).permute(2, 0, 1).float()
-    start = ProjectedGradientDescent().start(x_0, epsilon=epsilon, seed=seed)
+    start = start_of_pgd(x_0, epsilon=epsilon, seed=seed)
     assert torch.equal(start, start.round())
     assert float((start - x_0).abs().max()) <= epsilon
     assert float(start.min()) >= 0
@@ -111,12 +110,12 @@ def test_pgd_s_start_is_uniform_over_the_budget() -> None:
 def test_pgd_s_start_is_the_same_in_every_floating_point_type() -> None:
     """Of whole numbers bfloat16 has all up to 256, and a budget of 255 is drawn from 511 levels."""
     x_0 = torch.from_numpy(probe(side=32)).permute(2, 0, 1)
-    expected = ProjectedGradientDescent().start(x_0.double(), epsilon=255, seed=0)
+    expected = start_of_pgd(x_0.double(), epsilon=255, seed=0)
     for dtype in (torch.float32, torch.bfloat16):
         assert torch.equal(
             random_levels(x_0.to(dtype), epsilon=255, seed=0).double(), random_levels(x_0.double(), epsilon=255, seed=0)
         )
-        assert torch.equal(ProjectedGradientDescent().start(x_0.to(dtype), epsilon=255, seed=0).double(), expected)
+        assert torch.equal(start_of_pgd(x_0.to(dtype), epsilon=255, seed=0).double(), expected)
 
 
 def test_pgd_s_start_depends_on_seed_budget_and_probe_and_on_nothing_else() -> None:
@@ -143,10 +142,10 @@ def test_a_cloak_does_not_depend_on_its_neighbours(method: str) -> None:
     photo, recognizer = probe(side=8), SmallRecognizer(dtype=torch.float32)
 
     def crafted(*others: str, among: int) -> dict[int, NDArray[np.uint8]]:
-        with engine_of(BatchedGradients(recognizer, batch_rows=4), workers=2) as engine:
-            beside = [engine.craft(order_of(probe(side=8, seed=1 + place), ["pgd", "bim"], PAPER)) for place in range(among)]
+        with engine_of(BatchedModel(recognizer, batch_rows=4), workers=2) as engine:
+            beside = [engine.craft(job_of(probe(side=8, seed=1 + place), ["pgd", "bim"], PAPER)) for place in range(among)]
             started = [next(each) for each in beside]
-            cloaks = list(engine.craft(order_of(photo, [method, *others], (4, 16))))
+            cloaks = list(engine.craft(job_of(photo, [method, *others], (4, 16))))
             assert len(started) == among
         return {cloak.epsilon: cloak.pixels for cloak in cloaks if cloak.method == method}
 
