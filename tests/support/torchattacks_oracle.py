@@ -1,4 +1,4 @@
-"""BIM, ILLC, FGSM and PGD beside torchattacks, an independent implementation."""
+"""Methods beside torchattacks, an independent implementation."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from protector_service.methods.method import GradientMethod, iterations
+from protector_service.methods.illc import least_likely
+from protector_service.methods.trajectory import iterations
 from recognizers.networks.recognizer import Recognizer
-from tests.support.engines import METHODS, craft
+from tests.support.engines import craft
 
 Y_TRUE = 1
 
@@ -36,8 +37,12 @@ def theirs(recognizer: Recognizer, probe: NDArray[np.uint8], method: str, epsilo
     attack = torchattacks.BIM(UnitRange(recognizer).eval(), eps=epsilon / 255, alpha=1 / 255, steps=steps)
     if method == "illc":
         attack.set_mode_targeted_by_label(quiet=True)
-    images = as_levels(probe) / 255
-    adversarial = attack(images, torch.tensor([label_of(recognizer, probe, method)]))
+    return attacked(attack, as_levels(probe), label_of(recognizer, probe, method))
+
+
+def attacked(attack: torchattacks.attack.Attack, image: Tensor, label: int) -> NDArray[np.uint8]:
+    """What an attack of torchattacks makes of an image (1, 3, S, S), in levels."""
+    adversarial = attack(image / 255, torch.tensor([label]))
     return np.asarray((adversarial[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 
@@ -46,10 +51,11 @@ def as_levels(pixels: NDArray[np.uint8]) -> Tensor:
 
 
 def label_of(recognizer: Recognizer, probe: NDArray[np.uint8], method: str) -> int:
-    chosen = METHODS[method]
-    assert isinstance(chosen, GradientMethod)
+    """The class whose loss a method raises, or that of `illc`, which lowers it."""
+    if method != "illc":
+        return Y_TRUE
     with torch.no_grad():
-        return chosen.label(recognizer.logits(as_levels(probe))[0], Y_TRUE)
+        return least_likely(recognizer.logits(as_levels(probe))[0])
 
 
 def loss(recognizer: Recognizer, pixels: NDArray[np.uint8], label: int) -> float:
