@@ -1,11 +1,14 @@
 """The block shuffle and rotation method."""
 
 import math
+from collections.abc import Sequence
 from functools import partial
+from typing import TypeAlias
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample
 
 from protector_service.methods.asks import Asking
 from protector_service.methods.draws import Draws
@@ -18,6 +21,9 @@ COPIES = 20
 TOGETHER = 4  # copies asked for at a time: each is an image in memory
 BLOCKS = 3  # a side
 LARGEST_ANGLE = 24.0  # degrees
+
+Sources: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float64]]
+"""The four pixels that each of an image's is mixed from, by their numbers, and the share of each: (2, 2, H, W) both."""
 
 
 class BlockShuffleRotationMethod(MomentumIterativeMethod):
@@ -44,19 +50,20 @@ def shuffled(image: Tensor, *, draws: Draws) -> Tensor:
 
     Whether strips lie or stand is drawn too; a block keeps its size, so that it fits wherever its strip and its place are.
     """
-    along, across = (1, 2) if draws.uniform(1)[0] < 0.5 else (2, 1)
+    along, across = (0, 1) if draws.uniform(1)[0] < 0.5 else (1, 0)
+    pixels = np.arange(image[0].numel()).reshape(image.shape[1:])
     strips = []
-    for strip in _cut_and_shuffled(image, along, draws):
+    for strip in _cut_and_shuffled(pixels, along, draws):
         blocks = [_rotated(block, _angle(draws)) for block in _cut_and_shuffled(strip, across, draws)]
-        strips.append(torch.cat(blocks, dim=across))
-    return torch.cat(strips, dim=along)
+        strips.append(_joined(blocks, across))
+    return _sampled(image, *_joined(strips, along))
 
 
-def _cut_and_shuffled(image: Tensor, dim: int, draws: Draws) -> list[Tensor]:
+def _cut_and_shuffled(pixels: NDArray[np.int64], axis: int, draws: Draws) -> list[NDArray[np.int64]]:
     """Three pieces of an image along an axis, of random lengths of at least one pixel, in random order."""
-    side = image.shape[dim]
+    side = pixels.shape[axis]
     cuts = sorted(1 + place for place in draws.permutation(side - 1)[: BLOCKS - 1])
-    pieces = torch.tensor_split(image, cuts, dim=dim)
+    pieces = np.split(pixels, cuts, axis=axis)
     return [pieces[place] for place in draws.permutation(len(pieces))]
 
 
@@ -65,11 +72,35 @@ def _angle(draws: Draws) -> float:
     return math.radians(LARGEST_ANGLE * (2 * float(draws.uniform(1)[0]) - 1))
 
 
-def _rotated(block: Tensor, angle: float) -> Tensor:
-    """A block (3, H, W) rotated about its centre, bilinear, with zeros where nothing is."""
-    height, width = block.shape[1:]
+def _rotated(block: NDArray[np.int64], angle: float) -> Sources:
+    """A block (H, W) of pixels rotated about its centre, bilinear, with zeros where nothing is."""
+    height, width = block.shape
     cosine, sine = math.cos(angle), math.sin(angle)
-    # The grid runs from -1 to 1 along both axes, whatever the block's proportions.
-    turn = block.new_tensor([[cosine, -sine * height / width, 0.0], [sine * width / height, cosine, 0.0]])
-    grid = affine_grid(turn[None], [1, *block.shape], align_corners=False)
-    return grid_sample(block[None], grid, mode="bilinear", padding_mode="zeros", align_corners=False)[0]
+    down, right = np.arange(height)[:, None] - (height - 1) / 2, np.arange(width) - (width - 1) / 2
+    rows, row_shares = _neighbours(sine * right + cosine * down + (height - 1) / 2, height)
+    columns, column_shares = _neighbours(cosine * right - sine * down + (width - 1) / 2, width)
+    return block[rows[:, None], columns], row_shares[:, None] * column_shares
+
+
+def _neighbours(at: NDArray[np.float64], count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The two of `count` lines between which each point (H, W) lies, and the shares of each: (2, H, W)."""
+    lower = np.floor(at).astype(np.int64)
+    lines = np.stack([lower, lower + 1])
+    shares = np.stack([lower + 1 - at, at - lower])
+    shares[(lines < 0) | (lines >= count)] = 0
+    return lines.clip(0, count - 1), shares
+
+
+def _joined(parts: Sequence[Sources], axis: int) -> Sources:
+    """Parts of an image side by side, along its rows or its columns."""
+    pixels, shares = zip(*parts, strict=True)
+    return np.concatenate(pixels, axis=2 + axis), np.concatenate(shares, axis=2 + axis)
+
+
+def _sampled(image: Tensor, pixels: NDArray[np.int64], shares: NDArray[np.float64]) -> Tensor:
+    """An image (3, S, S) mixed of the pixels of another.
+
+    Its adjoint adds in a fixed order on a GPU too, which that of PyTorch's `grid_sample` does not.
+    """
+    neighbours = image.flatten(1)[:, torch.from_numpy(pixels).to(image.device)]
+    return (neighbours * torch.from_numpy(shares).to(image)).sum((1, 2))
