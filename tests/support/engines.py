@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from protector_service.batched_model import BatchedModel
 from protector_service.engine import Engine
 from protector_service.job import CloakSink, CraftJob, FinishedCloak
+from protector_service.methods.asks import Cost, Crafting
+from protector_service.methods.method import Method, MethodJob
 from protector_service.methods.one_pixel import OnePixelAttack
 from protector_service.registry import find_methods
 from recognizers.networks.recognizer import Recognizer
@@ -57,6 +59,52 @@ class RecordingSink(CloakSink):
     @property
     def pixels(self) -> dict[tuple[str, int], NDArray[np.uint8]]:
         return {(cloak.method, cloak.epsilon): cloak.pixels for cloak in self.cloaks}
+
+
+class ScriptedMethod(Method):
+    """A method whose functions a test gives it."""
+
+    name = "scripted"
+    description = "As a test has it."
+
+    def __init__(
+        self,
+        craft: Callable[[MethodJob], Crafting],
+        *,
+        cost: Callable[[int], Cost] = lambda epsilon: Cost(gradients=1, forward_passes=1),
+        budgets: Callable[[Sequence[int]], tuple[int, ...]] | None = None,
+        name: str = "scripted",
+    ) -> None:
+        self.name = name  # type: ignore[misc]  # a class's own
+        self._craft, self._cost, self._budgets = craft, cost, budgets
+
+    def craft(self, job: MethodJob) -> Crafting:
+        return self._craft(job)
+
+    def cost(self, epsilon: int) -> Cost:
+        return self._cost(epsilon)
+
+    def budgets(self, epsilons: Sequence[int]) -> tuple[int, ...]:
+        return super().budgets(epsilons) if self._budgets is None else self._budgets(epsilons)
+
+
+@contextmanager
+def held(engine: Engine) -> Iterator[None]:
+    """Keeps an engine of one worker busy within, so that what is submitted meanwhile begins together."""
+    began, go = threading.Event(), threading.Event()
+
+    def wait(cloak: FinishedCloak) -> None:
+        began.set()
+        assert go.wait(60)
+
+    sink = RecordingSink(on_delivery=wait)
+    engine.submit(job_of(np.zeros((8, 8, 3), np.uint8), ["none"], (), client="holding"), sink)
+    assert began.wait(60)
+    try:
+        yield
+    finally:
+        go.set()
+    assert sink.ended.wait(60)
 
 
 @contextmanager
