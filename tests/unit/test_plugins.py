@@ -9,8 +9,8 @@ import pytest
 
 from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.method import Method
-from protector_service.methods.registry import GROUP as METHODS
-from protector_service.methods.registry import accept_method, find_methods
+from protector_service.registry import GROUP as METHODS
+from protector_service.registry import accept_method, find_methods
 from recognizers.networks.compact import CompactFaceNet
 from recognizers.networks.network import Network
 from recognizers.networks.registry import GROUP as RECOGNIZERS
@@ -20,14 +20,15 @@ from tests.support.plugin_distributions import install, install_text
 
 METHOD = """
     from protector_service.methods.bim import BasicIterativeMethod
+    from protector_service.methods.trajectory import loss_gradient, separate_trajectories
 
     class Twice(BasicIterativeMethod):
         name = "twice"
         description = "Two steps, whatever the budget."
-        shares_trajectory = False
 
-        def n_iter(self, epsilon):
-            return min(2, epsilon)
+        def craft(self, job):
+            steps = lambda epsilon: min(2, epsilon)
+            yield from separate_trajectories(job, loss_gradient(job.y_true), n_iter=steps)
 """
 NETWORK = """
     from recognizers.networks.compact import CompactFaceNet
@@ -38,7 +39,7 @@ NETWORK = """
         formats = (StateDictFormat(known_by="tiny.weight"),)
 """
 
-CLASS = "expected a class derived from GradientMethod or Control"
+CLASS = "expected a class derived from Method"
 
 
 @pytest.fixture
@@ -59,7 +60,10 @@ def networks(site: Path) -> Found[type[Network]]:
 
 
 def test_this_project_s_own_are_found_by_their_entry_points() -> None:
-    assert {"bim", "fgsm", "illc", "noise", "none", "pgd"} <= find_methods().own <= find_methods().usable.keys()
+    found = find_methods()
+    assert (
+        {"bim", "bsr", "deepfool", "fgsm", "illc", "noise", "none", "one-pixel", "pgd"} <= found.own <= found.usable.keys()
+    )
     assert {"facenet", "resnet50", "senet50"} <= architectures().own <= architectures().usable.keys()
 
 
@@ -83,12 +87,7 @@ def test_a_plug_in_is_found_where_it_is_installed(site: Path) -> None:
         pytest.param("class Broken: pass", f"{CLASS}, got the class Broken", id="class"),
         pytest.param(
             "from protector_service.methods.method import Method\nclass Broken(Method): name = 'broken'",
-            f"{CLASS}, got the class Broken",
-            id="neither gradient nor control",
-        ),
-        pytest.param(
-            "from protector_service.methods.method import GradientMethod\nclass Broken(GradientMethod): name = 'broken'",
-            "expected all of GradientMethod or Control, but Broken lacks label, step",
+            "expected all of Method, but Broken lacks cost, craft",
             id="abstract",
         ),
         pytest.param(
@@ -147,114 +146,112 @@ def test_a_broken_method_is_named_with_its_distribution_and_the_others_serve(sit
     assert refused.startswith(f"broken of broken-cloaks 1.0 (plugin_broken:Broken): {reason}")
 
 
+BROKEN = "cannot be used: BrokenMethodError: broken: expected"
+
+
 @pytest.mark.parametrize(
     ("method", "reason"),
     [
+        ("def cost(self, epsilon): return 3", f"{BROKEN} a Cost of whole numbers of at most 2147483647, got 3"),
         (
-            "def n_iter(self, epsilon): return 1.25 * epsilon",
-            "cannot be used: BrokenMethodError: broken: expected at least 1 ",
+            "def cost(self, epsilon): return Cost(1.25 * epsilon)",
+            f"{BROKEN} a Cost of whole numbers of at most 2147483647, got ",
+        ),
+        ("def cost(self, epsilon): return Cost(1 // abs(epsilon - 77))", "cannot be used: ZeroDivisionError: "),
+        ("def craft(self, job): return []", f"{BROKEN} craft to be a generator, got list"),
+        ("def craft(self): yield", "cannot be used: TypeError: Broken.craft() takes 1 positional argument but 2 were given"),
+        ("def craft(self, job): yield job.probe", f"{BROKEN} an Ask, several, or a Cloak, got tensor("),
+        ("def craft(self, job): yield from ()", f"{BROKEN} cloaks of the budgets [1], got none"),
+        ("def craft(self, job): yield Cloak(1, job.probe.flatten())", f"{BROKEN} a tensor (3, 12, 12), got a tensor (432,)"),
+        ("def craft(self, job): yield Cloak(1, job.probe + 255)", f"{BROKEN} levels 0..255, got 255..510"),
+        ("def craft(self, job): yield Cloak(1, 255 - job.probe)", f"{BROKEN} changes of at most 1 levels, got 255"),
+        ("def craft(self, job): yield Cloak(8, job.probe)", f"{BROKEN} the cloak of budget 1, got one of 8"),
+        ("def craft(self, job): yield Ask(job.probe, CrossEntropy(100))", f"{BROKEN} a class of 0..99, got 100"),
+        (
+            "def craft(self, job):\n"
+            "    answer = yield Ask(job.probe, gradient=False)\n"
+            "    yield Ask(job.probe, CrossEntropy(answer.logits.argmin()))",
+            f"{BROKEN} a class of 0..99, got tensor(",
+        ),
+        ("def craft(self, job): yield Ask(job.probe)", f"{BROKEN} an objective to differentiate, got None"),
+        (
+            "def craft(self, job):\n    while True: yield Ask(job.probe, CrossEntropy(1))",
+            f"{BROKEN} at most 18 gradients and 16 ",
+        ),
+        ("def craft(self, job): raise SystemExit('no licence')", "cannot be used: SystemExit: no licence"),
+        (
+            "def craft(self, job):\n"
+            "    for epsilon in job.epsilons: yield Cloak(epsilon, (job.probe + len(job.epsilons) // 2).clamp(0, 255))",
+            "expected the cloak of Broken for budget 1 to be the same alone and beside those for the budgets (8, 255), got ",
         ),
         (
-            "def n_iter(self, epsilon): return min(7, epsilon)",
-            "cannot be used: BrokenMethodError: broken: expected at least 8 ",
-        ),
-        ("def alpha(self, epsilon): return 0.5", "expected Broken.alpha(1) to be a whole number of levels, got 0.5"),
-        (
-            "def step(self, x, gradient): return x",
-            "cannot be used: TypeError: Broken.step() got an unexpected keyword argument",
-        ),
-        ("def step(self, x, gradient, *, alpha): return x.flatten()", "cannot be used: RuntimeError: "),
-        (
-            "def step(self, x, gradient, *, alpha): return x + 0.5 * gradient.sign()",
-            "cannot be used: BrokenMethodError: broken: expected whole levels 0..255, got others",
+            f"@stated(alpha={'x' * 501!r})\n  def other(self): pass",
+            "expected what Broken states of alpha to be a text of at most 500 characters, got 'xxx",
         ),
         (
-            "def step(self, x, gradient, *, alpha): return x.add_(gradient.sign(), alpha=alpha)",
-            "expected Broken to change no tensor in place, got the probe or the gradient changed",
-        ),
-        (
-            "def step(self, x, gradient, *, alpha): return x.add(gradient.sign_(), alpha=alpha)",
-            "expected Broken to change no tensor in place, got the probe or the gradient changed",
-        ),
-        (
-            "def start(self, probe, *, epsilon, seed): return (probe + epsilon).clamp(0, 255)",
-            "expected the first step of Broken",
-        ),
-        (
-            "def alpha(self, epsilon): return max(1, epsilon // 4)",
-            "expected the first step of Broken to be the same for every ",
-        ),
-        ("def alpha(self, epsilon): return 2", "expected the first step of Broken to be the same for every budget, as "),
-        (
-            f"@stated({'x' * 501!r})\n  def alpha(self, epsilon): return 1",
-            "expected what Broken.alpha is stated to give to be a text of at most 500 characters, got 'xxx",
-        ),
-        (
-            "@stated(1)\n  def start(self, probe, *, epsilon, seed): return probe",
-            "expected what Broken.start is stated to give to be a text of at most 500 characters, got 1",
-        ),
-        ("def label(self, clean_logits, y_true): return 100", "expected Broken.label(...) to be a class of 0..99, got 100"),
-        (
-            "def label(self, clean_logits, y_true): return clean_logits.argmin()",
-            "expected Broken.label(...) to be a class of ",
+            "@stated(start=1)\n  def other(self): pass",
+            "expected what Broken states of start to be a text of at most 500 characters, got 1",
         ),
     ],
 )
 def test_a_method_that_would_fail_every_request_is_refused_at_the_start(site: Path, method: str, reason: str) -> None:
+    assert refusal_of(site, method, base="B").startswith(reason)
+
+
+def refusal_of(site: Path, method: str, *, base: str) -> str:
+    """Why a class derived from BIM (B) or `Method` with a function of its own is refused."""
     source = (
+        "from protector_service.methods.asks import Ask, Cloak, Cost, CrossEntropy\n"
         "from protector_service.methods.bim import BasicIterativeMethod as B\n"
-        "from protector_service.methods.method import stated\n"
-        f"class Broken(B):\n  name = 'broken'\n  {method}"
+        "from protector_service.methods.method import Method, stated\n"
+        f"class Broken({base}):\n  name, description = 'broken', 'Of a test.'\n  {method}"
     )
     install(site, "broken-cloaks", {METHODS: {"broken": "plugin_broken:Broken"}}, plugin_broken=source)
     found = methods(site)
     assert not found.usable
     (refused,) = found.refused
-    assert refused.startswith(f"broken of broken-cloaks 1.0 (plugin_broken:Broken): {reason}")
+    beginning = "broken of broken-cloaks 1.0 (plugin_broken:Broken): "
+    assert refused.startswith(beginning)
+    return refused.removeprefix(beginning)
 
 
 @pytest.mark.parametrize(
-    ("cloak", "reason"),
+    ("craft", "reason"),
     [
-        (
-            "def cloak(self, probe, epsilon): return probe",
-            "TypeError: Broken.cloak() got an unexpected keyword argument 'seed'",
-        ),
-        (
-            "def cloak(self, probe, *, epsilon, seed): return probe + 0.5",
-            "BrokenMethodError: broken: expected whole levels ",
-        ),
-        (
-            "def cloak(self, probe, *, epsilon, seed): return 255 - probe",
-            "BrokenMethodError: broken: expected changes of at ",
-        ),
+        ("def craft(self, job): yield Cloak(1, job.probe - 0.6)", f"{BROKEN} levels 0..255, got -1..254"),
+        ("def craft(self, job): yield Cloak(1, 255 - job.probe)", f"{BROKEN} changes of at most 1 levels, got 255"),
+        ("def budgets(self, epsilons): return (1,)", "expected Broken.budgets((1, 8, 255)) to be (1, 8, 255), got (1,)"),
     ],
 )
-def test_a_control_that_would_fail_every_request_is_refused_at_the_start(site: Path, cloak: str, reason: str) -> None:
-    source = (
-        "from protector_service.methods.method import Control\n"
-        f"class Broken(Control):\n  name, description = 'broken', 'A control.'\n  {cloak}"
-    )
-    install(site, "broken-cloaks", {METHODS: {"broken": "plugin_broken:Broken"}}, plugin_broken=source)
-    (refused,) = methods(site).refused
-    assert refused.startswith(f"broken of broken-cloaks 1.0 (plugin_broken:Broken): cannot be used: {reason}")
+def test_a_control_that_would_fail_every_request_is_refused_at_the_start(site: Path, craft: str, reason: str) -> None:
+    control = "control = True\n  def cost(self, epsilon): return Cost()\n  def craft(self, job): yield\n  "
+    assert refusal_of(site, control + craft, base="Method").startswith(reason)
 
 
 @pytest.mark.parametrize(
     "start",
     [
-        "return (probe + epsilon // 2).clamp(0, 255)",
-        "return (probe + torch.randint(-epsilon, epsilon + 1, probe.shape)).clamp(0, 255)",
+        "(job.probe + epsilon // 2).clamp(0, 255)",
+        "(job.probe + epsilon * (2 * torch.from_numpy(job.draws().uniform(1)).to(job.probe) - 1).round()).clamp(0, 255)",
     ],
 )
-def test_a_start_that_depends_on_the_budget_is_free_to_where_it_says_so(site: Path, start: str) -> None:
+def test_a_start_that_depends_on_the_budget_is_free_to(site: Path, start: str) -> None:
     source = (
         "import torch\nfrom protector_service.methods.bim import BasicIterativeMethod as B\n"
-        "class Free(B):\n  name, shares_trajectory = 'free', False\n"
-        f"  def start(self, probe, *, epsilon, seed): {start}"
+        "from protector_service.methods.trajectory import loss_gradient, separate_trajectories\n"
+        "class Free(B):\n  name = 'free'\n  def craft(self, job):\n"
+        f"    start = lambda epsilon: {start}\n"
+        "    yield from separate_trajectories(job, loss_gradient(job.y_true), start=start)"
     )
     install(site, "free-cloaks", {METHODS: {"free": "plugin_free:Free"}}, plugin_free=source)
     assert set(methods(site).usable) == {"free"}
+
+
+def test_a_method_that_draws_other_numbers_each_time_is_refused(site: Path) -> None:
+    draw = "(job.probe + torch.randint(-1, 2, job.probe.shape)).clamp(0, 255)"
+    craft = f"def craft(self, job):\n    import torch\n    for epsilon in job.epsilons: yield Cloak(epsilon, {draw})"
+    reason = "expected the cloak of Broken for budget 1 to be the same alone and beside those for the budgets (8, 255), got "
+    assert refusal_of(site, craft, base="B").startswith(reason)
 
 
 @pytest.mark.parametrize(
