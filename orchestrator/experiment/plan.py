@@ -10,7 +10,8 @@ from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
 from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid
 from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
-from orchestrator.experiment.model import NOT_STATED, Model
+from orchestrator.experiment.method import Cost, Method
+from orchestrator.experiment.model import Model
 from orchestrator.experiment.region import Region
 from orchestrator.experiment.storage import Storage
 from orchestrator.faces.data_set import DataSet
@@ -21,7 +22,6 @@ BINDING = ("format", "protocol", "data_set", "source_models", "target_models")  
 SUBJECTS = 16  # a choice: the paper gives no N
 LOOK_EVERY = 20  # a choice: subjects between two looks of a run that stops by the width of its intervals
 NO_FACE_IS_PROTECTED = True  # a choice
-CRAFTING = ("step_size", "steps", "start")  # what a method says of how it crafts, in words
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Plan:
     target_models: Mapping[str, Model]
     region: Region = Region.DETECTED
     until_halfwidth: float | None = None  # points, that no interval is wider than in the end; None: N is fixed
-    crafting: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # by method, what the protector says of it
+    crafting: Mapping[str, Method] = field(default_factory=dict)  # by name, what the protector states of each method
 
     def binding(self) -> dict[str, Any]:
         """The part of the manifest that a run is bound to, as it comes back from JSON."""
@@ -51,7 +51,7 @@ class Plan:
                 "seed": self.seed,
                 "storage": str(self.storage),
                 "region": self.region.value,
-                "crafting": {method: self._crafting(method) for method in self.grid.methods},
+                "crafting": {method: asdict(self.crafting.get(method, Method())) for method in self.grid.methods},
                 "no_face_is_protected": NO_FACE_IS_PROTECTED,
             },
             "data_set": dict(self.faces.card()),
@@ -61,9 +61,14 @@ class Plan:
         binding: dict[str, Any] = json.loads(json.dumps(stated))
         return binding
 
-    def _crafting(self, method: str) -> dict[str, str]:
-        stated = self.crafting.get(method, {})
-        return {what: stated.get(what) or NOT_STATED for what in CRAFTING}
+    @property
+    def max_cost(self) -> Cost | None:
+        """What the whole run takes at most; None where the protector does not state it of every method and budget."""
+        asked = [self.crafting.get(method, Method()).costs for method in self.grid.methods]
+        if not all(set(costs).issuperset(self.grid.epsilons) for costs in asked):
+            return None
+        of_one_model = sum((costs[epsilon] for costs in asked for epsilon in self.grid.epsilons), start=Cost(0, 0))
+        return of_one_model * (len(self.grid.source_models) * self.subjects)
 
     @property
     def caveat(self) -> str:

@@ -1,7 +1,8 @@
 """The same cells of several runs side by side, by probe."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
@@ -32,13 +33,24 @@ def differing(runs: Sequence[Run]) -> dict[str, list[str]]:
     A field is one of the protocol, the data set, the source models or the target models.
     """
     found: dict[str, dict[str, None]] = {}
-    names, (first, *others) = labels(runs), ({key: run.manifest[key] for key in BINDING} for run in runs)
+    shared = frozenset.intersection(*(frozenset(run.grid.epsilons) for run in runs))
+    names, (first, *others) = labels(runs), (_binding(run, epsilons=shared) for run in runs)
     for other, name in zip(others, names[1:], strict=True):
         for path, here, there in differences(first, other):
             field = _field(path)
             if field != "protocol.grid.ks":
                 found.setdefault(field, {})[f"{path}: {here!r} in {names[0]}, {there!r} in {name}"] = None
     return {field: list(details) for field, details in sorted(found.items())}
+
+
+def _binding(run: Run, *, epsilons: Collection[int]) -> dict[str, Any]:
+    """The binding part of a manifest, with what methods cost at these budgets alone."""
+    protocol = run.manifest["protocol"]
+    crafting = {
+        method: said | {"costs": {budget: cost for budget, cost in said["costs"].items() if int(budget) in epsilons}}
+        for method, said in protocol["crafting"].items()
+    }
+    return {key: run.manifest[key] for key in BINDING} | {"protocol": protocol | {"crafting": crafting}}
 
 
 def _field(path: str) -> str:

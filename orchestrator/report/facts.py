@@ -120,23 +120,21 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
 
 
-def _methods(crafting: Mapping[str, Mapping[str, str]], grid: Grid) -> str:
+def _methods(crafting: Mapping[str, Mapping[str, Any]], grid: Grid) -> str:
     """The methods, and what the protector says of how each crafts."""
     alike: dict[str, list[str]] = {}
     for method in grid.methods:
-        alike.setdefault(_rule(crafting[method]), []).append(method_title(method))
+        alike.setdefault(_rule(crafting[method]["parameters"]), []).append(method_title(method))
     rules = "; ".join(f"{', '.join(methods)}: {rule}" for rule, methods in alike.items())
     return f"{', '.join(method_title(method) for method in grid.all_methods)}. {rules}"
 
 
-def _rule(stated: Mapping[str, str]) -> str:
-    if all(stated[key] == NOT_STATED for key in RULE):
-        return f"{', '.join(RULE.values())} {NOT_STATED}"
-    rules = ((name, stated[key]) for key, name in RULE.items())
-    return ", ".join(f"{name} {rule}" if rule == NOT_STATED else f"{name} = {rule}" for name, rule in rules)
+def _rule(parameters: Mapping[str, str]) -> str:
+    names = [*(name for name in FIRST if name in parameters), *sorted(parameters.keys() - FIRST.keys())]
+    return ", ".join(f"{FIRST.get(name, name)} = {parameters[name]}" for name in names) or NOT_STATED
 
 
-RULE = {"step_size": "α", "steps": "n_iter", "start": "start"}
+FIRST = {"alpha": "α", "n_iter": "n_iter", "start": "start"}  # of a method's parameters, and what they are called
 
 
 def _extraction(run: Run) -> str:

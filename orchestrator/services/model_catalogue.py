@@ -125,10 +125,10 @@ async def all_identities(service: str, model: Model, page: Callable[[str], Await
 def as_listed(model: protector_pb2.SourceModel | invader_pb2.TargetModel, *disclosed: str) -> Model:
     """A listed model; `disclosed` are the fields of its card beside those that all models have."""
     facts = {field: getattr(model, field) for field in ("identities", "label_set_sha256", *disclosed)}
-    card = facts | {"extraction": stated(model.extraction) or NOT_STATED}
+    card = facts | {"extraction": shorten(one_line(model.extraction), most=MAX_STATED) or NOT_STATED}
     return Model(model.name, model.identities, model.label_set_sha256, facts.get("max_candidates"), card)
 
 
-def stated(text: str) -> str:
-    """A service's own words as one line of limited length."""
-    return shorten(" ".join(text.split()), most=MAX_STATED)
+def one_line(text: str) -> str:
+    """A service's own words without line breaks."""
+    return " ".join(text.split())

@@ -9,11 +9,12 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.cloak import Cloak, CloakRecord
 from orchestrator.experiment.grid import CloakKey
+from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
-from orchestrator.experiment.plan import CRAFTING
 from orchestrator.experiment.storage import Storage
 from orchestrator.services.connection import photo_refusal
-from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities, as_listed, stated
+from orchestrator.services.listed_method import listed_method
+from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities, as_listed
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
@@ -39,10 +40,15 @@ class ProtectorClient(ServiceClient):
         models = {model.name: as_listed(model, *_DISCLOSED) for model in listed.source_models}
         return Listing(models, await received_models_digest(call))
 
-    async def methods(self) -> dict[str, dict[str, str]]:
-        """What each method says of how it crafts (`plan.CRAFTING`), by its name; empty where it says nothing."""
-        listed = await self.answer(self._stub.ListMethods(protector_pb2.ListMethodsRequest(), timeout=LIST_SECONDS))
-        return {method.name: {what: stated(getattr(method, what)) for what in CRAFTING} for method in listed.methods}
+    async def methods(self, epsilons: Sequence[int]) -> dict[str, Method]:
+        """What each method states of itself, and of its costs at these budgets, by its name.
+
+        Raises:
+            UnusableServiceError: see `listed_method`.
+        """
+        request = protector_pb2.ListMethodsRequest(epsilons=epsilons)
+        listed = await self.answer(self._stub.ListMethods(request, timeout=LIST_SECONDS))
+        return {method.name: listed_method(method, epsilons, service=self.name) for method in listed.methods}
 
     async def identities(self, model: Model) -> tuple[str, ...]:
         """The label set of a source model, in class order."""

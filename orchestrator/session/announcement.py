@@ -29,6 +29,9 @@ def _lines(
         f"{', '.join(grid.source_models)} by {', '.join(grid.methods)} at {', '.join(map(str, grid.epsilons))}, read by "
         f"{', '.join(grid.target_models)}: {grid.observations_per_probe} observations a probe",
     )
+    if plan.max_cost is not None:
+        passes = f" and {plan.max_cost.forward_passes:,} other forward passes" if plan.max_cost.forward_passes else ""
+        yield "crafting", f"at most {plan.max_cost.gradients:,} gradients{passes}, as the protector states"
     yield "storage", plan.storage
     yield "region", plan.region
     if resolved.excluded:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, Grid
+from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.plan import SUBJECTS, Plan
 from orchestrator.experiment.region import Region
@@ -112,14 +113,14 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
 
 async def asked_of_protector(
     request: RunRequest, protector: ProtectorClient
-) -> tuple[dict[str, Model], Mapping[str, Mapping[str, str]]]:
-    """The requested source models, and what each of the protector's methods says of itself.
+) -> tuple[dict[str, Model], Mapping[str, Method]]:
+    """The requested source models, and what the protector states of its methods.
 
     Raises:
         InputError: the protector lacks a model or a method.
     """
     chosen = _chosen("--source-models", request.source_models, await protector.models(), protector.name)
-    methods = await protector.methods()
+    methods = await protector.methods(request.epsilons)
     _check_offered("--methods", request.methods, sorted(methods), protector.name)
     return chosen, methods
 

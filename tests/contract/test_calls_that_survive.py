@@ -597,7 +597,7 @@ async def test_every_call_has_a_deadline(recorded: tuple[DeadlineRecorder, str])
     recorder, address = recorded
     async with client_of(ProtectorClient, address) as protector:
         models = await protector.models()
-        await protector.methods()
+        await protector.methods(())
         await protector.identities(models["facenet"])
         await crafted(protector)
     assert set(recorder.seconds) == {

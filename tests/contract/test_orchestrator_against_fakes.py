@@ -692,20 +692,42 @@ async def test_a_service_without_models_cannot_be_used(bench: Bench) -> None:
 
 async def test_the_manifest_states_what_the_services_say_of_themselves_and_nothing_else(bench: Bench) -> None:
     bench.protector.methods = ("bim", "blur", "noise", "none")
-    bench.protector.stated = {"blur": ("as far as a blur goes", " one \n", "")}
+    stated = {"alpha": "as far as a blur goes", "n_iter": " one \n", "kernel": ""}
+    costs = [protector_pb2.BudgetCost(epsilon=4, gradients=3, forward_passes=1)]
+    bench.protector.stated = {"blur": protector_pb2.Method(parameters=stated, needs_label_set=True, costs=costs)}
     bench.invader.extraction = "the image's middle; " + "x" * 600
     bench.invader.rank, bench.invader.face_found = lambda shown, target: 1, lambda shown: True
     evaluated = await bench.evaluate(methods=("bim", "blur"), epsilons=(4,))
     found = manifest(evaluated.finished.folder)
     assert found["protocol"]["crafting"] == {
-        "bim": dict.fromkeys(("step_size", "steps", "start"), "not stated"),
-        "blur": {"step_size": "as far as a blur goes", "steps": "one", "start": "not stated"},
+        "bim": {"parameters": {}, "needs_label_set": False, "costs": {}},
+        "blur": {
+            "parameters": {"alpha": "as far as a blur goes", "n_iter": "one"},
+            "needs_label_set": True,
+            "costs": {"4": {"gradients": 3, "forward_passes": 1}},
+        },
     }
+    assert "gradients" not in evaluated.printed, "those of BIM are not known"
     assert "extraction" not in found["protocol"]
     assert found["source_models"]["facenet"]["extraction"] == "not stated"
     extraction = found["target_models"]["resnet50"]["extraction"]
     assert extraction.startswith("the image's middle; xxx")
     assert len(extraction) == 500
+
+
+async def test_what_crafting_takes_at_most_is_said_where_it_is_stated_of_every_method_and_budget(bench: Bench) -> None:
+    costs = [protector_pb2.BudgetCost(epsilon=epsilon, gradients=1000, forward_passes=epsilon) for epsilon in (4, 8)]
+    bench.protector.stated = {"bim": protector_pb2.Method(costs=costs)}
+    printed = (await bench.evaluate(subjects=3)).printed
+    assert bench.protector.budgets_asked == (4, 8)
+    assert "crafting       at most 6,000 gradients and 36 other forward passes, as the protector states\n" in printed
+
+
+async def test_costs_of_budgets_that_were_not_asked_for_are_refused(bench: Bench) -> None:
+    bench.protector.stated = {"bim": protector_pb2.Method(costs=[protector_pb2.BudgetCost(epsilon=16)])}
+    message = await bench.fails(UnusableServiceError)
+    assert message.endswith("the method 'bim': expected costs of the budgets 4, 8, none twice, got costs of 16")
+    assert bench.protector.requests == []
 
 
 async def test_a_service_of_the_other_kind_is_refused(bench: Bench) -> None:

@@ -137,7 +137,7 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
 
     label_sets: LabelSets
     methods: Sequence[str] = ("bim", "illc", "noise", "none")
-    stated: Mapping[str, tuple[str, str, str]] = field(default_factory=dict)  # step_size, steps and start of a method
+    stated: Mapping[str, protector_pb2.Method] = field(default_factory=dict)  # of a method, by name, beside its name
     faceless: set[str] = field(default_factory=set)  # identities in whose photos it finds no face
     faults: deque[Fault | None] = field(default_factory=deque)  # of the next Craft calls, one each
     broken: dict[tuple[str, str], Fault] = field(default_factory=dict)  # by identity and source model
@@ -147,6 +147,7 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
     requests: list[protector_pb2.CraftRequest] = field(default_factory=list)
     asked: Counter[Shown] = field(default_factory=Counter)
     controls_asked: Counter[tuple[str, str]] = field(default_factory=Counter)  # lossless ones, by identity and source model
+    budgets_asked: tuple[int, ...] = ()  # with the latest list of methods
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -226,10 +227,10 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
         self, request: protector_pb2.ListMethodsRequest, context: Context
     ) -> protector_pb2.ListMethodsResponse:
         """See the schema."""
-        listed = []
-        for name in self.methods:
-            step_size, steps, start = self.stated.get(name, ("", "", ""))
-            listed.append(protector_pb2.Method(name=name, step_size=step_size, steps=steps, start=start))
+        self.budgets_asked = tuple(request.epsilons)
+        listed = [protector_pb2.Method(name=name) for name in self.methods]
+        for method in listed:
+            method.MergeFrom(self.stated.get(method.name, protector_pb2.Method()))
         return protector_pb2.ListMethodsResponse(methods=listed)
 
     async def ListIdentities(  # noqa: N802

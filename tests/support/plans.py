@@ -8,13 +8,18 @@ from typing import Any
 from PIL import Image
 
 from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.plan import Plan
 from orchestrator.experiment.storage import Storage
 from orchestrator.faces.folder import FaceFolder
 
 FACES = FaceFolder(Path("faces"), {"alice": ("a.jpg", "b.jpg"), "bob": ("c.png",)}, (), {"alice": "alice", "bob": "bob"})
-BIM = {"step_size": "1 level", "steps": "floor(min(epsilon + 4, 1.25 epsilon))", "start": "the probe"}
+BIM = Method(
+    {"alpha": "1 level", "n_iter": "floor(min(epsilon + 4, 1.25 epsilon))", "start": "the probe"},
+    needs_label_set=True,
+    costs={4: Cost(5, 0), 8: Cost(10, 0)},
+)
 GRID = Grid(("facenet",), ("resnet50",), ("bim",), (4, 8), (1, 5))
 
 

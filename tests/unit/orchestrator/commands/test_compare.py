@@ -11,10 +11,11 @@ from statsmodels.stats.proportion import proportion_confint
 from orchestrator.cli import cli
 from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Cell
+from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.storage import Storage
 from orchestrator.metrics.intervals import PairedCounts, newcombe
 from orchestrator.report.comparison import compared, differing
-from orchestrator.report.run import read_run
+from orchestrator.report.run import Run, read_run
 from tests.support.observed import BEYOND, Seen
 from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
@@ -185,17 +186,28 @@ def test_the_csv_holds_what_is_printed(runs: tuple[Path, Path], tmp_path: Path) 
 
 
 def test_methods_and_what_they_say_of_themselves_are_one_thing(tmp_path: Path) -> None:
-    stated = {method: {"step_size": "1 level", "steps": "ten", "start": "the probe"} for method in ("bim", "illc", "pgd")}
+    ten, nine = (Method({"alpha": "1 level", "n_iter": many}) for many in ("ten", "nine"))
+    stated = dict.fromkeys(("bim", "illc", "pgd"), ten)
     first = make_run(tmp_path / "first", plan=changed(crafting=stated), pictures=False)
     other = make_run(
         tmp_path / "other",
         plan=changed(crafting=stated, grid=replace(GRID, methods=("bim", "pgd"))),
         pictures=False,
     )
-    restated = make_run(
-        tmp_path / "restated", plan=changed(crafting=stated | {"bim": stated["bim"] | {"steps": "nine"}}), pictures=False
-    )
+    restated = make_run(tmp_path / "restated", plan=changed(crafting=stated | {"bim": nine}), pictures=False)
     assert list(differing([read_run(first), read_run(other)])) == ["protocol.grid.methods"]
     assert differing([read_run(first), read_run(restated)]) == {
-        "protocol.grid.methods": ["protocol.crafting.bim.steps: 'ten' in first, 'nine' in restated"]
+        "protocol.grid.methods": ["protocol.crafting.bim.parameters.n_iter: 'ten' in first, 'nine' in restated"]
+    }
+
+
+def test_what_methods_cost_is_compared_at_the_budgets_that_runs_share(tmp_path: Path) -> None:
+    def run(name: str, costs: dict[int, Cost]) -> Run:
+        plan = changed(grid=replace(GRID, methods=("bim",), epsilons=tuple(costs)), crafting={"bim": Method(costs=costs)})
+        return read_run(make_run(tmp_path / name, plan=plan, pictures=False))
+
+    first = run("first", {4: Cost(5, 0), 64: Cost(68, 0)})
+    assert list(differing([first, run("other", {4: Cost(5, 0), 8: Cost(10, 0)})])) == ["protocol.grid.epsilons"]
+    assert differing([first, run("dearer", {4: Cost(50, 0), 64: Cost(68, 0)})]) == {
+        "protocol.grid.methods": ["protocol.crafting.bim.costs.4.gradients: 5 in first, 50 in dearer"]
     }

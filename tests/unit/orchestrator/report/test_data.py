@@ -10,8 +10,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 from orchestrator.commands.report import report
+from orchestrator.experiment.method import Method
 from orchestrator.experiment.region import Region
 from orchestrator.experiment.storage import Storage
+from tests.support.plans import BIM
 from tests.support.reported import GRID, PEOPLE, changed, make_run
 
 SCHEMA = Path(__file__).parents[4] / "docs" / "manifest.schema.json"
@@ -95,6 +97,8 @@ def test_manifests_fit_their_schema(tmp_path: Path) -> None:
         make_run(tmp_path / "narrow", plan=looking, subjects=3, outcome={"subjects_wanted": 3}, pictures=False),
         make_run(tmp_path / "broken", plan=looking, subjects=1, outcome={"subjects_wanted": None}, pictures=False),
     ]
+    stated = changed(crafting={"bim": BIM, "illc": Method(needs_label_set=True)})
+    runs.append(make_run(tmp_path / "stated", plan=stated, subjects=0))
     for root in runs:
         assert [error.message for error in validator().iter_errors(manifest(root))] == []
 
@@ -123,6 +127,8 @@ def test_what_is_no_manifest_does_not_fit(tmp_path: Path, change: dict[str, Any]
         ("seed", -1),
         ("until_halfwidth", 51),
         ("look_every", None),
+        ("crafting", {"bim": {"parameters": {"alpha": ""}, "needs_label_set": True, "costs": {}}}),
+        ("crafting", {"bim": {"parameters": {}, "needs_label_set": True, "costs": {"4": {"gradients": 5}}}}),
     ],
 )
 def test_a_protocol_out_of_range_does_not_fit(tmp_path: Path, field: str, value: object) -> None:

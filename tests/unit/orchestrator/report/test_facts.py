@@ -1,6 +1,7 @@
 """What a page says of methods and services is what they said, and the command that it prints is one that runs."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from orchestrator.report.run import Run, read_run
 from tests.support.plans import BIM
 from tests.support.reported import PEOPLE, changed, make_run, model
 
-PGD = BIM | {"start": "the probe, moved at random"}
+PGD = replace(BIM, parameters={**BIM.parameters, "start": "the probe, moved at random"})
+MOMENTUM = replace(BIM, parameters={"decay": "1", **BIM.parameters, "Kernel": "15 x 15"})
+UNSAID = replace(BIM, parameters={"start": "the probe", "alpha": "1 level"})
 FOREIGN = {
     "source_models": {"lens": model("lens", checkpoint_sha256="", precision="", extraction="not stated")},
     "target_models": {"resnet18": model("resnet18", extraction="the middle")},
@@ -42,11 +45,19 @@ def said(run: Run, term: str) -> str:
 
 
 def test_each_method_stands_with_what_the_protector_says_of_it_and_never_with_another_s(tmp_path: Path) -> None:
-    plan = changed(grid=LENS, crafting={"pgd": PGD, "bim": BIM | {"steps": ""}}, **FOREIGN)
+    plan = changed(grid=LENS, crafting={"pgd": PGD, "bim": UNSAID}, **FOREIGN)
     assert said(run_of(tmp_path, plan), "Methods") == (
-        "control, noise control, blur, PGD, BIM. blur: α, n_iter, start not stated; PGD: α = 1 level, n_iter = "
-        "floor(min(epsilon + 4, 1.25 epsilon)), start = the probe, moved at random; BIM: α = 1 level, n_iter not stated, "
-        "start = the probe"
+        "control, noise control, blur, PGD, BIM. blur: not stated; PGD: α = 1 level, n_iter = "
+        "floor(min(epsilon + 4, 1.25 epsilon)), start = the probe, moved at random; BIM: α = 1 level, start = the probe"
+    )
+
+
+def test_a_method_s_own_parameters_stand_after_those_that_methods_share_by_name(tmp_path: Path) -> None:
+    text = said(
+        run_of(tmp_path, changed(grid=replace(LENS, methods=("bim",)), crafting={"bim": MOMENTUM}, **FOREIGN)), "Methods"
+    )
+    assert text.endswith(
+        ". BIM: α = 1 level, n_iter = floor(min(epsilon + 4, 1.25 epsilon)), start = the probe, Kernel = 15 x 15, decay = 1"
     )
 
 

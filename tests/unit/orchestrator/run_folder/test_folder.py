@@ -5,6 +5,7 @@ import json
 import os
 import stat
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.method import Cost
 from orchestrator.experiment.plan import Plan
 from orchestrator.experiment.region import Region
 from orchestrator.experiment.storage import Storage
@@ -24,7 +26,7 @@ from tests.support.plans import BIM, FACES, PLAN, model, plan
 
 ENCODED = b"a cloak"
 DIGEST = sha256(ENCODED).hexdigest()
-UNSTATED = dict.fromkeys(("step_size", "steps", "start"), "not stated")
+UNSTATED = {"parameters": {}, "needs_label_set": False, "costs": {}}
 
 
 @pytest.fixture
@@ -199,7 +201,13 @@ def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFol
     assert (protocol["subjects"], protocol["seed"], protocol["storage"]) == (2, 3, "jpeg, quality 95")
     assert (protocol["region"], protocol["until_halfwidth"], protocol["look_every"]) == ("detected", None, 20)
     assert protocol["no_face_is_protected"] is True
-    assert protocol["crafting"] == {"bim": BIM}
+    assert protocol["crafting"] == {
+        "bim": {
+            "parameters": BIM.parameters,
+            "needs_label_set": True,
+            "costs": {"4": {"gradients": 5, "forward_passes": 0}, "8": {"gradients": 10, "forward_passes": 0}},
+        }
+    }
     assert manifest["data_set"]["photos_sha256"] == sha256(b"alice/a.jpg\nalice/b.jpg\nbob/c.png\n").hexdigest()
     assert manifest["source_models"]["facenet"]["checkpoint_sha256"] == "c" * 64
     assert manifest["digest"] == PLAN.digest()
@@ -246,9 +254,14 @@ def test_an_outcome_beside_the_plan_does_not_keep_it_from_going_on(folder: RunFo
             id="methods",
         ),
         pytest.param(
-            plan(crafting={"bim": BIM | {"step_size": "2 levels"}}),
-            "protocol.crafting.bim.step_size: '1 level' then, '2 levels' now",
+            plan(crafting={"bim": replace(BIM, parameters={**BIM.parameters, "alpha": "2 levels"})}),
+            "protocol.crafting.bim.parameters.alpha: '1 level' then, '2 levels' now",
             id="what a method says of itself",
+        ),
+        pytest.param(
+            plan(crafting={"bim": replace(BIM, costs={4: Cost(5, 0), 8: Cost(20, 0)})}),
+            "protocol.crafting.bim.costs.8.gradients: 10 then, 20 now",
+            id="what a method costs",
         ),
         pytest.param(
             plan(target_models={"resnet50": model("resnet50", extraction="the middle")}),
