@@ -11,7 +11,7 @@ from command_line.options import PathOption
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
 from orchestrator.commands.interruption import Interrupted
-from orchestrator.commands.options import CommaList, ServiceOptions, option, takes
+from orchestrator.commands.options import CommaList, ServiceOptions, SourceModel, option, takes
 from orchestrator.commands.report import report
 from orchestrator.commands.store_option import ENVIRONMENT
 from orchestrator.errors import InputError, OrchestratorError
@@ -61,8 +61,9 @@ class EvaluateOptions(ServiceOptions):
     )
     seed: int = option(type=click.IntRange(0, 2**63 - 1), default=0, help="Of the draw and of the noise control.")
     source_models: tuple[str, ...] | None = option(
-        type=CommaList(click.STRING, name="model"),
-        help="Models that craft.  [default: the paper's three, or the embedded three, or all that the protector has]",
+        type=CommaList(SourceModel(), name="model"),
+        help="Models that craft; a+b is an ensemble, in any order.  [default: the paper's three, or the embedded "
+        "three, or all that the protector has]",
     )
     target_models: tuple[str, ...] | None = option(
         type=CommaList(click.STRING, name="model"),

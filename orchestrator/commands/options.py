@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,6 +11,7 @@ import click
 
 from command_line.options import PathOption
 from orchestrator.errors import InputError
+from orchestrator.experiment.grid import ENSEMBLE
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 Record = TypeVar("Record")
@@ -91,3 +93,19 @@ class CommaList(click.ParamType[Any]):
             if values.count(item) > 1:
                 self.fail(f"expected no repetition, got {item} twice", param, ctx)
         return tuple(sorted(values) if isinstance(values[0], int) else values)
+
+
+class SourceModel(click.ParamType[str]):
+    """The name of a source model, or of several joined by "+": an ensemble, whose members come in ascending order."""
+
+    name = "model"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See `click.ParamType.convert`."""
+        names = sorted(name.strip() for name in value.split(ENSEMBLE))
+        if not all(names):
+            self.fail(f"expected a model on both sides of {ENSEMBLE}, got {value}", param, ctx)
+        for first, second in pairwise(names):
+            if first == second:
+                self.fail(f"expected an ensemble of different models, got {first} twice in {value}", param, ctx)
+        return ENSEMBLE.join(names)

@@ -13,12 +13,18 @@ PAPERS_K = 25  # at which the paper reads BIM against ILLC, and states its numbe
 PAPERS_EPSILON = 32  # levels: above it, the paper finds, cloaks protect from other models
 CONTROL = "none"
 NOISE = "noise"
+ENSEMBLE = "+"  # between the names of its members, which are in ascending order
 
 
 def headline_k(ks: Iterable[int]) -> int | None:
     """The k that headlines are read at: the paper's, or else the largest there is; None where there is none."""
     possible = frozenset(ks)
     return PAPERS_K if PAPERS_K in possible else max(possible, default=None)
+
+
+def members(source_model: str) -> tuple[str, ...]:
+    """The models that a source model's name stands for: the members of an ensemble, or itself."""
+    return tuple(source_model.split(ENSEMBLE))
 
 
 @dataclass(frozen=True, order=True)
@@ -48,6 +54,11 @@ class Cell:
         return CloakKey(self.source_model, self.method, self.epsilon)
 
     @property
+    def is_white_box(self) -> bool:
+        """Whether the target model is the one that the cloak was crafted with, or a member of the ensemble."""
+        return self.target_model in members(self.source_model)
+
+    @property
     def control(self) -> "Cell":
         """No cloak, read by the same target model."""
         return replace(self, method=CONTROL, epsilon=0)
@@ -62,7 +73,7 @@ class Cell:
 class Grid:
     """The cells of a run: every source model by every method, budget and target model, with both controls."""
 
-    source_models: tuple[str, ...] = MODELS
+    source_models: tuple[str, ...] = MODELS  # ensembles among them
     target_models: tuple[str, ...] = MODELS
     methods: tuple[str, ...] = METHODS
     epsilons: tuple[int, ...] = EPSILONS

@@ -8,10 +8,10 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
-from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid
+from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid, members
 from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
 from orchestrator.experiment.method import Cost, Method
-from orchestrator.experiment.model import Model
+from orchestrator.experiment.model import Model, ensemble_card
 from orchestrator.experiment.region import Region
 from orchestrator.experiment.storage import Storage
 from orchestrator.faces.data_set import DataSet
@@ -33,7 +33,7 @@ class Plan:
     subjects: int  # of a run that draws until its intervals are narrow: the most
     seed: int
     faces: DataSet
-    source_models: Mapping[str, Model]
+    source_models: Mapping[str, Model]  # as listed: of an ensemble, its members
     target_models: Mapping[str, Model]
     region: Region = Region.DETECTED
     until_halfwidth: float | None = None  # points, that no interval is wider than in the end; None: N is fixed
@@ -55,11 +55,15 @@ class Plan:
                 "no_face_is_protected": NO_FACE_IS_PROTECTED,
             },
             "data_set": dict(self.faces.card()),
-            "source_models": {name: dict(model.card) for name, model in self.source_models.items()},
+            "source_models": {name: self._source_card(name) for name in self.grid.source_models},
             "target_models": {name: dict(model.card) for name, model in self.target_models.items()},
         }
         binding: dict[str, Any] = json.loads(json.dumps(stated))
         return binding
+
+    def _source_card(self, name: str) -> dict[str, Any]:
+        models = [self.source_models[member] for member in members(name)]
+        return ensemble_card(models) if len(models) > 1 else dict(models[0].card)
 
     @property
     def max_cost(self) -> Cost | None:
@@ -68,7 +72,8 @@ class Plan:
         if not all(set(costs).issuperset(self.grid.epsilons) for costs in asked):
             return None
         of_one_model = sum((costs[epsilon] for costs in asked for epsilon in self.grid.epsilons), start=Cost(0, 0))
-        return of_one_model * (len(self.grid.source_models) * self.subjects)
+        models = sum(len(members(name)) for name in self.grid.source_models)
+        return of_one_model * (models * self.subjects)
 
     @property
     def caveat(self) -> str:
@@ -105,7 +110,7 @@ class Plan:
 
 def caveat_of(models: Collection[str], *, synthetic: bool) -> str:
     """Why the figures of these models on such faces are not the paper's; empty where they can be compared with them."""
-    embedded = not set(models).isdisjoint(EMBEDDED_MODELS)
+    embedded = any(not set(members(name)).isdisjoint(EMBEDDED_MODELS) for name in models)
     if not embedded and not synthetic:
         return ""
     recognizers = "embedded recognizers" if embedded else "recognizers"

@@ -10,6 +10,7 @@ the cells first, and N is the number of probes.
   where one is below. They are widened (Bonferroni) for being several.
 * That a high PSR needs a large epsilon is "not reached" where no epsilon of the run gives a high PSR.
 * The six verdicts are not corrected for each other. What the run does not have is undecided, "not in this run".
+* A cloak of an ensemble was crafted with each of its members. As a source, an ensemble is no rival of FaceNet.
 
 Only the paper's two methods count. Where its words leave room, "high" PSR is 95 % (section IV-C), and k that of headlines.
 """
@@ -17,6 +18,7 @@ Only the paper's two methods count. Where its words leave room, "high" PSR is 95
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from math import inf
 
 from orchestrator.experiment.grid import (
     EMBEDDED_MODELS,
@@ -25,6 +27,7 @@ from orchestrator.experiment.grid import (
     PAPERS_EPSILON,
     Cell,
     Grid,
+    members,
 )
 from orchestrator.metrics.averages import Average, average_difference, average_psr, trigger_difference
 from orchestrator.metrics.intervals import CONFIDENCE
@@ -90,7 +93,7 @@ class _Run:
 
     def elsewhere(self, epsilon: int) -> list[Cell]:
         """Those of an epsilon that another model than the source model reads."""
-        return [cell for cell in self.cells() if cell.epsilon == epsilon and cell.target_model != cell.source_model]
+        return [cell for cell in self.cells() if cell.epsilon == epsilon and not cell.is_white_box]
 
 
 def claims(run_matrix: RankMatrix, grid: Grid, *, k: int, png: RankMatrix | None, whole: RankMatrix | None) -> list[Claim]:
@@ -117,9 +120,10 @@ def _own_model(run: _Run) -> Claim:
         "At the same epsilon, a cloak protects better from the model it was crafted with than from another one.",
         "read by the source model minus read by another",
         [
-            (replace(cell, target_model=cell.source_model), cell)
+            (replace(cell, target_model=own), cell)
             for cell in run.cells()
-            if cell.target_model != cell.source_model and cell.source_model in run.grid.target_models
+            for own in members(cell.source_model)
+            if own in run.grid.target_models and not cell.is_white_box
         ],
         needs="a model that is both source and target, another target model, and BIM or ILLC",
     )
@@ -129,10 +133,11 @@ def _best_source(run: _Run) -> Claim:
     sentence = "FaceNet is the best source: its cloaks protect better from a third model than any other source model's do."
     facenet = next((model for model in run.grid.source_models if FAMILIES.get(model) == FACENET), FACENET)
     what = f"{title(facenet)}'s cloaks minus another's, read by a third model"
+    others = [name for name in run.grid.source_models if FAMILIES.get(name) != FACENET and members(name) == (name,)]
     rivals: dict[str, list[Pair]] = {}
     for cell in run.cells():
-        for rival in run.grid.source_models:
-            if FAMILIES.get(rival) != FACENET and cell.source_model == facenet and cell.target_model not in (facenet, rival):
+        for rival in others:
+            if cell.source_model == facenet and cell.target_model not in (facenet, rival):
                 rivals.setdefault(rival, []).append((cell, replace(cell, source_model=rival)))
     confidence = 1 - (1 - CONFIDENCE) / max(1, len(rivals))
     averages = {rival: average_difference(run.matrix, rivals[rival], k=run.k, confidence=confidence) for rival in rivals}
@@ -235,12 +240,16 @@ def _resizing(run: _Run, whole: RankMatrix | None) -> Claim:
         [
             cell
             for cell in run.cells()
-            if cell.source_model == cell.target_model
-            or INPUT_SIZES.get(cell.source_model, 0) == INPUT_SIZES.get(cell.target_model)
+            if cell.source_model == cell.target_model or _probe_size(cell.source_model) == INPUT_SIZES.get(cell.target_model)
         ],
         needs="a source and a target model of one input size, and BIM or ILLC",
         option="--region full",
     )
+
+
+def _probe_size(source_model: str) -> float:
+    """Pixels a side; infinite where an input size is not known."""
+    return max(INPUT_SIZES.get(member, inf) for member in members(source_model))
 
 
 def _compression(run: _Run, png: RankMatrix | None) -> Claim:

@@ -97,7 +97,7 @@ def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[tup
     for source_model in grid.source_models:
         yield (
             psr_curves(results, grid, source_model=source_model, caveat=caveat),
-            "psr-" + re.sub(r"[^A-Za-z0-9._-]", "_", source_model),  # a service chose its name
+            "psr-" + re.sub(r"[^A-Za-z0-9._+-]", "_", source_model),  # a service chose its name
             f"PSR against ε, cloaks crafted with {title_of(source_model)}: what Figures 3 to 5 of the paper show.",
         )
     yield (

@@ -191,6 +191,7 @@ def _data(run: Run) -> str:
 
 def models_table(run: Run) -> Table:
     """The cards of the models, as the services gave them."""
+    cards = {"source": _with_members(run.manifest["source_models"]), "target": run.manifest["target_models"]}
     rows = [
         (
             *(Value(role), Value(title(name))),
@@ -198,8 +199,8 @@ def models_table(run: Run) -> Table:
             Value(card["precision"]) if card.get("precision") else replace(ABSENT, classes=""),
             *(Value((card.get(field) or "–")[:DIGITS]) for field in ("checkpoint_sha256", "label_set_sha256")),
         )
-        for role in ("source", "target")
-        for name, card in run.manifest[f"{role}_models"].items()
+        for role, models in cards.items()
+        for name, card in models.items()
     ]
     return Table(
         name="models",
@@ -208,6 +209,14 @@ def models_table(run: Run) -> Table:
         columns=("role", "model", "input size", "identities", "precision", "checkpoint", "label set"),
         rows=tuple(rows),
     )
+
+
+def _with_members(cards: Mapping[str, Any]) -> dict[str, Any]:
+    """The cards of source models, and after an ensemble's those of its members."""
+    found: dict[str, Any] = {}
+    for name, card in cards.items():
+        found |= {name: card} | card.get("members", {})
+    return found
 
 
 def _count(stated: object) -> Value:
@@ -289,9 +298,9 @@ def _services(run: Run, notes: list[str]) -> dict[str, str]:
     A manifest does not say where a service ran. Models that state a checkpoint, and those of the paper's names, can be had
     from checkpoints; any others only where they are.
     """
-    cards = run.manifest["source_models"]
+    cards = {name: card for name, card in _with_members(run.manifest["source_models"]).items() if "members" not in card}
     stated = {name for name, card in cards.items() if card.get("checkpoint_sha256")}
-    protector = ("protector", run.grid.source_models, stated)
+    protector = ("protector", tuple(cards), stated)
     invader = ("invader", run.grid.target_models, stated | set(MODELS))
     options: dict[str, str] = {}
     for kind, models, loadable in (protector, invader):

@@ -86,11 +86,7 @@ def _read(cells: ByCell, grid: Grid, method: str, k: int) -> Iterator[str]:
     """A method's cloaks read by the model that they were crafted with, and by others."""
     epsilon = _headline_epsilon(grid)
     for reader, is_own in (("its own model", True), ("another model", False)):
-        pairs = [
-            cell
-            for cell in cells
-            if (cell.method, cell.epsilon) == (method, epsilon) and (cell.source_model == cell.target_model) is is_own
-        ]
+        pairs = [cell for cell in cells if (cell.method, cell.epsilon) == (method, epsilon) and cell.is_white_box is is_own]
         if pairs:
             figures = f"PSR@{k} is {span([cells[cell].psr for cell in pairs])} at epsilon {epsilon}"
             smallest = [_smallest_epsilon(cells, grid, cell) for cell in pairs]

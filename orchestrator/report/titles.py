@@ -1,5 +1,6 @@
 """What models, methods and regions are called where people read of them."""
 
+from orchestrator.experiment.grid import ENSEMBLE, members
 from orchestrator.experiment.region import Region
 
 TITLES = {
@@ -21,5 +22,5 @@ REGIONS: dict[str, str] = {
 
 
 def title(name: str) -> str:
-    """Of a model or method; one that is not the paper's keeps its name."""
-    return TITLES.get(name, name)
+    """Of a model, an ensemble or a method; one that is not the paper's keeps its name."""
+    return f" {ENSEMBLE} ".join(TITLES.get(member, member) for member in members(name))

@@ -8,13 +8,14 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.cloak import Cloak, CloakRecord
-from orchestrator.experiment.grid import CloakKey
+from orchestrator.experiment.grid import ENSEMBLE, CloakKey, members
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.storage import Storage
 from orchestrator.services.connection import photo_refusal
 from orchestrator.services.listed_method import listed_method
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities, as_listed
+from rpc.errors import quoted
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
@@ -38,6 +39,12 @@ class ProtectorClient(ServiceClient):
         call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
         listed = await self.answer(call)
         models = {model.name: as_listed(model, *_DISCLOSED) for model in listed.source_models}
+        for name in models:
+            if ENSEMBLE in name:
+                raise UnusableServiceError(
+                    f"{self.name}: lists the source model {quoted(name)}, where {ENSEMBLE} stands between the members of an "
+                    f"ensemble"
+                )
         return Listing(models, await received_models_digest(call))
 
     async def methods(self, epsilons: Sequence[int]) -> dict[str, Method]:
@@ -93,7 +100,7 @@ class ProtectorClient(ServiceClient):
             checked = False
             async for response in call:
                 if not checked:
-                    await self._check_answer(call, [source_model])
+                    await self._check_answer(call, members(source_model))
                     checked = True
                 yield self._checked(response, probe, source_model)
         except grpc.aio.AioRpcError as error:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.errors import InputError, UnusableServiceError
-from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, Grid
+from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, Grid, members
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.plan import SUBJECTS, Plan
@@ -23,9 +23,10 @@ MAX_HALFWIDTH = 50  # points; an interval that is wider says nothing
 class RunRequest:
     """What the user asked for.
 
-    None for models means the paper's models, or else the embedded ones, or else all that a service has; None for ks means
-    the protocol's, as far as the target models disclose so many candidates; None for subjects means the default number, or
-    all subjects where they are drawn until the intervals are narrow.
+    None for models means the paper's models, or else the embedded ones, or else all that a service has; several names joined
+    by "+", in ascending order, are an ensemble of source models. None for ks means the protocol's, as far as the target
+    models disclose so many candidates; None for subjects means the default number, or all subjects where they are drawn
+    until the intervals are narrow.
 
     Raises:
         InputError: `until_halfwidth` is not a possible half-width.
@@ -90,7 +91,7 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
     if matched.differing:
         missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {named(matched.differing, at_most=1)}")
     subjects = _subjects(request, matched.known)
-    grid = Grid(tuple(sources), tuple(targets), request.methods, request.epsilons, disclosed)
+    grid = Grid(request.source_models or tuple(sources), tuple(targets), request.methods, request.epsilons, disclosed)
     return ResolvedPlan(
         plan=Plan(
             grid,
@@ -114,15 +115,31 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
 async def asked_of_protector(
     request: RunRequest, protector: ProtectorClient
 ) -> tuple[dict[str, Model], Mapping[str, Method]]:
-    """The requested source models, and what the protector states of its methods.
+    """The requested source models, of ensembles their members, and what the protector states of its methods.
 
     Raises:
-        InputError: the protector lacks a model or a method.
+        InputError: the protector lacks a model or a method, or an ensemble lacks the label set that a method needs.
     """
-    chosen = _chosen("--source-models", request.source_models, await protector.models(), protector.name)
+    names = request.source_models
+    wanted = None if names is None else [member for name in names for member in members(name)]
+    chosen = _chosen("--source-models", wanted, await protector.models(), protector.name)
     methods = await protector.methods(request.epsilons)
     _check_offered("--methods", request.methods, sorted(methods), protector.name)
+    needing = [method for method in request.methods if methods[method].needs_label_set]
+    for name in names or ():
+        _check_label_sets([chosen[member] for member in members(name)], needing)
     return chosen, methods
+
+
+def _check_label_sets(ensemble: Sequence[Model], needing: Sequence[str]) -> None:
+    if needing and len({model.label_set_sha256 for model in ensemble}) > 1:
+        label_sets = ", ".join(
+            f"{model.name} with {model.identities} identities (SHA-256 {model.label_set_sha256[:8]}…)" for model in ensemble
+        )
+        raise InputError(
+            f"--source-models: expected an ensemble of models with the same label set, as {', '.join(needing)} "
+            f"need{'s' if len(needing) == 1 else ''} one, got {label_sets}"
+        )
 
 
 async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[str, Model]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestrator.experiment.grid import NOISE, Cell, Grid
+from orchestrator.experiment.grid import NOISE, Cell, Grid, members
 from orchestrator.metrics.pareto import Point, pareto_front
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.lines import draw_nothing, legend_entry, percent_axis
@@ -71,9 +71,9 @@ class Panel:
 def series(points: Sequence[QualityPoint], grid: Grid) -> tuple[tuple[Panel, ...], ...]:
     """The panels: a row for SSIM and one for PSNR, a column for each target model.
 
-    The Pareto front is over source models other than the target model, because the protector of a photograph does not choose
-    who reads it; where there is no other, it is over that one. Noise is drawn, and is no choice. Left out are qualities that
-    are not finite (the PSNR of an unchanged picture).
+    The Pareto front is over cloaks that were not crafted with the target model, because the protector of a photograph does
+    not choose who reads it; where there are no others, it is over all. Noise is drawn, and is no choice. Left out are
+    qualities that are not finite (the PSNR of an unchanged picture).
     """
     return tuple(
         tuple(_panel(points, grid, measure, target_model) for target_model in grid.target_models) for measure in MEASURES
@@ -97,7 +97,7 @@ def _panel(points: Sequence[QualityPoint], grid: Grid, measure: str, target_mode
                     yield Curve(source_model, method, tuple(drawn))
 
     choices = [each for each in usable if each.cell.method in grid.methods]
-    others = [each for each in choices if each.cell.source_model != target_model]
+    others = [each for each in choices if not each.cell.is_white_box]
     front = pareto_front(
         [
             Point(each.quality(measure), each.psr.percent, f"{title(each.cell.method)} {each.cell.epsilon}")
@@ -124,7 +124,7 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
             legend=_legend(grid, models),
             notes=paragraph(
                 "A point for each ε, which falls from left to right; top right is best. Pareto front: the choices that no",
-                "other beats in both at once, among source models other than the one that reads, whose own curves are pale.",
+                "other beats in both at once, among cloaks not crafted with the model that reads; those that were are pale.",
                 f"Quality is of stored cloaks against the lossless probe, mean of {photographs(means)}; PSR is of all.",
                 n_sentence([point.psr.n for point in points]),
                 caveat=caveat,
@@ -166,7 +166,8 @@ def _draw(axes: Axes, panel: Panel, grid: Grid, models: Mapping[str, LineStyle])
         solid_capstyle="round",
         zorder=1,
     )
-    alone = {curve.source_model for curve in panel.curves} <= {panel.target_model}
+    white_box = {curve.source_model for curve in panel.curves if panel.target_model in members(curve.source_model)}
+    alone = all(curve.source_model in white_box for curve in panel.curves)
     for curve in panel.curves:
         look, noise = models[curve.source_model], curve.method == NOISE
         axes.plot(
@@ -180,7 +181,7 @@ def _draw(axes: Axes, panel: Panel, grid: Grid, models: Mapping[str, LineStyle])
             **marker_face(methods[curve.method].fill, look.colour),
             markeredgewidth=0.9,
             zorder=2 if noise else 3,
-            alpha=FADED if curve.source_model == panel.target_model and not alone else 1,
+            alpha=FADED if curve.source_model in white_box and not alone else 1,
             clip_on=False,
         )
 

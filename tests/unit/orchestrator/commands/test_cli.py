@@ -68,6 +68,16 @@ def both_services(faces: Path) -> list[str]:
         (["--methods", "none"], "--methods", "expected methods beside the controls", "got none"),
         (["--methods", "bim,noise"], "--methods", "expected methods beside the controls", "got noise"),
         (["--source-models", ""], "--source-models", "expected at least one model", "got none"),
+        (["--source-models", "facenet+"], "--source-models", "expected a model on both sides of +", "got facenet+"),
+        (["--source-models", "+"], "--source-models", "expected a model on both sides of +", "got +"),
+        (["--source-models", "a++b"], "--source-models", "expected a model on both sides of +", "got a++b"),
+        (
+            ["--source-models", "a+b+a"],
+            "--source-models",
+            "expected an ensemble of different models",
+            "got a twice in a+b+a",
+        ),
+        (["--source-models", "a+b,b+a"], "--source-models", "expected no repetition", "got a+b twice"),
         (["--target-models", "facenet,facenet"], "--target-models", "expected no repetition", "got facenet twice"),
         (["--storage", "webp"], "--storage", "'jpeg', 'png'", "'webp'"),
         (["--jpeg-quality", "101"], "--jpeg-quality", "1<=x<=100", "101"),
@@ -98,6 +108,11 @@ def test_a_bad_value_is_refused_by_its_option(
     assert expected in reason
     assert got in reason
     assert list(Path.cwd().iterdir()) == [], "what is refused leaves nothing behind"
+
+
+def test_the_members_of_an_ensemble_come_in_ascending_order_and_the_models_in_the_one_given() -> None:
+    context = evaluate_command.make_context("evaluate", ["--source-models", "senet50, resnet50 + facenet,facenet"])
+    assert context.params["source_models"] == ("senet50", "facenet+resnet50", "facenet")
 
 
 @pytest.mark.parametrize("kind", ["protector", "invader"])

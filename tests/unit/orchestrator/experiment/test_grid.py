@@ -44,3 +44,10 @@ def test_the_cells_of_a_small_grid_are_every_cloak_by_every_target_model() -> No
 
 def test_a_cell_belongs_to_the_cloak_that_is_shown_in_it() -> None:
     assert Cell("facenet", "bim", 8, "resnet50").cloak == CloakKey("facenet", "bim", 8)
+
+
+def test_a_target_model_is_white_box_where_the_cloak_was_crafted_with_it() -> None:
+    targets = ("facenet", "net", "resnet50", "senet50")
+    for source_model, own in (("facenet", {"facenet"}), ("facenet+senet50", {"facenet", "senet50"})):
+        grid = Grid((source_model,), targets, ("bim",), (8,), (1,))
+        assert {cell.target_model for cell in grid.cells() if cell.is_white_box} == own

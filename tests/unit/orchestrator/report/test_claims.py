@@ -273,3 +273,33 @@ def test_the_interval_against_several_other_sources_is_wider_than_against_one() 
     for grid, z in ((GRID, 2.241403), (one, 1.959964)):
         found = claim(BEST_SOURCE, run(share, grid=grid), grid=grid)
         assert found.interval == f"{centre - z * deviation:.1f}–{centre + z * deviation:.1f}"
+
+
+TWO = replace(GRID, source_models=("facenet+senet50",))  # of 224 pixels
+
+
+def test_each_member_of_an_ensemble_is_a_model_that_its_cloaks_were_crafted_with() -> None:
+    def share(cell: Cell) -> float:
+        return 0 if uncloaked(cell) else 0.3 if cell.target_model == "resnet50" else 1
+
+    found = claims(run(share, grid=TWO), TWO, k=25, png=None, whole=None)
+    assert (found[OWN_MODEL].estimate, found[OWN_MODEL].verdict) == ("+70.0 points", Verdict.SUPPORTED)
+    assert "12 pairs of cells" in found[OWN_MODEL].cells
+    assert (found[LARGE_EPSILON].estimate, found[LARGE_EPSILON].verdict) == ("30.0 %", Verdict.NOT_REACHED)
+    assert "read by another model: 2 cells" in found[LARGE_EPSILON].cells
+
+
+def test_an_ensemble_is_no_rival_of_facenet() -> None:
+    grid = replace(GRID, source_models=("facenet", "senet50", "resnet50+senet50"))
+
+    def share(cell: Cell) -> float:
+        return 0 if uncloaked(cell) else {"facenet": 0.8, "senet50": 0.2}.get(cell.source_model, 1)
+
+    found = claim(BEST_SOURCE, run(share, grid=grid), grid=grid)
+    assert found.verdict is Verdict.SUPPORTED
+    assert found.cells.endswith("of cells against SENet-50")
+
+
+def test_an_ensemble_has_the_input_size_of_its_largest_member() -> None:
+    found = claim(RESIZING, run(constant(0.2), grid=TWO), grid=TWO, whole=run(constant(0.6), grid=TWO))
+    assert "12 cells" in found.cells, "FaceNet, a member, reads a smaller image"

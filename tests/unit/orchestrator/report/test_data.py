@@ -1,6 +1,7 @@
 """The files beside a report, as pandas reads them, and the manifest by its schema."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,9 @@ def test_manifests_fit_their_schema(tmp_path: Path) -> None:
         make_run(tmp_path / "narrow", plan=looking, subjects=3, outcome={"subjects_wanted": 3}, pictures=False),
         make_run(tmp_path / "broken", plan=looking, subjects=1, outcome={"subjects_wanted": None}, pictures=False),
     ]
-    stated = changed(crafting={"bim": BIM, "illc": Method(needs_label_set=True)})
-    runs.append(make_run(tmp_path / "stated", plan=stated, subjects=0))
+    ensemble = replace(GRID, source_models=("compact-facenet+compact-resnet", "compact-facenet"))
+    stated = changed(grid=ensemble, crafting={"bim": BIM, "illc": Method(needs_label_set=True)})
+    runs.append(make_run(tmp_path / "ensemble", plan=stated, subjects=0))
     for root in runs:
         assert [error.message for error in validator().iter_errors(manifest(root))] == []
 
@@ -134,4 +136,13 @@ def test_what_is_no_manifest_does_not_fit(tmp_path: Path, change: dict[str, Any]
 def test_a_protocol_out_of_range_does_not_fit(tmp_path: Path, field: str, value: object) -> None:
     found = manifest(make_run(tmp_path / "run", subjects=0))
     found["protocol"][field] = value
+    assert not validator().is_valid(found)
+
+
+@pytest.mark.parametrize("members", [{}, {"compact-facenet": {}, "compact-resnet": {}}, None])
+def test_an_ensemble_without_the_cards_of_its_members_does_not_fit(tmp_path: Path, members: object) -> None:
+    grid = replace(GRID, source_models=("compact-facenet+compact-resnet",))
+    found = manifest(make_run(tmp_path / "run", plan=changed(grid=grid), subjects=0))
+    assert validator().is_valid(found)
+    found["source_models"]["compact-facenet+compact-resnet"]["members"] = members
     assert not validator().is_valid(found)

@@ -16,7 +16,7 @@ from orchestrator.experiment.storage import Storage
 from orchestrator.report.facts import facts, models_table, reproduction
 from orchestrator.report.run import Run, read_run
 from tests.support.plans import BIM
-from tests.support.reported import PEOPLE, changed, make_run, model
+from tests.support.reported import GRID, MODELS, PEOPLE, changed, make_run, model
 
 PGD = replace(BIM, parameters={**BIM.parameters, "start": "the probe, moved at random"})
 MOMENTUM = replace(BIM, parameters={"decay": "1", **BIM.parameters, "Kernel": "15 x 15"})
@@ -29,10 +29,16 @@ FOREIGN = {
 LENS = Grid(("lens",), ("resnet18",), ("blur", "pgd", "bim"), (8,), (1, 5))
 OWN = Grid(("facenet", "senet50"), ("resnet50",), ("bim",), (8,), (1,))
 OWN_MODELS = {
-    "source_models": {name: model(name, precision="bfloat16") for name in OWN.source_models},
+    "source_models": {name: model(name, precision="bfloat16", input_size=224) for name in OWN.source_models},
     "target_models": {name: model(name) for name in OWN.target_models},
     "faces": PEOPLE,
 }
+
+
+ENSEMBLE = changed(
+    grid=replace(GRID, source_models=("compact-facenet+compact-resnet", "compact-resnet")),
+    source_models={name: model(name, input_size=size) for name, size in zip(MODELS, (160, 224), strict=True)},
+)
 
 
 def run_of(tmp_path: Path, plan: Plan) -> Run:
@@ -81,6 +87,15 @@ def test_what_a_card_does_not_state_is_a_dash(tmp_path: Path) -> None:
     assert [value.text for value in row] == ["source", "lens", "–", "9", "–", "–", "a" * 12]
 
 
+def test_an_ensemble_stands_above_its_members_and_each_model_once(tmp_path: Path) -> None:
+    rows = models_table(run_of(tmp_path, ENSEMBLE)).rows
+    assert [tuple(value.text for value in row) for row in rows if row[0].text == "source"] == [
+        ("source", "compact FaceNet + compact ResNet", "224", "9", "–", "–", "a" * 12),
+        ("source", "compact FaceNet", "160", "9", "float32", "c" * 12, "a" * 12),
+        ("source", "compact ResNet", "224", "9", "float32", "c" * 12, "a" * 12),
+    ]
+
+
 def words(command: str) -> list[str]:
     """As a shell splits it, for which a backslash joins two lines."""
     return shlex.split(command.replace("\\\n", ""))
@@ -109,6 +124,16 @@ def parsed(command: str) -> dict[str, Any]:
             id="own checkpoints",
         ),
         pytest.param(changed(grid=LENS, **FOREIGN), {"protector": "PROTECTOR", "invader": "INVADER"}, id="others' services"),
+        pytest.param(ENSEMBLE, {"precision": "float32"}, id="an embedded ensemble"),
+        pytest.param(
+            changed(grid=replace(OWN, source_models=("facenet+senet50", "senet50")), **OWN_MODELS),
+            {
+                "precision": "bfloat16",
+                "protector_checkpoints": Path("CHECKPOINTS"),
+                "invader_checkpoints": Path("CHECKPOINTS"),
+            },
+            id="an ensemble of own checkpoints",
+        ),
         pytest.param(
             changed(
                 grid=Grid(("compact-facenet",), ("resnet18",), ("bim",), (8,), (1,)),

@@ -24,7 +24,7 @@ from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import kept_pictures
 from orchestrator.store.store import Store
 from tests.support.pages import Element, by_id, parsed
-from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
+from tests.support.reported import GRID, PEOPLE, changed, make_run, model, move_observations, recognised
 
 pytestmark = pytest.mark.usefixtures("blank_figures")  # but for the run of a whole module
 SHORT = Cell("compact-facenet", "bim", 4, "compact-resnet")
@@ -362,7 +362,9 @@ def test_nobody_left_out_is_said(whole: Path) -> None:
 
 def test_one_method_and_one_model_make_a_page(tmp_path: Path) -> None:
     grid = Grid(("facenet",), ("senet50",), ("bim",), (8,), (1,))
-    page = page_of(make_run(tmp_path / "run", plan=changed(grid=grid, subjects=1)))
+    page = page_of(
+        make_run(tmp_path / "run", plan=changed(grid=grid, subjects=1, source_models={"facenet": model("facenet")}))
+    )
     assert len(by_id(page, "psr").rows()) == 3
     assert not [table for table in page.all("table") if table.attributes.get("id") == "methods"]
 
@@ -441,3 +443,11 @@ def test_a_run_beside_it_is_read_from_the_database_that_is_given_too(tmp_path: P
 def test_the_manifest_beside_the_page_is_the_run_s(whole: Path) -> None:
     beside, own = (json.loads((folder / "manifest.json").read_text()) for folder in (whole / "report", whole))
     assert beside == own
+
+
+def test_an_ensemble_is_named_readably_and_its_files_by_its_own_name(tmp_path: Path) -> None:
+    grid = Grid(("compact-facenet+compact-resnet",), ("compact-facenet", "compact-senet"), ("bim",), (8,), (1,))
+    page = page_of(make_run(tmp_path / "run", plan=changed(grid=grid, subjects=1)))
+    assert {row[0] for row in by_id(page, "psr").rows()} == {"compact FaceNet + compact ResNet"}
+    assert (tmp_path / "run" / "report" / "figures" / "psr-compact-facenet+compact-resnet.svg").is_file()
+    assert "embedded recognizers" in page.text

@@ -138,3 +138,10 @@ def test_words_and_numbers() -> None:
     assert limits(Interval(-3.04, 10)) == "−3.0 to +10.0"
     assert span([Rate(1, 2), Rate(1, 2)]) == "50.0 % [9–91]"
     assert span([Rate(2, 2), Rate(0, 2)]) == "0.0 % [0–66] to 100.0 % [34–100]"
+
+
+def test_a_member_of_an_ensemble_is_its_own_model() -> None:
+    grid = replace(GRID, source_models=("facenet+resnet50",), target_models=("facenet", "resnet50", "senet50"))
+    sentences = said(run(12, {"other": 3}, grid=grid), grid)
+    assert "in none of 2 pairs" in sentence(sentences, OWN)
+    assert "in none of 1 pair." in sentence(sentences, OTHER)

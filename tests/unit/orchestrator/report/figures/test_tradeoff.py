@@ -8,7 +8,7 @@ import pytest
 from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.metrics.pareto import Point
 from orchestrator.metrics.psr import Rate
-from orchestrator.report.figures.tradeoff import Curve, Panel, QualityPoint, series, tradeoff
+from orchestrator.report.figures.tradeoff import FADED, Curve, Panel, QualityPoint, series, tradeoff
 
 GRID = Grid(("facenet", "resnet50"), ("facenet", "senet50"), ("bim", "illc"), (4, 8, 16), (1,))
 
@@ -69,6 +69,19 @@ def test_the_model_that_reads_is_no_choice_where_there_is_another() -> None:
 def test_the_model_that_reads_is_the_choice_where_it_is_the_only_one() -> None:
     alone = [each for each in POINTS if each.cell.source_model == each.cell.target_model]
     assert panel("ssim", "facenet", alone).front == (Point(0.9, 100, "BIM 4"),)
+
+
+def test_an_ensemble_with_the_model_that_reads_is_no_choice_and_its_curve_is_pale() -> None:
+    grid = replace(GRID, source_models=("facenet+senet50", "resnet50"))
+    ensemble = [replace(each, cell=replace(each.cell, source_model="facenet+senet50")) for each in POINTS[:2]]
+    points = [*ensemble, POINTS[3]]
+    ((_, senet), _) = series(points, grid)
+    assert senet.front == (Point(0.8, 60, "ILLC 8"),)
+    _, of_ensemble, of_another = tradeoff(points, grid, k=1).axes[1].lines
+    assert (of_ensemble.get_alpha(), of_another.get_alpha()) == (FADED, 1)
+    ((_, senet), _) = series(ensemble, grid)
+    assert senet.front == (Point(0.5, 90, "BIM 16"), Point(0.9, 10, "BIM 4")), "it is the only one"
+    assert tradeoff(ensemble, grid, k=1).axes[1].lines[1].get_alpha() == 1
 
 
 def test_an_infinite_psnr_is_left_out() -> None:
