@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from orchestrator.experiment.grid import CONTROL, CloakKey, Grid
+from orchestrator.experiment.grid import CONTROL, ENSEMBLE, CloakKey, Grid
 from orchestrator.report.figures.notes import paragraph
 from orchestrator.report.figures.sheet import Room, sheet, text_width
 from orchestrator.report.figures.style import FAINT, HAIRLINE, NOTE_SIZE, TEXT_SIZE, method_order, style
@@ -99,7 +99,7 @@ def cloak_examples(
     methods, the control's among them. `magnified` puts its perturbations under each row of cloaks.
     """
     rows = series(probes, cloaks, grid, magnified=magnified)
-    names = map(title, (*grid.source_models, *grid.methods))
+    names = [line for name in (*grid.source_models, *grid.methods) for line in _label(name).splitlines()]
     with style():
         drawn = sheet(
             len(rows) * (2 if magnified else 1),
@@ -120,7 +120,7 @@ def cloak_examples(
         )
         panels = iter(drawn.panels)
         for row in rows:
-            _draw(next(panels), (row.probe, *row.cloaks), label=f"{title(row.source_model)}\n{title(row.method)}")
+            _draw(next(panels), (row.probe, *row.cloaks), label=f"{_label(row.source_model)}\n{title(row.method)}")
             if magnified:
                 axes_row = next(panels)
                 axes_row[0].set_axis_off()
@@ -129,6 +129,11 @@ def cloak_examples(
         for axes, heading in zip(drawn.panels[0], ("probe", *(f"ε\u00a0{each}" for each in grid.epsilons)), strict=True):
             axes.set_title(heading, pad=4)
     return drawn.figure
+
+
+def _label(name: str) -> str:
+    """The name of a model or method, each member of an ensemble in a line of its own."""
+    return title(name).replace(f" {ENSEMBLE} ", f" {ENSEMBLE}\n")
 
 
 def _draw(axes_row: tuple[Axes, ...], images: tuple[Image | None, ...], *, label: str = "") -> None:

@@ -1,7 +1,10 @@
 """The detection rate against epsilon: a cloak may hide the face from the detector instead of from the recognizer."""
 
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from math import ceil
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,11 +21,13 @@ from orchestrator.report.figures.lines import (
     percent_axis,
 )
 from orchestrator.report.figures.notes import lines_sentences, paragraph
-from orchestrator.report.figures.sheet import sheet
+from orchestrator.report.figures.sheet import Room, sheet
 from orchestrator.report.figures.style import LineStyle, method_order, method_styles, style
 from orchestrator.report.titles import title
 
 PANEL_HEIGHT = 2.1  # inches
+MAX_COLUMNS = 3  # so that the labels below panels have room
+HEADING = 36  # characters of a line above a panel; the name of an ensemble takes several lines
 
 
 @dataclass(frozen=True)
@@ -66,26 +71,32 @@ def series(results: Iterable[CellResult], grid: Grid) -> tuple[Panel, ...]:
 def detection(results: Sequence[CellResult], grid: Grid, *, caveat: str = "") -> Figure:
     """The figure: a panel for each source model, a line for each method; `caveat`: why these are not the paper's figures."""
     panels = series(results, grid)
+    headings = [textwrap.wrap(f"crafted with {title(panel.source_model)}", HEADING) for panel in panels]
+    columns = min(len(panels), MAX_COLUMNS)
     styles = method_styles(grid)
     names = {name: title(name) for name in method_order(grid)} | {NOISE: "noise control", CONTROL: "control"}
     with style():
         drawn = sheet(
-            1,
-            len(panels),
+            ceil(len(panels) / columns),
+            columns,
             title="How often the invader still finds a face, by noise budget",
             panel_height=PANEL_HEIGHT,
             legend=[legend_entry(styles[name], label) for name, label in names.items()],
+            room=Room(above=0.1 + 0.18 * max(map(len, headings)), row_gap=0.45),
             notes=paragraph(
                 "Where it finds none, the photograph counts as protected.",
                 *lines_sentences([rate for panel in panels for rate in panel.rates], interval_kind(results)),
                 caveat=caveat,
             ),
         )
-        for panel, axes in zip(panels, drawn.panels[0], strict=True):
+        places = list(chain.from_iterable(drawn.panels))
+        for number, (panel, heading, axes) in enumerate(zip(panels, headings, places, strict=False)):
             _draw(axes, panel, styles)
             epsilon_axis(axes, grid.epsilons, labelled=True)
-            percent_axis(axes, label="faces found, %" if panel is panels[0] else "")
-            axes.set_title(f"crafted with {title(panel.source_model)}", pad=6)
+            percent_axis(axes, label="" if number % columns else "faces found, %")
+            axes.set_title("\n".join(heading), pad=6)
+        for axes in places[len(panels) :]:
+            axes.remove()
     return drawn.figure
 
 

@@ -20,7 +20,7 @@ EDGE = 0.08  # inches
 DOTS_PER_INCH = 200
 NARROWEST_PANEL = 1.7  # inches: a sheet of many columns grows instead
 POINT = 1 / 72  # inches
-LARGEST_SQUARE = 1.8  # inches
+SMALLEST_SQUARE, LARGEST_SQUARE = 0.6, 1.8  # inches
 LEADING = 1.35  # line height by font size
 HANDLE_LENGTH, COLUMN_SPACING = 3.0, 1.6  # of legends, by font size
 CHARACTER = 0.54  # mean width by font size, rather too much than too little
@@ -64,9 +64,8 @@ def sheet(
     of the PNG, and of pictures within the others.
     """
     room = room or Room()
-    width = max(WIDTH, room.left + room.right + columns * NARROWEST_PANEL + (columns - 1) * room.column_gap)
-    if panel_height is None:
-        width = WIDTH  # squares grow smaller instead
+    narrowest = SMALLEST_SQUARE if panel_height is None else NARROWEST_PANEL  # squares grow smaller first
+    width = max(WIDTH, room.left + room.right + columns * narrowest + (columns - 1) * room.column_gap)
     panel_width = (width - room.left - room.right - (columns - 1) * room.column_gap) / columns
     if panel_height is None:
         panel_width = panel_height = min(panel_width, LARGEST_SQUARE)

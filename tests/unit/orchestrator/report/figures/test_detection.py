@@ -57,6 +57,15 @@ def test_the_figure_has_a_panel_for_each_source_model_and_the_caveat() -> None:
     assert "These are not the paper's figures." in figure.texts[-1].get_text()
 
 
+def test_more_source_models_stand_in_further_rows_with_the_names_of_ensembles_in_several_lines() -> None:
+    ensemble = "compact-facenet+compact-resnet"
+    figure = detection(table_results(TABLE), replace(GRID, source_models=("facenet", "resnet50", "senet50", ensemble)))
+    *above, below = figure.axes
+    assert below.get_title() == "crafted with compact FaceNet +\ncompact ResNet"
+    assert [axes.get_ylabel() for axes in figure.axes] == ["faces found, %", "", "", "faces found, %"]
+    assert all(axes.get_position().y0 > below.get_position().y1 for axes in above)
+
+
 def test_a_run_of_nothing_says_so() -> None:
     figure = detection([], GRID)
     assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["no observations"]] * 2

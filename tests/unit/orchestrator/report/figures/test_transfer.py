@@ -69,6 +69,20 @@ def test_cells_of_the_same_model_are_framed() -> None:
     assert frames == [(-0.5, -0.5), (0.5, 0.5)]
 
 
+def test_cells_of_every_member_of_an_ensemble_are_framed() -> None:
+    grid = replace(GRID, source_models=("facenet+resnet50", "resnet50"), target_models=("facenet", "senet50", "resnet50"))
+    figure = transfer(table_results(), grid, k=1)
+    frames = [patch.get_xy() for patch in figure.axes[0].patches if not patch.get_fill()]  # type: ignore[attr-defined]
+    assert frames == [(-0.5, -0.5), (1.5, -0.5), (1.5, 0.5)]
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["FaceNet + ResNet-50", "ResNet-50"]
+
+
+def test_panels_keep_a_size_however_long_a_name_is() -> None:
+    grid = replace(GRID, source_models=("+".join(f"{number}-of-the-other-networks" for number in range(9)),))
+    figure = transfer(table_results(), grid, k=1)
+    assert all(axes.get_position().width * figure.get_figwidth() > 0.59 for axes in figure.axes)
+
+
 def test_a_run_of_nothing_is_drawn() -> None:
     figure = transfer([], replace(GRID, target_models=("senet50",)), k=1)
     assert [numbers(axes) for axes in figure.axes] == [[]] * 6
