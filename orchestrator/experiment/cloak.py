@@ -20,6 +20,8 @@ class CloakRecord:
     probe: str  # the photo, as IDENTITY/FILE
     key: CloakKey
     n_iter: int
+    gradients: int  # that it took, summed over the source models of an ensemble, as if it had been crafted alone
+    forward_passes: int  # beside those of the gradients, likewise
     largest_change: int  # levels, before storage
     zero_gradient_share: float  # 0..1: of the samples, the mean over the steps
     probe_sha256: str  # of the RGB bytes that the protector extracted from the photo

@@ -51,12 +51,13 @@ def crafting_table(summaries: Summaries, grid: Grid) -> Table:
     return Table(
         name="crafting",
         title=TITLE,
-        note="Over the subjects: the number of iterations, the largest change of a pixel before storage (in levels), the "
+        note="Over the subjects: the number of iterations; the gradients of source models that a cloak takes, as if it were "
+        "crafted alone, and the forward passes beside them; the largest change of a pixel before storage (in levels); the "
         f"mean share of gradients that were exactly zero, and in how many cloaks more than {PERCENT} were: these stalled. "
         "Where most did, PSR says little. A method that uses no gradients shows 0.",
         columns=(
             *("source model", "method", "ε", "cloaks"),
-            *("iterations", "largest change", "zero gradients, %", "stalled"),
+            *("iterations", "gradients", "forward passes", "largest change", "zero gradients, %", "stalled"),
         ),
         rows=tuple(_row(key, summaries.get(key)) for key in _attacks(grid)),
     )
@@ -69,12 +70,14 @@ def _attacks(grid: Grid) -> list[CloakKey]:
 def _row(key: CloakKey, summary: CraftingSummary | None) -> tuple[Value, ...]:
     names = (Value(title_of(key.source_model)), Value(method_title(key.method)), integer(key.epsilon))
     if summary is None:
-        return (*names, integer(0), *[ABSENT] * 4)
+        return (*names, integer(0), *[ABSENT] * 6)
     alarm = "number verdict refuted" if stalled(summary) else "number"
     return (
         *names,
         integer(summary.cloaks),
         _range(summary.min_n_iter, summary.max_n_iter),
+        _range(summary.min_gradients, summary.max_gradients),
+        _range(summary.min_forward_passes, summary.max_forward_passes),
         _range(summary.min_change, summary.max_change),
         decimal(100 * summary.zero_gradient_share),
         Value(f"{summary.stalled} of {summary.cloaks}", sort=summary.stalled / summary.cloaks, classes=alarm),

@@ -20,6 +20,7 @@ from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
+_COUNTS = ("n_iter", "largest_change", "gradients", "forward_passes")  # of a response
 _DISCLOSED = ("input_size", "checkpoint_sha256", "batch_rows", "precision", "threads")  # of a source model
 
 
@@ -112,6 +113,9 @@ class ProtectorClient(ServiceClient):
         key = CloakKey(source_model, response.method, response.epsilon)
         if sha256(response.cloak).hexdigest() != response.cloak_sha256:
             raise UnusableServiceError(f"{self.name}: the cloak {key} does not have the digest that was sent with it")
+        for count in _COUNTS:
+            if (found := getattr(response, count)) < 0:
+                raise UnusableServiceError(f"{self.name}: the cloak {key}: expected {count} of at least 0, got {found}")
         if response.largest_change > response.epsilon:
             raise UnusableServiceError(
                 f"{self.name}: the cloak {key} changes pixels by {response.largest_change} levels, over its budget"
@@ -124,6 +128,8 @@ class ProtectorClient(ServiceClient):
             probe=probe,
             key=key,
             n_iter=response.n_iter,
+            gradients=response.gradients,
+            forward_passes=response.forward_passes,
             largest_change=response.largest_change,
             zero_gradient_share=response.zero_gradient_share,
             probe_sha256=response.probe_sha256,

@@ -133,6 +133,8 @@ def _cloak_key(run: str, probe: str, key: CloakKey) -> dict[str, object]:
 def _crafted(cloak: CloakRecord) -> dict[str, object]:
     return {
         "n_iter": cloak.n_iter,
+        "gradients": cloak.gradients,
+        "forward_passes": cloak.forward_passes,
         "largest_change": cloak.largest_change,
         "zero_gradient_share": cloak.zero_gradient_share,
         "probe_sha256": cloak.probe_sha256,

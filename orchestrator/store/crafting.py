@@ -1,8 +1,8 @@
 """How crafting went, summed up in SQL: a run has more cloaks than need become objects."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, case, func, select
+from sqlalchemy import Column, Connection, Float, Function, Select, case, cast, func, select
 
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.store.schema import cloaks
@@ -15,6 +15,12 @@ class CraftingSummary(NamedTuple):
     cloaks: int
     min_n_iter: int
     max_n_iter: int
+    min_gradients: int  # of a cloak, as if it had been crafted alone
+    max_gradients: int
+    gradients: float  # the mean over the cloaks
+    min_forward_passes: int  # beside those of the gradients, likewise
+    max_forward_passes: int
+    forward_passes: float
     min_change: int  # levels; of the largest change of each cloak, before storage
     max_change: int
     zero_gradient_share: float  # 0..1, the mean over the cloaks
@@ -33,6 +39,8 @@ def crafting_summaries(
             func.count(),
             func.min(table.n_iter),
             func.max(table.n_iter),
+            *_range_and_mean(table.gradients),
+            *_range_and_mean(table.forward_passes),
             func.min(table.largest_change),
             func.max(table.largest_change),
             func.avg(table.zero_gradient_share),
@@ -43,3 +51,8 @@ def crafting_summaries(
     )
     rows = connection.execute(query).all()
     return {CloakKey(*row[:3]): CraftingSummary(CloakKey(*row[:3]), *row[3:]) for row in rows}
+
+
+def _range_and_mean(column: Column[int]) -> tuple[Function[Any], ...]:
+    """The mean as a floating-point number: that of integers is a decimal one in PostgreSQL."""
+    return func.min(column), func.max(column), func.avg(cast(column, Float))

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from orchestrator.store.database import Database
 from orchestrator.store.errors import NoStoreError, StoreError
 
-VERSION = 1  # of all that stands below; one more with every change of it
+VERSION = 2  # of all that stands below; one more with every change of it
 
 _CREATION_LOCK = 0x64656964  # PostgreSQL's advisory locks are numbers; "deid"
 
@@ -75,6 +75,8 @@ def _cloaks(name: str) -> Table:
         schema,
         *_keys(*CLOAK_KEY),
         Column("n_iter", Integer, nullable=False),
+        Column("gradients", Integer, nullable=False),  # as if it had been crafted alone
+        Column("forward_passes", Integer, nullable=False),  # beside those of the gradients
         Column("largest_change", Integer, nullable=False),  # levels, before storage
         Column("zero_gradient_share", Float, nullable=False),  # 0..1
         Column("probe_sha256", Text, nullable=False),  # of the pixels

@@ -214,12 +214,14 @@ def _cell(row: Row[Any]) -> Cell:
 
 def _cloak(row: Row[Any]) -> CloakRecord:
     return CloakRecord(
-        row.probe,
-        CloakKey(row.source_model, row.method, row.epsilon),
-        row.n_iter,
-        row.largest_change,
-        row.zero_gradient_share,
-        row.probe_sha256,
-        row.cloak_sha256,
-        None if row.ssim is None else Quality(row.ssim, row.psnr),
+        probe=row.probe,
+        key=CloakKey(row.source_model, row.method, row.epsilon),
+        n_iter=row.n_iter,
+        gradients=row.gradients,
+        forward_passes=row.forward_passes,
+        largest_change=row.largest_change,
+        zero_gradient_share=row.zero_gradient_share,
+        probe_sha256=row.probe_sha256,
+        sha256=row.cloak_sha256,
+        quality=None if row.ssim is None else Quality(row.ssim, row.psnr),
     )

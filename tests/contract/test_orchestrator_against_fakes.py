@@ -107,6 +107,13 @@ async def test_every_cloak_is_crafted_once_and_shown_once_to_every_target_model(
     assert evaluated.outcome["last_session"] | {"seconds": 0} == calls | {"seconds": 0}
 
 
+async def test_the_gradients_and_forward_passes_of_a_cloak_are_recorded_as_the_protector_states_them(bench: Bench) -> None:
+    await bench.evaluate()
+    with sqlite3.connect(bench.folder / "observations.sqlite") as connection:
+        found = set(connection.execute("SELECT method, epsilon, gradients, forward_passes FROM cloaks"))
+    assert found == {(method, epsilon, 2 * epsilon, 3) for method, epsilon in CLOAKS}
+
+
 async def test_the_order_of_the_answers_changes_nothing(bench: Bench) -> None:
     evaluated = await bench.evaluate(in_flight=4)
     assert evaluated.csv == await bench.undisturbed()
@@ -1020,6 +1027,10 @@ def shares(share: float) -> Callable[[protector_pb2.CraftResponse], None]:
     return alter
 
 
+def counts(field: str) -> Callable[[protector_pb2.CraftResponse], None]:
+    return lambda response: setattr(response, field, -1)
+
+
 @pytest.mark.parametrize(
     ("alter", "message"),
     [
@@ -1027,6 +1038,10 @@ def shares(share: float) -> Callable[[protector_pb2.CraftResponse], None]:
         (wrong_digest, "does not have the digest that was sent with it"),
         (shares(math.nan), "expected zero_gradient_share within 0..1, got nan"),
         (shares(1.5), "expected zero_gradient_share within 0..1, got 1.5"),
+        *(
+            (counts(field), f"expected {field} of at least 0, got -1")
+            for field in ("n_iter", "largest_change", "gradients", "forward_passes")
+        ),
     ],
 )
 async def test_a_cloak_that_is_not_what_it_is_said_to_be_stops_the_run(

@@ -196,6 +196,8 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
             method=shown.method,
             epsilon=shown.epsilon,
             n_iter=shown.epsilon + 1,
+            gradients=2 * shown.epsilon,
+            forward_passes=3,
             largest_change=shown.epsilon,
             zero_gradient_share=0.25,
             cloak=cloak,

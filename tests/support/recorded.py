@@ -13,7 +13,7 @@ OTHER = Cell("facenet", "bim", 8, "senet50")
 OF_ALICE = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, NO_FACE)]
 OF_BOB = [observation("bob/b.jpg", CELL, BEYOND)]
 SEEN = [*OF_ALICE, *OF_BOB]
-CLOAK = CloakRecord("alice/a.jpg", KEY, 10, 8, 0.25, "p" * 64, "c" * 64)
+CLOAK = CloakRecord("alice/a.jpg", KEY, 10, 20, 1, 8, 0.25, "p" * 64, "c" * 64)
 SUBJECT = Subject("alice", "alice/a.jpg", "d" * 64, SubjectStatus.SUBJECT)
 
 

@@ -42,6 +42,11 @@ def recognised(subject: int, cell: Cell) -> Seen | None:
     return BEYOND if cell.source_model == cell.target_model else 1 + subject
 
 
+def effort(subject: int, key: CloakKey) -> tuple[int, int]:
+    """Gradients and forward passes that a cloak took: a gradient for every level of the budget, of ILLC a pass before."""
+    return (0, 0) if key.method in (CONTROL, NOISE) else (key.epsilon, int(key.method == "illc"))
+
+
 def model(name: str, **card: Any) -> Model:
     """A model's card, as a service states it."""
     facts: dict[str, Any] = {
@@ -71,6 +76,7 @@ def make_run(
     subjects: int | None = None,
     answered: Answered = recognised,
     zero_gradients: Callable[[int, CloakKey], float] = lambda number, key: 0.0,
+    took: Callable[[int, CloakKey], tuple[int, int]] = effort,
     pictures: bool = True,
     outcome: dict[str, Any] | None = None,
     finished: bool = True,
@@ -83,6 +89,7 @@ def make_run(
         subjects: that are observed; all that the plan asks for by default.
         answered: what each target model answers.
         zero_gradients: the share, 0..1, of a subject's cloak; one that has nothing else stays the probe.
+        took: gradients and forward passes of a subject's cloak.
         pictures: whether cloaks and lossless controls are kept.
         outcome: what the manifest's outcome says beside the usual.
         finished: whether it has an outcome.
@@ -98,8 +105,8 @@ def make_run(
         store.write(record_subject(Subject(identity, photo, sha256(photo.encode()).hexdigest(), SubjectStatus.SUBJECT)))
         for source_model in plan.grid.source_models:
             for key in plan.grid.cloaks(source_model):
-                zeros = zero_gradients(number, key)
-                _observe(folder, store, plan, (number, photo), key, answered, zeros=zeros, pictures=pictures)
+                zeros, counts = zero_gradients(number, key), took(number, key)
+                _observe(folder, store, plan, (number, photo), key, answered, zeros=zeros, took=counts, pictures=pictures)
     store.close()
     if finished:
         usual: dict[str, Any] = {
@@ -133,6 +140,7 @@ def _observe(
     answered: Answered,
     *,
     zeros: float,
+    took: tuple[int, int],
     pictures: bool,
 ) -> None:
     number, photo = subject
@@ -140,10 +148,10 @@ def _observe(
     lossless, encoded = picture(number, of_control, "PNG"), picture(number, key, "JPEG")
     probe, cloak = sha256(photo.encode() + key.source_model.encode()).hexdigest(), sha256(encoded).hexdigest()
     largest_change = 0 if zeros == 1 else key.epsilon
-    store.write(record_cloak(CloakRecord(photo, key, 1, largest_change, zeros, probe, cloak)))
+    store.write(record_cloak(CloakRecord(photo, key, 1, *took, largest_change, zeros, probe, cloak)))
     if pictures:
         folder.keep_cloak(cloak, plan.storage.suffix, encoded)
-        control = CloakRecord(photo, of_control, 0, 0, 0.0, probe, sha256(lossless).hexdigest())
+        control = CloakRecord(photo, of_control, 0, 0, 0, 0, 0.0, probe, sha256(lossless).hexdigest())
         folder.keep_lossless_control(control.sha256, lossless)
         store.write(record_lossless_control(control))
     observations = _observations(plan, subject, key, answered)

@@ -43,16 +43,16 @@ def test_a_stalled_attack_stands_on_top_and_no_other_does(tmp_path: Path) -> Non
 
 def test_how_crafting_went_has_a_row_for_every_attack_and_none_for_controls(tmp_path: Path) -> None:
     page = page_of(make_run(tmp_path / "run", zero_gradients=zeros, pictures=False))
-    # Source model, method, epsilon, cloaks, iterations, largest change, zero gradients, stalled.
+    # Source model, method, epsilon, cloaks, iterations, gradients, forward passes, largest change, zero gradients, stalled.
     assert by_id(page, "crafting").rows() == [
-        ["compact FaceNet", "BIM", "4", "3", "1", "0–4", "70.0", "2 of 3"],
-        ["compact FaceNet", "BIM", "64", "3", "1", "0", "100.0", "3 of 3"],
-        ["compact FaceNet", "ILLC", "4", "3", "1", "4", "4.0", "0 of 3"],
-        ["compact FaceNet", "ILLC", "64", "3", "1", "64", "4.0", "0 of 3"],
-        ["compact ResNet", "BIM", "4", "3", "1", "4", "30.0", "1 of 3"],
-        ["compact ResNet", "BIM", "64", "3", "1", "64", "30.0", "1 of 3"],
-        ["compact ResNet", "ILLC", "4", "3", "1", "4", "4.0", "0 of 3"],
-        ["compact ResNet", "ILLC", "64", "3", "1", "64", "4.0", "0 of 3"],
+        ["compact FaceNet", "BIM", "4", "3", "1", "4", "0", "0–4", "70.0", "2 of 3"],
+        ["compact FaceNet", "BIM", "64", "3", "1", "64", "0", "0", "100.0", "3 of 3"],
+        ["compact FaceNet", "ILLC", "4", "3", "1", "4", "1", "4", "4.0", "0 of 3"],
+        ["compact FaceNet", "ILLC", "64", "3", "1", "64", "1", "64", "4.0", "0 of 3"],
+        ["compact ResNet", "BIM", "4", "3", "1", "4", "0", "4", "30.0", "1 of 3"],
+        ["compact ResNet", "BIM", "64", "3", "1", "64", "0", "64", "30.0", "1 of 3"],
+        ["compact ResNet", "ILLC", "4", "3", "1", "4", "1", "4", "4.0", "0 of 3"],
+        ["compact ResNet", "ILLC", "64", "3", "1", "64", "1", "64", "4.0", "0 of 3"],
     ]
 
 
@@ -71,9 +71,9 @@ def test_half_of_the_cloaks_are_not_most(tmp_path: Path) -> None:
 
 def test_an_attack_that_has_no_cloak_yet_has_dashes() -> None:
     key = CloakKey("compact-facenet", "bim", 4)
-    rows = crafting_table({key: CraftingSummary(key, 2, 5, 6, 3, 4, 0.04, 0)}, GRID).rows
+    rows = crafting_table({key: CraftingSummary(key, 2, 5, 6, 9, 30, 19.5, 1, 2, 1.5, 3, 4, 0.04, 0)}, GRID).rows
     texts = [[value.text for value in row[3:]] for row in rows[:2]]
-    assert texts == [["2", "5–6", "3–4", "4.0", "0 of 2"], ["0", "–", "–", "–", "–"]]
+    assert texts == [["2", "5–6", "9–30", "1–2", "3–4", "4.0", "0 of 2"], ["0", *"––––––"]]
 
 
 def test_a_run_that_crafted_nothing_yet_has_no_such_table(tmp_path: Path) -> None:

@@ -107,12 +107,12 @@ class Kept:
         encoded = encode_png(pixels)
         digests = sha256(pixels.tobytes()).hexdigest(), sha256(encoded).hexdigest()
         self.folder.keep_lossless_control(digests[1], encoded)
-        self.store.write(record_lossless_control(CloakRecord(probe, CONTROL_KEY, 0, 0, 0, *digests)))
+        self.store.write(record_lossless_control(CloakRecord(probe, CONTROL_KEY, 0, 0, 0, 0, 0, *digests)))
 
     def cloak(self, encoded: bytes, *, of: Pixels = FACE, key: CloakKey = KEY, probe: str = "alice/a.jpg") -> None:
         digest = sha256(encoded).hexdigest()
         self.folder.keep_cloak(digest, self.storage.suffix, encoded)
-        self.store.write(record_cloak(CloakRecord(probe, key, 1, 1, 0, sha256(of.tobytes()).hexdigest(), digest)))
+        self.store.write(record_cloak(CloakRecord(probe, key, 1, 1, 0, 1, 0, sha256(of.tobytes()).hexdigest(), digest)))
 
     def quality(self) -> dict[CloakKey, Quality]:
         """Of the one subject."""

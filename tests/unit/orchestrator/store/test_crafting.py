@@ -23,8 +23,17 @@ def test_a_summary_has_the_ends_the_mean_and_how_many_stalled_of_each_kind_of_cl
     add(store, "a", SubjectStatus.SUBJECT, key=other, n_iter=20, largest_change=16, zero_gradient_share=0.25)
     found = store.crafting_summaries(stalled_above=0.5)
     assert found.keys() == {KEY, other}
-    assert found[KEY] == CraftingSummary(KEY, 3, 9, 10, 0, 8, 0.5, 1)
-    assert found[other] == CraftingSummary(other, 1, 20, 20, 16, 16, 0.25, 0)
+    assert found[KEY] == CraftingSummary(KEY, 3, 9, 10, 20, 20, 20, 1, 1, 1, 0, 8, 0.5, 1)
+    assert found[other] == CraftingSummary(other, 1, 20, 20, 20, 20, 20, 1, 1, 1, 16, 16, 0.25, 0)
+
+
+def test_a_summary_has_the_ends_and_the_mean_of_gradients_and_of_forward_passes(store: Store) -> None:
+    for identity, gradients, forward_passes in (("a", 90, 3), ("b", 40, 4), ("c", 21, 4)):
+        add(store, identity, SubjectStatus.SUBJECT, gradients=gradients, forward_passes=forward_passes)
+    found = store.crafting_summaries(stalled_above=0.5)[KEY]
+    assert (found.min_gradients, found.max_gradients, found.gradients) == (21, 90, 151 / 3)
+    assert (found.min_forward_passes, found.max_forward_passes, found.forward_passes) == (3, 4, 11 / 3)
+    assert isinstance(found.gradients, float)
 
 
 def test_who_is_no_subject_and_another_run_do_not_count(place: Place) -> None:
