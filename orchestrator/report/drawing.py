@@ -15,8 +15,10 @@ from PIL import Image
 from orchestrator.experiment.cloak import Quality
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.psr import CellResult
+from orchestrator.report.crafting import Summaries
 from orchestrator.report.figures.cloak_examples import cloak_examples
 from orchestrator.report.figures.detection import detection
+from orchestrator.report.figures.effort import effort, methods_with_gradients
 from orchestrator.report.figures.psr_curves import psr_curves
 from orchestrator.report.figures.save import save, title
 from orchestrator.report.figures.tradeoff import QualityPoint, tradeoff
@@ -54,7 +56,15 @@ class Drawings:
 
 
 def drawings(
-    run: Run, results: Sequence[CellResult], store: Store, *, k: int | None, out: Path, pictures: bool, magnified: bool
+    run: Run,
+    results: Sequence[CellResult],
+    crafting: Summaries,
+    store: Store,
+    *,
+    k: int | None,
+    out: Path,
+    pictures: bool,
+    magnified: bool,
 ) -> Drawings:
     """Draws them all and writes them into `out/figures`; `k` is None where nothing was observed.
 
@@ -63,7 +73,7 @@ def drawings(
     drawn: list[Drawing] = []
     not_drawn: list[str] = []
     if k is not None:
-        drawn += [_written(figure, name, note, out) for figure, name, note in _of_results(run, results, k)]
+        drawn += [_written(figure, name, note, out) for figure, name, note in _of_results(run, results, crafting, k)]
         points = quality_points(run, results, store, k=k)
         if points:
             note = "The further up and right, the more a cloak protects for what it takes of the picture."
@@ -91,7 +101,7 @@ def drawings(
     return Drawings(drawn, not_drawn)
 
 
-def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[tuple[Figure, str, str]]:
+def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k: int) -> Iterator[tuple[Figure, str, str]]:
     """Figures with their names and notes."""
     grid, caveat = run.grid, run.caveat
     for source_model in grid.source_models:
@@ -110,6 +120,13 @@ def _of_results(run: Run, results: Sequence[CellResult], k: int) -> Iterator[tup
         "detection",
         "Whether the invader still finds a face; where it does not, no identity is read, which counts as protected.",
     )
+    gradients = {key: summary.gradients for key, summary in crafting.items()}
+    if len(methods_with_gradients(gradients, grid)) > 1:
+        yield (
+            effort(results, grid, gradients=gradients, k=min(grid.ks), caveat=caveat),
+            "effort",
+            "Whether a method protects better for the gradients that it takes, or only by taking more of them.",
+        )
 
 
 def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: int) -> list[QualityPoint]:

@@ -6,6 +6,7 @@ from itertools import product
 
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
+from orchestrator.metrics.averages import Average
 from orchestrator.metrics.mcnemar import SIGNIFICANCE
 from orchestrator.metrics.paired_methods import PairedMethods
 from orchestrator.metrics.psr import CellResult, Difference, interval_kind
@@ -88,8 +89,8 @@ def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
             (
                 *_cell(cell),
                 *(ABSENT if each is None else decimal(each.psr.percent) for each in (result, control, noise)),
-                _difference(None if result is None else result.minus_control),
-                _difference(None if result is None else result.minus_noise),
+                difference(None if result is None else result.minus_control),
+                difference(None if result is None else result.minus_noise),
             )
         )
     return Table(
@@ -158,7 +159,7 @@ def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second:
             (
                 *(Value(title_of(cell.source_model)), integer(cell.epsilon), Value(title_of(cell.target_model))),
                 *map(integer, (counts.n, counts.first_only, counts.second_only)),
-                _difference(pair.difference),
+                difference(pair.difference),
                 number(_p(pair.p), sort=pair.p),
                 number(f"{_p(pair.adjusted_p)}{' *' if pair.adjusted_p <= SIGNIFICANCE else ''}", sort=pair.adjusted_p),
             )
@@ -239,10 +240,11 @@ def _psr(result: CellResult | None, *, heat: bool = False) -> Value:
     return replace(shown, share=rate.percent / 100, classes="number heat") if heat else shown
 
 
-def _difference(difference: Difference | None) -> Value:
-    if difference is None:
+def difference(found: Difference | Average | None) -> Value:
+    """A difference in points with its interval; a dash where there is none."""
+    if found is None:
         return ABSENT
-    points, interval = difference.points, difference.interval
+    points, interval = found.points, found.interval
     limits = f"[{signed(interval.low, places=0)}, {signed(interval.high, places=0)}]"
     return number(signed(points), sort=round(points, 4), beside=limits)
 

@@ -9,9 +9,10 @@ from orchestrator.files import replace_file
 from orchestrator.report import facts, tables
 from orchestrator.report.beside import Beside
 from orchestrator.report.claims import claims
-from orchestrator.report.crafting import STALLED_SHARE, crafting_table, stalled_notices
+from orchestrator.report.crafting import STALLED_SHARE, Summaries, crafting_table, stalled_notices
 from orchestrator.report.data import observations_parquet
 from orchestrator.report.drawing import Drawings, drawings
+from orchestrator.report.effort import effort_table
 from orchestrator.report.facts import Fact
 from orchestrator.report.gallery import gallery
 from orchestrator.report.measured import Measured, measure
@@ -50,8 +51,11 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
         for path in picture_figures(out / FIGURES):
             path.unlink()
-        drawn = drawings(run, measured.results, store, k=measured.k, out=out, pictures=pictures, magnified=magnified)
-        page = _page(run, measured, beside, drawn, store, pictures=pictures)
+        crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
+        drawn = drawings(
+            *(run, measured.results, crafting, store), k=measured.k, out=out, pictures=pictures, magnified=magnified
+        )
+        page = _page(run, measured, beside, crafting, drawn, store, pictures=pictures)
         _write_data(run, measured, out)
         replace_file(out / PAGE, page.encode())
     except OSError as error:
@@ -71,12 +75,13 @@ def _check_out(out: Path) -> None:
             raise InputError(f"--out: expected a new folder or one that holds a report, got {out} with {others[0]}")
 
 
-def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: Store, *, pictures: bool) -> str:
+def _page(
+    run: Run, measured: Measured, beside: Beside, crafting: Summaries, drawn: Drawings, store: Store, *, pictures: bool
+) -> str:
     png, whole = (None if other is None else other.matrix for other in (beside.png, beside.whole))
     verdicts = None
     if measured.k is not None and measured.results:
         verdicts = claims(run.matrix, run.grid, k=measured.k, png=png, whole=whole)
-    crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
     return rendered(
         title=f"De-identification report: {run.name}",
@@ -88,7 +93,7 @@ def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: 
         models=facts.models_table(run),
         figures=drawn.drawn,
         not_drawn=drawn.not_drawn,
-        tables=[*_tables(run, measured), *([crafting_table(crafting, run.grid)] if crafting else [])],
+        tables=[*_tables(run, measured, crafting), *([crafting_table(crafting, run.grid)] if crafting else [])],
         gallery=gallery(run, store, pictures=pictures),
         left_out=facts.left_out_table(run),
         nothing_left_out=nothing,
@@ -99,7 +104,7 @@ def _page(run: Run, measured: Measured, beside: Beside, drawn: Drawings, store: 
     )
 
 
-def _tables(run: Run, measured: Measured) -> Sequence[tables.Table]:
+def _tables(run: Run, measured: Measured, crafting: Summaries) -> Sequence[tables.Table]:
     results, grid, k = measured.results, run.grid, measured.k
     shown = [tables.psr_table(results, grid, subjects=run.subjects)]
     if k is None:
@@ -114,7 +119,8 @@ def _tables(run: Run, measured: Measured) -> Sequence[tables.Table]:
         shown.append(
             tables.methods_table(measured.paired, k=k, first=measured.first, second=measured.second, kind=run.interval_kind)
         )
-    return shown
+    effort = effort_table(run.matrix, grid, crafting, k=min(grid.ks), kind=run.interval_kind)
+    return shown if effort is None else [*shown, effort]
 
 
 def _write_data(run: Run, measured: Measured, out: Path) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
+from typing import TypeVar
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -12,14 +13,15 @@ from orchestrator.report.figures.style import FAINT, LineStyle
 
 BAND_OPACITY, BAND_EDGE_OPACITY = 0.12, 0.45
 
+P = TypeVar("P")
 Rates = Mapping[int, Rate | None]  # by epsilon, in levels; None where nothing was observed: a gap, never a zero
 
 
-def segments(rates: Rates) -> list[dict[int, Rate]]:
-    """The stretches of a line between its gaps."""
-    points = groupby(rates.items(), key=lambda point: point[1] is not None)
+def segments(line: Mapping[int, P | None]) -> list[dict[int, P]]:
+    """The stretches of a line, whose points stand by epsilon, between its gaps."""
+    points = groupby(line.items(), key=lambda each: each[1] is not None)
     return [
-        {epsilon: rate for epsilon, rate in stretch if rate is not None} for is_observed, stretch in points if is_observed
+        {epsilon: point for epsilon, point in stretch if point is not None} for is_observed, stretch in points if is_observed
     ]
 
 

@@ -5,18 +5,27 @@ from collections.abc import Iterator, Sequence
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.psr import Rate
 
-BANDS = {
-    IntervalKind.WILSON: "Bands and bars are 95\u00a0% Wilson intervals.",
-    IntervalKind.CONFIDENCE_SEQUENCE: (
-        "Bands and bars are 95\u00a0% confidence sequences: each holds at all looks at once, for its own cell."
-    ),
+CONTROL = "Control: no cloak."
+BOTH_CONTROLS = f"{CONTROL} Noise control: random ±ε in its place."
+INTERVALS = {
+    IntervalKind.WILSON: "95\u00a0% Wilson intervals.",
+    IntervalKind.CONFIDENCE_SEQUENCE: ("95\u00a0% confidence sequences: each holds at all looks at once, for its own cell."),
 }
 
 
-def lines_sentences(rates: Sequence[Rate | None], kind: IntervalKind) -> Iterator[str]:
-    """What the lines of a figure are; `rates` are all that it draws, `kind` is that of their intervals."""
-    yield "Control: no cloak. Noise control: random ±ε in its place."
-    yield BANDS[kind]
+def lines_sentences(
+    rates: Sequence[Rate | None], kind: IntervalKind, *, controls: str = BOTH_CONTROLS, drawn: str = "Bands and bars"
+) -> Iterator[str]:
+    """What the lines of a figure are.
+
+    Args:
+        rates: all that it draws.
+        kind: that of their intervals.
+        controls: what its controls are.
+        drawn: what shows the intervals.
+    """
+    yield controls
+    yield f"{drawn} are {INTERVALS[kind]}"
     yield n_sentence([rate.n for rate in rates if rate is not None])
     if None in rates:
         yield "Where a line is broken or missing, nothing was observed."
