@@ -1,10 +1,16 @@
 """What the protector can be told."""
 
-from pydantic import Field
+import re
+from collections.abc import Mapping
+
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
 from rpc.roles import PROTECTOR
 from rpc.settings import ServiceSettings
+
+_ASSIGNMENT = re.compile(r"\s*([a-z0-9._-]+)\.([a-z_]+)=([0-9]{1,9})\s*")
 
 
 class ProtectorSettings(ServiceSettings):
@@ -24,3 +30,23 @@ class ProtectorSettings(ServiceSettings):
         ge=1,
         description="Cloaks asked for and not yet fetched, all calls together; more are told to come back.",
     )
+    method_parameters: str = Field(
+        "", description="Parameters of methods, separated by commas, such as one-pixel.pixels=5,one-pixel.generations=75."
+    )
+
+    @field_validator("method_parameters")
+    @classmethod
+    def _are_parameters(cls, text: str) -> str:
+        found = [_ASSIGNMENT.fullmatch(each) for each in text.split(",")] if text.strip() else []
+        named = [each and each.group(1, 2) for each in found]
+        if None in named or len(set(named)) < len(named):
+            raise PydanticCustomError(
+                "method_parameters", "expected METHOD.PARAMETER=NUMBER, separated by commas, each parameter once"
+            )
+        return text
+
+    @property
+    def parameters_of_methods(self) -> Mapping[tuple[str, str], int]:
+        """What is set of methods, by the names of the method and of its parameter."""
+        found = map(_ASSIGNMENT.fullmatch, self.method_parameters.split(","))
+        return {(each[1], each[2]): int(each[3]) for each in found if each}

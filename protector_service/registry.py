@@ -1,9 +1,14 @@
 """The methods that are installed: this project's own and those of plug-ins, all by entry points."""
 
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from command_line.errors import OperatorError
 from protector_service.ensemble import View
 from protector_service.job import image_of
 from protector_service.method_run import MethodRun, stated_cost
@@ -13,6 +18,7 @@ from recognizers.plugins import Found, PluginError, accept_class, installed_plug
 
 GROUP = "protector_service.methods"
 MAX_STATED = 500  # characters, by the protocol
+_FLAG = "--method-parameters"
 
 _BUDGETS = (1, 8, 255)  # any, far from each other
 _SIDE, _CLASSES = 12, 100
@@ -21,13 +27,44 @@ _WEIGHTS = torch.linspace(-1, 1, _CLASSES * 3).reshape(_CLASSES, 3).sin()
 _Y_TRUE = 1
 
 
-def find_methods() -> Found[Method]:
+class MethodParameterError(OperatorError):
+    """A parameter of a method cannot be set as asked."""
+
+
+def find_methods(parameters: Mapping[tuple[str, str], int] = MappingProxyType({})) -> Found[Method]:
     """All methods that this interpreter can import, by the name that the wire has for them.
+
+    Args:
+        parameters: what is set, by the names of a method and of its parameter.
 
     Raises:
         PluginError: not even this project's own are installed.
+        MethodParameterError: there is no such method or parameter, or it cannot have that value.
     """
-    return installed_plugins(GROUP, accept_method)
+    found = installed_plugins(GROUP, accept_method)
+    return replace(found, usable=set_parameters(found.usable, parameters))
+
+
+def set_parameters(methods: Mapping[str, Method], parameters: Mapping[tuple[str, str], int]) -> Mapping[str, Method]:
+    """Methods by name, those of which parameters are set with them.
+
+    Raises:
+        MethodParameterError: there is no such method or parameter, or it cannot have that value.
+    """
+    those_set = dict(methods)
+    for (name, parameter), value in parameters.items():
+        if name not in methods:
+            names = ", ".join(name for name, method in methods.items() if method.settable)
+            raise MethodParameterError(f"{_FLAG}: expected a method that has any ({names}), got {name!r}")
+        settable = methods[name].settable
+        if parameter not in settable:
+            names = ", ".join(settable) or "none"
+            raise MethodParameterError(f"{_FLAG}: expected a parameter of {name} ({names}), got {parameter!r}")
+        allowed = settable[parameter]
+        if value not in allowed:
+            raise MethodParameterError(f"{_FLAG}: {name}.{parameter}: expected {allowed[0]}..{allowed[-1]}, got {value}")
+        those_set[name] = those_set[name].having(**{parameter: value})
+    return MappingProxyType(those_set)
 
 
 def accept_method(name: str, loaded: object) -> Method:
@@ -47,9 +84,11 @@ def accept_method(name: str, loaded: object) -> Method:
     allowed = (_BUDGETS, (0,)) if method.control else (_BUDGETS,)
     if not all(isinstance(budget, int) for budget in budgets) or budgets not in allowed:  # NumPy's are no int
         raise PluginError(f"expected {kind.__name__}.budgets({_BUDGETS}) to be {allowed[0]}, got {budgets!r}")
+    _check_settable(method)
     _check_statements(method)
     smallest = budgets[:1]
-    alone, beside = _first_cloak(method, smallest), _first_cloak(method, budgets)
+    brief = method.having(**{name: allowed[0] for name, allowed in method.settable.items()})  # as a rule the least work
+    alone, beside = _first_cloak(brief, smallest), _first_cloak(brief, budgets)
     if alone != beside:
         raise PluginError(
             f"expected the cloak of {kind.__name__} for budget {smallest[0]} to be the same alone and beside those for the "
@@ -58,6 +97,16 @@ def accept_method(name: str, loaded: object) -> Method:
     for epsilon in range(256):  # ListMethods asks for any
         stated_cost(method, epsilon)
     return method
+
+
+def _check_settable(method: Method) -> None:
+    for name, allowed in method.settable.items():
+        default = getattr(method, name, None)
+        if not isinstance(allowed, range) or default not in allowed:
+            raise PluginError(
+                f"expected {type(method).__name__}.{name} to be in the range to which it is settable, got {default!r} and "
+                f"{allowed!r}"
+            )
 
 
 def _check_statements(method: Method) -> None:

@@ -35,8 +35,8 @@ async def serve(settings: ProtectorSettings) -> None:
 @contextmanager
 def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Callable[[], None]]]:
     prepared = prepare_device(settings.device, workers=settings.workers, threads=settings.threads)
+    methods = find_methods(settings.parameters_of_methods)
     source_models = load_source_models(settings, prepared)
-    methods = find_methods()
     for reason in methods.refused:
         log_refused("plug-in", reason)
     models = {name: model.batched for name, model in source_models.items()}

@@ -4,9 +4,10 @@ import hashlib
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
 from torch import Tensor
 
@@ -63,6 +64,7 @@ class Method(ABC):
     description: ClassVar[str]  # one sentence
     control: ClassVar[bool] = False  # what a photo meets without its owner's protection; asks no network
     needs_label_set: ClassVar[bool] = True  # reads y_true or the logits
+    settable: ClassVar[Mapping[str, range]] = {}  # attributes that an operator may set, and to which whole numbers
 
     @abstractmethod
     def craft(self, job: MethodJob) -> Crafting:
@@ -77,11 +79,17 @@ class Method(ABC):
         return tuple(sorted(epsilons))
 
     def parameters(self) -> Mapping[str, str]:
-        """What its functions are `stated` to compute with, by name."""
-        said: dict[str, str] = {}
+        """What its functions are `stated` to compute with, and what is settable, by name."""
+        said = {name: str(getattr(self, name)) for name in self.settable}
         for name in dir(type(self)):
             said |= getattr(getattr(type(self), name), "stated", {})
         return dict(sorted(said.items()))
+
+    def having(self, **values: int) -> Self:
+        """The same method with other values of what is settable."""
+        other = copy(self)
+        vars(other).update(values)
+        return other
 
     def broken(self, *, expected: str, actual: str) -> BrokenMethodError:
         """The error to raise where the method does not keep a promise. The operator reads why in the log."""

@@ -1,5 +1,8 @@
 """The one-pixel attack."""
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -22,15 +25,17 @@ class OnePixelAttack(Method):
 
     name = "one-pixel"
     description = "One-pixel attack: changes the pixels that differential evolution finds, without gradients, untargeted."
-    pixels = 1
+    pixels = 1  # changed at most; Su et al.: 1, 3 and 5
     population = 100
     generations = 20
+    settable: ClassVar[Mapping[str, range]] = {
+        "pixels": range(1, 6),
+        "population": range(4, 1001),  # a child has three parents beside the one that it competes with
+        "generations": range(1, 1001),
+    }
 
     def cost(self, epsilon: int) -> Cost:
         return Cost(forward_passes=self.population * (1 + self.generations) if epsilon else 0)
-
-    def parameters(self) -> dict[str, str]:
-        return {name: str(getattr(self, name)) for name in ("pixels", "population", "generations")}
 
     def craft(self, job: MethodJob) -> Crafting:
         for epsilon in job.epsilons:
