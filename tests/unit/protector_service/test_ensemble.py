@@ -163,6 +163,7 @@ def test_effort_counts_every_member(members: tuple[str, ...]) -> None:
     efforts = [(cloak.effort.n_iter, cloak.effort.gradients, cloak.effort.forward_passes) for cloak in cloaks]
     assert [n_iter for n_iter, _, _ in efforts] == [2, 5]
     assert [gradients for _, gradients, _ in efforts] == [2 * len(members), 5 * len(members)]
+    assert [forward_passes for _, _, forward_passes in efforts] == [len(members)] * 2
 
 
 def test_what_a_method_does_not_count_itself_is_counted_for_it() -> None:
