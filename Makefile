@@ -7,7 +7,10 @@ READY := $(VENV)/.ready
 
 PROTOS := $(wildcard protos/deid/*/v1/*.proto)
 
-.PHONY: evaluate test test-all benchmark setup lint protos protos-check certificates lock clean
+# An interpreter that keeps no compiled modules takes twice as long to start.
+unexport PYTHONDONTWRITEBYTECODE
+
+.PHONY: evaluate test test-all benchmark setup lint ruff mypy lint-imports buf protos protos-check certificates lock clean
 
 setup: $(READY)
 
@@ -29,7 +32,7 @@ evaluate: setup
 	$(BIN)/orchestrator evaluate $(if $(FACES),--faces "$(FACES)") \
 		$(if $(CHECKPOINTS),--protector-checkpoints "$(CHECKPOINTS)" --invader-checkpoints "$(CHECKPOINTS)") $(ARGS)
 
-# In as many processes as there are cores, of 1.5 GB each; tests/conftest.py assigns the tests to them.
+# In one process more than there are cores, of 1.5 GB each; tests/conftest.py assigns the tests to them.
 PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 8
 
 test: setup lint protos-check
@@ -40,11 +43,19 @@ test: setup lint protos-check
 test-all: setup lint protos-check
 	$(PYTEST)
 
-lint: setup
+lint: ruff mypy lint-imports buf
+
+ruff: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+mypy: setup
 	$(BIN)/mypy
+
+lint-imports: setup
 	$(BIN)/lint-imports
+
+buf: setup
 	$(BIN)/buf lint protos
 
 # Run nothing else meanwhile; docs/performance.md says what each benchmark measures.

@@ -47,6 +47,11 @@ class FilesTogether(LoadFileScheduling):  # type: ignore[misc]  # xdist has no t
         return DEPLOYED if file.startswith(DEPLOYED) else file
 
 
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One more than there are cores: some tests wait for timeouts, leases and containers."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
     """Called where tests run in several processes."""
     return FilesTogether(config, log)
