@@ -1,5 +1,8 @@
 """Prepared networks are the same functions."""
 
+from copy import deepcopy
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -38,35 +41,45 @@ def distance(one: Tensor, other: Tensor) -> float:
     return float((one - other).norm() / other.norm())
 
 
-@pytest.mark.parametrize("name", architectures().usable)
-def test_logits_and_gradients_stay_and_the_normalisations_go(name: str) -> None:
-    recognizer = recognizer_of(name).double()
-    before = answers(recognizer, torch.float64)
+@dataclass(frozen=True)
+class Case:
+    """A network as it was built and as it is prepared, neither to be changed, and what it answers in float64."""
+
+    plain: NeuralRecognizer
+    prepared: NeuralRecognizer
+    exact_logits: Tensor
+    exact_gradient: Tensor
+
+
+@pytest.fixture(scope="module", params=architectures().usable)
+def case(request: pytest.FixtureRequest) -> Case:
+    plain = recognizer_of(request.param)
+    prepared = deepcopy(plain)
+    prepare(prepared, CPU)
+    return Case(plain, prepared, *answers(deepcopy(plain).double(), torch.float64))
+
+
+def test_logits_and_gradients_stay_and_the_normalisations_go(case: Case) -> None:
+    recognizer = deepcopy(case.plain).double()
     fold(recognizer)
-    for old, new in zip(before, answers(recognizer, torch.float64), strict=True):
-        assert distance(new, old) < 1e-9
+    logits, gradient = answers(recognizer, torch.float64)
+    assert distance(logits, case.exact_logits) < 1e-9
+    assert distance(gradient, case.exact_gradient) < 1e-9
     assert not any(isinstance(module, nn.BatchNorm2d) for module in recognizer.network.modules())
     assert not any(parameter.requires_grad for parameter in recognizer.parameters())
 
 
-@pytest.mark.parametrize("name", architectures().usable)
-def test_a_prepared_network_answers_like_the_plain_one(name: str) -> None:
+def test_a_prepared_network_answers_like_the_plain_one(case: Case) -> None:
     """Against float64. Gradients jump where a rectifier's input rounds to the other side of zero, in any float32 network."""
-    exact_logits, exact_gradient = answers(recognizer_of(name).double(), torch.float64)
-    recognizer = recognizer_of(name)
-    prepare(recognizer, CPU)
-    logits, gradient = answers(recognizer, torch.float32)
-    assert distance(logits.double(), exact_logits) < 1e-4
-    assert distance(gradient.double(), exact_gradient) < 0.2
+    logits, gradient = answers(case.prepared, torch.float32)
+    assert distance(logits.double(), case.exact_logits) < 1e-4
+    assert distance(gradient.double(), case.exact_gradient) < 0.2
 
 
-@pytest.mark.parametrize("name", architectures().usable)
-def test_everything_that_follows_a_convolution_is_taken_over(name: str) -> None:
-    recognizer = recognizer_of(name)
-    prepare(recognizer, CPU)
-    modules = list(recognizer.network.modules())
+def test_everything_that_follows_a_convolution_is_taken_over(case: Case) -> None:
+    modules = list(case.prepared.network.modules())
     assert any(isinstance(module, FrozenConvolution) for module in modules)
-    backbone = recognizer.network.backbone.backbone
+    backbone = case.prepared.network.backbone.backbone
     assert isinstance(backbone, GraphModule)
     left = {node.name for node in backbone.graph.nodes}
     assert not {name for name in left if name.startswith(("add", "mul"))}
