@@ -9,7 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,20 +17,21 @@ import pytest
 
 from recognizers.networks.compact import CompactFaceNet, CompactResNet, CompactSENet
 from recognizers.networks.facenet import FaceNet
+from recognizers.networks.network import Network
 from recognizers.networks.resnet50 import ResNet50
 from recognizers.networks.senet50 import SENet50
 from tests.support.drawn_faces import draw_face, write_data_set
 from tests.support.networks import calibrated, knowing, write_checkpoint
 from tests.support.processes import service_process
 
-IDENTITIES = 6
 BUDGETS = (2, 8, 64)  # the largest takes long enough to be interrupted
-EPSILONS = ",".join(map(str, BUDGETS))
+GRID = ("--subjects", "3", "--epsilons", ",".join(map(str, BUDGETS)), "--k", "1,5")
+SMALLEST_GRID = ("--subjects", "1", "--methods", "bim", "--epsilons", "8", "--k", "1")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """A data set and a checkpoint folder of FaceNet and ResNet-50, compact or full-size; SENet-50 is missing."""
+    """A data set and a checkpoint folder of a FaceNet and a ResNet; the SENet is missing."""
 
     faces: Path
     checkpoints: Path
@@ -38,39 +39,45 @@ class Setting:
     resnet: str
     senet: str
 
-    def command(self, run: Path, *extra: str) -> list[str]:
+    @property
+    def own_checkpoints(self) -> tuple[str, ...]:
+        """The options of services that the evaluation starts itself."""
+        return "--protector-checkpoints", str(self.checkpoints), "--invader-checkpoints", str(self.checkpoints)
+
+    def command(self, run: Path, *extra: str, grid: Sequence[str] = GRID) -> list[str]:
         return [
             *(sys.executable, "-m", "orchestrator", "evaluate", "--no-report"),
-            *("--faces", str(self.faces), "--run", str(run)),
-            *("--subjects", "3", "--epsilons", EPSILONS, "--k", "1,5", "--source-models", self.facenet),
-            *extra,
+            *("--faces", str(self.faces), "--run", str(run), "--source-models", self.facenet),
+            *(*grid, *extra),
         ]
 
-    def evaluate(self, run: Path, *extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(self.command(run, *extra), capture_output=True, text=True, timeout=600)
+    def evaluate(self, run: Path, *extra: str, grid: Sequence[str] = GRID) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(self.command(run, *extra, grid=grid), capture_output=True, text=True, timeout=600)
 
 
-COMPACT, FULL_SIZE = (CompactFaceNet, CompactResNet, CompactSENet), (FaceNet, ResNet50, SENet50)
-LONG = pytest.mark.thorough("orchestrator/", "protector_service/", "invader_service/", "recognizers/", "rpc/")
-
-
-@pytest.fixture(scope="module", params=[COMPACT, pytest.param(FULL_SIZE, marks=LONG)], ids=["compact", "full-size"])
-def setting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Setting:
-    root = tmp_path_factory.mktemp("setting")
-    names = write_data_set(root / "faces", identities=IDENTITIES)
+def new_setting(
+    root: Path, facenet: type[Network], resnet: type[Network], senet: type[Network], *, identities: int
+) -> Setting:
+    """A data set with what is of no use in it, and checkpoints of networks that know its people."""
+    names = write_data_set(root / "faces", identities=identities)
     (root / "faces" / "stranger").mkdir()
     (root / "faces" / "stranger" / "0.jpg").write_bytes((root / "faces" / names[0] / "0.jpg").read_bytes())
     (root / "faces" / names[0] / "notes.txt").write_text("not a photo")
     checkpoints = root / "checkpoints"
     checkpoints.mkdir()
-    photos = [draw_face(identity) for identity in range(IDENTITIES)]
-    facenet, resnet, senet = request.param
+    photos = [draw_face(identity) for identity in range(identities)]
     for architecture in (facenet, resnet):
         recognizer = knowing(calibrated(architecture, seed=1), photos, names)
         write_checkpoint(recognizer, checkpoints / f"{architecture.name}.pt")
     (checkpoints / "senet.pkl").write_text("<!DOCTYPE html><title>Sign in to download</title>")
     (checkpoints / "labels.txt").write_text("\n".join(names) + "\n")
     return Setting(root / "faces", checkpoints, facenet.name, resnet.name, senet.name)
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
+    folder = tmp_path_factory.mktemp("setting")
+    return new_setting(folder, CompactFaceNet, CompactResNet, CompactSENet, identities=6)
 
 
 @pytest.fixture(scope="module")
@@ -96,8 +103,7 @@ class Undisturbed:
 @pytest.fixture(scope="module")
 def undisturbed(setting: Setting, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     run = tmp_path_factory.mktemp("runs") / "undisturbed"
-    folder = str(setting.checkpoints)
-    finished = setting.evaluate(run, "--protector-checkpoints", folder, "--invader-checkpoints", folder, "--tables")
+    finished = setting.evaluate(run, *setting.own_checkpoints, "--tables")
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return Undisturbed(run, finished.stdout)
 
@@ -132,6 +138,16 @@ def test_a_cloak_protects_from_its_own_model_where_noise_of_its_size_does_not(
     assert float(table["noise", 8, setting.facenet, 1]["psr"]) == 0
     assert float(table["bim", 8, setting.facenet, 1]["psr"]) > 0
     assert float(table["bim", 8, setting.facenet, 1]["minus_noise"]) > 0
+
+
+@pytest.mark.thorough("orchestrator/", "protector_service/", "invader_service/", "recognizers/", "rpc/")
+def test_full_size_networks_recognise_the_control_and_are_protected_from(tmp_path: Path) -> None:
+    setting = new_setting(tmp_path, FaceNet, ResNet50, SENet50, identities=2)
+    finished = setting.evaluate(tmp_path / "run", *setting.own_checkpoints, grid=SMALLEST_GRID)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    table = psr(tmp_path / "run")
+    assert {float(table["none", 0, target, 1]["psr"]) for target in (setting.facenet, setting.resnet)} == {0}
+    assert float(table["bim", 8, setting.facenet, 1]["psr"]) == 100
 
 
 def test_what_was_left_out_is_said(setting: Setting, undisturbed: Undisturbed) -> None:
@@ -215,19 +231,9 @@ def test_ctrl_c_leaves_what_was_observed_and_the_run_goes_on_to_the_same_answers
 
 def test_a_checkpoint_folder_without_checkpoints_stops_the_start_with_its_reason(setting: Setting, tmp_path: Path) -> None:
     failed = subprocess.run(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "orchestrator",
-                "evaluate",
-                "--faces",
-                str(setting.faces),
-                "--run",
-                str(tmp_path / "run"),
-            ),
-            *("--protector-checkpoints", str(tmp_path), "--invader-checkpoints", str(setting.checkpoints)),
-        ],
+        setting.command(
+            tmp_path / "run", "--protector-checkpoints", str(tmp_path), "--invader-checkpoints", str(setting.checkpoints)
+        ),
         capture_output=True,
         text=True,
         timeout=300,

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.faults.campaign import IN_A_DATABASE, ON_ITS_OWN_DISK, Reference, Trial, reference, trial
 from tests.support.faults.kinds import FAULTS, small_disk
-from tests.support.faults.stage import Stage, stage
+from tests.support.faults.stage import SMALL_GRID, Stage, stage
 from tests.support.postgres import Cluster
 
 
@@ -23,7 +23,7 @@ class Acted:
 @pytest.fixture(scope="module")
 def acted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Acted]:
     folder = tmp_path_factory.mktemp("faults")
-    with stage(folder) as both:
+    with stage(folder, grid=SMALL_GRID) as both:
         yield Acted(both, reference(both, folder))
 
 

@@ -16,7 +16,7 @@ from tests.support.hostile import INVADER, PROTECTOR, Target, assault
 from tests.support.networks import decoded
 from tests.support.processes import service_process
 
-REQUESTS = 2500  # to each service
+REQUESTS = 1000  # to each service
 LONG = pytest.mark.thorough("rpc/", "protector_service/", "invader_service/", "recognizers/extraction.py")
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 PEOPLE = Population(identities=300, seed=0)

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import grpc
@@ -13,7 +14,7 @@ from rpc.status import received
 from tests.support.drawn_faces import draw_face, jpeg
 from tests.support.processes import service_process
 
-BUDGET = 100
+BUDGET = 5
 REQUEST = invader_pb2.ClassifyRequest(image=jpeg(draw_face(0, side=64)), target_models=["compact-facenet"], k=1)
 
 
@@ -22,7 +23,7 @@ async def classify(address: str) -> invader_pb2.ClassifyResponse:
         return await invader_pb2_grpc.InvaderServiceStub(channel).Classify(REQUEST, timeout=60)
 
 
-async def test_the_101st_query_is_refused_by_a_new_process_after_the_first_was_killed(tmp_path: Path) -> None:
+async def test_one_query_too_many_is_refused_by_a_new_process_after_the_first_was_killed(tmp_path: Path) -> None:
     log = tmp_path / "log"
     arguments = ("--query-budget", str(BUDGET), "--ledger", str(tmp_path / "ledger"))
     with service_process("invader_service", *arguments, log=log) as service:
@@ -34,23 +35,33 @@ async def test_the_101st_query_is_refused_by_a_new_process_after_the_first_was_k
         await classify(service.address)
     told = received(failure.value)
     assert (told.code, told.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "QUERY_BUDGET_SPENT")
-    assert told.message == "the budget of 100 queries is spent"
+    assert told.message == f"the budget of {BUDGET} queries is spent"
 
 
-def refused(*arguments: str) -> str:
-    command = [sys.executable, "-m", "invader_service", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    (line,) = ended.stderr.splitlines()
-    return line
+def refused(*starts: Sequence[str]) -> list[str]:
+    """The line that each start of an invader ends with, by its arguments; all in one interpreter."""
+    script = f"""
+import sys
+from invader_service.__main__ import main
+
+for arguments in {starts!r}:
+    sys.argv = ["invader-service", *arguments]
+    try:
+        main()
+    except SystemExit as ended:
+        assert ended.code == 2
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+    return ended.stderr.splitlines()
 
 
-def test_a_budget_without_a_ledger_is_refused_at_once() -> None:
-    assert refused("--query-budget", "100") == (
-        "invader-service: --query-budget: expected --ledger FILE beside it, to survive a restart"
+def test_a_start_without_a_ledger_for_a_budget_or_with_a_file_that_cannot_be_written_ends_with_its_reason(
+    tmp_path: Path,
+) -> None:
+    budget, ledger, audit_log = refused(
+        ("--query-budget", "100"), ("--ledger", str(tmp_path)), ("--audit-log", str(tmp_path))
     )
-
-
-@pytest.mark.parametrize("option", ["--ledger", "--audit-log"])
-def test_a_file_that_cannot_be_written_ends_the_start_with_its_name(option: str, tmp_path: Path) -> None:
-    assert refused(option, str(tmp_path)).startswith(f"invader-service: {option}: {tmp_path}: ")
+    assert budget == "invader-service: --query-budget: expected --ledger FILE beside it, to survive a restart"
+    assert ledger.startswith(f"invader-service: --ledger: {tmp_path}: ")
+    assert audit_log.startswith(f"invader-service: --audit-log: {tmp_path}: ")

@@ -4,7 +4,11 @@ import asyncio
 import sys
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
+import pytest_asyncio
 
 from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
 from tests.support.fakes import FakeInvader, FakeProtector, Shown
@@ -13,8 +17,8 @@ from tests.support.figure import Tell
 from tests.support.plans import write_faces
 from tests.support.postgres import Cluster
 
-IDENTITIES = tuple(f"n{number:03d}" for number in range(60))
-SUBJECTS, SUBJECTS_IN_FLIGHT, KILLED_AFTER = 48, 4, 40  # questions
+IDENTITIES = tuple(f"n{number:03d}" for number in range(30))
+SUBJECTS, SUBJECTS_IN_FLIGHT, KILLED_AFTER = 24, 4, 40  # questions
 CLOAKS = SUBJECTS * 5  # none, noise and BIM at two budgets
 LATENCY_SECONDS = 0.2  # of an invader's answer: what several orchestrators can wait for at the same time
 
@@ -74,12 +78,24 @@ class Shared:
         return observed(self.folder(machine), store=self.store)
 
 
+@dataclass(frozen=True)
+class Alone:
+    """What one orchestrator has done, and how long it took."""
+
+    shared: Shared
+    seconds: float
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def alone(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Alone:
+    shared = Shared(tmp_path_factory.mktemp("alone"), postgres.new_database())
+    return Alone(shared, await shared.evaluate(machines=1))
+
+
 async def test_three_do_what_one_does_and_one_that_is_killed_midway_is_made_up_for(
-    postgres: Cluster, tmp_path: Path, tell: Tell
+    alone: Alone, postgres: Cluster, tmp_path: Path, tell: Tell
 ) -> None:
-    alone = Shared(tmp_path / "alone", postgres.new_database())
-    seconds = await alone.evaluate(machines=1)
-    expected = alone.observed(0)
+    expected = alone.shared.observed(0)
     assert len(expected.answers) == CLOAKS
 
     together = Shared(tmp_path / "together", postgres.new_database())
@@ -97,7 +113,7 @@ async def test_three_do_what_one_does_and_one_that_is_killed_midway_is_made_up_f
     crafted = {(shown.identity, shown.source_model) for shown in asked_twice(bereft.protector.asked)}
     assert len(crafted) <= SUBJECTS_IN_FLIGHT, "its cloaks lie on the dead one's machine"
     tell(
-        f"{CLOAKS} questions: one orchestrator {seconds:.1f} s, three {seconds_together:.1f} s, three with one "
+        f"{CLOAKS} questions: one orchestrator {alone.seconds:.1f} s, three {seconds_together:.1f} s, three with one "
         f"killed {seconds_bereft:.1f} s"
     )
 
@@ -106,11 +122,8 @@ def asked_twice(asked: Counter[Shown]) -> dict[Shown, int]:
     return {shown: count - 1 for shown, count in asked.items() if count > 1}
 
 
-async def test_another_run_under_the_same_name_is_refused_by_what_differs(postgres: Cluster, tmp_path: Path) -> None:
-    store = postgres.new_database()
-    shared = Shared(tmp_path / "one", store)
-    await shared.evaluate(machines=1)
-    other = Shared(tmp_path / "other", store)
+async def test_another_run_under_the_same_name_is_refused_by_what_differs(alone: Alone, tmp_path: Path) -> None:
+    other = Shared(tmp_path, alone.shared.store)
     other.invader.label_sets = {"facenet": (*IDENTITIES, "another")}
     async with other.protector.serving() as protector, other.invader.serving() as invader:
         process = await other.start(0, protector, invader)
@@ -118,4 +131,4 @@ async def test_another_run_under_the_same_name_is_refused_by_what_differs(postgr
     assert process.returncode == 2
     words = " ".join(said.decode().split())
     assert "holds another run; what differs: " in words
-    assert "target_models.facenet.identities: 60 then, 61 now" in words
+    assert "target_models.facenet.identities: 30 then, 31 now" in words

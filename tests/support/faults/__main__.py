@@ -13,7 +13,7 @@ import click
 from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
 from tests.support.faults.campaign import Trial, reference, trial
 from tests.support.faults.kinds import FAULTS
-from tests.support.faults.stage import stage
+from tests.support.faults.stage import GRID, stage
 from tests.support.postgres import running_cluster
 
 COLUMNS = ("fault", "runs", "went on by itself", "resumed", "asked twice: most", "in all", "differing")
@@ -27,7 +27,7 @@ def main(*, runs: int, seed: int, to: Path | None) -> None:
     """Disturb evaluations of a small grid and compare what is left with one that was not."""
     trials: list[Trial] = []
     kinds = list(FAULTS)
-    with tempfile.TemporaryDirectory() as name, stage(Path(name)) as acted, running_cluster() as database:
+    with tempfile.TemporaryDirectory() as name, stage(Path(name), grid=GRID) as acted, running_cluster() as database:
         expected = reference(acted, Path(name))
         click.echo(f"undisturbed: {len(expected.observed.answers)} observations, {expected.seconds:.1f} s", err=True)
         numbers = count()

@@ -17,17 +17,9 @@ from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 PATIENCE_SECONDS = 120  # of the orchestrator with a service that is starting again
 MAX_SECONDS = 300.0  # of one evaluation
-GRID = (
-    *(
-        "--subjects",
-        "6",
-        "--source-models",
-        "compact-facenet,compact-resnet",
-        "--target-models",
-        "compact-facenet,compact-senet",
-    ),
-    *("--methods", "bim", "--epsilons", "4,8,16", "--k", "1,5"),
-)
+MODELS = ("--source-models", "compact-facenet,compact-resnet", "--target-models", "compact-facenet,compact-senet")
+GRID = (*MODELS, "--subjects", "6", "--methods", "bim", "--epsilons", "4,8,16", "--k", "1,5")
+SMALL_GRID = (*MODELS, "--subjects", "4", "--methods", "bim", "--epsilons", "4,8", "--k", "1,5")
 
 
 @dataclass
@@ -89,13 +81,14 @@ class Stage:
     protector: Actor
     invader: Actor
     audit: Path
+    grid: Sequence[str]
 
     def command(self, run: Path, *extra: str) -> list[str]:
-        """The evaluation of the small grid in a run folder; the same every time."""
+        """The evaluation of the grid in a run folder; the same every time."""
         return [
             *(sys.executable, "-m", "orchestrator", "evaluate", "--no-report", "--run", str(run)),
             *("--protector", self.protector.proxy.address, "--invader", self.invader.proxy.address),
-            *("--outage-timeout", str(PATIENCE_SECONDS), *GRID, *extra),
+            *("--outage-timeout", str(PATIENCE_SECONDS), *self.grid, *extra),
         ]
 
     def begin(self, run: Path, *extra: str) -> subprocess.Popen[str]:
@@ -123,7 +116,7 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path) -> Iterator[Stage]:
+def stage(folder: Path, *, grid: Sequence[str]) -> Iterator[Stage]:
     """Both services, started, while the context lasts; their logs go to a folder."""
     audit = folder / "audit.jsonl"
     protector = Actor("protector_service", (), folder / "protector.log")
@@ -133,4 +126,4 @@ def stage(folder: Path) -> Iterator[Stage]:
             actor.start()
             proxies.callback(actor.end)
             actor.proxy = proxies.enter_context(tcp_proxy(actor.address))
-        yield Stage(protector, invader, audit)
+        yield Stage(protector, invader, audit, grid)
