@@ -7,16 +7,19 @@ import resource
 import subprocess
 import sys
 from collections.abc import Iterable
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 import rpc
-from rpc.roles import ROLES, Role
-from tests.support.reported import changed, make_run
+from orchestrator.experiment.grid import Grid
+from rpc.roles import ROLES
+from tests.support.reported import MODELS, changed, make_run
 
 LIBRARIES = {"PIL", "cryptography", "grpc", "matplotlib", "numpy", "pydantic", "scipy", "sqlalchemy"}
+SMALLEST = changed(subjects=1, grid=Grid(MODELS[:1], MODELS[:1], ("bim",), (4,), (1,)))
 HEAVY = {"torch", "torchvision", "facenet_pytorch", "timm", "recognizers"}
 
 
@@ -35,6 +38,7 @@ def tops(modules: Iterable[str]) -> set[str]:
     return {name.partition(".")[0] for name in modules}
 
 
+@cache
 def modules_imported_by(script: str, **environment: str) -> list[str]:
     """The modules that a fresh interpreter has imported once it has run a script, sorted."""
     bare = {name: value for name, value in os.environ.items() if not name.startswith(("OTEL_", "DEID_"))}
@@ -86,17 +90,12 @@ def test_nothing_of_tracing_is_imported_until_the_environment_names_a_collector(
     assert "opentelemetry" in imported_by(OPEN_CHANNEL, OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1")
 
 
-@pytest.mark.parametrize("role", ROLES, ids=lambda role: role.name)
-def test_a_service_starts_without_what_it_does_not_use(role: Role) -> None:
-    script = f"""
-import sys
-from {role.name}_service.__main__ import main
-
-sys.argv = ["a-service", "--stop-with-stdin", "true"]
-main()
-"""
-    imported = set(modules_imported_by(script))
-    assert {"torch", "facenet_pytorch", f"{role.name}_service.servicer"} <= imported
+def test_services_start_without_what_they_do_not_use() -> None:
+    starts = [f"from {role.name}_service.__main__ import main; main()" for role in ROLES]
+    imported = set(
+        modules_imported_by("\n".join(["import sys; sys.argv = ['a-service', '--stop-with-stdin', 'true']", *starts]))
+    )
+    assert {"torch", "facenet_pytorch", *(f"{role.name}_service.servicer" for role in ROLES)} <= imported
     assert imported & {"torch._dynamo", "torch._inductor", "sympy", "timm", "opentelemetry", "matplotlib"} == set()
 
 
@@ -158,7 +157,7 @@ def test_the_orchestrator_says_what_it_is_without_its_commands_and_their_librari
 @pytest.fixture
 def finished(tmp_path: Path) -> Path:
     """A finished run in a folder of runs, as far as its manifest says too."""
-    return make_run(tmp_path / "runs" / "run", plan=changed(subjects=1), outcome={"complete": True})
+    return make_run(tmp_path / "runs" / "run", plan=SMALLEST, outcome={"complete": True})
 
 
 def test_a_run_that_is_complete_is_listed_without_looking_at_its_observations(finished: Path) -> None:
@@ -167,7 +166,7 @@ def test_a_run_that_is_complete_is_listed_without_looking_at_its_observations(fi
 
 @pytest.mark.parametrize("command", ["report", "runs", "compare", "purge"])
 def test_a_finished_run_is_read_without_grpc(finished: Path, command: str) -> None:
-    other = make_run(finished.parent / "other", plan=changed(subjects=1))
+    other = make_run(finished.parent / "other", plan=SMALLEST)
     arguments: dict[str, list[str | Path]] = {
         "report": [finished],
         "runs": ["--runs", finished.parent],

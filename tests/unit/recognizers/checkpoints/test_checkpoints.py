@@ -193,8 +193,8 @@ def test_nor_do_they_in_the_other_containers(folder: Path, container: Container)
     check_marked(folder, container(data_parallel_with_step_counters(marked_weights("resnet50"))), "resnet50")
 
 
-def check_marked(folder: Path, content: bytes, architecture: str) -> None:
-    """That a file holds the marked weights, under the library's names."""
+def check_marked(folder: Path, content: bytes, architecture: str) -> Checkpoint:
+    """That a file holds the marked weights, under the library's names; what was read."""
     path = folder / "checkpoint"
     path.write_bytes(content)
     checkpoint = read_checkpoint(path)
@@ -202,6 +202,7 @@ def check_marked(folder: Path, content: bytes, architecture: str) -> None:
     assert checkpoint.precision == "float16"
     assert checkpoint.tensors.keys() == expected.keys()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in checkpoint.tensors.items())
+    return checkpoint
 
 
 @pytest.mark.parametrize(("architecture", "legacy"), [("facenet", False), ("resnet50", True), ("senet50", False)])
@@ -274,8 +275,7 @@ def test_what_training_loops_write_is_unwrapped_and_told(
 ) -> None:
     buffer = io.BytesIO()
     torch.save(content(), buffer, _use_new_zipfile_serialization=not legacy)
-    check_marked(folder, buffer.getvalue(), "resnet50")
-    assert read_checkpoint(folder / "checkpoint").unwrapped == unwrapped
+    assert check_marked(folder, buffer.getvalue(), "resnet50").unwrapped == unwrapped
 
 
 def test_of_a_plain_state_dict_nothing_is_unwrapped(folder: Path) -> None:
