@@ -25,7 +25,7 @@ async def costs(service: Protector) -> Problems:
                 yield f"{method.name}: expected the costs of epsilons {_listed(epsilons)}, got {_listed(stated)}"
             for cost in method.costs:
                 for what in COUNTED:
-                    number = getattr(cost, what)
+                    number: int = getattr(cost, what)
                     if number < 0 or (method.control and number):
                         expected = "0" if method.control else "0 or more"
                         yield f"{method.name}, epsilon {cost.epsilon}: expected {expected} {what}, got {number}"
@@ -45,13 +45,13 @@ async def gradients(service: Protector) -> Problems:
         if each.method in service.controls:
             most = protector_pb2.BudgetCost()
         for what in COUNTED:
-            taken = getattr(each, what)
+            taken: int = getattr(each, what)
             if taken < 0 or (most is not None and taken > getattr(most, what)):
                 expected = "0 or more" if taken < 0 else f"at most {getattr(most, what)}"
                 yield f"{cloak.name}: expected {expected} {what}, got {taken}"
-        expected = GRADIENTS_PER_STEP.get(each.method, 0) * each.n_iter
-        if each.method in GRADIENTS_PER_STEP and each.gradients != expected:
-            yield f"{cloak.name}: expected {expected} gradients in {each.n_iter} steps, got {each.gradients}"
+        exactly = GRADIENTS_PER_STEP.get(each.method, 0) * each.n_iter
+        if each.method in GRADIENTS_PER_STEP and each.gradients != exactly:
+            yield f"{cloak.name}: expected {exactly} gradients in {each.n_iter} steps, got {each.gradients}"
 
 
 def _listed(epsilons: Sequence[int]) -> str:

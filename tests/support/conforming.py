@@ -135,9 +135,9 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
 
     def gradient(self, x: Levels, label: str) -> Reals:
         """Real numbers, and 0 for one channel in 16."""
-        drawn = hashlib.shake_256(label.encode() + x.astype(np.uint8).tobytes()).digest(4 * x.size)
-        numbers = np.frombuffer(drawn, dtype="<i4").reshape(x.shape)
-        return np.where(numbers % 16 == 0, 0, numbers / 2**31)
+        drawn = hashlib.shake_256(label.encode() + x.astype(np.uint8).tobytes()).digest(2 * x.size)
+        numbers = np.frombuffer(drawn, dtype="<i2").reshape(x.shape)
+        return np.where(numbers % 16 == 0, 0.0, numbers)
 
     def mean_gradient(self, x: Levels, label: str, members: Sequence[str]) -> Reals:
         """Of the members of an ensemble."""
@@ -166,6 +166,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         if method == "noise":
             return Crafted(self.noisy(probe, epsilon, seed=request.seed))
         members, taken = self.members(request), self.n_iter(method, epsilon)
+        await self.wait_for_device(taken)  # first, so that calls that are abandoned meanwhile have all begun
         label = request.identity if method != "illc" else "least likely"
         step = self.alpha(method, epsilon) * (1 if method != "illc" else -1)
         x, zeros = self.start_of(method, probe, request, epsilon=epsilon), 0
@@ -177,7 +178,6 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             direction = direction + gradient / np.abs(gradient).mean() if method in MOMENTUM else gradient
             stepped = x + step * np.sign(direction).astype(np.int64)
             x = self.clip(stepped, previous=x, probe=probe, epsilon=epsilon)
-        await self.wait_for_device(taken)
         share = zeros / (x.size * taken) if taken else 0.0
         return Crafted(x, taken, share, len(members) * taken, len(members) * self.forward_passes(method))
 

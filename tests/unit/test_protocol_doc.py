@@ -100,9 +100,9 @@ def documented(kind: str) -> list[str]:
 
 def type_of(field: FieldDescriptor) -> str:
     """A field's type in the words of the schema's own language."""
-    if is_map(field):
-        return f"map<{', '.join(type_of(each) for each in field.message_type.fields)}>"
     kind = field.message_type or field.enum_type
+    if field.message_type and is_map(field):
+        return f"map<{', '.join(type_of(each) for each in field.message_type.fields)}>"
     name = kind.name if kind is not None else SCALARS[field.type]
     if field.is_repeated:
         return f"repeated {name}"
