@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.experiment.grid import Cell, Grid
+from orchestrator.experiment.grid import Cell, Grid, members
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.averages import average_difference
 from orchestrator.metrics.matrix import RankMatrix
@@ -17,10 +17,7 @@ def effort_table(matrix: RankMatrix, grid: Grid, summaries: Summaries, *, k: int
     `kind` is that of the intervals of the run's rates.
     """
     pairs = [
-        (source, target)
-        for source in grid.source_models
-        for target in grid.target_models
-        if target not in source.split("+")  # an ensemble's members
+        (source, target) for source in grid.source_models for target in grid.target_models if target not in members(source)
     ]
     if not pairs:
         return None

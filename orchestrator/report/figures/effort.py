@@ -1,5 +1,6 @@
 """PSR against gradients: whether a method protects better for the gradients that it takes, or only by taking more."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log10
@@ -19,6 +20,7 @@ from orchestrator.report.figures.style import LineStyle, method_order, method_st
 from orchestrator.report.titles import title
 
 PANEL_HEIGHT = 2.1  # inches
+HEADING = 28  # characters of a line beside a row; the name of an ensemble takes several lines
 MARKERS = (2.5, 7.0)  # points: the sizes at the smallest and the largest epsilon
 BAR_OPACITY = 0.6
 MARGIN = 1.6  # of the axis beyond the points, as a factor: at least one of 1, 2, 5, 10, 20, ... is then on it
@@ -96,6 +98,7 @@ def effort(results: Sequence[CellResult], grid: Grid, *, gradients: Gradients, k
     methods = methods_with_gradients(gradients, grid)
     styles, epsilons = method_styles(grid), sorted(grid.epsilons)
     others = [title(method) for method in method_order(grid) if method not in methods]
+    headings = {name: textwrap.wrap(f"crafted with {title(name)}", HEADING) for name in grid.source_models}
     spent = [point.gradients for row in rows for panel in row for point in panel.points if point is not None]
     with style():
         drawn = sheet(
@@ -119,14 +122,15 @@ def effort(results: Sequence[CellResult], grid: Grid, *, gradients: Gradients, k
                 ),
                 caveat=caveat,
             ),
-            room=Room(left=1.02, right=0.25, top=0.2, above=0.1),
+            room=Room(left=0.68 + 0.18 * max(map(len, headings.values())), right=0.25, top=0.2, above=0.1),
         )
         for row, axes_row in zip(rows, drawn.panels, strict=True):
             for panel, axes in zip(row, axes_row, strict=True):
                 _draw(axes, panel, styles, epsilons)
                 _gradient_axis(axes, spent, labelled=row is rows[-1])
-                crafted = f"crafted with\n{title(panel.source_model)}\nPSR@{k}, %"
-                percent_axis(axes, label=crafted if panel is row[0] else "")
+                percent_axis(
+                    axes, label="\n".join([*headings[panel.source_model], f"PSR@{k}, %"]) if panel is row[0] else ""
+                )
                 axes.set_title(f"read by {title(panel.target_model)}" if row is rows[0] else "", pad=6)
     return drawn.figure
 

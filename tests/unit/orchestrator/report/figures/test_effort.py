@@ -155,3 +155,11 @@ def test_a_run_of_nothing_says_so_in_every_panel() -> None:
     figure = effort([], GRID, gradients=GRADIENTS, k=1)
     assert [[text.get_text() for text in axes.texts] for axes in figure.axes] == [["no observations"]] * 4
     figure.draw_without_rendering()
+
+
+def test_rows_and_columns_are_headed_and_the_name_of_an_ensemble_takes_several_lines() -> None:
+    grid = replace(GRID, source_models=("facenet", "facenet+resnet50+senet50"))
+    own, other, ensemble, _ = effort(table_results(), grid, gradients=GRADIENTS, k=1).axes
+    assert [axes.get_title() for axes in (own, other, ensemble)] == ["read by FaceNet", "read by ResNet-50", ""]
+    assert [axes.get_ylabel() for axes in (own, other)] == ["crafted with FaceNet\nPSR@1, %", ""]
+    assert ensemble.get_ylabel() == "crafted with FaceNet +\nResNet-50 + SENet-50\nPSR@1, %"
