@@ -9,6 +9,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from queue import SimpleQueue
 
@@ -207,7 +208,7 @@ class Engine:
             reason = str(error) if isinstance(error, BrokenObjectiveError | NonFiniteAnswerError) else ""  # ours: no secrets
             facts = {"method": run.name if run else "", "error": type(error).__qualname__, "reason": reason}
             logger.error("job failed", extra=facts)
-        traceback.clear_frames(error.__traceback__)  # they hold a batch and all that was kept for its gradient
+        _clear_frames(error)
         with self._changed:
             running.error = running.error or as_exception(error)
             self._scheduler.drop(running)
@@ -220,6 +221,16 @@ class Engine:
             over = self._removed(jobs)
         for running in over:
             _end(running)
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Lets go of what the frames of an error hold, and those they were called from: a batch, and what its gradient needs."""
+    traceback.clear_frames(error.__traceback__)
+    frame = error.__traceback__.tb_frame.f_back if error.__traceback__ else None
+    while frame is not None:
+        with suppress(RuntimeError):  # it is executing
+            frame.clear()
+        frame = frame.f_back
 
 
 def _is_wanted(running: RunningJob) -> bool:
