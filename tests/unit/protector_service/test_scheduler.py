@@ -33,11 +33,14 @@ def started(
     """A job that was started and whose asks wait."""
     job = running(source_model, client=client)
     scheduler.add(job)
-    while not (isinstance(work := scheduler.next_work(), Start) and work.running is job):
-        assert work is not None
-        if isinstance(work, Batch):
-            for row in work.rows:
-                scheduler.put(Round(row.running, NO_RUN, [row.ask]))
+    for _ in range(1000):
+        work = scheduler.next_work()
+        if isinstance(work, Start):
+            assert work.running is job
+            break
+        repeated(scheduler, batch(work))
+    else:
+        raise AssertionError("it was not started")
     scheduler.put(Round(job, NO_RUN, [ask(source_model, gradient=gradient) for _ in range(rows)]))
     return job
 
