@@ -1,5 +1,6 @@
 """Which tests run where."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,6 +17,7 @@ from tests.support.selection import BASE, leave_out_uncovered
 
 # Before torch is imported: threads that wait by spinning take the cores of the services that tests start.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+gc.disable()  # nothing that is imported or collected is garbage
 
 REAL = "DEID_REAL"
 DEPLOYMENT = "DEID_DEPLOYMENT"
@@ -37,6 +39,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 if marker in item.keywords:
                     item.add_marker(skip)
     items.sort(key=lambda item: "deployment" not in item.keywords)  # they take longest, and mostly wait
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gc.enable()
 
 
 class FilesTogether(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
