@@ -209,7 +209,8 @@ def test_ctrl_c_leaves_what_was_observed_and_the_run_goes_on_to_the_same_answers
     setting: Setting, undisturbed: Undisturbed, running: tuple[str, ...], tmp_path: Path
 ) -> None:
     run = tmp_path / "interrupted"
-    command = setting.command(run, "--in-flight", "1", *running)
+    # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+    command = ["env", "--default-signal=INT", *setting.command(run, "--in-flight", "1", *running)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:

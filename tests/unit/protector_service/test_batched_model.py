@@ -14,7 +14,7 @@ from protector_service.job import image_of
 from protector_service.methods.asks import Answer, Ask, CrossEntropy, FeatureDistance, Objective
 from tests.support.networks import SmallRecognizer, probe
 
-ROWS = 6
+ROWS = 4
 RECOGNIZER = SmallRecognizer(dtype=torch.float32)
 TARGET = torch.linspace(-1, 1, 6 * 6 * 6)
 
@@ -61,7 +61,7 @@ def test_every_answer_is_bit_for_bit_what_it_is_alone_whoever_shares_the_batch(g
     alone = {ask: model.answers([ask])[0] for ask in asks}
     assert sum(isinstance(answer, ZeroDivisionError) for answer in alone.values()) == 2
     shuffling = random.Random(0)
-    for size in (2, 3, 4, 5, 6) * 4:
+    for size in (2, 3, 4) * 7:
         together = shuffling.sample(asks, size)
         for ask, answer in zip(together, model.answers(together), strict=True):
             assert_same(answer, alone[ask])
