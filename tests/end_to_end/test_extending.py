@@ -153,6 +153,7 @@ def test_the_examples_are_evaluated_and_the_table_is_the_document_s(clone: Clone
     assert first["none", 0] < first["blur", 64], "a blur does something, and the recognizer knows its people without it"
 
 
+@pytest.mark.thorough("docs/extending.md", "protector_service/", "recognizers/", "orchestrator/")
 def test_the_plug_ins_are_installed_found_and_run(clone: Clone) -> None:
     folder = clone.folder / "build" / "my-plugins"
     package = folder / "my_plugins"

@@ -92,6 +92,7 @@ async def alone(postgres: Cluster, tmp_path_factory: pytest.TempPathFactory) -> 
     return Alone(shared, await shared.evaluate(machines=1))
 
 
+@pytest.mark.thorough("orchestrator/")
 async def test_three_do_what_one_does_and_one_that_is_killed_midway_is_made_up_for(
     alone: Alone, postgres: Cluster, tmp_path: Path, tell: Tell
 ) -> None:
