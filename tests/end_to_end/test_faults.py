@@ -40,7 +40,7 @@ def struck(acted: Acted, fault: str, *, folder: Path, cluster: Cluster | None = 
     )
 
 
-OFTEN = ("orchestrator killed", "invader killed", "cut during the answer")
+OFTEN = ("invader killed", "cut during the answer")
 LONG = pytest.mark.thorough("orchestrator/", "rpc/", "protector_service/", "invader_service/")
 OTHERS = [fault for fault in FAULTS if fault not in (*OFTEN, ON_ITS_OWN_DISK, IN_A_DATABASE)]
 
