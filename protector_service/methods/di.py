@@ -12,6 +12,7 @@ from protector_service.methods.transforms import mean_gradient
 
 PROBABILITY = 0.5
 LARGEST = 1.1  # times the side
+TRANSFORM = "with probability 0.5 resized to a side of S to 1.1 S, padded with 0 at a random place, resized to S"
 
 
 class DiverseInputMethod(MomentumIterativeMethod):
@@ -22,7 +23,7 @@ class DiverseInputMethod(MomentumIterativeMethod):
         "Diverse input method: the momentum iterative method through randomly resized and padded inputs, untargeted."
     )
 
-    @stated(transform="with probability 0.5 resized to a side of S to 1.1 S, padded with 0 at a random place, resized to S")
+    @stated(transform=TRANSFORM)
     def gradient(self, job: MethodJob, at: Point) -> Asking[Tensor]:
         def transform(image: Tensor) -> Tensor:
             return diverse(image, draws=job.draws(step=at.step))

@@ -11,6 +11,7 @@ from protector_service.methods.trajectory import Point
 
 KERNEL_SIZE = 15  # Dong et al. 2019, section 4.1
 REACH = 3.0  # standard deviations from the centre of the kernel to its edge
+KERNEL = "Gaussian, 15 x 15, 3 standard deviations from centre to edge"
 
 
 class TranslationInvariantMethod(MomentumIterativeMethod):
@@ -19,7 +20,7 @@ class TranslationInvariantMethod(MomentumIterativeMethod):
     name = "ti"
     description = "Translation-invariant method: the momentum iterative method along smoothed gradients, untargeted."
 
-    @stated(kernel="Gaussian, 15 x 15, 3 standard deviations from centre to edge")
+    @stated(kernel=KERNEL)
     def gradient(self, job: MethodJob, at: Point) -> Asking[Tensor]:
         gradient = yield from super().gradient(job, at)
         return smoothed(gradient)

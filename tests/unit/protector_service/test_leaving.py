@@ -54,6 +54,19 @@ def endless(*, client: str = "") -> CraftJob:
     return replace(job_of(PHOTO, [], (4,), client=client), methods=(ENDLESS,))
 
 
+class Held(SmallRecognizer):
+    """Answers nothing until it may go."""
+
+    def __init__(self) -> None:
+        super().__init__(dtype=torch.float32)
+        self.entered, self.go = threading.Event(), threading.Event()
+
+    def features(self, images: Tensor) -> Tensor:
+        self.entered.set()
+        assert self.go.wait(60)
+        return super().features(images)
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("name", sorted(QUICK))
 def test_whoever_leaves_costs_no_batch_but_those_in_flight_whatever_the_method(name: str, workers: int) -> None:
@@ -80,14 +93,7 @@ def test_whoever_leaves_costs_no_batch_but_those_in_flight_whatever_the_method(n
 
 
 def test_a_generator_ends_where_it_stands_and_only_once_nothing_of_its_job_is_in_flight() -> None:
-    entered, go = threading.Event(), threading.Event()
-
-    class Held(SmallRecognizer):
-        def features(self, images: Tensor) -> Tensor:
-            entered.set()
-            assert go.wait(60)
-            return super().features(images)
-
+    recognizer = Held()
     wanted = True
     closed_in_flight: list[bool] = []
 
@@ -95,16 +101,16 @@ def test_a_generator_ends_where_it_stands_and_only_once_nothing_of_its_job_is_in
         try:
             yield Ask(job.probe, CrossEntropy(1))
         finally:
-            closed_in_flight.append(not go.is_set())
+            closed_in_flight.append(not recognizer.go.is_set())
 
     leaving = RecordingSink(wanted=lambda: wanted)
-    with engine_of(model_of(Held(dtype=torch.float32)), workers=2) as engine:
+    with engine_of(model_of(recognizer), workers=2) as engine:
         engine.submit(replace(job_of(PHOTO, [], (4,)), methods=(ScriptedMethod(craft),)), leaving)
-        assert entered.wait(60)
+        assert recognizer.entered.wait(60)
         wanted = False
         assert len(list(engine.craft(job_of(PHOTO, ["none"], ())))) == 1, "the other worker drops it meanwhile"
         assert not leaving.ends
-        go.set()
+        recognizer.go.set()
         assert leaving.ended.wait(60)
     assert closed_in_flight == [False]
     assert leaving.ends == [None]
@@ -179,14 +185,7 @@ def test_a_sink_that_raises_ends_its_own_job_and_no_other(at: str, error: BaseEx
 
 
 def test_closing_waits_for_the_step_under_way_and_ends_each_job_once_with_rounds_half_answered() -> None:
-    entered, go = threading.Event(), threading.Event()
-
-    class Held(SmallRecognizer):
-        def features(self, images: Tensor) -> Tensor:
-            entered.set()
-            assert go.wait(60)
-            return super().features(images)
-
+    recognizer = Held()
     closed: list[str] = []
 
     def craft(job: MethodJob) -> Crafting:
@@ -195,12 +194,12 @@ def test_closing_waits_for_the_step_under_way_and_ends_each_job_once_with_rounds
         finally:
             closed.append(threading.current_thread().name)
 
-    model = model_of(Held(dtype=torch.float32))
+    model = model_of(recognizer)
     engine = Engine({MODEL: model})
     halfway, unstarted = RecordingSink(), [RecordingSink() for _ in range(3)]
     method = ScriptedMethod(craft, cost=lambda _: Cost(gradients=9))
     engine.submit(replace(job_of(PHOTO, [], (4,)), methods=(method,)), halfway)
-    assert entered.wait(60)
+    assert recognizer.entered.wait(60)
     for sink in unstarted:
         engine.submit(endless(), sink)
     closers = [threading.Thread(target=engine.close) for _ in range(2)]
@@ -213,7 +212,7 @@ def test_closing_waits_for_the_step_under_way_and_ends_each_job_once_with_rounds
         except EngineClosedError:
             break
     assert not halfway.ends, "its step is under way"
-    go.set()
+    recognizer.go.set()
     for closer in closers:
         closer.join(60)
     for sink in (halfway, *unstarted):
