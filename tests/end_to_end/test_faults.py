@@ -40,12 +40,12 @@ def struck(acted: Acted, fault: str, *, folder: Path, cluster: Cluster | None = 
     )
 
 
-OFTEN = ("invader killed", "cut during the answer")
+OFTEN = "cut during the answer"
 LONG = pytest.mark.thorough("orchestrator/", "rpc/", "protector_service/", "invader_service/")
-OTHERS = [fault for fault in FAULTS if fault not in (*OFTEN, ON_ITS_OWN_DISK, IN_A_DATABASE)]
+OTHERS = [fault for fault in FAULTS if fault not in (OFTEN, ON_ITS_OWN_DISK, IN_A_DATABASE)]
 
 
-@pytest.mark.parametrize("fault", [*OFTEN, *(pytest.param(fault, marks=LONG) for fault in OTHERS)])
+@pytest.mark.parametrize("fault", [OFTEN, *(pytest.param(fault, marks=LONG) for fault in OTHERS)])
 def test_after_a_fault_the_answer_is_the_same(acted: Acted, fault: str, tmp_path: Path) -> None:
     made = struck(acted, fault, folder=tmp_path / "run")
     assert made.wrong == (), made.said

@@ -69,6 +69,9 @@ class Run:
     output: str
 
 
+pytestmark = pytest.mark.thorough("recognizers/", "protector_service/", "invader_service/", "orchestrator/", "rpc/")
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     root = tmp_path_factory.mktemp("plugins")
