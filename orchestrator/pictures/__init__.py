@@ -1,0 +1,1 @@
+"""What is done to pictures: storage and transforms, on pixels and bytes."""
