@@ -40,4 +40,4 @@ def run(one: Path, other: Path, *, k: int) -> None:
 
 
 def _name(cell: Cell) -> str:
-    return f"{cell.source_model} {cell.method} {cell.epsilon} read by {cell.target_model}"
+    return f"{cell.source_model} {cell.method} {cell.epsilon} {cell.condition} read by {cell.target_model}"

@@ -14,8 +14,8 @@ from pathlib import Path
 from benchmarks.children import in_child, peak_mebibytes
 from benchmarks.results import report
 from orchestrator.commands.report import report as write_report
+from orchestrator.experiment.condition import PAPERS
 from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, Cell
-from orchestrator.experiment.storage import Storage
 from orchestrator.faces.data_set import drawn_identities
 from orchestrator.faces.folder import read_face_folder
 from orchestrator.report.run import read_run
@@ -31,7 +31,7 @@ IDENTITIES, SUBJECTS = 8631, 5848  # VGGFace2's training identities; 171 cells o
 CANDIDATES = 50
 NAMES = tuple(f"n{number:06d}" for number in range(IDENTITIES))
 PHOTO = "0001_01.jpg"
-PHOTO_SHA256 = CLOAK_SHA256 = "0" * 64
+PHOTO_SHA256 = PICTURE_SHA256 = "0" * 64
 
 
 @dataclass(frozen=True)
@@ -57,9 +57,9 @@ class Setting:
             methods=METHODS,
             epsilons=EPSILONS,
             ks=KS,
-            storage=Storage(),
             subjects=SUBJECTS,
             seed=0,
+            conditions=(PAPERS,),
         )
 
     @asynccontextmanager
@@ -92,7 +92,7 @@ async def make_run(setting: Setting) -> None:
             "INSERT INTO subjects VALUES (?, ?, ?, ?, ?)",
             [(run, name, f"{name}/{PHOTO}", PHOTO_SHA256, SubjectStatus.SUBJECT.value) for name in drawn],
         )
-        database.executemany("INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _rows(run, cells, drawn))
+        database.executemany(f"INSERT INTO observations VALUES ({', '.join('?' * 12)})", _rows(run, cells, drawn))
     outcome = {"subjects_wanted": SUBJECTS, "failed_calls": 0, "replaced": {}, "photos": {}}
     nobody = ("subjects", "excluded", "missing_models", "skipped_files", "unreadable_photos")
     folder.write_outcome(outcome | dict.fromkeys(nobody, ()))
@@ -107,8 +107,16 @@ def _rows(run: str, cells: Sequence[Cell], names: Sequence[str]) -> Iterator[tup
             protects = cell.epsilon / 200
             rank = None if chance < protects else draw.randint(1, CANDIDATES)
             outcome = "ranked" if rank is not None else "no_face" if chance < protects / 10 else "beyond"
-            key = (run, f"{name}/{PHOTO}", cell.source_model, cell.method, cell.epsilon, cell.target_model)
-            yield (*key, outcome, rank, CANDIDATES, None, CLOAK_SHA256)
+            key = (
+                run,
+                f"{name}/{PHOTO}",
+                cell.source_model,
+                cell.method,
+                cell.epsilon,
+                str(cell.condition),
+                cell.target_model,
+            )
+            yield (*key, outcome, rank, CANDIDATES, None, PICTURE_SHA256)
 
 
 def reported(root: Path) -> tuple[int, float, int, int]:
@@ -126,7 +134,7 @@ async def resumed(setting: Setting) -> float:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "orchestrator", "evaluate", "--faces", str(setting.faces), "--run", str(setting.run)),
             *("--subjects", str(SUBJECTS), "--protector", protector, "--invader", invader),
-            *("--discard-cloaks", "--no-report"),
+            *("--conditions", str(PAPERS), "--discard-cloaks", "--no-report"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

@@ -14,7 +14,8 @@ from rich.console import Console
 from benchmarks.children import in_plain_child
 from benchmarks.networks import FULL_SIZE, write_checkpoints
 from benchmarks.results import report
-from benchmarks.services import STORAGE, both_services, classify_all, craft_all, photos
+from benchmarks.services import both_services, classify_all, craft_all, photos
+from orchestrator.experiment.condition import PAPERS
 from orchestrator.experiment.grid import EPSILONS, KS, METHODS
 from orchestrator.faces.synthetic import PREFIX, read_synthetic_faces
 from orchestrator.run_folder.folder import RunFolder
@@ -82,9 +83,9 @@ async def programs(count: int, protector: str, invader: str) -> float:
         methods=METHODS,
         epsilons=EPSILONS,
         ks=KS,
-        storage=STORAGE,
         subjects=count,
         seed=0,
+        conditions=(PAPERS,),  # the plain script's
     )
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()

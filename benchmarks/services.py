@@ -9,14 +9,12 @@ from pathlib import Path
 
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import CONTROL, EPSILONS, METHODS, NOISE
-from orchestrator.experiment.storage import Storage
 from orchestrator.services.children import child_service
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient
 from recognizers.checkpoints.embedded import IDENTITIES
 from synthetic_faces import Population
 
-STORAGE = Storage(95)
 CLASSIFICATIONS_IN_FLIGHT = 8
 
 
@@ -73,7 +71,6 @@ async def craft_all(
             source_model=source_model,
             methods=methods,
             epsilons=epsilons,
-            storage=STORAGE,
             seed=0,
         )
         return [cloak async for cloak in cloaks]

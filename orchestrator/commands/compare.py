@@ -83,13 +83,19 @@ def _table(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> Table:
         title_justify="left",
         caption_justify="left",
     )
-    for heading in ("source model", "method", "ε", "target model"):
+    for heading in ("source model", "method", "ε", "condition", "target model"):
         table.add_column(heading)
     for heading in (*runs_shown, *(f"{name} −" for name in runs_shown[1:])):
         table.add_column(heading, justify="right", overflow="fold")
     for each in cells:
         cell = each.cell
-        names = map(title, (cell.source_model, cell.method, str(cell.epsilon), cell.target_model))
+        names = (
+            title(cell.source_model),
+            title(cell.method),
+            str(cell.epsilon),
+            str(cell.condition),
+            title(cell.target_model),
+        )
         table.add_row(*map(escape, names), *map(_psr, each.rates), *map(_points, each.differences))
     return table
 
@@ -110,7 +116,7 @@ def _csv(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = ("run", "n", "psr", "pairs", "difference", "difference_low", "difference_high")
-    writer.writerow(("source_model", "method", "epsilon", "target_model", "k", *columns))
+    writer.writerow(("source_model", "method", "epsilon", "condition", "target_model", "k", *columns))
     for each in cells:
         cell = each.cell
         for name, rate, difference in zip(labels(runs), each.rates, (None, *each.differences), strict=True):
@@ -119,5 +125,6 @@ def _csv(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> str:
             if difference is not None:
                 interval = difference.interval
                 paired = [difference.counts.n, *(f"{v:.4f}" for v in (difference.points, interval.low, interval.high))]
-            writer.writerow([cell.source_model, cell.method, cell.epsilon, cell.target_model, k, name, *psr, *paired])
+            names = (cell.source_model, cell.method, cell.epsilon, cell.condition, cell.target_model)
+            writer.writerow([*names, k, name, *psr, *paired])
     return text.getvalue()

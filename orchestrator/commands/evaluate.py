@@ -1,54 +1,37 @@
 """`orchestrator evaluate`: runs the grid, and prints PSR."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import click
-from rich.console import Console
 
 from command_line.options import PathOption
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
-from orchestrator.commands.interruption import Interrupted
-from orchestrator.commands.options import CommaList, ServiceOptions, SourceModel, option, takes
-from orchestrator.commands.report import report
-from orchestrator.commands.store_option import ENVIRONMENT
-from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.commands.options import CommaList, SourceModel, conditions_of, option, takes
+from orchestrator.commands.running import RunOptions, run_and_show
+from orchestrator.errors import InputError
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CONTROL, EPSILONS, KS, METHODS, NOISE
 from orchestrator.experiment.plan import SUBJECTS
-from orchestrator.experiment.region import Region
-from orchestrator.experiment.storage import JPEG_QUALITY, Storage
 from orchestrator.faces.data_sets import read_data_set
 from orchestrator.faces.synthetic import PREFIX
-from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
-from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec
-from orchestrator.session.evaluate import evaluate
+from orchestrator.session.dry_run import dry_run
 from orchestrator.session.planning import RunRequest
-from orchestrator.session.summary import RunResult, show
-
-INCOMPLETE = 3  # exit status
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateOptions(ServiceOptions):
+class EvaluateOptions(RunOptions):
     """What an evaluation is asked for."""
 
     faces: str = option(
         default=PREFIX,
         help="Data set: a folder of identity folders, or synthetic people: synthetic:identities=300,photographs=4,seed=0.",
     )
+    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help="A running protector, host:port.")
     protector_checkpoints: Path | None = option(
         type=PathOption(), help="Start a protector with this folder.  [default: the embedded recognizers]"
-    )
-    invader_checkpoints: Path | None = option(
-        type=PathOption(), help="Start an invader with this folder.  [default: the embedded recognizers]"
-    )
-    precision: str = option(
-        type=click.Choice(["auto", "float32", "bfloat16"]),
-        default="float32",
-        help="What the networks of started services compute in; auto: bfloat16 where the processor multiplies it natively.",
     )
     subjects: int | None = option(
         type=click.IntRange(1),
@@ -65,10 +48,6 @@ class EvaluateOptions(ServiceOptions):
         help="Models that craft; a+b is an ensemble, in any order.  [default: the paper's three, or the embedded "
         "three, or all that the protector has]",
     )
-    target_models: tuple[str, ...] | None = option(
-        type=CommaList(click.STRING, name="model"),
-        help="Models that classify.  [default: the paper's three, or the embedded three, or all that the invader has]",
-    )
     methods: tuple[str, ...] = option(
         type=CommaList(click.STRING, name="method"), default=",".join(METHODS), help="Methods, beside both controls."
     )
@@ -82,32 +61,17 @@ class EvaluateOptions(ServiceOptions):
         type=CommaList(click.IntRange(1), name="k"),
         help=f"PSR@k.  [default: {','.join(map(str, KS))}, as far as the invader discloses so many candidates]",
     )
-    storage: str = option(type=click.Choice(["jpeg", "png"]), default="jpeg", help="How cloaks are stored.")
-    jpeg_quality: int = option(type=click.IntRange(1, 100), default=JPEG_QUALITY, help="Of stored cloaks.")
-    region: str = option(
-        type=click.Choice([region.value for region in Region]),
-        default=Region.DETECTED.value,
-        help="What of a cloak the target models see: the face that the invader finds in it, or the whole image, resized.",
+    conditions: tuple[Condition, ...] | None = option(
+        multiple=True,
+        callback=conditions_of,
+        metavar="CONDITION,...",
+        help="What happens to a picture on its way: jpeg:QUALITY or png; then +TRANSFORM as often as wanted: resize:SIDE, "
+        "jpeg:QUALITY, webp:QUALITY, blur:SIGMA, median:SIZE, bits:N; then @full where target models see the whole picture. "
+        "Or a named set: paper (jpeg:95,jpeg:95@full,png), purification.  [default: paper, as far as the invader has its "
+        "regions]",
     )
-    run: Path | None = option(type=PathOption(), help="Run folder, new or to go on with.  [default: TIME in --runs]")
-    runs: Path = option(
-        type=PathOption(), default=Path("runs"), envvar="DEID_ORCHESTRATOR_RUNS", help="Folder of run folders."
-    )
-    store: str | None = option(
-        envvar=ENVIRONMENT,
-        help="Database that several orchestrators share for one run: postgresql+psycopg://USER@HOST/DATABASE.  "
-        "[default: a file in the run folder]",
-    )
-    discard_cloaks: bool = option(is_flag=True, help="Keep no cloaks in the run folder.")
-    tables: bool = option(is_flag=True, help="Print a table of every source model and method, at every k.")
-    no_report: bool = option(is_flag=True, help="Write no report; `orchestrator report` can later.")
-    allow_incomplete: bool = option(is_flag=True, help="Write figures and report although cells are short.")
-    in_flight: int = option(type=click.IntRange(1, 64), default=4, help="Subjects that are worked on at a time.")
-    outage_timeout: float = option(
-        type=click.FloatRange(0),
-        default=OUTAGE_TIMEOUT_SECONDS,
-        help="Seconds to wait for a service or a database that does not answer, before the run stops.",
-    )
+
+    dry_run: bool = option(is_flag=True, help="Say what the run would take, and make nothing of it.")
 
     def request(self) -> RunRequest:
         """What the run is to be.
@@ -125,28 +89,19 @@ class EvaluateOptions(ServiceOptions):
             methods=self.methods,
             epsilons=self.epsilons,
             ks=self.ks,
-            storage=Storage(self.jpeg_quality if self.storage == "jpeg" else None),
+            conditions=self.conditions,
             subjects=self.subjects,
             seed=self.seed,
-            region=Region(self.region),
             until_halfwidth=self.until_halfwidth,
         )
 
-    def endpoints(self) -> tuple[EndpointSpec, EndpointSpec]:
-        """The protector and the invader.
+    def protector_endpoint(self) -> EndpointSpec:
+        """The protector.
 
         Raises:
-            InputError: one is both running and to be started, or the files of mutual TLS cannot be used.
+            InputError: it is both running and to be started, or the files of mutual TLS cannot be used.
         """
-        tls = self.tls()
-        protector = EndpointSpec("protector", self.protector, self.protector_checkpoints, self.precision, tls)
-        invader = EndpointSpec("invader", self.invader, self.invader_checkpoints, self.precision, tls)
-        return protector, invader
-
-    def folder(self) -> RunFolder:
-        """That of the run: the one that was named, or a new one."""
-        now = datetime.now().astimezone()
-        return RunFolder(self.runs / f"{now:%Y%m%d-%H%M%S}", new=True) if self.run is None else RunFolder(self.run)
+        return EndpointSpec("protector", self.protector, self.protector_checkpoints, self.precision, self.tls())
 
 
 @click.command(name="evaluate")
@@ -158,52 +113,9 @@ def evaluate_command(options: EvaluateOptions) -> None:
     short, 2 bad input, 1 a service or the store failed, 130 interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP), 74 all is
     done, but standard output could not be written.
     """
-    folder, out = options.folder(), console()
-    finished = _evaluate(options, folder, out)
-    page: Path | None = None
-    try:
-        if finished.published and not options.no_report:
-            with out.status("writing the report"):
-                page = _report(folder, store=options.store)
-    finally:
-        show(finished, out, tables=options.tables)
-        if page is not None:
-            click.echo(f"report: {page}")
-    if not finished.complete:
-        raise SystemExit(INCOMPLETE)
-
-
-def _evaluate(options: EvaluateOptions, folder: RunFolder, out: Console) -> RunResult:
-    """Runs it; where it ends too early, the message says how to go on."""
-    (protector, invader), request = options.endpoints(), options.request()
-    try:
-        return interruption.run(
-            evaluate(
-                request,
-                protector=protector,
-                invader=invader,
-                folder=folder,
-                store=options.store,
-                keep_cloaks=not options.discard_cloaks,
-                subjects_in_flight=options.in_flight,
-                outage_timeout=options.outage_timeout,
-                allow_incomplete=options.allow_incomplete,
-                console=out,
-            )
-        )
-    except (Interrupted, OrchestratorError) as error:
-        if isinstance(error, InputError) or not folder.begun:
-            raise
-        way_on = f"; what was observed is kept, and the same command with --run {folder.root} goes on"
-        if isinstance(error, Interrupted):
-            raise Interrupted(error.number, way_on) from None
-        raise OrchestratorError(f"{error}{way_on}") from error
-
-
-def _report(folder: RunFolder, *, store: str | None) -> Path | None:
-    """What was observed is there whether or not a page can be made of it."""
-    try:
-        return report(folder.root, store=store, allow_incomplete=True)
-    except OrchestratorError as error:
-        click.echo(f"no report was written: {error}", err=True)
-        return None
+    request, protector = options.request(), options.protector_endpoint()
+    if options.dry_run:
+        invader, keep_cloaks = options.invader_endpoint(), not options.discard_cloaks
+        interruption.run(dry_run(request, protector=protector, invader=invader, keep_cloaks=keep_cloaks, console=console()))
+    else:
+        run_and_show(options, request, protector)

@@ -11,6 +11,7 @@ import click
 
 from command_line.options import PathOption
 from orchestrator.errors import InputError
+from orchestrator.experiment.condition import Condition, parse_conditions
 from orchestrator.experiment.grid import ENSEMBLE
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
@@ -22,15 +23,20 @@ def option(flag: str = "", **attributes: Any) -> Any:
     return field(metadata={"flag": flag, "attributes": attributes})
 
 
-def takes(record: type[Record]) -> Callable[[Callable[[Record], None]], Callable[..., None]]:
-    """Gives a command the options of a record's fields, and the record of their values as its argument."""
+def takes(record: type[Record]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Gives a command the options of a record's fields, and the record of their values as its first argument.
 
-    def decorate(command: Callable[[Record], None]) -> Callable[..., None]:
+    Those of a record come before those of the records that it extends.
+    """
+    of_record = {each.name: each for each in fields(record)}  # type: ignore[arg-type]
+    names = list(dict.fromkeys(name for each in record.__mro__ for name in vars(each).get("__annotations__", ())))
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(command)
         def with_record(**values: Any) -> None:
-            command(record(**values))
+            command(record(**{name: values.pop(name) for name in names}), **values)
 
-        for each in reversed(fields(record)):  # type: ignore[arg-type]
+        for each in (of_record[name] for name in reversed(names)):
             flag = each.metadata["flag"] or f"--{each.name.replace('_', '-')}"
             click.option(flag, each.name, **each.metadata["attributes"])(with_record)
         return with_record
@@ -39,11 +45,9 @@ def takes(record: type[Record]) -> Callable[[Callable[[Record], None]], Callable
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServiceOptions:
-    """Where running services are, and what is shown to them."""
+class TlsOptions:
+    """What is shown to running services."""
 
-    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help="A running protector, host:port.")
-    invader: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER", help="A running invader, host:port.")
     tls_certificate: Path | None = option(
         type=PathOption(),
         envvar="DEID_ORCHESTRATOR_TLS_CERTIFICATE",
@@ -75,6 +79,14 @@ class ServiceOptions:
             raise InputError(f"--tls-certificate, --tls-key, --tls-authority: {error}") from error
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions(TlsOptions):
+    """Where running services are."""
+
+    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help="A running protector, host:port.")
+    invader: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER", help="A running invader, host:port.")
+
+
 class CommaList(click.ParamType[Any]):
     """Comma-separated values, each at most once; numbers come in ascending order."""
 
@@ -93,6 +105,14 @@ class CommaList(click.ParamType[Any]):
             if values.count(item) > 1:
                 self.fail(f"expected no repetition, got {item} twice", param, ctx)
         return tuple(sorted(values) if isinstance(values[0], int) else values)
+
+
+def conditions_of(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[Condition, ...] | None:
+    """The conditions of an option that can be repeated, and has named sets too; None where it was not given."""
+    try:
+        return parse_conditions(",".join(values)) if values else None
+    except InputError as error:
+        raise click.BadParameter(str(error), ctx=ctx, param=param) from error
 
 
 class SourceModel(click.ParamType[str]):

@@ -14,7 +14,7 @@ from orchestrator.run_folder.pictures import kept_pictures, picture_figures, wit
 @click.argument("run", type=PathOption())
 @click.option("--yes", is_flag=True, help="Do not ask.")
 def purge_command(*, run: Path, yes: bool) -> None:
-    """Remove the pictures of RUN: its cloaks, its probes, and those in its report. What was observed stays.
+    """Remove the pictures of RUN: its cloaks, and those in its report. What was observed stays.
 
     A report that was written elsewhere keeps its pictures, and so do backups.
     """
@@ -29,7 +29,7 @@ def purge_command(*, run: Path, yes: bool) -> None:
         click.echo(f"{run} holds no pictures")
         return
     size = sum(path.stat().st_size for path in (*pictures, *figures))
-    parts = [f"{len(pictures)} cloaks and probes", f"{len(figures)} figures made of them"]
+    parts = [f"{len(pictures)} cloaks", f"{len(figures)} figures made of them"]
     what = f"{', '.join(parts)} ({size / 1e6:.1f} MB){' and the gallery of its report' if shown is not None else ''}"
     if not yes:
         click.confirm(f"{run}: remove {what}?", abort=True)
@@ -38,7 +38,7 @@ def purge_command(*, run: Path, yes: bool) -> None:
             path.unlink()
         if shown is not None:
             page.write_text(shown, encoding="utf-8")
-        for path in (path for place in folder.pictures for path in sorted(place.glob("*/"))):
+        for path in sorted(folder.pictures.glob("*/")):
             if not any(path.iterdir()):
                 path.rmdir()
     except OSError as error:

@@ -17,13 +17,6 @@ NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
 
 @click.command(name="report")
 @click.argument("run", type=PathOption())
-@click.option(
-    "--beside",
-    type=PathOption(),
-    multiple=True,
-    metavar="OTHER",
-    help="A run identical to RUN except for --storage png, or for --region full: what compression and resizing do.",
-)
 @click.option("--out", type=PathOption(), help="Folder to write into.  [default: RUN/report]")
 @store_option
 @click.option("--allow-incomplete", is_flag=True, help="Report on a run that is still going, or of which cells are short.")
@@ -42,7 +35,6 @@ def report_command(*, run: Path, store: str | None, **options: Any) -> None:
 def report(
     root: Path,
     *,
-    beside: tuple[Path, ...] = (),
     out: Path | None = None,
     store: str | None = None,
     offered: str | None = None,
@@ -58,15 +50,13 @@ def report(
     """
     if absent := [name for name in NEEDED if find_spec(name) is None]:
         raise InputError(f"a report needs {', '.join(absent)}: pip install 'face-deid-bench[report]'")
-    from orchestrator.report.beside import beside as told  # only now: matplotlib takes its time
-    from orchestrator.report.run import check_complete, read_run
+    from orchestrator.report.run import check_complete, read_run  # only now: matplotlib takes its time
     from orchestrator.report.write import write_report
 
     run = read_run(root, store=store, offered=offered)
     check_complete(run, allow_incomplete=allow_incomplete)
     return write_report(
         run,
-        beside=told(run, [read_run(other, offered=offered) for other in beside]),
         out=out or root / REPORT,
         with_pictures=with_pictures,
         magnified=magnified,

@@ -12,7 +12,6 @@ from command_line.options import PathOption
 from orchestrator.commands.console import console
 from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.region import Region
 from orchestrator.run_folder.folder import CLOAKS, RunFolder
 from orchestrator.run_folder.manifest import grid_of, read_manifest
 from orchestrator.run_folder.pictures import kept_pictures
@@ -37,7 +36,7 @@ def runs_command(*, folder: Path, store: str | None) -> None:
         click.echo(f"no runs in {folder}")
         return
     table = Table()
-    for column in ("run", "subjects", "source models", "methods", "storage", "state", "pictures"):
+    for column in ("run", "subjects", "source models", "methods", "conditions", "state", "pictures"):
         table.add_column(column, justify="right" if column in ("subjects", "pictures") else "left", overflow="fold")
     for root in roots:
         table.add_row(*_row(root, store))
@@ -49,12 +48,14 @@ def _row(root: Path, store: str | None) -> list[Text]:
     held = f"{pictures / 1e6:.1f} MB" if pictures else "none"
     try:
         manifest = read_manifest(root)
-        grid, protocol, region = grid_of(manifest, root), manifest["protocol"], manifest["protocol"]["region"]
+        grid = grid_of(manifest, root)
         progress, state = _state(root, manifest, store)
     except OrchestratorError as error:
         return [Text(text) for text in (root.name, "", "", "", "", f"cannot be read: {error}", held)]
-    storage = protocol["storage"] if region == Region.DETECTED else f"{protocol['storage']}, read {region}"
-    cells = (progress, ", ".join(grid.source_models), ", ".join(grid.methods), storage, state, held)
+    others = len(grid.conditions) - 1
+    conditions = (str(grid.condition), *([f"and {others} more"] if others else []))
+    of_grid = (grid.source_models, grid.methods, conditions)
+    cells = (progress, *map(", ".join, of_grid), state, held)
     return [Text(text) for text in (root.name, *cells)]
 
 

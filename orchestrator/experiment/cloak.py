@@ -7,7 +7,7 @@ from orchestrator.experiment.grid import CloakKey
 
 
 class Quality(NamedTuple):
-    """How much of its probe a stored cloak keeps."""
+    """How much of its probe a cloak keeps as it is stored, before any transform."""
 
     ssim: float  # -1..1; 1 where both are equal
     psnr: float  # dB; infinite where both are equal
@@ -15,7 +15,7 @@ class Quality(NamedTuple):
 
 @dataclass(frozen=True)
 class CloakRecord:
-    """All that is recorded of a cloak. A lossless control is one too: the control, stored as PNG."""
+    """All that is recorded of a cloak."""
 
     probe: str  # the photo, as IDENTITY/FILE
     key: CloakKey
@@ -25,12 +25,12 @@ class CloakRecord:
     largest_change: int  # levels, before storage
     zero_gradient_share: float  # 0..1: of the samples, the mean over the steps
     probe_sha256: str  # of the RGB bytes that the protector extracted from the photo
-    sha256: str  # of the stored cloak
+    sha256: str  # of the file, a PNG
     quality: Quality | None = None  # None until it was measured
 
 
 class Cloak(NamedTuple):
-    """A cloak, and the bytes that it is stored as."""
+    """A cloak, and the PNG that the protector sent."""
 
     record: CloakRecord
     encoded: bytes

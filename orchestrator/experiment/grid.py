@@ -1,7 +1,11 @@
 """The experiment of Ghafourian et al. as data: the grid, its conditions and the cloaks that these need."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from orchestrator.experiment.condition import PAPERS, Condition, headline_condition
 
 MODELS = ("facenet", "resnet50", "senet50")
 EMBEDDED_MODELS = ("compact-facenet", "compact-resnet", "compact-senet")  # of the same families
@@ -35,18 +39,19 @@ class CloakKey:
     method: str
     epsilon: int  # levels; 0 for the control
 
-    def read_by(self, target_model: str) -> "Cell":
-        """The condition in which a target model is shown such cloaks."""
-        return Cell(self.source_model, self.method, self.epsilon, target_model)
+    def read_by(self, target_model: str, condition: Condition) -> "Cell":
+        """Such cloaks under a condition, read by a target model."""
+        return Cell(self.source_model, self.method, self.epsilon, condition, target_model)
 
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One condition of the experiment: cloaks of one kind, read by one target model."""
+    """One cell of the experiment: cloaks of one kind under one condition, read by one target model."""
 
     source_model: str
     method: str
     epsilon: int  # levels; 0 for the control
+    condition: Condition
     target_model: str
 
     @property
@@ -60,29 +65,43 @@ class Cell:
 
     @property
     def control(self) -> "Cell":
-        """No cloak, read by the same target model."""
+        """No cloak, under the same condition, read by the same target model."""
         return replace(self, method=CONTROL, epsilon=0)
 
     @property
     def noise(self) -> "Cell":
-        """Noise of the same size, read by the same target model."""
+        """Noise of the same size, under the same condition, read by the same target model."""
         return replace(self, method=NOISE)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of a run: every source model by every method, budget and target model, with both controls."""
+    """The cells of a run: every source model by every method, budget, condition and target model, with both controls."""
 
     source_models: tuple[str, ...] = MODELS  # ensembles among them
     target_models: tuple[str, ...] = MODELS
     methods: tuple[str, ...] = METHODS
     epsilons: tuple[int, ...] = EPSILONS
     ks: tuple[int, ...] = KS
+    conditions: tuple[Condition, ...] = (PAPERS,)  # sorted
 
     @property
     def all_methods(self) -> tuple[str, ...]:
         """The methods with the control and the noise control before them."""
         return (CONTROL, NOISE, *self.methods)
+
+    @cached_property
+    def condition(self) -> Condition:
+        """The condition that headlines and figures are of."""
+        return headline_condition(self.conditions)
+
+    def under(self, *conditions: Condition) -> "Grid":
+        """The grid under these conditions alone."""
+        return replace(self, conditions=conditions)
+
+    def cell(self, source_model: str, method: str, epsilon: int, target_model: str) -> Cell:
+        """The cell under the condition that headlines and figures are of."""
+        return Cell(source_model, method, epsilon, self.condition, target_model)
 
     def cloaks(self, source_model: str) -> Iterator[CloakKey]:
         """The cloaks of one probe that one source model crafts."""
@@ -91,16 +110,35 @@ class Grid:
                 yield CloakKey(source_model, method, epsilon)
 
     def cells(self) -> Iterator[Cell]:
-        """All cells."""
-        for source_model in self.source_models:
-            for cloak in self.cloaks(source_model):
-                for target_model in self.target_models:
-                    yield cloak.read_by(target_model)
+        """All cells, those of the first condition first."""
+        for condition in self.conditions:
+            for source_model in self.source_models:
+                for cloak in self.cloaks(source_model):
+                    for target_model in self.target_models:
+                        yield cloak.read_by(target_model, condition)
 
     @property
     def cloaks_per_probe(self) -> int:
         return sum(1 for source_model in self.source_models for _ in self.cloaks(source_model))
 
     @property
+    def queries_per_probe(self) -> int:
+        return self.cloaks_per_probe * len(self.conditions)
+
+    @property
     def observations_per_probe(self) -> int:
-        return sum(1 for _ in self.cells())
+        return self.queries_per_probe * len(self.target_models)
+
+    def stated(self) -> dict[str, Any]:
+        """As a manifest states it; `Grid.from_stated` reads it."""
+        return asdict(self) | {"conditions": [str(condition) for condition in self.conditions]}
+
+    @classmethod
+    def from_stated(cls, stated: Any) -> "Grid":
+        """The grid that a manifest states.
+
+        Raises:
+            AttributeError, KeyError, TypeError, InputError: it is none.
+        """
+        fields = {name: tuple(values) for name, values in stated.items()}
+        return cls(**fields | {"conditions": tuple(Condition.parse(text) for text in fields["conditions"])})

@@ -12,11 +12,9 @@ from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid, members
 from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
 from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.model import Model, ensemble_card
-from orchestrator.experiment.region import Region
-from orchestrator.experiment.storage import Storage
 from orchestrator.faces.data_set import DataSet
 
-FORMAT = 1
+FORMAT = 2
 BINDING = ("format", "protocol", "data_set", "source_models", "target_models")  # the parts that a run is bound to
 
 SUBJECTS = 16  # a choice: the paper gives no N
@@ -29,29 +27,27 @@ class Plan:
     """What a run does; two runs with equal plans ask the same questions."""
 
     grid: Grid
-    storage: Storage
     subjects: int  # of a run that draws until its intervals are narrow: the most
     seed: int
     faces: DataSet
     source_models: Mapping[str, Model]  # as listed: of an ensemble, its members
     target_models: Mapping[str, Model]
-    region: Region = Region.DETECTED
     until_halfwidth: float | None = None  # points, that no interval is wider than in the end; None: N is fixed
     crafting: Mapping[str, Method] = field(default_factory=dict)  # by name, what the protector states of each method
+    replay_of: str | None = None  # the digest of the run whose kept cloaks are shown; None: they are crafted
 
     def binding(self) -> dict[str, Any]:
         """The part of the manifest that a run is bound to, as it comes back from JSON."""
         stated = {
             "format": FORMAT,
             "protocol": {
-                "grid": asdict(self.grid),
+                "grid": self.grid.stated(),
                 "subjects": self.subjects,
                 "until_halfwidth": self.until_halfwidth,
                 "look_every": LOOK_EVERY,
                 "seed": self.seed,
-                "storage": str(self.storage),
-                "region": self.region.value,
                 "crafting": {method: asdict(self.crafting.get(method, Method())) for method in self.grid.methods},
+                "replay_of": self.replay_of,
                 "no_face_is_protected": NO_FACE_IS_PROTECTED,
             },
             "data_set": dict(self.faces.card()),

@@ -15,6 +15,7 @@ class Photo:
     identity: str  # who it shows
     file: str  # its name in the data set
     read: Callable[[], bytes]  # the encoded photo; OSError where it cannot be read
+    sha256: str | None = None  # of a photo that is not at hand, in place of which nothing is read
 
     @property
     def key(self) -> str:

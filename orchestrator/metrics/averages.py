@@ -74,26 +74,25 @@ def average_difference(
     return _average(values, pseudo=OF_A_DIFFERENCE, confidence=confidence)
 
 
-def trigger_difference(first: RankMatrix, second: RankMatrix, cells: Sequence[Cell], *, k: int) -> Average | None:
-    """How much more often the first run's cloaks take a recognised probe away than the second's do, in points.
+def trigger_difference(matrix: RankMatrix, pairs: Sequence[tuple[Cell, Cell]], *, k: int) -> Average | None:
+    """How much more often cloaks take a recognised probe away under one condition than under another, in points.
 
-    PSR@k of the same cells in two runs over their common probes. What storage or region does to any picture is left out, so
-    that the trigger alone is compared: a probe counts in a cell only where both runs recognise its control (true identity
-    among the first k), and both invaders find a face in its cloak. The latter is itself an outcome: this is a statement
-    about faces that are found.
+    PSR@k of the first cell of each pair minus that of the second, which is the same under another condition. What a
+    condition does to any picture is left out, so that the trigger alone is compared: a probe counts in a pair only where its
+    control is recognised under both (true identity among the first k), and a face is found in its cloak under both. The
+    latter is itself an outcome: this is a statement about faces that are found.
 
     None where no probe counts in any cell.
 
     Raises:
         MetricError: fewer than k candidates were asked for.
     """
-    first, second = first.shared_with(second)
     values = []
-    for cell in cells:
-        counts = np.ones(len(first.probes), dtype=np.bool_)
-        for matrix in (first, second):
+    for first, second in pairs:
+        counts = np.ones(len(matrix.probes), dtype=np.bool_)
+        for cell in (first, second):
             counts &= matrix.detected(cell) & matrix.observed(cell.control) & ~matrix.protected(cell.control, k)
-        values.append(_difference(first.protected(cell, k), second.protected(cell, k), counts))
+        values.append(_difference(matrix.protected(first, k), matrix.protected(second, k), counts))
     return _average(values, pseudo=OF_A_DIFFERENCE)
 
 

@@ -22,7 +22,7 @@ class PairedMethods:
 def compare_methods(
     matrix: RankMatrix, grid: Grid, *, k: int, first: str = "bim", second: str = "illc"
 ) -> list[PairedMethods]:
-    """Compares two methods in every cell where some probe was observed with both, in the grid's order.
+    """Compares two methods in every cell of the grid's headline condition where some probe was observed with both.
 
     Holm corrects over these cells, at this k. Empty where the grid lacks one of the methods.
 
@@ -32,7 +32,7 @@ def compare_methods(
     if not {first, second} <= set(grid.methods):
         return []
     cells = [
-        Cell(source_model, first, epsilon, target_model)
+        grid.cell(source_model, first, epsilon, target_model)
         for source_model in grid.source_models
         for target_model in grid.target_models
         for epsilon in grid.epsilons

@@ -15,11 +15,12 @@ the cells first, and N is the number of probes.
 Only the paper's two methods count. Where its words leave room, "high" PSR is 95 % (section IV-C), and k that of headlines.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
 
+from orchestrator.experiment.condition import LOSSLESS, PAPERS, Condition
 from orchestrator.experiment.grid import (
     EMBEDDED_MODELS,
     METHODS,
@@ -29,6 +30,7 @@ from orchestrator.experiment.grid import (
     Grid,
     members,
 )
+from orchestrator.experiment.region import Region
 from orchestrator.metrics.averages import Average, average_difference, average_psr, trigger_difference
 from orchestrator.metrics.intervals import CONFIDENCE
 from orchestrator.metrics.matrix import RankMatrix
@@ -96,21 +98,21 @@ class _Run:
         return [cell for cell in self.cells() if cell.epsilon == epsilon and not cell.is_white_box]
 
 
-def claims(run_matrix: RankMatrix, grid: Grid, *, k: int, png: RankMatrix | None, whole: RankMatrix | None) -> list[Claim]:
+def claims(matrix: RankMatrix, grid: Grid, *, k: int) -> list[Claim]:
     """The paper's six claims: own model, FaceNet, BIM, epsilon above 32, resizing, compression.
 
-    The run's cloaks were stored as JPEG and looked for a face again, as in the paper, and `k` is that of headlines. `png` is
-    of a run identical except that it stored PNG, `whole` of one identical except that its target models read the stored
-    cloak as it is, without looking for the face.
+    The first four are of the condition that headlines are of, in the paper JPEG of quality 95; the last two compare it with
+    another condition of the same run. `k` is that of headlines.
     """
-    run = _Run(run_matrix, grid, k)
+    run = _Run(matrix, grid.under(grid.condition), k)
+    conditions = frozenset(grid.conditions)
     return [
         _own_model(run),
         _best_source(run),
         _bim_over_illc(run),
         _large_epsilon(run),
-        _resizing(run, whole),
-        _compression(run, png),
+        _resizing(run, conditions),
+        _compression(run, conditions),
     ]
 
 
@@ -231,10 +233,11 @@ def _percent(average: Average) -> str:
     return f"{average.points:.1f} % [{limits(average.interval)}]"
 
 
-def _resizing(run: _Run, whole: RankMatrix | None) -> Claim:
-    return _between_runs(
+def _resizing(run: _Run, conditions: Container[Condition]) -> Claim:
+    return _between_conditions(
         run,
-        whole,
+        replace(run.grid.condition, region=Region.FULL),
+        conditions,
         "Resizing weakens the trigger: a cloak read as it was crafted protects better than one cut out and resized.",
         "read whole minus read after detection, source and target model of one input size",
         [
@@ -243,7 +246,6 @@ def _resizing(run: _Run, whole: RankMatrix | None) -> Claim:
             if cell.source_model == cell.target_model or _probe_size(cell.source_model) == INPUT_SIZES.get(cell.target_model)
         ],
         needs="a source and a target model of one input size, and BIM or ILLC",
-        option="--region full",
     )
 
 
@@ -252,34 +254,39 @@ def _probe_size(source_model: str) -> float:
     return max(INPUT_SIZES.get(member, inf) for member in members(source_model))
 
 
-def _compression(run: _Run, png: RankMatrix | None) -> Claim:
-    return _between_runs(
+def _compression(run: _Run, conditions: Container[Condition]) -> Claim:
+    return _between_conditions(
         run,
-        png,
+        replace(run.grid.condition, storage=LOSSLESS.storage),
+        conditions,
         "Compression weakens the trigger: a cloak stored without loss protects better than one stored as JPEG.",
         "stored as PNG minus stored as JPEG, every source and target model",
         list(run.cells()),
         needs="BIM or ILLC",
-        option="--storage png",
     )
 
 
-def _between_runs(
-    run: _Run, other: RankMatrix | None, sentence: str, what: str, cells: Sequence[Cell], *, needs: str, option: str
+def _between_conditions(
+    run: _Run,
+    other: Condition,
+    conditions: Container[Condition],
+    sentence: str,
+    what: str,
+    cells: Sequence[Cell],
+    *,
+    needs: str,
 ) -> Claim:
-    """The other run's PSR minus this one's: the trigger is weaker where this is above zero."""
+    """PSR under the other condition minus that under the run's: the trigger is weaker where this is above zero."""
     if not cells:
         return _missing(sentence, what, f"it needs {needs}")
-    if other is None:
-        makes = f"the command of this run with {option} and another --run makes the run it is compared with"
-        return _missing(sentence, what, makes)
-    if other.candidates < run.k:
-        return _missing(sentence, what, f"the other run asked for {other.candidates} candidates, fewer than {run.k}")
-    present = frozenset(other.cells)
-    shared = [cell for cell in cells if cell in present]
-    average = trigger_difference(other, run.matrix, shared, k=run.k)
-    counts = "Counted are probes that both runs recognise without a cloak, where both find the cloak's face."
-    return _judged(sentence, f"{run.head}, {what}: {counted(len(shared), 'cell')} in both runs", average, counts)
+    headline = run.grid.condition
+    if other not in conditions or other == headline:
+        needed = sorted({headline if headline != other else PAPERS, other})
+        return _missing(sentence, what, f"it needs --conditions {','.join(map(str, needed))}")
+    average = trigger_difference(run.matrix, [(replace(cell, condition=other), cell) for cell in cells], k=run.k)
+    counts = "Counted are probes recognised under both without a cloak, where the cloak's face is found under both."
+    where = f"{run.head}, {other} and {headline}, {what}: {counted(len(cells), 'pair')} of cells"
+    return _judged(sentence, where, average, counts)
 
 
 def _judged(sentence: str, cells: str, average: Average | None, basis: str, *, supported: bool = True) -> Claim:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
@@ -10,6 +10,8 @@ from orchestrator.experiment.grid import Cell
 from orchestrator.experiment.plan import BINDING
 from orchestrator.metrics.psr import Difference, Rate, difference_of
 from orchestrator.report.run import Run
+
+Named = TypeVar("Named")  # a method, or a condition
 
 
 @dataclass(frozen=True)
@@ -28,17 +30,23 @@ def labels(runs: Sequence[Run]) -> list[str]:
 
 
 def differing(runs: Sequence[Run]) -> dict[str, list[str]]:
-    """By field, what differs between the first run and any other. `ks` do not count: they are read off the same answers.
+    """By field, what differs between the first run and any other.
+
+    `ks` do not count: they are read off the same answers. Nor does whether a run's cloaks were crafted for it or kept by
+    another, nor do conditions where a run has one of the first's: each is asked about by itself.
 
     A field is one of the protocol, the data set, the source models or the target models.
     """
     found: dict[str, dict[str, None]] = {}
     shared = frozenset.intersection(*(frozenset(run.grid.epsilons) for run in runs))
     names, (first, *others) = labels(runs), (_binding(run, epsilons=shared) for run in runs)
-    for other, name in zip(others, names[1:], strict=True):
+    for run, other, name in zip(runs[1:], others, names[1:], strict=True):
+        harmless = {"protocol.grid.ks", "protocol.replay_of"}
+        if not set(run.grid.conditions).isdisjoint(runs[0].grid.conditions):
+            harmless.add("protocol.grid.conditions")
         for path, here, there in differences(first, other):
             field = _field(path)
-            if field != "protocol.grid.ks":
+            if field not in harmless:
                 found.setdefault(field, {})[f"{path}: {here!r} in {names[0]}, {there!r} in {name}"] = None
     return {field: list(details) for field, details in sorted(found.items())}
 
@@ -72,7 +80,7 @@ def compared(runs: Sequence[Run], *, k: int) -> Iterator[ComparedCell]:
     """Every cell of the first run that another run has too.
 
     Where runs have different methods, and equally many, these stand for each other in their order: `bim` of one beside
-    another's only other method.
+    another's only other method. So do conditions where two runs have none in common.
 
     Raises:
         InputError: a run was asked for fewer than k candidates.
@@ -100,15 +108,20 @@ def compared(runs: Sequence[Run], *, k: int) -> Iterator[ComparedCell]:
 
 def _counterparts(first: Run, other: Run) -> dict[Cell, Cell]:
     """The cells of the first run that the other has too, and what they are there."""
-    ours, theirs = (
-        [method for method in mine.grid.methods if method not in its.grid.methods]
-        for mine, its in ((first, other), (other, first))
-    )
-    methods = {method: method for method in first.grid.all_methods if method in other.grid.all_methods}
-    methods |= dict(zip(ours, theirs, strict=True)) if len(ours) == len(theirs) else {}
+    methods = _matched(first.grid.all_methods, other.grid.all_methods)
+    ours, theirs = first.grid.conditions, other.grid.conditions
+    conditions = {each: each for each in ours if each in theirs} or _matched(ours, theirs)
     cells = frozenset(other.grid.cells())
-    known = (cell for cell in first.grid.cells() if cell.method in methods)
-    return {cell: there for cell in known if (there := replace(cell, method=methods[cell.method])) in cells}
+    known = (cell for cell in first.grid.cells() if cell.method in methods and cell.condition in conditions)
+    found = {cell: replace(cell, method=methods[cell.method], condition=conditions[cell.condition]) for cell in known}
+    return {cell: there for cell, there in found.items() if there in cells}
+
+
+def _matched(ours: Sequence[Named], theirs: Sequence[Named]) -> dict[Named, Named]:
+    """What both have, and what only one has beside what only the other has, where that is equally many."""
+    only_ours, only_theirs = ([each for each in ours if each not in theirs], [each for each in theirs if each not in ours])
+    matched = dict(zip(only_ours, only_theirs, strict=True)) if len(only_ours) == len(only_theirs) else {}
+    return {each: each for each in ours if each in theirs} | matched
 
 
 def _rate(run: Run, cell: Cell | None, k: int) -> Rate | None:

@@ -8,14 +8,17 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.experiment.grid import NOISE, Cell, Grid
+from orchestrator.experiment.condition import Condition
+from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import signs
 from orchestrator.metrics.psr import CellResult, Rate, interval_kind
 from orchestrator.report.claims import Claim, Verdict, claims
+from orchestrator.report.conditions import own_and_other, under_condition
 from orchestrator.report.measured import Measured
-from orchestrator.report.sentences import headlines
+from orchestrator.report.sentences import headline_epsilon, headlines
+from orchestrator.report.tables import method_title
 from orchestrator.report.titles import title
 
 INTERVALS = {
@@ -32,15 +35,17 @@ ByCell = Mapping[tuple[Cell, int], CellResult]
 
 
 def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: str) -> list[RenderableType]:
-    """The headlines, the verdicts on the paper's claims, and one table.
+    """The headlines, the verdicts on the paper's claims, one table, and one of conditions where there are several.
 
     `subjects` is the N that was asked for, or wanted in the end; `caveat` says why these are not the paper's figures.
     """
-    table = summary_table(measured.results, measured.grid, subjects=subjects, caveat=caveat)
+    headline = measured.headline
+    table = summary_table(headline.results, headline.grid, subjects=subjects, caveat=caveat)
     if measured.k is None or not measured.results:
         return [table]
-    verdicts = claim_lines(claims(matrix, measured.grid, k=measured.k, png=None, whole=None))
-    return [*map(Text, headlines(measured)), "", *verdicts, "", table, ""]
+    compared = [conditions_summary(matrix, measured.grid), ""] if len(measured.grid.conditions) > 1 else []
+    verdicts = claim_lines(claims(matrix, measured.grid, k=measured.k))
+    return [*map(Text, headlines(measured)), "", *verdicts, "", table, "", *compared]
 
 
 def claim_lines(found: Sequence[Claim]) -> Iterator[Text]:
@@ -76,8 +81,8 @@ def summary_table(results: Sequence[CellResult], grid: Grid, *, subjects: int, c
     for source_model in grid.source_models:
         for target_model in grid.target_models:
             for method in grid.methods:
-                of_method = [Cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons]
-                at_largest = Cell(source_model, method, largest, target_model)
+                of_method = [grid.cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons]
+                at_largest = grid.cell(source_model, method, largest, target_model)
                 last, control, noise = (cells.get(each) for each in (at_largest, at_largest.control, at_largest.noise))
                 table.add_row(
                     *map(escape, map(title, (source_model, target_model, method))),
@@ -88,6 +93,41 @@ def summary_table(results: Sequence[CellResult], grid: Grid, *, subjects: int, c
                     _percent(None if last is None else last.psr_of_detected),
                 )
     return table
+
+
+def conditions_summary(matrix: RankMatrix, grid: Grid) -> RenderableType:
+    """A row for each condition: PSR at the smallest k of the control, and of each method's cloaks read by another model."""
+    k, epsilon = min(grid.ks), headline_epsilon(grid)
+    table = Table(
+        title=f"PSR@{k} in % by condition [95 % interval]: means over pairs of a source and another target model",
+        caption=f"Cloaks of ε {epsilon}. * differs from {grid.condition}: the paired interval excludes zero.",
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    table.add_column("condition")
+    for method in grid.all_methods:
+        table.add_column(method_title(method), justify="right")
+    for condition in grid.conditions:
+        cells = [
+            _under_condition(matrix, grid, method, 0 if method == CONTROL else epsilon, condition, k)
+            for method in grid.all_methods
+        ]
+        table.add_row(escape(str(condition)), *cells)
+    return table
+
+
+def _under_condition(matrix: RankMatrix, grid: Grid, method: str, epsilon: int, condition: Condition, k: int) -> str:
+    _, others = own_and_other(grid, method, epsilon, condition)
+    found = under_condition(matrix, others, grid.condition, k=k)
+    if found.psr is None:
+        return ABSENT
+    interval, change = found.psr.interval, found.change
+    mark = "*" if change is not None and (change.interval.low > 0 or change.interval.high < 0) else " "
+    return f"{found.psr.points:.0f} [{interval.low:.0f}–{interval.high:.0f}]{mark}"
 
 
 def _percent(rate: Rate | None) -> str:
@@ -144,7 +184,7 @@ def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects
 
 def _row(grid: Grid, source_model: str, method: str, target_model: str) -> list[Cell]:
     """The control and then the method at every epsilon."""
-    cells = [Cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons]
+    cells = [grid.cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons]
     return [cells[0].control, *cells]
 
 

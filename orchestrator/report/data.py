@@ -17,8 +17,8 @@ Indices = NDArray[np.int64]
 def observations_parquet(matrix: RankMatrix) -> bytes:
     """The observations as Parquet, cell by cell and probe by probe; the same observations give the same bytes.
 
-    Columns: probe (IDENTITY/FILE), identity, source_model, method, epsilon (levels; 0 for the control), target_model,
-    outcome (ranked, beyond, no_face), rank (1-based; null unless ranked), candidates (asked for).
+    Columns: probe (IDENTITY/FILE), identity, source_model, method, epsilon (levels; 0 for the control), condition,
+    target_model, outcome (ranked, beyond, no_face), rank (1-based; null unless ranked), candidates (asked for).
     """
     cells, probes = np.nonzero(matrix.ranks != MISSING)
     ranks = matrix.ranks[cells, probes]
@@ -31,6 +31,7 @@ def observations_parquet(matrix: RankMatrix) -> bytes:
             "source_model": _texts([cell.source_model for cell in matrix.cells], cells),
             "method": _texts([cell.method for cell in matrix.cells], cells),
             "epsilon": pa.array(np.array([cell.epsilon for cell in matrix.cells], dtype=np.int16)[cells]),
+            "condition": _texts([str(cell.condition) for cell in matrix.cells], cells),
             "target_model": _texts([cell.target_model for cell in matrix.cells], cells),
             "outcome": _texts(outcomes, coded),
             "rank": pa.array(ranks, mask=ranks < 1),

@@ -13,10 +13,12 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from orchestrator.experiment.cloak import Quality
-from orchestrator.experiment.grid import CloakKey
+from orchestrator.experiment.grid import CONTROL, CloakKey
 from orchestrator.metrics.psr import CellResult
+from orchestrator.report.conditions import condition_panels
 from orchestrator.report.crafting import Summaries
 from orchestrator.report.figures.cloak_examples import cloak_examples
+from orchestrator.report.figures.conditions import conditions
 from orchestrator.report.figures.detection import detection
 from orchestrator.report.figures.effort import effort, methods_with_gradients
 from orchestrator.report.figures.psr_curves import psr_curves
@@ -24,9 +26,10 @@ from orchestrator.report.figures.save import save, title
 from orchestrator.report.figures.tradeoff import QualityPoint, tradeoff
 from orchestrator.report.figures.transfer import transfer
 from orchestrator.report.gallery import data_uri
-from orchestrator.report.kept import decoded, kept_cloaks
+from orchestrator.report.kept import as_stored, decoded, kept_cloaks
 from orchestrator.report.quality import cloak_quality
 from orchestrator.report.run import Run
+from orchestrator.report.sentences import headline_epsilon
 from orchestrator.report.titles import title as title_of
 from orchestrator.run_folder.folder import FIGURES, RunFolder
 from orchestrator.run_folder.pictures import PREFIX, absence
@@ -86,7 +89,7 @@ def drawings(
             drawn.append(_written(tradeoff(points, run.grid, k=k, caveat=run.caveat), "tradeoff", note, out))
         else:
             not_drawn.append(
-                "PSR against image quality is not drawn: it needs the cloaks and lossless controls, which evaluate keeps "
+                "PSR against image quality is not drawn: it needs the cloaks and controls, which evaluate keeps "
                 "unless --discard-cloaks is given, in the folder of the orchestrator that had them crafted."
             )
     if not pictures:
@@ -103,7 +106,7 @@ def drawings(
 
 def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k: int) -> Iterator[tuple[Figure, str, str]]:
     """Figures with their names and notes."""
-    grid, caveat = run.grid, run.caveat
+    grid, caveat, epsilon = run.grid, run.caveat, headline_epsilon(run.grid)
     for source_model in grid.source_models:
         yield (
             psr_curves(results, grid, source_model=source_model, caveat=caveat),
@@ -120,6 +123,12 @@ def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k:
         "detection",
         "Whether the invader still finds a face; where it does not, no identity is read, which counts as protected.",
     )
+    if len(grid.conditions) > 1 and (panels := condition_panels(run.matrix, grid, k=min(grid.ks), epsilon=epsilon)):
+        yield (
+            conditions(panels, grid, k=min(grid.ks), epsilon=epsilon, caveat=caveat),
+            "conditions",
+            "What happens to a picture on its way, and what is left of a cloak's protection.",
+        )
     gradients = {key: summary.gradients for key, summary in crafting.items()}
     if len(methods_with_gradients(gradients, grid)) > 1:
         yield (
@@ -132,7 +141,7 @@ def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k:
 def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: int) -> list[QualityPoint]:
     """The cells of which the quality of cloaks is known, with the means over the first subjects of whom it is known."""
     measured: dict[CloakKey, list[Quality]] = {}
-    qualities = cloak_quality(RunFolder(run.root), store, suffix=run.storage.suffix)
+    qualities = cloak_quality(RunFolder(run.root), store, storage=run.grid.condition.storage)
     of_subjects = groupby(qualities, key=lambda each: each[0].probe)
     for _, (_, of_subject) in zip(range(MAX_MEASURED), of_subjects, strict=False):
         for cloak, quality in of_subject:
@@ -152,16 +161,16 @@ def _means(measured: Sequence[Quality]) -> tuple[float, float, int]:
 
 def _example(run: Run, store: Store, *, magnified: bool) -> Figure | None:
     """The cloaks of the first subject of whom this folder keeps any."""
-    folder = RunFolder(run.root)
     for probe, kept in kept_cloaks(run, store):
-        cloaks = {key: picture for key, encoded in kept.items() if (picture := decoded(encoded)) is not None}
+        storage = run.grid.condition.storage
+        cloaks = {key: picture for key, cloak in kept.items() if (picture := as_stored(cloak, storage)) is not None}
         if cloaks:
-            controls = {
-                source_model: picture
-                for (_, source_model), control in store.lossless_controls(probe=probe).items()
-                if (picture := decoded(folder.kept_lossless_control(control.sha256))) is not None
+            probes = {
+                key.source_model: picture
+                for key, cloak in kept.items()
+                if key.method == CONTROL and (picture := decoded(cloak)) is not None
             }
-            return cloak_examples(controls, cloaks, run.grid, subject=probe, magnified=magnified, caveat=run.caveat)
+            return cloak_examples(probes, cloaks, run.grid, subject=probe, magnified=magnified, caveat=run.caveat)
     return None
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.experiment.grid import Cell, Grid, members
+from orchestrator.experiment.grid import Grid, members
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.averages import average_difference
 from orchestrator.metrics.matrix import RankMatrix
@@ -24,7 +24,7 @@ def effort_table(matrix: RankMatrix, grid: Grid, summaries: Summaries, *, k: int
     rows = []
     for method in grid.methods:
         for epsilon in sorted(grid.epsilons):
-            cells = [Cell(source, method, epsilon, target) for source, target in pairs]
+            cells = [grid.cell(source, method, epsilon, target) for source, target in pairs]
             crafted = [summaries[key] for key in dict.fromkeys(cell.cloak for cell in cells) if key in summaries]
             names = (Value(method_title(method)), integer(epsilon))
             above_noise = average_difference(matrix, [(cell, cell.noise) for cell in cells], k=k)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, CloakKey, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.model import NOT_STATED
 from orchestrator.experiment.region import Region
-from orchestrator.experiment.storage import LOSSLESS
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
@@ -60,6 +60,12 @@ def notices(run: Run) -> Iterator[Fact]:
         )
     if run.until_halfwidth is not None:
         yield Fact("N was not fixed beforehand.", f"{_until(run, run.until_halfwidth)} {LOOKED_AT}")
+    if run.manifest["protocol"]["replay_of"]:
+        yield Fact(
+            "The invader is oblivious.",
+            f"The cloaks were crafted for run {run.manifest['protocol']['replay_of'][:DIGITS]}, and kept, without "
+            f"regard to the models that read them here.",
+        )
     if run.caveat:
         yield Fact("Not the paper’s figures:", f"{run.caveat.partition(':')[0]}. They show how the bench works.")
     if run.subjects == 1:
@@ -90,7 +96,10 @@ def _until(run: Run, halfwidth: float) -> str:
     if run.going_on:
         return f"{target}; that is not yet reached."
     cell, k, reached = widest(run.matrix, run.grid)
-    where = f"{title(cell.source_model)}, {method_title(cell.method)}, ε {cell.epsilon}, read by {title(cell.target_model)}"
+    where = (
+        f"{title(cell.source_model)}, {method_title(cell.method)}, ε {cell.epsilon}, {cell.condition}, read by "
+        f"{title(cell.target_model)}"
+    )
     found = f"the widest is ± {reached:.2f} points (PSR@{k} of {where})"
     if reached <= halfwidth:
         return f"{target}: reached after {run.subjects:,}, {found}."
@@ -108,9 +117,9 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
     yield Fact("Methods", _methods(protocol["crafting"], grid))
     yield Fact("Budgets ε", f"{', '.join(map(str, grid.epsilons))} levels of 0..255")
-    yield Fact("Stored as", str(run.storage))
+    yield Fact("Conditions", _conditions(grid))
     yield Fact("Faces cut out", _extraction(run))
-    yield Fact("Read", REGIONS[run.region])
+    yield from (Fact(f"Read {region}", REGIONS[region]) for region in _regions(grid))
     yield Fact("No face", "counts as protected; the share of faces found stands beside PSR")
     yield Fact(
         "Queries",
@@ -118,6 +127,17 @@ def facts(run: Run) -> Iterator[Fact]:
         + _session(run),
     )
     yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
+
+
+def _conditions(grid: Grid) -> str:
+    others = [str(condition) for condition in grid.conditions if condition != grid.condition]
+    if not others:
+        return str(grid.condition)
+    return f"{grid.condition}, which figures and headlines are of, unless they say otherwise; and {', '.join(others)}"
+
+
+def _regions(grid: Grid) -> list[Region]:
+    return sorted({condition.region for condition in grid.conditions})
 
 
 def _methods(crafting: Mapping[str, Mapping[str, Any]], grid: Grid) -> str:
@@ -141,7 +161,7 @@ def _extraction(run: Run) -> str:
     """How the services say that they cut faces out, each way once."""
     rules: dict[str, list[str]] = {}
     for kind, models in (("photographs for", "source_models"), ("cloaks for", "target_models")):
-        if models == "target_models" and run.region == Region.FULL:
+        if models == "target_models" and _regions(run.grid) == [Region.FULL]:
             continue
         for name, card in run.manifest[models].items():
             rules.setdefault(card.get("extraction") or NOT_STATED, []).append(f"{kind} {title(name)}")
@@ -152,9 +172,10 @@ def _extraction(run: Run) -> str:
 
 def queries(run: Run) -> int:
     """How many pictures the invader answered about: one may be read by several target models."""
-    answered: dict[CloakKey, NDArray[np.bool_]] = {}
+    answered: dict[tuple[CloakKey, Condition], NDArray[np.bool_]] = {}
     for cell in run.matrix.cells:
-        answered[cell.cloak] = run.matrix.observed(cell) | answered.get(cell.cloak, False)
+        picture = cell.cloak, cell.condition
+        answered[picture] = run.matrix.observed(cell) | answered.get(picture, False)
     return sum(int(np.count_nonzero(each)) for each in answered.values())
 
 
@@ -262,6 +283,8 @@ def _some(names: list[str]) -> str:
 def reproduction(run: Run) -> Reproduction:
     """The command, from the manifest alone. Folders and addresses are the reader's; digests show whether they are alike."""
     protocol, grid, card = run.manifest["protocol"], run.grid, run.manifest["data_set"]
+    if protocol["replay_of"]:
+        return _replay(run)
     notes = ["A cloak is the same bit for bit where the software, the processor and the number of threads are."]
     if run.synthetic:
         faces = f"{PREFIX}identities={card['identities']},photographs={card['photographs']},seed={card['seed']}"
@@ -279,17 +302,32 @@ def reproduction(run: Run) -> Reproduction:
         "--methods": grid.methods,
         "--epsilons": grid.epsilons,
         "--k": grid.ks,
-        "--storage": "png" if run.storage == LOSSLESS else "jpeg",
-        "--jpeg-quality": run.storage.jpeg_quality,
-        "--region": run.region,
+        "--conditions": grid.conditions,
         "--run": "NEW_FOLDER",
     }
+    return Reproduction(_command("orchestrator evaluate", options), tuple(notes))
+
+
+def _replay(run: Run) -> Reproduction:
+    protocol, grid = run.manifest["protocol"], run.grid
+    notes = [f"RUN: the folder of the run with digest {protocol['replay_of']}, which kept its cloaks."]
+    services = {option: value for option, value in _services(run, notes).items() if not option.startswith("--protector")}
+    options = {
+        **services,
+        "--target-models": grid.target_models,
+        "--conditions": grid.conditions,
+        "--run": "NEW_FOLDER",
+    }
+    return Reproduction(_command("orchestrator replay RUN", options), tuple(notes))
+
+
+def _command(beginning: str, options: Mapping[str, Any]) -> str:
     values = {
         option: ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
         for option, value in options.items()
         if value is not None
     }
-    return Reproduction(" \\\n  ".join(["orchestrator evaluate", *map(shlex.join, values.items())]), tuple(notes))
+    return " \\\n  ".join([beginning, *map(shlex.join, values.items())])
 
 
 def _services(run: Run, notes: list[str]) -> dict[str, str]:

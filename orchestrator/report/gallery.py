@@ -1,19 +1,23 @@
-"""Cloaks as they were stored, and what each target model answered about them."""
+"""Cloaks under the condition that headlines are of, and what each target model answered about them."""
 
 import base64
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CONTROL, Cell, CloakKey
-from orchestrator.experiment.storage import LOSSLESS
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE
+from orchestrator.pictures.conditions import under_condition
 from orchestrator.report.kept import kept_cloaks
 from orchestrator.report.run import Run
 from orchestrator.report.tables import method_title
 from orchestrator.report.titles import title
 from orchestrator.run_folder.pictures import absence
 from orchestrator.store.store import Store
+from rpc.images.bare_image import BadImageError
+from rpc.images.jpeg_segments import SIGNATURE as JPEG_SIGNATURE
 
 MAX_SUBJECTS = 3
 MAX_BYTES = 3_000_000  # of pictures, so that the page opens quickly; one subject is always shown
@@ -66,6 +70,7 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
     size = 0
     subjects: dict[str, list[GalleryRow]] = {}
     for probe, kept in islice(kept_cloaks(run, store), MAX_SUBJECTS):
+        kept = _seen(kept, run.grid.condition)
         size += sum(map(len, kept.values()))
         if subjects and size > MAX_BYTES:
             break
@@ -82,12 +87,21 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
     )
 
 
+def _seen(kept: Mapping[CloakKey, bytes], condition: Condition) -> dict[CloakKey, bytes]:
+    """The pictures that the invader saw; none of what is no picture."""
+    seen = {}
+    for key, cloak in kept.items():
+        with suppress(BadImageError):
+            seen[key] = under_condition(cloak, condition)
+    return seen
+
+
 def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[Cell, str]) -> list[GalleryRow]:
     place = run.matrix.probes.index(probe)
     instead = {MISSING: "–", NO_FACE: "no face", BEYOND: f">{run.matrix.candidates}"}
 
     def answers(key: CloakKey) -> Iterator[Answer]:
-        cells = map(key.read_by, run.grid.target_models)
+        cells = (key.read_by(name, run.grid.condition) for name in run.grid.target_models)
         ranks = {cell: int(run.matrix.row(cell)[place]) for cell in cells}
         if set(ranks.values()) == {NO_FACE}:  # a picture is searched for a face once, for all of them
             yield Answer("", "no face found", named=False)
@@ -98,8 +112,7 @@ def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[C
 
     def shown(source_model: str, method: str, epsilon: int) -> ShownCloak:
         key = CloakKey(source_model, method, epsilon)
-        kind = "image/png" if run.storage == LOSSLESS else "image/jpeg"
-        source = data_uri(kept[key], kind) if key in kept else ""
+        source = data_uri(kept[key], kind_of(kept[key])) if key in kept else ""
         what = f"{title(source_model)}, {method_title(method)}" + (f" at ε {epsilon}" if epsilon else "")
         return ShownCloak(source, what, tuple(answers(key)))
 
@@ -115,6 +128,11 @@ def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[C
         for source_model in run.grid.source_models
         for method in run.grid.methods
     ]
+
+
+def kind_of(picture: bytes) -> str:
+    """The media type of a JPEG or PNG."""
+    return "image/jpeg" if picture.startswith(JPEG_SIGNATURE) else "image/png"
 
 
 def data_uri(content: bytes, kind: str) -> str:

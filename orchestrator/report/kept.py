@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.experiment.condition import Condition, Storage
 from orchestrator.experiment.grid import NOISE, CloakKey
+from orchestrator.pictures.conditions import under_condition
 from orchestrator.report.run import Run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import kept_pictures
@@ -18,13 +20,21 @@ Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 def kept_cloaks(run: Run, store: Store) -> Iterator[tuple[str, dict[CloakKey, bytes]]]:
-    """The subjects of whom the folder keeps cloaks, and these as they were stored, but for noise."""
+    """The subjects of whom the folder keeps cloaks, and these as PNG, but for noise."""
     folder = RunFolder(run.root)
     for probe in run.matrix.probes if kept_pictures(folder) else ():
-        found = {cloak.key: folder.kept_cloak(cloak.sha256, run.storage.suffix) for cloak in store.cloaks(probe=probe)}
+        found = {cloak.key: folder.kept_cloak(cloak.sha256) for cloak in store.cloaks(probe=probe)}
         kept = {key: encoded for key, encoded in found.items() if encoded is not None and key.method != NOISE}
         if kept:
             yield probe, kept
+
+
+def as_stored(cloak: bytes | None, storage: Storage) -> Image | None:
+    """The pixels of a cloak as it is stored, before any transform; None for what is no picture."""
+    try:
+        return None if cloak is None else decoded(under_condition(cloak, Condition(storage)))
+    except BadImageError:
+        return None
 
 
 def decoded(encoded: bytes | None) -> Image | None:

@@ -1,6 +1,7 @@
 """The metrics of a run that are shown of it, on a terminal and on its page."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from orchestrator.experiment.grid import METHODS, Grid, headline_k
 from orchestrator.experiment.intervals import IntervalKind
@@ -11,7 +12,7 @@ from orchestrator.metrics.psr import CellResult, results_of
 
 @dataclass(frozen=True)
 class Measured:
-    """The metrics of a run."""
+    """The metrics of a run; `headline` has those of the condition that headlines and figures are of, alone."""
 
     grid: Grid
     results: list[CellResult]
@@ -19,6 +20,12 @@ class Measured:
     first: str  # the methods compared
     second: str
     paired: list[PairedMethods]  # at that k; empty where the run has not both
+
+    @cached_property
+    def headline(self) -> "Measured":
+        condition = self.grid.condition
+        results = [result for result in self.results if result.cell.condition == condition]
+        return replace(self, grid=self.grid.under(condition), results=results)
 
 
 def measure(matrix: RankMatrix, grid: Grid, kind: IntervalKind) -> Measured:

@@ -11,6 +11,7 @@ COLUMNS = (
     "source_model",
     "method",
     "epsilon",
+    "condition",
     "target_model",
     "k",
     "subjects",  # asked for, or wanted in the end where N was not fixed
@@ -46,7 +47,7 @@ def psr_csv(results: Iterable[CellResult], *, subjects: int, caveat: str = "") -
         cell = result.cell
         writer.writerow(
             [
-                *(cell.source_model, cell.method, cell.epsilon, cell.target_model, result.k, subjects),
+                *(cell.source_model, cell.method, cell.epsilon, cell.condition, cell.target_model, result.k, subjects),
                 *(result.psr.n, result.psr.successes),
                 *(*_with_interval(result.psr.percent, result.psr.interval), result.psr.kind.value),
                 *(result.detected.successes, _number(result.detected.percent)),

@@ -1,6 +1,7 @@
-"""How much of its probe a stored cloak keeps: SSIM and PSNR against the lossless control, by scikit-image.
+"""How much of its probe a cloak keeps as it is stored: SSIM and PSNR against the probe, by scikit-image.
 
-Against the probe before storage, so that the control shows what storage alone takes.
+Against the probe before storage, which is the control as the protector sends it, so that the control shows what storage
+alone takes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,9 @@ from itertools import groupby
 import numpy as np
 
 from orchestrator.experiment.cloak import CloakRecord, Quality
-from orchestrator.report.kept import Image, decoded
+from orchestrator.experiment.condition import Storage
+from orchestrator.experiment.grid import CONTROL
+from orchestrator.report.kept import Image, as_stored, decoded
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store.changes import record_quality
 from orchestrator.store.store import Store
@@ -35,40 +38,41 @@ def psnr(control: Image, cloak: Image) -> float:
         return float(peak_signal_noise_ratio(control, cloak, data_range=LEVELS))  # type: ignore[no-untyped-call]
 
 
-def cloak_quality(folder: RunFolder, store: Store, *, suffix: str) -> Iterator[tuple[CloakRecord, Quality]]:
-    """SSIM and PSNR of the stored cloaks of a run's subjects, the controls among them, probe by probe.
+def cloak_quality(folder: RunFolder, store: Store, *, storage: Storage) -> Iterator[tuple[CloakRecord, Quality]]:
+    """SSIM and PSNR of the cloaks of a run's subjects as they are stored, the controls among them, probe by probe.
 
     What was measured once is in the store, and outlives the pictures; it is measured each time where the store may only be
-    read. There is nothing of a cloak that was not kept, whose lossless control was not, or whose control has other pixels
-    than the probe it was made of. `suffix` is that of the files that cloaks are stored in.
+    read. There is nothing of a cloak that was not kept, whose control was not, or whose control has other pixels than the
+    probe it was made of.
 
     Raises:
         StoreError: the store cannot be read or written.
     """
-    controls = store.lossless_controls()
-    for of_probe, cloaks in groupby(store.cloaks(), key=lambda cloak: (cloak.probe, cloak.key.source_model)):
-        new = []
+    for _, cloaks in groupby(store.cloaks(), key=lambda cloak: (cloak.probe, cloak.key.source_model)):
+        new, control = [], None
         for cloak in cloaks:
+            if cloak.key.method == CONTROL:
+                control = cloak
             if cloak.quality is not None:
                 yield cloak, cloak.quality
             else:
                 new.append(cloak)
-        if new and of_probe in controls:
-            measured = _measured(new, controls[of_probe], folder, suffix=suffix)
+        if new and control is not None:
+            measured = _measured(new, control, folder, storage=storage)
             if not store.read_only:
                 store.write(*(record_quality(*each) for each in measured))
             yield from measured
 
 
 def _measured(
-    cloaks: Iterable[CloakRecord], control: CloakRecord, folder: RunFolder, *, suffix: str
+    cloaks: Iterable[CloakRecord], control: CloakRecord, folder: RunFolder, *, storage: Storage
 ) -> list[tuple[CloakRecord, Quality]]:
-    probe = decoded(folder.kept_lossless_control(control.sha256))
+    probe = decoded(folder.kept_cloak(control.sha256))
     if probe is None:
         return []
     measured = []
     for cloak in cloaks:
-        pixels = decoded(folder.kept_cloak(cloak.sha256, suffix))
+        pixels = as_stored(folder.kept_cloak(cloak.sha256), storage)
         if pixels is not None and pixels.shape == probe.shape and cloak.probe_sha256 == control.probe_sha256:
             measured.append((cloak, Quality(ssim(probe, pixels), psnr(probe, pixels))))
     return measured

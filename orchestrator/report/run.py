@@ -9,7 +9,6 @@ from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
 from orchestrator.experiment.plan import caveat_of
-from orchestrator.experiment.storage import Storage
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.run_folder.folder import MANIFEST, RunFolder
@@ -26,8 +25,6 @@ class Run:
     root: Path
     manifest: Mapping[str, Any]
     grid: Grid
-    storage: Storage
-    region: str  # "detected" or "full"
     subjects: int  # N asked for; where it was not fixed, what was wanted in the end, or the most while that is not known
     until_halfwidth: float | None  # points, down to which every interval was to be; None: N was fixed
     store: Path | str  # where its observations are
@@ -98,8 +95,6 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         root=root,
         manifest=manifest,
         grid=grid,
-        storage=_storage(manifest, root),
-        region=str(manifest["protocol"]["region"]),
         subjects=subjects,
         until_halfwidth=until_halfwidth,
         store=location,
@@ -117,16 +112,6 @@ def _with_its_password(named: Path | str, offered: str | None) -> Path | str:
     if offered is not None and isinstance(named, str) and store_name(offered) == store_name(named):
         return offered
     return named
-
-
-def _storage(manifest: Mapping[str, Any], root: Path) -> Storage:
-    stated = manifest["protocol"]["storage"]
-    try:
-        return Storage.stated(str(stated))
-    except ValueError as error:
-        raise InputError(
-            f"{root / MANIFEST}: protocol.storage: expected png or jpeg, quality QUALITY; got {stated!r}"
-        ) from error
 
 
 def _subjects_wanted(manifest: Mapping[str, Any]) -> int | None:

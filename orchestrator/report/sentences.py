@@ -21,6 +21,7 @@ ByCell = Mapping[Cell, CellResult]
 
 def headlines(measured: Measured) -> list[str]:
     """The sentences that head a report; none where nothing was observed."""
+    measured = measured.headline
     grid, k = measured.grid, measured.k
     if k is None:
         return []
@@ -75,7 +76,7 @@ def _controls(cells: ByCell, grid: Grid, k: int) -> Iterator[str]:
         yield f"Without a cloak, PSR@{k} is {span(rates)} ({pairs} of source and target model, N = {n})."
     spans = [
         f"{span(rates)} at epsilon {epsilon}"
-        for epsilon in sorted({_headline_epsilon(grid), max(grid.epsilons)})
+        for epsilon in sorted({headline_epsilon(grid), max(grid.epsilons)})
         if (rates := [result.psr for cell, result in cells.items() if (cell.method, cell.epsilon) == (NOISE, epsilon)])
     ]
     if spans:
@@ -84,7 +85,7 @@ def _controls(cells: ByCell, grid: Grid, k: int) -> Iterator[str]:
 
 def _read(cells: ByCell, grid: Grid, method: str, k: int) -> Iterator[str]:
     """A method's cloaks read by the model that they were crafted with, and by others."""
-    epsilon = _headline_epsilon(grid)
+    epsilon = headline_epsilon(grid)
     for reader, is_own in (("its own model", True), ("another model", False)):
         pairs = [cell for cell in cells if (cell.method, cell.epsilon) == (method, epsilon) and cell.is_white_box is is_own]
         if pairs:
@@ -120,13 +121,13 @@ def _detection(cells: ByCell, grid: Grid) -> Iterator[str]:
     largest, target_model = max(grid.epsilons), grid.target_models[0]  # all target models are shown the same picture
     spans = []
     for method in (*grid.methods, NOISE):
-        found = [Cell(source_model, method, largest, target_model) for source_model in grid.source_models]
+        found = [grid.cell(source_model, method, largest, target_model) for source_model in grid.source_models]
         if rates := [cells[cell].detected for cell in found if cell in cells]:
             spans.append(f"{span(rates)} ({title(method)})")
     if spans:
         yield f"Faces found at epsilon {largest}: {', '.join(spans)}."
 
 
-def _headline_epsilon(grid: Grid) -> int:
+def headline_epsilon(grid: Grid) -> int:
     """The largest up to the paper's 32, or else the smallest there is."""
     return max((epsilon for epsilon in grid.epsilons if epsilon <= PAPERS_EPSILON), default=min(grid.epsilons))

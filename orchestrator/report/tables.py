@@ -108,7 +108,7 @@ def transfer_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Tabl
     found = _by_cell(results)
     rows = []
     for method, epsilon, source_model in product(grid.methods, grid.epsilons, grid.source_models):
-        cells = [Cell(source_model, method, epsilon, target_model) for target_model in grid.target_models]
+        cells = [grid.cell(source_model, method, epsilon, target_model) for target_model in grid.target_models]
         names = (Value(title_of(method)), integer(epsilon), Value(title_of(source_model)))
         rows.append((*names, *(_psr(found.get((cell, k)), heat=True) for cell in cells)))
     return Table(
@@ -125,7 +125,7 @@ def threshold_table(results: Sequence[CellResult], grid: Grid, *, ks: Iterable[i
     found = _by_cell(results)
 
     def smallest(source_model: str, method: str, target_model: str, k: int) -> Value:
-        cells = {epsilon: Cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons}
+        cells = {epsilon: grid.cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons}
         rates = {epsilon: found[cell, k].psr for epsilon, cell in cells.items() if (cell, k) in found}
         if not rates:
             return ABSENT

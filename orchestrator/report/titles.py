@@ -16,8 +16,8 @@ TITLES = {
     "pgd": "PGD",
 }
 REGIONS: dict[str, str] = {
-    Region.DETECTED: "the face that the invader detects in the stored cloak, resized to the target model’s input",
-    Region.FULL: "the whole stored cloak, resized to the target model’s input, without detection",
+    Region.DETECTED: "the face that the invader detects in the picture, resized to the target model’s input",
+    Region.FULL: "the whole picture, resized to the target model’s input, without detection",
 }
 
 

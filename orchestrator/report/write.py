@@ -1,14 +1,14 @@
 """The report of a run: page, figures and files in one folder."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import PAPERS_KS
 from orchestrator.files import replace_file
 from orchestrator.report import facts, tables
-from orchestrator.report.beside import Beside
 from orchestrator.report.claims import claims
+from orchestrator.report.conditions import conditions_notices, conditions_table
 from orchestrator.report.crafting import STALLED_SHARE, Summaries, crafting_table, stalled_notices
 from orchestrator.report.data import observations_parquet
 from orchestrator.report.drawing import Drawings, drawings
@@ -33,7 +33,7 @@ FILES = (
 )
 
 
-def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, magnified: bool = False) -> Path:
+def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = False) -> Path:
     """Writes the report of a run, whole or not, into `out`, which is made where it is not yet; returns the page.
 
     `with_pictures` is whether people may be shown, and those who do not exist always are; `magnified` whether example cloaks
@@ -53,9 +53,9 @@ def write_report(run: Run, *, beside: Beside, out: Path, with_pictures: bool, ma
             path.unlink()
         crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
         drawn = drawings(
-            *(run, measured.results, crafting, store), k=measured.k, out=out, pictures=pictures, magnified=magnified
+            *(run, measured.headline.results, crafting, store), k=measured.k, out=out, pictures=pictures, magnified=magnified
         )
-        page = _page(run, measured, beside, crafting, drawn, store, pictures=pictures)
+        page = _page(run, measured, crafting, drawn, store, pictures=pictures)
         _write_data(run, measured, out)
         replace_file(out / PAGE, page.encode())
     except OSError as error:
@@ -75,18 +75,15 @@ def _check_out(out: Path) -> None:
             raise InputError(f"--out: expected a new folder or one that holds a report, got {out} with {others[0]}")
 
 
-def _page(
-    run: Run, measured: Measured, beside: Beside, crafting: Summaries, drawn: Drawings, store: Store, *, pictures: bool
-) -> str:
-    png, whole = (None if other is None else other.matrix for other in (beside.png, beside.whole))
+def _page(run: Run, measured: Measured, crafting: Summaries, drawn: Drawings, store: Store, *, pictures: bool) -> str:
     verdicts = None
     if measured.k is not None and measured.results:
-        verdicts = claims(run.matrix, run.grid, k=measured.k, png=png, whole=whole)
+        verdicts = claims(run.matrix, run.grid, k=measured.k)
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
     return rendered(
         title=f"De-identification report: {run.name}",
         subtitle=facts.subtitle(run),
-        notices=[*facts.notices(run), *stalled_notices(crafting, run.grid)],
+        notices=[*facts.notices(run), *stalled_notices(crafting, run.grid), *_notices_of_conditions(run, measured)],
         headlines=headlines(measured),
         claims=None if verdicts is None else tables.claims_table(verdicts, kind=run.interval_kind),
         facts=list(facts.facts(run)),
@@ -105,7 +102,8 @@ def _page(
 
 
 def _tables(run: Run, measured: Measured, crafting: Summaries) -> Sequence[tables.Table]:
-    results, grid, k = measured.results, run.grid, measured.k
+    headline = measured.headline
+    results, grid, k = headline.results, headline.grid, measured.k
     shown = [tables.psr_table(results, grid, subjects=run.subjects)]
     if k is None:
         return shown
@@ -119,8 +117,16 @@ def _tables(run: Run, measured: Measured, crafting: Summaries) -> Sequence[table
         shown.append(
             tables.methods_table(measured.paired, k=k, first=measured.first, second=measured.second, kind=run.interval_kind)
         )
-    effort = effort_table(run.matrix, grid, crafting, k=min(grid.ks), kind=run.interval_kind)
-    return shown if effort is None else [*shown, effort]
+    further = (
+        conditions_table(run.matrix, run.grid, k=min(grid.ks), kind=run.interval_kind),
+        effort_table(run.matrix, grid, crafting, k=min(grid.ks), kind=run.interval_kind),
+    )
+    return [*shown, *(table for table in further if table is not None)]
+
+
+def _notices_of_conditions(run: Run, measured: Measured) -> Iterator[Fact]:
+    if measured.k is not None:
+        yield from conditions_notices(run.matrix, run.grid, k=min(run.grid.ks))
 
 
 def _write_data(run: Run, measured: Measured, out: Path) -> None:

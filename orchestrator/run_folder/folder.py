@@ -12,15 +12,14 @@ from typing import Any
 
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.plan import Plan
-from orchestrator.experiment.storage import Storage
 from orchestrator.files import UNFINISHED, replace_file, sync_folder
 from orchestrator.run_folder.software import software
 
 MANIFEST, OBSERVATIONS, PSR_CSV = "manifest.json", "observations.sqlite", "psr.csv"
-CLOAKS, PROBES, LOGS = "cloaks", "probes", "logs"  # folders; probes are lossless controls
+CLOAKS, LOGS = "cloaks", "logs"  # folders
 REPORT, PAGE, FIGURES = "report", "report.html", "figures"  # a folder, and what lies in it
 
-MAX_JPEG_BYTES, MAX_PNG_BYTES = 80_000, 160_000  # of a cloak of 224 x 224 pixels
+MAX_PNG_BYTES = 160_000  # of a cloak of 224 x 224 pixels
 ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
 ABANDONED_SECONDS = 600.0  # after which nobody still writes a file: longer than any disk takes, and clocks of shares differ
 
@@ -48,9 +47,9 @@ class RunFolder:
         return self.root.resolve().name
 
     @property
-    def pictures(self) -> tuple[Path, ...]:
-        """The folders of all that shows a person. A run without them has all its figures still."""
-        return self.root / CLOAKS, self.root / PROBES
+    def pictures(self) -> Path:
+        """The folder of all that shows a person. A run without it has all its figures still."""
+        return self.root / CLOAKS
 
     def check(self) -> None:
         """Makes sure that it is new or holds a run; makes nothing.
@@ -61,7 +60,7 @@ class RunFolder:
         """
         if self._new:
             return
-        own = MANIFEST, CLOAKS, PROBES, LOGS  # another process may begin it at this moment
+        own = MANIFEST, CLOAKS, LOGS  # another process may begin it at this moment
         begins = OBSERVATIONS, UNFINISHED  # with the files that SQLite puts beside its own
         try:
             if self.begun or not self.root.is_dir():
@@ -84,7 +83,7 @@ class RunFolder:
         try:
             if self._new:
                 self._claim()
-            for folder in (self.root, *self.pictures, self.root / LOGS):
+            for folder in (self.root, self.pictures, self.root / LOGS):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             for file in (self.observations, self.log("protector"), self.log("invader")):
                 file.touch(mode=0o600)
@@ -116,15 +115,13 @@ class RunFolder:
                 self._new = False
                 return
 
-    def check_room(self, *, cloaks: int, storage: Storage, lossless_controls: int = 0) -> None:
+    def check_room(self, *, cloaks: int) -> None:
         """Makes sure before the work that its results will have room.
 
         Raises:
-            InputError: the disk has not room for so many more cloaks and lossless controls.
+            InputError: the disk has not room for so many more cloaks.
         """
-        pictures = cloaks * (MAX_PNG_BYTES if storage.jpeg_quality is None else MAX_JPEG_BYTES)
-        pictures += lossless_controls * MAX_PNG_BYTES
-        needed = ROOM_BESIDE_CLOAKS + pictures
+        needed = room_needed(cloaks)
         free = shutil.disk_usage(self.root).free
         if free < needed:
             raise InputError(
@@ -211,36 +208,28 @@ class RunFolder:
         """Replaces `psr.csv`, whole or not at all, whatever happens to the machine."""
         _write(self.root / PSR_CSV, csv.encode(), durable=True)
 
-    def keep_cloak(self, sha256: str, suffix: str, encoded: bytes) -> None:
-        """Keeps a cloak, whole or not at all."""
-        self._keep(CLOAKS, sha256, suffix, encoded)
-
-    def kept_cloak(self, sha256: str, suffix: str) -> bytes | None:
-        """A cloak that was kept; None where it was not, or is not what it was."""
-        return self._kept(CLOAKS, sha256, suffix)
-
-    def keep_lossless_control(self, sha256: str, encoded: bytes) -> None:
-        """Keeps a lossless control, a PNG, whole or not at all."""
-        self._keep(PROBES, sha256, ".png", encoded)
-
-    def kept_lossless_control(self, sha256: str) -> bytes | None:
-        """A lossless control that was kept; None where it was not, or is not what it was."""
-        return self._kept(PROBES, sha256, ".png")
-
-    def _keep(self, pictures: str, sha256: str, suffix: str, encoded: bytes) -> None:
-        if self._kept(pictures, sha256, suffix) is None:
+    def keep_cloak(self, sha256: str, encoded: bytes) -> None:
+        """Keeps a cloak, a PNG, whole or not at all."""
+        if self.kept_cloak(sha256) is None:
             # What a power cut makes of it is told by its digest, and it can be had again.
-            _write(self._picture(pictures, sha256, suffix), encoded)
+            _write(self.cloak_file(sha256), encoded)
 
-    def _kept(self, pictures: str, sha256: str, suffix: str) -> bytes | None:
+    def kept_cloak(self, sha256: str) -> bytes | None:
+        """A cloak that was kept; None where it was not, or is not what it was."""
         try:
-            encoded = self._picture(pictures, sha256, suffix).read_bytes()
+            encoded = self.cloak_file(sha256).read_bytes()
         except OSError:
             return None
         return encoded if hashlib.sha256(encoded).hexdigest() == sha256 else None
 
-    def _picture(self, pictures: str, sha256: str, suffix: str) -> Path:
-        return self.root / pictures / sha256[:2] / f"{sha256}{suffix}"
+    def cloak_file(self, sha256: str) -> Path:
+        """Where a cloak is kept."""
+        return self.pictures / sha256[:2] / f"{sha256}.png"
+
+
+def room_needed(cloaks: int) -> int:
+    """The bytes that a run takes that keeps so many cloaks, at most."""
+    return ROOM_BESIDE_CLOAKS + cloaks * MAX_PNG_BYTES
 
 
 def _write(path: Path, content: bytes, *, durable: bool = False) -> None:

@@ -41,8 +41,8 @@ def grid_of(manifest: Mapping[str, Any], root: Path) -> Grid:
         InputError: it is not as this version knows it.
     """
     try:
-        return Grid(**{name: tuple(values) for name, values in manifest["protocol"]["grid"].items()})
-    except (AttributeError, TypeError) as error:
+        return Grid.from_stated(manifest["protocol"]["grid"])
+    except (AttributeError, KeyError, TypeError, InputError) as error:
         raise InputError(f"{root / MANIFEST}: protocol.grid: another than this version knows: {error}") from error
 
 
@@ -55,7 +55,7 @@ def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
     if counting != NO_FACE_IS_PROTECTED:
         differing = f"protocol.no_face_is_protected: {counting!r} there, {NO_FACE_IS_PROTECTED!r} here"
         raise InputError(f"{path}: of another protocol: {differing}")
-    stated = ("grid", "subjects", "until_halfwidth", "look_every", "seed", "storage", "region", "crafting")
+    stated = ("grid", "subjects", "until_halfwidth", "look_every", "seed", "crafting", "replay_of")
     absent = [key for key in stated if key not in protocol]
     if absent:
         raise InputError(f"{path}: expected protocol.{absent[0]}, got none")

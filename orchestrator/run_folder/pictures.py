@@ -24,8 +24,8 @@ def absence(manifest: Mapping[str, Any]) -> str:
 
 
 def kept_pictures(folder: RunFolder) -> list[Path]:
-    """The files of the cloaks and probes that a run keeps."""
-    return sorted(path for place in folder.pictures for path in place.rglob("*") if path.is_file())
+    """The files of the cloaks that a run keeps."""
+    return sorted(path for path in folder.pictures.rglob("*") if path.is_file())
 
 
 def picture_figures(folder: Path) -> list[Path]:

@@ -11,7 +11,6 @@ from orchestrator.experiment.cloak import Cloak, CloakRecord
 from orchestrator.experiment.grid import ENSEMBLE, CloakKey, members
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
-from orchestrator.experiment.storage import Storage
 from orchestrator.services.connection import photo_refusal
 from orchestrator.services.listed_method import listed_method
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities, as_listed
@@ -76,10 +75,9 @@ class ProtectorClient(ServiceClient):
         source_model: str,
         methods: Sequence[str],
         epsilons: Sequence[int],
-        storage: Storage,
         seed: int,
     ) -> AsyncGenerator[Cloak, None]:
-        """The cloaks of a photo as they are finished; `probe` is what the run calls the photo, and is not sent.
+        """The cloaks of a photo as they are finished, as PNG; `probe` is what the run calls the photo, and is not sent.
 
         Raises:
             NoFaceError: the protector finds no face.
@@ -93,7 +91,7 @@ class ProtectorClient(ServiceClient):
             source_model=source_model,
             methods=methods,
             epsilons=epsilons,
-            storage=_storage(storage),
+            storage=protector_pb2.Storage(png=protector_pb2.PngStorage()),
             seed=seed,
         )
         call = self._stub.Craft(request, timeout=CRAFT_SECONDS)
@@ -136,9 +134,3 @@ class ProtectorClient(ServiceClient):
             sha256=response.cloak_sha256,
         )
         return Cloak(record, response.cloak)
-
-
-def _storage(storage: Storage) -> protector_pb2.Storage:
-    if storage.jpeg_quality is None:
-        return protector_pb2.Storage(png=protector_pb2.PngStorage())
-    return protector_pb2.Storage(jpeg=protector_pb2.JpegStorage(quality=storage.jpeg_quality))

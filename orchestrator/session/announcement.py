@@ -1,6 +1,6 @@
 """Announces a run before it begins."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
@@ -11,18 +11,23 @@ from orchestrator.store.store import Store
 
 NAMES_SHOWN = 5
 
+Line = tuple[str, object]  # a label, and what it stands for
+
 
 def announce(resolved: ResolvedPlan, folder: RunFolder, store: Store, *, queries_left: int | None, console: Console) -> None:
     """Prints what is run, and what is left out; `queries_left` is None where the invader sets no budget."""
-    lines = [f"{label:<15}{text}" for label, text in _lines(resolved, folder, store, queries_left)]
-    console.print("\n".join(lines), markup=False, highlight=False)
+    shown = resolved.plan.subjects * resolved.plan.grid.queries_per_probe - store.observation_counts().queries
+    print_lines(console, [("run folder", folder.root), *plan_lines(resolved), *budget_lines(max(0, shown), queries_left)])
 
 
-def _lines(
-    resolved: ResolvedPlan, folder: RunFolder, store: Store, queries_left: int | None
-) -> Iterator[tuple[str, object]]:
+def print_lines(console: Console, lines: Iterable[Line]) -> None:
+    """Prints labels, and what they stand for in a column."""
+    console.print("\n".join(f"{label:<15}{text}" for label, text in lines), markup=False, highlight=False)
+
+
+def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
+    """What is run, and what is left out."""
     plan, grid = resolved.plan, resolved.plan.grid
-    yield "run folder", folder.root
     yield "subjects", f"{plan.subjects} of {len(resolved.eligible)} identities that every model knows"
     yield (
         "grid",
@@ -32,8 +37,7 @@ def _lines(
     if plan.max_cost is not None:
         passes = f" and {plan.max_cost.forward_passes:,} other forward passes" if plan.max_cost.forward_passes else ""
         yield "crafting", f"at most {plan.max_cost.gradients:,} gradients{passes}, as the protector states"
-    yield "storage", plan.storage
-    yield "region", plan.region
+    yield "conditions", ", ".join(map(str, grid.conditions))
     if resolved.excluded:
         yield (
             "excluded",
@@ -44,9 +48,12 @@ def _lines(
         yield "skipped", f"{len(plan.faces.skipped)} files or folders of no use: {skipped}"
     for sentence in resolved.missing:
         yield "missing", sentence
-    if queries_left is not None:
-        needed = max(0, plan.subjects * grid.cloaks_per_probe - store.observation_counts().cloaks_shown)
-        verdict = "enough" if needed <= queries_left else "NOT ENOUGH: cells will be short"
-        yield "budget", f"{queries_left} queries are left with the invader, and about {needed} are needed: {verdict}"
     if plan.caveat:
         yield "take care", plan.caveat
+
+
+def budget_lines(needed: int, queries_left: int | None) -> Iterator[Line]:
+    """Whether the queries that are left are enough; nothing where the invader sets no budget."""
+    if queries_left is not None:
+        verdict = "enough" if needed <= queries_left else "NOT ENOUGH: cells will be short"
+        yield "budget", f"{queries_left} queries are left with the invader, and about {needed} are needed: {verdict}"

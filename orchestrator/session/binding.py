@@ -44,5 +44,4 @@ def check_room(plan: Plan, folder: RunFolder, store: Store, *, keep_cloaks: bool
         InputError: see `RunFolder.check_room`.
     """
     left = max(0, first_look(plan) - store.observation_counts().subjects) if keep_cloaks else 0
-    controls = left * len(plan.grid.source_models)
-    folder.check_room(cloaks=left * plan.grid.cloaks_per_probe, storage=plan.storage, lossless_controls=controls)
+    folder.check_room(cloaks=left * plan.grid.cloaks_per_probe)

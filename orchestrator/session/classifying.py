@@ -1,19 +1,25 @@
-"""Shows cloaks to target models, and records their answers."""
+"""Shows cloaks under conditions to target models, and records their answers."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from hashlib import sha256
 
 from orchestrator.errors import CallError, NoFaceError, OrchestratorError, PhotoRefusedError, UnusableServiceError
 from orchestrator.experiment.cloak import Cloak
+from orchestrator.experiment.condition import Condition
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.observation import Observation, Outcome
+from orchestrator.pictures.conditions import under_conditions
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
 from orchestrator.store.changes import record_observations
+from rpc.images.bare_image import BadImageError
 
 CLASSIFICATIONS_IN_FLIGHT = 8
+CLOAKS_AT_ONCE = 8  # that are in memory under all their conditions
 
 
 class Classifier:
@@ -25,19 +31,36 @@ class Classifier:
         self._retries = retries
         # Released when the answer is recorded, so that a crash loses at most the calls in flight.
         self._in_flight = asyncio.Semaphore(CLASSIFICATIONS_IN_FLIGHT)
+        self._cloaks = asyncio.Semaphore(CLOAKS_AT_ONCE)
         self._closed = False
 
-    async def show(self, photo: EncodedPhoto, cloak: Cloak, targets: Sequence[str]) -> None:
-        """Shows a cloak to target models, and records their answers, or that the call failed.
+    async def show(self, photo: EncodedPhoto, cloak: Cloak, unseen: Mapping[Condition, Sequence[str]]) -> None:
+        """Shows a cloak under conditions to the target models that have not seen it so, and records what became of it.
+
+        All its conditions are asked about together, so that a budget that is spent shortens them alike.
 
         Raises:
             UnusableServiceError: the invader failed, or named somebody who is not in the label set that it listed.
             StoreError: the answer cannot be recorded.
         """
+        async with self._cloaks:
+            try:  # in a thread: the event loop has other calls to attend to
+                pictures = await asyncio.to_thread(under_conditions, cloak.encoded, unseen)
+            except BadImageError as error:
+                refused = CallError(f"expected {error.expected}, got {error.actual}", transient=False)
+                await self._run.give_up(photo.name, f"the cloak {cloak.record.key} as the protector sent it", refused)
+                return
+            async with asyncio.TaskGroup() as queries:
+                for condition, targets in unseen.items():
+                    queries.create_task(self._show(photo, cloak.record.key, condition, pictures[condition], targets))
+
+    async def _show(
+        self, photo: EncodedPhoto, key: CloakKey, condition: Condition, picture: bytes, targets: Sequence[str]
+    ) -> None:
         await self._in_flight.acquire()
         try:
             with self.closed_on_error():
-                await self._show(photo, cloak, targets)
+                await self._ask(photo, key, condition, picture, targets)
         finally:  # also where this subject alone is left: others go on
             if not self._closed:
                 self._in_flight.release()
@@ -53,25 +76,28 @@ class Classifier:
             self._closed = True
             raise
 
-    async def _show(self, photo: EncodedPhoto, cloak: Cloak, targets: Sequence[str]) -> None:
-        record, k = cloak.record, max(self._run.plan.grid.ks)
+    async def _ask(
+        self, photo: EncodedPhoto, key: CloakKey, condition: Condition, picture: bytes, targets: Sequence[str]
+    ) -> None:
+        k = max(self._run.plan.grid.ks)
 
         async def classify() -> dict[str, list[str]] | None:
             self._run.tally.classify_calls += 1
-            return await self._invader.classify(cloak.encoded, target_models=targets, k=k, region=self._run.plan.region)
+            return await self._invader.classify(picture, target_models=targets, k=k, region=condition.region)
 
         try:
             answers = await self._retries.call(classify)
         except (CallError, UnusableServiceError) as error:
-            await self._run.give_up(photo.name, f"classify {record.key}", error)
+            await self._run.give_up(photo.name, f"classify {key} under {condition}", error)
             return
         observations = []
         for target in targets:
-            cell = record.key.read_by(target)
+            cell = key.read_by(target, condition)
             outcome, rank = self._outcome(photo.identity, target, None if answers is None else answers[target])
             observations.append(Observation(photo.name, cell, outcome, rank, k))
         named = {target: answers[target][0] for target in targets} if answers else {}
-        await self._run.journal.write(record_observations(observations, cloak_sha256=record.sha256, answers=named))
+        digest = sha256(picture).hexdigest()
+        await self._run.journal.write(record_observations(observations, picture_sha256=digest, answers=named))
         self._run.progress.observed(len(observations))
 
     def _outcome(self, identity: str, target: str, candidates: list[str] | None) -> tuple[Outcome, int | None]:

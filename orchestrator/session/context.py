@@ -18,7 +18,6 @@ class Tally:
     """What this session did beside its observations."""
 
     craft_calls: int = 0
-    lossless_control_calls: int = 0
     classify_calls: int = 0
     unreadable_photos: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)

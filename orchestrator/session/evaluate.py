@@ -8,6 +8,7 @@ from functools import partial
 
 from rich.console import Console
 
+from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import OrchestratorError
 from orchestrator.experiment.model import Model
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
@@ -20,9 +21,10 @@ from orchestrator.services.retries import RetryPolicy, once_more
 from orchestrator.session.announcement import announce
 from orchestrator.session.binding import check_room, open_store
 from orchestrator.session.classifying import Classifier
+from orchestrator.session.cloak_source import cloak_source
 from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
-from orchestrator.session.planning import RunRequest, asked_of_invader, asked_of_protector, make_plan
+from orchestrator.session.planning import RunRequest, asked_of_invader, asked_of_source, make_plan
 from orchestrator.session.progress import RunProgress
 from orchestrator.session.runner import Runner
 from orchestrator.session.subject import SubjectObserver
@@ -35,7 +37,7 @@ INTERRUPTED = "interrupted"
 async def evaluate(
     request: RunRequest,
     *,
-    protector: EndpointSpec,
+    protector: EndpointSpec | CloakSource,
     invader: EndpointSpec,
     folder: RunFolder,
     store: str | None = None,
@@ -49,7 +51,7 @@ async def evaluate(
 
     Args:
         request: What to run.
-        protector: Where the protector is.
+        protector: Where the protector is, or what stands in for one; that is closed in the end.
         invader: Where the invader is.
         folder: Of the run.
         store: URL of a database that several orchestrators share; None for a file in the run folder.
@@ -72,17 +74,13 @@ async def evaluate(
         if not folder.syncs_names:
             note(f"{folder.root}: the file system cannot sync folders: after a power cut the newest files may be missing")
         with console.status("starting the services"):
-            protector_at, invader_at = await asyncio.gather(
-                *(
-                    stack.enter_async_context(endpoint(spec, log=folder.log(spec.kind), note=note))
-                    for spec in (protector, invader)
-                )
+            (source, source_ended), invader_at = await asyncio.gather(
+                stack.enter_async_context(cloak_source(protector, log=folder.log("protector"), note=note)),
+                stack.enter_async_context(endpoint(invader, log=folder.log(invader.kind), note=note)),
             )
-        protector_client = ProtectorClient(protector_at.address, tls=protector.tls_in_use)
-        stack.push_async_callback(protector_client.close)
         invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
         stack.push_async_callback(invader_client.close)
-        resolved = await once_more(partial(make_plan, request, protector_client, invader_client))
+        resolved = await once_more(partial(make_plan, request, source, invader_client))
         plan = resolved.plan
         observations = open_store(plan, folder, asked=store, outage_timeout=outage_timeout, note=note)
         stack.callback(observations.close)
@@ -95,14 +93,14 @@ async def evaluate(
         )
 
         def retries(
-            client: ProtectorClient | InvaderClient, models: Mapping[str, Model], ended: Callable[[], str | None]
+            client: CloakSource | InvaderClient, models: Mapping[str, Model], ended: Callable[[], str | None]
         ) -> RetryPolicy:
             check = partial(client.check_unchanged, models)
             gate = RecoveryGate(client.name, check=check, outage_timeout=outage_timeout, note=progress.note, ended=ended)
             return RetryPolicy(gate, outage_timeout=outage_timeout, note=progress.note)
 
         run = RunContext(resolved, observations, journal, folder, progress, keep_cloaks)
-        crafter = Crafter(run, protector_client, retries(protector_client, plan.source_models, protector_at.ended))
+        crafter = Crafter(run, source, retries(source, plan.source_models, source_ended))
         classifier = Classifier(run, invader_client, retries(invader_client, plan.target_models, invader_at.ended))
         runner = Runner(run, SubjectObserver(run, crafter, classifier), subjects_in_flight=subjects_in_flight)
         try:
@@ -119,17 +117,19 @@ async def evaluate(
             raise
 
 
-async def _check_running(request: RunRequest, protector: EndpointSpec, invader: EndpointSpec) -> None:
-    """Asks running services for what the request needs, before another service is started or a folder is made.
+async def _check_running(request: RunRequest, protector: EndpointSpec | CloakSource, invader: EndpointSpec) -> None:
+    """Asks what runs already for what the request needs, before a service is started or a folder is made.
 
     Raises:
         OrchestratorError: a service does not answer, or lacks something.
     """
     async with AsyncExitStack() as stack:
-        if protector.address is not None:
+        if not isinstance(protector, EndpointSpec):
+            await asked_of_source(request, protector)
+        elif protector.address is not None:
             protector_client = ProtectorClient(protector.address, tls=protector.tls)
             stack.push_async_callback(protector_client.close)
-            await asked_of_protector(request, protector_client)
+            await asked_of_source(request, protector_client)
         if invader.address is not None:
             invader_client = InvaderClient(invader.address, tls=invader.tls)
             stack.push_async_callback(invader_client.close)

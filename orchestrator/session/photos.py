@@ -25,10 +25,7 @@ class EncodedPhoto:
     identity: str
     name: str  # IDENTITY/FILE
     encoded: bytes
-
-    @property
-    def sha256(self) -> str:
-        return sha256(self.encoded).hexdigest()
+    sha256: str
 
 
 def readable_photos(run: RunContext, identity: str, *, begun: Subject | None) -> Iterator[EncodedPhoto]:
@@ -60,7 +57,7 @@ def skip(run: RunContext, name: str, error: Exception) -> None:
 
 def _read(run: RunContext, photo: Photo) -> EncodedPhoto | None:
     try:
-        return EncodedPhoto(photo.identity, photo.name, photo.read())
+        encoded = photo.read()
     except OSError as error:
         if error.errno not in _OF_THE_PHOTO:
             raise InputError(
@@ -69,3 +66,4 @@ def _read(run: RunContext, photo: Photo) -> EncodedPhoto | None:
             ) from error
         skip(run, photo.name, error)
         return None
+    return EncodedPhoto(photo.identity, photo.name, encoded, photo.sha256 or sha256(encoded).hexdigest())

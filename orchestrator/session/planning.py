@@ -3,18 +3,19 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from orchestrator.cloaks.kept import KeptCloaks
+from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import InputError, UnusableServiceError
+from orchestrator.experiment.condition import NAMED_SETS, Condition
 from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, Grid, members
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.plan import SUBJECTS, Plan
-from orchestrator.experiment.region import Region
-from orchestrator.experiment.storage import Storage
 from orchestrator.faces.data_set import DataSet, named, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
+from orchestrator.pictures.conditions import check_possible
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.label_sets import fetch_label_sets
-from orchestrator.services.protector import ProtectorClient
 
 MAX_HALFWIDTH = 50  # points; an interval that is wider says nothing
 
@@ -24,12 +25,13 @@ class RunRequest:
     """What the user asked for.
 
     None for models means the paper's models, or else the embedded ones, or else all that a service has; several names joined
-    by "+", in ascending order, are an ensemble of source models. None for ks means the protocol's, as far as the target
-    models disclose so many candidates; None for subjects means the default number, or all subjects where they are drawn
-    until the intervals are narrow.
+    by "+", in ascending order, are an ensemble of source models. None for ks means the usual ones, as far as the target
+    models disclose so many candidates; None for conditions means the paper's, as far as the invader has their regions;
+    None for subjects means the default number, or all subjects where they are drawn until the intervals are narrow, or were
+    drawn before.
 
     Raises:
-        InputError: `until_halfwidth` is not a possible half-width.
+        InputError: `until_halfwidth` is not a possible half-width, or a condition needs what is not installed.
     """
 
     faces: DataSet
@@ -38,17 +40,39 @@ class RunRequest:
     methods: tuple[str, ...]
     epsilons: tuple[int, ...]
     ks: tuple[int, ...] | None
-    storage: Storage
     subjects: int | None
     seed: int
-    region: Region = Region.DETECTED
+    conditions: tuple[Condition, ...] | None = None  # sorted
     until_halfwidth: float | None = None  # points
+    replay_of: str | None = None  # the digest of the run whose kept cloaks are shown
+    usual_ks: tuple[int, ...] = KS  # where ks is None
 
     def __post_init__(self) -> None:
+        check_possible(self.conditions or ())
         if self.until_halfwidth is not None and not 0 < self.until_halfwidth <= MAX_HALFWIDTH:
             raise InputError(
                 f"--until-halfwidth: expected more than 0 and at most {MAX_HALFWIDTH} points, got {self.until_halfwidth:g}"
             )
+
+
+def replay_request(
+    kept: KeptCloaks, conditions: tuple[Condition, ...] | None, target_models: tuple[str, ...] | None
+) -> RunRequest:
+    """Asks for all subjects of a run whom the target models know, under these conditions, or else the run's."""
+    grid = kept.grid
+    return RunRequest(
+        faces=kept.faces,
+        source_models=grid.source_models,
+        target_models=target_models,
+        methods=grid.methods,
+        epsilons=grid.epsilons,
+        ks=None,
+        subjects=None,
+        seed=kept.seed,
+        conditions=conditions or grid.conditions,
+        replay_of=kept.digest,
+        usual_ks=grid.ks,
+    )
 
 
 @dataclass(frozen=True)
@@ -62,28 +86,32 @@ class ResolvedPlan:
     label_sets: Mapping[str, frozenset[str]]  # by target model
 
 
-async def make_plan(request: RunRequest, protector: ProtectorClient, invader: InvaderClient) -> ResolvedPlan:
+async def make_plan(request: RunRequest, source: CloakSource, invader: InvaderClient) -> ResolvedPlan:
     """Fits the request to the services.
 
     Raises:
         InputError: the services or the data set lack something; the message names the option.
     """
-    (sources, methods), targets = await asked_of_protector(request, protector), await asked_of_invader(request, invader)
-    ks = KS if request.ks is None else request.ks
+    (sources, methods), targets = await asked_of_source(request, source), await asked_of_invader(request, invader)
+    ks = request.usual_ks if request.ks is None else request.ks
     disclosed = _disclosed_ks(ks, targets)
     missing = [
-        *(_models_missing("source", sources, protector.name) if request.source_models is None else ()),
+        *(_models_missing("source", sources, source.name) if request.source_models is None else ()),
         *(_models_missing("target", targets, invader.name) if request.target_models is None else ()),
     ]
+    conditions = request.conditions or tuple(each for each in NAMED_SETS["paper"] if each.region in invader.regions)
+    if request.conditions is None:
+        lacking = sorted(set(NAMED_SETS["paper"]).difference(conditions))
+        missing += [f"condition {each}: the {invader.name} does not have the region {each.region}" for each in lacking]
     missing += [f"PSR@{k}: the {invader.name} discloses fewer candidates" for k in ks if k not in disclosed]
-    of_sources, of_targets = await fetch_label_sets(protector, sources, invader, targets)
+    of_sources, of_targets = await fetch_label_sets(source, sources, invader, targets)
     matched = match(request.faces, [*of_sources.values(), *of_targets.values()])
     if not matched.known:
         of_models = {f"source model {name}": labels for name, labels in of_sources.items()}
         of_models |= {f"target model {name}": labels for name, labels in of_targets.items()}
         advice = EMBEDDED_KNOW if not {*sources, *targets}.isdisjoint(EMBEDDED_MODELS) else ""
-        raise InputError(_nobody_known(matched, of_models) + advice)
-    if matched.faces.synthetic and matched.unknown:  # their number was asked for
+        raise InputError(_nobody_known(matched, of_models, "RUN" if request.replay_of else "--faces") + advice)
+    if matched.faces.synthetic and matched.unknown and request.replay_of is None:  # their number was asked for
         raise InputError(
             f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
             f"got {len(matched.faces.identities)}"
@@ -91,19 +119,25 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
     if matched.differing:
         missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {named(matched.differing, at_most=1)}")
     subjects = _subjects(request, matched.known)
-    grid = Grid(request.source_models or tuple(sources), tuple(targets), request.methods, request.epsilons, disclosed)
+    grid = Grid(
+        source_models=request.source_models or tuple(sources),
+        target_models=tuple(targets),
+        methods=request.methods,
+        epsilons=request.epsilons,
+        ks=disclosed,
+        conditions=conditions,
+    )
     return ResolvedPlan(
         plan=Plan(
             grid,
-            request.storage,
             subjects,
             request.seed,
             matched.faces,
             sources,
             targets,
-            request.region,
             request.until_halfwidth,
             {method: methods[method] for method in grid.methods},
+            request.replay_of,
         ),
         eligible=matched.known,
         excluded=tuple(sorted(map(printable, (*matched.unknown, *matched.differing)))),
@@ -112,9 +146,7 @@ async def make_plan(request: RunRequest, protector: ProtectorClient, invader: In
     )
 
 
-async def asked_of_protector(
-    request: RunRequest, protector: ProtectorClient
-) -> tuple[dict[str, Model], Mapping[str, Method]]:
+async def asked_of_source(request: RunRequest, source: CloakSource) -> tuple[dict[str, Model], Mapping[str, Method]]:
     """The requested source models, of ensembles their members, and what the protector states of its methods.
 
     Raises:
@@ -122,9 +154,9 @@ async def asked_of_protector(
     """
     names = request.source_models
     wanted = None if names is None else [member for name in names for member in members(name)]
-    chosen = _chosen("--source-models", wanted, await protector.models(), protector.name)
-    methods = await protector.methods(request.epsilons)
-    _check_offered("--methods", request.methods, sorted(methods), protector.name)
+    chosen = _chosen("--source-models", wanted, await source.models(), source.name)
+    methods = await source.methods(request.epsilons)
+    _check_offered("--methods", request.methods, sorted(methods), source.name)
     needing = [method for method in request.methods if methods[method].needs_label_set]
     for name in names or ():
         _check_label_sets([chosen[member] for member in members(name)], needing)
@@ -149,8 +181,14 @@ async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[
         InputError: the invader lacks a model or the region, or returns fewer candidates.
     """
     chosen = _chosen("--target-models", request.target_models, await invader.models(), invader.name)
-    _check_offered("--region", (request.region,), sorted(invader.regions), invader.name)
-    ks = KS if request.ks is None else request.ks
+    for condition in request.conditions or ():
+        if condition.region not in invader.regions:
+            regions = ", ".join(sorted(invader.regions))
+            raise InputError(
+                f"--conditions: {condition}: expected a region that the {invader.name} has ({regions}), got "
+                f"{condition.region}"
+            )
+    ks = request.usual_ks if request.ks is None else request.ks
     if request.ks is not None or not _disclosed_ks(ks, chosen):
         _check_ks(ks, chosen)
     return chosen
@@ -190,7 +228,8 @@ def _models_missing(kind: str, chosen: Collection[str], service: str) -> list[st
 def _subjects(request: RunRequest, eligible: frozenset[str]) -> int:
     subjects = request.subjects
     if subjects is None:
-        subjects = SUBJECTS if request.until_halfwidth is None else len(eligible)
+        is_drawn = request.until_halfwidth is None and request.replay_of is None
+        subjects = SUBJECTS if is_drawn else len(eligible)
     if subjects > len(eligible):
         raise InputError(
             f"--subjects: expected at most {len(eligible)} (identities of --faces that every model knows, "
@@ -206,12 +245,12 @@ EMBEDDED_KNOW = (
 DIFFERING = "models spell them in different Unicode normal forms, so that there is no one name to ask by"
 
 
-def _nobody_known(matched: Matched, label_sets: Mapping[str, Collection[str]]) -> str:
+def _nobody_known(matched: Matched, label_sets: Mapping[str, Collection[str]], whence: str) -> str:
     if matched.differing and not matched.unknown:
-        return f"--faces: {DIFFERING}: {named(matched.differing, at_most=1)}"
+        return f"{whence}: {DIFFERING}: {named(matched.differing, at_most=1)}"
     unknown = f"{len(matched.unknown)} ({named(matched.unknown, at_most=1)})"
     return (
-        f"--faces: expected identities that every model knows, got {unknown} that some model does not know: "
+        f"{whence}: expected identities that every model knows, got {unknown} that some model does not know: "
         f"{whom_models_know(matched.faces, label_sets)}"
     )
 

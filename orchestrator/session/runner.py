@@ -67,9 +67,7 @@ class Runner:
             return None
 
     def _reopen_short(self) -> None:
-        grid = self._plan.grid
-        controls = len(grid.source_models) if self._run.keep_cloaks else 0
-        self._leases.reopen_short(per_probe=grid.observations_per_probe, controls=controls)
+        self._leases.reopen_short(per_probe=self._plan.grid.observations_per_probe)
 
     async def _look_by_look(self) -> StopDecision:
         wanted = first_look(self._plan)
@@ -100,7 +98,7 @@ class Runner:
         cell, k, points = widest(matrix, self._plan.grid)
         self._run.progress.note(
             f"after {len(photos)} subjects the widest interval is ± {points:.1f} points (PSR@{k} of {cell.source_model}, "
-            f"{cell.method} at {cell.epsilon}, read by {cell.target_model}){going_on}"
+            f"{cell.method} at {cell.epsilon}, {cell.condition}, read by {cell.target_model}){going_on}"
         )
         return further
 

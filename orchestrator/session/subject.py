@@ -7,13 +7,16 @@ from functools import partial
 
 from orchestrator.errors import NoFaceError, PhotoRefusedError, first_of
 from orchestrator.experiment.cloak import Cloak
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.session.classifying import Classifier
 from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
-from orchestrator.session.photos import EncodedPhoto, PhotoGoneError, readable_photos, skip
+from orchestrator.session.photos import EncodedPhoto, readable_photos, skip
 from orchestrator.store.changes import record_subject
 from orchestrator.store.records import Subject, SubjectStatus
+
+Unseen = dict[Condition, list[str]]  # by condition, the target models that have not seen a cloak under it
 
 
 class SubjectObserver:
@@ -31,18 +34,11 @@ class SubjectObserver:
             OrchestratorError: a service is gone or not what it was, or the store or the run folder cannot be written.
         """
         before = await self._run.journal.run(partial(self._run.store.subject, identity))
-        try:
-            for photo in readable_photos(self._run, identity, begun=before):
-                try:
-                    return await self._observe_photo(photo, before)
-                except PhotoRefusedError as error:
-                    skip(self._run, photo.name, error)
-        except PhotoGoneError:
-            if before is None or not await self._is_all_observed(before):
-                raise
-            self._run.progress.note(f"{before.photo}: is not there any more; its lossless controls are not asked for")
-            await self._put(before)
-            return before.status
+        for photo in readable_photos(self._run, identity, begun=before):
+            try:
+                return await self._observe_photo(photo, before)
+            except PhotoRefusedError as error:
+                skip(self._run, photo.name, error)
         await self._put(Subject(identity, "", "", SubjectStatus.UNREADABLE))
         self._run.progress.note(f"{identity}: none of its photos can be used; replaced by the next")
         return SubjectStatus.UNREADABLE
@@ -84,7 +80,7 @@ class SubjectObserver:
     async def _observe_source_model(
         self, photo: EncodedPhoto, source_model: str, observed: Collection[Cell], classifications: asyncio.TaskGroup
     ) -> None:
-        """Has one source model craft the missing cloaks, and shows each cloak to the target models that have not seen it.
+        """Has one source model craft the missing cloaks, and shows each under the conditions in which it was not yet seen.
 
         Raises:
             NoFaceError: the protector finds no face in the photo.
@@ -95,22 +91,18 @@ class SubjectObserver:
             classifications.create_task(self._classifier.show(photo, cloak, unseen[cloak.record.key]))
 
         with self._classifier.closed_on_error():
-            if await self._crafter.craft(photo, source_model, unseen, show) and self._run.keep_cloaks:
-                await self._crafter.keep_lossless_control(photo, source_model)
+            await self._crafter.craft(photo, source_model, unseen, show)
 
-    def _unseen_cloaks(self, source_model: str, observed: Collection[Cell]) -> dict[CloakKey, list[str]]:
-        """The cloaks that some target model has not seen, with these target models."""
+    def _unseen_cloaks(self, source_model: str, observed: Collection[Cell]) -> dict[CloakKey, Unseen]:
+        """The cloaks that some target model has not seen under some condition, with these conditions and target models."""
         grid = self._run.plan.grid
-        unseen = {
-            key: [target for target in grid.target_models if key.read_by(target) not in observed]
-            for key in grid.cloaks(source_model)
-        }
-        return {key: targets for key, targets in unseen.items() if targets}
-
-    async def _is_all_observed(self, subject: Subject) -> bool:
-        """Whether a subject lacks at most its lossless controls, for which no run stops."""
-        observed = await self._observed_cells(subject.photo)
-        return subject.status is SubjectStatus.SUBJECT and observed.issuperset(self._run.plan.grid.cells())
+        unseen: dict[CloakKey, Unseen] = {}
+        for key in grid.cloaks(source_model):
+            for condition in grid.conditions:
+                targets = [name for name in grid.target_models if key.read_by(name, condition) not in observed]
+                if targets:
+                    unseen.setdefault(key, {})[condition] = targets
+        return unseen
 
     async def _observed_cells(self, probe: str) -> frozenset[Cell]:
         observations = await self._run.journal.run(partial(self._run.store.observations, probe=probe))

@@ -128,7 +128,6 @@ def _outcome(run: RunContext, seconds: float) -> dict[str, Any]:
         "last_session": {
             "craft_calls": tally.craft_calls,
             "classify_calls": tally.classify_calls,
-            "lossless_control_calls": tally.lossless_control_calls,
             "seconds": round(seconds, 1),
         },
     }

@@ -17,7 +17,7 @@ from orchestrator.metrics.observation import Observation
 from orchestrator.store.database import insert
 from orchestrator.store.errors import StoreConflictError
 from orchestrator.store.records import Failure, Subject, SubjectStatus
-from orchestrator.store.schema import cloaks, draw, failures, lossless_controls, observations, subjects
+from orchestrator.store.schema import cloaks, draw, failures, observations, subjects
 
 Change = Callable[[Connection, str], None]
 """Writes something of the run whose digest it is given, in a transaction, and raises what keeps it from being written."""
@@ -25,16 +25,16 @@ Change = Callable[[Connection, str], None]
 _DIGITS_SHOWN = 12  # of a digest
 
 
-def record_observations(observed: Sequence[Observation], *, cloak_sha256: str, answers: Mapping[str, str]) -> Change:
-    """All that one call was answered about one cloak.
+def record_observations(observed: Sequence[Observation], *, picture_sha256: str, answers: Mapping[str, str]) -> Change:
+    """All that one call was answered about one cloak under one condition.
 
     Args:
-        observed: of one probe and one cloak.
-        cloak_sha256: of the stored cloak that was shown.
+        observed: of one probe, one cloak and one condition.
+        picture_sha256: of the picture that was sent.
         answers: by target model whom it took the cloak for, its first candidate; none where no face was found.
 
     Raises:
-        StoreConflictError: (the change) another outcome, rank or cloak is recorded for a cell; the first stays.
+        StoreConflictError: (the change) another outcome, rank or picture is recorded for a cell; the first stays.
     """
     cells = {each.cell.target_model: each for each in observed}
 
@@ -42,19 +42,20 @@ def record_observations(observed: Sequence[Observation], *, cloak_sha256: str, a
         rows = [
             _cloak_key(run, each.probe, each.cell.cloak)
             | {
+                "condition": str(each.cell.condition),
                 "target_model": target_model,
                 "outcome": each.outcome.value,
                 "rank": each.rank,
                 "candidates": each.candidates,
                 "answer": answers.get(target_model),
-                "cloak_sha256": cloak_sha256,
+                "picture_sha256": picture_sha256,
             }
             for target_model, each in cells.items()
         ]
         for recorded in _recorded(connection, observations, rows):
             each = cells[recorded.target_model]
-            before = recorded.outcome, recorded.rank, recorded.cloak_sha256
-            now = each.outcome.value, each.rank, cloak_sha256
+            before = recorded.outcome, recorded.rank, recorded.picture_sha256
+            now = each.outcome.value, each.rank, picture_sha256
             if before != now:
                 raise StoreConflictError(
                     f"{each.probe}: {each.cell}: recorded {_answer(*before)}, now {_answer(*now)}; the first stays. One "
@@ -92,15 +93,6 @@ def record_subject(subject: Subject) -> Change:
         _put(connection, subjects, key, facts, where=subjects.c.status == SubjectStatus.BEGUN.value)
         if subject.status is not SubjectStatus.BEGUN:
             connection.execute(update(draw).where(*_matches(draw, key)).values(due=False))
-
-    return change
-
-
-def record_lossless_control(control: CloakRecord) -> Change:
-    """A lossless control that is kept; one that was recorded before is no longer there."""
-
-    def change(connection: Connection, run: str) -> None:
-        _put(connection, lossless_controls, _cloak_key(run, control.probe, control.key), _crafted(control))
 
     return change
 
@@ -147,7 +139,7 @@ def _recorded(connection: Connection, table: Table, rows: Sequence[Mapping[str, 
     if not rows:
         return ()
     key = [column.name for column in table.primary_key]
-    as_it_was = {"cloak_sha256": table.c.cloak_sha256}  # of a conflict that is passed over nothing is returned
+    as_it_was = {"run": table.c.run}  # of a conflict that is passed over nothing is returned
     statement = insert(connection, table).on_conflict_do_update(index_elements=key, set_=as_it_was).returning(table)
     return connection.execute(statement, list(rows)).all()
 
@@ -168,5 +160,5 @@ def _matches(table: Table, key: Mapping[str, object]) -> list[ColumnElement[bool
     return [table.c[name] == value for name, value in key.items()]
 
 
-def _answer(outcome: str, rank: int | None, cloak_sha256: str) -> str:
-    return f"{outcome if rank is None else f'rank {rank}'} of cloak {cloak_sha256[:_DIGITS_SHOWN]}"
+def _answer(outcome: str, rank: int | None, picture_sha256: str) -> str:
+    return f"{outcome if rank is None else f'rank {rank}'} of picture {picture_sha256[:_DIGITS_SHOWN]}"

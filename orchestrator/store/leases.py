@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from uuid import uuid4
 
-from sqlalchemy import ColumnElement, Connection, Float, Select, Table, cast, exists, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Float, cast, exists, func, literal, or_, select, update
 
 from orchestrator.store.database import Database, insert
 from orchestrator.store.errors import StoreError
 from orchestrator.store.records import REPLACED, SubjectStatus
-from orchestrator.store.schema import draw, lossless_controls, observations, subjects
+from orchestrator.store.schema import draw, observations, subjects
 
 LEASE_SECONDS = 30.0
 
@@ -91,18 +91,16 @@ class Leases:
             statement = statement.where(draw.c.identity == identity)
         self.database.write(lambda connection: connection.execute(statement.values(owner=None, expires=None, claim=None)))
 
-    def reopen_short(self, *, per_probe: int, controls: int = 0) -> None:
+    def reopen_short(self, *, per_probe: int) -> None:
         """Has those subjects worked on again, and no others, that are short, so that what failed is asked for once more.
 
         They stay subjects meanwhile: what was observed of them counts.
 
         Args:
             per_probe: the observations that a subject has when it is not short.
-            controls: the lossless controls, too.
         """
-        whole = _with_at_least(per_probe, observations, self.run)
-        if controls:
-            whole = whole.where(observations.c.probe.in_(_with_at_least(controls, lossless_controls, self.run)))
+        table = observations.c
+        whole = select(table.probe).where(table.run == self.run).group_by(table.probe).having(func.count() >= per_probe)
         done = select(subjects.c.identity).where(
             subjects.c.run == self.run, subjects.c.status == SubjectStatus.SUBJECT.value
         )
@@ -169,8 +167,3 @@ class Leases:
         if self.database.is_shared:
             return cast(func.extract("epoch", func.clock_timestamp()), Float)
         return literal(self.clock())
-
-
-def _with_at_least(count: int, table: Table, run: str) -> Select[tuple[str]]:
-    """The probes of so many rows."""
-    return select(table.c.probe).where(table.c.run == run).group_by(table.c.probe).having(func.count() >= count)

@@ -50,4 +50,4 @@ class ObservationCounts:
     subjects: int  # of which all was observed that can be
     observations: int  # of these subjects
     unfinished: int  # observations of subjects of which more is to be observed
-    cloaks_shown: int  # to at least one target model, of whatever identity that was drawn
+    queries: int  # pictures shown to at least one target model, of whatever identity that was drawn

@@ -21,7 +21,7 @@ from sqlalchemy import (
 from orchestrator.store.database import Database
 from orchestrator.store.errors import NoStoreError, StoreError
 
-VERSION = 2  # of all that stands below; one more with every change of it
+VERSION = 3  # of all that stands below; one more with every change of it
 
 _CREATION_LOCK = 0x64656964  # PostgreSQL's advisory locks are numbers; "deid"
 
@@ -69,34 +69,29 @@ subjects = Table(
 )
 
 
-def _cloaks(name: str) -> Table:
-    return Table(
-        name,
-        schema,
-        *_keys(*CLOAK_KEY),
-        Column("n_iter", Integer, nullable=False),
-        Column("gradients", Integer, nullable=False),  # as if it had been crafted alone
-        Column("forward_passes", Integer, nullable=False),  # beside those of the gradients
-        Column("largest_change", Integer, nullable=False),  # levels, before storage
-        Column("zero_gradient_share", Float, nullable=False),  # 0..1
-        Column("probe_sha256", Text, nullable=False),  # of the pixels
-        Column("cloak_sha256", Text, nullable=False),  # of the file
-        Column("ssim", Float),  # -1..1, of the stored cloak against the lossless control; null until it was measured
-        Column("psnr", Float),  # dB; infinite where not one pixel differs
-    )
-
-
-cloaks = _cloaks("cloaks")
-lossless_controls = _cloaks("lossless_controls")  # that were kept
+cloaks = Table(
+    "cloaks",
+    schema,
+    *_keys(*CLOAK_KEY),
+    Column("n_iter", Integer, nullable=False),
+    Column("gradients", Integer, nullable=False),  # as if it had been crafted alone
+    Column("forward_passes", Integer, nullable=False),  # beside those of the gradients
+    Column("largest_change", Integer, nullable=False),  # levels, before storage
+    Column("zero_gradient_share", Float, nullable=False),  # 0..1
+    Column("probe_sha256", Text, nullable=False),  # of the pixels
+    Column("cloak_sha256", Text, nullable=False),  # of the file, a PNG
+    Column("ssim", Float),  # -1..1, of the cloak as it is stored, against the control; null until it was measured
+    Column("psnr", Float),  # dB; infinite where not one pixel differs
+)
 observations = Table(
     "observations",
     schema,
-    *_keys(*CLOAK_KEY, "target_model"),
+    *_keys(*CLOAK_KEY, "condition", "target_model"),
     Column("outcome", Text, nullable=False),
     Column("rank", Integer),  # 1-based; null unless ranked
     Column("candidates", Integer, nullable=False),  # asked for
     Column("answer", Text),  # whom the target model took the cloak for; null where no face was found
-    Column("cloak_sha256", Text, nullable=False),
+    Column("picture_sha256", Text, nullable=False),  # of what was sent: the cloak under the condition
 )
 failures = Table(
     "failures",

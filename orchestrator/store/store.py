@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, Table, exists, func, select
+from sqlalchemy import Connection, Row, Select, exists, func, select
 
 from orchestrator.experiment.cloak import CloakRecord, Quality
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation, Outcome
@@ -23,7 +25,6 @@ from orchestrator.store.schema import (
     CLOAK_KEY,
     cloaks,
     failures,
-    lossless_controls,
     observations,
     open_schema,
     runs,
@@ -159,8 +160,9 @@ class Store:
         seen, unfinished = (
             of_probes.where(table.probe.in_(self._photos(status))) for status in (SubjectStatus.SUBJECT, SubjectStatus.BEGUN)
         )
-        each_cloak = select(*(table[name] for name in CLOAK_KEY)).where(table.run == self._run).distinct().subquery()
-        queries = done, seen, unfinished, select(func.count()).select_from(each_cloak)
+        query = (table[name] for name in (*CLOAK_KEY, "condition"))
+        each_query = select(*query).where(table.run == self._run).distinct().subquery()
+        queries = done, seen, unfinished, select(func.count()).select_from(each_query)
         counts = self._database.read(lambda connection: [connection.scalar(query) or 0 for query in queries])
         return ObservationCounts(*counts)
 
@@ -171,7 +173,10 @@ class Store:
 
     def cloaks(self, *, probe: str | None = None) -> list[CloakRecord]:
         """The cloaks of a probe that were crafted before, or those of all of the run's subjects, probe by probe."""
-        return self._cloaks(cloaks, probe)
+        table = cloaks.c
+        wanted = table.probe.in_(self._photos(SubjectStatus.SUBJECT)) if probe is None else table.probe == probe
+        query = select(cloaks).where(table.run == self._run, wanted).order_by(*(table[name] for name in CLOAK_KEY))
+        return [_cloak(row) for row in self._rows(query)]
 
     def crafting_summaries(self, *, stalled_above: float) -> dict[CloakKey, CraftingSummary]:
         """How the cloaks of the run's subjects were crafted; `stalled_above`: a share of zero gradients, 0..1."""
@@ -179,15 +184,6 @@ class Store:
         return self._database.read(
             lambda connection: crafting_summaries(connection, run=self._run, probes=photos, stalled_above=stalled_above)
         )
-
-    def lossless_controls(self, *, probe: str | None = None) -> dict[tuple[str, str], CloakRecord]:
-        """By probe and source model, the lossless controls that were kept: of one probe, or of all of the run's subjects."""
-        return {(control.probe, control.key.source_model): control for control in self._cloaks(lossless_controls, probe)}
-
-    def _cloaks(self, table: Table, probe: str | None) -> list[CloakRecord]:
-        wanted = table.c.probe.in_(self._photos(SubjectStatus.SUBJECT)) if probe is None else table.c.probe == probe
-        query = select(table).where(table.c.run == self._run, wanted).order_by(*(table.c[name] for name in CLOAK_KEY))
-        return [_cloak(row) for row in self._rows(query)]
 
     def rank_matrix(self) -> RankMatrix:
         """All observations of the run's subjects; those of an identity that was replaced after all do not count.
@@ -209,7 +205,10 @@ def _subject(row: Row[Any]) -> Subject:
 
 
 def _cell(row: Row[Any]) -> Cell:
-    return Cell(row.source_model, row.method, row.epsilon, row.target_model)
+    return Cell(row.source_model, row.method, row.epsilon, _condition(row.condition), row.target_model)
+
+
+_condition = cache(Condition.parse)  # of few texts, in a million rows
 
 
 def _cloak(row: Row[Any]) -> CloakRecord:

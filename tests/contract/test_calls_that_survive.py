@@ -24,7 +24,6 @@ from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import ServiceChangedError, UnreachableServiceError
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.model import Model
-from orchestrator.experiment.storage import Storage
 from orchestrator.services.invader import CLASSIFY_SECONDS, InvaderClient
 from orchestrator.services.model_catalogue import LIST_SECONDS
 from orchestrator.services.protector import CRAFT_SECONDS, ProtectorClient
@@ -128,7 +127,6 @@ def row_of(client: ProtectorClient, epsilons: tuple[int, ...]) -> AsyncGenerator
         source_model="facenet",
         methods=["bim"],
         epsilons=epsilons,
-        storage=Storage(),
         seed=0,
     )
 

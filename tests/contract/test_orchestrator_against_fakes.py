@@ -25,7 +25,7 @@ from deid.protector.v1 import protector_pb2
 from rich.console import Console
 
 from orchestrator.errors import InputError, UnusableServiceError
-from orchestrator.experiment.storage import Storage
+from orchestrator.experiment.condition import PAPERS
 from orchestrator.faces.data_set import Photo
 from orchestrator.faces.folder import FaceFolder, read_face_folder
 from orchestrator.faces.synthetic import read_synthetic_faces
@@ -103,7 +103,7 @@ async def test_every_cloak_is_crafted_once_and_shown_once_to_every_target_model(
     assert bench.protector.asked == Counter(cloaks)
     assert bench.invader.asked == Counter(cloaks)
     assert bench.invader.answered == Counter((shown, target) for shown in cloaks for target in TARGETS)
-    calls = {"craft_calls": 4, "classify_calls": 20, "lossless_control_calls": 4}
+    calls = {"craft_calls": 4, "classify_calls": 20}
     assert evaluated.outcome["last_session"] | {"seconds": 0} == calls | {"seconds": 0}
 
 
@@ -120,7 +120,7 @@ async def test_the_order_of_the_answers_changes_nothing(bench: Bench) -> None:
 
 
 async def test_a_craft_request_carries_the_photo_its_identity_and_the_choices_of_the_run(bench: Bench) -> None:
-    await bench.evaluate(storage=Storage(None), seed=2**63 - 1)
+    await bench.evaluate(seed=2**63 - 1)
     assert {request.identity: request.photo for request in bench.protector.requests} == {
         identity: (bench.faces / identity / "0.jpg").read_bytes() for identity in "abcd"
     }
@@ -132,14 +132,9 @@ async def test_a_craft_request_carries_the_photo_its_identity_and_the_choices_of
         assert request.seed == 2**63 - 1
 
 
-async def test_the_quality_of_stored_jpegs_is_the_one_asked_for(bench: Bench) -> None:
-    await bench.evaluate(storage=Storage(71))
-    assert {request.storage.jpeg.quality for request in bench.protector.requests} == {71}
-
-
 async def test_cloaks_are_kept_by_their_digest_or_not_at_all(bench: Bench) -> None:
     await bench.evaluate()
-    kept = {path.stem: path.read_bytes() for path in (bench.folder / "cloaks").rglob("*.jpg")}
+    kept = {path.stem: path.read_bytes() for path in (bench.folder / "cloaks").rglob("*.png")}
     assert len(kept) == 20
     assert all(sha256(encoded).hexdigest() == digest for digest, encoded in kept.items())
     await bench.evaluate(folder=bench.root / "discarding", keep_cloaks=False)
@@ -1124,7 +1119,7 @@ async def test_a_target_model_with_another_label_set_is_refused_on_going_on(benc
         ({"seed": 1}, "protocol.seed: 0 then, 1 now"),
         ({"subjects": 3}, "protocol.subjects: 4 then, 3 now"),
         ({"epsilons": (4,)}, "protocol.grid.epsilons: [4, 8] then, [4] now"),
-        ({"storage": Storage(None)}, "protocol.storage: 'jpeg, quality 95' then, 'png' now"),
+        ({"conditions": (PAPERS,)}, "protocol.grid.conditions: ['png'] then, ['jpeg:95'] now"),
     ],
 )
 async def test_another_protocol_is_refused_on_going_on(bench: Bench, changes: dict[str, Any], difference: str) -> None:
@@ -1176,7 +1171,7 @@ async def test_a_kept_cloak_that_was_damaged_is_crafted_again(bench: Bench) -> N
     bench.invader.fault = failing(ATTEMPTS)
     await bench.evaluate()
     digest = sha256(FAILING.encoded()).hexdigest()
-    (bench.folder / "cloaks" / digest[:2] / f"{digest}.jpg").write_bytes(b"damaged")
+    (bench.folder / "cloaks" / digest[:2] / f"{digest}.png").write_bytes(b"damaged")
     bench.protector.asked.clear()
     evaluated = await bench.evaluate()
     assert bench.protector.asked == {FAILING: 1}

@@ -6,7 +6,6 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.plan import Plan
-from orchestrator.experiment.storage import Storage
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient
@@ -26,7 +25,6 @@ async def planned(**changes: Any) -> Plan:
         "methods": ("bim",),
         "epsilons": (4,),
         "ks": (1,),
-        "storage": Storage(),
         "subjects": None,
         "seed": 0,
     }

@@ -14,7 +14,7 @@ from PIL import Image
 
 from invader_service.classifier import ranked
 from orchestrator.errors import InputError
-from orchestrator.experiment.region import Region
+from orchestrator.experiment.condition import parse_conditions
 from recognizers.extraction import Face, crop, extract_face
 from rpc.images.decoding import encode_png
 from rpc.status import received
@@ -103,29 +103,33 @@ async def test_the_list_says_which_readings_can_be_had() -> None:
 
 # Of a run
 
+BOTH = parse_conditions("png,png@full")
+
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Bench:
     return Bench(tmp_path)
 
 
-async def test_a_run_asks_for_its_reading_and_states_it(bench: Bench) -> None:
+async def test_a_run_asks_for_its_regions_and_states_them(bench: Bench) -> None:
     assert (await bench.evaluate()).finished.complete
     assert bench.invader.regions_asked == {DETECTED: 20}
-    assert manifest(bench.folder)["protocol"]["region"] == "detected"
+    assert manifest(bench.folder)["protocol"]["grid"]["conditions"] == ["png"]
     bench.invader.regions_asked.clear()
-    evaluated = await bench.evaluate(folder=bench.root / "whole", region=Region.FULL)
-    assert bench.invader.regions_asked == {FULL: 20}
-    assert manifest(bench.root / "whole")["protocol"]["region"] == "full"
-    assert "region         full" in evaluated.printed
+    bench.protector.requests.clear()
+    evaluated = await bench.evaluate(folder=bench.root / "both", conditions=BOTH)
+    assert bench.invader.regions_asked == {DETECTED: 20, FULL: 20}
+    assert len(bench.protector.requests) == 4, "as many as for one condition"
+    assert manifest(bench.root / "both")["protocol"]["grid"]["conditions"] == ["png", "png@full"]
+    assert "conditions     png, png@full" in evaluated.printed
     assert {row["detection_rate"] for row in evaluated.rows().values()} == {"100.0000"}
 
 
-async def test_a_run_does_not_go_on_with_another_reading(bench: Bench) -> None:
+async def test_a_run_does_not_go_on_under_other_conditions(bench: Bench) -> None:
     await bench.evaluate()
     bench.invader.regions_asked.clear()
-    message = await bench.fails(InputError, region=Region.FULL)
-    assert message.endswith("what differs: protocol.region: 'detected' then, 'full' now")
+    message = await bench.fails(InputError, conditions=BOTH)
+    assert message.endswith("what differs: protocol.grid.conditions: ['png'] then, ['png', 'png@full'] now")
     assert not bench.invader.regions_asked
 
 
@@ -134,8 +138,8 @@ async def test_an_invader_that_cannot_read_whole_images_is_not_asked_to(
     bench: Bench, regions: Sequence["invader_pb2.Region.ValueType"]
 ) -> None:
     bench.invader.regions = regions
-    message = await bench.fails(InputError, region=Region.FULL)
-    assert message.startswith("--region: expected one that the invader at 127.0.0.1:")
+    message = await bench.fails(InputError, conditions=BOTH)
+    assert message.startswith("--conditions: png@full: expected a region that the invader at 127.0.0.1:")
     assert message.endswith(" (detected), got full")
     assert not bench.protector.requests
     assert not bench.invader.regions_asked

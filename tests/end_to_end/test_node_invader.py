@@ -101,7 +101,7 @@ def test_it_conforms(address: str, photos: dict[str, Path], tmp_path: Path) -> N
 @needs_node
 def test_it_is_evaluated_against_the_bench_s_own_protector(address: str, photos: dict[str, Path], tmp_path: Path) -> None:
     orchestrator(
-        *("evaluate", "--faces", str(photos["asked"]), "--invader", address, "--region", "full"),
+        *("evaluate", "--faces", str(photos["asked"]), "--invader", address, "--conditions", "png@full"),
         *("--source-models", "compact-facenet", "--target-models", ",".join(MODELS), "--methods", "bim", "--epsilons", "8"),
         *("--k", ",".join(map(str, KS)), "--subjects", str(SUBJECTS), "--no-report", "--run", str(tmp_path / "run")),
     )

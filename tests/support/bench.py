@@ -17,14 +17,17 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
+from orchestrator.cloaks.kept import KeptCloaks
 from orchestrator.errors import OrchestratorError
-from orchestrator.experiment.storage import Storage
+from orchestrator.experiment.condition import LOSSLESS, Condition
 from orchestrator.faces.folder import read_face_folder
+from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.evaluate import evaluate
-from orchestrator.session.planning import RunRequest
+from orchestrator.session.planning import RunRequest, replay_request
 from orchestrator.session.summary import RunResult, show
+from orchestrator.store.store import Store
 from tests.support.fakes import FakeInvader, FakeProtector, Shown
 
 IDENTITIES = ("a", "b", "c", "d", "e", "f", "g", "h")
@@ -141,7 +144,7 @@ class Bench:
             "methods": ("bim",),
             "epsilons": (4, 8),
             "ks": (1, 5),
-            "storage": Storage(),
+            "conditions": (LOSSLESS,),  # a fake cloak is no picture
             "subjects": 4,
             "seed": 0,
         }
@@ -199,6 +202,29 @@ class Bench:
         psr = finished.folder / "psr.csv"
         return Evaluated(finished, text.getvalue(), psr.read_text() if psr.exists() else None)
 
+    async def replay(
+        self, *, folder: Path | None = None, of: Path | None = None, conditions: tuple[Condition, ...] | None = None
+    ) -> Evaluated:
+        """Shows what the run in a folder kept once more; the protector is not there."""
+        run = read_run(of or self.folder)
+        kept = KeptCloaks(RunFolder(run.root), run.manifest, run.grid, Store(run.store, run=run.digest, create=False))
+        text = io.StringIO()
+        console = Console(file=text, width=500)
+        async with self.invader.serving() as invader:
+            finished = await evaluate(
+                replay_request(kept, conditions, None),
+                protector=kept,
+                invader=EndpointSpec("invader", invader, None),
+                folder=RunFolder(folder or self.root / "replay"),
+                keep_cloaks=True,
+                subjects_in_flight=1,
+                outage_timeout=OUTAGE_TIMEOUT,
+                console=console,
+            )
+        show(finished, console)
+        psr = finished.folder / "psr.csv"
+        return Evaluated(finished, text.getvalue(), psr.read_text() if psr.exists() else None)
+
     async def fails(self, kind: type[OrchestratorError], **changes: Any) -> str:
         with pytest.raises(kind) as failure:
             await self.evaluate(**changes)
@@ -234,7 +260,18 @@ async def start(bench: Bench, protector: str, invader: str) -> asyncio.subproces
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", HEEDING_CTRL_C, "evaluate", "--faces", str(bench.faces), "--run", str(bench.folder)),
         *("--protector", protector, "--invader", invader, "--subjects", "4", "--epsilons", "8,4", "--k", "5,1"),
-        *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--methods", "bim", "--in-flight", "1"),
+        *(
+            "--source-models",
+            "facenet",
+            "--target-models",
+            "facenet,resnet50",
+            "--methods",
+            "bim",
+            "--conditions",
+            "png",
+            "--in-flight",
+            "1",
+        ),
         *("--outage-timeout", str(OUTAGE_TIMEOUT)),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

@@ -94,11 +94,6 @@ def label_set_sha256(identities: Sequence[str]) -> str:
     return sha256("\n".join(identities).encode()).hexdigest()
 
 
-def is_for_lossless_control(request: protector_pb2.CraftRequest) -> bool:
-    """Whether the probe alone is asked for, as a PNG."""
-    return list(request.methods) == ["none"] and request.storage.WhichOneof("format") == "png"
-
-
 class _Fake:
     """A server on a free port, which can also die while it is asked."""
 
@@ -142,11 +137,9 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
     faults: deque[Fault | None] = field(default_factory=deque)  # of the next Craft calls, one each
     broken: dict[tuple[str, str], Fault] = field(default_factory=dict)  # by identity and source model
     max_photo_bytes: int | None = None  # beyond which it refuses a photo
-    control_fault: Fault | None = None  # of every call for a lossless control
     alter: Callable[[protector_pb2.CraftResponse], None] = lambda response: None
     requests: list[protector_pb2.CraftRequest] = field(default_factory=list)
     asked: Counter[Shown] = field(default_factory=Counter)
-    controls_asked: Counter[tuple[str, str]] = field(default_factory=Counter)  # lossless ones, by identity and source model
     budgets_asked: tuple[int, ...] = ()  # with the latest list of methods
 
     def __post_init__(self) -> None:
@@ -160,12 +153,6 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
         self, request: protector_pb2.CraftRequest, context: Context
     ) -> AsyncIterator[protector_pb2.CraftResponse]:
         """See the schema."""
-        if is_for_lossless_control(request):
-            self.controls_asked[request.identity, request.source_model] += 1
-            if self.control_fault is not None:
-                await self.control_fault.abort(context)
-            yield self._response(Shown(request.identity, request.source_model, "none", 0), photo=request.photo)
-            return
         self.requests.append(request)
         await self._check(request.photo, context)
         fault = self.broken.get((request.identity, request.source_model))

@@ -11,7 +11,6 @@ from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.plan import Plan
-from orchestrator.experiment.storage import Storage
 from orchestrator.faces.folder import FaceFolder
 
 FACES = FaceFolder(Path("faces"), {"alice": ("a.jpg", "b.jpg"), "bob": ("c.png",)}, (), {"alice": "alice", "bob": "bob"})
@@ -31,7 +30,6 @@ def model(name: str, *, label_set_sha256: str = "a" * 64, **card: str | int) -> 
 
 PLAN = Plan(
     grid=GRID,
-    storage=Storage(),
     subjects=2,
     seed=3,
     faces=FACES,

@@ -1,15 +1,16 @@
 """What store tests write."""
 
 from orchestrator.experiment.cloak import CloakRecord
-from orchestrator.experiment.grid import Cell, CloakKey
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.store.changes import record_cloak, record_observations, record_subject
 from orchestrator.store.records import Subject, SubjectStatus
 from orchestrator.store.store import Store
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, NO_FACE, observation
 
 KEY = CloakKey("facenet", "bim", 8)
-CELL = Cell("facenet", "bim", 8, "resnet50")
-OTHER = Cell("facenet", "bim", 8, "senet50")
+CELL = paper_cell("facenet", "bim", 8, "resnet50")
+OTHER = paper_cell("facenet", "bim", 8, "senet50")
 OF_ALICE = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, NO_FACE)]
 OF_BOB = [observation("bob/b.jpg", CELL, BEYOND)]
 SEEN = [*OF_ALICE, *OF_BOB]
@@ -22,8 +23,8 @@ def fill(store: Store) -> None:
     store.write(record_subject(SUBJECT))
     store.write(record_subject(Subject("bob", "", "", SubjectStatus.UNREADABLE)))
     store.write(record_cloak(CLOAK))
-    store.write(record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={"resnet50": "carol"}))
-    store.write(record_observations(OF_BOB, cloak_sha256="e" * 64, answers={"resnet50": "carol"}))
+    store.write(record_observations(OF_ALICE, picture_sha256="c" * 64, answers={"resnet50": "carol"}))
+    store.write(record_observations(OF_BOB, picture_sha256="e" * 64, answers={"resnet50": "carol"}))
 
 
 def content(store: Store) -> tuple[object, ...]:

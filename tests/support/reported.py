@@ -10,15 +10,15 @@ from typing import Any
 from PIL import Image
 
 from orchestrator.experiment.cloak import CloakRecord
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell, CloakKey, Grid
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.plan import Plan
-from orchestrator.experiment.storage import Storage
 from orchestrator.faces.folder import FaceFolder
 from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store.changes import record_cloak, record_lossless_control, record_observations, record_subject
+from orchestrator.store.changes import record_cloak, record_observations, record_subject
 from orchestrator.store.records import Subject, SubjectStatus
 from orchestrator.store.store import Store
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
@@ -60,7 +60,6 @@ def model(name: str, **card: Any) -> Model:
 
 PLAN = Plan(
     grid=GRID,
-    storage=Storage(),
     subjects=3,
     seed=0,
     faces=FACES,
@@ -90,7 +89,7 @@ def make_run(
         answered: what each target model answers.
         zero_gradients: the share, 0..1, of a subject's cloak; one that has nothing else stays the probe.
         took: gradients and forward passes of a subject's cloak.
-        pictures: whether cloaks and lossless controls are kept.
+        pictures: whether cloaks are kept.
         outcome: what the manifest's outcome says beside the usual.
         finished: whether it has an outcome.
     """
@@ -144,26 +143,25 @@ def _observe(
     pictures: bool,
 ) -> None:
     number, photo = subject
-    of_control = CloakKey(key.source_model, CONTROL, 0)
-    lossless, encoded = picture(number, of_control, "PNG"), picture(number, key, "JPEG")
+    encoded = picture(number, key, "PNG")
     probe, cloak = sha256(photo.encode() + key.source_model.encode()).hexdigest(), sha256(encoded).hexdigest()
     largest_change = 0 if zeros == 1 else key.epsilon
     store.write(record_cloak(CloakRecord(photo, key, 1, *took, largest_change, zeros, probe, cloak)))
     if pictures:
-        folder.keep_cloak(cloak, plan.storage.suffix, encoded)
-        control = CloakRecord(photo, of_control, 0, 0, 0, 0, 0.0, probe, sha256(lossless).hexdigest())
-        folder.keep_lossless_control(control.sha256, lossless)
-        store.write(record_lossless_control(control))
-    observations = _observations(plan, subject, key, answered)
-    taken_for = {
-        each.cell.target_model: "dora" for each in observations if each.outcome is not Outcome.NO_FACE and each.rank != 1
-    }
-    store.write(record_observations(observations, cloak_sha256=cloak, answers=taken_for))
+        folder.keep_cloak(cloak, encoded)
+    for condition in plan.grid.conditions:
+        observations = _observations(plan, subject, key, condition, answered)
+        taken_for = {
+            each.cell.target_model: "dora" for each in observations if each.outcome is not Outcome.NO_FACE and each.rank != 1
+        }
+        store.write(record_observations(observations, picture_sha256=cloak, answers=taken_for))
 
 
-def _observations(plan: Plan, subject: tuple[int, str], key: CloakKey, answered: Answered) -> list[Observation]:
+def _observations(
+    plan: Plan, subject: tuple[int, str], key: CloakKey, condition: Condition, answered: Answered
+) -> list[Observation]:
     number, photo = subject
-    cells = [Cell(key.source_model, key.method, key.epsilon, target) for target in plan.grid.target_models]
+    cells = [key.read_by(target, condition) for target in plan.grid.target_models]
     seen = [(cell, answered(number, cell)) for cell in cells]
     return [observation(photo, cell, each, candidates=CANDIDATES) for cell, each in seen if each is not None]
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator
 
-from orchestrator.experiment.grid import CONTROL, Cell, CloakKey, Grid
+from orchestrator.experiment.grid import CONTROL, CloakKey, Grid
 from orchestrator.metrics.psr import CellResult, Rate, interval_kind
 from orchestrator.report.figures.lines import draw_level, draw_nothing, legend_entry, percent_axis, segments
 from orchestrator.report.figures.notes import CONTROL as NO_CLOAK
@@ -70,7 +70,7 @@ def series(results: Sequence[CellResult], grid: Grid, *, gradients: Gradients, k
     psr = {result.cell: result.psr for result in results if result.k == k}
 
     def line(source_model: str, method: str, target_model: str) -> dict[int, Point | None]:
-        cells = [Cell(source_model, method, epsilon, target_model) for epsilon in sorted(grid.epsilons)]
+        cells = [grid.cell(source_model, method, epsilon, target_model) for epsilon in sorted(grid.epsilons)]
         return {
             cell.epsilon: Point(gradients[cell.cloak], psr[cell]) if cell in psr else None
             for cell in cells
@@ -84,7 +84,7 @@ def series(results: Sequence[CellResult], grid: Grid, *, gradients: Gradients, k
                 source_model,
                 target_model,
                 {method: line(source_model, method, target_model) for method in methods},
-                psr.get(Cell(source_model, CONTROL, 0, target_model)),
+                psr.get(grid.cell(source_model, CONTROL, 0, target_model)),
             )
             for target_model in grid.target_models
         )

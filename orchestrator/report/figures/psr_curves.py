@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestrator.experiment.grid import CONTROL, NOISE, PAPERS_KS, Cell, Grid
+from orchestrator.experiment.grid import CONTROL, NOISE, PAPERS_KS, Grid
 from orchestrator.metrics.psr import CellResult, Rate, interval_kind
 from orchestrator.report.figures.lines import (
     Rates,
@@ -61,13 +61,13 @@ def series(results: Iterable[CellResult], grid: Grid, *, source_model: str) -> t
     def lines(method: str, k: int) -> dict[str, Rates]:
         return {
             target_model: {
-                epsilon: psr.get((Cell(source_model, method, epsilon, target_model), k)) for epsilon in grid.epsilons
+                epsilon: psr.get((grid.cell(source_model, method, epsilon, target_model), k)) for epsilon in grid.epsilons
             }
             for target_model in grid.target_models
         }
 
     def controls(k: int) -> dict[str, Rate | None]:
-        return {name: psr.get((Cell(source_model, CONTROL, 0, name), k)) for name in grid.target_models}
+        return {name: psr.get((grid.cell(source_model, CONTROL, 0, name), k)) for name in grid.target_models}
 
     columns = [k for k in PAPERS_KS if k in grid.ks] or grid.ks
     return tuple(

@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from orchestrator.experiment.grid import Cell, Grid, members
+from orchestrator.experiment.grid import Grid, members
 from orchestrator.metrics.psr import CellResult
 from orchestrator.report.figures.notes import n_sentence, paragraph
 from orchestrator.report.figures.sheet import Room, sheet, text_width
@@ -33,7 +33,7 @@ def series(results: Sequence[CellResult], grid: Grid, *, k: int) -> tuple[tuple[
 
     def heat_map(method: str, epsilon: int) -> HeatMap:
         cells = [
-            [found.get(Cell(source_model, method, epsilon, target_model)) for target_model in grid.target_models]
+            [found.get(grid.cell(source_model, method, epsilon, target_model)) for target_model in grid.target_models]
             for source_model in grid.source_models
         ]
         return HeatMap(method, epsilon, cells)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import create_engine, select
 
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.manifest import read_manifest
@@ -48,7 +49,10 @@ def _shown(location: Path | str, digest: str) -> dict[tuple[str, Cell], str]:
     try:
         with engine.connect() as connection:
             return {
-                (row.probe, Cell(row.source_model, row.method, row.epsilon, row.target_model)): row.cloak_sha256
+                (
+                    row.probe,
+                    Cell(row.source_model, row.method, row.epsilon, Condition.parse(row.condition), row.target_model),
+                ): row.picture_sha256
                 for row in connection.execute(select(observations).where(observations.c.run == digest))
             }
     finally:

@@ -10,16 +10,17 @@ from statsmodels.stats.proportion import proportion_confint
 
 from orchestrator.cli import cli
 from orchestrator.errors import InputError
+from orchestrator.experiment.condition import LOSSLESS, parse_conditions
 from orchestrator.experiment.grid import Cell
 from orchestrator.experiment.method import Cost, Method
-from orchestrator.experiment.storage import Storage
 from orchestrator.metrics.intervals import PairedCounts, newcombe
 from orchestrator.report.comparison import compared, differing
 from orchestrator.report.run import Run, read_run
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, Seen
 from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
-CELL = Cell("compact-facenet", "bim", 4, "compact-resnet")
+CELL = paper_cell("compact-facenet", "bim", 4, "compact-resnet")
 
 
 def orchestrator(*arguments: str | Path) -> Result:
@@ -38,15 +39,15 @@ def first_protects(subject: int, cell: Cell) -> Seen:
 
 
 def second_protects(subject: int, cell: Cell) -> Seen:
-    """In the cell, the last one is."""
-    return BEYOND if cell == CELL and subject == 2 else 1
+    """In the cell as PNG, the last one is."""
+    return BEYOND if cell == replace(CELL, condition=LOSSLESS) and subject == 2 else 1
 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> tuple[Path, Path]:
     return (
         make_run(tmp_path / "jpeg", answered=first_protects, pictures=False),
-        make_run(tmp_path / "png", plan=changed(storage=Storage(None)), answered=second_protects, pictures=False),
+        make_run(tmp_path / "png", plan=changed(grid=GRID.under(LOSSLESS)), answered=second_protects, pictures=False),
     )
 
 
@@ -78,11 +79,13 @@ def test_cells_are_paired_by_probe(runs: tuple[Path, Path]) -> None:
 
 def test_what_is_printed_names_what_differs_and_both_figures(runs: tuple[Path, Path]) -> None:
     output = orchestrator("compare", *runs).output
-    assert "what differs: protocol.storage: 'jpeg, quality 95' in jpeg, 'png' in png" in output
-    (line,) = [line for line in output.splitlines() if "compact FaceNet │ BIM    │ 4 " in line and "compact ResNet" in line]
+    assert "what differs: protocol.grid.conditions: ['jpeg:95'] in jpeg, ['png'] in png" in output
+    (line,) = [
+        line for line in output.splitlines() if "compact FaceNet │ BIM    │ 4 " in line and "│ compact ResNet" in line
+    ]
     interval = newcombe(PairedCounts(0, 1, 2, 0))
     limits = f"[−{-100 * interval.low:.0f}, +{100 * interval.high:.0f}]"
-    assert [cell.strip() for cell in line.strip("│").split("│")][4:] == ["66.7 (N=3)", "33.3 (N=3)", f"−33.3 {limits}"]
+    assert [cell.strip() for cell in line.strip("│").split("│")][5:] == ["66.7 (N=3)", "33.3 (N=3)", f"−33.3 {limits}"]
 
 
 def test_the_database_that_a_run_names_can_be_given_with_its_password(runs: tuple[Path, Path]) -> None:
@@ -118,7 +121,7 @@ def test_other_methods_stand_for_each_other(tmp_path: Path) -> None:
     runs = [read_run(ours), read_run(theirs)]
     assert list(differing(runs)) == ["protocol.grid.methods"]
     cells = {each.cell: each for each in compared(runs, k=1)}
-    own = cells[Cell("compact-facenet", "bim", 4, "compact-facenet")]
+    own = cells[paper_cell("compact-facenet", "bim", 4, "compact-facenet")]
     assert [rate.percent for rate in own.rates if rate] == [0, 100]
     assert own.differences[0] is not None
     assert own.differences[0].points == 100
@@ -126,22 +129,25 @@ def test_other_methods_stand_for_each_other(tmp_path: Path) -> None:
 
 def test_runs_that_differ_in_more_are_refused_by_all_of_it_unless_told(tmp_path: Path) -> None:
     first = make_run(tmp_path / "a", pictures=False)
-    second = make_run(tmp_path / "b", plan=changed(storage=Storage(75), seed=1), pictures=False)
+    second = make_run(tmp_path / "b", plan=changed(grid=GRID.under(*parse_conditions("jpeg:75")), seed=1), pictures=False)
     said = refusal(first, second)
     assert "expected runs that differ in one field, got 2" in said
     assert "protocol.seed: 0 in a, 1 in b" in said
-    assert "protocol.storage: 'jpeg, quality 95' in a, 'jpeg, quality 75' in b" in said
+    assert "protocol.grid.conditions: ['jpeg:95'] in a, ['jpeg:75'] in b" in said
     assert orchestrator("compare", "--force", first, second).exit_code == 0
 
 
 def test_three_qualities_differ_in_one_thing(tmp_path: Path) -> None:
     roots = [
-        make_run(tmp_path / str(quality), plan=changed(storage=Storage(quality)), pictures=False) for quality in (95, 75, 50)
+        make_run(
+            tmp_path / str(quality), plan=changed(grid=GRID.under(*parse_conditions(f"jpeg:{quality}"))), pictures=False
+        )
+        for quality in (95, 75, 50)
     ]
     output = orchestrator("compare", *roots)
     assert output.exit_code == 0, output.exception
-    assert "'jpeg, quality 75' in 75" in output.output
-    assert "'jpeg, quality 50' in 50" in output.output
+    assert "['jpeg:75'] in 75" in output.output
+    assert "['jpeg:50'] in 50" in output.output
 
 
 def test_the_ks_of_runs_are_no_difference_and_the_largest_of_both_is_taken(tmp_path: Path) -> None:

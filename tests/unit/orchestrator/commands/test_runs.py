@@ -52,7 +52,7 @@ def test_runs_are_listed_with_how_far_they_are(tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     found = listed(tmp_path)
     assert list(found) == ["begun", "held", "short", "stopped", "whole"]
-    assert found["whole"].startswith("3 of 3 compact-facenet, compact-resnet bim, illc jpeg, quality 95 complete none")
+    assert found["whole"].startswith("3 of 3 compact-facenet, compact-resnet bim, illc jpeg:95 complete none")
     assert "1 of 3" in found["begun"]
     assert "broken off" in found["begun"]
     assert "going on" in found["held"]
@@ -111,7 +111,7 @@ def test_no_runs_are_said_and_no_folder_is_refused(tmp_path: Path) -> None:
 
 
 def pictures_of(root: Path) -> list[Path]:
-    kept = [path for folder in ("cloaks", "probes") for path in (root / folder).rglob("*") if path.is_file()]
+    kept = [path for path in (root / "cloaks").rglob("*") if path.is_file()]
     return [*kept, *(root / "report" / "figures").glob("cloaks*")]
 
 
@@ -128,7 +128,7 @@ def test_purging_removes_every_picture_and_says_so(run: Path) -> None:
     before = read_run(run).matrix.ranks.copy()
     done = orchestrator("purge", run, "--yes")
     assert done.exit_code == 0, done.output
-    assert done.output.startswith(f"{run}: removed 48 cloaks and probes, 3 figures made of them (")
+    assert done.output.startswith(f"{run}: removed 42 cloaks, 3 figures made of them (")
     assert "the gallery of its report; what was observed stays" in done.output
     assert pictures_of(run) == []
     assert "data:image/jpeg" not in (run / "report" / "report.html").read_text()
@@ -159,7 +159,7 @@ def test_a_run_without_pictures_has_none_to_remove(run: Path) -> None:
 def test_purging_asks_first(tmp_path: Path, answer: str, left: bool) -> None:
     root = make_run(tmp_path / "run")
     done = orchestrator("purge", root, answer=answer)
-    assert "remove 48 cloaks and probes" in done.output
+    assert "remove 42 cloaks" in done.output
     assert bool(pictures_of(root)) is left
     assert (done.exit_code != 0) is left
 

@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, Cell, CloakKey, Grid
+from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, CloakKey, Grid
+from tests.support.cells import paper_cell
 
 
 def test_the_paper_s_grid_has_171_distinct_cells() -> None:
@@ -32,18 +33,18 @@ def test_the_defaults_are_the_paper_s() -> None:
 def test_the_cells_of_a_small_grid_are_every_cloak_by_every_target_model() -> None:
     grid = Grid(("facenet",), ("resnet50", "senet50"), ("bim",), (8,), (1,))
     assert list(grid.cells()) == [
-        Cell("facenet", "none", 0, "resnet50"),
-        Cell("facenet", "none", 0, "senet50"),
-        Cell("facenet", "noise", 8, "resnet50"),
-        Cell("facenet", "noise", 8, "senet50"),
-        Cell("facenet", "bim", 8, "resnet50"),
-        Cell("facenet", "bim", 8, "senet50"),
+        paper_cell("facenet", "none", 0, "resnet50"),
+        paper_cell("facenet", "none", 0, "senet50"),
+        paper_cell("facenet", "noise", 8, "resnet50"),
+        paper_cell("facenet", "noise", 8, "senet50"),
+        paper_cell("facenet", "bim", 8, "resnet50"),
+        paper_cell("facenet", "bim", 8, "senet50"),
     ]
     assert grid.observations_per_probe == 6
 
 
 def test_a_cell_belongs_to_the_cloak_that_is_shown_in_it() -> None:
-    assert Cell("facenet", "bim", 8, "resnet50").cloak == CloakKey("facenet", "bim", 8)
+    assert paper_cell("facenet", "bim", 8, "resnet50").cloak == CloakKey("facenet", "bim", 8)
 
 
 def test_a_target_model_is_white_box_where_the_cloak_was_crafted_with_it() -> None:

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from scipy.stats import ttest_1samp
 
 from orchestrator.errors import MetricError
+from orchestrator.experiment.condition import LOSSLESS
 from orchestrator.experiment.grid import CONTROL, NOISE, Cell
 from orchestrator.metrics.averages import average_difference, average_psr, trigger_difference
 from orchestrator.metrics.intervals import PairedCounts, newcombe
@@ -18,14 +20,15 @@ from orchestrator.metrics.matrix import MISSING, RankMatrix
 from orchestrator.metrics.matrix import NO_FACE as NO_FACE_CODE
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.metrics.psr import CellResult, Difference, Rate, difference_of
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, NO_FACE, observation, observations, rank_matrix, results
 
 CELLS = (
-    Cell("senet50", "bim", 8, "facenet"),
-    Cell("facenet", "none", 0, "resnet50"),
-    Cell("facenet", "noise", 8, "resnet50"),
-    Cell("facenet", "bim", 8, "resnet50"),
-    Cell("facenet", "bim", 8, "facenet"),
+    paper_cell("senet50", "bim", 8, "facenet"),
+    paper_cell("facenet", "none", 0, "resnet50"),
+    paper_cell("facenet", "noise", 8, "resnet50"),
+    paper_cell("facenet", "bim", 8, "resnet50"),
+    paper_cell("facenet", "bim", 8, "facenet"),
 )
 SEEN = st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE]))
 TABLES = st.dictionaries(st.tuples(st.sampled_from("abcdefg"), st.sampled_from(CELLS)), SEEN, max_size=35).map(
@@ -62,8 +65,8 @@ def plain_results(table: list[Observation], *, ks: Sequence[int]) -> Iterator[Ce
     cells = by_cell(table)
     for cell, observed in sorted(cells.items()):
         found = [each for each in observed.values() if each.outcome is not Outcome.NO_FACE]
-        control = cells.get(Cell(cell.source_model, CONTROL, 0, cell.target_model), {})
-        noise = cells.get(Cell(cell.source_model, NOISE, cell.epsilon, cell.target_model), {})
+        control = cells.get(paper_cell(cell.source_model, CONTROL, 0, cell.target_model), {})
+        noise = cells.get(paper_cell(cell.source_model, NOISE, cell.epsilon, cell.target_model), {})
         for k in ks:
             yield CellResult(
                 cell=cell,
@@ -146,7 +149,7 @@ def test_two_runs_share_the_probes_of_both_in_the_first_one_s_order() -> None:
 
 def matrix_of(protected: np.ndarray, *, missing: np.ndarray | None = None) -> tuple[RankMatrix, list[Cell]]:
     """From (cells, probes) of whether protected."""
-    cells = [Cell("facenet", "bim", epsilon, "resnet50") for epsilon in range(1, len(protected) + 1)]
+    cells = [paper_cell("facenet", "bim", epsilon, "resnet50") for epsilon in range(1, len(protected) + 1)]
     ranks = np.where(protected, BEYOND_CODE, 1).astype(np.int16)
     if missing is not None:
         ranks[missing] = MISSING
@@ -242,7 +245,7 @@ def test_a_probe_counts_with_the_pairs_it_was_observed_in_and_weighs_as_much_as_
 
 def test_an_average_of_nothing_is_none() -> None:
     matrix, (cell,) = matrix_of(np.array([[True]]))
-    stranger = Cell("senet50", "bim", 4, "resnet50")
+    stranger = paper_cell("senet50", "bim", 4, "resnet50")
     assert average_psr(matrix, [], k=1) is None
     assert average_psr(matrix, [stranger], k=1) is None
     assert average_difference(matrix, [(cell, stranger)], k=1) is None
@@ -254,22 +257,27 @@ def test_a_confidence_that_is_none_is_refused() -> None:
         average_difference(matrix, [(cells[0], cells[0])], k=1, confidence=1.5)
 
 
-def test_the_trigger_is_compared_on_probes_that_both_runs_recognise_and_whose_cloaks_show_a_face_in_both() -> None:
-    cloaked, control = Cell("facenet", "bim", 8, "resnet50"), Cell("facenet", "none", 0, "resnet50")
-    first = [
-        *observations(cloaked, a=BEYOND, b=BEYOND, c=BEYOND, d=BEYOND, e=BEYOND, f=1, only_here=BEYOND),
-        *observations(control, a=1, b=1, c=1, d=BEYOND, e=1, f=1, only_here=1),
-    ]
-    second = [  # b: no face; c: not recognised without a cloak; e: control not observed
+def test_the_trigger_is_compared_on_probes_that_are_recognised_and_whose_cloaks_show_a_face_under_both_conditions() -> None:
+    cloaked, control = paper_cell("facenet", "bim", 8, "resnet50"), paper_cell("facenet", "none", 0, "resnet50")
+    png, png_control = replace(cloaked, condition=LOSSLESS), replace(control, condition=LOSSLESS)
+    table = [
+        *observations(png, a=BEYOND, b=BEYOND, c=BEYOND, d=BEYOND, e=BEYOND, f=1, only_here=BEYOND),
+        *observations(png_control, a=1, b=1, c=1, d=BEYOND, e=1, f=1, only_here=1),
+        # b: no face; c: not recognised without a cloak; e: control not observed
         *observations(cloaked, f=1, a=1, b=NO_FACE, c=1, d=1, e=1),
         *observations(control, f=1, a=1, b=1, c=BEYOND, d=1),
     ]
-    average = trigger_difference(rank_matrix(first), rank_matrix(second), [cloaked], k=1)
+    average = trigger_difference(rank_matrix(table), [(png, cloaked)], k=1)
     assert average is not None
     assert (average.points, average.n) == (50, 2)  # a and f
 
 
-def test_runs_without_a_common_probe_have_no_trigger_to_compare() -> None:
-    cloaked, control = Cell("facenet", "bim", 8, "resnet50"), Cell("facenet", "none", 0, "resnet50")
-    runs = [rank_matrix([*observations(cloaked, **{name: 1}), *observations(control, **{name: 1})]) for name in "ab"]
-    assert trigger_difference(runs[0], runs[1], [cloaked], k=1) is None
+def test_conditions_without_a_common_probe_have_no_trigger_to_compare() -> None:
+    cloaked, control = paper_cell("facenet", "bim", 8, "resnet50"), paper_cell("facenet", "none", 0, "resnet50")
+    png, png_control = replace(cloaked, condition=LOSSLESS), replace(control, condition=LOSSLESS)
+    table = [
+        each
+        for cell, name in ((cloaked, "a"), (control, "a"), (png, "b"), (png_control, "b"))
+        for each in observations(cell, **{name: 1})
+    ]
+    assert trigger_difference(rank_matrix(table), [(png, cloaked)], k=1) is None

@@ -5,10 +5,11 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from orchestrator.errors import MetricError
-from orchestrator.experiment.grid import Cell, Grid
+from orchestrator.experiment.grid import Grid
 from orchestrator.metrics.intervals import PairedCounts
 from orchestrator.metrics.observation import Observation
 from orchestrator.metrics.paired_methods import compare_methods
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, observation, observations, rank_matrix
 
 GRID = Grid(("facenet",), ("resnet50", "senet50"), ("bim", "illc"), (4, 8), (1, 5))
@@ -20,8 +21,8 @@ def pairs(epsilon: int, target_model: str, *, bim_only: int, illc_only: int, bot
         of_bim = BEYOND if place < bim_only or place >= bim_only + illc_only else 1
         of_illc = BEYOND if place >= bim_only else 1
         table += [
-            observation(f"{place}", Cell("facenet", "bim", epsilon, target_model), of_bim),
-            observation(f"{place}", Cell("facenet", "illc", epsilon, target_model), of_illc),
+            observation(f"{place}", paper_cell("facenet", "bim", epsilon, target_model), of_bim),
+            observation(f"{place}", paper_cell("facenet", "illc", epsilon, target_model), of_illc),
         ]
     return table
 
@@ -36,9 +37,9 @@ TABLE = [
 def test_every_cell_has_its_counts_its_p_and_holm_s_over_the_cells() -> None:
     found = compare_methods(rank_matrix(TABLE), GRID, k=1)
     assert [(one.cell, one.k) for one in found] == [
-        (Cell("facenet", "bim", 4, "resnet50"), 1),
-        (Cell("facenet", "bim", 8, "resnet50"), 1),
-        (Cell("facenet", "bim", 8, "senet50"), 1),
+        (paper_cell("facenet", "bim", 4, "resnet50"), 1),
+        (paper_cell("facenet", "bim", 8, "resnet50"), 1),
+        (paper_cell("facenet", "bim", 8, "senet50"), 1),
     ]
     assert [one.difference.counts for one in found] == [
         PairedCounts(0, 0, 6, 0),
@@ -59,8 +60,8 @@ def test_exchanging_the_methods_turns_the_sign_and_keeps_p() -> None:
 
 def test_only_probes_observed_with_both_methods_are_pairs() -> None:
     table = [
-        *observations(Cell("facenet", "bim", 4, "resnet50"), a=BEYOND, b=1, c=1),
-        *observations(Cell("facenet", "illc", 4, "resnet50"), a=1, b=1, d=BEYOND),
+        *observations(paper_cell("facenet", "bim", 4, "resnet50"), a=BEYOND, b=1, c=1),
+        *observations(paper_cell("facenet", "illc", 4, "resnet50"), a=1, b=1, d=BEYOND),
     ]
     (found,) = compare_methods(rank_matrix(table), GRID, k=1)
     assert found.difference.counts == PairedCounts(0, 1, 0, 1)

@@ -10,11 +10,12 @@ from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.intervals import PairedCounts
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.metrics.psr import CellResult, Rate, difference_of
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation, observations, rank_matrix, results
 
-CLOAKED = Cell("facenet", "bim", 8, "resnet50")
-CONTROL = Cell("facenet", "none", 0, "resnet50")
-NOISE = Cell("facenet", "noise", 8, "resnet50")
+CLOAKED = paper_cell("facenet", "bim", 8, "resnet50")
+CONTROL = paper_cell("facenet", "none", 0, "resnet50")
+NOISE = paper_cell("facenet", "noise", 8, "resnet50")
 SEEN = st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE]))
 
 # Probe e was not observed in the control, probe f only there.
@@ -106,9 +107,9 @@ def test_minus_noise_is_worked_by_hand(k: int, counts: PairedCounts, points: flo
 def test_noise_is_compared_at_the_same_epsilon_and_both_controls_for_the_same_two_models() -> None:
     elsewhere = [
         *observations(CLOAKED, a=1),
-        *observations(Cell("facenet", "noise", 16, "resnet50"), a=1),
-        *observations(Cell("facenet", "noise", 8, "senet50"), a=1),
-        *observations(Cell("senet50", "none", 0, "resnet50"), a=1),
+        *observations(paper_cell("facenet", "noise", 16, "resnet50"), a=1),
+        *observations(paper_cell("facenet", "noise", 8, "senet50"), a=1),
+        *observations(paper_cell("senet50", "none", 0, "resnet50"), a=1),
     ]
     alone = result(CLOAKED, 1, elsewhere)
     assert (alone.minus_control, alone.minus_noise) == (None, None)

@@ -10,10 +10,11 @@ from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
 from orchestrator.metrics.widest import Widest, widest
+from tests.support.cells import paper_cell
 from tests.support.observed import Seen, observation, rank_matrix
 
 GRID = Grid(("facenet",), ("resnet50",), ("bim",), (8,), (1, 5))
-CONTROL, NOISE, CLOAKED = (Cell("facenet", *cloak, "resnet50") for cloak in (("none", 0), ("noise", 8), ("bim", 8)))
+CONTROL, NOISE, CLOAKED = (paper_cell("facenet", *cloak, "resnet50") for cloak in (("none", 0), ("noise", 8), ("bim", 8)))
 
 
 def observed(ranks: Mapping[Cell, Sequence[Seen]], *, candidates: int = 10) -> RankMatrix:
@@ -53,7 +54,9 @@ def test_of_equal_ones_it_is_the_first_in_the_grid_s_order() -> None:
 
 
 def test_a_cell_that_the_grid_does_not_have_does_not_count() -> None:
-    matrix = observed({CONTROL: [1] * 4, NOISE: [1] * 4, CLOAKED: [9] * 4, Cell("senet50", "bim", 8, "resnet50"): [1, 9]})
+    matrix = observed(
+        {CONTROL: [1] * 4, NOISE: [1] * 4, CLOAKED: [9] * 4, paper_cell("senet50", "bim", 8, "resnet50"): [1, 9]}
+    )
     assert widest(matrix, GRID).halfwidth == points(0, 4)
 
 

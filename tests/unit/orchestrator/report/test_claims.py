@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from orchestrator.experiment.condition import FULL, LOSSLESS, NAMED_SETS, Condition
 from orchestrator.experiment.grid import EMBEDDED_MODELS, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE, RankMatrix
@@ -33,7 +34,19 @@ def uncloaked(cell: Cell) -> bool:
 def claim(
     place: int, matrix: RankMatrix, *, grid: Grid = GRID, png: RankMatrix | None = None, whole: RankMatrix | None = None
 ) -> Claim:
-    return claims(matrix, grid, k=25, png=png, whole=whole)[place]
+    """`png` and `whole` have the ranks of the same cells under these conditions."""
+    others = {LOSSLESS: png, FULL: whole}
+    for condition, other in others.items():
+        if other is not None:
+            matrix, grid = with_condition(matrix, condition, other), grid.under(*sorted({*grid.conditions, condition}))
+    return claims(matrix, grid, k=25)[place]
+
+
+def with_condition(matrix: RankMatrix, condition: Condition, other: RankMatrix) -> RankMatrix:
+    cells = [*matrix.cells, *(replace(cell, condition=condition) for cell in other.cells)]
+    order = sorted(range(len(cells)), key=cells.__getitem__)
+    ranks = np.concatenate([matrix.ranks, other.ranks])[order]
+    return RankMatrix(tuple(cells[row] for row in order), matrix.probes, ranks, matrix.candidates)
 
 
 def own_model(same: float, other: float) -> Share:
@@ -176,7 +189,7 @@ def test_resizing_looks_only_at_models_of_one_input_size() -> None:
 
     found = claim(RESIZING, run(between), whole=run(constant(0.6)))
     assert (found.estimate, found.verdict) == ("+40.0 points", Verdict.SUPPORTED)
-    assert "30 cells" in found.cells
+    assert "30 pairs of cells" in found.cells
 
 
 def test_a_face_that_is_not_found_says_nothing_about_the_trigger() -> None:
@@ -189,20 +202,25 @@ def test_a_face_that_is_not_found_says_nothing_about_the_trigger() -> None:
     assert "N of 50" in found.basis
 
 
-def test_a_run_that_is_absent_leaves_the_claim_open_and_says_what_makes_it() -> None:
-    found = claims(run(constant(0.5)), GRID, k=25, png=None, whole=None)
+def test_a_condition_that_is_absent_leaves_the_claim_open_and_says_what_makes_it() -> None:
+    found = claims(run(constant(0.5)), GRID, k=25)
     assert [each.verdict for each in found[RESIZING:]] == [Verdict.UNDECIDED] * 2
     assert found[RESIZING].basis.startswith("Not in this run: ")
-    assert "--region full" in found[RESIZING].basis
-    assert "--storage png" in found[COMPRESSION].basis
+    assert "it needs --conditions jpeg:95,jpeg:95@full" in found[RESIZING].basis
+    assert "it needs --conditions jpeg:95,png" in found[COMPRESSION].basis
 
 
-def test_another_run_with_other_people_or_fewer_candidates_leaves_the_claim_open() -> None:
-    this = run(constant(0.5))
-    strangers = replace(this, probes=tuple(f"stranger{place}" for place in range(N)))
-    assert claim(COMPRESSION, this, png=strangers).verdict is Verdict.UNDECIDED
-    found = claim(COMPRESSION, this, png=run(constant(1), candidates=5))
-    assert (found.verdict, "5 candidates, fewer than 25" in found.basis) == (Verdict.UNDECIDED, True)
+def test_a_condition_in_which_nothing_was_observed_leaves_the_claim_open() -> None:
+    nothing = run(constant(1))
+    found = claim(COMPRESSION, run(constant(0.5)), png=replace(nothing, ranks=np.full_like(nothing.ranks, MISSING)))
+    assert (found.verdict, "no probe was observed on both sides" in found.basis) == (Verdict.UNDECIDED, True)
+
+
+def test_a_run_of_png_alone_is_told_which_condition_compression_is_compared_with() -> None:
+    png = replace(run(constant(0.5)), cells=tuple(replace(cell, condition=LOSSLESS) for cell in run(constant(0.5)).cells))
+    found = claims(png, GRID.under(LOSSLESS), k=25)
+    assert "it needs --conditions jpeg:95,png" in found[COMPRESSION].basis
+    assert found[OWN_MODEL].verdict is not Verdict.UNDECIDED or "Not in this run" not in found[OWN_MODEL].basis
 
 
 @pytest.mark.parametrize(
@@ -228,17 +246,17 @@ def test_another_run_with_other_people_or_fewer_candidates_leaves_the_claim_open
 def test_a_claim_whose_cells_are_not_in_the_grid_is_undecided_because_not_in_this_run(
     grid: Grid, missing: list[int]
 ) -> None:
-    this, other = run(constant(0.5), grid=grid), run(constant(0.9), grid=grid)
-    found = claims(this, grid, k=25, png=other, whole=other)
+    grid = grid.under(*NAMED_SETS["paper"])
+    found = claims(run(constant(0.5), grid=grid), grid, k=25)
     absent = [place for place, each in enumerate(found) if each.basis.startswith("Not in this run")]
     assert absent == list(missing)
     assert all((found[place].verdict, found[place].estimate) == (Verdict.UNDECIDED, "") for place in absent)
 
 
 def test_a_run_without_observations_leaves_all_six_open() -> None:
-    empty = run(constant(0.5))
-    unseen = replace(empty, ranks=np.full_like(empty.ranks, MISSING))
-    found = claims(unseen, GRID, k=25, png=unseen, whole=unseen)
+    grid = GRID.under(*NAMED_SETS["paper"])
+    empty = run(constant(0.5), grid=grid)
+    found = claims(replace(empty, ranks=np.full_like(empty.ranks, MISSING)), grid, k=25)
     assert [each.verdict for each in found] == [Verdict.UNDECIDED] * 6
     assert all(each.basis.startswith("Not in this run") for each in found)
 
@@ -260,7 +278,7 @@ def test_claims_are_read_at_the_k_of_headlines() -> None:
         matrix = run(constant(0.5), grid=grid, candidates=candidates)
         measured = measure(matrix, grid, IntervalKind.WILSON)
         assert measured.k == k
-        assert all(f"PSR@{k}" in each.cells for each in claims(matrix, grid, k=k, png=None, whole=None)[:4])
+        assert all(f"PSR@{k}" in each.cells for each in claims(matrix, grid, k=k)[:4])
 
 
 def test_the_interval_against_several_other_sources_is_wider_than_against_one() -> None:
@@ -282,7 +300,7 @@ def test_each_member_of_an_ensemble_is_a_model_that_its_cloaks_were_crafted_with
     def share(cell: Cell) -> float:
         return 0 if uncloaked(cell) else 0.3 if cell.target_model == "resnet50" else 1
 
-    found = claims(run(share, grid=TWO), TWO, k=25, png=None, whole=None)
+    found = claims(run(share, grid=TWO), TWO, k=25)
     assert (found[OWN_MODEL].estimate, found[OWN_MODEL].verdict) == ("+70.0 points", Verdict.SUPPORTED)
     assert "12 pairs of cells" in found[OWN_MODEL].cells
     assert (found[LARGE_EPSILON].estimate, found[LARGE_EPSILON].verdict) == ("30.0 %", Verdict.NOT_REACHED)
@@ -302,4 +320,4 @@ def test_an_ensemble_is_no_rival_of_facenet() -> None:
 
 def test_an_ensemble_has_the_input_size_of_its_largest_member() -> None:
     found = claim(RESIZING, run(constant(0.2), grid=TWO), grid=TWO, whole=run(constant(0.6), grid=TWO))
-    assert "12 cells" in found.cells, "FaceNet, a member, reads a smaller image"
+    assert "12 pairs of cells" in found.cells, "FaceNet, a member, reads a smaller image"

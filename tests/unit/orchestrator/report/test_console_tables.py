@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, Cell, Grid
+from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.plan import SUBJECTS
 from orchestrator.metrics.matrix import BEYOND as BEYOND_CANDIDATES
@@ -18,6 +18,7 @@ from orchestrator.report.claims import Claim, Verdict
 from orchestrator.report.console_tables import answers, claim_lines, psr_tables, summary_table
 from orchestrator.report.measured import measure
 from orchestrator.report.titles import title
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation, observations, rank_matrix, results
 
 GRID = Grid(("facenet",), ("resnet50", "senet50"), ("bim",), (4, 8), (1, 5))
@@ -66,10 +67,10 @@ def line(text: str, *beginning: str) -> list[str]:
 
 
 TABLE = [
-    *observations(Cell("facenet", "none", 0, "resnet50"), a=1, b=2),
-    *observations(Cell("facenet", "bim", 4, "resnet50"), a=3, b=BEYOND),
-    *observations(Cell("facenet", "bim", 8, "resnet50"), a=NO_FACE),
-    *observations(Cell("facenet", "noise", 4, "resnet50"), a=1, b=1),
+    *observations(paper_cell("facenet", "none", 0, "resnet50"), a=1, b=2),
+    *observations(paper_cell("facenet", "bim", 4, "resnet50"), a=3, b=BEYOND),
+    *observations(paper_cell("facenet", "bim", 8, "resnet50"), a=NO_FACE),
+    *observations(paper_cell("facenet", "noise", 4, "resnet50"), a=1, b=1),
 ]
 
 
@@ -97,7 +98,7 @@ def test_the_noise_control_stands_below_its_method_without_a_control_of_its_own(
 def test_a_short_cell_shows_its_own_n() -> None:
     assert line(printed(TABLE), "1", "ResNet-50", "BIM")[2] == "100.0 [21–100] (N=1)"
     assert "N = 2 in every cell, unless it says otherwise" in printed(TABLE)
-    assert "(N=" not in printed(observations(Cell("facenet", "none", 0, "resnet50"), a=1), subjects=1)
+    assert "(N=" not in printed(observations(paper_cell("facenet", "none", 0, "resnet50"), a=1), subjects=1)
 
 
 def test_a_cell_that_was_not_observed_shows_a_dash_and_no_number() -> None:
@@ -150,10 +151,10 @@ def test_a_name_in_brackets_is_printed_as_it_is() -> None:
 
 def test_the_summary_has_psr_at_the_smallest_k_by_epsilon_and_at_the_largest_noise_and_faces_found() -> None:
     table = [
-        *observations(Cell("facenet", "none", 0, "resnet50"), a=1, b=2),
-        *observations(Cell("facenet", "bim", 4, "resnet50"), a=3, b=BEYOND),
-        *observations(Cell("facenet", "bim", 8, "resnet50"), a=NO_FACE, b=1),
-        *observations(Cell("facenet", "noise", 8, "resnet50"), a=1, b=1),
+        *observations(paper_cell("facenet", "none", 0, "resnet50"), a=1, b=2),
+        *observations(paper_cell("facenet", "bim", 4, "resnet50"), a=3, b=BEYOND),
+        *observations(paper_cell("facenet", "bim", 8, "resnet50"), a=NO_FACE, b=1),
+        *observations(paper_cell("facenet", "noise", 8, "resnet50"), a=1, b=1),
     ]
     columns = ["50", "100 [34–100]", "50 [9–91]", "0", "50", "0"]  # Wilson's intervals
     assert row(summary(table), "FaceNet", "ResNet-50", "BIM") == columns
@@ -172,8 +173,8 @@ def test_the_summary_marks_what_is_shown_to_be_more_than_noise_of_the_same_size(
     probes = [f"p{place}" for place in range(9)]
     seen: dict[str, Seen] = {probe: BEYOND if place < protected else 1 for place, probe in enumerate(probes)}
     table = [
-        *observations(Cell("facenet", "noise", 4, "resnet50"), **dict.fromkeys(probes, 1)),
-        *(observation(probe, Cell("facenet", "bim", 4, "resnet50"), each) for probe, each in seen.items()),
+        *observations(paper_cell("facenet", "noise", 4, "resnet50"), **dict.fromkeys(probes, 1)),
+        *(observation(probe, paper_cell("facenet", "bim", 4, "resnet50"), each) for probe, each in seen.items()),
     ]
     assert row(summary(table, subjects=9), "FaceNet", "ResNet-50", "BIM")[1].endswith(f"]{mark}")
 

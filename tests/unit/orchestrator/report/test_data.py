@@ -11,9 +11,8 @@ import pyarrow.parquet as parquet
 import pytest
 
 from orchestrator.commands.report import report
+from orchestrator.experiment.condition import LOSSLESS, NAMED_SETS
 from orchestrator.experiment.method import Method
-from orchestrator.experiment.region import Region
-from orchestrator.experiment.storage import Storage
 from tests.support.plans import BIM
 from tests.support.reported import GRID, PEOPLE, changed, make_run
 
@@ -33,7 +32,7 @@ def test_observations_are_a_row_each_in_plain_columns(written: Path) -> None:
     assert fields == {
         **dict.fromkeys(("probe", "identity", "source_model", "method"), "string"),
         "epsilon": "int16",
-        **dict.fromkeys(("target_model", "outcome"), "string"),
+        **dict.fromkeys(("condition", "target_model", "outcome"), "string"),
         "rank": "int16",
         "candidates": "int16",
     }
@@ -90,8 +89,12 @@ def test_manifests_fit_their_schema(tmp_path: Path) -> None:
     runs = [
         make_run(tmp_path / "whole", pictures=False),
         make_run(tmp_path / "begun", subjects=0, finished=False),
-        make_run(tmp_path / "people", plan=changed(faces=PEOPLE, storage=Storage(None)), outcome={"excluded": ["eve"]}),
-        make_run(tmp_path / "read", plan=changed(region=Region.FULL), outcome={"replaced": {"eve": "no_face"}}),
+        make_run(tmp_path / "people", plan=changed(faces=PEOPLE, grid=GRID.under(LOSSLESS)), outcome={"excluded": ["eve"]}),
+        make_run(
+            tmp_path / "read",
+            plan=changed(grid=GRID.under(*NAMED_SETS["purification"])),
+            outcome={"replaced": {"eve": "no_face"}},
+        ),
     ]
     looking = changed(subjects=9, until_halfwidth=45.0)
     runs += [
@@ -108,7 +111,7 @@ def test_manifests_fit_their_schema(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"format": 2},
+        {"format": 1},
         {"digest": "short"},
         {"protocol": None},
         {"data_set": {}},
@@ -124,8 +127,6 @@ def test_what_is_no_manifest_does_not_fit(tmp_path: Path, change: dict[str, Any]
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("storage", "jpeg, quality 101"),
-        ("region", "glanced at"),
         ("seed", -1),
         ("until_halfwidth", 51),
         ("look_every", None),

@@ -5,17 +5,18 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands.report import report
-from orchestrator.experiment.grid import Cell, CloakKey, Grid
+from orchestrator.experiment.grid import CloakKey, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.observation import Observation
 from orchestrator.report.effort import effort_table
 from orchestrator.store.crafting import CraftingSummary
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, observations, rank_matrix
 from tests.support.pages import Element, by_id, parsed
 from tests.support.reported import GRID, changed, make_run
 
 pytestmark = pytest.mark.usefixtures("blank_figures")
-UNRELATED = observations(Cell("senet50", "none", 0, "senet50"), a=1)
+UNRELATED = observations(paper_cell("senet50", "none", 0, "senet50"), a=1)
 
 
 def summary(key: CloakKey, cloaks: int, gradients: float, forward_passes: float) -> CraftingSummary:
@@ -31,12 +32,14 @@ def rows(table: list[Observation], grid: Grid, *summaries: CraftingSummary) -> l
 def test_the_mean_is_over_pairs_of_different_models_and_counts_each_photograph_once() -> None:
     grid = Grid(("facenet", "resnet50"), ("facenet", "resnet50"), ("bim", "one-pixel"), (8,), (1,))
     table = [
-        *observations(Cell("facenet", "bim", 8, "facenet"), a=BEYOND, b=BEYOND, c=BEYOND),  # its own model does not count
-        *observations(Cell("facenet", "noise", 8, "facenet"), a=1, b=1, c=1),
-        *observations(Cell("facenet", "bim", 8, "resnet50"), a=2, b=2, c=1),
-        *observations(Cell("facenet", "noise", 8, "resnet50"), a=1, b=1, c=1),
-        *observations(Cell("resnet50", "bim", 8, "facenet"), a=2, b=1, c=1),
-        *observations(Cell("resnet50", "noise", 8, "facenet"), a=1, b=2, c=1),
+        *observations(
+            paper_cell("facenet", "bim", 8, "facenet"), a=BEYOND, b=BEYOND, c=BEYOND
+        ),  # its own model does not count
+        *observations(paper_cell("facenet", "noise", 8, "facenet"), a=1, b=1, c=1),
+        *observations(paper_cell("facenet", "bim", 8, "resnet50"), a=2, b=2, c=1),
+        *observations(paper_cell("facenet", "noise", 8, "resnet50"), a=1, b=1, c=1),
+        *observations(paper_cell("resnet50", "bim", 8, "facenet"), a=2, b=1, c=1),
+        *observations(paper_cell("resnet50", "noise", 8, "facenet"), a=1, b=2, c=1),
     ]
     found = rows(
         table,
@@ -52,10 +55,10 @@ def test_the_mean_is_over_pairs_of_different_models_and_counts_each_photograph_o
 def test_an_ensemble_is_not_read_by_another_model_where_one_of_its_members_reads() -> None:
     grid = Grid(("facenet+resnet50",), ("resnet50", "senet50"), ("bim",), (8,), (1,))
     table = [
-        *observations(Cell("facenet+resnet50", "bim", 8, "resnet50"), a=BEYOND),
-        *observations(Cell("facenet+resnet50", "noise", 8, "resnet50"), a=1),
-        *observations(Cell("facenet+resnet50", "bim", 8, "senet50"), a=1),
-        *observations(Cell("facenet+resnet50", "noise", 8, "senet50"), a=1),
+        *observations(paper_cell("facenet+resnet50", "bim", 8, "resnet50"), a=BEYOND),
+        *observations(paper_cell("facenet+resnet50", "noise", 8, "resnet50"), a=1),
+        *observations(paper_cell("facenet+resnet50", "bim", 8, "senet50"), a=1),
+        *observations(paper_cell("facenet+resnet50", "noise", 8, "senet50"), a=1),
     ]
     ((*_, above_noise),) = rows(table, grid)
     assert above_noise.startswith("0.0 ")

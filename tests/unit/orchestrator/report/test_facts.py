@@ -9,10 +9,9 @@ import click
 import pytest
 
 from orchestrator.commands.evaluate import evaluate_command
+from orchestrator.experiment.condition import FULL, parse_conditions
 from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.plan import Plan
-from orchestrator.experiment.region import Region
-from orchestrator.experiment.storage import Storage
 from orchestrator.report.facts import facts, models_table, reproduction
 from orchestrator.report.run import Run, read_run
 from tests.support.plans import BIM
@@ -78,7 +77,7 @@ def test_how_faces_are_cut_out_is_what_each_service_says(tmp_path: Path) -> None
 
 
 def test_where_cloaks_are_read_whole_no_face_is_cut_out_of_them(tmp_path: Path) -> None:
-    run = run_of(tmp_path, changed(grid=LENS, region=Region.FULL, **FOREIGN))
+    run = run_of(tmp_path, changed(grid=LENS.under(FULL), **FOREIGN))
     assert said(run, "Faces cut out") == "not stated"
 
 
@@ -164,15 +163,17 @@ def parsed(command: str) -> dict[str, Any]:
     "changes",
     [
         pytest.param({}, id="jpeg"),
-        pytest.param({"storage": Storage(None)}, id="png"),
-        pytest.param({"region": Region.FULL}, id="whole"),
+        pytest.param({"conditions": "purification,png@full"}, id="conditions"),
         pytest.param({"until_halfwidth": 47.5, "subjects": 9}, id="until narrow"),
     ],
 )
 def test_the_command_of_a_page_is_taken_and_asks_for_what_the_manifest_states(
     tmp_path: Path, plan: Plan, services: dict[str, Any], changes: dict[str, Any]
 ) -> None:
-    plan = plan if not changes else type(plan)(**(vars(plan) | changes))
+    if conditions := changes.get("conditions"):
+        plan = replace(plan, grid=plan.grid.under(*parse_conditions(conditions)))
+    elif changes:
+        plan = replace(plan, **changes)
     shown = reproduction(run_of(tmp_path, plan))
     expected: dict[str, Any] = services | {
         "faces": "synthetic:identities=9,photographs=1,seed=0" if plan.faces.synthetic else "FACES",
@@ -183,12 +184,9 @@ def test_the_command_of_a_page_is_taken_and_asks_for_what_the_manifest_states(
         "methods": plan.grid.methods,
         "epsilons": plan.grid.epsilons,
         "ks": plan.grid.ks,
-        "storage": "png" if plan.storage.jpeg_quality is None else "jpeg",
-        "region": plan.region.value,
+        "conditions": plan.grid.conditions,
         "run": Path("NEW_FOLDER"),
     }
-    if plan.storage.jpeg_quality is not None:
-        expected["jpeg_quality"] = 95
     if plan.until_halfwidth is not None:
         expected["until_halfwidth"] = 47.5
     assert parsed(shown.command) == expected

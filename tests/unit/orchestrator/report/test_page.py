@@ -14,20 +14,20 @@ from orchestrator.cli import cli
 from orchestrator.commands.evaluate import evaluate_command
 from orchestrator.commands.report import report
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import Cell, Grid
-from orchestrator.experiment.region import Region
-from orchestrator.experiment.storage import Storage
+from orchestrator.experiment.condition import NAMED_SETS
+from orchestrator.experiment.grid import Grid
 from orchestrator.report.drawing import quality_points
 from orchestrator.report.measured import measure
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.run_folder.pictures import kept_pictures
 from orchestrator.store.store import Store
+from tests.support.cells import paper_cell
 from tests.support.pages import Element, by_id, parsed
 from tests.support.reported import GRID, PEOPLE, changed, make_run, model, move_observations, recognised
 
 pytestmark = pytest.mark.usefixtures("blank_figures")  # but for the run of a whole module
-SHORT = Cell("compact-facenet", "bim", 4, "compact-resnet")
+SHORT = paper_cell("compact-facenet", "bim", 4, "compact-resnet")
 
 
 @pytest.fixture(scope="module")
@@ -113,9 +113,7 @@ def test_the_reproduction_asks_the_same_questions(whole: Path) -> None:
         "--methods": "bim,illc",
         "--epsilons": "4,64",
         "--k": "1,5",
-        "--storage": "jpeg",
-        "--jpeg-quality": "95",
-        "--region": "detected",
+        "--conditions": "jpeg:95",
         "--run": "NEW_FOLDER",
     }
     known = {option for parameter in evaluate_command.params for option in parameter.opts}
@@ -143,7 +141,8 @@ def test_a_page_says_how_far_a_run_was_to_draw_and_what_it_reached(tmp_path: Pat
     assert said.startswith(
         "N was not fixed beforehand. Subjects were drawn until the 95 % interval of PSR is at most ± 47 points in every "
         "cell and at every k, looked at after every 20: reached after 3, the widest is ± 46.45 points (PSR@1 of compact "
-        "FaceNet, BIM, ε 4, read by compact ResNet). The intervals of PSR and of faces found are confidence sequences"
+        "FaceNet, BIM, ε 4, jpeg:95, read by compact ResNet). The intervals of PSR and of faces found are confidence "
+        "sequences"
     )
     assert "not corrected for looking" in said
     assert "at most 9 asked for" in by_id(page, "run").text
@@ -269,7 +268,6 @@ def shared(tmp_path: Path) -> Path:
     folder, last = RunFolder(root), read_run(root).matrix.probes[-1]
     store = Store(tmp_path / "team.sqlite", run=read_run(root).digest)
     own = {cloak.sha256 for cloak in store.cloaks(probe=last)}
-    own |= {control.sha256 for control in store.lossless_controls(probe=last).values()}
     store.close()
     for path in kept_pictures(folder):
         if path.stem not in own:
@@ -395,22 +393,14 @@ def test_a_report_that_cannot_be_written_is_said_by_its_folder(tmp_path: Path) -
     assert str(failed.value) == f"{tmp_path / 'file' / 'report'}: cannot be written: Not a directory"
 
 
-def test_runs_that_differ_in_storage_or_reading_alone_answer_the_claims_about_them(tmp_path: Path) -> None:
-    root = make_run(tmp_path / "run")
-    png = make_run(tmp_path / "png", plan=changed(storage=Storage(None)), pictures=False)
-    read_whole = make_run(tmp_path / "whole", plan=changed(region=Region.FULL), pictures=False)
-    alone, beside = (by_id(page_of(root, beside=others), "claims-table").rows() for others in ((), (png, read_whole)))
-    assert [("Not in this run" in row[-1]) for row in alone[-2:]] == [True, True]
-    assert [("Not in this run" in row[-1]) for row in beside[-2:]] == [False, False]
-
-
-def test_a_run_beside_it_that_differs_in_more_is_refused_by_what(tmp_path: Path) -> None:
-    root = make_run(tmp_path / "run", pictures=False)
-    other = make_run(tmp_path / "other", plan=changed(storage=Storage(None), seed=1), pictures=False)
-    for beside, said in (((other,), "protocol.seed, protocol.storage"), ((root,), "nothing")):
-        with pytest.raises(InputError) as refused:
-            report(root, beside=beside)
-        assert str(refused.value).endswith(f"what differs: {said}")
+def test_conditions_of_one_run_answer_the_claims_about_them(tmp_path: Path) -> None:
+    conditions = NAMED_SETS["paper"]
+    alone = make_run(tmp_path / "alone", pictures=False)
+    three = make_run(tmp_path / "three", plan=changed(grid=GRID.under(*conditions)), pictures=False)
+    missing = [
+        ["Not in this run" in row[-1] for row in by_id(page_of(root), "claims-table").rows()[-2:]] for root in (alone, three)
+    ]
+    assert missing == [[True, True], [False, False]]
 
 
 def test_the_command_prints_where_the_page_is_and_refuses_in_one_line(tmp_path: Path) -> None:
@@ -429,15 +419,6 @@ def test_a_database_of_the_environment_is_not_taken_for_that_of_a_run_that_says_
     refused = CliRunner().invoke(cli, ["report", str(root), "--store", f"sqlite:///{tmp_path / 'team.sqlite'}"])
     assert isinstance(refused.exception, InputError)
     assert not (tmp_path / "team.sqlite").exists()
-
-
-def test_a_run_beside_it_is_read_from_the_database_that_is_given_too(tmp_path: Path) -> None:
-    root = make_run(tmp_path / "run", pictures=False)
-    png = make_run(tmp_path / "png", plan=changed(storage=Storage(None)), pictures=False)
-    move_observations(png, tmp_path / "team.sqlite")
-    assert report(root, beside=(png,)).exists()
-    with pytest.raises(InputError, match="--store: expected "):
-        report(root, beside=(png,), offered="team")
 
 
 def test_the_manifest_beside_the_page_is_the_run_s(whole: Path) -> None:

@@ -5,15 +5,15 @@ import io
 
 from statsmodels.stats.proportion import proportion_confint
 
-from orchestrator.experiment.grid import Cell
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.observation import Observation
 from orchestrator.report.psr_csv import psr_csv
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, NO_FACE, observations, results
 
-CLOAKED = Cell("facenet", "bim", 8, "resnet50")
-CONTROL = Cell("facenet", "none", 0, "resnet50")
+CLOAKED = paper_cell("facenet", "bim", 8, "resnet50")
+CONTROL = paper_cell("facenet", "none", 0, "resnet50")
 
 
 def rows(table: list[Observation], *, ks: tuple[int, ...] = (1,), subjects: int = 4) -> list[dict[str, str]]:
@@ -29,6 +29,7 @@ def test_a_row_holds_a_cell_s_psr_with_all_that_stands_beside_it() -> None:
         "source_model": "facenet",
         "method": "bim",
         "epsilon": "8",
+        "condition": "jpeg:95",
         "target_model": "resnet50",
         "k": "1",
         "subjects": "4",
@@ -84,7 +85,7 @@ def test_a_negative_difference_keeps_its_sign() -> None:
 
 
 def test_names_with_commas_and_quotes_survive() -> None:
-    (row,) = rows(observations(Cell("facenet", 'my "own", method', 8, "resnet50"), a=1))
+    (row,) = rows(observations(paper_cell("facenet", 'my "own", method', 8, "resnet50"), a=1))
     assert row["method"] == 'my "own", method'
 
 
@@ -96,7 +97,7 @@ def test_a_caveat_stands_in_every_row() -> None:
 
 def test_no_observations_leave_the_header_alone() -> None:
     text = psr_csv([], subjects=4)
-    assert text.startswith("source_model,method,epsilon,target_model,k,subjects,n,protected,psr,")
+    assert text.startswith("source_model,method,epsilon,condition,target_model,k,subjects,n,protected,psr,")
     assert text.count("\n") == 1
 
 
@@ -104,9 +105,9 @@ def test_the_psr_of_both_controls_stands_beside_a_cell() -> None:
     table = [
         *observations(CLOAKED, a=BEYOND, b=BEYOND),
         *observations(CONTROL, a=1, b=2),
-        *observations(Cell("facenet", "noise", 8, "resnet50"), a=1, b=6),
-        *observations(Cell("facenet", "noise", 4, "resnet50"), a=1, b=1),
-        *observations(Cell("facenet", "noise", 8, "senet50"), a=7, b=7),
+        *observations(paper_cell("facenet", "noise", 8, "resnet50"), a=1, b=6),
+        *observations(paper_cell("facenet", "noise", 4, "resnet50"), a=1, b=1),
+        *observations(paper_cell("facenet", "noise", 8, "senet50"), a=7, b=7),
     ]
     beside = {(row["method"], row["epsilon"], row["target_model"]): (row["control"], row["noise"]) for row in rows(table)}
     assert beside["bim", "8", "resnet50"] == ("50.0000", "50.0000")

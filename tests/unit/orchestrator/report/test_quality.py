@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -13,11 +14,11 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from orchestrator.experiment.cloak import CloakRecord, Quality
+from orchestrator.experiment.condition import Condition, Storage
 from orchestrator.experiment.grid import CloakKey
-from orchestrator.experiment.storage import Storage
 from orchestrator.report.quality import cloak_quality, psnr, ssim
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store.changes import record_cloak, record_lossless_control, record_subject
+from orchestrator.store.changes import record_cloak, record_subject
 from orchestrator.store.records import Subject, SubjectStatus
 from orchestrator.store.store import Store
 from rpc.images.decoding import encode_jpeg, encode_png
@@ -95,7 +96,7 @@ class Kept:
     def __init__(self, root: Path, storage: Storage) -> None:
         self.folder = RunFolder(root)
         self.folder.create()
-        self.folder.bind(plan(storage=storage))
+        self.folder.bind(plan(grid=replace(PLAN.grid, conditions=(Condition(storage),))))
         self.storage = storage
         self.store = Store(self.folder.observations, run=PLAN.digest())
         self.subject("alice/a.jpg")
@@ -104,19 +105,17 @@ class Kept:
         self.store.write(record_subject(Subject(probe.partition("/")[0], probe, "d" * 64, status)))
 
     def control(self, pixels: Pixels, *, probe: str = "alice/a.jpg") -> None:
-        encoded = encode_png(pixels)
-        digests = sha256(pixels.tobytes()).hexdigest(), sha256(encoded).hexdigest()
-        self.folder.keep_lossless_control(digests[1], encoded)
-        self.store.write(record_lossless_control(CloakRecord(probe, CONTROL_KEY, 0, 0, 0, 0, 0, *digests)))
+        self.cloak(pixels, of=pixels, key=CONTROL_KEY, probe=probe)
 
-    def cloak(self, encoded: bytes, *, of: Pixels = FACE, key: CloakKey = KEY, probe: str = "alice/a.jpg") -> None:
+    def cloak(self, pixels: Pixels | bytes, *, of: Pixels = FACE, key: CloakKey = KEY, probe: str = "alice/a.jpg") -> None:
+        encoded = pixels if isinstance(pixels, bytes) else encode_png(pixels)
         digest = sha256(encoded).hexdigest()
-        self.folder.keep_cloak(digest, self.storage.suffix, encoded)
+        self.folder.keep_cloak(digest, encoded)
         self.store.write(record_cloak(CloakRecord(probe, key, 1, 1, 0, 1, 0, sha256(of.tobytes()).hexdigest(), digest)))
 
     def quality(self) -> dict[CloakKey, Quality]:
         """Of the one subject."""
-        return {cloak.key: quality for cloak, quality in cloak_quality(self.folder, self.store, suffix=self.storage.suffix)}
+        return {cloak.key: quality for cloak, quality in cloak_quality(self.folder, self.store, storage=self.storage)}
 
 
 @pytest.fixture
@@ -127,8 +126,7 @@ def kept(tmp_path: Path) -> Kept:
 def test_a_stored_cloak_is_measured_as_it_was_stored_against_the_probe_without_loss(kept: Kept) -> None:
     kept.control(FACE)
     cloak = cloaked(FACE, epsilon=8)
-    kept.cloak(encode_jpeg(cloak, quality=95))
-    kept.cloak(encode_jpeg(FACE, quality=95), key=CONTROL_KEY)
+    kept.cloak(cloak)
     stored, control = decoded_jpeg(cloak), decoded_jpeg(FACE)
     assert kept.quality() == {
         KEY: (ssim(FACE, stored), psnr(FACE, stored)),
@@ -138,9 +136,8 @@ def test_a_stored_cloak_is_measured_as_it_was_stored_against_the_probe_without_l
 
 
 def test_what_is_stored_without_loss_is_the_control_itself(tmp_path: Path) -> None:
-    kept = Kept(tmp_path / "run", Storage(None))
+    kept = Kept(tmp_path / "run", Storage())
     kept.control(FACE)
-    kept.cloak(encode_png(FACE), key=CONTROL_KEY)
     measured = kept.quality()[CONTROL_KEY]
     assert measured.ssim == pytest.approx(1)
     assert measured.psnr == math.inf
@@ -149,50 +146,53 @@ def test_what_is_stored_without_loss_is_the_control_itself(tmp_path: Path) -> No
 
 def test_what_was_measured_outlives_the_pictures(kept: Kept) -> None:
     kept.control(FACE)
-    kept.cloak(encode_jpeg(FACE, quality=95))
+    kept.cloak(FACE)
     before = kept.quality()
-    for place in kept.folder.pictures:
-        for picture in place.rglob("*.*"):
-            picture.unlink()
+    for picture in kept.folder.pictures.rglob("*.*"):
+        picture.unlink()
     assert before
     assert kept.quality() == before
 
 
 def test_what_was_measured_is_not_measured_again(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.control(FACE)
-    kept.cloak(encode_jpeg(FACE, quality=95))
+    kept.cloak(FACE)
     before = kept.quality()
     other = CloakKey("facenet", "bim", 16)
-    kept.cloak(encode_jpeg(cloaked(FACE, epsilon=16), quality=95), key=other)
+    kept.cloak(cloaked(FACE, epsilon=16), key=other)
     monkeypatch.setattr("orchestrator.report.quality.ssim", lambda control, cloak: -0.5)
-    assert {key: quality.ssim for key, quality in kept.quality().items()} == {KEY: before[KEY].ssim, other: -0.5}
+    assert {key: quality.ssim for key, quality in kept.quality().items()} == {
+        CONTROL_KEY: before[CONTROL_KEY].ssim,
+        KEY: before[KEY].ssim,
+        other: -0.5,
+    }
 
 
 def test_what_is_measured_of_a_run_that_may_only_be_read_is_not_kept(unprivileged: Path) -> None:
     kept = Kept(unprivileged / "run", Storage(95))
     kept.control(FACE)
-    kept.cloak(encode_jpeg(FACE, quality=95))
+    kept.cloak(FACE)
     kept.store.close()
     kept.folder.root.chmod(0o500)
     kept.store = Store(kept.folder.observations, run=PLAN.digest(), create=False)
-    assert list(kept.quality()) == [KEY]
-    assert [cloak.quality for cloak in kept.store.cloaks()] == [None]
+    assert set(kept.quality()) == {KEY, CONTROL_KEY}
+    assert [cloak.quality for cloak in kept.store.cloaks()] == [None, None]
     kept.store.close()
     kept.folder.root.chmod(0o700)
 
 
 def without_control(kept: Kept) -> None:
-    kept.cloak(encode_jpeg(FACE, quality=95))
+    kept.cloak(FACE)
 
 
 def with_control_of_another_crop(kept: Kept) -> None:
     kept.control(draw_face(2, side=32))
-    kept.cloak(encode_jpeg(FACE, quality=95))
+    kept.cloak(FACE)
 
 
 def with_control_of_another_size(kept: Kept) -> None:
     kept.control(FACE)
-    kept.cloak(encode_jpeg(FACE[:16, :16], quality=95))
+    kept.cloak(FACE[:16, :16])
 
 
 def with_what_is_no_picture(kept: Kept) -> None:
@@ -202,15 +202,15 @@ def with_what_is_no_picture(kept: Kept) -> None:
 
 def with_a_cloak_that_was_lost(kept: Kept) -> None:
     kept.control(FACE)
-    kept.cloak(encode_jpeg(FACE, quality=95))
-    for picture in kept.folder.pictures[0].rglob("*.jpg"):
+    kept.cloak(FACE)
+    for picture in kept.folder.pictures.rglob("*.png"):
         picture.unlink()
 
 
 def of_an_identity_that_was_replaced(kept: Kept) -> None:
     kept.subject("bob/c.png", SubjectStatus.NO_FACE)
     kept.control(FACE, probe="bob/c.png")
-    kept.cloak(encode_jpeg(FACE, quality=95), probe="bob/c.png")
+    kept.cloak(FACE, probe="bob/c.png")
 
 
 @pytest.mark.parametrize(
@@ -226,11 +226,11 @@ def of_an_identity_that_was_replaced(kept: Kept) -> None:
 )
 def test_where_there_is_nothing_to_measure_there_is_no_number(kept: Kept, put: Callable[[Kept], None]) -> None:
     put(kept)
-    assert kept.quality() == {}
+    assert KEY not in kept.quality()
 
 
 def test_what_was_missing_is_measured_once_it_is_there(kept: Kept) -> None:
-    kept.cloak(encode_jpeg(FACE, quality=95))
+    kept.cloak(FACE)
     assert kept.quality() == {}
     kept.control(FACE)
-    assert list(kept.quality()) == [KEY]
+    assert set(kept.quality()) == {KEY, CONTROL_KEY}

@@ -8,11 +8,12 @@ import psycopg
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.grid import Cell, Grid
+from orchestrator.experiment.condition import FULL
+from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.plan import digest_of
-from orchestrator.experiment.region import Region
 from orchestrator.report.run import read_run
+from tests.support.cells import paper_cell
 from tests.support.postgres import Cluster
 from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
 
@@ -36,22 +37,22 @@ def rewrite(root: Path, *, digest: bool = True, **changes: Any) -> None:
 def test_a_run_is_read_with_its_grid_and_its_ranks(tmp_path: Path) -> None:
     run = read_run(make_run(tmp_path / "run"))
     assert run.grid == GRID
-    assert (run.name, run.subjects, str(run.storage), run.region) == ("run", 3, "jpeg, quality 95", "detected")
+    assert (run.name, run.subjects) == ("run", 3)
     assert (run.synthetic, run.complete, run.going_on) == (True, True, False)
     assert run.matrix.observations == 3 * GRID.observations_per_probe
     assert run.caveat == "embedded recognizers on synthetic faces: not the paper's figures"
-    own, other = (Cell("compact-facenet", "bim", 4, target) for target in GRID.target_models)
+    own, other = (paper_cell("compact-facenet", "bim", 4, target) for target in GRID.target_models)
     assert run.matrix.row(own).tolist() == [0, 0, 0]
     assert run.matrix.row(other).tolist() == [1, 2, 3]
 
 
-def test_real_faces_are_not_synthetic_and_another_reading_is_kept(tmp_path: Path) -> None:
-    run = read_run(make_run(tmp_path / "run", plan=changed(faces=PEOPLE, region=Region.FULL)))
-    assert (run.synthetic, run.region) == (False, "full")
+def test_real_faces_are_not_synthetic_and_other_conditions_are_kept(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path / "run", plan=changed(faces=PEOPLE, grid=GRID.under(FULL))))
+    assert (run.synthetic, run.grid.conditions) == (False, (FULL,))
 
 
 def test_a_short_cell_makes_a_run_incomplete(tmp_path: Path) -> None:
-    short = Cell("compact-facenet", "bim", 4, "compact-resnet")
+    short = paper_cell("compact-facenet", "bim", 4, "compact-resnet")
     root = make_run(tmp_path / "run", answered=lambda n, cell: None if (n, cell) == (2, short) else recognised(n, cell))
     assert not read_run(root).complete
 
@@ -175,11 +176,11 @@ def test_a_database_that_is_offered_is_taken_where_the_manifest_names_it(tmp_pat
     assert read_run(own, offered=same).store == own / "observations.sqlite"
 
 
-@pytest.mark.parametrize("version", [0, 2, "1"])
+@pytest.mark.parametrize("version", [1, 3, "2"])
 def test_a_manifest_of_another_format_is_refused_as_that(tmp_path: Path, version: object) -> None:
     root = make_run(tmp_path / "run")
     rewrite(root, format=version)
-    assert refusal(root).endswith(f"format: expected 1, got {version!r}: read it with the release that wrote it")
+    assert refusal(root).endswith(f"format: expected 2, got {version!r}: read it with the release that wrote it")
 
 
 def test_another_protocol_is_refused_by_what_differs(tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ def test_another_protocol_is_refused_by_what_differs(tmp_path: Path) -> None:
     assert refusal(root).endswith("of another protocol: protocol.no_face_is_protected: False there, True here")
 
 
-@pytest.mark.parametrize("field", ["crafting", "region", "until_halfwidth"])
+@pytest.mark.parametrize("field", ["crafting", "seed", "until_halfwidth"])
 def test_a_manifest_that_does_not_state_what_every_run_states_is_refused(tmp_path: Path, field: str) -> None:
     root = make_run(tmp_path / "run")
     protocol = json.loads((root / "manifest.json").read_text())["protocol"]
@@ -198,11 +199,11 @@ def test_a_manifest_that_does_not_state_what_every_run_states_is_refused(tmp_pat
     assert refusal(root).endswith(f"expected protocol.{field}, got none")
 
 
-def test_a_manifest_that_does_not_say_how_cloaks_are_stored_is_refused(tmp_path: Path) -> None:
+def test_a_manifest_with_a_condition_that_is_none_is_refused(tmp_path: Path) -> None:
     root = make_run(tmp_path / "run")
     protocol = json.loads((root / "manifest.json").read_text())["protocol"]
-    rewrite(root, protocol=protocol | {"storage": "gif"})
-    assert refusal(root).endswith("protocol.storage: expected png or jpeg, quality QUALITY; got 'gif'")
+    rewrite(root, protocol=protocol | {"grid": protocol["grid"] | {"conditions": ["gif"]}})
+    assert "gif: expected a storage first, jpeg:QUALITY or png, got 'gif'" in refusal(root)
 
 
 def test_a_grid_with_an_axis_of_its_own_is_refused(tmp_path: Path) -> None:

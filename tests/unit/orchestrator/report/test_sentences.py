@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import proportion_confint
 
-from orchestrator.experiment.grid import Cell, Grid, headline_k
+from orchestrator.experiment.grid import Grid, headline_k
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.matrix import BEYOND, NO_FACE, RankMatrix
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.measured import measure
 from orchestrator.report.sentences import headlines, limits, listed, signed, span
+from tests.support.cells import paper_cell
 from tests.support.observed import rank_matrix
 
 GRID = Grid(("facenet", "resnet50"), ("facenet", "resnet50"), ("bim", "illc"), (8, 32, 128), (1, 25))
@@ -59,8 +60,8 @@ def test_psr_stands_with_its_interval_and_with_where_a_high_one_is_reached() -> 
 def test_a_high_psr_is_reached_where_larger_epsilons_keep_it() -> None:
     matrix = run(200, {"own": 200, "other": 200})
     ranks = matrix.ranks.copy()
-    ranks[matrix.cells.index(Cell("resnet50", "bim", 128, "resnet50")), :20] = 1
-    ranks[matrix.cells.index(Cell("resnet50", "bim", 8, "facenet")), :20] = 1
+    ranks[matrix.cells.index(paper_cell("resnet50", "bim", 128, "resnet50")), :20] = 1
+    ranks[matrix.cells.index(paper_cell("resnet50", "bim", 8, "facenet")), :20] = 1
     sentences = said(replace(matrix, ranks=ranks))
     assert sentence(sentences, OWN).endswith("; 95 % is reached in 1 of 2 pairs, from epsilon 8 on.")
     assert sentence(sentences, OTHER).endswith("; 95 % is reached in 2 of 2 pairs, from epsilon 8 to 32 on.")

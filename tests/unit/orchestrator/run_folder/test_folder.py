@@ -13,11 +13,10 @@ from types import SimpleNamespace
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.experiment.condition import LOSSLESS, NAMED_SETS
 from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.method import Cost
 from orchestrator.experiment.plan import Plan
-from orchestrator.experiment.region import Region
-from orchestrator.experiment.storage import Storage
 from orchestrator.run_folder.folder import ABANDONED_SECONDS, RunFolder
 from orchestrator.store.changes import record_subject
 from orchestrator.store.records import Subject, SubjectStatus
@@ -43,21 +42,17 @@ def modes(root: Path) -> dict[str, int]:
 def test_folders_and_files_are_readable_by_their_owner_only(folder: RunFolder) -> None:
     folder.bind(PLAN)
     folder.write_psr("source_model\n")
-    folder.keep_cloak(DIGEST, ".jpg", ENCODED)
-    folder.keep_lossless_control(DIGEST, ENCODED)
+    folder.keep_cloak(DIGEST, ENCODED)
     assert modes(folder.root) == {
         ".": 0o700,
         "cloaks": 0o700,
         f"cloaks/{DIGEST[:2]}": 0o700,
-        f"cloaks/{DIGEST[:2]}/{DIGEST}.jpg": 0o600,
+        f"cloaks/{DIGEST[:2]}/{DIGEST}.png": 0o600,
         "logs": 0o700,
         "logs/invader.log": 0o600,
         "logs/protector.log": 0o600,
         "manifest.json": 0o600,
         "observations.sqlite": 0o600,
-        "probes": 0o700,
-        f"probes/{DIGEST[:2]}": 0o700,
-        f"probes/{DIGEST[:2]}/{DIGEST}.png": 0o600,
         "psr.csv": 0o600,
     }
 
@@ -139,7 +134,7 @@ def abandon(path: Path) -> None:
 
 
 def test_half_written_files_of_before_are_swept_and_those_that_are_being_written_are_left(folder: RunFolder) -> None:
-    folder.keep_cloak(DIGEST, ".jpg", ENCODED)
+    folder.keep_cloak(DIGEST, ENCODED)
     pictures = folder.root / "cloaks" / DIGEST[:2]
     young = [place / ".part-young" for place in (folder.root, pictures)]
     for path in young:
@@ -147,7 +142,7 @@ def test_half_written_files_of_before_are_swept_and_those_that_are_being_written
         abandon(path.with_name(".part-old"))
     folder.sweep()
     assert sorted(folder.root.rglob(".part-*")) == sorted(young)
-    assert folder.kept_cloak(DIGEST, ".jpg") == ENCODED
+    assert folder.kept_cloak(DIGEST) == ENCODED
 
 
 def test_what_cannot_be_swept_stays(folder: RunFolder) -> None:
@@ -172,8 +167,7 @@ def test_the_manifest_and_the_figures_wait_for_the_disk_and_pictures_do_not(
         sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", noted)
-    folder.keep_cloak(DIGEST, ".jpg", ENCODED)
-    folder.keep_lossless_control(DIGEST, ENCODED)
+    folder.keep_cloak(DIGEST, ENCODED)
     assert synced == []
     folder.bind(PLAN)
     folder.write_psr("source_model\n")
@@ -197,9 +191,10 @@ def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFol
         "methods": ["bim"],
         "epsilons": [4, 8],
         "ks": [1, 5],
+        "conditions": ["jpeg:95"],
     }
-    assert (protocol["subjects"], protocol["seed"], protocol["storage"]) == (2, 3, "jpeg, quality 95")
-    assert (protocol["region"], protocol["until_halfwidth"], protocol["look_every"]) == ("detected", None, 20)
+    assert (protocol["subjects"], protocol["seed"]) == (2, 3)
+    assert (protocol["until_halfwidth"], protocol["look_every"]) == (None, 20)
     assert protocol["no_face_is_protected"] is True
     assert protocol["crafting"] == {
         "bim": {
@@ -221,13 +216,13 @@ def test_the_same_plan_goes_on(folder: RunFolder) -> None:
     assert folder.manifest() == before
 
 
-def test_the_region_is_part_of_what_a_run_is(folder: RunFolder) -> None:
-    whole = plan(region=Region.FULL)
-    assert whole.digest() != PLAN.digest()
-    folder.bind(whole)
-    assert (folder.manifest() or {})["protocol"]["region"] == "full"
-    folder.bind(whole)
-    with pytest.raises(InputError, match=r"protocol\.region: 'full' then, 'detected' now$"):
+def test_the_conditions_are_part_of_what_a_run_is(folder: RunFolder) -> None:
+    several = plan(grid=PLAN.grid.under(*NAMED_SETS["paper"]))
+    assert several.digest() != PLAN.digest()
+    folder.bind(several)
+    assert (folder.manifest() or {})["protocol"]["grid"]["conditions"] == ["jpeg:95", "jpeg:95@full", "png"]
+    folder.bind(several)
+    with pytest.raises(InputError, match=r"protocol\.grid\.conditions: \['jpeg:95', .* then, \['jpeg:95'\] now$"):
         folder.bind(PLAN)
 
 
@@ -273,9 +268,8 @@ def test_an_outcome_beside_the_plan_does_not_keep_it_from_going_on(folder: RunFo
             "protocol.grid.ks: [1, 5] then, [1] now",
             id="ks",
         ),
-        pytest.param(plan(storage=Storage(None)), "protocol.storage: 'jpeg, quality 95' then, 'png' now", id="storage"),
         pytest.param(
-            plan(storage=Storage(94)), "protocol.storage: 'jpeg, quality 95' then, 'jpeg, quality 94' now", id="quality"
+            plan(grid=PLAN.grid.under(LOSSLESS)), "protocol.grid.conditions: ['jpeg:95'] then, ['png'] now", id="conditions"
         ),
         pytest.param(
             plan(target_models={"resnet50": model("resnet50", label_set_sha256="b" * 64)}),
@@ -325,8 +319,8 @@ def test_another_data_set_is_refused(folder: RunFolder) -> None:
 
 def test_everything_that_differs_is_named(folder: RunFolder) -> None:
     folder.bind(PLAN)
-    with pytest.raises(InputError, match=r"protocol\.seed: 3 then, 0 now; protocol\.storage: .* now$"):
-        folder.bind(plan(seed=0, storage=Storage(None)))
+    with pytest.raises(InputError, match=r"protocol\.grid\.conditions: .* now; protocol\.seed: 3 then, 0 now$"):
+        folder.bind(plan(seed=0, grid=PLAN.grid.under(LOSSLESS)))
 
 
 def test_a_data_set_that_was_moved_is_the_same(folder: RunFolder) -> None:
@@ -361,10 +355,10 @@ def test_a_manifest_in_another_encoding_is_refused(folder: RunFolder) -> None:
         folder.bind(PLAN)
 
 
-@pytest.mark.parametrize("foreign", [{}, {"name": "an-app", "version": "1.0"}, {"format": 2}])
+@pytest.mark.parametrize("foreign", [{}, {"name": "an-app", "version": "1.0"}, {"format": 1}])
 def test_the_manifest_of_something_else_is_refused(folder: RunFolder, foreign: dict[str, object]) -> None:
     (folder.root / "manifest.json").write_text(json.dumps(foreign))
-    with pytest.raises(InputError, match=r"holds another run; what differs: .*format: .* then, 1 now"):
+    with pytest.raises(InputError, match=r"holds another run; what differs: .*format: .* then, 2 now"):
         folder.bind(PLAN)
     assert folder.manifest() == foreign
 
@@ -380,7 +374,7 @@ def test_a_run_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path: Path
 WRITES: dict[str, Callable[[RunFolder], None]] = {
     "psr.csv": lambda folder: folder.write_psr("source_model\n"),
     "manifest.json": lambda folder: folder.write_manifest({}),
-    f"cloaks/{DIGEST[:2]}": lambda folder: folder.keep_cloak(DIGEST, ".jpg", ENCODED),
+    f"cloaks/{DIGEST[:2]}": lambda folder: folder.keep_cloak(DIGEST, ENCODED),
 }
 
 
@@ -397,72 +391,51 @@ def test_a_file_that_cannot_be_written_is_an_error_of_one_line_and_leaves_nothin
 
 def test_a_cloak_that_cannot_be_written_is_an_error_of_one_line(folder: RunFolder) -> None:
     (folder.root / "cloaks" / DIGEST[:2]).write_bytes(b"in the way")
-    with pytest.raises(OrchestratorError, match=rf"{DIGEST}\.jpg: cannot be written: "):
-        folder.keep_cloak(DIGEST, ".jpg", ENCODED)
+    with pytest.raises(OrchestratorError, match=rf"{DIGEST}\.png: cannot be written: "):
+        folder.keep_cloak(DIGEST, ENCODED)
 
 
 def test_a_kept_cloak_comes_back(folder: RunFolder) -> None:
-    folder.keep_cloak(DIGEST, ".png", ENCODED)
-    folder.keep_cloak(DIGEST, ".png", ENCODED)
-    assert folder.kept_cloak(DIGEST, ".png") == ENCODED
-    assert folder.kept_cloak(DIGEST, ".jpg") is None
-    assert folder.kept_cloak("0" * 64, ".png") is None
-
-
-def test_a_kept_lossless_control_comes_back_unless_it_is_no_longer_what_it_was(folder: RunFolder) -> None:
-    assert folder.kept_lossless_control(DIGEST) is None
-    folder.keep_lossless_control(DIGEST, ENCODED)
-    assert folder.kept_lossless_control(DIGEST) == ENCODED
-    assert folder.kept_cloak(DIGEST, ".png") is None
-    (path,) = folder.root.rglob("*.png")
-    path.write_bytes(ENCODED[:3])
-    assert folder.kept_lossless_control(DIGEST) is None
+    folder.keep_cloak(DIGEST, ENCODED)
+    folder.keep_cloak(DIGEST, ENCODED)
+    assert folder.kept_cloak(DIGEST) == ENCODED
+    assert folder.kept_cloak("0" * 64) is None
 
 
 def test_every_picture_is_in_a_folder_of_pictures(folder: RunFolder) -> None:
-    folder.keep_cloak(DIGEST, ".jpg", ENCODED)
-    folder.keep_lossless_control(DIGEST, ENCODED)
-    kept = {path for place in folder.pictures for path in place.rglob("*") if path.is_file()}
+    folder.keep_cloak(DIGEST, ENCODED)
+    kept = {path for path in folder.pictures.rglob("*") if path.is_file()}
     assert kept == {path for path in folder.root.rglob("*") if path.is_file() and path.read_bytes() == ENCODED}
-    assert len(kept) == 2
+    assert len(kept) == 1
 
 
 def test_a_kept_cloak_that_is_no_longer_what_it_was_does_not_come_back(folder: RunFolder) -> None:
-    folder.keep_cloak(DIGEST, ".png", ENCODED)
+    folder.keep_cloak(DIGEST, ENCODED)
     (path,) = folder.root.rglob("*.png")
     path.write_bytes(ENCODED[:3])
-    assert folder.kept_cloak(DIGEST, ".png") is None
+    assert folder.kept_cloak(DIGEST) is None
 
 
 def test_a_damaged_cloak_is_replaced_by_the_one_that_is_crafted_again(folder: RunFolder) -> None:
-    folder.keep_cloak(DIGEST, ".png", ENCODED)
+    folder.keep_cloak(DIGEST, ENCODED)
     (path,) = folder.root.rglob("*.png")
     path.write_bytes(ENCODED[:3])
-    folder.keep_cloak(DIGEST, ".png", ENCODED)
-    assert folder.kept_cloak(DIGEST, ".png") == ENCODED
+    folder.keep_cloak(DIGEST, ENCODED)
+    assert folder.kept_cloak(DIGEST) == ENCODED
 
 
-@pytest.mark.parametrize(
-    ("cloaks", "storage", "needed"), [(100, Storage(95), "13 MB"), (100, Storage(None), "21 MB"), (0, Storage(95), "5 MB")]
-)
+@pytest.mark.parametrize(("cloaks", "needed"), [(100, "21 MB"), (0, "5 MB")])
 def test_a_disk_without_room_is_told_before_the_work(
-    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, cloaks: int, storage: Storage, needed: str
+    folder: RunFolder, monkeypatch: pytest.MonkeyPatch, cloaks: int, needed: str
 ) -> None:
     folder.create()
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=4_000_000))
     with pytest.raises(InputError) as refused:
-        folder.check_room(cloaks=cloaks, storage=storage)
+        folder.check_room(cloaks=cloaks)
     expected = f"--run: expected {needed} of free disk space for {folder.root}, got 4 MB"
     assert str(refused.value) == expected + ("; with --discard-cloaks it needs less" if cloaks else "")
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10**12))
-    folder.check_room(cloaks=cloaks, storage=storage)
-
-
-def test_lossless_controls_need_room_too(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=14_000_000))
-    folder.check_room(cloaks=100, storage=Storage(95))
-    with pytest.raises(InputError, match="expected 15 MB of free disk space"):
-        folder.check_room(cloaks=100, storage=Storage(95), lossless_controls=10)
+    folder.check_room(cloaks=cloaks)
 
 
 def test_a_disk_that_fills_up_is_one_line(folder: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,7 +446,7 @@ def test_a_disk_that_fills_up_is_one_line(folder: RunFolder, monkeypatch: pytest
 
     monkeypatch.setattr("tempfile.mkstemp", full)
     with pytest.raises(OrchestratorError, match=r"cannot be written: No space left on device$"):
-        folder.keep_cloak("ab" * 32, ".jpg", b"cloak")
+        folder.keep_cloak("ab" * 32, b"cloak")
 
 
 def test_new_folders_of_the_same_name_are_made_beside_each_other(tmp_path: Path) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from orchestrator.experiment.cloak import Quality
-from orchestrator.experiment.grid import Cell, CloakKey
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.store.changes import (
     record_cloak,
     record_failure,
-    record_lossless_control,
     record_observations,
     record_quality,
     record_subject,
@@ -21,6 +20,7 @@ from orchestrator.store.changes import (
 from orchestrator.store.errors import StoreConflictError, StoreError
 from orchestrator.store.records import Failure, ObservationCounts, Subject, SubjectStatus
 from orchestrator.store.store import Store
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
 from tests.support.recorded import CELL, CLOAK, OF_ALICE, OTHER, SEEN, SUBJECT, content, drawn, fill
 from tests.support.store_places import Place
@@ -46,9 +46,9 @@ def test_a_probe_s_observations_and_cloaks_are_its_own(store: Store) -> None:
 def test_whom_target_models_took_a_cloak_for_is_read_by_cell(place: Place) -> None:
     store = place.store()
     seen = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, 1)]
-    store.write(record_observations(seen, cloak_sha256="c" * 64, answers={"resnet50": "bob", "senet50": "alice"}))
+    store.write(record_observations(seen, picture_sha256="c" * 64, answers={"resnet50": "bob", "senet50": "alice"}))
     store.write(
-        record_observations([observation("bob/b.jpg", CELL, BEYOND)], cloak_sha256="e" * 64, answers={"resnet50": "dora"})
+        record_observations([observation("bob/b.jpg", CELL, BEYOND)], picture_sha256="e" * 64, answers={"resnet50": "dora"})
     )
     assert store.answers(probe="alice/a.jpg") == {CELL: "bob", OTHER: "alice"}
     assert place.store(run="another").answers(probe="alice/a.jpg") == {}
@@ -64,22 +64,22 @@ def test_writing_twice_changes_nothing(store: Store) -> None:
 @pytest.mark.parametrize(
     ("seen", "cloak", "now"),
     [
-        (1, "c", "rank 1 of cloak cccccccccccc"),
-        (BEYOND, "c", "beyond of cloak cccccccccccc"),
-        (NO_FACE, "c", "no_face of cloak cccccccccccc"),
-        (3, "e", "rank 3 of cloak eeeeeeeeeeee"),
+        (1, "c", "rank 1 of picture cccccccccccc"),
+        (BEYOND, "c", "beyond of picture cccccccccccc"),
+        (NO_FACE, "c", "no_face of picture cccccccccccc"),
+        (3, "e", "rank 3 of picture eeeeeeeeeeee"),
     ],
 )
 def test_a_cell_is_not_answered_in_two_ways_and_the_first_answer_stays(
     store: Store, seen: Seen, cloak: str, now: str
 ) -> None:
     first = [observation("alice/a.jpg", CELL, 3)]
-    store.write(record_observations(first, cloak_sha256="c" * 64, answers={"resnet50": "bob"}))
+    store.write(record_observations(first, picture_sha256="c" * 64, answers={"resnet50": "bob"}))
     both = [observation("alice/a.jpg", OTHER, 2), observation("alice/a.jpg", CELL, seen)]
     with pytest.raises(
-        StoreConflictError, match=f"recorded rank 3 of cloak cccccccccccc, now {now}; the first stays"
+        StoreConflictError, match=f"recorded rank 3 of picture cccccccccccc, now {now}; the first stays"
     ) as failure:
-        store.write(record_observations(both, cloak_sha256=cloak * 64, answers={"senet50": "dora"}))
+        store.write(record_observations(both, picture_sha256=cloak * 64, answers={"senet50": "dora"}))
     assert str(failure.value).startswith(f"alice/a.jpg: {CELL}: ")
     assert store.observations() == first, "nothing else of that call either"
     assert store.answers(probe="alice/a.jpg") == {CELL: "bob"}
@@ -90,15 +90,6 @@ def test_a_cloak_is_not_crafted_in_two_ways_and_the_first_stays(store: Store) ->
     with pytest.raises(StoreConflictError, match="recorded cccccccccccc, now eeeeeeeeeeee; its software or machine differs"):
         store.write(record_cloak(replace(CLOAK, sha256="e" * 64)))
     assert [cloak.sha256 for cloak in store.cloaks(probe="alice/a.jpg")] == ["c" * 64]
-
-
-def test_a_lossless_control_that_is_had_again_replaces_the_one_before(store: Store) -> None:
-    control = replace(CLOAK, key=CloakKey("facenet", "none", 0), n_iter=0, largest_change=0)
-    for each in (control, replace(control, sha256="e" * 64)):
-        store.write(record_lossless_control(each))
-    assert store.lossless_controls(probe="alice/a.jpg") == {("alice/a.jpg", "facenet"): replace(control, sha256="e" * 64)}
-    assert store.cloaks(probe="alice/a.jpg") == []
-    assert store.lossless_controls() == {}, "of no subject of the run"
 
 
 @pytest.mark.parametrize("quality", [Quality(0.5, 31.25), Quality(1.0, math.inf)])
@@ -118,14 +109,14 @@ def test_what_became_of_a_subject_replaces_that_it_was_begun(store: Store) -> No
 
 
 def test_what_is_new_beside_what_is_known_is_still_written(store: Store) -> None:
-    store.write(record_observations([observation("alice/a.jpg", CELL, 3)], cloak_sha256="c" * 64, answers={}))
+    store.write(record_observations([observation("alice/a.jpg", CELL, 3)], picture_sha256="c" * 64, answers={}))
     both = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, 2)]
-    store.write(record_observations(both, cloak_sha256="c" * 64, answers={}))
+    store.write(record_observations(both, picture_sha256="c" * 64, answers={}))
     assert {seen.cell: seen.rank for seen in store.observations()} == {CELL: 3, OTHER: 2}
 
 
 def test_writing_no_observations_is_no_error(store: Store) -> None:
-    store.write(record_observations([], cloak_sha256="c" * 64, answers={}))
+    store.write(record_observations([], picture_sha256="c" * 64, answers={}))
     assert store.observations() == []
 
 
@@ -152,7 +143,7 @@ def test_runs_do_not_mix(place: Place) -> None:
     first.leases.claim(wanted=2)
     assert content(second) == ([], [], [], {}, [])
     assert (second.leases.held(), second.leases.outstanding(wanted=1)) == (False, 0)
-    second.write(record_observations([observation("alice/a.jpg", CELL, 9)], cloak_sha256="c" * 64, answers={}))
+    second.write(record_observations([observation("alice/a.jpg", CELL, 9)], picture_sha256="c" * 64, answers={}))
     assert [seen.rank for seen in second.observations()] == [9]
     assert {seen.rank for seen in first.observations(probe="alice/a.jpg")} == {3, None}
 
@@ -166,7 +157,7 @@ def test_failures_keep_their_order_and_may_repeat(store: Store) -> None:
 
 def test_names_beyond_ascii_are_kept(store: Store) -> None:
     store.write(
-        record_observations([observation("李雷/фото.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "李雷"})
+        record_observations([observation("李雷/фото.jpg", CELL, 1)], picture_sha256="c" * 64, answers={"resnet50": "李雷"})
     )
     assert store.observations(probe="李雷/фото.jpg") == [observation("李雷/фото.jpg", CELL, 1)]
     assert store.answers(probe="李雷/фото.jpg") == {CELL: "李雷"}
@@ -192,17 +183,17 @@ def test_a_run_is_bound_to_the_manifest_it_began_with(place: Place) -> None:
 
 
 def test_how_far_a_run_is(store: Store) -> None:
-    assert store.observation_counts() == ObservationCounts(subjects=0, observations=0, unfinished=0, cloaks_shown=0)
+    assert store.observation_counts() == ObservationCounts(subjects=0, observations=0, unfinished=0, queries=0)
     fill(store)
-    another = [observation("alice/a.jpg", Cell("facenet", "bim", 16, "resnet50"), 1)]
-    store.write(record_observations(another, cloak_sha256="f" * 64, answers={}))
-    assert store.observation_counts() == ObservationCounts(subjects=1, observations=3, unfinished=0, cloaks_shown=3)
+    another = [observation("alice/a.jpg", paper_cell("facenet", "bim", 16, "resnet50"), 1)]
+    store.write(record_observations(another, picture_sha256="f" * 64, answers={}))
+    assert store.observation_counts() == ObservationCounts(subjects=1, observations=3, unfinished=0, queries=3)
 
 
 def test_what_was_observed_of_a_subject_that_is_not_done_is_told_apart(store: Store) -> None:
     fill(store)
     store.write(record_subject(drawn("carol", SubjectStatus.BEGUN)))
-    store.write(record_observations([observation("carol/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={}))
+    store.write(record_observations([observation("carol/1.jpg", CELL, 1)], picture_sha256="c" * 64, answers={}))
     counts = store.observation_counts()
     assert (counts.subjects, counts.observations, counts.unfinished) == (1, 2, 1)
 
@@ -218,7 +209,9 @@ def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: St
         store.write(record_subject(drawn(name, status)))
     assert store.leases.outstanding(wanted=3) == 0
     for probe, cells in (("whole/1.jpg", [CELL, OTHER]), ("short/1.jpg", [CELL])):
-        store.write(record_observations([observation(probe, cell, 1) for cell in cells], cloak_sha256="c" * 64, answers={}))
+        store.write(
+            record_observations([observation(probe, cell, 1) for cell in cells], picture_sha256="c" * 64, answers={})
+        )
     store.leases.reopen_short(per_probe=2)
     statuses = {subject.identity: subject.status for subject in store.subjects()}
     assert statuses == {
@@ -235,20 +228,6 @@ def test_subjects_that_are_short_are_worked_on_again_and_stay_subjects(store: St
     assert [store.leases.claim(wanted=3) for _ in range(2)] == ["none", None], "by another measure only that is short"
 
 
-def test_a_subject_without_its_lossless_controls_is_short_where_they_are_wanted(store: Store) -> None:
-    store.leases.draw(["whole"])
-    store.write(record_subject(drawn("whole", SubjectStatus.SUBJECT)))
-    store.write(record_observations([observation("whole/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={}))
-
-    def short(controls: int) -> int:
-        store.leases.reopen_short(per_probe=1, controls=controls)
-        return store.leases.outstanding(wanted=1)
-
-    assert (short(controls=0), short(controls=1)) == (0, 1)
-    store.write(record_lossless_control(replace(CLOAK, probe="whole/1.jpg")))
-    assert short(controls=1) == 0
-
-
 def test_what_became_of_an_identity_stays(store: Store) -> None:
     store.write(record_subject(drawn("alice", SubjectStatus.BEGUN)))
     store.write(record_subject(drawn("alice", SubjectStatus.SUBJECT)))
@@ -258,9 +237,9 @@ def test_what_became_of_an_identity_stays(store: Store) -> None:
 
 
 def test_changes_are_committed_together_and_one_that_cannot_be_made_keeps_none_from_being_made(store: Store) -> None:
-    store.write(record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={}))
+    store.write(record_observations(OF_ALICE, picture_sha256="c" * 64, answers={}))
     another, again = (
-        record_observations([observation("alice/a.jpg", CELL, rank)], cloak_sha256="c" * 64, answers={}) for rank in (4, 3)
+        record_observations([observation("alice/a.jpg", CELL, rank)], picture_sha256="c" * 64, answers={}) for rank in (4, 3)
     )
     new = record_cloak(CLOAK)
     outcomes = store.commit([new, another, again])
@@ -275,8 +254,8 @@ def test_a_value_that_the_database_refuses_costs_no_other_answer(place: Place) -
         {"n_iter": 2**31} if place.is_server else {"zero_gradient_share": math.nan}
     )  # of either, what the other takes
     refused = record_cloak(replace(CLOAK, probe="bob/b.jpg", **beyond))
-    nul = record_observations([observation("bob/b.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "a\0b"})
-    answered = record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={})
+    nul = record_observations([observation("bob/b.jpg", CELL, 1)], picture_sha256="c" * 64, answers={"resnet50": "a\0b"})
+    answered = record_observations(OF_ALICE, picture_sha256="c" * 64, answers={})
     outcomes = store.commit([refused, answered, nul])
     types = [StoreError, type(None), StoreError if place.is_server else type(None)]
     assert [type(outcome) for outcome in outcomes] == types
@@ -310,7 +289,7 @@ def test_a_table_that_is_gone_is_an_error_of_one_line(place: Place) -> None:
     with pytest.raises(StoreError, match="observations") as reading:
         store.observations()
     with pytest.raises(StoreError, match="observations") as writing:
-        store.write(record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={}))
+        store.write(record_observations(OF_ALICE, picture_sha256="c" * 64, answers={}))
     for failure in (reading, writing):
         assert str(failure.value).startswith(f"{store.name}: ")
         assert "\n" not in str(failure.value)

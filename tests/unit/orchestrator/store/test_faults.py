@@ -80,14 +80,14 @@ def test_a_disk_that_is_full_costs_nothing_that_was_recorded(path: Path, opened:
 
     def filling(number: int) -> Change:
         seen = [observation(f"n{number}/1.jpg", CELL, 1)]
-        return record_observations(seen, cloak_sha256="c" * 64, answers={"resnet50": "bob"})
+        return record_observations(seen, picture_sha256="c" * 64, answers={"resnet50": "bob"})
 
     def fill_up() -> None:
         nonlocal recorded
         for number in range(10_000):
             store.write(
                 record_observations(
-                    [observation(f"n{number}/1.jpg", CELL, 1)], cloak_sha256="c" * 64, answers={"resnet50": "bob"}
+                    [observation(f"n{number}/1.jpg", CELL, 1)], picture_sha256="c" * 64, answers={"resnet50": "bob"}
                 )
             )
             recorded += 1
@@ -154,7 +154,7 @@ def test_a_folder_that_may_not_be_written_takes_no_new_store(unprivileged: Path)
 def test_a_server_that_stays_away_is_given_up_after_a_while_and_goes_on_when_it_is_back(postgres: Cluster) -> None:
     store = Store(postgres.new_database(), run="r", outage_timeout=0.5)
     try:
-        store.write(record_observations(OF_ALICE, cloak_sha256="c" * 64, answers={}))
+        store.write(record_observations(OF_ALICE, picture_sha256="c" * 64, answers={}))
         postgres.stop()
         try:
             with pytest.raises(StoreError) as failure:

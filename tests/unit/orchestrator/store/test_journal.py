@@ -53,7 +53,7 @@ def recorded(store: Store) -> set[int]:
 
 
 def observing(number: int) -> Change:
-    return record_observations([numbered(number)], cloak_sha256="c" * 64, answers={})
+    return record_observations([numbered(number)], picture_sha256="c" * 64, answers={})
 
 
 async def test_what_waits_while_a_commit_is_under_way_is_committed_together(store: Store, commits: Commits) -> None:
@@ -76,7 +76,7 @@ async def test_what_waits_while_a_commit_is_under_way_is_committed_together(stor
 
 
 async def test_of_changes_that_wait_together_only_the_one_that_cannot_be_made_fails(store: Store) -> None:
-    store.write(record_observations([numbered(3)], cloak_sha256="e" * 64, answers={}))
+    store.write(record_observations([numbered(3)], picture_sha256="e" * 64, answers={}))
     async with Journal(store) as journal:
         writes = (journal.write(observing(n)) for n in range(6))
         outcomes = await asyncio.gather(*writes, return_exceptions=True)

@@ -13,11 +13,12 @@ from orchestrator.store import matrix
 from orchestrator.store.changes import record_observations, record_subject
 from orchestrator.store.records import Subject, SubjectStatus
 from orchestrator.store.store import Store
+from tests.support.cells import paper_cell
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation, rank_matrix
 from tests.support.store_places import Place
 
 CELLS = [
-    Cell(source, method, epsilon, target)
+    paper_cell(source, method, epsilon, target)
     for source, (method, epsilon), target in product(
         ("facenet", "senet50"), (("none", 0), ("bim", 4), ("bim", 128), ("illc", 16)), ("resnet50", "facenet")
     )
@@ -37,7 +38,7 @@ def fill(store: Store, seen: list[Observation]) -> None:
     for probe, status in zip(PROBES, STATUSES, strict=True):
         store.write(record_subject(Subject(probe.partition("/")[0], probe, "d" * 64, status)))
     for (_, _), of_cloak in groupby(seen, key=lambda each: (each.probe, each.cell.cloak)):
-        store.write(record_observations(list(of_cloak), cloak_sha256="c" * 64, answers={}))
+        store.write(record_observations(list(of_cloak), picture_sha256="c" * 64, answers={}))
 
 
 SEEN: list[Seen] = [*range(1, 51), *[BEYOND] * 25, *[NO_FACE] * 25]

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.detection import Panel, detection, series
+from tests.support.cells import paper_cell
 from tests.support.figured import GRID, TABLE, table_results
 from tests.support.observed import NO_FACE, observations
 
@@ -43,9 +43,9 @@ def test_what_was_not_observed_is_a_gap() -> None:
 
 def test_the_rate_is_of_the_target_model_with_the_most_observations() -> None:
     table = [
-        *observations(Cell("facenet", "bim", 8, "facenet"), a=NO_FACE),
-        *observations(Cell("facenet", "bim", 8, "resnet50"), a=NO_FACE, b=1, c=1, d=1),
-        *observations(Cell("facenet", "bim", 8, "senet50"), a=NO_FACE, b=1),
+        *observations(paper_cell("facenet", "bim", 8, "facenet"), a=NO_FACE),
+        *observations(paper_cell("facenet", "bim", 8, "resnet50"), a=NO_FACE, b=1, c=1, d=1),
+        *observations(paper_cell("facenet", "bim", 8, "senet50"), a=NO_FACE, b=1),
     ]
     (panel,) = series(table_results(table), replace(GRID, source_models=("facenet",), methods=("bim",)))
     assert panel.lines["bim"][8] == Rate(3, 4)

@@ -11,11 +11,12 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from statsmodels.stats.proportion import proportion_confint
 
-from orchestrator.experiment.grid import Cell, CloakKey
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.effort import MARKERS, Panel, Point, effort, methods_with_gradients, series
 from orchestrator.report.figures.style import method_styles
+from tests.support.cells import paper_cell
 from tests.support.figured import GRID, TABLE, table_results
 from tests.support.observed import observations, results
 
@@ -147,7 +148,7 @@ def test_the_notes_say_what_is_drawn_and_the_caveat() -> None:
 
 def test_one_budget_is_named() -> None:
     grid = replace(GRID, epsilons=(8,))
-    alone = results(observations(Cell("facenet", "bim", 8, "facenet"), a=3), ks=(1,))
+    alone = results(observations(paper_cell("facenet", "bim", 8, "facenet"), a=3), ks=(1,))
     assert "ε is 8." in notes(effort(alone, grid, gradients=GRADIENTS, k=1))
 
 

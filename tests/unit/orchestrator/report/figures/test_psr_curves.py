@@ -8,13 +8,14 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from statsmodels.stats.proportion import proportion_confint
 
-from orchestrator.experiment.grid import Cell, Grid
+from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.lines import Rates, segments
 from orchestrator.report.figures.psr_curves import Panel, psr_curves, series
 from orchestrator.report.figures.style import model_styles
+from tests.support.cells import paper_cell
 from tests.support.figured import GRID, TABLE, table_results
 from tests.support.observed import observations, results
 
@@ -170,7 +171,7 @@ def test_bands_are_of_the_interval_that_the_results_have_and_the_notes_say_which
 
 def test_a_single_subject_is_drawn_with_its_wide_interval() -> None:
     grid = Grid(("facenet",), ("facenet",), ("bim",), (8,), (1,))
-    alone = results(observations(Cell("facenet", "bim", 8, "facenet"), a=3), ks=(1,))
+    alone = results(observations(paper_cell("facenet", "bim", 8, "facenet"), a=3), ks=(1,))
     ((drawn,),) = series(alone, grid, source_model="facenet")
     point = drawn.cloaks["facenet"][8]
     assert point is not None

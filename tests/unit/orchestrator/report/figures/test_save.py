@@ -19,7 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-from orchestrator.experiment.grid import Cell, CloakKey
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.cloak_examples import cloak_examples
 from orchestrator.report.figures.detection import detection
@@ -28,12 +28,13 @@ from orchestrator.report.figures.save import METADATA, encoded, save, title
 from orchestrator.report.figures.style import style
 from orchestrator.report.figures.tradeoff import QualityPoint, tradeoff
 from orchestrator.report.figures.transfer import transfer
+from tests.support.cells import paper_cell
 from tests.support.figured import GRID, table_results
 
 SVG = "{http://www.w3.org/2000/svg}"
 CAVEAT = "embedded recognizers on synthetic faces: not the paper's figures"
 PICTURE = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
-POINTS = [QualityPoint(Cell("facenet", "bim", 8, "resnet50"), 0.9, 40.0, 2, Rate(1, 2))]
+POINTS = [QualityPoint(paper_cell("facenet", "bim", 8, "resnet50"), 0.9, 40.0, 2, Rate(1, 2))]
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "psr_curves": lambda: psr_curves(table_results(), GRID, source_model="facenet", caveat=CAVEAT),

@@ -5,16 +5,17 @@ from math import inf
 
 import pytest
 
-from orchestrator.experiment.grid import Cell, Grid
+from orchestrator.experiment.grid import Grid
 from orchestrator.metrics.pareto import Point
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.tradeoff import FADED, Curve, Panel, QualityPoint, series, tradeoff
+from tests.support.cells import paper_cell
 
 GRID = Grid(("facenet", "resnet50"), ("facenet", "senet50"), ("bim", "illc"), (4, 8, 16), (1,))
 
 
 def point(source: str, method: str, epsilon: int, target: str, ssim: float, protected: int, *, n: int = 10) -> QualityPoint:
-    return QualityPoint(Cell(source, method, epsilon, target), ssim, 50 * ssim, n, Rate(protected, n))
+    return QualityPoint(paper_cell(source, method, epsilon, target), ssim, 50 * ssim, n, Rate(protected, n))
 
 
 POINTS = [

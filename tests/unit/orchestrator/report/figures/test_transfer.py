@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from matplotlib.axes import Axes
 
-from orchestrator.experiment.grid import Cell, Grid
+from orchestrator.experiment.grid import Grid
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.transfer import HeatMap, series, transfer
 from orchestrator.report.tables import transfer_table
+from tests.support.cells import paper_cell
 from tests.support.figured import GRID, table_results
 from tests.support.observed import BEYOND, observations
 
@@ -39,9 +40,9 @@ WIDE = Grid(("senet50", "facenet"), ("resnet50", "facenet", "senet50"), ("bim",)
 
 def test_rows_are_source_models_and_columns_target_models_in_the_order_of_the_grid() -> None:
     table = [
-        *observations(Cell("facenet", "bim", 8, "facenet"), a=BEYOND, b=3),
-        *observations(Cell("facenet", "bim", 8, "resnet50"), a=1, b=3),
-        *observations(Cell("senet50", "bim", 8, "resnet50"), a=1, b=1),
+        *observations(paper_cell("facenet", "bim", 8, "facenet"), a=BEYOND, b=3),
+        *observations(paper_cell("facenet", "bim", 8, "resnet50"), a=1, b=3),
+        *observations(paper_cell("senet50", "bim", 8, "resnet50"), a=1, b=1),
     ]
     (((heat_map),),) = series(table_results(table), WIDE, k=1)
     assert rates(heat_map) == ((Rate(0, 2), None, None), (Rate(1, 2), Rate(2, 2), None))

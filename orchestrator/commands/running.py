@@ -1,0 +1,136 @@
+"""What commands that make a run have in common: their options, how a run is made, and how it is shown."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from command_line.options import PathOption
+from orchestrator.cloaks.source import CloakSource
+from orchestrator.commands import interruption
+from orchestrator.commands.console import console
+from orchestrator.commands.interruption import Interrupted
+from orchestrator.commands.options import CommaList, TlsOptions, option
+from orchestrator.commands.report import report
+from orchestrator.commands.store_option import ENVIRONMENT
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.services.endpoint import EndpointSpec
+from orchestrator.session.evaluate import evaluate
+from orchestrator.session.planning import RunRequest
+from orchestrator.session.summary import RunResult, show
+
+INCOMPLETE = 3  # exit status
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(TlsOptions):
+    """Who reads cloaks, and where a run is kept."""
+
+    invader: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER", help="A running invader, host:port.")
+    invader_checkpoints: Path | None = option(
+        type=PathOption(), help="Start an invader with this folder.  [default: the embedded recognizers]"
+    )
+    precision: str = option(
+        type=click.Choice(["auto", "float32", "bfloat16"]),
+        default="float32",
+        help="What the networks of started services compute in; auto: bfloat16 where the processor multiplies it natively.",
+    )
+    target_models: tuple[str, ...] | None = option(
+        type=CommaList(click.STRING, name="model"),
+        help="Models that classify.  [default: the paper's three, or the embedded three, or all that the invader has]",
+    )
+    run: Path | None = option(type=PathOption(), help="Run folder, new or to go on with.  [default: TIME in --runs]")
+    runs: Path = option(
+        type=PathOption(), default=Path("runs"), envvar="DEID_ORCHESTRATOR_RUNS", help="Folder of run folders."
+    )
+    store: str | None = option(
+        envvar=ENVIRONMENT,
+        help="Database that several orchestrators share for one run: postgresql+psycopg://USER@HOST/DATABASE.  "
+        "[default: a file in the run folder]",
+    )
+    discard_cloaks: bool = option(is_flag=True, help="Keep no cloaks in the run folder.")
+    tables: bool = option(is_flag=True, help="Print a table of every source model and method, at every k.")
+    no_report: bool = option(is_flag=True, help="Write no report; `orchestrator report` can later.")
+    allow_incomplete: bool = option(is_flag=True, help="Write figures and report although cells are short.")
+    in_flight: int = option(type=click.IntRange(1, 64), default=4, help="Subjects that are worked on at a time.")
+    outage_timeout: float = option(
+        type=click.FloatRange(0),
+        default=OUTAGE_TIMEOUT_SECONDS,
+        help="Seconds to wait for a service or a database that does not answer, before the run stops.",
+    )
+
+    def invader_endpoint(self) -> EndpointSpec:
+        """The invader.
+
+        Raises:
+            InputError: it is both running and to be started, or the files of mutual TLS cannot be used.
+        """
+        return EndpointSpec("invader", self.invader, self.invader_checkpoints, self.precision, self.tls())
+
+    def folder(self) -> RunFolder:
+        """That of the run: the one that was named, or a new one."""
+        now = datetime.now().astimezone()
+        return RunFolder(self.runs / f"{now:%Y%m%d-%H%M%S}", new=True) if self.run is None else RunFolder(self.run)
+
+
+def run_and_show(options: RunOptions, request: RunRequest, cloaks: EndpointSpec | CloakSource) -> None:
+    """Makes a run, or the rest of it, writes its results, and prints them.
+
+    Raises:
+        InputError: the run cannot be what was asked for.
+        OrchestratorError: it ended too early; the message says how to go on.
+        SystemExit: some cells are short.
+    """
+    folder, out = options.folder(), console()
+    finished = _run(options, request, cloaks, folder, out)
+    page: Path | None = None
+    try:
+        if finished.published and not options.no_report:
+            with out.status("writing the report"):
+                page = _report(folder, store=options.store)
+    finally:
+        show(finished, out, tables=options.tables)
+        if page is not None:
+            click.echo(f"report: {page}")
+    if not finished.complete:
+        raise SystemExit(INCOMPLETE)
+
+
+def _run(
+    options: RunOptions, request: RunRequest, cloaks: EndpointSpec | CloakSource, folder: RunFolder, out: Console
+) -> RunResult:
+    try:
+        return interruption.run(
+            evaluate(
+                request,
+                protector=cloaks,
+                invader=options.invader_endpoint(),
+                folder=folder,
+                store=options.store,
+                keep_cloaks=not options.discard_cloaks,
+                subjects_in_flight=options.in_flight,
+                outage_timeout=options.outage_timeout,
+                allow_incomplete=options.allow_incomplete,
+                console=out,
+            )
+        )
+    except (Interrupted, OrchestratorError) as error:
+        if isinstance(error, InputError) or not folder.begun:
+            raise
+        way_on = f"; what was observed is kept, and the same command with --run {folder.root} goes on"
+        if isinstance(error, Interrupted):
+            raise Interrupted(error.number, way_on) from None
+        raise OrchestratorError(f"{error}{way_on}") from error
+
+
+def _report(folder: RunFolder, *, store: str | None) -> Path | None:
+    """What was observed is there whether or not a page can be made of it."""
+    try:
+        return report(folder.root, store=store, allow_incomplete=True)
+    except OrchestratorError as error:
+        click.echo(f"no report was written: {error}", err=True)
+        return None

@@ -1,0 +1,34 @@
+"""What a run asks for its cloaks, opened while the run lasts."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from orchestrator.cloaks.source import CloakSource
+from orchestrator.services.endpoint import EndpointSpec, endpoint
+from orchestrator.services.protector import ProtectorClient
+
+Ended = Callable[[], str | None]  # says how the process of a service that was started ended; None while it runs
+
+
+@asynccontextmanager
+async def cloak_source(
+    protector: EndpointSpec | CloakSource, *, log: Path, note: Callable[[str], None]
+) -> AsyncIterator[tuple[CloakSource, Ended]]:
+    """What is asked for cloaks while the context lasts: a protector, which is started where it does not run yet.
+
+    Raises:
+        OrchestratorError: it cannot be started.
+    """
+    if not isinstance(protector, EndpointSpec):
+        try:
+            yield protector, lambda: None
+        finally:
+            await protector.close()
+        return
+    async with endpoint(protector, log=log, note=note) as started:
+        client = ProtectorClient(started.address, tls=protector.tls_in_use)
+        try:
+            yield client, started.ended
+        finally:
+            await client.close()
