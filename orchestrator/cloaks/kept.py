@@ -1,0 +1,138 @@
+"""The cloaks that another run kept, shown once more: to another invader, or under other conditions.
+
+It is the case of the oblivious invader: the cloaks were made before anybody knew who would read them.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+from orchestrator.errors import CallError, InputError
+from orchestrator.experiment.cloak import Cloak
+from orchestrator.experiment.grid import CONTROL, CloakKey, Grid, members
+from orchestrator.experiment.method import Cost, Method
+from orchestrator.experiment.model import Model
+from orchestrator.faces.data_set import Photo, canonical
+from orchestrator.run_folder.folder import RunFolder
+from orchestrator.store.records import Subject, SubjectStatus
+from orchestrator.store.store import Store
+
+NAMES_SHOWN = 3  # of cloaks that are missing
+
+
+@dataclass(frozen=True)
+class SubjectsOfRun:
+    """The subjects of a run as a data set. Their photos are not at hand: of each there is the cloak alone."""
+
+    subjects: Mapping[str, Subject]  # by identity, as label sets spell it
+    stated: Mapping[str, Any]  # of the data set that they were drawn from
+    skipped: tuple[str, ...] = ()
+
+    @property
+    def synthetic(self) -> bool:
+        return bool(self.stated.get("synthetic"))
+
+    @property
+    def identities(self) -> frozenset[str]:
+        return frozenset(self.subjects)
+
+    def photos(self, identity: str) -> Sequence[Photo]:
+        subject = self.subjects[identity]
+        file = subject.photo.removeprefix(f"{subject.identity}/")
+        return [Photo(identity, file, bytes, sha256=subject.photo_sha256)]
+
+    def spelt(self, labels: Mapping[str, str]) -> Self:
+        return replace(
+            self, subjects={labels.get(identity, identity): subject for identity, subject in self.subjects.items()}
+        )
+
+    def card(self) -> Mapping[str, Any]:
+        return self.stated
+
+
+class KeptCloaks:
+    """The cloaks in the folder of a run, whose manifest says how they were crafted."""
+
+    def __init__(self, folder: RunFolder, manifest: Mapping[str, Any], grid: Grid, store: Store) -> None:
+        """Takes a run as it was read.
+
+        Raises:
+            InputError: it has no subject, or keeps none of its cloaks.
+        """
+        self.name = f"run {folder.name}"
+        self.grid = grid
+        self.digest = str(manifest["digest"])
+        self.seed = int(manifest["protocol"]["seed"])
+        self._folder = folder
+        self._manifest = manifest
+        self._store = store
+        subjects = [subject for subject in store.subjects() if subject.status is SubjectStatus.SUBJECT]
+        self.faces = SubjectsOfRun({subject.identity: subject for subject in subjects}, manifest["data_set"])
+        self._probes = {canonical(subject.photo): subject.photo for subject in subjects}
+        if not subjects:
+            raise InputError(f"{folder.root}: expected a run with subjects, got one without any")
+        if not any(folder.cloak_file(cloak.sha256).exists() for cloak in store.cloaks(probe=subjects[0].photo)):
+            raise InputError(
+                f"{folder.root}: expected a run that kept its cloaks, got one whose folder holds none: it was made with "
+                f"--discard-cloaks, they were removed, or they lie in the folder of another orchestrator"
+            )
+
+    async def models(self) -> dict[str, Model]:
+        cards: dict[str, Mapping[str, Any]] = {}
+        for name, card in self._manifest["source_models"].items():
+            cards |= card["members"] if len(members(name)) > 1 else {name: card}
+        return {
+            name: Model(name, int(card["identities"]), str(card["label_set_sha256"]), None, card)
+            for name, card in cards.items()
+        }
+
+    async def methods(self, epsilons: Sequence[int]) -> dict[str, Method]:
+        return {
+            name: Method(
+                stated["parameters"],
+                stated["needs_label_set"],
+                {int(epsilon): Cost(**cost) for epsilon, cost in stated["costs"].items() if int(epsilon) in epsilons},
+            )
+            for name, stated in self._manifest["protocol"]["crafting"].items()
+        }
+
+    async def identities(self, model: Model) -> None:
+        return None
+
+    async def craft(
+        self,
+        photo: bytes,
+        *,
+        probe: str,
+        identity: str,
+        source_model: str,
+        methods: Sequence[str],
+        epsilons: Sequence[int],
+        seed: int,
+    ) -> AsyncGenerator[Cloak, None]:
+        wanted = {
+            CloakKey(source_model, method, epsilon): None
+            for method in methods
+            for epsilon in ((0,) if method == CONTROL else epsilons)
+        }
+        for record in await asyncio.to_thread(self._store.cloaks, probe=self._probes[canonical(probe)]):
+            if record.key in wanted:
+                encoded = await asyncio.to_thread(self._folder.kept_cloak, record.sha256)
+                if encoded is not None:
+                    del wanted[record.key]
+                    yield Cloak(replace(record, probe=probe, quality=None), encoded)
+        if wanted:
+            named = ", ".join(f"{key.method} at {key.epsilon}" for key in list(wanted)[:NAMES_SHOWN])
+            more = ", ..." if len(wanted) > NAMES_SHOWN else ""
+            raise CallError(
+                f"{self.name}: {probe}: expected the cloaks that {source_model} crafted, got none, or not as they were, of "
+                f"{named}{more} ({len(wanted)} in all)",
+                transient=False,
+            )
+
+    async def check_unchanged(self, models: Mapping[str, Model]) -> None:
+        """A folder is always there; what is missing in it is named by `craft`."""
+
+    async def close(self) -> None:
+        self._store.close()
