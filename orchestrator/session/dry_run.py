@@ -1,0 +1,140 @@
+"""Says what a run would take, before anything of it is made."""
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, aclosing
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from rich.console import Console
+
+from orchestrator.cloaks.source import CloakSource
+from orchestrator.errors import NoFaceError, PhotoRefusedError
+from orchestrator.experiment.cloak import Cloak
+from orchestrator.experiment.grid import CONTROL, NOISE
+from orchestrator.experiment.plan import Plan
+from orchestrator.faces.data_set import Photo, drawn_identities, drawn_photos
+from orchestrator.pictures.conditions import under_conditions
+from orchestrator.run_folder.folder import room_needed
+from orchestrator.services.endpoint import EndpointSpec, endpoint
+from orchestrator.services.invader import InvaderClient
+from orchestrator.services.retries import once_more
+from orchestrator.session.announcement import Line, budget_lines, plan_lines, print_lines
+from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
+from orchestrator.session.cloak_source import cloak_source
+from orchestrator.session.planning import ResolvedPlan, RunRequest, make_plan
+from orchestrator.session.progress import duration
+
+PHOTOS_TRIED = 5  # for one that shows a face
+
+
+class Trial(NamedTuple):
+    """How long it takes, with the services as they are."""
+
+    seconds_per_gradient: float | None  # None where nothing was crafted with gradients
+    seconds_per_query: float | None  # None where nothing was asked
+
+
+async def dry_run(
+    request: RunRequest, *, protector: EndpointSpec, invader: EndpointSpec, keep_cloaks: bool, console: Console
+) -> None:
+    """Prints what a run asks, needs, and about how long it takes. Nothing is kept.
+
+    The time comes from a trial: each source model crafts one photo's cloaks at the smallest budget, and a few of them are
+    shown to the target models, unless the invader counts queries.
+
+    Raises:
+        OrchestratorError: the run could not begin.
+    """
+    async with AsyncExitStack() as stack:
+        logs = Path(stack.enter_context(TemporaryDirectory()))
+        with console.status("starting the services"):
+            (source, _), invader_at = await asyncio.gather(
+                stack.enter_async_context(cloak_source(protector, log=logs / "protector.log", note=console.print)),
+                stack.enter_async_context(endpoint(invader, log=logs / "invader.log", note=console.print)),
+            )
+        client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
+        stack.push_async_callback(client.close)
+        resolved = await once_more(partial(make_plan, request, source, client))
+        print_lines(console, plan_lines(resolved))
+        with console.status("trying how long it takes"):
+            trial = await _trial(resolved, source, client)
+        print_lines(console, _needs(resolved.plan, trial, queries_left=client.queries_left, keep_cloaks=keep_cloaks))
+
+
+def _needs(plan: Plan, trial: Trial, *, queries_left: int | None, keep_cloaks: bool) -> Iterator[Line]:
+    grid, subjects = plan.grid, plan.subjects
+    queries = subjects * grid.queries_per_probe
+    yield "observations", f"{subjects * grid.observations_per_probe:,}"
+    yield "queries", f"{queries:,}"
+    yield from budget_lines(queries, queries_left)
+    yield "disk", f"{room_needed(subjects * grid.cloaks_per_probe if keep_cloaks else 0) / 1e6:,.0f} MB at most"
+    yield "time", _time(plan, trial, queries)
+
+
+def _time(plan: Plan, trial: Trial, queries: int) -> str:
+    parts = []
+    if trial.seconds_per_gradient is not None and plan.max_cost is not None:
+        parts.append(("crafting, at most", trial.seconds_per_gradient * plan.max_cost.gradients))
+    if trial.seconds_per_query is not None:
+        parts.append(("classifying", trial.seconds_per_query * queries))
+    if not parts:
+        return "cannot be told: the protector states no costs, and the invader counts queries"
+    shown = ", ".join(f"{duration(seconds)} of {what}" for what, seconds in parts)
+    return f"about {duration(sum(seconds for _, seconds in parts))} ({shown}), by a trial with one photo"
+
+
+async def _trial(resolved: ResolvedPlan, source: CloakSource, invader: InvaderClient) -> Trial:
+    plan = resolved.plan
+    for identity in islice(drawn_identities(resolved.eligible, seed=plan.seed), PHOTOS_TRIED):
+        photo = next(drawn_photos(plan.faces, identity, seed=plan.seed))
+        try:
+            began = time.monotonic()
+            encoded = photo.read()
+            of_models = await asyncio.gather(
+                *(_cloaks(source, plan, photo, encoded, name) for name in plan.grid.source_models)
+            )
+        except (NoFaceError, PhotoRefusedError, OSError):
+            continue
+        seconds = time.monotonic() - began
+        cloaks = [cloak for of_model in of_models for cloak in of_model]
+        gradients = sum(cloak.record.gradients for cloak in cloaks if cloak.record.key.method not in (CONTROL, NOISE))
+        per_query = None if invader.queries_left is not None else await _seconds_per_query(plan, invader, cloaks)
+        return Trial(seconds / gradients if gradients else None, per_query)
+    return Trial(None, None)
+
+
+async def _cloaks(source: CloakSource, plan: Plan, photo: Photo, encoded: bytes, source_model: str) -> list[Cloak]:
+    row = source.craft(
+        encoded,
+        probe=photo.name,
+        identity=photo.identity,
+        source_model=source_model,
+        methods=plan.grid.all_methods,
+        epsilons=[min(plan.grid.epsilons)],
+        seed=plan.seed,
+    )
+    async with aclosing(row):
+        return [cloak async for cloak in row]
+
+
+async def _seconds_per_query(plan: Plan, invader: InvaderClient, cloaks: Sequence[Cloak]) -> float:
+    shown = [
+        (picture, condition.region)
+        for cloak in cloaks[:CLASSIFICATIONS_IN_FLIGHT]
+        for condition, picture in under_conditions(cloak.encoded, plan.grid.conditions).items()
+    ]
+    began = time.monotonic()
+    for start in range(0, len(shown), CLASSIFICATIONS_IN_FLIGHT):
+        together = shown[start : start + CLASSIFICATIONS_IN_FLIGHT]
+        await asyncio.gather(
+            *(
+                invader.classify(picture, target_models=plan.grid.target_models, k=max(plan.grid.ks), region=region)
+                for picture, region in together
+            )
+        )
+    return (time.monotonic() - began) / len(shown)
