@@ -1,8 +1,8 @@
 """Conditions: what happens to a picture between the protector and the invader.
 
 A condition is data, and its text is its name: `STORAGE(+TRANSFORM)*[@full]`, as in `jpeg:95+resize:112`. Storage is what
-whoever protects a photo does with it. Transforms are what anybody does to it afterwards: to a cloak, what a platform does
-and what an invader does to be rid of cloaks are the same thing.
+whoever protects a photo does with it; what another tool made may stay the file that it is. Transforms are what anybody does
+to it afterwards: to a cloak, what a platform does and what an invader does to be rid of cloaks are the same thing.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from functools import total_ordering
 from orchestrator.errors import InputError
 from orchestrator.experiment.region import Region
 
-JPEG, PNG = "jpeg", "png"
+JPEG, PNG, AS_IS = "jpeg", "png", "as-is"
 CHAIN, STRENGTH, REGION = "+", ":", "@"  # in the text of a condition: before a transform, a strength, a region
 MAX_TRANSFORMS = 8  # of one condition
 
@@ -91,9 +91,10 @@ class Transform:
 
 @dataclass(frozen=True)
 class Storage:
-    """How a picture is stored: as JPEG of a quality, 1..100, with 4:2:0 chroma subsampling, or as PNG, without loss."""
+    """How a picture is stored: as JPEG of a quality, 1..100, with 4:2:0 chroma subsampling, as lossless PNG, or as it is."""
 
-    jpeg_quality: int | None = None  # None: PNG
+    jpeg_quality: int | None = None  # None: another storage
+    as_is: bool = False  # the file's own bytes
 
     @classmethod
     def parse(cls, text: str) -> "Storage":
@@ -103,13 +104,15 @@ class Storage:
             InputError: it is none.
         """
         kind, _, strength = (part.strip() for part in text.partition(STRENGTH))
-        if kind == PNG and not strength:
-            return cls()
+        if kind in (PNG, AS_IS) and not strength:
+            return cls(as_is=kind == AS_IS)
         if kind != JPEG or not strength:
-            raise InputError(f"expected a storage first, jpeg:QUALITY or png, got {text!r}")
+            raise InputError(f"expected a storage first, jpeg:QUALITY, png or as-is, got {text!r}")
         return cls(int(QUALITY.parse(kind, strength)))
 
     def __str__(self) -> str:
+        if self.as_is:
+            return AS_IS
         return PNG if self.jpeg_quality is None else f"{JPEG}{STRENGTH}{self.jpeg_quality}"
 
 

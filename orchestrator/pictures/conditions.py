@@ -15,6 +15,7 @@ from orchestrator.errors import InputError
 from orchestrator.experiment.condition import JPEG, Condition, Storage, Transform
 from rpc.images.decoding import decoded_image, encode_jpeg, encode_png
 from rpc.images.limits import ImageLimits
+from rpc.images.png_chunks import SIGNATURE as PNG_SIGNATURE
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -44,7 +45,7 @@ class _Picture:
 
 
 def under_conditions(picture: bytes, conditions: Iterable[Condition]) -> dict[Condition, bytes]:
-    """What is sent of a picture under each condition: the last JPEG of a chain that ends in one, else a PNG.
+    """What is sent of a picture under each condition: the last JPEG of a chain that ends in one, the file as it is, or PNG.
 
     `picture` is a JPEG or PNG of at most the usual size. What several conditions begin with is done once.
 
@@ -79,8 +80,11 @@ def under_condition(picture: bytes, condition: Condition) -> bytes:
 
 def _step(before: _Picture, step: Storage | Transform) -> _Picture:
     if isinstance(step, Storage):
-        quality = step.jpeg_quality
-        return before if quality is None else _Picture(file=encode_jpeg(before.pixels, quality=quality))
+        if step.as_is or (step.jpeg_quality is None and before.encoded.startswith(PNG_SIGNATURE)):
+            return before
+        if step.jpeg_quality is None:
+            return _Picture(pixels=before.pixels)
+        return _Picture(file=encode_jpeg(before.pixels, quality=step.jpeg_quality))
     if step.kind == JPEG:
         return _Picture(file=encode_jpeg(before.pixels, quality=int(step.strength)))
     return _Picture(pixels=_TRANSFORMS[step.kind](before.pixels, step.strength))

@@ -79,7 +79,7 @@ def both_services(faces: Path) -> list[str]:
         ),
         (["--source-models", "a+b,b+a"], "--source-models", "expected no repetition", "got a+b twice"),
         (["--target-models", "facenet,facenet"], "--target-models", "expected no repetition", "got facenet twice"),
-        (["--conditions", "webp:90"], "--conditions", "expected a storage first, jpeg:QUALITY or png", "'webp:90'"),
+        (["--conditions", "webp:90"], "--conditions", "expected a storage first, jpeg:QUALITY, png or as-is", "'webp:90'"),
         (["--conditions", "jpeg:101"], "--conditions", "a whole number of 1..100", "101"),
         (["--conditions", "png,png"], "--conditions", "every condition once", "png twice"),
         (["--subjects", "0"], "--subjects", "x>=1", "0"),

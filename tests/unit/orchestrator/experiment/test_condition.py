@@ -59,6 +59,7 @@ def test_conditions_are_ordered_by_their_texts(conditions: list[Condition]) -> N
         (" jpeg:95 + resize:112 ", "jpeg:95+resize:112"),
         ("png+blur:1.50@full", "png+blur:1.5@full"),
         ("jpeg:95+jpeg:50", "jpeg:95+jpeg:50"),
+        ("as-is + jpeg:050@full", "as-is+jpeg:50@full"),
         ("png + webp:80 + median:3 + bits:4 @ full", "png+webp:80+median:3+bits:4@full"),
     ],
 )
@@ -88,11 +89,15 @@ def test_named_sets_may_overlap_with_each_other_and_with_what_is_named() -> None
         ("", "expected a condition or a named set (paper, purification), got none"),
         (
             "papers",
-            "papers: expected a storage first, jpeg:QUALITY or png, got 'papers'; or a named set: paper, purification",
+            "papers: expected a storage first, jpeg:QUALITY, png or as-is, got 'papers'; or a named set: paper, "
+            "purification",
         ),
-        ("resize:112", "resize:112: expected a storage first, jpeg:QUALITY or png, got 'resize:112'"),
-        ("jpeg", "jpeg: expected a storage first, jpeg:QUALITY or png, got 'jpeg'; or a named set: paper, purification"),
-        ("png:3", "png:3: expected a storage first, jpeg:QUALITY or png, got 'png:3'"),
+        ("resize:112", "resize:112: expected a storage first, jpeg:QUALITY, png or as-is, got 'resize:112'"),
+        (
+            "jpeg",
+            "jpeg: expected a storage first, jpeg:QUALITY, png or as-is, got 'jpeg'; or a named set: paper, purification",
+        ),
+        ("png:3", "png:3: expected a storage first, jpeg:QUALITY, png or as-is, got 'png:3'"),
         ("jpeg:0", "jpeg:0: jpeg: expected a whole number of 1..100, the quality, got 0"),
         ("jpeg:95.5", "jpeg:95.5: jpeg: expected a whole number of 1..100, the quality, got 95.5"),
         (

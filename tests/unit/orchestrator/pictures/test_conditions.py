@@ -50,6 +50,18 @@ def test_png_is_what_the_protector_sent() -> None:
     assert sent("png") == sent("png@full") == PICTURE
 
 
+def test_a_file_of_another_tool_stays_as_it_is_or_is_stored_anew() -> None:
+    file = pillow(FACE, "JPEG", quality=60, comment=b"by another tool")
+    conditions = [Condition.parse(text) for text in ("as-is", "png", "jpeg:95", "as-is+jpeg:50")]
+    as_is, png, jpeg, again = under_conditions(file, conditions).values()
+    assert as_is == file
+    assert png.startswith(b"\x89PNG")
+    assert np.array_equal(decoded(png), decoded(file))
+    assert jpeg == pillow(decoded(file), "JPEG", quality=95, subsampling="4:2:0")
+    assert again == pillow(decoded(file), "JPEG", quality=50, subsampling="4:2:0")
+    assert sent("as-is") == PICTURE
+
+
 @pytest.mark.parametrize("quality", [10, 75, 95])
 def test_jpeg_is_pillow_s_with_halved_chroma(quality: int) -> None:
     assert sent(f"jpeg:{quality}") == pillow(FACE, "JPEG", quality=quality, subsampling="4:2:0")

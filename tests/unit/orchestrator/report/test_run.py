@@ -203,7 +203,7 @@ def test_a_manifest_with_a_condition_that_is_none_is_refused(tmp_path: Path) -> 
     root = make_run(tmp_path / "run")
     protocol = json.loads((root / "manifest.json").read_text())["protocol"]
     rewrite(root, protocol=protocol | {"grid": protocol["grid"] | {"conditions": ["gif"]}})
-    assert "gif: expected a storage first, jpeg:QUALITY or png, got 'gif'" in refusal(root)
+    assert "gif: expected a storage first, jpeg:QUALITY, png or as-is, got 'gif'" in refusal(root)
 
 
 def test_a_grid_with_an_axis_of_its_own_is_refused(tmp_path: Path) -> None:
