@@ -11,6 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.scheduler.protocol import Scheduling
 
+from tests.support.blank_figures import save_blank
 from tests.support.figure import FIGURE, Tell
 from tests.support.postgres import Cluster, running_cluster
 from tests.support.selection import BASE, leave_out_uncovered
@@ -94,15 +95,4 @@ def postgres() -> Iterator[Cluster]:
 @pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn, and written as blank files: encoding them takes most of a report's time."""
-    from matplotlib.figure import Figure  # only now: most tests draw nothing
-    from PIL import Image
-
-    def save(figure: Figure, folder: Path, name: str) -> dict[str, Path]:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        saved = {kind: folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")}
-        saved["svg"].write_text("<svg/>")
-        saved["pdf"].write_bytes(b"%PDF")
-        Image.new("L", (1, 1)).save(saved["png"])
-        return saved
-
-    monkeypatch.setattr("orchestrator.report.drawing.save", save)
+    monkeypatch.setattr("orchestrator.report.drawing.save", save_blank)

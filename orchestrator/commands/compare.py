@@ -18,6 +18,7 @@ from orchestrator.metrics.psr import Difference, Rate
 from orchestrator.report.comparison import ComparedCell, compared, differing, labels
 from orchestrator.report.run import Run, read_run
 from orchestrator.report.sentences import signed
+from orchestrator.report.tables import budget
 from orchestrator.report.titles import title
 
 DETAILS_SHOWN = 4  # of one field that differs
@@ -92,7 +93,7 @@ def _table(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> Table:
         names = (
             title(cell.source_model),
             title(cell.method),
-            str(cell.epsilon),
+            budget(cell.method, cell.epsilon).text,
             str(cell.condition),
             title(cell.target_model),
         )

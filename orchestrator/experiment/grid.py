@@ -17,6 +17,8 @@ PAPERS_K = 25  # at which the paper reads BIM against ILLC, and states its numbe
 PAPERS_EPSILON = 32  # levels: above it, the paper finds, cloaks protect from other models
 CONTROL = "none"
 NOISE = "noise"
+OF_METHOD = ":"  # in the name of a noise control, before the method with a budget of its own that it is matched to
+ELSEWHERE = "elsewhere"  # the source model of cloaks that another tool made
 ENSEMBLE = "+"  # between the names of its members, which are in ascending order
 
 
@@ -31,13 +33,28 @@ def members(source_model: str) -> tuple[str, ...]:
     return tuple(source_model.split(ENSEMBLE))
 
 
+def noise_of(method: str) -> str:
+    """The noise control of a method with a budget of its own."""
+    return f"{NOISE}{OF_METHOD}{method}"
+
+
+def is_noise(method: str) -> bool:
+    """Whether it is a noise control."""
+    return method.partition(OF_METHOD)[0] == NOISE
+
+
+def is_control(method: str) -> bool:
+    """Whether it is the control or a noise control."""
+    return method == CONTROL or is_noise(method)
+
+
 @dataclass(frozen=True, order=True)
 class CloakKey:
     """One cloak of one probe."""
 
     source_model: str
     method: str
-    epsilon: int  # levels; 0 for the control
+    epsilon: int  # levels; 0 for the control, and where a method has a budget of its own
 
     def read_by(self, target_model: str, condition: Condition) -> "Cell":
         """Such cloaks under a condition, read by a target model."""
@@ -50,7 +67,7 @@ class Cell:
 
     source_model: str
     method: str
-    epsilon: int  # levels; 0 for the control
+    epsilon: int  # levels; 0 for the control, and where a method has a budget of its own
     condition: Condition
     target_model: str
 
@@ -71,12 +88,16 @@ class Cell:
     @property
     def noise(self) -> "Cell":
         """Noise of the same size, under the same condition, read by the same target model."""
-        return replace(self, method=NOISE)
+        has_own = not self.epsilon and not is_control(self.method)
+        return replace(self, method=noise_of(self.method) if has_own else self.method if is_noise(self.method) else NOISE)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """The cells of a run: every source model by every method, budget, condition and target model, with both controls."""
+    """The cells of a run: every source model by every method, budget, condition and target model, with both controls.
+
+    A method with a budget of its own runs once, and has a noise control of its own, unless it is `without_noise`.
+    """
 
     source_models: tuple[str, ...] = MODELS  # ensembles among them
     target_models: tuple[str, ...] = MODELS
@@ -84,11 +105,32 @@ class Grid:
     epsilons: tuple[int, ...] = EPSILONS
     ks: tuple[int, ...] = KS
     conditions: tuple[Condition, ...] = (PAPERS,)  # sorted
+    unbudgeted: tuple[str, ...] = ()  # of the methods, those with a budget of their own
+    without_noise: tuple[str, ...] = ()  # of these, those that noise cannot be matched to
+
+    @property
+    def noises(self) -> tuple[str, ...]:
+        """The noise controls."""
+        own = (noise_of(method) for method in self.unbudgeted if method not in self.without_noise)
+        return (*((NOISE,) if self.budgeted else ()), *own)
 
     @property
     def all_methods(self) -> tuple[str, ...]:
-        """The methods with the control and the noise control before them."""
-        return (CONTROL, NOISE, *self.methods)
+        """The methods with the control and the noise controls before them."""
+        return (CONTROL, *self.noises, *self.methods)
+
+    @property
+    def budgeted(self) -> tuple[str, ...]:
+        """The methods that are run at every epsilon."""
+        return tuple(method for method in self.methods if method not in self.unbudgeted)
+
+    def with_epsilons(self) -> "Grid":
+        """The grid of the methods that are run at every epsilon alone."""
+        return replace(self, methods=self.budgeted, unbudgeted=(), without_noise=())
+
+    def budgets(self, method: str) -> tuple[int, ...]:
+        """The epsilons in the cells of a method or a control."""
+        return self.epsilons if method == NOISE or method in self.budgeted else (0,)
 
     @cached_property
     def condition(self) -> Condition:
@@ -99,6 +141,11 @@ class Grid:
         """The grid under these conditions alone."""
         return replace(self, conditions=conditions)
 
+    @property
+    def all_budgets(self) -> tuple[int, ...]:
+        """Those of all methods: every epsilon, and after them 0 where some methods have budgets of their own."""
+        return (*(self.epsilons if self.budgeted else ()), *((0,) if self.unbudgeted else ()))
+
     def cell(self, source_model: str, method: str, epsilon: int, target_model: str) -> Cell:
         """The cell under the condition that headlines and figures are of."""
         return Cell(source_model, method, epsilon, self.condition, target_model)
@@ -106,7 +153,7 @@ class Grid:
     def cloaks(self, source_model: str) -> Iterator[CloakKey]:
         """The cloaks of one probe that one source model crafts."""
         for method in self.all_methods:
-            for epsilon in (0,) if method == CONTROL else self.epsilons:
+            for epsilon in self.budgets(method):
                 yield CloakKey(source_model, method, epsilon)
 
     def cells(self) -> Iterator[Cell]:

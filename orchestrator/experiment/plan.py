@@ -64,10 +64,12 @@ class Plan:
     @property
     def max_cost(self) -> Cost | None:
         """What the whole run takes at most; None where the protector does not state it of every method and budget."""
-        asked = [self.crafting.get(method, Method()).costs for method in self.grid.methods]
-        if not all(set(costs).issuperset(self.grid.epsilons) for costs in asked):
+        asked = {method: self.crafting.get(method, Method()).costs for method in self.grid.methods}
+        if not all(set(costs).issuperset(self.grid.budgets(method)) for method, costs in asked.items()):
             return None
-        of_one_model = sum((costs[epsilon] for costs in asked for epsilon in self.grid.epsilons), start=Cost(0, 0))
+        of_one_model = sum(
+            (costs[epsilon] for method, costs in asked.items() for epsilon in self.grid.budgets(method)), start=Cost(0, 0)
+        )
         models = sum(len(members(name)) for name in self.grid.source_models)
         return of_one_model * (models * self.subjects)
 

@@ -24,7 +24,8 @@ def compare_methods(
 ) -> list[PairedMethods]:
     """Compares two methods in every cell of the grid's headline condition where some probe was observed with both.
 
-    Holm corrects over these cells, at this k. Empty where the grid lacks one of the methods.
+    Holm corrects over these cells, at this k. Empty where the grid lacks one of the methods, or where they have no budget in
+    common.
 
     Raises:
         MetricError: fewer than k candidates were asked for.
@@ -35,7 +36,8 @@ def compare_methods(
         grid.cell(source_model, first, epsilon, target_model)
         for source_model in grid.source_models
         for target_model in grid.target_models
-        for epsilon in grid.epsilons
+        for epsilon in grid.budgets(first)
+        if epsilon in grid.budgets(second)
     ]
     differences = [(cell, difference_of(matrix, cell, replace(cell, method=second), k=k)) for cell in cells]
     compared = [(cell, difference) for cell, difference in differences if difference is not None]

@@ -79,7 +79,7 @@ class _Run:
     @property
     def methods(self) -> tuple[str, ...]:
         """The paper's."""
-        return tuple(method for method in METHODS if method in self.grid.methods)
+        return tuple(method for method in METHODS if method in self.grid.budgeted)
 
     @property
     def named(self) -> str:

@@ -12,8 +12,8 @@ from orchestrator.metrics.mcnemar import signs
 from orchestrator.metrics.psr import difference_of
 from orchestrator.report.facts import Fact
 from orchestrator.report.figures.conditions import Panel
-from orchestrator.report.sentences import limits, signed
-from orchestrator.report.tables import ABSENT, FIXED_N, Table, Value, decimal, difference, integer, method_title, number
+from orchestrator.report.sentences import headline_budget, limits, signed
+from orchestrator.report.tables import ABSENT, FIXED_N, Table, Value, budget, decimal, difference, method_title, number
 
 
 @dataclass(frozen=True)
@@ -51,14 +51,14 @@ def own_and_other(grid: Grid, method: str, epsilon: int, condition: Condition) -
     return [cell for cell in cells if cell.is_white_box], [cell for cell in cells if not cell.is_white_box]
 
 
-def condition_panels(matrix: RankMatrix, grid: Grid, *, k: int, epsilon: int) -> list[Panel]:
+def condition_panels(matrix: RankMatrix, grid: Grid, *, k: int) -> list[Panel]:
     """What the figure of conditions shows; no panel for a reader that no cell of the grid has."""
 
     def rows(reader: int) -> dict[Condition, dict[str, Average | None]]:
         return {
             condition: {
                 method: average_psr(
-                    matrix, own_and_other(grid, method, 0 if method == CONTROL else epsilon, condition)[reader], k=k
+                    matrix, own_and_other(grid, method, headline_budget(grid, method), condition)[reader], k=k
                 )
                 for method in grid.all_methods
             }
@@ -80,8 +80,8 @@ def conditions_table(matrix: RankMatrix, grid: Grid, *, k: int, kind: IntervalKi
     rows = []
     for condition in grid.conditions:
         for method in grid.all_methods:
-            for epsilon in (0,) if method == CONTROL else sorted(grid.epsilons):
-                names = (Value(str(condition)), Value(method_title(method)), integer(epsilon))
+            for epsilon in sorted(grid.budgets(method)):
+                names = (Value(str(condition)), Value(method_title(method)), budget(method, epsilon))
                 found = [
                     value
                     for cells in own_and_other(grid, method, epsilon, condition)

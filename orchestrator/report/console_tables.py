@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
+from orchestrator.experiment.grid import NOISE, Cell, Grid, noise_of
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import signs
@@ -17,7 +17,7 @@ from orchestrator.metrics.psr import CellResult, Rate, interval_kind
 from orchestrator.report.claims import Claim, Verdict, claims
 from orchestrator.report.conditions import own_and_other, under_condition
 from orchestrator.report.measured import Measured
-from orchestrator.report.sentences import headline_epsilon, headlines
+from orchestrator.report.sentences import headline_budget, headline_epsilon, headlines
 from orchestrator.report.tables import method_title
 from orchestrator.report.titles import title
 
@@ -57,15 +57,15 @@ def claim_lines(found: Sequence[Claim]) -> Iterator[Text]:
 
 
 def summary_table(results: Sequence[CellResult], grid: Grid, *, subjects: int, caveat: str) -> RenderableType:
-    """PSR at the smallest k: a row for each source model, target model and method, a column for each epsilon."""
-    k, largest = min(grid.ks), max(grid.epsilons)
+    """PSR at the smallest k: a row for each source model, target model and method, a column for each budget."""
+    k, columns = min(grid.ks), grid.all_budgets
     cells = {result.cell: result for result in results if result.k == k}
     interval, holds = INTERVALS[interval_kind(results)]
     table = Table(
         title="; ".join([f"PSR@{k} in % [{interval}]", "no face found counts as protected", *([caveat] if caveat else [])]),
         caption=f"N = {subjects} in every cell, unless it says otherwise{holds}. * more than noise of the same size "
         "(exact McNemar, Holm over a method's cells).\n"
-        f"At ε {largest}, in %: PSR of noise, faces found, PSR of those.",
+        f"{_largest(grid)}, in %: PSR of noise, faces found, PSR of those.",
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
@@ -75,19 +75,24 @@ def summary_table(results: Sequence[CellResult], grid: Grid, *, subjects: int, c
     )
     for column in ("crafted with", "read by", "by"):
         table.add_column(column)
-    for column in ("control", *(f"ε {epsilon}" for epsilon in grid.epsilons), "noise", "found", "of found"):
+    for column in ("control", *map(_column, columns), "noise", "found", "of found"):
         table.add_column(column, justify="right")
     more = {cell for method in grid.methods for cell in _more_than_noise(cells, method)}
     for source_model in grid.source_models:
         for target_model in grid.target_models:
             for method in grid.methods:
-                of_method = [grid.cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons]
-                at_largest = grid.cell(source_model, method, largest, target_model)
+                of_method = [grid.cell(source_model, method, epsilon, target_model) for epsilon in columns]
+                at_largest = grid.cell(source_model, method, max(grid.budgets(method)), target_model)
                 last, control, noise = (cells.get(each) for each in (at_largest, at_largest.control, at_largest.noise))
                 table.add_row(
                     *map(escape, map(title, (source_model, target_model, method))),
                     _percent(None if control is None else control.psr),
-                    *(f"{_psr(cells.get(cell), subjects)}{'*' if cell in more else ' '}" for cell in of_method),
+                    *(
+                        f"{_psr(cells.get(cell), subjects)}{'*' if cell in more else ' '}"
+                        if cell.epsilon in grid.budgets(method)
+                        else ""
+                        for cell in of_method
+                    ),
                     _percent(None if noise is None else noise.psr),
                     _percent(None if last is None else last.detected),
                     _percent(None if last is None else last.psr_of_detected),
@@ -95,12 +100,24 @@ def summary_table(results: Sequence[CellResult], grid: Grid, *, subjects: int, c
     return table
 
 
+def _column(epsilon: int) -> str:
+    return f"ε {epsilon}" if epsilon else "own budget"
+
+
+def _largest(grid: Grid) -> str:
+    """Which of a method's cloaks the last columns are of."""
+    if not grid.budgeted:
+        return "The last columns"
+    return f"At ε {max(grid.epsilons)}{' or the own budget' if grid.unbudgeted else ''}"
+
+
 def conditions_summary(matrix: RankMatrix, grid: Grid) -> RenderableType:
     """A row for each condition: PSR at the smallest k of the control, and of each method's cloaks read by another model."""
-    k, epsilon = min(grid.ks), headline_epsilon(grid)
+    k = min(grid.ks)
+    of_epsilon = f"Cloaks of ε {headline_epsilon(grid)}. " if grid.budgeted else ""
     table = Table(
         title=f"PSR@{k} in % by condition [95 % interval]: means over pairs of a source and another target model",
-        caption=f"Cloaks of ε {epsilon}. * differs from {grid.condition}: the paired interval excludes zero.",
+        caption=f"{of_epsilon}* differs from {grid.condition}: the paired interval excludes zero.",
         title_justify="left",
         caption_justify="left",
         box=SIMPLE_HEAD,
@@ -113,7 +130,7 @@ def conditions_summary(matrix: RankMatrix, grid: Grid) -> RenderableType:
         table.add_column(method_title(method), justify="right")
     for condition in grid.conditions:
         cells = [
-            _under_condition(matrix, grid, method, 0 if method == CONTROL else epsilon, condition, k)
+            _under_condition(matrix, grid, method, headline_budget(grid, method), condition, k)
             for method in grid.all_methods
         ]
         table.add_row(escape(str(condition)), *cells)
@@ -163,28 +180,29 @@ def _table(by_cell: ByCell, grid: Grid, source_model: str, method: str, subjects
     )
     for column in ("k", "target model", ""):
         table.add_column(column)
-    for column in ("control", *(f"ε {epsilon}" for epsilon in grid.epsilons)):
+    for column in ("control", *map(_column, grid.budgets(method))):
         table.add_column(column, justify="right")
+    noise = noise_of(method) if method in grid.unbudgeted else NOISE
     for k in grid.ks:
         for place, target_model in enumerate(grid.target_models):
             shown = [
                 [_psr(by_cell.get((cell, k)), subjects, places=1) for cell in _row(grid, source_model, name, target_model)]
-                for name in (method, NOISE)
+                for name in (method, noise)
             ]
             table.add_row(str(k) if place == 0 else "", escape(title(target_model)), escape(title(method)), *shown[0])
             table.add_row("", "", "noise", "", *shown[1][1:], style="dim")
         table.add_section()
     # One image is searched for a face once, whatever the target model and k.
     target_model, k = grid.target_models[0], grid.ks[0]
-    for name in (method, NOISE):
+    for name in (method, noise):
         found = [_detected(by_cell.get((cell, k))) for cell in _row(grid, source_model, name, target_model)]
         table.add_row("", "faces found, %", escape(title(name)), *found)
     return table
 
 
 def _row(grid: Grid, source_model: str, method: str, target_model: str) -> list[Cell]:
-    """The control and then the method at every epsilon."""
-    cells = [grid.cell(source_model, method, epsilon, target_model) for epsilon in grid.epsilons]
+    """The control and then the method at each of its budgets."""
+    cells = [grid.cell(source_model, method, epsilon, target_model) for epsilon in grid.budgets(method)]
     return [cells[0].control, *cells]
 
 

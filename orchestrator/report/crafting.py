@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from orchestrator.experiment.grid import CloakKey, Grid
 from orchestrator.report.facts import Fact
-from orchestrator.report.tables import ABSENT, Table, Value, decimal, integer, method_title, number
+from orchestrator.report.tables import ABSENT, Table, Value, budget, decimal, integer, method_title, number
 from orchestrator.report.titles import title as title_of
 from orchestrator.store.crafting import CraftingSummary
 
@@ -32,10 +32,11 @@ def stalled_notices(summaries: Summaries, grid: Grid) -> Iterator[Fact]:
     epsilons: dict[tuple[str, str], list[str]] = {}
     for key in _attacks(grid):
         if key in summaries and stalled(summaries[key]):
-            epsilons.setdefault((key.source_model, key.method), []).append(str(key.epsilon))
+            epsilons.setdefault((key.source_model, key.method), []).append(str(key.epsilon or ""))
     if epsilons:
         named = "; ".join(
-            f"{method_title(method)} with {title_of(source_model)} at ε {', '.join(of_attack)}"
+            f"{method_title(method)} with {title_of(source_model)}"
+            + (f" at ε {', '.join(of_attack)}" if any(of_attack) else "")
             for (source_model, method), of_attack in epsilons.items()
         )
         yield Fact(
@@ -68,7 +69,7 @@ def _attacks(grid: Grid) -> list[CloakKey]:
 
 
 def _row(key: CloakKey, summary: CraftingSummary | None) -> tuple[Value, ...]:
-    names = (Value(title_of(key.source_model)), Value(method_title(key.method)), integer(key.epsilon))
+    names = (Value(title_of(key.source_model)), Value(method_title(key.method)), budget(key.method, key.epsilon))
     if summary is None:
         return (*names, integer(0), *[ABSENT] * 6)
     alarm = "number verdict refuted" if stalled(summary) else "number"

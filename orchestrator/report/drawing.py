@@ -77,6 +77,11 @@ def drawings(
     not_drawn: list[str] = []
     if k is not None:
         drawn += [_written(figure, name, note, out) for figure, name, note in _of_results(run, results, crafting, k)]
+        if run.grid.unbudgeted:
+            alone = ", ".join(map(title_of, run.grid.unbudgeted))
+            not_drawn.append(
+                f"PSR, transfer and faces found by ε are not drawn of {alone}: a method with a budget of its own has no ε."
+            )
         points = quality_points(run, results, store, k=k)
         if points:
             note = "The further up and right, the more a cloak protects for what it takes of the picture."
@@ -107,6 +112,25 @@ def drawings(
 def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k: int) -> Iterator[tuple[Figure, str, str]]:
     """Figures with their names and notes."""
     grid, caveat, epsilon = run.grid, run.caveat, headline_epsilon(run.grid)
+    yield from _by_epsilon(run, results, k) if grid.budgeted else ()
+    if len(grid.conditions) > 1 and (panels := condition_panels(run.matrix, grid, k=min(grid.ks))):
+        yield (
+            conditions(panels, grid, k=min(grid.ks), epsilon=epsilon, caveat=caveat),
+            "conditions",
+            "What happens to a picture on its way, and what is left of a cloak's protection.",
+        )
+    gradients = {key: summary.gradients for key, summary in crafting.items()}
+    if len(methods_with_gradients(gradients, grid)) > 1:
+        yield (
+            effort(results, grid, gradients=gradients, k=min(grid.ks), caveat=caveat),
+            "effort",
+            "Whether a method protects better for the gradients that it takes, or only by taking more of them.",
+        )
+
+
+def _by_epsilon(run: Run, results: Sequence[CellResult], k: int) -> Iterator[tuple[Figure, str, str]]:
+    """Figures of the methods that are run at every epsilon."""
+    grid, caveat = run.grid.with_epsilons(), run.caveat
     for source_model in grid.source_models:
         yield (
             psr_curves(results, grid, source_model=source_model, caveat=caveat),
@@ -123,19 +147,6 @@ def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k:
         "detection",
         "Whether the invader still finds a face; where it does not, no identity is read, which counts as protected.",
     )
-    if len(grid.conditions) > 1 and (panels := condition_panels(run.matrix, grid, k=min(grid.ks), epsilon=epsilon)):
-        yield (
-            conditions(panels, grid, k=min(grid.ks), epsilon=epsilon, caveat=caveat),
-            "conditions",
-            "What happens to a picture on its way, and what is left of a cloak's protection.",
-        )
-    gradients = {key: summary.gradients for key, summary in crafting.items()}
-    if len(methods_with_gradients(gradients, grid)) > 1:
-        yield (
-            effort(results, grid, gradients=gradients, k=min(grid.ks), caveat=caveat),
-            "effort",
-            "Whether a method protects better for the gradients that it takes, or only by taking more of them.",
-        )
 
 
 def quality_points(run: Run, results: Sequence[CellResult], store: Store, *, k: int) -> list[QualityPoint]:

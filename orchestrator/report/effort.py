@@ -7,7 +7,7 @@ from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.averages import average_difference
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.report.crafting import Summaries
-from orchestrator.report.tables import ABSENT, FIXED_N, Table, Value, decimal, difference, integer, method_title
+from orchestrator.report.tables import ABSENT, FIXED_N, Table, Value, budget, decimal, difference, integer, method_title
 from orchestrator.store.crafting import CraftingSummary
 
 
@@ -23,18 +23,18 @@ def effort_table(matrix: RankMatrix, grid: Grid, summaries: Summaries, *, k: int
         return None
     rows = []
     for method in grid.methods:
-        for epsilon in sorted(grid.epsilons):
+        for epsilon in sorted(grid.budgets(method)):
             cells = [grid.cell(source, method, epsilon, target) for source, target in pairs]
             crafted = [summaries[key] for key in dict.fromkeys(cell.cloak for cell in cells) if key in summaries]
-            names = (Value(method_title(method)), integer(epsilon))
+            names = (Value(method_title(method)), budget(method, epsilon))
             above_noise = average_difference(matrix, [(cell, cell.noise) for cell in cells], k=k)
             rows.append((*names, *_effort(crafted), difference(above_noise)))
     return Table(
         name="effort",
         title="Gradients spent, and PSR above noise",
         note="Gradients of source models that a cloak takes if it is crafted alone, and forward passes beside them: means "
-        f"over the cloaks. PSR@{k} minus that of noise of the same ε on the same probes, in points, with its 95 % interval: "
-        f"the mean over all pairs of a source model and another model that reads. {FIXED_N[kind]}".strip(),
+        f"over the cloaks. PSR@{k} minus that of noise of the same size on the same probes, in points, with its 95 % "
+        f"interval: the mean over all pairs of a source model and another model that reads. {FIXED_N[kind]}".strip(),
         columns=("method", "ε", "gradients", "forward passes", f"PSR@{k} − noise"),
         rows=tuple(rows),
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import EMBEDDED_MODELS, MODELS, CloakKey, Grid
+from orchestrator.experiment.grid import ELSEWHERE, EMBEDDED_MODELS, MODELS, CloakKey, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.model import NOT_STATED
 from orchestrator.experiment.region import Region
@@ -17,7 +17,7 @@ from orchestrator.faces.synthetic import PREFIX
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
 from orchestrator.report.run import Run
-from orchestrator.report.tables import ABSENT, Table, Value, integer, method_title, number
+from orchestrator.report.tables import ABSENT, OWN_BUDGET, Table, Value, budget, integer, method_title, number
 from orchestrator.report.titles import REGIONS, title
 from orchestrator.run_folder.folder import MANIFEST
 
@@ -66,6 +66,13 @@ def notices(run: Run) -> Iterator[Fact]:
             f"The cloaks were crafted for run {run.manifest['protocol']['replay_of'][:DIGITS]}, and kept, without "
             f"regard to the models that read them here.",
         )
+    if ELSEWHERE in run.grid.source_models:
+        yield Fact(
+            "Cloaks made elsewhere.",
+            "What another tool crafted them with is not known: a target model may be it. Nor is what that took: 0 stands "
+            "for it in tables."
+            + "".join(f" Without a noise control: {method_title(each)}." for each in run.grid.without_noise),
+        )
     if run.caveat:
         yield Fact("Not the paper’s figures:", f"{run.caveat.partition(':')[0]}. They show how the bench works.")
     if run.subjects == 1:
@@ -97,7 +104,8 @@ def _until(run: Run, halfwidth: float) -> str:
         return f"{target}; that is not yet reached."
     cell, k, reached = widest(run.matrix, run.grid)
     where = (
-        f"{title(cell.source_model)}, {method_title(cell.method)}, ε {cell.epsilon}, {cell.condition}, read by "
+        f"{title(cell.source_model)}, {method_title(cell.method)}, ε {budget(cell.method, cell.epsilon).text}, "
+        f"{cell.condition}, read by "
         f"{title(cell.target_model)}"
     )
     found = f"the widest is ± {reached:.2f} points (PSR@{k} of {where})"
@@ -116,7 +124,7 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Data", _data(run))
     yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
     yield Fact("Methods", _methods(protocol["crafting"], grid))
-    yield Fact("Budgets ε", f"{', '.join(map(str, grid.epsilons))} levels of 0..255")
+    yield Fact("Budgets ε", _budgets(grid))
     yield Fact("Conditions", _conditions(grid))
     yield Fact("Faces cut out", _extraction(run))
     yield from (Fact(f"Read {region}", REGIONS[region]) for region in _regions(grid))
@@ -127,6 +135,17 @@ def facts(run: Run) -> Iterator[Fact]:
         + _session(run),
     )
     yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
+
+
+def _budgets(grid: Grid) -> str:
+    levels = [f"{', '.join(map(str, grid.epsilons))} levels of 0..255"] if grid.budgeted else []
+    alone = [method_title(method) for method in grid.unbudgeted]
+    own = (
+        [f"{OWN_BUDGET}: {', '.join(alone)}, which run once; noise is matched to each of their cloaks in SSIM"]
+        if alone
+        else []
+    )
+    return "; ".join(levels + own)
 
 
 def _conditions(grid: Grid) -> str:
@@ -251,8 +270,8 @@ REASONS = {  # by what became of an identity
 OTHER_REASONS = {  # by what lists the names in an outcome
     "excluded": "some model does not know the identity: it would count as protected for nothing",
     "unreadable_photos": "the photograph could not be read, in the last session; another of the same identity was drawn",
-    "skipped_files": "not a JPEG or PNG file, or not to be listed",
-    "missing_models": "a service does not have it",
+    "skipped_files": "not a JPEG or PNG file, or not to be listed, or a cloak or photo without the other",
+    "missing_models": "a service does not have it, or the folder of cloaks",
 }
 
 
@@ -293,14 +312,15 @@ def reproduction(run: Run) -> Reproduction:
         notes.append(f"FACES: a folder of identity folders; the SHA-256 of its photo names is {card['photos_sha256']}.")
     options: dict[str, Any] = {
         "--faces": faces,
+        **_cloaks(run, notes),
         **_services(run, notes),
         "--subjects": protocol["subjects"],
         "--until-halfwidth": run.until_halfwidth,
         "--seed": protocol["seed"],
-        "--source-models": grid.source_models,
+        "--source-models": None if ELSEWHERE in grid.source_models else grid.source_models,
         "--target-models": grid.target_models,
         "--methods": grid.methods,
-        "--epsilons": grid.epsilons,
+        "--epsilons": grid.epsilons or None,
         "--k": grid.ks,
         "--conditions": grid.conditions,
         "--run": "NEW_FOLDER",
@@ -330,6 +350,18 @@ def _command(beginning: str, options: Mapping[str, Any]) -> str:
     return " \\\n  ".join([beginning, *map(shlex.join, values.items())])
 
 
+def _cloaks(run: Run, notes: list[str]) -> dict[str, str]:
+    """The option by which cloaks that were made elsewhere are had again."""
+    card = run.manifest["source_models"].get(ELSEWHERE)
+    if card is None:
+        return {}
+    notes.append(
+        f"CLOAKS: a folder METHOD/IDENTITY/PHOTO, or another with --names; the SHA-256 of the {card['cloaks']:,} cloaks "
+        f"that were used is {card['cloaks_sha256']}."
+    )
+    return {"--cloaks": "CLOAKS"}
+
+
 def _services(run: Run, notes: list[str]) -> dict[str, str]:
     """The options by which the two services are had again; what they need is added to `notes`.
 
@@ -342,7 +374,7 @@ def _services(run: Run, notes: list[str]) -> dict[str, str]:
     invader = ("invader", run.grid.target_models, stated | set(MODELS))
     options: dict[str, str] = {}
     for kind, models, loadable in (protector, invader):
-        if set(models) <= set(EMBEDDED_MODELS):
+        if set(models) <= {*EMBEDDED_MODELS, ELSEWHERE}:
             continue
         if set(models) <= loadable:
             options[f"--{kind}-checkpoints"] = "CHECKPOINTS"
@@ -377,11 +409,15 @@ def software(run: Run) -> list[Fact]:
     return [Fact("Versions", packages), *(Fact(name.capitalize(), str(versions[name])) for name in last if name in versions)]
 
 
+def _number_of_budgets(grid: Grid) -> str:
+    return f"{len(grid.epsilons)} budgets" if grid.budgeted else "budgets of their own"
+
+
 def subtitle(run: Run) -> str:
     """The run in one line."""
     grid = run.grid
     return (
         f"{len(run.matrix.probes)} subjects, {len(grid.source_models)} source models by {len(grid.methods)} methods at "
-        f"{len(grid.epsilons)} budgets, read by {len(grid.target_models)} target models: "
+        f"{_number_of_budgets(grid)}, read by {len(grid.target_models)} target models: "
         f"{run.matrix.observations:,} observations"
     )

@@ -44,7 +44,7 @@ class ShownCloak:
 
 @dataclass(frozen=True)
 class GalleryRow:
-    """The cloaks of one source model by one method, an epsilon each, after the control, which the first method's row has."""
+    """The cloaks of one source model by one method, a budget each, after the control, which the first method's row has."""
 
     source_model: str
     method: str
@@ -82,7 +82,7 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
         note=f"{len(subjects)} of {many} subject{'s' if many > 1 else ''}. Under a picture stands the rank of the true "
         f"identity in what each target model answered: 1 means that it was named, and “>{asked}” that it is not among "
         f"the {asked} candidates that were asked for. Below it stands whom the model took it for instead.",
-        columns=("control", *(f"ε {epsilon}" for epsilon in run.grid.epsilons)),
+        columns=("control", *(f"ε {epsilon}" if epsilon else "own budget" for epsilon in run.grid.all_budgets)),
         subjects=subjects,
     )
 
@@ -122,7 +122,10 @@ def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[C
             method_title(method),
             (
                 shown(source_model, CONTROL, 0) if method == run.grid.methods[0] else None,  # one stands for all methods
-                *(shown(source_model, method, epsilon) for epsilon in run.grid.epsilons),
+                *(
+                    shown(source_model, method, epsilon) if epsilon in run.grid.budgets(method) else None
+                    for epsilon in run.grid.all_budgets
+                ),
             ),
         )
         for source_model in run.grid.source_models

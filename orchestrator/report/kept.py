@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.experiment.condition import Condition, Storage
-from orchestrator.experiment.grid import NOISE, CloakKey
+from orchestrator.experiment.grid import CloakKey, is_noise
 from orchestrator.pictures.conditions import under_condition
 from orchestrator.report.run import Run
 from orchestrator.run_folder.folder import RunFolder
@@ -20,11 +20,11 @@ Image = NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 def kept_cloaks(run: Run, store: Store) -> Iterator[tuple[str, dict[CloakKey, bytes]]]:
-    """The subjects of whom the folder keeps cloaks, and these as PNG, but for noise."""
+    """The subjects of whom the folder keeps cloaks, and the files of these, but for noise."""
     folder = RunFolder(run.root)
     for probe in run.matrix.probes if kept_pictures(folder) else ():
         found = {cloak.key: folder.kept_cloak(cloak.sha256) for cloak in store.cloaks(probe=probe)}
-        kept = {key: encoded for key, encoded in found.items() if encoded is not None and key.method != NOISE}
+        kept = {key: encoded for key, encoded in found.items() if encoded is not None and not is_noise(key.method)}
         if kept:
             yield probe, kept
 

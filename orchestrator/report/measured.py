@@ -32,7 +32,8 @@ def measure(matrix: RankMatrix, grid: Grid, kind: IntervalKind) -> Measured:
     """All metrics, once; `kind` is that of the intervals of its rates."""
     ks = [k for k in grid.ks if k <= matrix.candidates]
     k = headline_k(ks)
-    # The paper's two, or else the first two of the run.
-    first, second = METHODS if set(METHODS) <= set(grid.methods) or len(grid.methods) < 2 else grid.methods[:2]
+    # The paper's two, or else the first two of the run that have epsilons, or else that have none.
+    comparable = grid.budgeted if len(grid.budgeted) > 1 else grid.unbudgeted
+    first, second = METHODS if set(METHODS) <= set(grid.budgeted) or len(comparable) < 2 else comparable[:2]
     paired = [] if k is None else compare_methods(matrix, grid, k=k, first=first, second=second)
     return Measured(grid, list(results_of(matrix, ks=ks, kind=kind)), k, first, second, paired)

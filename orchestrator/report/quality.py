@@ -1,4 +1,4 @@
-"""How much of its probe a cloak keeps as it is stored: SSIM and PSNR against the probe, by scikit-image.
+"""How much of its probe a cloak keeps as it is stored: SSIM and PSNR against the probe.
 
 Against the probe before storage, which is the control as the protector sends it, so that the control shows what storage
 alone takes.
@@ -7,35 +7,14 @@ alone takes.
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-import numpy as np
-
 from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.experiment.condition import Storage
 from orchestrator.experiment.grid import CONTROL
-from orchestrator.report.kept import Image, as_stored, decoded
+from orchestrator.pictures.similarity import psnr, ssim
+from orchestrator.report.kept import as_stored, decoded
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store.changes import record_quality
 from orchestrator.store.store import Store
-
-LEVELS = 255  # the range that both measures are relative to
-
-
-def ssim(control: Image, cloak: Image) -> float:
-    """Structural similarity, -1..1, and 1 for equal images (Wang et al. 2004), the mean over the channels of RGB.
-
-    scikit-image's own window: 7 x 7, uniform, so that either side must have 7 pixels.
-    """
-    from skimage.metrics import structural_similarity  # only now: it takes a second
-
-    return float(structural_similarity(control, cloak, data_range=LEVELS, channel_axis=2))  # type: ignore[no-untyped-call]
-
-
-def psnr(control: Image, cloak: Image) -> float:
-    """Peak signal-to-noise ratio in dB over all pixels and channels; infinite for equal images."""
-    from skimage.metrics import peak_signal_noise_ratio
-
-    with np.errstate(divide="ignore"):
-        return float(peak_signal_noise_ratio(control, cloak, data_range=LEVELS))  # type: ignore[no-untyped-call]
 
 
 def cloak_quality(folder: RunFolder, store: Store, *, storage: Storage) -> Iterator[tuple[CloakRecord, Quality]]:

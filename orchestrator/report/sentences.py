@@ -8,7 +8,7 @@ and highest of several cells are figures of those cells, picked after the fact, 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from orchestrator.experiment.grid import CONTROL, NOISE, PAPERS_EPSILON, Cell, Grid
+from orchestrator.experiment.grid import CONTROL, ELSEWHERE, NOISE, PAPERS_EPSILON, Cell, Grid, noise_of
 from orchestrator.metrics.intervals import Interval, PairedCounts
 from orchestrator.metrics.mcnemar import signs
 from orchestrator.metrics.psr import CellResult, Rate
@@ -30,7 +30,7 @@ def headlines(measured: Measured) -> list[str]:
     return [
         *_controls(cells, grid, k),
         *(sentence for method in grid.methods for sentence in _read(cells, grid, method, k)),
-        *(sentence for method in grid.methods for sentence in _against_noise(cells, method, k)),
+        *(sentence for method in grid.methods for sentence in _against_noise(cells, grid, method, k)),
         *_compared(f"{title(measured.first)} against {title(measured.second)}", paired, k),
         *_detection(cells, grid),
     ]
@@ -75,20 +75,32 @@ def _controls(cells: ByCell, grid: Grid, k: int) -> Iterator[str]:
         pairs = counted(len(rates), "pair")
         yield f"Without a cloak, PSR@{k} is {span(rates)} ({pairs} of source and target model, N = {n})."
     spans = [
-        f"{span(rates)} at epsilon {epsilon}"
-        for epsilon in sorted({headline_epsilon(grid), max(grid.epsilons)})
-        if (rates := [result.psr for cell, result in cells.items() if (cell.method, cell.epsilon) == (NOISE, epsilon)])
+        f"{span(rates)} {where}"
+        for method, epsilon, where in _noises(grid)
+        if (rates := [result.psr for cell, result in cells.items() if (cell.method, cell.epsilon) == (method, epsilon)])
     ]
     if spans:
         yield f"With random noise in place of a cloak, PSR@{k} is {listed(spans)}."
 
 
+def _noises(grid: Grid) -> Iterator[tuple[str, int, str]]:
+    """The noise controls that headlines speak of, and of what size each is."""
+    if grid.budgeted:
+        for epsilon in sorted({headline_epsilon(grid), max(grid.epsilons)}):
+            yield NOISE, epsilon, f"at epsilon {epsilon}"
+    for method in grid.unbudgeted:
+        yield noise_of(method), 0, f"of the SSIM of {title(method)}"
+
+
 def _read(cells: ByCell, grid: Grid, method: str, k: int) -> Iterator[str]:
     """A method's cloaks read by the model that they were crafted with, and by others."""
-    epsilon = headline_epsilon(grid)
-    for reader, is_own in (("its own model", True), ("another model", False)):
+    epsilon = headline_budget(grid, method)
+    others = "the target models" if grid.source_models == (ELSEWHERE,) else "another model"
+    for reader, is_own in (("its own model", True), (others, False)):
         pairs = [cell for cell in cells if (cell.method, cell.epsilon) == (method, epsilon) and cell.is_white_box is is_own]
-        if pairs:
+        if pairs and not epsilon:
+            yield f"{title(method)}, read by {reader}: PSR@{k} is {span([cells[cell].psr for cell in pairs])}."
+        elif pairs:
             figures = f"PSR@{k} is {span([cells[cell].psr for cell in pairs])} at epsilon {epsilon}"
             smallest = [_smallest_epsilon(cells, grid, cell) for cell in pairs]
             reached = sorted({each for each in smallest if each is not None})
@@ -102,10 +114,11 @@ def _smallest_epsilon(cells: ByCell, grid: Grid, cell: Cell) -> int | None:
     return smallest_epsilon({epsilon: result.psr for epsilon, result in found.items() if result is not None})
 
 
-def _against_noise(cells: ByCell, method: str, k: int) -> Iterator[str]:
+def _against_noise(cells: ByCell, grid: Grid, method: str, k: int) -> Iterator[str]:
     differences = [result.minus_noise for cell, result in cells.items() if cell.method == method]
     tables = [each.counts for each in differences if each is not None]
-    yield from _compared(f"{title(method)} against noise of the same size", tables, k)
+    size = "SSIM" if method in grid.unbudgeted else "size"
+    yield from _compared(f"{title(method)} against noise of the same {size}", tables, k)
 
 
 def _compared(what: str, tables: Sequence[PairedCounts], k: int) -> Iterator[str]:
@@ -118,16 +131,23 @@ def _compared(what: str, tables: Sequence[PairedCounts], k: int) -> Iterator[str
 
 
 def _detection(cells: ByCell, grid: Grid) -> Iterator[str]:
-    largest, target_model = max(grid.epsilons), grid.target_models[0]  # all target models are shown the same picture
-    spans = []
-    for method in (*grid.methods, NOISE):
+    target_model = grid.target_models[0]  # all target models are shown the same picture
+    spans: dict[int, list[str]] = {}
+    for method in (*grid.methods, *grid.noises):
+        largest = max(grid.budgets(method))
         found = [grid.cell(source_model, method, largest, target_model) for source_model in grid.source_models]
         if rates := [cells[cell].detected for cell in found if cell in cells]:
-            spans.append(f"{span(rates)} ({title(method)})")
-    if spans:
-        yield f"Faces found at epsilon {largest}: {', '.join(spans)}."
+            spans.setdefault(largest, []).append(f"{span(rates)} ({title(method)})")
+    for largest, of_methods in spans.items():
+        yield f"Faces found{f' at epsilon {largest}' if largest else ''}: {', '.join(of_methods)}."
 
 
 def headline_epsilon(grid: Grid) -> int:
-    """The largest up to the paper's 32, or else the smallest there is."""
-    return max((epsilon for epsilon in grid.epsilons if epsilon <= PAPERS_EPSILON), default=min(grid.epsilons))
+    """The largest up to the paper's 32, or else the smallest there is; 0 where there is none."""
+    smallest = min(grid.epsilons, default=0)
+    return max((epsilon for epsilon in grid.epsilons if epsilon <= PAPERS_EPSILON), default=smallest)
+
+
+def headline_budget(grid: Grid, method: str) -> int:
+    """The epsilon of a method's or a control's cells that headlines are of."""
+    return headline_epsilon(grid) if grid.budgets(method) == grid.epsilons else 0

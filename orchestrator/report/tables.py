@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell, Grid
+from orchestrator.experiment.grid import CONTROL, OF_METHOD, Cell, Grid, is_control, is_noise
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.averages import Average
 from orchestrator.metrics.mcnemar import SIGNIFICANCE
@@ -82,7 +82,7 @@ def added_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Table:
     found = _by_cell(results)
     rows = []
     for cell in grid.cells():
-        if cell.method in (CONTROL, NOISE):
+        if is_control(cell.method):
             continue
         result, control, noise = (found.get((each, k)) for each in (cell, cell.control, cell.noise))
         rows.append(
@@ -107,9 +107,10 @@ def transfer_table(results: Sequence[CellResult], grid: Grid, *, k: int) -> Tabl
     """The transfer matrices one under the other: a row for each method, epsilon and source model."""
     found = _by_cell(results)
     rows = []
-    for method, epsilon, source_model in product(grid.methods, grid.epsilons, grid.source_models):
+    kinds = ((method, epsilon) for method in grid.methods for epsilon in grid.budgets(method))
+    for (method, epsilon), source_model in product(kinds, grid.source_models):
         cells = [grid.cell(source_model, method, epsilon, target_model) for target_model in grid.target_models]
-        names = (Value(title_of(method)), integer(epsilon), Value(title_of(source_model)))
+        names = (Value(title_of(method)), budget(method, epsilon), Value(title_of(source_model)))
         rows.append((*names, *(_psr(found.get((cell, k)), heat=True) for cell in cells)))
     return Table(
         name="transfer",
@@ -143,7 +144,7 @@ def threshold_table(results: Sequence[CellResult], grid: Grid, *, ks: Iterable[i
                 *(smallest(source_model, method, target_model, k) for target_model in grid.target_models),
             )
             for source_model in grid.source_models
-            for method in grid.methods
+            for method in grid.budgeted
             for k in ks
         ),
     )
@@ -157,7 +158,7 @@ def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second:
         counts, cell = pair.difference.counts, pair.cell
         rows.append(
             (
-                *(Value(title_of(cell.source_model)), integer(cell.epsilon), Value(title_of(cell.target_model))),
+                *(Value(title_of(cell.source_model)), budget(first, cell.epsilon), Value(title_of(cell.target_model))),
                 *map(integer, (counts.n, counts.first_only, counts.second_only)),
                 difference(pair.difference),
                 number(_p(pair.p), sort=pair.p),
@@ -204,7 +205,7 @@ def _by_cell(results: Iterable[CellResult]) -> dict[tuple[Cell, int], CellResult
 def _cell(cell: Cell) -> tuple[Value, ...]:
     return (
         *(Value(title_of(cell.source_model)), Value(method_title(cell.method))),
-        *(integer(cell.epsilon), Value(title_of(cell.target_model))),
+        *(budget(cell.method, cell.epsilon), Value(title_of(cell.target_model))),
     )
 
 
@@ -214,7 +215,18 @@ def _readers(grid: Grid) -> tuple[str, ...]:
 
 def method_title(method: str) -> str:
     """How a method, or a control, is called on the page."""
-    return {CONTROL: "control", NOISE: "noise control"}.get(method) or title_of(method)
+    if is_noise(method):
+        matched_to = method.partition(OF_METHOD)[2]
+        return f"noise control of {title_of(matched_to)}" if matched_to else "noise control"
+    return "control" if method == CONTROL else title_of(method)
+
+
+OWN_BUDGET = "own"  # in place of epsilon, of a method with a budget of its own
+
+
+def budget(method: str, epsilon: int) -> Value:
+    """The epsilon of a method's cell, as a table shows it."""
+    return integer(epsilon) if epsilon or method == CONTROL else number(OWN_BUDGET, sort=0)
 
 
 def number(text: str, *, sort: float, beside: str = "") -> Value:

@@ -1,6 +1,6 @@
 """What models, methods and regions are called where people read of them."""
 
-from orchestrator.experiment.grid import ENSEMBLE, members
+from orchestrator.experiment.grid import ELSEWHERE, ENSEMBLE, members
 from orchestrator.experiment.region import Region
 
 TITLES = {
@@ -10,6 +10,7 @@ TITLES = {
     "compact-facenet": "compact FaceNet",
     "compact-resnet": "compact ResNet",
     "compact-senet": "compact SENet",
+    ELSEWHERE: "another tool",
     "bim": "BIM",
     "fgsm": "FGSM",
     "illc": "ILLC",

@@ -110,7 +110,7 @@ def _tables(run: Run, measured: Measured, crafting: Summaries) -> Sequence[table
     ks = [each for each in PAPERS_KS if each in grid.ks and each <= run.matrix.candidates] or [k]
     shown += [
         tables.added_table(results, grid, k=k),
-        tables.threshold_table(results, grid, ks=ks),
+        *([tables.threshold_table(results, grid, ks=ks)] if grid.budgeted else []),
         tables.transfer_table(results, grid, k=k),
     ]
     if measured.paired:

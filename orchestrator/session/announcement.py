@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
+from orchestrator.experiment.grid import Grid
 from orchestrator.faces.data_set import named
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.planning import ResolvedPlan
@@ -31,7 +32,7 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
     yield "subjects", f"{plan.subjects} of {len(resolved.eligible)} identities that every model knows"
     yield (
         "grid",
-        f"{', '.join(grid.source_models)} by {', '.join(grid.methods)} at {', '.join(map(str, grid.epsilons))}, read by "
+        f"{', '.join(grid.source_models)} by {', '.join(grid.methods)}{_budgets(grid)}, read by "
         f"{', '.join(grid.target_models)}: {grid.observations_per_probe} observations a probe",
     )
     if plan.max_cost is not None:
@@ -50,6 +51,12 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
         yield "missing", sentence
     if plan.caveat:
         yield "take care", plan.caveat
+
+
+def _budgets(grid: Grid) -> str:
+    """What the methods' names are followed by; nothing where all have budgets of their own."""
+    alone = f" ({', '.join(grid.unbudgeted)}: once)" if grid.unbudgeted else ""
+    return f" at {', '.join(map(str, grid.epsilons))}{alone}" if grid.budgeted else ""
 
 
 def budget_lines(needed: int, queries_left: int | None) -> Iterator[Line]:

@@ -7,7 +7,7 @@ from functools import partial
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import CallError, UnusableServiceError
 from orchestrator.experiment.cloak import Cloak
-from orchestrator.experiment.grid import CONTROL, CloakKey
+from orchestrator.experiment.grid import CloakKey
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
@@ -40,7 +40,7 @@ class Crafter:
         async def craft_missing() -> None:
             self._run.tally.craft_calls += 1
             methods = list(dict.fromkeys(key.method for key in missing))
-            epsilons = sorted({key.epsilon for key in missing if key.method != CONTROL})
+            epsilons = sorted({key.epsilon for key in missing if key.epsilon})
             row = self._source.craft(
                 photo.encoded,
                 probe=photo.name,

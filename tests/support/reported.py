@@ -11,7 +11,7 @@ from PIL import Image
 
 from orchestrator.experiment.cloak import CloakRecord
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import CONTROL, NOISE, Cell, CloakKey, Grid
+from orchestrator.experiment.grid import Cell, CloakKey, Grid, is_control
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.plan import Plan
 from orchestrator.faces.folder import FaceFolder
@@ -35,7 +35,7 @@ Answered = Callable[[int, Cell], Seen | None]  # the subject's number, from 0; N
 
 def recognised(subject: int, cell: Cell) -> Seen | None:
     """Controls are recognised; cloaks protect from their own model, and at 64 levels one hides its face."""
-    if cell.method in (CONTROL, NOISE):
+    if is_control(cell.method):
         return 1
     if cell.epsilon == 64 and subject == 0:
         return NO_FACE
@@ -44,7 +44,7 @@ def recognised(subject: int, cell: Cell) -> Seen | None:
 
 def effort(subject: int, key: CloakKey) -> tuple[int, int]:
     """Gradients and forward passes that a cloak took: a gradient for every level of the budget, of ILLC a pass before."""
-    return (0, 0) if key.method in (CONTROL, NOISE) else (key.epsilon, int(key.method == "illc"))
+    return (0, 0) if is_control(key.method) else (key.epsilon, int(key.method == "illc"))
 
 
 def model(name: str, **card: Any) -> Model:

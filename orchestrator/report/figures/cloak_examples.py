@@ -23,13 +23,13 @@ DOTS_PER_INCH = 150  # a tile of about an inch then has about the pixels of a cl
 
 @dataclass(frozen=True, eq=False)
 class Row:
-    """One row of pictures: the probe, then a cloak for each epsilon of the grid; None where there is no picture."""
+    """One row of pictures: the probe, then a cloak for each budget of the method; None where there is no picture."""
 
     source_model: str
     method: str
     probe: Image | None
-    cloaks: tuple[Image | None, ...]
-    perturbations: tuple[Image | None, ...]  # magnified; empty unless asked for
+    cloaks: Mapping[int, Image | None]  # by epsilon
+    perturbations: Mapping[int, Image | None]  # magnified; empty unless asked for
     probe_as_stored: bool  # the control as stored stands in for the lossless probe
 
 
@@ -45,38 +45,40 @@ def series(
         lossless, control = probes.get(source_model), cloaks.get(CloakKey(source_model, CONTROL, 0))
         probe = control if lossless is None else lossless
         for method in method_order(grid):
-            found = {epsilon: cloaks.get(CloakKey(source_model, method, epsilon)) for epsilon in grid.epsilons}
-            perturbations = [
-                None if probe is None or cloak is None else magnified_perturbation(probe, cloak, epsilon=epsilon)
+            found = {epsilon: cloaks.get(CloakKey(source_model, method, epsilon)) for epsilon in grid.budgets(method)}
+            perturbations = {
+                epsilon: None if probe is None or cloak is None else magnified_perturbation(probe, cloak, epsilon=epsilon)
                 for epsilon, cloak in found.items()
                 if magnified
-            ]
+            }
             as_stored = lossless is None and control is not None
-            rows.append(Row(source_model, method, probe, tuple(found.values()), tuple(perturbations), as_stored))
+            rows.append(Row(source_model, method, probe, found, perturbations, as_stored))
     return rows
 
 
 def magnified_perturbation(probe: Image, cloak: Image, *, epsilon: int) -> Image | None:
     """Cloak minus probe (height, width, 3), so magnified that -epsilon is black, 0 grey and +epsilon white.
 
-    Storage may carry a pixel past epsilon; it is then as black or white as can be. None where the two are not of one size.
+    Storage may carry a pixel past epsilon; it is then as black or white as can be. Where epsilon is 0, the largest change is
+    in its place. None where the two are not of one size.
     """
     if probe.shape != cloak.shape:
         return None
     perturbation = cloak.astype(np.float64) - probe.astype(np.float64)
-    return np.clip(np.rint(GREY + perturbation * (GREY / epsilon)), 0, 255).astype(np.uint8)
+    largest = epsilon or float(np.abs(perturbation).max()) or 1
+    return np.clip(np.rint(GREY + perturbation * (GREY / largest)), 0, 255).astype(np.uint8)
 
 
-def missing(rows: Sequence[Row], grid: Grid) -> str:
+def missing(rows: Sequence[Row]) -> str:
     """What the figure cannot show, in a sentence; empty where it shows all."""
-    if all(cloak is None for row in rows for cloak in row.cloaks):
+    if all(cloak is None for row in rows for cloak in row.cloaks.values()):
         return "Missing: every cloak; the run did not keep them, or they were removed since."
     parts = [
         f"the probe of {title(source_model)}"
         for source_model in dict.fromkeys(row.source_model for row in rows if row.probe is None)
     ]
     for row in rows:
-        epsilons = [str(epsilon) for epsilon, cloak in zip(grid.epsilons, row.cloaks, strict=True) if cloak is None]
+        epsilons = [str(epsilon) for epsilon, cloak in row.cloaks.items() if cloak is None]
         if len(epsilons) == len(row.cloaks):
             parts.append(f"all of {title(row.source_model)} by {title(row.method)}")
         elif epsilons:
@@ -99,36 +101,51 @@ def cloak_examples(
     methods, the control's among them. `magnified` puts its perturbations under each row of cloaks.
     """
     rows = series(probes, cloaks, grid, magnified=magnified)
+    columns = grid.all_budgets
     names = [line for name in (*grid.source_models, *grid.methods) for line in _label(name).splitlines()]
     with style():
         drawn = sheet(
             len(rows) * (2 if magnified else 1),
-            1 + len(grid.epsilons),
-            title=f"Cloaks of {subject} by noise budget" if subject else "Cloaks of one photograph by noise budget",
+            1 + len(columns),
+            title=f"Cloaks of {subject or 'one photograph'}" + (" by noise budget" if grid.budgeted else ""),
             panel_height=None,
             room=Room(
                 left=text_width(names, TEXT_SIZE) + 0.22, top=0.24, above=0.03, below=0.1, column_gap=0.04, row_gap=0.02
             ),
             dots_per_inch=DOTS_PER_INCH,
             notes=paragraph(
-                "ε in levels of 0..255; cloaks as they were stored.",
+                "ε in levels of 0..255; cloaks as they were stored." if grid.budgeted else "Cloaks as they were stored.",
                 "The probes are the controls as stored." if any(row.probe_as_stored for row in rows) else "",
-                "Under each row the perturbation, from -ε (black) to +ε (white)." if magnified else "",
-                missing(rows, grid),
+                _magnified(grid) if magnified else "",
+                missing(rows),
                 caveat=caveat,
             ),
         )
         panels = iter(drawn.panels)
         for row in rows:
-            _draw(next(panels), (row.probe, *row.cloaks), label=f"{_label(row.source_model)}\n{title(row.method)}")
+            probe_axes, *axes_row = next(panels)
+            _draw(probe_axes, row.probe, label=f"{_label(row.source_model)}\n{title(row.method)}")
+            _draw_row(axes_row, row.cloaks, columns)
             if magnified:
-                axes_row = next(panels)
-                axes_row[0].set_axis_off()
-                axes_row[0].text(0.95, 0.5, "perturbation,\nmagnified", ha="right", va="center", color=FAINT, size=NOTE_SIZE)
-                _draw(axes_row[1:], row.perturbations)
-        for axes, heading in zip(drawn.panels[0], ("probe", *(f"ε\u00a0{each}" for each in grid.epsilons)), strict=True):
+                probe_axes, *axes_row = next(panels)
+                probe_axes.set_axis_off()
+                probe_axes.text(0.95, 0.5, "perturbation,\nmagnified", ha="right", va="center", color=FAINT, size=NOTE_SIZE)
+                _draw_row(axes_row, row.perturbations, columns)
+        for axes, heading in zip(drawn.panels[0], ("probe", *(_heading(each, grid) for each in columns)), strict=True):
             axes.set_title(heading, pad=4)
     return drawn.figure
+
+
+def _heading(epsilon: int, grid: Grid) -> str:
+    if epsilon:
+        return f"ε\u00a0{epsilon}"
+    return "own budget" if grid.budgeted else "cloak"
+
+
+def _magnified(grid: Grid) -> str:
+    largest = "ε, or where there is none the largest change" if grid.budgeted else "the largest change, L"
+    sign = "ε" if grid.budgeted else "L"
+    return f"Under each row the perturbation, from -{sign} (black) to +{sign} (white); {largest}."
 
 
 def _label(name: str) -> str:
@@ -136,18 +153,25 @@ def _label(name: str) -> str:
     return title(name).replace(f" {ENSEMBLE} ", f" {ENSEMBLE}\n")
 
 
-def _draw(axes_row: tuple[Axes, ...], images: tuple[Image | None, ...], *, label: str = "") -> None:
-    for axes, image in zip(axes_row, images, strict=True):
-        axes.set_xticks([])
-        axes.set_yticks([])
-        for spine in axes.spines.values():
-            spine.set_visible(False)
-        if image is not None:
-            axes.imshow(image, aspect="auto", interpolation="antialiased")
+def _draw_row(axes_row: Sequence[Axes], images: Mapping[int, Image | None], columns: Sequence[int]) -> None:
+    """The pictures of a row, each in the column of its budget."""
+    for axes, epsilon in zip(axes_row, columns, strict=True):
+        if epsilon in images:
+            _draw(axes, images[epsilon])
         else:
-            axes.add_patch(
-                Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor="none", edgecolor=HAIRLINE, hatch="///")
-            )
-            axes.text(0.5, 0.5, "missing", transform=axes.transAxes, ha="center", va="center", color=FAINT, size=NOTE_SIZE)
+            axes.set_axis_off()
+
+
+def _draw(axes: Axes, image: Image | None, *, label: str = "") -> None:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if image is not None:
+        is_square = image.shape[0] == image.shape[1]
+        axes.imshow(image, aspect="auto" if is_square else "equal", interpolation="antialiased")
+    else:
+        axes.add_patch(Rectangle((0, 0), 1, 1, transform=axes.transAxes, facecolor="none", edgecolor=HAIRLINE, hatch="///"))
+        axes.text(0.5, 0.5, "missing", transform=axes.transAxes, ha="center", va="center", color=FAINT, size=NOTE_SIZE)
     if label:
-        axes_row[0].set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)
+        axes.set_ylabel(label, rotation=0, ha="right", va="center", labelpad=6)

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import CONTROL, NOISE, Grid
+from orchestrator.experiment.grid import CONTROL, NOISE, OF_METHOD, Grid
 from orchestrator.metrics.averages import Average
 from orchestrator.report.figures.lines import legend_entry
 from orchestrator.report.figures.notes import paragraph
@@ -33,14 +33,15 @@ class Panel:
 def conditions(panels: Sequence[Panel], grid: Grid, *, k: int, epsilon: int, caveat: str = "") -> Figure:
     """The figure: a panel for each kind of reader, a row for each condition; `caveat`: why it is not the paper's."""
     styles = method_styles(grid)
-    methods = (*method_order(grid), NOISE, CONTROL)
+    methods = (*method_order(grid), *grid.noises, CONTROL)
     names = [str(condition) for condition in grid.conditions]
-    labels = {NOISE: "noise control", CONTROL: "control"}
+    labels = {name: f"noise control of {title(name.partition(OF_METHOD)[2])}" for name in grid.noises}
+    labels |= {NOISE: "noise control", CONTROL: "control"}
     with style():
         drawn = sheet(
             1,
             len(panels),
-            title=f"PSR@{k} by condition, at ε\u00a0{epsilon}",
+            title=f"PSR@{k} by condition" + (f", at ε\u00a0{epsilon}" if grid.budgeted else ""),
             panel_height=ROW_HEIGHT * len(names),
             legend=[legend_entry(styles[name], labels.get(name) or title(name)) for name in methods],
             notes=paragraph(

@@ -70,7 +70,7 @@ def series(results: Sequence[CellResult], grid: Grid, *, gradients: Gradients, k
     psr = {result.cell: result.psr for result in results if result.k == k}
 
     def line(source_model: str, method: str, target_model: str) -> dict[int, Point | None]:
-        cells = [grid.cell(source_model, method, epsilon, target_model) for epsilon in sorted(grid.epsilons)]
+        cells = [grid.cell(source_model, method, epsilon, target_model) for epsilon in sorted(grid.budgets(method))]
         return {
             cell.epsilon: Point(gradients[cell.cloak], psr[cell]) if cell in psr else None
             for cell in cells
@@ -96,7 +96,8 @@ def effort(results: Sequence[CellResult], grid: Grid, *, gradients: Gradients, k
     """The figure, of methods that take gradients; `caveat` says why these are not the paper's figures."""
     rows = series(results, grid, gradients=gradients, k=k)
     methods = methods_with_gradients(gradients, grid)
-    styles, epsilons = method_styles(grid), sorted(grid.epsilons)
+    styles = method_styles(grid)
+    epsilons = sorted({epsilon for method in methods for epsilon in grid.budgets(method)})
     others = [title(method) for method in method_order(grid) if method not in methods]
     headings = {name: textwrap.wrap(f"crafted with {title(name)}", HEADING) for name in grid.source_models}
     spent = [point.gradients for row in rows for panel in row for point in panel.points if point is not None]
@@ -111,7 +112,7 @@ def effort(results: Sequence[CellResult], grid: Grid, *, gradients: Gradients, k
                 legend_entry(styles[CONTROL], "control"),
             ],
             notes=paragraph(
-                "A point for each ε: the larger the marker, the larger ε." if len(epsilons) > 1 else f"ε is {epsilons[0]}.",
+                "A point for each ε: the larger the marker, the larger ε." if len(epsilons) > 1 else _only(epsilons),
                 "Gradients are those that a cloak takes if it is crafted alone, the mean over the photographs.",
                 f"Left out, as they take none: {', '.join(others)}." if others else "",
                 *lines_sentences(
@@ -133,6 +134,10 @@ def effort(results: Sequence[CellResult], grid: Grid, *, gradients: Gradients, k
                 )
                 axes.set_title(f"read by {title(panel.target_model)}" if row is rows[0] else "", pad=6)
     return drawn.figure
+
+
+def _only(epsilons: Sequence[int]) -> str:
+    return f"ε is {epsilons[0]}." if any(epsilons) else ""
 
 
 def _draw(axes: Axes, panel: Panel, styles: Mapping[str, LineStyle], epsilons: Sequence[int]) -> None:

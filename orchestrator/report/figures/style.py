@@ -10,12 +10,12 @@ spoilt figure. What the outlines lose (search, screen readers) the page gives ba
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import matplotlib as mpl
 
-from orchestrator.experiment.grid import CONTROL, NOISE, Grid
+from orchestrator.experiment.grid import CONTROL, NOISE, Grid, noise_of
 
 INK, FAINT, HAIRLINE = "#1a1a1a", "#595959", "#d9d9d9"
 TITLE_SIZE, TEXT_SIZE, NOTE_SIZE = 11.5, 9.5, 8.5  # points, at the width of `sheet.WIDTH`
@@ -148,9 +148,10 @@ def model_styles(grid: Grid) -> dict[str, LineStyle]:
 
 
 def method_styles(grid: Grid) -> dict[str, LineStyle]:
-    """A style for each method of a run and for both controls."""
-    others = [method for method in grid.methods if method not in _METHODS]
-    return dict(_METHODS) | {method: _OTHER_METHODS[place % len(_OTHER_METHODS)] for place, method in enumerate(others)}
+    """A style for each method of a run and for the controls; a noise control that is matched to a method has its marker."""
+    others = [method for method in (*grid.budgeted, *grid.unbudgeted) if method not in _METHODS]
+    styles = dict(_METHODS) | {method: _OTHER_METHODS[place % len(_OTHER_METHODS)] for place, method in enumerate(others)}
+    return styles | {noise_of(method): replace(styles[NOISE], marker=styles[method].marker) for method in grid.unbudgeted}
 
 
 def marker_face(fill: Fill, colour: str) -> dict[str, Any]:

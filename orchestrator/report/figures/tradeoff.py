@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestrator.experiment.grid import NOISE, Cell, Grid, members
+from orchestrator.experiment.grid import CONTROL, Cell, Grid, is_noise, members
 from orchestrator.metrics.pareto import Point, pareto_front
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.lines import draw_nothing, legend_entry, percent_axis
@@ -55,7 +55,7 @@ class Curve:
 
     source_model: str
     method: str
-    points: tuple[Point, ...]  # labelled with their epsilon
+    points: tuple[Point, ...]  # labelled with their epsilon; a method with a budget of its own has one, without a label
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ def _panel(points: Sequence[QualityPoint], grid: Grid, measure: str, target_mode
     usable = [
         each
         for each in points
-        if each.cell.target_model == target_model and each.cell.epsilon and isfinite(each.quality(measure))
+        if each.cell.target_model == target_model and each.cell.method != CONTROL and isfinite(each.quality(measure))
     ]
 
     def curves() -> Iterator[Curve]:
         for source_model in grid.source_models:
-            for method in (*method_order(grid), NOISE):
+            for method in (*method_order(grid), *grid.noises):
                 cells = [each for each in usable if (each.cell.source_model, each.cell.method) == (source_model, method)]
                 cells.sort(key=lambda each: each.cell.epsilon)
-                drawn = (Point(each.quality(measure), each.psr.percent, str(each.cell.epsilon)) for each in cells)
+                drawn = (Point(each.quality(measure), each.psr.percent, str(each.cell.epsilon or "")) for each in cells)
                 if cells:
                     yield Curve(source_model, method, tuple(drawn))
 
@@ -100,7 +100,7 @@ def _panel(points: Sequence[QualityPoint], grid: Grid, measure: str, target_mode
     others = [each for each in choices if not each.cell.is_white_box]
     front = pareto_front(
         [
-            Point(each.quality(measure), each.psr.percent, f"{title(each.cell.method)} {each.cell.epsilon}")
+            Point(each.quality(measure), each.psr.percent, f"{title(each.cell.method)} {each.cell.epsilon or ''}".rstrip())
             for each in others or choices
         ]
     )
@@ -123,8 +123,8 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
             panel_height=PANEL_HEIGHT,
             legend=_legend(grid, models),
             notes=paragraph(
-                "A point for each ε, which falls from left to right; top right is best. Pareto front: the choices that no",
-                "other beats in both at once, among cloaks not crafted with the model that reads; those that were are pale.",
+                f"{_points(grid)}; top right is best. Pareto front: the choices that no other beats in both at",
+                "once, among cloaks not crafted with the model that reads; those that were are pale.",
                 f"Quality is of stored cloaks against the lossless probe, mean of {photographs(means)}; PSR is of all.",
                 n_sentence([point.psr.n for point in points]),
                 caveat=caveat,
@@ -139,6 +139,13 @@ def tradeoff(points: Sequence[QualityPoint], grid: Grid, *, k: int, caveat: str 
                 axes.set_title(f"read by {title(panel.target_model)}" if row is rows[0] else "", pad=6)
             _share_x(axes_row, row)
     return drawn.figure
+
+
+def _points(grid: Grid) -> str:
+    if not grid.budgeted:
+        return "A point for each method"
+    once = f" ({', '.join(map(title, grid.unbudgeted))}: one point)" if grid.unbudgeted else ""
+    return f"A point for each ε{once}, which falls from left to right"
 
 
 def _share_x(axes_row: Sequence[Axes], row: Sequence[Panel]) -> None:
@@ -169,14 +176,14 @@ def _draw(axes: Axes, panel: Panel, grid: Grid, models: Mapping[str, LineStyle])
     white_box = {curve.source_model for curve in panel.curves if panel.target_model in members(curve.source_model)}
     alone = all(curve.source_model in white_box for curve in panel.curves)
     for curve in panel.curves:
-        look, noise = models[curve.source_model], curve.method == NOISE
+        look, noise = models[curve.source_model], is_noise(curve.method)
         axes.plot(
             [point.quality for point in curve.points],
             [point.psr for point in curve.points],
             color=look.colour,
             linewidth=0.8 if noise else 1.3,
             linestyle=NOISE_DASHES if noise else "-",
-            marker="" if noise else look.marker,
+            marker=("" if len(curve.points) > 1 else "x") if noise else look.marker,
             markersize=4.5,
             **marker_face(methods[curve.method].fill, look.colour),
             markeredgewidth=0.9,
@@ -206,6 +213,8 @@ def _legend(grid: Grid, models: Mapping[str, LineStyle]) -> list[Line2D]:
             )
             for method, fill in fills.items()
         ),
-        legend_entry(LineStyle(FAINT, dashes=NOISE_DASHES, width=0.8), "noise control"),
+        legend_entry(
+            LineStyle(FAINT, dashes=NOISE_DASHES, width=0.8), "noise control" + (" (×)" if grid.unbudgeted else "")
+        ),
         legend_entry(LineStyle(HIGHLIGHT, width=FRONT_WIDTH), "Pareto front"),
     ]

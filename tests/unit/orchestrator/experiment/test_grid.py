@@ -2,7 +2,9 @@
 
 from collections import Counter
 
-from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, CloakKey, Grid
+import pytest
+
+from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, CloakKey, Grid, is_control, is_noise, noise_of
 from tests.support.cells import paper_cell
 
 
@@ -52,3 +54,51 @@ def test_a_target_model_is_white_box_where_the_cloak_was_crafted_with_it() -> No
     for source_model, own in (("facenet", {"facenet"}), ("facenet+senet50", {"facenet", "senet50"})):
         grid = Grid((source_model,), targets, ("bim",), (8,), (1,))
         assert {cell.target_model for cell in grid.cells() if cell.is_white_box} == own
+
+
+MIXED = Grid(("facenet",), ("resnet50",), ("fog", "bim", "gan"), (8, 16), (1,), unbudgeted=("fog", "gan"))
+
+
+def test_a_method_with_a_budget_of_its_own_runs_once_with_a_noise_control_of_its_own() -> None:
+    cloaks = [(cloak.method, cloak.epsilon) for cloak in MIXED.cloaks("facenet")]
+    assert cloaks == [
+        ("none", 0),
+        *(("noise", 8), ("noise", 16), ("noise:fog", 0), ("noise:gan", 0)),
+        *(("fog", 0), ("bim", 8), ("bim", 16), ("gan", 0)),
+    ]
+    assert MIXED.observations_per_probe == 9
+    assert MIXED.all_budgets == (8, 16, 0)
+    assert Grid.from_stated(MIXED.stated()) == MIXED
+
+
+def test_without_a_method_that_has_epsilons_there_is_no_noise_of_any() -> None:
+    grid = Grid(("elsewhere",), ("resnet50",), ("fog", "gan"), (), (1,), unbudgeted=("fog", "gan"), without_noise=("gan",))
+    assert [cloak.method for cloak in grid.cloaks("elsewhere")] == ["none", "noise:fog", "fog", "gan"]
+    assert (grid.budgeted, grid.all_budgets, grid.budgets("fog"), grid.budgets("noise:fog")) == ((), (0,), (0,), (0,))
+
+
+def test_the_grid_of_methods_with_epsilons_is_that_without_the_others() -> None:
+    assert MIXED.with_epsilons() == Grid(("facenet",), ("resnet50",), ("bim",), (8, 16), (1,))
+
+
+@pytest.mark.parametrize(
+    ("method", "epsilon", "noise"),
+    [
+        ("bim", 8, "noise"),
+        ("fog", 0, "noise:fog"),
+        ("noise:fog", 0, "noise:fog"),
+        ("noise", 8, "noise"),
+        ("none", 0, "noise"),
+    ],
+)
+def test_the_noise_of_a_cell_is_that_of_its_size(method: str, epsilon: int, noise: str) -> None:
+    cell = paper_cell("facenet", method, epsilon, "resnet50")
+    assert cell.noise == paper_cell("facenet", noise, epsilon, "resnet50")
+    assert cell.control == paper_cell("facenet", "none", 0, "resnet50")
+
+
+def test_controls_are_told_from_methods_whose_names_begin_alike() -> None:
+    noises = {"noise", noise_of("fog")}
+    names = (*noises, "none", "bim", "noises", "noise-like")
+    assert {name for name in names if is_noise(name)} == noises
+    assert {name for name in names if is_control(name)} == {*noises, "none"}

@@ -96,7 +96,7 @@ def test_the_console_has_a_row_for_each_condition_and_marks_what_differs() -> No
 
 
 def test_the_figure_has_a_panel_for_each_kind_of_reader_and_a_row_for_each_condition() -> None:
-    panels = condition_panels(run(**UNDONE), GRID, k=1, epsilon=32)
+    panels = condition_panels(run(**UNDONE), GRID, k=1)
     assert [panel.reader for panel in panels] == ["its own model", "another model"]
     own = panels[0].rows
     assert {str(condition): of["bim"] and of["bim"].points for condition, of in own.items()} == {
@@ -113,4 +113,4 @@ def test_the_figure_has_a_panel_for_each_kind_of_reader_and_a_row_for_each_condi
 
 def test_a_grid_without_the_models_own_reading_has_one_panel() -> None:
     grid = replace(GRID, source_models=MODELS[:1], target_models=MODELS[1:])
-    assert [panel.reader for panel in condition_panels(run(), grid, k=1, epsilon=8)] == ["another model"]
+    assert [panel.reader for panel in condition_panels(run(), grid, k=1)] == ["another model"]

@@ -346,7 +346,7 @@ def test_whoever_was_left_out_is_named_with_the_reason(tmp_path: Path) -> None:
     rows = {row[1]: (row[0], row[2]) for row in by_id(page, "left-out").rows()}
     assert rows["the protector found no face in the photograph; replaced by the next"] == ("1", "dave")
     assert rows["no photograph could be read; replaced by the next"] == ("1", "erin")
-    assert rows["not a JPEG or PNG file, or not to be listed"] == ("1", "notes.txt")
+    assert rows["not a JPEG or PNG file, or not to be listed, or a cloak or photo without the other"] == ("1", "notes.txt")
     count, names = rows["some model does not know the identity: it would count as protected for nothing"]
     assert count == "8631"
     assert names.startswith("stranger-0, stranger-1, ")

@@ -16,7 +16,8 @@ from skimage.metrics import structural_similarity
 from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.experiment.condition import Condition, Storage
 from orchestrator.experiment.grid import CloakKey
-from orchestrator.report.quality import cloak_quality, psnr, ssim
+from orchestrator.pictures.similarity import psnr, ssim
+from orchestrator.report.quality import cloak_quality
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store.changes import record_cloak, record_subject
 from orchestrator.store.records import Subject, SubjectStatus

@@ -40,9 +40,9 @@ def test_rows_are_source_models_by_methods_with_a_cloak_for_each_epsilon() -> No
     for row in rows:
         assert row.probe is PROBES[row.source_model]
         expected = [CLOAKS[CloakKey(row.source_model, row.method, epsilon)] for epsilon in (4, 8, 16)]
-        assert all(shown is cloak for shown, cloak in zip(row.cloaks, expected, strict=True))
+        assert all(shown is cloak for shown, cloak in zip(row.cloaks.values(), expected, strict=True))
         assert not row.probe_as_stored
-    assert missing(rows, GRID) == ""
+    assert missing(rows) == ""
 
 
 def test_the_stored_control_stands_in_for_a_lossless_probe_that_is_absent_and_the_figure_says_so() -> None:
@@ -67,7 +67,7 @@ def test_what_is_missing_is_named() -> None:
         if (key.source_model, key.method) != ("resnet50", "illc") and key != CloakKey("facenet", "bim", 8)
     }
     rows = series({"facenet": PROBES["facenet"]}, some, GRID)
-    assert missing(rows, GRID).replace("\u00a0", " ") == (
+    assert missing(rows).replace("\u00a0", " ") == (
         "Missing: the probe of ResNet-50; FaceNet by BIM at ε 8; all of ResNet-50 by ILLC."
     )
     tiles = cloak_examples({"facenet": PROBES["facenet"]}, some, GRID).axes
@@ -90,11 +90,11 @@ def test_the_title_names_the_subject_and_the_caveat_stands_below() -> None:
 
 
 def test_perturbations_are_shown_on_demand_only() -> None:
-    assert [row.perturbations for row in series(PROBES, CLOAKS, GRID)] == [()] * 4
+    assert [row.perturbations for row in series(PROBES, CLOAKS, GRID)] == [{}] * 4
     assert len(cloak_examples(PROBES, CLOAKS, GRID, magnified=True).axes) == 32
     # Every cloak moved by half its epsilon: a quarter of the range above grey.
     for row in series(PROBES, CLOAKS, GRID, magnified=True):
-        assert [np.unique(each).tolist() for each in row.perturbations if each is not None] == [[191]] * 3
+        assert [np.unique(each).tolist() for each in row.perturbations.values() if each is not None] == [[191]] * 3
 
 
 def test_a_perturbation_goes_from_black_to_white_and_no_further() -> None:
