@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from orchestrator.errors import CallError, InputError
 from orchestrator.experiment.cloak import Cloak
-from orchestrator.experiment.grid import CONTROL, CloakKey, Grid, members
+from orchestrator.experiment.grid import CloakKey, Grid, members
 from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.model import Model
 from orchestrator.faces.data_set import Photo, canonical
@@ -72,7 +72,7 @@ class KeptCloaks:
         self._probes = {canonical(subject.photo): subject.photo for subject in subjects}
         if not subjects:
             raise InputError(f"{folder.root}: expected a run with subjects, got one without any")
-        if not any(folder.cloak_file(cloak.sha256).exists() for cloak in store.cloaks(probe=subjects[0].photo)):
+        if not any(folder.has_cloak(cloak.sha256) for cloak in store.cloaks(probe=subjects[0].photo)):
             raise InputError(
                 f"{folder.root}: expected a run that kept its cloaks, got one whose folder holds none: it was made with "
                 f"--discard-cloaks, they were removed, or they lie in the folder of another orchestrator"
@@ -83,7 +83,7 @@ class KeptCloaks:
         for name, card in self._manifest["source_models"].items():
             cards |= card["members"] if len(members(name)) > 1 else {name: card}
         return {
-            name: Model(name, int(card["identities"]), str(card["label_set_sha256"]), None, card)
+            name: Model(name, int(card.get("identities", 0)), str(card.get("label_set_sha256", "")), None, card)
             for name, card in cards.items()
         }
 
@@ -114,7 +114,8 @@ class KeptCloaks:
         wanted = {
             CloakKey(source_model, method, epsilon): None
             for method in methods
-            for epsilon in ((0,) if method == CONTROL else epsilons)
+            for epsilon in self.grid.budgets(method)
+            if epsilon in epsilons or not epsilon
         }
         for record in await asyncio.to_thread(self._store.cloaks, probe=self._probes[canonical(probe)]):
             if record.key in wanted:

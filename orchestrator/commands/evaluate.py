@@ -1,24 +1,31 @@
 """`orchestrator evaluate`: runs the grid, and prints PSR."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 from command_line.options import PathOption
+from orchestrator.cloaks.finished import read_finished_cloaks
+from orchestrator.cloaks.source import CloakSource
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
 from orchestrator.commands.options import CommaList, SourceModel, conditions_of, option, takes
 from orchestrator.commands.running import RunOptions, run_and_show
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import CONTROL, EPSILONS, KS, METHODS, NOISE
+from orchestrator.experiment.grid import ELSEWHERE, EPSILONS, KS, METHODS, is_control
 from orchestrator.experiment.plan import SUBJECTS
 from orchestrator.faces.data_sets import read_data_set
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.dry_run import dry_run
 from orchestrator.session.planning import RunRequest
+
+OF_A_PROTECTOR = ("protector", "protector_checkpoints", "source_models", "epsilons")  # options without a use beside --cloaks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +35,15 @@ class EvaluateOptions(RunOptions):
     faces: str = option(
         default=PREFIX,
         help="Data set: a folder of identity folders, or synthetic people: synthetic:identities=300,photographs=4,seed=0.",
+    )
+    cloaks: Path | None = option(
+        type=PathOption(),
+        help="In place of a protector, a folder METHOD/IDENTITY/PHOTO of pictures that other tools made of the photos of "
+        "--faces.",
+    )
+    names: Path | None = option(
+        type=PathOption(),
+        help="CSV table of the files of --cloaks: method, identity, photo, cloak; where the layout is another.",
     )
     protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help="A running protector, host:port.")
     protector_checkpoints: Path | None = option(
@@ -48,13 +64,13 @@ class EvaluateOptions(RunOptions):
         help="Models that craft; a+b is an ensemble, in any order.  [default: the paper's three, or the embedded "
         "three, or all that the protector has]",
     )
-    methods: tuple[str, ...] = option(
-        type=CommaList(click.STRING, name="method"), default=",".join(METHODS), help="Methods, beside both controls."
+    methods: tuple[str, ...] | None = option(
+        type=CommaList(click.STRING, name="method"),
+        help=f"Methods, beside both controls.  [default: {','.join(METHODS)}, or all of --cloaks]",
     )
-    epsilons: tuple[int, ...] = option(
+    epsilons: tuple[int, ...] | None = option(
         type=CommaList(click.IntRange(1, 255), name="epsilon"),
-        default=",".join(map(str, EPSILONS)),
-        help="Noise budgets, in levels of 0..255.",
+        help=f"Noise budgets, in levels of 0..255.  [default: {','.join(map(str, EPSILONS))}]",
     )
     ks: tuple[int, ...] | None = option(
         "--k",
@@ -65,42 +81,65 @@ class EvaluateOptions(RunOptions):
         multiple=True,
         callback=conditions_of,
         metavar="CONDITION,...",
-        help="What happens to a picture on its way: jpeg:QUALITY or png; then +TRANSFORM as often as wanted: resize:SIDE, "
-        "jpeg:QUALITY, webp:QUALITY, blur:SIGMA, median:SIZE, bits:N; then @full where target models see the whole picture. "
-        "Or a named set: paper (jpeg:95,jpeg:95@full,png), purification.  [default: paper, as far as the invader has its "
-        "regions]",
+        help="What happens to a picture on its way: jpeg:QUALITY, png, or as-is, which leaves the files of --cloaks as they "
+        "are; then +TRANSFORM as often as wanted: resize:SIDE, jpeg:QUALITY, webp:QUALITY, blur:SIGMA, median:SIZE, bits:N; "
+        "then @full where target models see the whole picture. Or a named set: paper (jpeg:95,jpeg:95@full,png), "
+        "purification.  [default: paper, as far as the invader has its regions]",
     )
 
     dry_run: bool = option(is_flag=True, help="Say what the run would take, and make nothing of it.")
 
-    def request(self) -> RunRequest:
-        """What the run is to be.
+    def request(self) -> tuple[RunRequest, EndpointSpec | CloakSource]:
+        """What the run is to be, and what is asked for cloaks.
 
         Raises:
             InputError: it cannot be.
         """
-        controls = [method for method in self.methods if method in (CONTROL, NOISE)]
+        if self.names is not None and self.cloaks is None:
+            raise InputError("--names: expected --cloaks beside it, the folder that its paths are of")
+        controls = [method for method in self.methods or () if is_control(method)]
         if controls:
             raise InputError(f"--methods: expected methods beside the controls, which every run has; got {controls[0]}")
-        return RunRequest(
-            faces=read_data_set(self.faces),
-            source_models=self.source_models,
+        asked = partial(
+            RunRequest,
             target_models=self.target_models,
-            methods=self.methods,
-            epsilons=self.epsilons,
             ks=self.ks,
             conditions=self.conditions,
             subjects=self.subjects,
             seed=self.seed,
             until_halfwidth=self.until_halfwidth,
         )
+        if self.cloaks is not None:
+            return self._of_finished_cloaks(self.cloaks, asked)
+        request = asked(
+            faces=read_data_set(self.faces),
+            source_models=self.source_models,
+            methods=self.methods or METHODS,
+            epsilons=self.epsilons or EPSILONS,
+        )
+        return request, self._protector_endpoint()
 
-    def protector_endpoint(self) -> EndpointSpec:
-        """The protector.
+    def _of_finished_cloaks(self, root: Path, asked: Callable[..., RunRequest]) -> tuple[RunRequest, CloakSource]:
+        for name in OF_A_PROTECTOR:  # what an environment variable says of it plays no part
+            if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise InputError(
+                    f"--{name.replace('_', '-')}: expected none beside --cloaks: no protector is asked for finished "
+                    f"pictures, and their methods have budgets of their own"
+                )
+        cloaks = read_finished_cloaks(root, read_data_set(self.faces), names=self.names, methods=self.methods)
+        request = asked(
+            faces=cloaks.faces,
+            source_models=(ELSEWHERE,),
+            methods=cloaks.compared,
+            epsilons=(),
+            unbudgeted=cloaks.compared,
+            without_noise=cloaks.without_noise,
+            missing=cloaks.remarks,
+            max_cloak_bytes=cloaks.max_cloak_bytes,
+        )
+        return request, cloaks
 
-        Raises:
-            InputError: it is both running and to be started, or the files of mutual TLS cannot be used.
-        """
+    def _protector_endpoint(self) -> EndpointSpec:
         return EndpointSpec("protector", self.protector, self.protector_checkpoints, self.precision, self.tls())
 
 
@@ -113,7 +152,7 @@ def evaluate_command(options: EvaluateOptions) -> None:
     short, 2 bad input, 1 a service or the store failed, 130 interrupted by Ctrl-C (143 by SIGTERM, 129 by SIGHUP), 74 all is
     done, but standard output could not be written.
     """
-    request, protector = options.request(), options.protector_endpoint()
+    request, protector = options.request()
     if options.dry_run:
         invader, keep_cloaks = options.invader_endpoint(), not options.discard_cloaks
         interruption.run(dry_run(request, protector=protector, invader=invader, keep_cloaks=keep_cloaks, console=console()))

@@ -25,12 +25,12 @@ class CloakRecord:
     largest_change: int  # levels, before storage
     zero_gradient_share: float  # 0..1: of the samples, the mean over the steps
     probe_sha256: str  # of the RGB bytes that the protector extracted from the photo
-    sha256: str  # of the file, a PNG
+    sha256: str  # of the file: a PNG, or what another tool made
     quality: Quality | None = None  # None until it was measured
 
 
 class Cloak(NamedTuple):
-    """A cloak, and the PNG that the protector sent."""
+    """A cloak, and its file: the PNG that the protector sent, or the PNG or JPEG that another tool made."""
 
     record: CloakRecord
     encoded: bytes

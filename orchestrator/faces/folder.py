@@ -59,8 +59,8 @@ class FaceFolder:
         return digest.hexdigest()
 
 
-def read_face_folder(root: Path) -> FaceFolder:
-    """Lists a data set without opening photos. Hidden files and folders are ignored.
+def read_face_folder(root: Path, *, option: str = "--faces") -> FaceFolder:
+    """Lists a data set without opening photos. Hidden files and folders are ignored. `option` named the folder.
 
     Raises:
         InputError: the folder cannot be read, holds no identity folder with a photo, or two of one name; or a folder in it
@@ -70,17 +70,17 @@ def read_face_folder(root: Path) -> FaceFolder:
     folders: dict[str, str] = {}
     skipped: list[str] = []
     try:
-        entries = _listed(root)
+        entries = listed(root)
     except OSError as error:
-        raise InputError(f"--faces: {_shown(error.filename or root)}: cannot be read: {error.strerror or error}") from error
+        raise InputError(f"{option}: {_shown(error.filename or root)}: cannot be read: {error.strerror or error}") from error
     for entry in entries:
         folder = text_of(entry.name)
         try:
-            files = _listed(Path(entry.path)) if entry.is_dir() else None
+            files = listed(Path(entry.path)) if entry.is_dir() else None
         except OSError as error:
             if error.errno not in _LASTING:
                 raise InputError(
-                    f"--faces: {_shown(entry.path)}: expected a folder that can be listed, or that never can be; got an "
+                    f"{option}: {_shown(entry.path)}: expected a folder that can be listed, or that never can be; got an "
                     f"error that may pass: {error.strerror or error}"
                 ) from error
             skipped.append(f"{folder} (cannot be listed: {error.strerror})")
@@ -98,19 +98,19 @@ def read_face_folder(root: Path) -> FaceFolder:
             identity = canonical(folder)
             if identity in photos:
                 raise InputError(
-                    f"--faces: expected one folder for each identity, got two for {printable(identity)}, whose names differ "
-                    f"in their Unicode normalization alone: {folders[identity]!a} and {folder!a}"
+                    f"{option}: expected one folder for each identity, got two for {printable(identity)}, whose names "
+                    f"differ in their Unicode normalization alone: {folders[identity]!a} and {folder!a}"
                 )
             photos[identity], folders[identity] = found, folder
     if not photos:
         raise InputError(
-            f"--faces: expected a folder of identity folders with {', '.join(sorted(PHOTO_SUFFIXES))} files, "
+            f"{option}: expected a folder of identity folders with {', '.join(sorted(PHOTO_SUFFIXES))} files, "
             f"got {_shown(root)} with none{_way_out(root, entries, skipped)}"
         )
     return FaceFolder(root, photos, tuple(map(printable, skipped)), folders)
 
 
-def _listed(folder: Path) -> list[os.DirEntry[str]]:
+def listed(folder: Path) -> list[os.DirEntry[str]]:
     """The entries of a folder that are not hidden, sorted bytewise."""
     with os.scandir(folder) as entries:
         return sorted((entry for entry in entries if not _is_hidden(entry.name)), key=lambda entry: os.fsencode(entry.name))

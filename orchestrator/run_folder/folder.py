@@ -20,6 +20,7 @@ CLOAKS, LOGS = "cloaks", "logs"  # folders
 REPORT, PAGE, FIGURES = "report", "report.html", "figures"  # a folder, and what lies in it
 
 MAX_PNG_BYTES = 160_000  # of a cloak of 224 x 224 pixels
+PNG_SIGNATURE = b"\x89PNG"
 ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
 ABANDONED_SECONDS = 600.0  # after which nobody still writes a file: longer than any disk takes, and clocks of shares differ
 
@@ -115,13 +116,13 @@ class RunFolder:
                 self._new = False
                 return
 
-    def check_room(self, *, cloaks: int) -> None:
+    def check_room(self, *, cloaks: int, cloak_bytes: int = MAX_PNG_BYTES) -> None:
         """Makes sure before the work that its results will have room.
 
         Raises:
-            InputError: the disk has not room for so many more cloaks.
+            InputError: the disk has not room for so many more cloaks of so many bytes each.
         """
-        needed = room_needed(cloaks)
+        needed = room_needed(cloaks, cloak_bytes)
         free = shutil.disk_usage(self.root).free
         if free < needed:
             raise InputError(
@@ -209,27 +210,34 @@ class RunFolder:
         _write(self.root / PSR_CSV, csv.encode(), durable=True)
 
     def keep_cloak(self, sha256: str, encoded: bytes) -> None:
-        """Keeps a cloak, a PNG, whole or not at all."""
+        """Keeps a cloak, a PNG or JPEG, whole or not at all."""
         if self.kept_cloak(sha256) is None:
+            png, jpeg = self._cloak_files(sha256)
             # What a power cut makes of it is told by its digest, and it can be had again.
-            _write(self.cloak_file(sha256), encoded)
+            _write(png if encoded.startswith(PNG_SIGNATURE) else jpeg, encoded)
 
     def kept_cloak(self, sha256: str) -> bytes | None:
         """A cloak that was kept; None where it was not, or is not what it was."""
-        try:
-            encoded = self.cloak_file(sha256).read_bytes()
-        except OSError:
-            return None
-        return encoded if hashlib.sha256(encoded).hexdigest() == sha256 else None
+        for file in self._cloak_files(sha256):
+            with suppress(OSError):
+                encoded = file.read_bytes()
+                if hashlib.sha256(encoded).hexdigest() == sha256:
+                    return encoded
+        return None
 
-    def cloak_file(self, sha256: str) -> Path:
-        """Where a cloak is kept."""
-        return self.pictures / sha256[:2] / f"{sha256}.png"
+    def has_cloak(self, sha256: str) -> bool:
+        """Whether there is a file of a cloak, sound or not."""
+        return any(file.exists() for file in self._cloak_files(sha256))
+
+    def _cloak_files(self, sha256: str) -> tuple[Path, Path]:
+        """Where a cloak is kept: as PNG, or as the JPEG that another tool made."""
+        stem = self.pictures / sha256[:2] / sha256
+        return stem.with_suffix(".png"), stem.with_suffix(".jpg")
 
 
-def room_needed(cloaks: int) -> int:
+def room_needed(cloaks: int, cloak_bytes: int = MAX_PNG_BYTES) -> int:
     """The bytes that a run takes that keeps so many cloaks, at most."""
-    return ROOM_BESIDE_CLOAKS + cloaks * MAX_PNG_BYTES
+    return ROOM_BESIDE_CLOAKS + cloaks * cloak_bytes
 
 
 def _write(path: Path, content: bytes, *, durable: bool = False) -> None:

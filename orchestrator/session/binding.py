@@ -37,11 +37,11 @@ def open_store(
     return store
 
 
-def check_room(plan: Plan, folder: RunFolder, store: Store, *, keep_cloaks: bool) -> None:
-    """Makes sure that the pictures of all subjects that are certainly wanted will fit.
+def check_room(plan: Plan, folder: RunFolder, store: Store, *, keep_cloaks: bool, cloak_bytes: int) -> None:
+    """Makes sure that the pictures of all subjects that are certainly wanted will fit, each of so many bytes at most.
 
     Raises:
         InputError: see `RunFolder.check_room`.
     """
     left = max(0, first_look(plan) - store.observation_counts().subjects) if keep_cloaks else 0
-    folder.check_room(cloaks=left * plan.grid.cloaks_per_probe)
+    folder.check_room(cloaks=left * plan.grid.cloaks_per_probe, cloak_bytes=cloak_bytes)

@@ -15,7 +15,7 @@ from rich.console import Console
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import NoFaceError, PhotoRefusedError
 from orchestrator.experiment.cloak import Cloak
-from orchestrator.experiment.grid import CONTROL, NOISE
+from orchestrator.experiment.grid import is_control
 from orchestrator.experiment.plan import Plan
 from orchestrator.faces.data_set import Photo, drawn_identities, drawn_photos
 from orchestrator.pictures.conditions import under_conditions
@@ -40,7 +40,7 @@ class Trial(NamedTuple):
 
 
 async def dry_run(
-    request: RunRequest, *, protector: EndpointSpec, invader: EndpointSpec, keep_cloaks: bool, console: Console
+    request: RunRequest, *, protector: EndpointSpec | CloakSource, invader: EndpointSpec, keep_cloaks: bool, console: Console
 ) -> None:
     """Prints what a run asks, needs, and about how long it takes. Nothing is kept.
 
@@ -63,16 +63,22 @@ async def dry_run(
         print_lines(console, plan_lines(resolved))
         with console.status("trying how long it takes"):
             trial = await _trial(resolved, source, client)
-        print_lines(console, _needs(resolved.plan, trial, queries_left=client.queries_left, keep_cloaks=keep_cloaks))
+        needed = _needs(
+            resolved.plan,
+            trial,
+            queries_left=client.queries_left,
+            cloak_bytes=request.max_cloak_bytes if keep_cloaks else 0,
+        )
+        print_lines(console, needed)
 
 
-def _needs(plan: Plan, trial: Trial, *, queries_left: int | None, keep_cloaks: bool) -> Iterator[Line]:
+def _needs(plan: Plan, trial: Trial, *, queries_left: int | None, cloak_bytes: int) -> Iterator[Line]:
     grid, subjects = plan.grid, plan.subjects
     queries = subjects * grid.queries_per_probe
     yield "observations", f"{subjects * grid.observations_per_probe:,}"
     yield "queries", f"{queries:,}"
     yield from budget_lines(queries, queries_left)
-    yield "disk", f"{room_needed(subjects * grid.cloaks_per_probe if keep_cloaks else 0) / 1e6:,.0f} MB at most"
+    yield "disk", f"{room_needed(subjects * grid.cloaks_per_probe, cloak_bytes) / 1e6:,.0f} MB at most"
     yield "time", _time(plan, trial, queries)
 
 
@@ -102,7 +108,7 @@ async def _trial(resolved: ResolvedPlan, source: CloakSource, invader: InvaderCl
             continue
         seconds = time.monotonic() - began
         cloaks = [cloak for of_model in of_models for cloak in of_model]
-        gradients = sum(cloak.record.gradients for cloak in cloaks if cloak.record.key.method not in (CONTROL, NOISE))
+        gradients = sum(cloak.record.gradients for cloak in cloaks if not is_control(cloak.record.key.method))
         per_query = None if invader.queries_left is not None else await _seconds_per_query(plan, invader, cloaks)
         return Trial(seconds / gradients if gradients else None, per_query)
     return Trial(None, None)
@@ -115,7 +121,7 @@ async def _cloaks(source: CloakSource, plan: Plan, photo: Photo, encoded: bytes,
         identity=photo.identity,
         source_model=source_model,
         methods=plan.grid.all_methods,
-        epsilons=[min(plan.grid.epsilons)],
+        epsilons=sorted(plan.grid.epsilons)[:1],
         seed=plan.seed,
     )
     async with aclosing(row):

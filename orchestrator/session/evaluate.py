@@ -86,7 +86,7 @@ async def evaluate(
         stack.callback(observations.close)
         journal = await stack.enter_async_context(Journal(observations))
         announce(resolved, folder, observations, queries_left=invader_client.queries_left, console=console)
-        check_room(plan, folder, observations, keep_cloaks=keep_cloaks)
+        check_room(plan, folder, observations, keep_cloaks=keep_cloaks, cloak_bytes=request.max_cloak_bytes)
         folder.forget_outcome()
         progress = stack.enter_context(
             RunProgress(console, subjects=plan.subjects, observations_per_subject=plan.grid.observations_per_probe)

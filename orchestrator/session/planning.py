@@ -7,13 +7,14 @@ from orchestrator.cloaks.kept import KeptCloaks
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.condition import NAMED_SETS, Condition
-from orchestrator.experiment.grid import EMBEDDED_MODELS, KS, MODELS, Grid, members
+from orchestrator.experiment.grid import ELSEWHERE, EMBEDDED_MODELS, KS, MODELS, Grid, members
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.plan import SUBJECTS, Plan
 from orchestrator.faces.data_set import DataSet, named, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
 from orchestrator.pictures.conditions import check_possible
+from orchestrator.run_folder.folder import MAX_PNG_BYTES
 from orchestrator.services.invader import InvaderClient
 from orchestrator.services.label_sets import fetch_label_sets
 
@@ -27,11 +28,11 @@ class RunRequest:
     None for models means the paper's models, or else the embedded ones, or else all that a service has; several names joined
     by "+", in ascending order, are an ensemble of source models. None for ks means the usual ones, as far as the target
     models disclose so many candidates; None for conditions means the paper's, as far as the invader has their regions;
-    None for subjects means the default number, or all subjects where they are drawn until the intervals are narrow, or were
-    drawn before.
+    None for subjects means the default number, or all subjects where they are drawn until the intervals are narrow, or have
+    their cloaks.
 
     Raises:
-        InputError: `until_halfwidth` is not a possible half-width, or a condition needs what is not installed.
+        InputError: `until_halfwidth` is not a possible half-width, or a condition is not possible.
     """
 
     faces: DataSet
@@ -46,9 +47,19 @@ class RunRequest:
     until_halfwidth: float | None = None  # points
     replay_of: str | None = None  # the digest of the run whose kept cloaks are shown
     usual_ks: tuple[int, ...] = KS  # where ks is None
+    unbudgeted: tuple[str, ...] = ()  # of the methods, those with a budget of their own
+    without_noise: tuple[str, ...] = ()  # of these, those that noise cannot be matched to
+    missing: tuple[str, ...] = ()  # sentences on what its cloaks lack
+    max_cloak_bytes: int = MAX_PNG_BYTES
 
     def __post_init__(self) -> None:
         check_possible(self.conditions or ())
+        for condition in self.conditions or ():
+            if condition.storage.as_is and self.source_models != (ELSEWHERE,):
+                raise InputError(
+                    f"--conditions: {condition}: expected jpeg:QUALITY or png first: only the finished pictures of --cloaks "
+                    f"can be left as they are"
+                )
         if self.until_halfwidth is not None and not 0 < self.until_halfwidth <= MAX_HALFWIDTH:
             raise InputError(
                 f"--until-halfwidth: expected more than 0 and at most {MAX_HALFWIDTH} points, got {self.until_halfwidth:g}"
@@ -72,6 +83,8 @@ def replay_request(
         conditions=conditions or grid.conditions,
         replay_of=kept.digest,
         usual_ks=grid.ks,
+        unbudgeted=grid.unbudgeted,
+        without_noise=grid.without_noise,
     )
 
 
@@ -96,6 +109,7 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: InvaderCl
     ks = request.usual_ks if request.ks is None else request.ks
     disclosed = _disclosed_ks(ks, targets)
     missing = [
+        *request.missing,
         *(_models_missing("source", sources, source.name) if request.source_models is None else ()),
         *(_models_missing("target", targets, invader.name) if request.target_models is None else ()),
     ]
@@ -126,6 +140,8 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: InvaderCl
         epsilons=request.epsilons,
         ks=disclosed,
         conditions=conditions,
+        unbudgeted=request.unbudgeted,
+        without_noise=request.without_noise,
     )
     return ResolvedPlan(
         plan=Plan(
@@ -228,7 +244,8 @@ def _models_missing(kind: str, chosen: Collection[str], service: str) -> list[st
 def _subjects(request: RunRequest, eligible: frozenset[str]) -> int:
     subjects = request.subjects
     if subjects is None:
-        is_drawn = request.until_halfwidth is None and request.replay_of is None
+        has_cloaks = request.replay_of is not None or request.source_models == (ELSEWHERE,)
+        is_drawn = request.until_halfwidth is None and not has_cloaks
         subjects = SUBJECTS if is_drawn else len(eligible)
     if subjects > len(eligible):
         raise InputError(
