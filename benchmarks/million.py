@@ -92,7 +92,9 @@ async def make_run(setting: Setting) -> None:
             "INSERT INTO subjects VALUES (?, ?, ?, ?, ?)",
             [(run, name, f"{name}/{PHOTO}", PHOTO_SHA256, SubjectStatus.SUBJECT.value) for name in drawn],
         )
-        database.executemany(f"INSERT INTO observations VALUES ({', '.join('?' * 12)})", _rows(run, cells, drawn))
+        database.executemany(
+            "INSERT INTO observations VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _rows(run, cells, drawn)
+        )
     outcome = {"subjects_wanted": SUBJECTS, "failed_calls": 0, "replaced": {}, "photos": {}}
     nobody = ("subjects", "excluded", "missing_models", "skipped_files", "unreadable_photos")
     folder.write_outcome(outcome | dict.fromkeys(nobody, ()))

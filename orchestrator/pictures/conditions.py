@@ -23,8 +23,8 @@ Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
 class _Picture:
     """A picture somewhere on its way: a file, or pixels that are in none yet. Each is made of the other once.
 
-    Not by `functools.cached_property`: until Python 3.12 its lock is one for all pictures. Threads would wait for each other,
-    and two of which one decodes and the other encodes would wait for ever.
+    Not by `functools.cached_property`: until Python 3.12 its lock is one for all pictures. Threads would wait for each
+    other, and two of which one decodes and the other encodes would wait for ever.
     """
 
     def __init__(self, *, file: bytes | None = None, pixels: Pixels | None = None) -> None:
