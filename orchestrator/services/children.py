@@ -52,7 +52,8 @@ async def child_service(
 
         try:
             with suppress(TimeoutError):
-                await asyncio.wait_for(_end(process, or_when=lambda: output.address is not None), start_seconds)
+                async with asyncio.timeout(start_seconds):
+                    await _end(process, or_when=lambda: output.address is not None)
             if process.returncode is not None:
                 await output.close(within=_READ_SECONDS)
             if output.address is None:
@@ -94,7 +95,8 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
     process.terminate()
     try:
         with suppress(TimeoutError):
-            await asyncio.wait_for(_end(process), _STOP_SECONDS)
+            async with asyncio.timeout(_STOP_SECONDS):
+                await _end(process)
     finally:  # also where this task is cancelled
         if process.returncode is None:
             process.kill()

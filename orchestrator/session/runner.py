@@ -136,8 +136,9 @@ class Runner:
                 f"waiting for subjects that another orchestrator has leased; those of one that was killed are free within "
                 f"{LEASE_SECONDS:.0f} s"
             )
-        with suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), POLL_SECONDS)
+        with suppress(TimeoutError):  # not `wait_for`, which before Python 3.12 may lose a cancellation
+            async with asyncio.timeout(POLL_SECONDS):
+                await ended.wait()
 
     @asynccontextmanager
     async def _leases_renewed(self) -> AsyncIterator[None]:

@@ -1,22 +1,28 @@
 """Whole evaluations against an invader that answers so many queries only, or discloses little."""
 
+import asyncio
 from collections import Counter
 from pathlib import Path
 
 import pytest
+from deid.invader.v1 import invader_pb2
 
 from orchestrator.errors import InputError
+from orchestrator.session.runner import Runner
 from tests.support.bench import (
     CLOAKS,
     TARGETS,
     Bench,
+    draw,
     manifest,
     observed,
+    rank,
     run_program,
 )
-from tests.support.fakes import Shown
+from tests.support.fakes import BUDGET_SPENT, Context, FakeInvader, Shown
 
 QUERIES = 4 * len(CLOAKS)  # a cloak is shown to all target models at once
+SECONDS = 20  # until an evaluation that hangs fails
 
 
 @pytest.fixture
@@ -53,6 +59,39 @@ async def test_a_spent_budget_ends_the_run_with_what_was_observed_as_a_short_res
     refused = [shown for shown in bench.invader.asked if (shown, "facenet") not in bench.invader.answered]
     assert refused, "somebody was told"
     assert {bench.invader.asked[shown] for shown in refused} == {1}, "and did not ask again"
+
+
+class InvaderOfOneSubject(FakeInvader):
+    """Its budget is enough for one subject; it refuses the other when a worker waits for that one to end."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.worker_waits = asyncio.Event()
+
+    async def Classify(  # noqa: N802
+        self, request: invader_pb2.ClassifyRequest, context: Context
+    ) -> invader_pb2.ClassifyResponse:
+        if Shown.read(request.image).identity == draw("abcd")[1]:
+            await self.worker_waits.wait()
+            await BUDGET_SPENT.abort(context)
+        return await super().Classify(request, context)
+
+
+async def test_a_worker_that_waits_for_a_subject_ends_too_where_the_budget_is_spent_by_it(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    invader = bench.invader = InvaderOfOneSubject(bench.invader.label_sets, rank)
+    wait = Runner._wait_for_others
+
+    async def say_and_wait(self: Runner, ended: asyncio.Event) -> None:
+        invader.worker_waits.set()
+        await wait(self, ended)
+
+    monkeypatch.setattr(Runner, "_wait_for_others", say_and_wait)
+    evaluation = asyncio.create_task(bench.evaluate(subjects=2, in_flight=2))
+    await asyncio.wait({evaluation}, timeout=SECONDS)
+    assert evaluation.done(), "it waits for ever"
+    assert not evaluation.result().finished.complete
 
 
 async def test_a_run_that_a_budget_ended_goes_on_with_another_and_asks_for_the_rest_only(bench: Bench) -> None:
