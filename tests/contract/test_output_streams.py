@@ -69,7 +69,8 @@ COMMANDS = {
         lambda place: (
             *("evaluate", "--faces", place.folder / "faces", "--run", place.run, "--subjects", "2", "--epsilons", "4"),
             *("--protector", place.protector, "--invader", place.invader, "--k", "1,5", "--methods", "bim"),
-            *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--discard-cloaks"),
+            *("--source-models", "facenet", "--target-models", "facenet,resnet50", "--conditions", "png"),
+            *("--discard-cloaks",),
         ),
         lambda place: (place.run / "psr.csv", place.run / "report" / "report.html"),
         prepare=photos,
