@@ -12,10 +12,10 @@ import pytest
 from tests.support.deployment import Deployment
 
 SUBJECTS, CLOAKS_EACH = 2, 3 * 7  # none, and noise, BIM and ILLC at two budgets, from each of three source models
-QUESTION = ("--subjects", str(SUBJECTS), "--epsilons", "4,16")
+QUESTION = ("--subjects", str(SUBJECTS), "--epsilons", "4,16", "--conditions", "jpeg:95")
 FETCH = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "tar", "orchestrator", "-C", "/runs", "-c", ".")
 CLOAKS = "SELECT probe, source_model, method, epsilon, cloak_sha256 FROM cloaks"
-RANKS = "SELECT probe, source_model, method, epsilon, target_model, outcome, rank, cloak_sha256 FROM observations"
+RANKS = "SELECT probe, source_model, method, epsilon, target_model, outcome, rank, picture_sha256 FROM observations"
 
 pytestmark = pytest.mark.deployment
 

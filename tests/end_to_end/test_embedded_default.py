@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -9,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.report.claims import Verdict
+
 EVALUATE = (sys.executable, "-m", "orchestrator", "evaluate", "--tables")
 CAVEAT = "embedded recognizers on synthetic faces: not the paper's figures"
 
 
 @dataclass(frozen=True)
 class Run:
-    """A finished run of two subjects with two budgets."""
+    """A finished run of two subjects with two budgets, under the default's three conditions."""
 
     folder: Path
     output: str
@@ -37,9 +40,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_whole_grid_is_run(run: Run) -> None:
-    assert "126 observations in " in run.output
-    assert len(run.psr()) == 63
-    assert len(run.psr(source_model="compact-senet", method="bim", target_model="compact-resnet")) == 2
+    assert "378 observations in " in run.output
+    for condition in ("jpeg:95", "jpeg:95@full", "png"):
+        assert len(run.psr(condition=condition)) == 63
+    assert len(run.psr(source_model="compact-senet", method="bim", target_model="compact-resnet", condition="png")) == 2
 
 
 def test_the_services_end_in_order(run: Run) -> None:
@@ -56,10 +60,18 @@ def test_every_table_says_what_it_is_of(run: Run) -> None:
     assert manifest["outcome"]["caveat"] == CAVEAT
 
 
+def test_the_one_run_answers_each_of_the_paper_s_claims(run: Run) -> None:
+    verdicts = "|".join(Verdict)
+    answered = re.findall(rf"^(?:{verdicts}) +\S.*: [+−]?[\d.]+ .* \[.*\]$", run.output, re.MULTILINE)
+    assert len(answered) == 6
+    assert "not in this run" not in run.output
+    assert "Not in this run" not in (run.folder / "report" / "report.html").read_text()
+
+
 def test_unprotected_faces_are_recognised_and_cloaked_ones_are_not(run: Run) -> None:
-    assert run.psr(method="none") == [0.0] * 9
+    assert run.psr(method="none") == [0.0] * 27
     for model in ("compact-facenet", "compact-resnet", "compact-senet"):
-        assert run.psr(source_model=model, target_model=model, method="bim", epsilon="64") == [100.0]
+        assert run.psr(source_model=model, target_model=model, method="bim", epsilon="64") == [100.0] * 3
 
 
 def test_the_run_ends_with_its_report(run: Run) -> None:

@@ -87,7 +87,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     command = [sys.executable, "-P", "-m", "orchestrator", "evaluate", "--run", str(folder), "--subjects", "2", "--k", "1"]
     command += ["--protector-checkpoints", str(checkpoints), "--invader-checkpoints", str(checkpoints)]
     command += ["--source-models", "my-facenet", "--target-models", "my-facenet"]
-    command += ["--methods", "bim,illc,fgsm,pgd,halfway", "--epsilons", "4,32", "--tables"]
+    command += ["--methods", "bim,illc,fgsm,pgd,halfway", "--epsilons", "4,32", "--conditions", "jpeg:95", "--tables"]
     environment = os.environ | {"PYTHONPATH": str(site), "COLUMNS": "400"}
     finished = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=600)
     assert finished.returncode == 0, finished.stdout + finished.stderr

@@ -56,7 +56,8 @@ class Shared:
             *(sys.executable, "-m", "orchestrator", "evaluate", "--faces", str(self._faces), "--no-report"),
             *("--run", str(self.folder(machine)), "--store", self.store, "--protector", protector, "--invader", invader),
             *("--subjects", str(SUBJECTS), "--source-models", "facenet", "--target-models", "facenet"),
-            *("--methods", "bim", "--epsilons", "4,8", "--k", "1,2", "--in-flight", str(SUBJECTS_IN_FLIGHT)),
+            *("--methods", "bim", "--epsilons", "4,8", "--k", "1,2", "--conditions", "png"),
+            *("--in-flight", str(SUBJECTS_IN_FLIGHT)),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
         )

@@ -18,6 +18,7 @@ def test_the_control_is_recognised_and_bim_protects_from_its_own_model(real: Pat
             *(sys.executable, "-m", "orchestrator", "evaluate", "--faces", str(real / "faces"), "--run", str(run)),
             *("--protector-checkpoints", checkpoints, "--invader-checkpoints", checkpoints),
             *("--subjects", "3", "--source-models", "facenet", "--methods", "bim", "--epsilons", "4,16"),
+            *("--conditions", "jpeg:95"),
         ],
         capture_output=True,
         text=True,

@@ -1,7 +1,7 @@
 """A protector and an invader of the real schema with no network inside: they answer as a test tells them to.
 
-A fake cloak is a text that says what it is a cloak of, so that the fake invader knows what it is shown. A lossless
-control is the same text, and is counted apart from what is to be shown.
+A fake cloak is a text that says what it is a cloak of, so that the fake invader knows what it is shown. It is no picture:
+what is done to pictures on their way cannot be done to it.
 """
 
 import asyncio

@@ -22,7 +22,7 @@ class Observed:
     subjects: frozenset[tuple[str, str, SubjectStatus]]
     cloaks: dict[tuple[str, CloakKey], str]  # digests, by probe and key
     answers: dict[tuple[str, Cell], tuple[str, int | None, int]]  # outcome, rank, candidates
-    shown: dict[tuple[str, Cell], str]  # digest of the cloak that was shown, as its observation says
+    shown: dict[tuple[str, Cell], str]  # digest of the picture that was shown, as its observation says
     psr: str
 
 

@@ -18,8 +18,9 @@ from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 PATIENCE_SECONDS = 120  # of the orchestrator with a service that is starting again
 MAX_SECONDS = 300.0  # of one evaluation
 MODELS = ("--source-models", "compact-facenet,compact-resnet", "--target-models", "compact-facenet,compact-senet")
-GRID = (*MODELS, "--subjects", "6", "--methods", "bim", "--epsilons", "4,8,16", "--k", "1,5")
-SMALL_GRID = (*MODELS, "--subjects", "4", "--methods", "bim", "--epsilons", "4,8", "--k", "1,5")
+OF_ALL = (*MODELS, "--methods", "bim", "--k", "1,5", "--conditions", "jpeg:95")
+GRID = (*OF_ALL, "--subjects", "6", "--epsilons", "4,8,16")
+SMALL_GRID = (*OF_ALL, "--subjects", "4", "--epsilons", "4,8")
 
 
 @dataclass
