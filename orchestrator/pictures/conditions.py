@@ -14,8 +14,8 @@ from PIL import Image, ImageFilter
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import JPEG, Condition, Storage, Transform
 from rpc.images.decoding import decoded_image, encode_jpeg, encode_png
+from rpc.images.jpeg_segments import SIGNATURE as JPEG_SIGNATURE
 from rpc.images.limits import ImageLimits
-from rpc.images.png_chunks import SIGNATURE as PNG_SIGNATURE
 
 Pixels = NDArray[np.uint8]  # (H, W, 3) RGB
 
@@ -80,11 +80,10 @@ def under_condition(picture: bytes, condition: Condition) -> bytes:
 
 def _step(before: _Picture, step: Storage | Transform) -> _Picture:
     if isinstance(step, Storage):
-        if step.as_is or (step.jpeg_quality is None and before.encoded.startswith(PNG_SIGNATURE)):
-            return before
-        if step.jpeg_quality is None:
-            return _Picture(pixels=before.pixels)
-        return _Picture(file=encode_jpeg(before.pixels, quality=step.jpeg_quality))
+        if step.jpeg_quality is not None:
+            return _Picture(file=encode_jpeg(before.pixels, quality=step.jpeg_quality))
+        is_stored_so = step.as_is or not before.encoded.startswith(JPEG_SIGNATURE)
+        return before if is_stored_so else _Picture(pixels=before.pixels)
     if step.kind == JPEG:
         return _Picture(file=encode_jpeg(before.pixels, quality=int(step.strength)))
     return _Picture(pixels=_TRANSFORMS[step.kind](before.pixels, step.strength))

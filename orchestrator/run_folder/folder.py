@@ -20,7 +20,7 @@ CLOAKS, LOGS = "cloaks", "logs"  # folders
 REPORT, PAGE, FIGURES = "report", "report.html", "figures"  # a folder, and what lies in it
 
 MAX_PNG_BYTES = 160_000  # of a cloak of 224 x 224 pixels
-PNG_SIGNATURE = b"\x89PNG"
+JPEG_SIGNATURE = b"\xff\xd8\xff"
 ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
 ABANDONED_SECONDS = 600.0  # after which nobody still writes a file: longer than any disk takes, and clocks of shares differ
 
@@ -214,7 +214,7 @@ class RunFolder:
         if self.kept_cloak(sha256) is None:
             png, jpeg = self._cloak_files(sha256)
             # What a power cut makes of it is told by its digest, and it can be had again.
-            _write(png if encoded.startswith(PNG_SIGNATURE) else jpeg, encoded)
+            _write(jpeg if encoded.startswith(JPEG_SIGNATURE) else png, encoded)
 
     def kept_cloak(self, sha256: str) -> bytes | None:
         """A cloak that was kept; None where it was not, or is not what it was."""
