@@ -144,7 +144,7 @@ class Bench:
             "methods": ("bim",),
             "epsilons": (4, 8),
             "ks": (1, 5),
-            "conditions": (LOSSLESS,),  # a fake cloak is no picture
+            "conditions": (LOSSLESS,),  # which leaves fake cloaks as they are
             "subjects": 4,
             "seed": 0,
         }

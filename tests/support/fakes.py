@@ -1,7 +1,7 @@
 """A protector and an invader of the real schema with no network inside: they answer as a test tells them to.
 
-A fake cloak is a text that says what it is a cloak of, so that the fake invader knows what it is shown. It is no picture:
-what is done to pictures on their way cannot be done to it.
+A fake cloak is a text that says what it is a cloak of, so that the fake invader knows what it is shown. It begins as a PNG
+does, so that storage as PNG leaves it as it is; nothing else can be done to it on its way.
 """
 
 import asyncio
@@ -21,6 +21,8 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 from google.rpc.status_pb2 import Status
 
+from rpc.images.png_chunks import SIGNATURE as PNG_SIGNATURE
+
 Context = grpc.aio.ServicerContext[Any, Any]
 LabelSets = Mapping[str, Sequence[str]]  # by model
 
@@ -38,12 +40,12 @@ class Shown:
 
     def encoded(self) -> bytes:
         """The cloak."""
-        return json.dumps(asdict(self)).encode()
+        return PNG_SIGNATURE + json.dumps(asdict(self)).encode()
 
     @classmethod
     def read(cls, cloak: bytes) -> "Shown":
         """What a cloak is of."""
-        return cls(**json.loads(cloak))
+        return cls(**json.loads(cloak.removeprefix(PNG_SIGNATURE)))
 
 
 @dataclass(frozen=True)
