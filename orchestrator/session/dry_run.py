@@ -13,7 +13,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from orchestrator.cloaks.source import CloakSource
-from orchestrator.errors import NoFaceError, PhotoRefusedError
+from orchestrator.errors import NoFaceError, PhotoRefusedError, UnusableServiceError
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import is_control
 from orchestrator.experiment.plan import Plan
@@ -28,6 +28,7 @@ from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
 from orchestrator.session.cloak_source import cloak_source
 from orchestrator.session.planning import ResolvedPlan, RunRequest, make_plan
 from orchestrator.session.progress import duration
+from rpc.images.bare_image import BadImageError
 
 PHOTOS_TRIED = 5  # for one that shows a face
 
@@ -72,7 +73,7 @@ async def dry_run(
         print_lines(console, needed)
 
 
-def _needs(plan: Plan, trial: Trial, *, queries_left: int | None, cloak_bytes: int) -> Iterator[Line]:
+def _needs(plan: Plan, trial: Trial | None, *, queries_left: int | None, cloak_bytes: int) -> Iterator[Line]:
     grid, subjects = plan.grid, plan.subjects
     queries = subjects * grid.queries_per_probe
     yield "observations", f"{subjects * grid.observations_per_probe:,}"
@@ -82,7 +83,9 @@ def _needs(plan: Plan, trial: Trial, *, queries_left: int | None, cloak_bytes: i
     yield "time", _time(plan, trial, queries)
 
 
-def _time(plan: Plan, trial: Trial, queries: int) -> str:
+def _time(plan: Plan, trial: Trial | None, queries: int) -> str:
+    if trial is None:
+        return "cannot be told: no photo that was tried could be used"
     parts = []
     if trial.seconds_per_gradient is not None and plan.max_cost is not None:
         parts.append(("crafting, at most", trial.seconds_per_gradient * plan.max_cost.gradients))
@@ -94,7 +97,12 @@ def _time(plan: Plan, trial: Trial, queries: int) -> str:
     return f"about {duration(sum(seconds for _, seconds in parts))} ({shown}), by a trial with one photo"
 
 
-async def _trial(resolved: ResolvedPlan, source: CloakSource, invader: InvaderClient) -> Trial:
+async def _trial(resolved: ResolvedPlan, source: CloakSource, invader: InvaderClient) -> Trial | None:
+    """None where no photo can be used.
+
+    Raises:
+        OrchestratorError: a service failed.
+    """
     plan = resolved.plan
     for identity in islice(drawn_identities(resolved.eligible, seed=plan.seed), PHOTOS_TRIED):
         photo = next(drawn_photos(plan.faces, identity, seed=plan.seed))
@@ -109,9 +117,12 @@ async def _trial(resolved: ResolvedPlan, source: CloakSource, invader: InvaderCl
         seconds = time.monotonic() - began
         cloaks = [cloak for of_model in of_models for cloak in of_model]
         gradients = sum(cloak.record.gradients for cloak in cloaks if not is_control(cloak.record.key.method))
-        per_query = None if invader.queries_left is not None else await _seconds_per_query(plan, invader, cloaks)
+        try:
+            per_query = None if invader.queries_left is not None else await _seconds_per_query(plan, invader, cloaks)
+        except BadImageError as error:
+            raise UnusableServiceError(f"{source.name}: {photo.name}: its cloak: {error}") from error
         return Trial(seconds / gradients if gradients else None, per_query)
-    return Trial(None, None)
+    return None
 
 
 async def _cloaks(source: CloakSource, plan: Plan, photo: Photo, encoded: bytes, source_model: str) -> list[Cloak]:
