@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import random
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -30,6 +31,7 @@ from orchestrator.session.evaluate import evaluate
 from orchestrator.session.planning import RunRequest
 from orchestrator.session.summary import RunResult
 from rpc.images.decoding import encode_png
+from tests.support.bench import manifest
 from tests.support.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context
 
 EIGHT = parse_conditions(
@@ -80,7 +82,7 @@ class Setting:
             photo.parent.mkdir(parents=True, exist_ok=True)
             photo.write_bytes(encode_png(generator.integers(0, 256, (24, 24, 3), dtype=np.uint8)))
 
-    async def run(self, name: str, conditions: tuple[Condition, ...], **changes: Any) -> RunResult:
+    async def run(self, name: str, conditions: tuple[Condition, ...] | None, **changes: Any) -> RunResult:
         request = RunRequest(
             faces=read_face_folder(self.root / "faces"),
             source_models=("first",),
@@ -173,3 +175,25 @@ async def test_a_spent_budget_shortens_all_conditions_alike(setting: Setting) ->
         found = dict(connection.execute("SELECT condition, count(*) FROM observations GROUP BY condition"))
     assert sum(found.values()) == 2 * 8 * 20
     assert max(found.values()) - min(found.values()) <= 2 * 8, "at most those of the cloaks that were being shown"
+
+
+@pytest.mark.parametrize(
+    ("region", "conditions", "lacking"),
+    [
+        (invader_pb2.REGION_DETECTED, ["jpeg:95", "png"], {"jpeg:95@full": "full"}),
+        (invader_pb2.REGION_FULL, ["jpeg:95@full"], {"jpeg:95": "detected", "png": "detected"}),
+    ],
+)
+async def test_the_paper_s_conditions_are_the_default_as_far_as_the_invader_has_their_regions(
+    setting: Setting, region: "invader_pb2.Region.ValueType", conditions: list[str], lacking: dict[str, str]
+) -> None:
+    setting.invader.regions = (region,)
+    assert (await setting.run("run", None)).complete
+    assert {asked for _, asked in setting.invader.asked} == {region}
+    assert {condition for condition, *_ in setting.rows("run")} == set(conditions)
+    stated = manifest(setting.root / "run")
+    assert stated["protocol"]["grid"]["conditions"] == conditions
+    said = [re.sub(r" at 127.0.0.1:\d+", "", sentence) for sentence in stated["outcome"]["missing_models"]]
+    assert said == [
+        f"condition {condition}: the invader does not have the region {missing}" for condition, missing in lacking.items()
+    ]

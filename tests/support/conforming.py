@@ -367,7 +367,7 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
     max_candidates = 8
     budget = 300
     disclosure: "invader_pb2.Disclosure.ValueType" = invader_pb2.DISCLOSURE_PROBABILITIES
-    regions = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
+    regions: Sequence["invader_pb2.Region.ValueType"] = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
     seconds = 0.0  # that the device takes
 
     def __init__(self) -> None:
