@@ -1,7 +1,6 @@
 """Runs that go on in other circumstances than they began in."""
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -176,7 +175,7 @@ async def test_a_run_that_ends_asks_no_other_question(bench: Bench, monkeypatch:
     keep = RunFolder.keep_cloak
 
     def full(self: RunFolder, sha256: str, encoded: bytes) -> None:
-        if json.loads(encoded)["method"] == "bim":
+        if Shown.read(encoded).method == "bim":
             raise OrchestratorError("the disk is full")
         keep(self, sha256, encoded)
 

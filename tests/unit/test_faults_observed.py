@@ -26,5 +26,5 @@ def test_of_every_observation_the_cloak_that_was_shown_is_what_the_observation_s
     assert before.shown.keys() == before.answers.keys()
     assert all(digest == before.cloaks[probe, cell.cloak] for (probe, cell), digest in before.shown.items())
     with closing(sqlite3.connect(run / "observations.sqlite")) as store, store:
-        store.execute("UPDATE observations SET cloak_sha256 = 'another' WHERE epsilon = 4")
+        store.execute("UPDATE observations SET picture_sha256 = 'another' WHERE epsilon = 4")
     assert differences(observed(run), before) == ["other shown than undisturbed"]
