@@ -1,6 +1,7 @@
 """Images from and to the wire. What comes from outside is limited before it is decoded."""
 
 import io
+import zlib
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,8 +105,8 @@ def encode_jpeg(pixels: NDArray[np.uint8], *, quality: int) -> bytes:
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:
-    """RGB (H, W, 3), uint8, as PNG, quickly: what is noise hardly gets smaller by more effort."""
-    return _encode(pixels, format="PNG", compress_level=1)
+    """RGB (H, W, 3), uint8, as PNG, quickly: a cloak is noise, and to look for repetitions in it costs time and bytes."""
+    return _encode(pixels, format="PNG", compress_level=1, compress_type=zlib.Z_RLE)
 
 
 def _encode(pixels: NDArray[np.uint8], **parameters: object) -> bytes:
