@@ -4,7 +4,9 @@ Against the probe before storage, which is the control as the protector sends it
 alone takes.
 """
 
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from itertools import groupby
 
 from orchestrator.experiment.cloak import CloakRecord, Quality
@@ -27,31 +29,35 @@ def cloak_quality(folder: RunFolder, store: Store, *, storage: Storage) -> Itera
     Raises:
         StoreError: the store cannot be read or written.
     """
-    for _, cloaks in groupby(store.cloaks(), key=lambda cloak: (cloak.probe, cloak.key.source_model)):
-        new, control = [], None
-        for cloak in cloaks:
-            if cloak.key.method == CONTROL:
-                control = cloak
-            if cloak.quality is not None:
-                yield cloak, cloak.quality
-            else:
-                new.append(cloak)
-        if new and control is not None:
-            measured = _measured(new, control, folder, storage=storage)
-            if not store.read_only:
-                store.write(*(record_quality(*each) for each in measured))
-            yield from measured
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as threads:  # most of SSIM is outside of the interpreter's lock
+        for _, cloaks in groupby(store.cloaks(), key=lambda cloak: (cloak.probe, cloak.key.source_model)):
+            new, control = [], None
+            for cloak in cloaks:
+                if cloak.key.method == CONTROL:
+                    control = cloak
+                if cloak.quality is not None:
+                    yield cloak, cloak.quality
+                else:
+                    new.append(cloak)
+            if new and control is not None:
+                measured = _measured(new, control, folder, storage=storage, threads=threads)
+                if not store.read_only:
+                    store.write(*(record_quality(*each) for each in measured))
+                yield from measured
 
 
 def _measured(
-    cloaks: Iterable[CloakRecord], control: CloakRecord, folder: RunFolder, *, storage: Storage
+    cloaks: Sequence[CloakRecord], control: CloakRecord, folder: RunFolder, *, storage: Storage, threads: Executor
 ) -> list[tuple[CloakRecord, Quality]]:
     probe = decoded(folder.kept_cloak(control.sha256))
     if probe is None:
         return []
-    measured = []
-    for cloak in cloaks:
+
+    def quality(cloak: CloakRecord) -> Quality | None:
         pixels = as_stored(folder.kept_cloak(cloak.sha256), storage)
-        if pixels is not None and pixels.shape == probe.shape and cloak.probe_sha256 == control.probe_sha256:
-            measured.append((cloak, Quality(ssim(probe, pixels), psnr(probe, pixels))))
-    return measured
+        if pixels is None or pixels.shape != probe.shape or cloak.probe_sha256 != control.probe_sha256:
+            return None
+        return Quality(ssim(probe, pixels), psnr(probe, pixels))
+
+    found = zip(cloaks, threads.map(quality, cloaks), strict=True)
+    return [(cloak, each) for cloak, each in found if each is not None]
