@@ -94,6 +94,11 @@ def free_port() -> str:
         return str(listening.getsockname()[1])
 
 
+LONG = pytest.mark.thorough(
+    "docs/extending.md", "examples/", "protector_service/", "recognizers/", "orchestrator/", "conformance/"
+)
+
+
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     folder = tmp_path_factory.mktemp("clone")
@@ -131,6 +136,7 @@ def test_an_example_has_about_a_hundred_lines(example: str) -> None:
     assert len((ROOT / "examples" / example).read_text().splitlines()) < 110
 
 
+@LONG
 def test_both_examples_conform(outputs: dict[str, str]) -> None:
     last_lines = [output.splitlines()[-1] for command, output in outputs.items() if " conformance " in command]
     assert len(last_lines) == 2
@@ -138,6 +144,7 @@ def test_both_examples_conform(outputs: dict[str, str]) -> None:
         assert re.fullmatch(r"\d+ checks in [\d.]+ s: \d+ passed, \d+ not applicable", line)
 
 
+@LONG
 def test_the_examples_are_evaluated_and_the_table_is_the_document_s(clone: Clone, outputs: dict[str, str]) -> None:
     (evaluated,) = (output for command, output in outputs.items() if " evaluate " in command)
     (shown,) = blocks("", after="### Run both", before="## Plug-ins")
@@ -153,7 +160,7 @@ def test_the_examples_are_evaluated_and_the_table_is_the_document_s(clone: Clone
     assert first["none", 0] < first["blur", 64], "a blur does something, and the recognizer knows its people without it"
 
 
-@pytest.mark.thorough("docs/extending.md", "protector_service/", "recognizers/", "orchestrator/")
+@LONG
 def test_the_plug_ins_are_installed_found_and_run(clone: Clone) -> None:
     folder = clone.folder / "build" / "my-plugins"
     package = folder / "my_plugins"
