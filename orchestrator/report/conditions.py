@@ -27,7 +27,7 @@ class UnderCondition:
     cells: int
 
 
-def under_condition(matrix: RankMatrix, cells: Sequence[Cell], headline: Condition, *, k: int) -> UnderCondition:
+def effect_of_condition(matrix: RankMatrix, cells: Sequence[Cell], headline: Condition, *, k: int) -> UnderCondition:
     """Cells of one condition beside the same under the headline condition.
 
     Raises:
@@ -85,7 +85,7 @@ def conditions_table(matrix: RankMatrix, grid: Grid, *, k: int, kind: IntervalKi
                 found = [
                     value
                     for cells in own_and_other(grid, method, epsilon, condition)
-                    for value in _values(under_condition(matrix, cells, headline, k=k))
+                    for value in _values(effect_of_condition(matrix, cells, headline, k=k))
                 ]
                 rows.append((*names, *found))
     of_reader = (f"PSR@{k}", f"minus {headline}", "cells")
@@ -122,7 +122,7 @@ def conditions_notices(matrix: RankMatrix, grid: Grid, *, k: int) -> Iterator[Fa
     costly = []
     for condition in grid.conditions:
         cells = [cell for each in own_and_other(grid, CONTROL, 0, condition) for cell in each]
-        change = under_condition(matrix, cells, grid.condition, k=k).change
+        change = effect_of_condition(matrix, cells, grid.condition, k=k).change
         if change is not None and change.interval.low > 0:
             costly.append(f"{condition} ({signed(change.points)} points [{limits(change.interval)}])")
     if costly:

@@ -15,7 +15,7 @@ from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import signs
 from orchestrator.metrics.psr import CellResult, Rate, interval_kind
 from orchestrator.report.claims import Claim, Verdict, claims
-from orchestrator.report.conditions import own_and_other, under_condition
+from orchestrator.report.conditions import effect_of_condition, own_and_other
 from orchestrator.report.measured import Measured
 from orchestrator.report.sentences import headline_budget, headline_epsilon, headlines
 from orchestrator.report.tables import method_title
@@ -139,7 +139,7 @@ def conditions_summary(matrix: RankMatrix, grid: Grid) -> RenderableType:
 
 def _under_condition(matrix: RankMatrix, grid: Grid, method: str, epsilon: int, condition: Condition, k: int) -> str:
     _, others = own_and_other(grid, method, epsilon, condition)
-    found = under_condition(matrix, others, grid.condition, k=k)
+    found = effect_of_condition(matrix, others, grid.condition, k=k)
     if found.psr is None:
         return ABSENT
     interval, change = found.psr.interval, found.change

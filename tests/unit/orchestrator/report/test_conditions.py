@@ -15,8 +15,8 @@ from orchestrator.report.conditions import (
     condition_panels,
     conditions_notices,
     conditions_table,
+    effect_of_condition,
     own_and_other,
-    under_condition,
 )
 from orchestrator.report.console_tables import conditions_summary
 from orchestrator.report.figures.conditions import conditions
@@ -48,12 +48,12 @@ UNDONE = {"bim": {"jpeg:95": 6}}  # protects, until it is blurred
 def test_a_purification_that_undoes_cloaks_is_seen_in_the_difference_from_the_headline_condition() -> None:
     own, other = own_and_other(GRID, "bim", 32, BLUR)
     assert [cell.is_white_box for cell in (*own, *other)] == [True, True, False, False]
-    found = under_condition(run(**UNDONE), other, PAPERS, k=1)
+    found = effect_of_condition(run(**UNDONE), other, PAPERS, k=1)
     assert found.psr is not None
     assert found.change is not None
     assert (found.psr.points, found.change.points) == (0, -100)
     assert (found.higher, found.lower, found.cells) == (0, 2, 2)
-    before = under_condition(run(**UNDONE), own_and_other(GRID, "bim", 32, PAPERS)[1], PAPERS, k=1)
+    before = effect_of_condition(run(**UNDONE), own_and_other(GRID, "bim", 32, PAPERS)[1], PAPERS, k=1)
     assert (before.psr and before.psr.points, before.change, before.cells) == (100, None, 0)
 
 
