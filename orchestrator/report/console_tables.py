@@ -61,17 +61,11 @@ def summary_table(results: Sequence[CellResult], grid: Grid, *, subjects: int, c
     k, columns = min(grid.ks), grid.all_budgets
     cells = {result.cell: result for result in results if result.k == k}
     interval, holds = INTERVALS[interval_kind(results)]
-    table = Table(
+    table = _plain_table(
         title="; ".join([f"PSR@{k} in % [{interval}]", "no face found counts as protected", *([caveat] if caveat else [])]),
         caption=f"N = {subjects} in every cell, unless it says otherwise{holds}. * more than noise of the same size "
         "(exact McNemar, Holm over a method's cells).\n"
         f"{_largest(grid)}, in %: PSR of noise, faces found, PSR of those.",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
     )
     for column in ("crafted with", "read by", "by"):
         table.add_column(column)
@@ -115,15 +109,9 @@ def conditions_summary(matrix: RankMatrix, grid: Grid) -> RenderableType:
     """A row for each condition: PSR at the smallest k of the control, and of each method's cloaks read by another model."""
     k = min(grid.ks)
     of_epsilon = f"Cloaks of ε {headline_epsilon(grid)}. " if grid.budgeted else ""
-    table = Table(
+    table = _plain_table(
         title=f"PSR@{k} in % by condition [95 % interval]: means over pairs of a source and another target model",
         caption=f"{of_epsilon}* differs from {grid.condition}: the paired interval excludes zero.",
-        title_justify="left",
-        caption_justify="left",
-        box=SIMPLE_HEAD,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, 1, 0, 0),
     )
     table.add_column("condition")
     for method in grid.all_methods:
@@ -145,6 +133,20 @@ def _under_condition(matrix: RankMatrix, grid: Grid, method: str, epsilon: int, 
     interval, change = found.psr.interval, found.change
     mark = "*" if change is not None and (change.interval.low > 0 or change.interval.high < 0) else " "
     return f"{found.psr.points:.0f} [{interval.low:.0f}–{interval.high:.0f}]{mark}"
+
+
+def _plain_table(*, title: str, caption: str) -> Table:
+    """With a line under its headings alone."""
+    return Table(
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        box=SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def _percent(rate: Rate | None) -> str:
