@@ -4,23 +4,35 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+ORACLES := $(VENV)/.oracles
+
+INSTALL := $(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes
 
 PROTOS := $(wildcard protos/deid/*/v1/*.proto)
 
 # An interpreter that keeps no compiled modules takes twice as long to start.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: evaluate test test-all benchmark setup lint ruff mypy lint-imports buf protos protos-check certificates lock clean
+.PHONY: evaluate test test-all benchmark setup oracles lint ruff mypy lint-imports buf protos protos-check certificates lock clean
 
 setup: $(READY)
 
-$(READY): requirements.lock pyproject.toml
+# What has no wheel is built by the locked setuptools.
+$(READY): requirements.lock requirements/build.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo "Python 3.11 or newer is needed; '$(PYTHON)' is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --no-deps --require-hashes -r requirements.lock
+	$(INSTALL) -r requirements/build.lock
+	$(INSTALL) --no-build-isolation -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
+
+# Other people's implementations that only tests compare ours with; a platform may lack them.
+oracles: setup $(ORACLES)
+
+$(ORACLES): $(READY) requirements/oracles.lock
+	@if $(INSTALL) -r requirements/oracles.lock; then touch $@; else \
+		echo "requirements/oracles.lock CANNOT BE INSTALLED HERE: the tests that need it will be skipped" >&2; fi
 
 # Unset: synthetic faces and the embedded recognizers. Set: your own, for example
 # make evaluate FACES=~/vggface2/train CHECKPOINTS=~/checkpoints ARGS='--subjects 12'
@@ -40,7 +52,7 @@ test: setup lint protos-check
 
 # Also the tests that are long and rarely break: full-size networks, endurance, floods of requests, training. If the environment
 # variable CI_BASE names a commit, only those that a change since then can have broken.
-test-all: setup lint protos-check
+test-all: setup oracles lint protos-check
 	$(PYTEST)
 
 lint: ruff mypy lint-imports buf
@@ -88,7 +100,8 @@ lock:
 	$(COMPILE) --all-extras pyproject.toml --output-file requirements.lock
 	$(COMPILE) --extra report --extra postgresql pyproject.toml --constraint requirements.lock --output-file requirements/orchestrator.lock
 	$(COMPILE) --extra services pyproject.toml --constraint requirements.lock --output-file requirements/services.lock
-	echo 'hatchling' | $(COMPILE) - --constraint requirements.lock --output-file requirements/build.lock
+	printf 'hatchling\nsetuptools\n' | $(COMPILE) - --constraint requirements.lock --output-file requirements/build.lock
+	echo 'dlib-bin' | $(COMPILE) - --constraint requirements.lock --output-file requirements/oracles.lock
 
 clean:
 	rm -rf $(VENV) build
