@@ -22,6 +22,10 @@ _PUBLISHED = {
     "281cebca8662831adb987a874bdcb36e73f5b1c6dc5ee5878f305e985625d99b": (
         "20180402-114759-vggface2.pt of facenet-pytorch v2.2.9"
     ),
+    "55533b28a95800a551ba546ba62fe69625c7e95a7061c338adffead08719da30": (
+        "dlib_face_recognition_resnet_model_v1.dat of dlib-models, trained on about 3 million photographs of 7,485 people; "
+        "in the public domain or under CC0 1.0"
+    ),
     "9a954e4046df21aea62b46c032de4b56f7230dfc3705b6b1bda348983e0eb26e": "resnet50_ft_weight.pkl of VGGFace2-pytorch",
     "ad98acb4475df0949cc4357c971f68d0eb944f8323ecef387a0be5b10a2dbca0": "senet50_ft_weight.pkl of VGGFace2-pytorch",
 }
@@ -35,7 +39,7 @@ class Checkpoint:
     sha256: str
     file_format: str  # kind of file and naming
     architecture: str
-    classes: int
+    classes: int | None  # None: an embedding network, which has no classifier
     precision: str
     note: str | None
     tensors: Mapping[str, Tensor]  # by the library's names, in the file's precision
@@ -171,13 +175,17 @@ def _check_names(claimed: _Claimed, tensors: Mapping[str, Tensor]) -> None:
     with wrap_errors(f"the network {claimed.network.name}"), torch.device("meta"):
         built = claimed.network().backbone.state_dict()
     expected = {name: tuple(tensor.shape) for name, tensor in built.items() if not name.endswith(".num_batches_tracked")}
-    names = expected.keys() | {f"{claimed.network.head_name}.{part}" for part in ("weight", "bias")}
+    names = expected.keys() | _head_names(claimed.network)
     differing = {"missing": names - tensors.keys(), "unexpected": tensors.keys() - names}
     if complaints := [f"{len(keys)} {kind} ({some(sorted(keys))})" for kind, keys in differing.items() if keys]:
         raise CheckpointError(f"{looks_like} of its keys: {', '.join(complaints)}")
     for name, shape in expected.items():
         if (actual := tuple(tensors[name].shape)) != shape:
             raise CheckpointError(f"{looks_like} {name} has the shape {shorten(str(actual))}, expected {shape}")
+
+
+def _head_names(network: type[Network]) -> set[str]:
+    return {f"{network.head_name}.{part}" for part in ("weight", "bias")} if network.head_name else set()
 
 
 def _check_values(tensors: Mapping[str, Tensor]) -> None:
@@ -190,7 +198,9 @@ def _check_values(tensors: Mapping[str, Tensor]) -> None:
             raise CheckpointError(f"{name}: holds values that are not finite numbers")
 
 
-def _classes(network: type[Network], tensors: Mapping[str, Tensor]) -> int:
+def _classes(network: type[Network], tensors: Mapping[str, Tensor]) -> int | None:
+    if network.head_name is None:
+        return None
     weight, bias = (tensors[f"{network.head_name}.{part}"] for part in ("weight", "bias"))
     classes = weight.shape[0] if weight.ndim else 0
     if tuple(weight.shape) != (classes, network.feature_size) or tuple(bias.shape) != (classes,) or not classes:

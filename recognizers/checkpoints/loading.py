@@ -17,6 +17,7 @@ from recognizers.checkpoints.trial import advice_on, logits_as_built, verify_rew
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, wrap_errors
 from recognizers.networks.head import LinearHead
 from recognizers.networks.label_set import LabelSet
+from recognizers.networks.network import Network
 from recognizers.networks.recognizer import NeuralRecognizer
 from recognizers.networks.registry import architectures
 from recognizers.precision import Precision
@@ -42,12 +43,18 @@ def load_recognizer(path: Path) -> LoadedRecognizer:
     """Loads one checkpoint, with the labels file beside it.
 
     Raises:
-        CheckpointError: see `read_checkpoint`; or the file is not the one that its model card describes.
+        CheckpointError: see `read_checkpoint`; or the file is not the one that its model card describes; or it holds an
+            embedding network.
         LabelSetError: there is no labels file, it cannot be read, or it names another number of identities than the
             checkpoint has classes.
     """
     checkpoint = read_checkpoint(path)
     check_against_card(path, sha256=checkpoint.sha256)
+    if checkpoint.classes is None:
+        raise CheckpointError(
+            f"{path}: {checkpoint.architecture} is an embedding network without classes: it needs a gallery, and services "
+            "have none yet"
+        )
     label_set = labels_of(checkpoint)
     with wrap_errors(f"{path}: the network {checkpoint.architecture}"):
         return LoadedRecognizer(build_recognizer(checkpoint, label_set), path, checkpoint.sha256)
@@ -75,16 +82,29 @@ def labels_of(checkpoint: Checkpoint) -> LabelSet:
 
 def build_recognizer(checkpoint: Checkpoint, label_set: LabelSet) -> NeuralRecognizer:
     """Puts a checkpoint's weights, as float32, into the network and the linear head they belong to."""
-    network = architectures().usable[checkpoint.architecture]()
+    network = build_network(checkpoint)
     head = LinearHead(network.feature_size, label_set)
     head_prefix = f"{network.head_name}."
-    weights = {name: tensor.to(torch.float32) for name, tensor in checkpoint.tensors.items()}
     head.linear.load_state_dict(
-        {name.removeprefix(head_prefix): tensor for name, tensor in weights.items() if name.startswith(head_prefix)}
+        {
+            name.removeprefix(head_prefix): tensor.to(torch.float32)
+            for name, tensor in checkpoint.tensors.items()
+            if name.startswith(head_prefix)
+        }
     )
-    backbone = {name: tensor for name, tensor in weights.items() if not name.startswith(head_prefix)}
-    network.backbone.load_state_dict(network.backbone.state_dict() | backbone)  # which may lack counters
     return NeuralRecognizer(network, head)
+
+
+def build_network(checkpoint: Checkpoint) -> Network:
+    """Puts a checkpoint's weights, as float32, into the network they belong to; those of its classifier are left out."""
+    network = architectures().usable[checkpoint.architecture]()
+    backbone = {
+        name: tensor.to(torch.float32)
+        for name, tensor in checkpoint.tensors.items()
+        if network.head_name is None or not name.startswith(f"{network.head_name}.")
+    }
+    network.backbone.load_state_dict(network.backbone.state_dict() | backbone)  # which may lack counters
+    return network.eval().requires_grad_(False)
 
 
 def load_folder(

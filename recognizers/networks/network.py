@@ -1,7 +1,7 @@
 """The seam between networks and classifiers: a network turns images into features, a head turns features into logits."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from torch import Tensor, nn
 
@@ -12,13 +12,15 @@ class Network(nn.Module, ABC):
     """A feature extractor that does its own normalisation.
 
     Its `backbone` holds the parameters under the names of the library it comes from; its checkpoints' `formats` are
-    translated to those. The checkpoint's classifier stands under `head_name` beside them.
+    translated to those. The checkpoint's classifier stands under `head_name` beside them. An embedding network has none: it
+    tells people apart by the distance between their features.
     """
 
     name: ClassVar[str]
     input_size: ClassVar[int]  # width and height in pixels
     feature_size: ClassVar[int]
-    head_name: ClassVar[str]
+    head_name: ClassVar[str | None]  # None: an embedding network
+    distance: ClassVar[Literal["cosine", "Euclidean"]] = "cosine"
     formats: ClassVar[tuple[StateDictFormat, ...]]  # at most one matches a file
     traceable: ClassVar[bool] = True  # by torch.fx; a backbone that is not serves as it was built, which is slower
     backbone: nn.Module

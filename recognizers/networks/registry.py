@@ -30,7 +30,8 @@ def accept_architecture(name: str, loaded: object) -> type[Network]:
         value = getattr(network, fact, None)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise PluginError(f"expected {network.__name__}.{fact} to be a whole number from 1, got {value!r}")
-    if not isinstance(head := getattr(network, "head_name", None), str) or not head:
+    head = getattr(network, "head_name", "")
+    if head is not None and (not isinstance(head, str) or not head):
         raise PluginError(f"expected {network.__name__}.head_name to be the name of the classifier's layer, got {head!r}")
     formats = getattr(network, "formats", ())
     if not isinstance(formats, tuple) or not formats or not all(isinstance(each, StateDictFormat) for each in formats):

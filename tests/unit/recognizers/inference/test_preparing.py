@@ -11,6 +11,7 @@ from torch.fx import GraphModule
 from protector_service.batched_model import input_gradient
 from recognizers.checkpoints.loading import load_folder
 from recognizers.inference.frozen_convolution import FrozenConvolution
+from recognizers.inference.fused_layer import FusedLayer
 from recognizers.inference.preparing import fold, prepare
 from recognizers.networks.head import LinearHead
 from recognizers.networks.label_set import LabelSet
@@ -81,8 +82,9 @@ def test_everything_that_follows_a_convolution_is_taken_over(case: Case) -> None
     assert any(isinstance(module, FrozenConvolution) for module in modules)
     backbone = case.prepared.network.backbone.backbone
     assert isinstance(backbone, GraphModule)
-    left = {node.name for node in backbone.graph.nodes}
-    assert not {name for name in left if name.startswith(("add", "mul"))}
+    layers = {name for name, module in backbone.named_modules() if isinstance(module, FusedLayer)}
+    left = [node for node in backbone.graph.nodes if node.name.startswith(("add", "mul"))]
+    assert not {node.name for node in left if layers & {source.target for source in node.all_input_nodes}}
 
 
 def test_a_processor_without_the_operators_has_the_folded_network(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,11 +109,21 @@ def test_bfloat16_is_near_and_logits_stay_float32() -> None:
 @pytest.mark.parametrize("precision", Precision)
 @pytest.mark.parametrize("name", ["compact-facenet", "compact-resnet", "compact-senet"])
 def test_an_images_gradient_does_not_depend_on_its_place(name: str, precision: Precision) -> None:
-    recognizer = load_folder(None, CPU, precision=precision)[name].recognizer
+    check_places(load_folder(None, CPU, precision=precision)[name].recognizer)
+
+
+@pytest.mark.parametrize("precision", Precision)
+def test_nor_does_it_where_zeros_follow_a_residual(precision: Precision) -> None:
+    recognizer = recognizer_of("dlib-resnet")
+    prepare(recognizer, CPU, precision=precision)
+    check_places(recognizer)
+
+
+def check_places(recognizer: NeuralRecognizer) -> None:
     side = recognizer.input_size
     for seed in range(4):
         images = torch.randint(0, 256, (4, 3, side, side), generator=torch.Generator().manual_seed(seed)).float()
-        labels = torch.tensor([3, 1, 4, 1])
+        labels = torch.tensor([2, 1, 0, 1])
         gradients = input_gradient(recognizer, images, labels)
         for turn in (1, 2, 3):
             turned = input_gradient(recognizer, images.roll(turn, 0), labels.roll(turn))
