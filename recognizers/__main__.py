@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 # torch is imported where it is needed, so that a lack of memory for it can be reported.
 
 _FILE = PathOption()
+_NO_CLASSES = "none: an embedding network, which needs a gallery"
 
 
 @click.group(epilog=EXIT_STATUS)
 @click.version_option(package_name="face-deid-bench")
 def cli() -> None:
-    """Checkpoints of FaceNet, ResNet-50 and SENet-50."""
+    """Checkpoints of FaceNet, ResNet-50, SENet-50 and dlib's ResNet."""
 
 
 @cli.command(epilog=EXIT_STATUS)
@@ -76,14 +77,26 @@ def report(checkpoint: "Checkpoint") -> str:
         "format": checkpoint.file_format,
         "unwrapped": checkpoint.unwrapped,
         "architecture": checkpoint.architecture,
-        "classes": str(checkpoint.classes),
+        "classes": _NO_CLASSES if checkpoint.classes is None else str(checkpoint.classes),
+        "features": _features_fact(checkpoint),
         "precision": checkpoint.precision,
         "sha256": checkpoint.sha256,
         "published": checkpoint.published_as or "no: not one of the known published files",
-        "labels": _labels_fact(checkpoint),
+        "labels": None if checkpoint.classes is None else _labels_fact(checkpoint),
         "note": checkpoint.note,
     }
     return "\n".join(f"{name + ':':<14}{fact}" for name, fact in facts.items() if fact)
+
+
+def _features_fact(checkpoint: "Checkpoint") -> str | None:
+    """Of an embedding network, whose features are all it has."""
+    from recognizers.networks.registry import architectures
+
+    if checkpoint.classes is not None:
+        return None
+    network = architectures().usable[checkpoint.architecture]
+    parameters = sum(tensor.numel() for tensor in checkpoint.tensors.values())
+    return f"{network.feature_size}, compared by {network.distance} distance; {parameters:,} parameters"
 
 
 def _labels_fact(checkpoint: "Checkpoint") -> str:

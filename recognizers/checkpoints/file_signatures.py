@@ -12,6 +12,7 @@ _AGAIN = "download the file again"
 _UNPACK = "unpack it"
 _FETCH = "fetch the network's PyTorch weights"
 _REBUILD = f"{_FETCH}, or rebuild it in PyTorch, copy the weights and save its state_dict()"
+_DLIB = "of dlib's, dlib_face_recognition_resnet_model_v1.dat can be used"
 _EXPORT = "use its export to PyTorch, `*_ft_dag.pth`"
 _PHOTO = "photos belong into the folder of faces, not of checkpoints"
 
@@ -50,7 +51,7 @@ _PATTERNS: Sequence[tuple[bytes, str, str]] = (
     (rb"\x08[\x01-\x1f][\x12\x1a\x22\x2a\x32\x3a\x42]", "an ONNX model", "ONNX models cannot be used yet; " + _REBUILD),
     (rb"\n" + _LENGTH + rb"\n" + _LENGTH + rb"[\x20-\x7e]", "a TensorFlow graph", _REBUILD),
     (rb"\n" + _LENGTH + rb"[\x20-\x7e]+[\x12\x1a\x22\xa2]", "a Caffe model", _REBUILD),
-    (rb"(?s:.*)(loss_(metric|mmod|multiclass_log)_|affine_|shape_predictor)", "a dlib model", _FETCH),
+    (rb"(?s:.*)(loss_(metric|mmod|multiclass_log)_|affine_|shape_predictor)", "a dlib model", _DLIB),
 )
 _PROTOTXT = re.compile(rb"^\s*(?:name\s*:\s*[\"\']|layers?\s*\{|input\s*:\s*[\"\'])", re.MULTILINE)
 # A pickle in protocol 0 is text as well: it begins with a mark and a dict or list, or with a name in two lines.

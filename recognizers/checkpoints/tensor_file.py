@@ -10,6 +10,7 @@ from safetensors.torch import load
 from torch import Tensor
 
 from command_line.memory import memory_advice
+from recognizers.checkpoints import dlib_dat
 from recognizers.checkpoints.file_signatures import ZIP, name_other_file
 from recognizers.checkpoints.nested_state_dicts import KeyPath, largest, state_dicts_in
 from recognizers.checkpoints.numpy_pickle import read_numpy_pickle
@@ -50,6 +51,8 @@ def read_tensor_file(path: Path) -> TensorFile:
         raise CheckpointError("the file is empty")
     if start[4:9] == b"\0\0\0\0{":  # the header's length, in eight bytes, and the header
         return TensorFile("safetensors", {(): _read_safetensors(path)})
+    if start.startswith(dlib_dat.START):
+        return TensorFile("dlib file", {(): dlib_dat.read_dlib_network(path)})
     if other := name_other_file(path, start):
         raise CheckpointError(other)
     if start.startswith(ZIP):

@@ -25,7 +25,8 @@ from command_line.program import run_program
 from recognizers.__main__ import main, report
 from recognizers.checkpoints import embedded
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from recognizers.checkpoints.loading import load_recognizer
+from recognizers.checkpoints.installed_weights import dlib_resnet_file
+from recognizers.checkpoints.loading import build_network, load_recognizer
 from recognizers.networks.label_set import LabelSet
 from tests.support.checkpoints import (
     hollow_checkpoint,
@@ -102,6 +103,33 @@ def test_a_published_file_is_reported_as_such(tmp_path: Path) -> None:
     sha256 = "9a954e4046df21aea62b46c032de4b56f7230dfc3705b6b1bda348983e0eb26e"
     checkpoint = Checkpoint(tmp_path / "a.pkl", sha256, "pickle", "resnet50", 8631, "float32", note=None, tensors={})
     assert "published:    resnet50_ft_weight.pkl of VGGFace2-pytorch" in report(checkpoint).splitlines()
+
+
+def test_dlibs_network_is_reported_and_converted(run: Program, folder: Path) -> None:
+    path, out = dlib_resnet_file(), folder / "dlib.safetensors"
+    assert path is not None
+    facts = run("inspect", path).facts
+    published = facts.pop("published")
+    assert published.startswith("dlib_face_recognition_resnet_model_v1.dat of dlib-models, trained on about 3 million ")
+    assert published.endswith("in the public domain or under CC0 1.0")
+    stated = {
+        "architecture": "dlib-resnet",
+        "classes": "none: an embedding network, which needs a gallery",
+        "features": "128, compared by Euclidean distance; 5,607,488 parameters",
+        "precision": "float32",
+        "note": "its users take two faces whose features are less than 0.6 apart for one person's",
+    }
+    assert facts == stated | {
+        "file": str(path),
+        "format": "dlib file, dlib-resnet names",
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    converted = run("convert", path, out).facts
+    assert converted.items() >= (stated | {"file": str(out), "format": "safetensors, dlib-resnet names"}).items()
+    before, after = (build_network(read_checkpoint(each)) for each in (path, out))
+    images = sample_images(before.input_size)
+    with torch.no_grad():
+        assert torch.equal(before(images), after(images))
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "MatConvNet, 7.3": (repeated(b"MATLAB 7.3 MAT-file, Platform: GLNXA64" + bytes(600)), "MATLAB", "_ft_dag.pth"),
     "Torch7": (repeated(b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1\x0d\0\0\0" + bytes(99)), "Torch7", "PyTorch weights"),
     "MXNet": (repeated(b"\x12\x01" + bytes(99)), "MXNet", "PyTorch weights"),
-    "dlib": (repeated(b"\x01\x01\x01\x0dloss_metric_2\x01\x02" + bytes(99)), "dlib model", "PyTorch weights"),
+    "dlib": (repeated(b"\x01\x01\x01\x0aloss_mmod_\x01\x01" + bytes(99)), "dlib model", "face_recognition_resnet_model_v1"),
     "zip": (
         lambda: archive_of({"resnet50_ft_weight.pkl": b"\x80\x02}q\x01."}),
         "zip archive",
