@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from recognizers.networks.dlib_resnet import DlibBackbone
 
-BLOCKS = ((32, False), (34, True))
+BLOCKS = ((32, False), (33, True), (34, True), (35, True))  # 35 x 35, 17 x 17, 8 x 8, then 3 x 3 beside 4 x 4
 FEATURES = 5
 tiny_backbone = partial(DlibBackbone, BLOCKS, features=FEATURES)
 
@@ -33,7 +33,7 @@ class Convolution:
 
 @dataclass(frozen=True)
 class TinyNetwork:
-    """Of two blocks, the second of which halves its input and adds channels."""
+    """A block of each kind: as large as its input; half of it, where the convolved and the averaged half agree or do not."""
 
     convolutions: Sequence[Convolution]
     fc: NDArray[np.float32]  # (inputs, features)
@@ -43,10 +43,9 @@ class TinyNetwork:
         stem, *inner = self.convolutions
         x = (chips - torch.tensor([122.782, 117.001, 104.298], dtype=chips.dtype).view(1, 3, 1, 1)) / 256
         x = functional.max_pool2d(_convolved(stem, x, stride=2, padding=0).relu(), 3, stride=2)
-        y = _convolved(inner[1], _convolved(inner[0], x).relu())
-        x = (y + x).relu()
-        y = _convolved(inner[3], _convolved(inner[2], x, stride=2, padding=0).relu())
-        x = _added(y, functional.avg_pool2d(x, 2)).relu()
+        for (_, halves), first, second in zip(BLOCKS, inner[::2], inner[1::2], strict=True):
+            y = _convolved(first, x, stride=2, padding=0) if halves else _convolved(first, x)
+            x = _added(_convolved(second, y.relu()), functional.avg_pool2d(x, 2) if halves else x).relu()
         return x.mean((2, 3)) @ torch.from_numpy(self.fc).to(x.dtype)
 
 
@@ -59,8 +58,11 @@ def tiny_network(seed: int = 0) -> TinyNetwork:
         bias, shift = random.normal(0, 0.2, (2, filters)).astype(np.float32)
         return Convolution(weight, bias, random.uniform(0.5, 1.5, filters).astype(np.float32), shift)
 
-    shapes = ((32, 3, 7), (32, 32, 3), (32, 32, 3), (34, 32, 3), (34, 34, 3))
-    return TinyNetwork([convolution(*shape) for shape in shapes], random.normal(0, 0.2, (34, FEATURES)).astype(np.float32))
+    convolutions, width = [convolution(32, 3, 7)], 32
+    for channels, _ in BLOCKS:
+        convolutions += [convolution(channels, width, 3), convolution(channels, channels, 3)]
+        width = channels
+    return TinyNetwork(convolutions, random.normal(0, 0.2, (width, FEATURES)).astype(np.float32))
 
 
 def _convolved(convolution: Convolution, x: Tensor, *, stride: int = 1, padding: int = 1) -> Tensor:
@@ -110,12 +112,16 @@ TRAINED = b"000" + 2 * NOTHING + tensor(np.ones(2, np.float32), shape=(2, 1, 1, 
 LEARNING = real(1.0) + real(1.0) + real(1.0) + real(0.0)
 
 
+# Versions, from the inside out: 1 of a tag.
+STEM, BLOCK, HALVING = [3, 2, 2, 2], [1, *7 * [2]], [1, *5 * [2], 1, 1, *3 * [2]]
+
+
 def pieces(network: TinyNetwork) -> dict[str, bytes]:
     """What a file of the tiny network consists of, in order; layers are counted from the input, with the tags."""
     written: dict[str, bytes] = {
         "version": integer(1),
         "loss": text("loss_metric_2") + real(0.04) + real(0.6),
-        "versions": versions([3] + 3 * [2] + [1] + 7 * [2] + [1] + 5 * [2] + 2 * [1] + 3 * [2] + 2 * [2]),
+        "versions": versions([*STEM, *BLOCK, *HALVING, *HALVING, *HALVING, 2, 2]),
         "input": text("input_rgb_image_sized"),
         "means": real(122.782) + real(117.001) + real(104.298),
         "size": integer(150) + integer(150),
@@ -152,20 +158,19 @@ def pieces(network: TinyNetwork) -> dict[str, bytes]:
     convolution(0, stride=2, padding=0)
     layer("relu_", b"")
     layer("max_pool_2", pool(3, 2))
-    tags(1)
-    convolution(1)
-    layer("relu_", b"")
-    convolution(2)
-    layer("add_prev_", b"")
-    layer("relu_", b"")
-    tags(1)
-    convolution(3, stride=2, padding=0)
-    layer("relu_", b"")
-    convolution(4)
-    tags(2)
-    layer("avg_pool_2", pool(2, 2))
-    layer("add_prev_", b"")
-    layer("relu_", b"")
+    for block, (_, halves) in enumerate(BLOCKS):
+        tags(1)
+        if halves:
+            convolution(2 * block + 1, stride=2, padding=0)
+        else:
+            convolution(2 * block + 1)
+        layer("relu_", b"")
+        convolution(2 * block + 2)
+        if halves:
+            tags(2)
+            layer("avg_pool_2", pool(2, 2))
+        layer("add_prev_", b"")
+        layer("relu_", b"")
     layer("avg_pool_2", pool(0, 1))
     inputs, outputs = network.fc.shape
     fc = integer(outputs) + integer(inputs) + tensor(network.fc, shape=(inputs, outputs, 1, 1))

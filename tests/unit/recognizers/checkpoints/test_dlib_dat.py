@@ -17,6 +17,9 @@ from recognizers.errors import CheckpointError
 from recognizers.networks.dlib_resnet import MEAN_RGB, SCALE
 from tests.support.checkpoints import refusal_of
 from tests.support.dlib_files import (
+    BLOCK,
+    HALVING,
+    STEM,
     TRAINED,
     file_of,
     integer,
@@ -69,31 +72,31 @@ def test_a_network_is_read_as_dlib_computes_it(tmp_path: Path) -> None:
         (
             "versions",
             versions([3] + 9 * [2]),
-            "expected the 25 layers of dlib_face_recognition_resnet_model_v1.dat, got 10: another",
+            "expected the 47 layers of dlib_face_recognition_resnet_model_v1.dat, got 10: another",
         ),
         (
             "versions",
             versions(99 * [2]),
-            "expected the 25 layers of dlib_face_recognition_resnet_model_v1.dat, got more than 49: another",
+            "expected the 47 layers of dlib_face_recognition_resnet_model_v1.dat, got more than 93: another",
         ),
         ("input", text("input_rgb_image"), "expected input input_rgb_image_sized, got input_rgb_image"),
         ("means", real(122.782) + real(117.001) + real(103.9), "expected mean of blue 104.298, got 103.9"),
         ("means", integer(1) + integer(10**9), "expected mean of red 122.782, got nan"),
         ("size", integer(150) + integer(227), "expected columns of the input 150, got 227"),
-        ("4 content", pool(2, 2), "layer 4 of 25 (max_pool_2): expected rows 3, got 2"),
-        ("14 name", text("con_5"), "layer 14 of 25 (con_4): expected a layer con_4, got con_5"),
+        ("4 content", pool(2, 2), "layer 4 of 47 (max_pool_2): expected rows 3, got 2"),
+        ("14 name", text("con_5"), "layer 14 of 47 (con_4): expected a layer con_4, got con_5"),
         (
             "14 content",
             tensor(np.zeros(3, np.float32), shape=(3, 1, 1, 1)),
-            "layer 14 of 25 (con_4): expected parameters of the shape (9826, 1, 1, 1), got (3, 1, 1, 1)",
+            "layer 14 of 47 (con_4): expected parameters of the shape (9537, 1, 1, 1), got (3, 1, 1, 1)",
         ),
         (
             "14 content",
             b"".join(map(integer, (2, 10**6, 10**6, 10**6, 10**6))),
-            "expected parameters of the shape (9826, 1, 1, 1), got (1000000, 1000000, 1000000, 1000000)",
+            "expected parameters of the shape (9537, 1, 1, 1), got (1000000, 1000000, 1000000, 1000000)",
         ),
-        ("14 training", TRAINED, "layer 14 of 25 (con_4): expected a network without what training left in it"),
-        ("25 content", integer(128), "layer 25 of 25 (fc_2): expected outputs 5, got 128"),
+        ("14 training", TRAINED, "layer 14 of 47 (con_4): expected a network without what training left in it"),
+        ("47 content", integer(128), "layer 47 of 47 (fc_2): expected outputs 5, got 128"),
     ],
 )
 def test_another_network_is_refused_by_what_differs_first(tmp_path: Path, piece: str, content: bytes, reason: str) -> None:
@@ -101,9 +104,10 @@ def test_another_network_is_refused_by_what_differs_first(tmp_path: Path, piece:
 
 
 def test_another_nesting_of_as_many_layers_is_refused(tmp_path: Path) -> None:
-    nested = versions([3] + 3 * [2] + [1] + 6 * [2] + [1] + 6 * [2] + 2 * [1] + 3 * [2] + 2 * [2])
+    block = [*BLOCK[:-1], 1, 2, *HALVING[1:]]  # the second block's tag, one layer earlier
+    nested = versions([*STEM, *block, *HALVING, *HALVING, 2, 2])
     reason = refused(tmp_path / "other.dat", file_of(pieces(tiny_network()) | {"versions": nested}))
-    assert "layer 13 of 25: expected a tag of version 1, got version 2" in reason
+    assert "layer 13 of 47: expected a tag of version 1, got version 2" in reason
 
 
 def test_a_truncated_file_says_where_it_ends(tmp_path: Path) -> None:
@@ -137,7 +141,7 @@ def test_damage_is_refused_or_leaves_weights(tmp_path: Path) -> None:
 def test_a_file_of_another_size_is_not_dlibs_published_network(tmp_path: Path) -> None:
     """As people come upon it: by `read_checkpoint`, which recognises the file by its content."""
     reason = refusal_of(tmp_path / "weights", file_of(pieces(tiny_network())))
-    assert "expected the 130 layers of dlib_face_recognition_resnet_model_v1.dat, got 25" in reason
+    assert "expected the 130 layers of dlib_face_recognition_resnet_model_v1.dat, got 47" in reason
 
 
 def test_services_leave_an_embedding_network_out_and_go_on(tmp_path: Path) -> None:
