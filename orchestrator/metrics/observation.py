@@ -1,6 +1,7 @@
 """What was observed; metrics are made of these."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from orchestrator.errors import MetricError
@@ -28,6 +29,7 @@ class Observation:
     outcome: Outcome
     rank: int | None  # 1-based place of the true identity; None unless ranked
     candidates: int  # candidates asked for
+    reached: Mapping[str, int] = field(default_factory=dict)  # by threshold of a matcher, how many candidates reach it
 
     def __post_init__(self) -> None:
         ranked = self.outcome is Outcome.RANKED

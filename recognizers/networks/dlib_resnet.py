@@ -95,7 +95,7 @@ class DlibResNet(Network):
     Features are not L2-normalised.
     """
 
-    name = "dlib-resnet"
+    name = "dlib"
     input_size = CROP_SIDE
     feature_size = 128
     distance = "Euclidean"

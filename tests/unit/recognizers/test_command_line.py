@@ -113,7 +113,7 @@ def test_dlibs_network_is_reported_and_converted(run: Program, folder: Path) -> 
     assert published.startswith("dlib_face_recognition_resnet_model_v1.dat of dlib-models, trained on about 3 million ")
     assert published.endswith("in the public domain or under CC0 1.0")
     stated = {
-        "architecture": "dlib-resnet",
+        "architecture": "dlib",
         "classes": "none: an embedding network, which needs a gallery",
         "features": "128, compared by Euclidean distance; 5,607,488 parameters",
         "precision": "float32",

@@ -75,6 +75,30 @@ DISCLOSURE_PROBABILITIES: Disclosure.ValueType  # 3
 """The candidates in their order, with probabilities."""
 Global___Disclosure: _TypeAlias = Disclosure  # noqa: Y015
 
+class _ModelKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModelKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODEL_KIND_UNSPECIFIED: _ModelKind.ValueType  # 0
+    """Same as MODEL_KIND_CLASSIFIER."""
+    MODEL_KIND_CLASSIFIER: _ModelKind.ValueType  # 1
+    """A trained layer with a row for each identity of its label set."""
+    MODEL_KIND_MATCHER: _ModelKind.ValueType  # 2
+    """The templates of the identities that are enrolled in its gallery: these are its label set, in bytewise order."""
+
+class ModelKind(_ModelKind, metaclass=_ModelKindEnumTypeWrapper):
+    """What a target model compares a face with."""
+
+MODEL_KIND_UNSPECIFIED: ModelKind.ValueType  # 0
+"""Same as MODEL_KIND_CLASSIFIER."""
+MODEL_KIND_CLASSIFIER: ModelKind.ValueType  # 1
+"""A trained layer with a row for each identity of its label set."""
+MODEL_KIND_MATCHER: ModelKind.ValueType  # 2
+"""The templates of the identities that are enrolled in its gallery: these are its label set, in bytewise order."""
+Global___ModelKind: _TypeAlias = ModelKind  # noqa: Y015
+
 @_typing.final
 class ClassifyRequest(_message.Message):
     """One image to name."""
@@ -90,9 +114,7 @@ class ClassifyRequest(_message.Message):
     k: _builtins.int
     """Number of candidates for each target model: 1 up to the model's `max_candidates`."""
     region: Global___Region.ValueType
-    """The part of the image that the target models see: one of `regions` in ListTargetModelsResponse. Unspecified means
-    detected.
-    """
+    """The part of the image that the target models see: one of `regions` in the TargetModel of each. Unspecified means detected."""
     @_builtins.property
     def target_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of target models, as in ListTargetModels: at least one, none twice."""
@@ -157,25 +179,59 @@ class Classification(_message.Message):
 
     TARGET_MODEL_FIELD_NUMBER: _builtins.int
     CANDIDATES_FIELD_NUMBER: _builtins.int
+    REACHED_FIELD_NUMBER: _builtins.int
     target_model: _builtins.str
     """Name of the target model."""
     @_builtins.property
     def candidates(self) -> _containers.RepeatedCompositeFieldContainer[Global___Candidate]:
-        """The `k` most probable identities, most probable first. Ordered before rounding; ties by class index."""
+        """The `k` best identities, the best first: a classifier's by probability before rounding, a matcher's by score. Ties by class
+        index.
+        """
+
+    @_builtins.property
+    def reached(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reached]:
+        """For each of a matcher's `thresholds`, in their order, how many of the candidates reach it. Empty of a classifier."""
 
     def __init__(
         self,
         *,
         target_model: _builtins.str = ...,
         candidates: _abc.Iterable[Global___Candidate] | None = ...,
+        reached: _abc.Iterable[Global___Reached] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "target_model", b"target_model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "reached", b"reached", "target_model", b"target_model"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Classification: _TypeAlias = Classification  # noqa: Y015
+
+@_typing.final
+class Reached(_message.Message):
+    """How many candidates of a matcher reach one of its thresholds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    CANDIDATES_FIELD_NUMBER: _builtins.int
+    threshold: _builtins.str
+    """Name of the threshold."""
+    candidates: _builtins.int
+    """Number of candidates whose score is the threshold or better, 0..k: always the first ones."""
+    def __init__(
+        self,
+        *,
+        threshold: _builtins.str = ...,
+        candidates: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["candidates", b"candidates", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reached: _TypeAlias = Reached  # noqa: Y015
 
 @_typing.final
 class Candidate(_message.Message):
@@ -186,7 +242,9 @@ class Candidate(_message.Message):
     identity: _builtins.str
     """A member of the target model's label set."""
     probability: _builtins.float
-    """Softmax probability, 0..1, rounded to 4 decimal places; 0 if the service does not disclose probabilities."""
+    """Softmax probability, 0..1, rounded to 4 decimal places; 0 if the service does not disclose probabilities, and always 0 of a
+    matcher: its scores are not disclosed.
+    """
     def __init__(
         self,
         *,
@@ -223,7 +281,6 @@ class ListTargetModelsResponse(_message.Message):
     TARGET_MODELS_FIELD_NUMBER: _builtins.int
     QUERIES_LEFT_FIELD_NUMBER: _builtins.int
     DISCLOSURE_FIELD_NUMBER: _builtins.int
-    REGIONS_FIELD_NUMBER: _builtins.int
     queries_left: _builtins.int
     """Queries that the client has left; absent if the service sets no budget."""
     disclosure: Global___Disclosure.ValueType
@@ -232,21 +289,16 @@ class ListTargetModelsResponse(_message.Message):
     def target_models(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetModel]:
         """Sorted by name."""
 
-    @_builtins.property
-    def regions(self) -> _containers.RepeatedScalarFieldContainer[Global___Region.ValueType]:
-        """The regions that can be requested. Empty if not stated: such a service classifies detected faces, whatever is requested."""
-
     def __init__(
         self,
         *,
         target_models: _abc.Iterable[Global___TargetModel] | None = ...,
         queries_left: _builtins.int | None = ...,
         disclosure: Global___Disclosure.ValueType = ...,
-        regions: _abc.Iterable[Global___Region.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "queries_left", b"queries_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "disclosure", b"disclosure", "queries_left", b"queries_left", "regions", b"regions", "target_models", b"target_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "disclosure", b"disclosure", "queries_left", b"queries_left", "target_models", b"target_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__queries_left: _TypeAlias = _typing.Literal["queries_left"]  # noqa: Y015
     _WhichOneofArgType__queries_left: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left"]  # noqa: Y015
@@ -265,6 +317,11 @@ class TargetModel(_message.Message):
     LABEL_SET_SHA256_FIELD_NUMBER: _builtins.int
     MAX_CANDIDATES_FIELD_NUMBER: _builtins.int
     EXTRACTION_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    MATCHING_FIELD_NUMBER: _builtins.int
+    GALLERY_SHA256_FIELD_NUMBER: _builtins.int
+    THRESHOLDS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that requests use, such as "senet50"."""
     identities: _builtins.int
@@ -275,6 +332,24 @@ class TargetModel(_message.Message):
     """Maximum number of candidates that one classification returns: the maximum k."""
     extraction: _builtins.str
     """How the face of an image is detected and cropped for this model, in words, at most 500 characters. Empty if not stated."""
+    kind: Global___ModelKind.ValueType
+    """What it compares a face with."""
+    matching: _builtins.str
+    """How a matcher makes its templates and compares with them, in words, at most 500 characters, such as "one template a photo;
+    Euclidean distance". Empty of a classifier.
+    """
+    gallery_sha256: _builtins.str
+    """Digest of a matcher's gallery: SHA-256, lower-case hexadecimal, of a line for each enrolled photo, UTF-8, joined by line
+    feeds and sorted bytewise: the identity, a tab, and the SHA-256 of the file, lower-case hexadecimal. Empty of a classifier.
+    """
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedScalarFieldContainer[Global___Region.ValueType]:
+        """The regions that can be requested. Empty if not stated: such a model sees detected faces, whatever is requested."""
+
+    @_builtins.property
+    def thresholds(self) -> _containers.RepeatedCompositeFieldContainer[Global___Threshold]:
+        """A matcher's thresholds, by name in ascending order. Their scores are not disclosed."""
+
     def __init__(
         self,
         *,
@@ -283,14 +358,51 @@ class TargetModel(_message.Message):
         label_set_sha256: _builtins.str = ...,
         max_candidates: _builtins.int = ...,
         extraction: _builtins.str = ...,
+        regions: _abc.Iterable[Global___Region.ValueType] | None = ...,
+        kind: Global___ModelKind.ValueType = ...,
+        matching: _builtins.str = ...,
+        gallery_sha256: _builtins.str = ...,
+        thresholds: _abc.Iterable[Global___Threshold] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["extraction", b"extraction", "identities", b"identities", "label_set_sha256", b"label_set_sha256", "max_candidates", b"max_candidates", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extraction", b"extraction", "gallery_sha256", b"gallery_sha256", "identities", b"identities", "kind", b"kind", "label_set_sha256", b"label_set_sha256", "matching", b"matching", "max_candidates", b"max_candidates", "name", b"name", "regions", b"regions", "thresholds", b"thresholds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TargetModel: _TypeAlias = TargetModel  # noqa: Y015
+
+@_typing.final
+class Threshold(_message.Message):
+    """A score from which on a matcher takes a candidate for the person in the image."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    COMPARISONS_FIELD_NUMBER: _builtins.int
+    FALSE_POSITIVES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"fpir:RATE" or "fmr:RATE", calibrated for that rate (a decimal, such as "fpir:0.01"), or "given"."""
+    comparisons: _builtins.int
+    """Of a calibrated one, the comparisons that it was calibrated on: searches of people who are not enrolled ("fpir"), or their
+    comparisons with one enrolled identity each ("fmr").
+    """
+    false_positives: _builtins.int
+    """How many of these reach it."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        comparisons: _builtins.int = ...,
+        false_positives: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["comparisons", b"comparisons", "false_positives", b"false_positives", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Threshold: _TypeAlias = Threshold  # noqa: Y015
 
 @_typing.final
 class ListIdentitiesRequest(_message.Message):

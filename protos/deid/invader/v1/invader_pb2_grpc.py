@@ -29,6 +29,9 @@ class InvaderServiceStub:
     """A black-box face recognizer: an image goes in, ranked identities come out, and nothing else. Any service that speaks
     this schema can be evaluated by the bench.
 
+    A target model is a classifier, trained for the identities that it answers with, or a matcher: a network that compares the
+    face with photos of enrolled identities, the gallery.
+
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
     NOT_FOUND for an unknown target model; PERMISSION_DENIED if the service does not list its identities; DEADLINE_EXCEEDED
     if an image takes the service too long; RESOURCE_EXHAUSTED with "grpc-retry-pushback-ms" if it is busy
@@ -62,6 +65,9 @@ class InvaderServiceStub:
 class InvaderServiceServicer:
     """A black-box face recognizer: an image goes in, ranked identities come out, and nothing else. Any service that speaks
     this schema can be evaluated by the bench.
+
+    A target model is a classifier, trained for the identities that it answers with, or a matcher: a network that compares the
+    face with photos of enrolled identities, the gallery.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
     NOT_FOUND for an unknown target model; PERMISSION_DENIED if the service does not list its identities; DEADLINE_EXCEEDED
@@ -120,6 +126,9 @@ def add_InvaderServiceServicer_to_server(servicer, server):
 class InvaderService:
     """A black-box face recognizer: an image goes in, ranked identities come out, and nothing else. Any service that speaks
     this schema can be evaluated by the bench.
+
+    A target model is a classifier, trained for the identities that it answers with, or a matcher: a network that compares the
+    face with photos of enrolled identities, the gallery.
 
     Errors carry a google.rpc.Status: INVALID_ARGUMENT with google.rpc.BadRequest (field, what was expected, what came);
     NOT_FOUND for an unknown target model; PERMISSION_DENIED if the service does not list its identities; DEADLINE_EXCEEDED

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -17,6 +18,36 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _ModelKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ModelKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ModelKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MODEL_KIND_UNSPECIFIED: _ModelKind.ValueType  # 0
+    """Same as MODEL_KIND_CLASSIFIER."""
+    MODEL_KIND_CLASSIFIER: _ModelKind.ValueType  # 1
+    """A trained layer with a row for each identity of its label set."""
+    MODEL_KIND_MATCHER: _ModelKind.ValueType  # 2
+    """The templates of the identities that are enrolled in its gallery: these are its label set, in bytewise order, and its logits
+    are scores of the comparison with them. A photo that is cloaked is left out of its own identity's templates if another of
+    that identity is enrolled.
+    """
+
+class ModelKind(_ModelKind, metaclass=_ModelKindEnumTypeWrapper):
+    """What a source model's logits are of."""
+
+MODEL_KIND_UNSPECIFIED: ModelKind.ValueType  # 0
+"""Same as MODEL_KIND_CLASSIFIER."""
+MODEL_KIND_CLASSIFIER: ModelKind.ValueType  # 1
+"""A trained layer with a row for each identity of its label set."""
+MODEL_KIND_MATCHER: ModelKind.ValueType  # 2
+"""The templates of the identities that are enrolled in its gallery: these are its label set, in bytewise order, and its logits
+are scores of the comparison with them. A photo that is cloaked is left out of its own identity's templates if another of
+that identity is enrolled.
+"""
+Global___ModelKind: _TypeAlias = ModelKind  # noqa: Y015
 
 @_typing.final
 class CraftRequest(_message.Message):
@@ -268,6 +299,9 @@ class SourceModel(_message.Message):
     PRECISION_FIELD_NUMBER: _builtins.int
     THREADS_FIELD_NUMBER: _builtins.int
     EXTRACTION_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    MATCHING_FIELD_NUMBER: _builtins.int
+    GALLERY_SHA256_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that requests use, such as "facenet"."""
     input_size: _builtins.int
@@ -292,6 +326,14 @@ class SourceModel(_message.Message):
     """
     extraction: _builtins.str
     """How the face of a photo is detected and cropped for this model, in words, at most 500 characters. Empty if not stated."""
+    kind: Global___ModelKind.ValueType
+    """What its logits are of."""
+    matching: _builtins.str
+    """How a matcher makes its templates and compares with them, in words, at most 500 characters. Empty of a classifier."""
+    gallery_sha256: _builtins.str
+    """Digest of a matcher's gallery: SHA-256, lower-case hexadecimal, of a line for each enrolled photo, UTF-8, joined by line
+    feeds and sorted bytewise: the identity, a tab, and the SHA-256 of the file, lower-case hexadecimal. Empty of a classifier.
+    """
     def __init__(
         self,
         *,
@@ -304,10 +346,13 @@ class SourceModel(_message.Message):
         precision: _builtins.str = ...,
         threads: _builtins.int = ...,
         extraction: _builtins.str = ...,
+        kind: Global___ModelKind.ValueType = ...,
+        matching: _builtins.str = ...,
+        gallery_sha256: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "checkpoint_sha256", b"checkpoint_sha256", "extraction", b"extraction", "identities", b"identities", "input_size", b"input_size", "label_set_sha256", b"label_set_sha256", "name", b"name", "precision", b"precision", "threads", b"threads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_rows", b"batch_rows", "checkpoint_sha256", b"checkpoint_sha256", "extraction", b"extraction", "gallery_sha256", b"gallery_sha256", "identities", b"identities", "input_size", b"input_size", "kind", b"kind", "label_set_sha256", b"label_set_sha256", "matching", b"matching", "name", b"name", "precision", b"precision", "threads", b"threads"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

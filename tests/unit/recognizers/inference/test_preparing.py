@@ -114,7 +114,7 @@ def test_an_images_gradient_does_not_depend_on_its_place(name: str, precision: P
 
 @pytest.mark.parametrize("precision", Precision)
 def test_nor_does_it_where_zeros_follow_a_residual(precision: Precision) -> None:
-    recognizer = recognizer_of("dlib-resnet")
+    recognizer = recognizer_of("dlib")
     prepare(recognizer, CPU, precision=precision)
     check_places(recognizer)
 

@@ -54,7 +54,7 @@ def logits(architecture: str, images: Tensor) -> Tensor:
 def test_every_published_architecture_is_stated_twice() -> None:
     """The compact ones are this project's own; their weights and cards hold them fast. dlib's is compared with dlib."""
     published = {name for name in architectures().usable if not name.startswith("compact-")}
-    assert set(PLAIN_NETWORKS) == published - {"dlib-resnet"}
+    assert set(PLAIN_NETWORKS) == published - {"dlib"}
 
 
 @every_architecture
