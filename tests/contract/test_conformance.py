@@ -22,6 +22,7 @@ from tests.support.engines import METHODS
 from tests.support.services import serving_invader, serving_protector, small_recognizer
 
 AUTHORITY = Authority.create()
+OF_MATCHERS = {"invader.gallery-order", "invader.scores", "invader.thresholds", "invader.reached-prefix"}
 OF_BUDGETS = {"invader.budget", "invader.budget-errors", "invader.budget-spent"}
 
 
@@ -32,7 +33,7 @@ async def test_our_protector_passes_by_mutual_tls(faces: FaceFolder) -> None:
     tls = material(AUTHORITY, "protector", server=True)
     async with serving_protector(others=OTHERS, tls=tls, limits=ImageLimits()) as service:
         outcomes = await outcomes_at(service.address, Protector, Choice(faces), material(AUTHORITY))
-    assert others(outcomes) == {}
+    assert others(outcomes) == {"protector.gallery-order": "there is no matcher"}
     assert [each.id for each in outcomes] == [check.id for check in CHECKS[Protector]]
 
 
@@ -45,14 +46,15 @@ async def test_our_protector_passes_in_plain_text_where_little_room_makes_it_bus
     }
     async with serving_protector(**few, limits=ImageLimits()) as service:
         outcomes = await outcomes_at(service.address, Protector, Choice(faces, skip=LONG))
-    assert others(outcomes) == {}
+    assert others(outcomes).keys() == {"protector.gallery-order"}
 
 
 async def test_our_invader_passes_by_mutual_tls(faces: FaceFolder) -> None:
     tls, ledger = material(AUTHORITY, "invader", server=True), QueryLedger(None, budget=300)
     async with serving_invader(images=ImageLimits(), tls=tls, ledger=ledger) as service:
         outcomes = await outcomes_at(service.address, Invader, Choice(faces, may_spend=True), material(AUTHORITY))
-    assert others(outcomes) == {}
+    assert others(outcomes).keys() == OF_MATCHERS
+    assert set(ids_with(outcomes, Verdict.NOT_APPLICABLE)) == OF_MATCHERS
     assert [each.id for each in outcomes] == [check.id for check in CHECKS[Invader]]
 
 
@@ -68,7 +70,7 @@ async def test_our_invader_passes_in_plain_text_whatever_it_discloses(faces: Fac
         outcomes = await outcomes_at(service.address, Invader, Choice(faces, skip=LONG))
     does_not_apply = ids_with(outcomes, Verdict.NOT_APPLICABLE)
     assert others(outcomes).keys() == set(does_not_apply)
-    assert {"invader.sorted", "invader.label-sets", "invader.pages", *OF_BUDGETS} <= set(does_not_apply)
+    assert {"invader.sorted", "invader.label-sets", "invader.pages", *OF_BUDGETS, *OF_MATCHERS} <= set(does_not_apply)
 
 
 async def test_waits_of_a_rate_limit_are_not_held_against_our_invader(faces: FaceFolder) -> None:
