@@ -11,6 +11,7 @@ from conformance.invader.service import IMAGES, Invader
 
 CALIBRATED = re.compile(r"(fpir|fmr):(0\.\d*[1-9])")  # the kind of the rate, and the rate: a decimal in its shortest form
 GIVEN = "given"
+MAX_THRESHOLDS = 50  # of a target model
 
 
 @check(
@@ -31,9 +32,9 @@ async def scores(service: Invader) -> Problems:
 
 @check(
     "thresholds",
-    demands="Thresholds are listed by name in ascending order, each once: given, or fpir:RATE or fmr:RATE, RATE being a "
-    "decimal between 0 and 1 in its shortest form. A calibrated one states on how many comparisons, and that no more "
-    "of them reach it than its rate allows; a given one states none.",
+    demands=f"At most {MAX_THRESHOLDS} thresholds are listed by name in ascending order, each once: given, or fpir:RATE or "
+    "fmr:RATE, RATE being a decimal between 0 and 1 in its shortest form. A calibrated one states on how many comparisons, "
+    "and that no more of them reach it than its rate allows; a given one states none.",
     why="A figure at a threshold says how often somebody else reaches it; a rate that is not kept, or that two services "
     "spell differently, makes figures incomparable.",
 )
@@ -43,6 +44,8 @@ async def thresholds(service: Invader) -> Problems:
         names = [threshold.name for threshold in model.thresholds]
         if names != sorted(set(names)):
             yield f"{model.name}: expected distinct thresholds, sorted, got {', '.join(names)}"
+        if len(names) > MAX_THRESHOLDS:
+            yield f"{model.name}: expected at most {MAX_THRESHOLDS} thresholds, got {len(names)}"
         for threshold in model.thresholds:
             for problem in _problems(threshold):
                 yield f"{model.name}: {problem}"

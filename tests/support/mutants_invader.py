@@ -411,6 +411,14 @@ class GivenAndCalibrated(_Calibrates):
         listed[3].comparisons = 1000
 
 
+@mutant("invader.thresholds")
+class ListsManyThresholds(_Calibrates):
+    """Lists a threshold for each of a hundred rates."""
+
+    def change(self, listed: list[invader_pb2.Threshold]) -> None:
+        listed[1:3] = [invader_pb2.Threshold(name=f"fpir:0.{rate:03}1", comparisons=1000) for rate in range(100)]
+
+
 @mutant("invader.reached")
 class LeavesAThresholdOut(ConformingInvader):
     """Leaves out thresholds that no candidate reaches."""

@@ -308,6 +308,19 @@ def test_the_digest_of_a_label_set_is_the_example_s() -> None:
     assert LabelSet(identities).sha256 == sha256(b"n000001\nn000002").hexdigest()
 
 
+def test_the_digest_of_a_gallery_is_the_example_s() -> None:
+    told = re.search(
+        r"photos of `(\w+)`, files of the three bytes `(\w+)` and of the three bytes `(\w+)`, and one of `(\w+)`, of the "
+        r"five bytes `(\w+)`, it is `(\w+)`",
+        PROSE,
+    )
+    assert told is not None
+    first, one, two, second, three, digest = told.groups()
+    lines = [f"{first}\t{sha256(file.encode()).hexdigest()}" for file in (one, two)]
+    lines.append(f"{second}\t{sha256(three.encode()).hexdigest()}")
+    assert sha256("\n".join(sorted(lines)).encode()).hexdigest() == digest
+
+
 def test_the_project_s_own_methods_are_reserved_and_their_steps_tabulated() -> None:
     reserved = table(section("#### Methods"), first_column="name")
     own = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["protector_service.methods"]
