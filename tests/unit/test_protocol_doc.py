@@ -34,6 +34,7 @@ from protector_service.methods.method import MethodJob
 from protector_service.methods.noise import RandomNoise
 from protector_service.methods.trajectory import iterations
 from protector_service.request import MAX_EPSILON
+from recognizers.networks.gallery import EnrolledPhoto, Gallery
 from recognizers.networks.label_set import LabelSet
 from rpc.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
 from rpc.errors import FieldViolation, ServiceError
@@ -316,9 +317,11 @@ def test_the_digest_of_a_gallery_is_the_example_s() -> None:
     )
     assert told is not None
     first, one, two, second, three, digest = told.groups()
-    lines = [f"{first}\t{sha256(file.encode()).hexdigest()}" for file in (one, two)]
-    lines.append(f"{second}\t{sha256(three.encode()).hexdigest()}")
-    assert sha256("\n".join(sorted(lines)).encode()).hexdigest() == digest
+    files = ((second, three), (first, one), (first, two))
+    photos = tuple(EnrolledPhoto(identity, sha256(file.encode()).hexdigest()) for identity, file in files)
+    assert Gallery(photos).sha256 == digest
+    lines = sorted(f"{photo.identity}\t{photo.sha256}" for photo in photos)
+    assert sha256("\n".join(lines).encode()).hexdigest() == digest
 
 
 def test_the_project_s_own_methods_are_reserved_and_their_steps_tabulated() -> None:
