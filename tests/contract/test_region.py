@@ -98,7 +98,7 @@ async def test_the_list_says_which_readings_can_be_had() -> None:
     async with serving_invader() as service:
         stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
         listed = await stub.ListTargetModels(invader_pb2.ListTargetModelsRequest())
-    assert list(listed.regions) == [DETECTED, FULL]
+    assert [list(model.regions) for model in listed.target_models] == [[DETECTED, FULL]] * 2
 
 
 # Of a run
