@@ -104,7 +104,7 @@ def load_target_models(
             settings.gallery,
             settings.template,
             features_of=settings.matcher_names,
-            cache=settings.embedding_cache_folder,
+            cache=settings.embedding_cache,
         ),
         prepared,
         precision=precision,
