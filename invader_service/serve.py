@@ -111,7 +111,9 @@ def load_target_models(
         decode=partial(decoded_image, limits=settings.image_limits),
         find_face=find_face,
         calibration=Calibration(
-            settings.impostors, tuple(map(Target.parse, settings.threshold_targets)), settings.known_thresholds
+            settings.impostors,
+            tuple(dict.fromkeys(map(Target.parse, settings.threshold_targets))),
+            settings.known_thresholds,
         ),
         on_refused=log_refused,
     )
