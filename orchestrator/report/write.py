@@ -8,13 +8,13 @@ from orchestrator.experiment.grid import PAPERS_KS
 from orchestrator.files import replace_file
 from orchestrator.report import facts, tables
 from orchestrator.report.claims import claims
+from orchestrator.report.cloaks_shown import cloaks_shown
 from orchestrator.report.conditions import conditions_notices, conditions_table
 from orchestrator.report.crafting import STALLED_SHARE, Summaries, crafting_table, stalled_notices
 from orchestrator.report.data import observations_parquet
 from orchestrator.report.drawing import Drawings, drawings
 from orchestrator.report.effort import effort_table
 from orchestrator.report.facts import Fact
-from orchestrator.report.gallery import gallery
 from orchestrator.report.measured import Measured, measure
 from orchestrator.report.page import rendered
 from orchestrator.report.psr_csv import psr_csv
@@ -91,7 +91,7 @@ def _page(run: Run, measured: Measured, crafting: Summaries, drawn: Drawings, st
         figures=drawn.drawn,
         not_drawn=drawn.not_drawn,
         tables=[*_tables(run, measured, crafting), *([crafting_table(crafting, run.grid)] if crafting else [])],
-        gallery=gallery(run, store, pictures=pictures),
+        cloaks=cloaks_shown(run, store, pictures=pictures),
         left_out=facts.left_out_table(run),
         nothing_left_out=nothing,
         reproduce=facts.reproduction(run),
