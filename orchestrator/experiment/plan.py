@@ -8,13 +8,14 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
+from orchestrator.experiment.gallery import SplitSizes
 from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid, members
 from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
 from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.model import Model, ensemble_card
 from orchestrator.faces.data_set import DataSet
 
-FORMAT = 2
+FORMAT = 3
 BINDING = ("format", "protocol", "data_set", "source_models", "target_models")  # the parts that a run is bound to
 
 SUBJECTS = 16  # a choice: the paper gives no N
@@ -35,6 +36,7 @@ class Plan:
     until_halfwidth: float | None = None  # points, that no interval is wider than in the end; None: N is fixed
     crafting: Mapping[str, Method] = field(default_factory=dict)  # by name, what the protector states of each method
     replay_of: str | None = None  # the digest of the run whose kept cloaks are shown; None: they are crafted
+    gallery: SplitSizes | None = None  # None: nobody of the data set was enrolled for the run
 
     def binding(self) -> dict[str, Any]:
         """The part of the manifest that a run is bound to, as it comes back from JSON."""
@@ -48,6 +50,7 @@ class Plan:
                 "seed": self.seed,
                 "crafting": {method: asdict(self.crafting.get(method, Method())) for method in self.grid.methods},
                 "replay_of": self.replay_of,
+                "gallery": None if self.gallery is None else asdict(self.gallery),
                 "no_face_is_protected": NO_FACE_IS_PROTECTED,
             },
             "data_set": dict(self.faces.card()),

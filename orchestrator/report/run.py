@@ -1,6 +1,6 @@
 """A run folder, read to be reported on. It is not changed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
 from orchestrator.experiment.plan import caveat_of
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
+from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.run_folder.folder import MANIFEST, RunFolder
-from orchestrator.run_folder.manifest import grid_of, read_manifest
+from orchestrator.run_folder.manifest import grid_of, read_manifest, thresholds_of
 from orchestrator.store.errors import NoStoreError
 from orchestrator.store.location import store_name
 from orchestrator.store.store import Store
@@ -29,6 +30,8 @@ class Run:
     until_halfwidth: float | None  # points, down to which every interval was to be; None: N was fixed
     store: Path | str  # where its observations are
     matrix: RankMatrix  # of the run's subjects only
+    at: Mapping[str, RankMatrix]  # by threshold in ascending order, of the target models that have it
+    non_mated: Sequence[NonMatedSearch]  # searches of people who are not enrolled
     caveat: str  # why these are not the paper's figures; empty where they can be compared
     synthetic: bool  # the faces belong to nobody
     complete: bool  # every cell has N observations
@@ -43,6 +46,11 @@ class Run:
     def digest(self) -> str:
         """The run's identity."""
         return str(self.manifest["digest"])
+
+    @property
+    def thresholds(self) -> tuple[str, ...]:
+        """Those of all target models, in ascending order."""
+        return tuple(self.at)
 
     @property
     def interval_kind(self) -> IntervalKind:
@@ -84,6 +92,8 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         if location != folder.observations and not observations.holds_run():
             raise InputError(elsewhere)
         matrix = observations.rank_matrix()
+        at = {threshold: observations.rank_matrix(threshold) for threshold in thresholds_of(manifest)}
+        non_mated = observations.non_mated()
         held = observations.leases.held()
     finally:
         observations.close()
@@ -99,6 +109,8 @@ def read_run(root: Path, *, store: str | None = None, offered: str | None = None
         until_halfwidth=until_halfwidth,
         store=location,
         matrix=matrix,
+        at=at,
+        non_mated=non_mated,
         caveat=caveat_of({*grid.source_models, *grid.target_models}, synthetic=synthetic),
         synthetic=synthetic,
         complete=wanted is not None and not short_cells(matrix, grid, subjects=subjects),

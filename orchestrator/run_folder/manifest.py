@@ -46,6 +46,12 @@ def grid_of(manifest: Mapping[str, Any], root: Path) -> Grid:
         raise InputError(f"{root / MANIFEST}: protocol.grid: another than this version knows: {error}") from error
 
 
+def thresholds_of(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the thresholds of all target models, in ascending order."""
+    cards = manifest["target_models"].values()
+    return tuple(sorted({threshold["name"] for card in cards for threshold in card.get("thresholds", ())}))
+
+
 def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
     """Metrics mean what they say for one way of counting only."""
     protocol = manifest["protocol"]
@@ -55,7 +61,7 @@ def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
     if counting != NO_FACE_IS_PROTECTED:
         differing = f"protocol.no_face_is_protected: {counting!r} there, {NO_FACE_IS_PROTECTED!r} here"
         raise InputError(f"{path}: of another protocol: {differing}")
-    stated = ("grid", "subjects", "until_halfwidth", "look_every", "seed", "crafting", "replay_of")
+    stated = ("grid", "subjects", "until_halfwidth", "look_every", "seed", "crafting", "replay_of", "gallery")
     absent = [key for key in stated if key not in protocol]
     if absent:
         raise InputError(f"{path}: expected protocol.{absent[0]}, got none")

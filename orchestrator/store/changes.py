@@ -12,12 +12,14 @@ from uuid import uuid4
 from sqlalchemy import ColumnElement, Connection, Row, Table, update
 
 from orchestrator.experiment.cloak import CloakRecord, Quality
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CloakKey
+from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.metrics.observation import Observation
 from orchestrator.store.database import insert
 from orchestrator.store.errors import StoreConflictError
 from orchestrator.store.records import Failure, Subject, SubjectStatus
-from orchestrator.store.schema import cloaks, draw, failures, observations, subjects
+from orchestrator.store.schema import cloaks, draw, failures, non_mated, observations, reached, subjects
 
 Change = Callable[[Connection, str], None]
 """Writes something of the run whose digest it is given, in a transaction, and raises what keeps it from being written."""
@@ -34,7 +36,8 @@ def record_observations(observed: Sequence[Observation], *, picture_sha256: str,
         answers: by target model whom it took the cloak for, its first candidate; none where no face was found.
 
     Raises:
-        StoreConflictError: (the change) another outcome, rank or picture is recorded for a cell; the first stays.
+        StoreConflictError: (the change) another outcome, rank, picture or number of candidates that reach a threshold is
+            recorded for a cell; the first stays.
     """
     cells = {each.cell.target_model: each for each in observed}
 
@@ -57,10 +60,51 @@ def record_observations(observed: Sequence[Observation], *, picture_sha256: str,
             before = recorded.outcome, recorded.rank, recorded.picture_sha256
             now = each.outcome.value, each.rank, picture_sha256
             if before != now:
-                raise StoreConflictError(
-                    f"{each.probe}: {each.cell}: recorded {_answer(*before)}, now {_answer(*now)}; the first stays. One "
-                    f"question has one answer: a service's software or machine differs from the one that the run began with"
-                )
+                raise _conflict(f"{each.probe}: {each.cell}", _answer(*before), _answer(*now))
+        _record_reached(connection, run, observed)
+
+    return change
+
+
+def record_non_mated(
+    photo: str, condition: Condition, searches: Sequence[NonMatedSearch], *, picture_sha256: str, answers: Mapping[str, str]
+) -> Change:
+    """All that one call was answered about a photo of somebody who is not enrolled, under one condition.
+
+    Args:
+        photo: as IDENTITY/FILE.
+        condition: that it went through.
+        searches: of this photo and condition, at each threshold of each target model.
+        picture_sha256: of the picture that was sent.
+        answers: by target model whom it took the person for, its first candidate; none where no face was found.
+
+    Raises:
+        StoreConflictError: (the change) another answer or picture is recorded; the first stays.
+    """
+    asked = {(each.target_model, each.threshold): each for each in searches}
+
+    def change(connection: Connection, run: str) -> None:
+        rows = [
+            {
+                "run": run,
+                "photo": photo,
+                "condition": str(condition),
+                "target_model": target_model,
+                "threshold": threshold,
+                "face_found": each.face_found,
+                "reached": each.reached,
+                "answer": answers.get(target_model),
+                "picture_sha256": picture_sha256,
+            }
+            for (target_model, threshold), each in asked.items()
+        ]
+        for recorded in _recorded(connection, non_mated, rows):
+            each = asked[recorded.target_model, recorded.threshold]
+            before = recorded.face_found, recorded.reached, recorded.picture_sha256
+            now = each.face_found, each.reached, picture_sha256
+            if before != now:
+                where = f"{photo}: {condition}, read by {each.target_model} at {each.threshold}"
+                raise _conflict(where, _search(*before), _search(*now))
 
     return change
 
@@ -118,6 +162,34 @@ def record_failure(failure: Failure) -> Change:
     return change
 
 
+def _record_reached(connection: Connection, run: str, observed: Sequence[Observation]) -> None:
+    rows = [
+        _cloak_key(run, each.probe, each.cell.cloak)
+        | {
+            "condition": str(each.cell.condition),
+            "target_model": each.cell.target_model,
+            "threshold": threshold,
+            "candidates": candidates,
+        }
+        for each in observed
+        for threshold, candidates in each.reached.items()
+    ]
+    of_model = {each.cell.target_model: each for each in observed}
+    for recorded in _recorded(connection, reached, rows):
+        each = of_model[recorded.target_model]
+        now = each.reached[recorded.threshold]
+        if recorded.candidates != now:
+            where = f"{each.probe}: {each.cell}, at {recorded.threshold}"
+            raise _conflict(where, f"{recorded.candidates} candidates that reach it", str(now))
+
+
+def _conflict(where: str, before: str, now: str) -> StoreConflictError:
+    return StoreConflictError(
+        f"{where}: recorded {before}, now {now}; the first stays. One question has one answer: a service's software or "
+        f"machine differs from the one that the run began with"
+    )
+
+
 def _cloak_key(run: str, probe: str, key: CloakKey) -> dict[str, object]:
     return {"run": run, "probe": probe, **asdict(key)}
 
@@ -158,6 +230,11 @@ def _put(
 
 def _matches(table: Table, key: Mapping[str, object]) -> list[ColumnElement[bool]]:
     return [table.c[name] == value for name, value in key.items()]
+
+
+def _search(face_found: bool, candidates: int, picture_sha256: str) -> str:  # noqa: FBT001 - a column
+    found = f"{candidates} candidates that reach it" if face_found else "no face"
+    return f"{found}, of picture {picture_sha256[:_DIGITS_SHOWN]}"
 
 
 def _answer(outcome: str, rank: int | None, picture_sha256: str) -> str:

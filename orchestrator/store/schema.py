@@ -21,7 +21,7 @@ from sqlalchemy import (
 from orchestrator.store.database import Database
 from orchestrator.store.errors import NoStoreError, StoreError
 
-VERSION = 3  # of all that stands below; one more with every change of it
+VERSION = 4  # of all that stands below; one more with every change of it
 
 _CREATION_LOCK = 0x64656964  # PostgreSQL's advisory locks are numbers; "deid"
 
@@ -29,6 +29,7 @@ _CREATION_LOCK = 0x64656964  # PostgreSQL's advisory locks are numbers; "deid"
 Text = String().with_variant(String(collation="C"), "postgresql")
 
 CLOAK_KEY = ("run", "probe", "source_model", "method", "epsilon")
+OBSERVATION_KEY = (*CLOAK_KEY, "condition", "target_model")
 
 schema = MetaData()
 
@@ -86,12 +87,27 @@ cloaks = Table(
 observations = Table(
     "observations",
     schema,
-    *_keys(*CLOAK_KEY, "condition", "target_model"),
+    *_keys(*OBSERVATION_KEY),
     Column("outcome", Text, nullable=False),
     Column("rank", Integer),  # 1-based; null unless ranked
     Column("candidates", Integer, nullable=False),  # asked for
     Column("answer", Text),  # whom the target model took the cloak for; null where no face was found
     Column("picture_sha256", Text, nullable=False),  # of what was sent: the cloak under the condition
+)
+reached = Table(  # of a matcher's thresholds; none of a classifier
+    "reached",
+    schema,
+    *_keys(*OBSERVATION_KEY, "threshold"),
+    Column("candidates", Integer, nullable=False),  # that reach it, the first ones of those asked for; 0 without a face
+)
+non_mated = Table(  # searches of people who are not enrolled
+    "non_mated",
+    schema,
+    *_keys("run", "photo", "condition", "target_model", "threshold"),
+    Column("face_found", Boolean, nullable=False),
+    Column("reached", Integer, nullable=False),  # candidates that reach the threshold: false positives
+    Column("answer", Text),  # whom the target model took the person for, whatever the threshold; null without a face
+    Column("picture_sha256", Text, nullable=False),  # of what was sent: the photo under the condition
 )
 failures = Table(
     "failures",

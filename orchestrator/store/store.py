@@ -6,12 +6,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, exists, func, select
+from sqlalchemy import Connection, Row, Select, Table, exists, func, select
 
 from orchestrator.experiment.cloak import CloakRecord, Quality
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import Cell, CloakKey
 from orchestrator.metrics.matrix import RankMatrix
+from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.store.changes import Change
@@ -25,8 +26,10 @@ from orchestrator.store.schema import (
     CLOAK_KEY,
     cloaks,
     failures,
+    non_mated,
     observations,
     open_schema,
+    reached,
     runs,
     subjects,
 )
@@ -145,11 +148,19 @@ class Store:
 
     def observations(self, *, probe: str | None = None) -> list[Observation]:
         """All observations, or those of one probe."""
-        query = select(observations).where(observations.c.run == self._run)
-        if probe is not None:
-            query = query.where(observations.c.probe == probe)
+        at: dict[tuple[str, Cell], dict[str, int]] = {}
+        for row in self._rows(self._of_probe(reached, probe)):
+            at.setdefault((row.probe, _cell(row)), {})[row.threshold] = row.candidates
         return [
-            Observation(row.probe, _cell(row), Outcome(row.outcome), row.rank, row.candidates) for row in self._rows(query)
+            Observation(
+                row.probe,
+                (cell := _cell(row)),
+                Outcome(row.outcome),
+                row.rank,
+                row.candidates,
+                at.get((row.probe, cell), {}),
+            )
+            for row in self._rows(self._of_probe(observations, probe))
         ]
 
     def observation_counts(self) -> ObservationCounts:
@@ -185,13 +196,34 @@ class Store:
             lambda connection: crafting_summaries(connection, run=self._run, probes=photos, stalled_above=stalled_above)
         )
 
-    def rank_matrix(self) -> RankMatrix:
+    def rank_matrix(self, threshold: str | None = None) -> RankMatrix:
         """All observations of the run's subjects; those of an identity that was replaced after all do not count.
 
         No observation becomes an object of its own, so that a million are read in seconds.
+
+        Args:
+            threshold: at which the ranks are read, of the target models that have it: one that does not reach it is BEYOND.
         """
         photos = self._photos(SubjectStatus.SUBJECT)
-        return self._database.read(lambda connection: rank_matrix(connection, run=self._run, probes=photos))
+        return self._database.read(
+            lambda connection: rank_matrix(connection, run=self._run, probes=photos, threshold=threshold)
+        )
+
+    def non_mated(self) -> list[NonMatedSearch]:
+        """All searches of people who are not enrolled, photo by photo."""
+        table = non_mated.c
+        key = (table.photo, table.condition, table.target_model, table.threshold)
+        query = select(*key, table.face_found, table.reached).where(table.run == self._run).order_by(*key)
+        return [
+            NonMatedSearch(
+                row.photo, _condition(row.condition), row.target_model, row.threshold, row.face_found, row.reached
+            )
+            for row in self._rows(query)
+        ]
+
+    def _of_probe(self, table: Table, probe: str | None) -> Select[Any]:
+        query = select(table).where(table.c.run == self._run)
+        return query if probe is None else query.where(table.c.probe == probe)
 
     def _photos(self, status: SubjectStatus) -> Select[tuple[str]]:
         return select(subjects.c.photo).where(subjects.c.run == self._run, subjects.c.status == status.value)

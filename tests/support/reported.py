@@ -1,7 +1,7 @@
 """Run folders made by hand, as `evaluate` leaves them, for tests of what is made of them. No service is asked."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -12,13 +12,14 @@ from PIL import Image
 from orchestrator.experiment.cloak import CloakRecord
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import Cell, CloakKey, Grid, is_control
-from orchestrator.experiment.model import Model
+from orchestrator.experiment.model import Model, Threshold
 from orchestrator.experiment.plan import Plan
 from orchestrator.faces.folder import FaceFolder
 from orchestrator.faces.synthetic import read_synthetic_faces
+from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store.changes import record_cloak, record_observations, record_subject
+from orchestrator.store.changes import record_cloak, record_non_mated, record_observations, record_subject
 from orchestrator.store.records import Subject, SubjectStatus
 from orchestrator.store.store import Store
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
@@ -31,6 +32,7 @@ PEOPLE = FaceFolder(Path("faces"), PHOTOS, (), {identity: identity for identity 
 CANDIDATES = 5
 
 Answered = Callable[[int, Cell], Seen | None]  # the subject's number, from 0; None: nothing was observed
+Reached = Callable[[int, Cell], Mapping[str, int]]  # likewise
 
 
 def recognised(subject: int, cell: Cell) -> Seen | None:
@@ -55,7 +57,8 @@ def model(name: str, **card: Any) -> Model:
         "checkpoint_sha256": "c" * 64,
         "precision": "float32",
     }
-    return Model(name, 9, "a" * 64, CANDIDATES, facts | card)
+    stated = tuple(Threshold(**each) for each in card.get("thresholds", ()))
+    return Model(name, 9, "a" * 64, CANDIDATES, facts | card, thresholds=stated)
 
 
 PLAN = Plan(
@@ -76,6 +79,8 @@ def make_run(
     answered: Answered = recognised,
     zero_gradients: Callable[[int, CloakKey], float] = lambda number, key: 0.0,
     took: Callable[[int, CloakKey], tuple[int, int]] = effort,
+    reached: Reached = lambda number, cell: {},
+    non_mated: Sequence[NonMatedSearch] = (),
     pictures: bool = True,
     outcome: dict[str, Any] | None = None,
     finished: bool = True,
@@ -89,6 +94,8 @@ def make_run(
         answered: what each target model answers.
         zero_gradients: the share, 0..1, of a subject's cloak; one that has nothing else stays the probe.
         took: gradients and forward passes of a subject's cloak.
+        reached: by threshold, how many candidates of a target model reach it.
+        non_mated: searches of people who are not enrolled.
         pictures: whether cloaks are kept.
         outcome: what the manifest's outcome says beside the usual.
         finished: whether it has an outcome.
@@ -105,7 +112,14 @@ def make_run(
         for source_model in plan.grid.source_models:
             for key in plan.grid.cloaks(source_model):
                 zeros, counts = zero_gradients(number, key), took(number, key)
-                _observe(folder, store, plan, (number, photo), key, answered, zeros=zeros, took=counts, pictures=pictures)
+                _observe(
+                    *(folder, store, plan, (number, photo), key, answered, reached),
+                    zeros=zeros,
+                    took=counts,
+                    pictures=pictures,
+                )
+    for search in non_mated:
+        store.write(record_non_mated(search.photo, search.condition, [search], picture_sha256="c" * 64, answers={}))
     store.close()
     if finished:
         usual: dict[str, Any] = {
@@ -137,6 +151,7 @@ def _observe(
     subject: tuple[int, str],
     key: CloakKey,
     answered: Answered,
+    reached: Reached,
     *,
     zeros: float,
     took: tuple[int, int],
@@ -150,7 +165,7 @@ def _observe(
     if pictures:
         folder.keep_cloak(cloak, encoded)
     for condition in plan.grid.conditions:
-        observations = _observations(plan, subject, key, condition, answered)
+        observations = _observations(plan, subject, key, condition, answered, reached)
         taken_for = {
             each.cell.target_model: "dora" for each in observations if each.outcome is not Outcome.NO_FACE and each.rank != 1
         }
@@ -158,12 +173,16 @@ def _observe(
 
 
 def _observations(
-    plan: Plan, subject: tuple[int, str], key: CloakKey, condition: Condition, answered: Answered
+    plan: Plan, subject: tuple[int, str], key: CloakKey, condition: Condition, answered: Answered, reached: Reached
 ) -> list[Observation]:
     number, photo = subject
     cells = [key.read_by(target, condition) for target in plan.grid.target_models]
     seen = [(cell, answered(number, cell)) for cell in cells]
-    return [observation(photo, cell, each, candidates=CANDIDATES) for cell, each in seen if each is not None]
+    return [
+        replace(observation(photo, cell, each, candidates=CANDIDATES), reached=reached(number, cell))
+        for cell, each in seen
+        if each is not None
+    ]
 
 
 def picture(number: int, key: CloakKey, kind: str) -> bytes:

@@ -8,14 +8,15 @@ import psycopg
 import pytest
 
 from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.condition import FULL
-from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.condition import FULL, PAPERS
+from orchestrator.experiment.grid import Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.plan import digest_of
+from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.report.run import read_run
 from tests.support.cells import paper_cell
 from tests.support.postgres import Cluster
-from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
+from tests.support.reported import GRID, MODELS, PEOPLE, changed, make_run, model, move_observations, recognised
 
 
 def refusal(root: Path) -> str:
@@ -176,11 +177,40 @@ def test_a_database_that_is_offered_is_taken_where_the_manifest_names_it(tmp_pat
     assert read_run(own, offered=same).store == own / "observations.sqlite"
 
 
-@pytest.mark.parametrize("version", [1, 3, "2"])
+def test_a_run_is_read_at_the_thresholds_of_its_target_models(tmp_path: Path) -> None:
+    stated = [{"name": each, "comparisons": 0, "false_positives": 0} for each in ("fpir:0.01", "given")]
+    targets = {MODELS[0]: model(MODELS[0], thresholds=stated), MODELS[1]: model(MODELS[1], thresholds=stated[1:])}
+
+    def reached(subject: int, cell: Cell) -> dict[str, int]:
+        return {each.name: 5 if each.name == "given" else subject for each in targets[cell.target_model].thresholds}
+
+    searches = [NonMatedSearch("eve/e.jpg", PAPERS, MODELS[0], "given", face_found=True, reached=1)]
+    root = make_run(
+        tmp_path / "run",
+        plan=changed(target_models=targets),
+        answered=lambda subject, cell: 2,
+        reached=reached,
+        non_mated=searches,
+        pictures=False,
+    )
+    run = read_run(root)
+    assert run.thresholds == ("fpir:0.01", "given")
+    cell = paper_cell(MODELS[1], "bim", 4, MODELS[0])
+    assert [run.at[each].row(cell).tolist() for each in run.thresholds] == [[0, 0, 2], [2, 2, 2]]
+    assert {each.target_model for each in run.at["fpir:0.01"].cells} == {MODELS[0]}
+    assert run.non_mated == searches
+
+
+def test_a_run_of_classifiers_has_no_thresholds(tmp_path: Path) -> None:
+    run = read_run(make_run(tmp_path / "run", pictures=False))
+    assert (run.thresholds, run.at, run.non_mated) == ((), {}, [])
+
+
+@pytest.mark.parametrize("version", [2, 4, "3"])
 def test_a_manifest_of_another_format_is_refused_as_that(tmp_path: Path, version: object) -> None:
     root = make_run(tmp_path / "run")
     rewrite(root, format=version)
-    assert refusal(root).endswith(f"format: expected 2, got {version!r}: read it with the release that wrote it")
+    assert refusal(root).endswith(f"format: expected 3, got {version!r}: read it with the release that wrote it")
 
 
 def test_another_protocol_is_refused_by_what_differs(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a store keeps, and that it keeps it once."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,14 @@ from typing import Any
 import pytest
 
 from orchestrator.experiment.cloak import Quality
+from orchestrator.experiment.condition import LOSSLESS, PAPERS
 from orchestrator.experiment.grid import CloakKey
+from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.store.changes import (
+    Change,
     record_cloak,
     record_failure,
+    record_non_mated,
     record_observations,
     record_quality,
     record_subject,
@@ -113,6 +117,72 @@ def test_what_is_new_beside_what_is_known_is_still_written(store: Store) -> None
     both = [observation("alice/a.jpg", CELL, 3), observation("alice/a.jpg", OTHER, 2)]
     store.write(record_observations(both, picture_sha256="c" * 64, answers={}))
     assert {seen.cell: seen.rank for seen in store.observations()} == {CELL: 3, OTHER: 2}
+
+
+REACHED = [
+    replace(observation("alice/a.jpg", CELL, 3), reached={"fpir:0.01": 2, "given": 10}),
+    observation("alice/a.jpg", OTHER, 1),
+]
+
+
+def test_how_many_candidates_reach_a_matchers_thresholds_is_part_of_its_observation(store: Store) -> None:
+    for _ in range(2):
+        store.write(record_observations(REACHED, picture_sha256="c" * 64, answers={}))
+        assert sorted(map(str, store.observations())) == sorted(map(str, REACHED))
+    assert [each.reached for each in store.observations(probe="bob/b.jpg")] == []
+
+
+def test_thresholds_are_not_reached_in_two_ways_and_the_first_answer_stays(store: Store) -> None:
+    store.write(record_observations(REACHED, picture_sha256="c" * 64, answers={}))
+    differs = [replace(REACHED[0], reached={"fpir:0.01": 3, "given": 10})]
+    with pytest.raises(
+        StoreConflictError, match=r"at fpir:0\.01: recorded 2 candidates that reach it, now 3; the first stays"
+    ):
+        store.write(record_observations(differs, picture_sha256="c" * 64, answers={}))
+    assert REACHED[0] in store.observations()
+
+
+STRANGER = [
+    NonMatedSearch("eve/e.jpg", PAPERS, "dlib", "fpir:0.01", face_found=True, reached=0),
+    NonMatedSearch("eve/e.jpg", PAPERS, "dlib", "given", face_found=True, reached=1),
+]
+
+
+def record_strangers(searches: Sequence[NonMatedSearch], picture: str = "c") -> Change:
+    return record_non_mated(
+        "eve/e.jpg", searches[0].condition, searches, picture_sha256=picture * 64, answers={"dlib": "alice"}
+    )
+
+
+def test_searches_of_people_who_are_not_enrolled_are_kept_once_and_by_run(place: Place) -> None:
+    store = place.store()
+    hidden = [replace(each, condition=LOSSLESS, face_found=False, reached=0) for each in STRANGER]
+    for searches in (STRANGER, hidden, STRANGER, hidden):
+        store.write(record_strangers(searches))
+    assert store.non_mated() == [*STRANGER, *hidden]
+    assert place.store(run="another").non_mated() == []
+
+
+@pytest.mark.parametrize(
+    ("reached", "face_found", "picture", "now"),
+    [
+        (0, True, "c", "0 candidates that reach it, of picture cccccccccccc"),
+        (1, True, "e", "1 candidates that reach it, of picture eeeeeeeeeeee"),
+        (0, False, "c", "no face, of picture cccccccccccc"),
+    ],
+)
+def test_they_are_not_answered_in_two_ways_and_the_first_answer_stays(
+    store: Store, reached: int, face_found: bool, picture: str, now: str
+) -> None:
+    store.write(record_strangers(STRANGER))
+    differs = [replace(STRANGER[1], reached=reached, face_found=face_found)]
+    with pytest.raises(StoreConflictError) as failure:
+        store.write(record_strangers(differs, picture))
+    assert str(failure.value).startswith(
+        "eve/e.jpg: jpeg:95, read by dlib at given: recorded 1 candidates that reach it, of picture cccccccccccc, now "
+        f"{now}; the first stays. "
+    )
+    assert store.non_mated() == STRANGER
 
 
 def test_writing_no_observations_is_no_error(store: Store) -> None:

@@ -1,6 +1,7 @@
 """The ranks that come straight from SQL are those of the single observations."""
 
 import random
+from dataclasses import replace
 from itertools import groupby, product
 
 import numpy as np
@@ -96,6 +97,31 @@ def test_every_outcome_has_its_code_and_what_was_not_observed_too(store: Store) 
     assert [ranks[one, probe] for probe in PROBES[:3]] == [8631, 0, -1]
     assert [ranks[other, probe] for probe in PROBES[:3]] == [1, -2, -2]
     assert found.candidates == 10, "the fewest that were asked for"
+
+
+def test_at_a_threshold_a_rank_that_does_not_reach_it_is_beyond_and_only_who_has_it_is_there(store: Store) -> None:
+    matcher, other, classifier = CELLS[0], replace(CELLS[0], target_model="dlib"), CELLS[1]
+    seen = [
+        replace(observation(PROBES[0], matcher, 2), reached={"fpir:0.01": 1, "given": 2}),
+        replace(observation(PROBES[0], other, 1), reached={"given": 0}),
+        observation(PROBES[0], classifier, 1),
+        replace(observation(PROBES[1], matcher, BEYOND), reached={"fpir:0.01": 0, "given": 10}),
+        replace(observation(PROBES[2], matcher, NO_FACE), reached={"fpir:0.01": 0, "given": 0}),
+    ]
+    fill(store, seen)
+    found = store.rank_matrix("given")
+    assert found.cells == tuple(sorted((matcher, other)))
+    ranks = by_place(found)
+    assert [ranks[matcher, probe] for probe in PROBES[:3]] == [2, 0, -1]
+    assert [ranks[other, probe] for probe in PROBES[:3]] == [0, -2, -2]
+    assert found.candidates == 10
+    assert by_place(store.rank_matrix("fpir:0.01")) == {
+        (matcher, PROBES[0]): 0,
+        (matcher, PROBES[1]): 0,
+        (matcher, PROBES[2]): -1,
+    }
+    assert by_place(store.rank_matrix("fmr:0.1")) == {}
+    assert by_place(store.rank_matrix())[other, PROBES[0]] == 1
 
 
 def test_an_empty_store_has_an_empty_matrix(store: Store) -> None:
