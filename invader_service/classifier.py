@@ -1,6 +1,8 @@
 """What the invader does with a photo: find the face once, name it by each target model."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -10,18 +12,31 @@ from torch import Tensor
 from invader_service.batching import BatchedLogits
 from invader_service.disclosure import Candidate
 from recognizers.extraction import CropBox, FindFace, crop
+from recognizers.galleries.matchers import Matcher
+from recognizers.galleries.thresholds import reached
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.recognizer import Recognizer
 
 PROBABILITY_DECIMALS = 4
+NO_MATCHERS: Mapping[str, Matcher] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a target model says of a face."""
+
+    candidates: list[Candidate]  # the best first
+    reached: Mapping[str, int]  # how many of them reach each threshold of a matcher
 
 
 class Classifier:
     """The target models and the search for a face before them. Several threads may classify at a time."""
 
-    def __init__(self, logits: BatchedLogits, find_face: FindFace) -> None:
+    def __init__(self, logits: BatchedLogits, find_face: FindFace, matchers: Mapping[str, Matcher] = NO_MATCHERS) -> None:
+        """`matchers`: those of the target models that compare faces with a gallery."""
         self._logits = logits
         self._find_face = find_face
+        self.matchers = matchers
 
     @property
     def target_models(self) -> Mapping[str, Recognizer]:
@@ -29,8 +44,8 @@ class Classifier:
 
     def classify(
         self, photo: NDArray[np.uint8], *, target_models: Sequence[str], k: int, full: bool = False
-    ) -> dict[str, list[Candidate]] | None:
-        """The ranked candidates of each asked target model; None where no face is found.
+    ) -> dict[str, Answer] | None:
+        """The answer of each asked target model; None where no face is found.
 
         Args:
             photo: (H, W, 3) RGB.
@@ -46,7 +61,16 @@ class Classifier:
         for name in target_models:
             face = torch.tensor(crop(photo, region, side=self.target_models[name].input_size))
             asked[name] = self._logits.ask(name, face.permute(2, 0, 1).float())
-        return {name: ranked(logits.result(), self.target_models[name].label_set, k=k) for name, logits in asked.items()}
+        return {name: self._answer(name, logits.result(), k=k) for name, logits in asked.items()}
+
+    def _answer(self, name: str, logits: Tensor, *, k: int) -> Answer:
+        label_set = self.target_models[name].label_set
+        matcher = self.matchers.get(name)
+        if matcher is None:
+            return Answer(ranked(logits, label_set, k=k), {})
+        best = torch.argsort(logits, descending=True, stable=True)[:k]
+        candidates = [Candidate(label_set.identities[place], 0.0) for place in best.tolist()]
+        return Answer(candidates, reached(logits[best], matcher.thresholds))
 
 
 def ranked(logits: Tensor, label_set: LabelSet, *, k: int) -> list[Candidate]:

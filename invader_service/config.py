@@ -1,14 +1,18 @@
 """What the invader can be told."""
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import SettingsConfigDict
 
 from invader_service.disclosure import Disclosure
 from rpc.roles import INVADER
 from rpc.settings import ServiceSettings, UserPath
+
+_GIVEN = re.compile(r"\s*([a-z0-9._-]+):(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*", flags=re.ASCII)
 
 
 class InvaderSettings(ServiceSettings):
@@ -27,7 +31,45 @@ class InvaderSettings(ServiceSettings):
     ledger: UserPath | None = Field(None, description="File that counts every client's queries; a budget needs one.")
     rate_limit: float = Field(0, ge=0, description="Queries a second that each client may ask; 0 sets no bound.")
     audit_log: UserPath | None = Field(None, description="File for a line on every query: who, when, image digest, outcome.")
+    impostors: UserPath | None = Field(
+        None, description="Folder of people who are not enrolled, DIR/IDENTITY/PHOTO, on whom thresholds are calibrated."
+    )
+    thresholds: str = Field(
+        "", description="Thresholds of matchers, separated by commas, by the rate they keep to: fpir:0.01,fmr:0.001."
+    )
+    given_thresholds: str = Field(
+        "",
+        description="Thresholds of matchers that are known, separated by commas: dlib:0.6; a similarity or a distance, as "
+        "the network compares. By default its usual one, which dlib's has.",
+    )
     max_seconds: float = Field(60, gt=0, description="Time that one query may take, waiting included.")
+
+    @field_validator("given_thresholds")
+    @classmethod
+    def _are_thresholds(cls, text: str) -> str:
+        found = [_GIVEN.fullmatch(each) for each in text.split(",")] if text.strip() else []
+        names = [each and each[1] for each in found]
+        if None in names or len(set(names)) < len(names):
+            raise PydanticCustomError("thresholds", "expected MATCHER:NUMBER, separated by commas, each matcher once")
+        return text
+
+    @property
+    def known_thresholds(self) -> Mapping[str, float]:
+        """The thresholds that are given, by matcher."""
+        return {each[1]: float(each[2]) for each in map(_GIVEN.fullmatch, self.given_thresholds.split(",")) if each}
+
+    @property
+    def threshold_targets(self) -> Sequence[str]:
+        """The rates that thresholds are calibrated for."""
+        return [each.strip() for each in self.thresholds.split(",") if each.strip()]
+
+    @model_validator(mode="after")
+    def _thresholds_have_impostors(self) -> Self:
+        if bool(self.threshold_targets) != (self.impostors is not None):
+            raise PydanticCustomError("impostors", "--thresholds, --impostors: expected both or none")
+        if (self.impostors is not None or self.given_thresholds.strip()) and self.gallery is None:
+            raise PydanticCustomError("gallery", "--impostors, --given-thresholds: expected --gallery DIR beside them")
+        return self
 
     @model_validator(mode="after")
     def _budgets_are_kept(self) -> Self:

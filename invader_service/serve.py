@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 
-import torch
 from deid.invader.v1 import invader_pb2_grpc
 
 from invader_service.audit import AuditLog
@@ -15,9 +14,10 @@ from invader_service.config import InvaderSettings
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from invader_service.servicer import AccessPolicy, InvaderServicer
-from recognizers.checkpoints.loading import load_folder
-from recognizers.device import prepare_device
-from recognizers.extraction import MtcnnDetector, extract_face
+from recognizers.device import PreparedDevice, prepare_device
+from recognizers.extraction import FindFace, MtcnnDetector, extract_face
+from recognizers.galleries.matchers import Calibration, GalleryFolder, Matcher, load_with_matchers
+from recognizers.galleries.thresholds import Target
 from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import choose_precision
 from rpc.errors import (
@@ -29,6 +29,7 @@ from rpc.errors import (
     RATE_LIMITED,
     TOO_SLOW,
 )
+from rpc.images.decoding import decoded_image
 from rpc.logs import log_refused
 from rpc.roles import INVADER
 from rpc.server import Server, run_server
@@ -49,15 +50,16 @@ def _wired(settings: InvaderSettings, server: Server) -> Iterator[Sequence[Calla
     with access_policy_of(settings) as policy:
         prepared = prepare_device(settings.device, workers=settings.workers, threads=settings.threads)
         worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
+        find_face = server.metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device)))
+        classifiers, matchers = load_target_models(settings, prepared, find_face)
         logits = BatchedLogits(
-            load_target_models(settings, prepared.device),
+            {**classifiers, **{name: each.recognizer for name, each in matchers.items()}},
             batch_rows=settings.batch_rows or suitable_batch_rows(prepared.device),
             workers=prepared.workers,
             device=prepared.device,
             on_batch=server.metrics.batch,
         )
-        find_face = server.metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device)))
-        servicer = InvaderServicer(classifier=Classifier(logits, find_face), worker=worker, policy=policy)
+        servicer = InvaderServicer(classifier=Classifier(logits, find_face, matchers), worker=worker, policy=policy)
         server.metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
         server.metrics.gauge("deid_rows", "Faces that wait for a batch.", lambda: logits.waiting)
         invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
@@ -87,9 +89,32 @@ def access_policy_of(settings: InvaderSettings) -> Iterator[AccessPolicy]:
         )
 
 
-def load_target_models(settings: InvaderSettings, device: torch.device) -> Mapping[str, Recognizer]:
-    """The recognizers of the checkpoint folder."""
-    precision = choose_precision(settings.precision, device)
-    loaded = load_folder(settings.checkpoints, device, precision=precision, on_refused=log_refused)
-    logger.info("target models ready", extra={"target_models": ", ".join(loaded), "precision": precision})
-    return {name: each.recognizer for name, each in loaded.items()}
+def load_target_models(
+    settings: InvaderSettings, prepared: PreparedDevice, find_face: FindFace
+) -> tuple[Mapping[str, Recognizer], Mapping[str, Matcher]]:
+    """The classifiers of the checkpoint folder, and its matchers where there is a gallery, by name.
+
+    Raises:
+        RecognizerError: the folder, or the gallery, cannot be used.
+    """
+    precision = choose_precision(settings.precision, prepared.device)
+    classifiers, matchers = load_with_matchers(
+        settings.checkpoints,
+        GalleryFolder.named(
+            settings.gallery,
+            settings.template,
+            features_of=settings.matcher_names,
+            cache=settings.embedding_cache_folder,
+        ),
+        prepared,
+        precision=precision,
+        decode=partial(decoded_image, limits=settings.image_limits),
+        find_face=find_face,
+        calibration=Calibration(
+            settings.impostors, tuple(map(Target.parse, settings.threshold_targets)), settings.known_thresholds
+        ),
+        on_refused=log_refused,
+    )
+    names = ", ".join([*classifiers, *matchers])
+    logger.info("target models ready", extra={"target_models": names, "precision": precision})
+    return {name: each.recognizer for name, each in classifiers.items()}, matchers

@@ -9,8 +9,8 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
 from invader_service import audit
 from invader_service.audit import AuditLog
-from invader_service.classifier import Classifier
-from invader_service.disclosure import Candidate, Disclosure
+from invader_service.classifier import Answer, Classifier
+from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from recognizers.extraction import EXTRACTION_RULE
@@ -69,15 +69,12 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ClassifyResponse(
             face_found=answers is not None,
-            classifications=[
-                invader_pb2.Classification(target_model=name, candidates=policy.disclosure.of(candidates))
-                for name, candidates in (answers or {}).items()
-            ],
+            classifications=[_classification(name, answer, policy.disclosure) for name, answer in (answers or {}).items()],
             queries_left=policy.ledger.left(client),
         )
 
-    async def _answers(self, request: invader_pb2.ClassifyRequest) -> dict[str, list[Candidate]] | None:
-        def classify() -> dict[str, list[Candidate]] | None:
+    async def _answers(self, request: invader_pb2.ClassifyRequest) -> dict[str, Answer] | None:
+        def classify() -> dict[str, Answer] | None:
             photo = decode_image(request.image, field="image", limits=self._policy.images)
             return self._classifier.classify(
                 photo,
@@ -109,16 +106,27 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         return self._policy.disclosure.max_candidates(min(self._policy.max_candidates, len(recognizer.label_set)))
 
     def _listed(self) -> list[invader_pb2.TargetModel]:
-        return [
-            invader_pb2.TargetModel(
-                name=name,
-                identities=len(recognizer.label_set),
-                label_set_sha256=recognizer.label_set.sha256,
-                max_candidates=self._most(recognizer),
-                extraction=EXTRACTION_RULE,
+        return [self._listed_model(name, each) for name, each in sorted(self._classifier.target_models.items())]
+
+    def _listed_model(self, name: str, recognizer: Recognizer) -> invader_pb2.TargetModel:
+        listed = invader_pb2.TargetModel(
+            name=name,
+            identities=len(recognizer.label_set),
+            label_set_sha256=recognizer.label_set.sha256,
+            max_candidates=self._most(recognizer),
+            extraction=EXTRACTION_RULE,
+            regions=REGIONS,
+            kind=invader_pb2.MODEL_KIND_CLASSIFIER,
+        )
+        if (matcher := self._classifier.matchers.get(name)) is not None:
+            listed.kind = invader_pb2.MODEL_KIND_MATCHER
+            listed.matching = matcher.in_words
+            listed.gallery_sha256 = matcher.gallery.sha256
+            listed.thresholds.extend(
+                invader_pb2.Threshold(name=each.name, comparisons=each.comparisons, false_positives=each.false_positives)
+                for each in matcher.thresholds
             )
-            for name, recognizer in sorted(self._classifier.target_models.items())
-        ]
+        return listed
 
     async def ListTargetModels(  # noqa: N802
         self,
@@ -130,7 +138,6 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             target_models=self._target_models,
             queries_left=self._policy.ledger.left(_client(context)),
             disclosure=self._policy.disclosure.on_the_wire,
-            regions=REGIONS,
         )
 
     async def ListIdentities(  # noqa: N802
@@ -147,6 +154,14 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         label_set = look_up("target_model", request.target_model, known=self._classifier.target_models).label_set
         page = page_of(label_set.identities, page_size=request.page_size, page_token=request.page_token)
         return invader_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
+
+
+def _classification(name: str, answer: Answer, disclosure: Disclosure) -> invader_pb2.Classification:
+    return invader_pb2.Classification(
+        target_model=name,
+        candidates=disclosure.of(answer.candidates),
+        reached=[invader_pb2.Reached(threshold=threshold, candidates=count) for threshold, count in answer.reached.items()],
+    )
 
 
 def _client(context: Context) -> str:

@@ -64,7 +64,7 @@ class BatchedModel:
     def _with_gradients(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
         images = self._batch(asks).requires_grad_(True)
         features = self.recognizer.features(images)
-        logits = self.recognizer.head(features)
+        logits = self._logits(asks, features)
         losses, failures = self._losses(asks, logits, features)
         if not losses:
             return list(failures.values())
@@ -73,6 +73,12 @@ class BatchedModel:
         with self._counting:
             self.gradients += len(asks)
         return _answers(len(asks), logits.detach(), features.detach(), losses, failures, gradients)
+
+    def _logits(self, asks: Sequence[Ask], features: Tensor) -> Tensor:
+        """The head's, all at once, but row by row where an ask has a head of its own."""
+        logits: Tensor = self.recognizer.head(features)
+        own = {place: ask.head(features[place : place + 1])[0] for place, ask in enumerate(asks) if ask.head is not None}
+        return torch.stack([own.get(place, row) for place, row in enumerate(logits)]) if own else logits
 
     def _losses(
         self, asks: Sequence[Ask], logits: Tensor, features: Tensor
@@ -97,7 +103,7 @@ class BatchedModel:
     def _forward(self, asks: Sequence[Ask]) -> list[Answer | Exception]:
         with torch.no_grad():
             features = self.recognizer.features(self._batch(asks))
-            logits = self.recognizer.head(features)
+            logits = self._logits(asks, features)
             losses, failures = self._losses(asks, logits, features)
         with self._counting:
             self.forward_passes += len(asks)

@@ -145,7 +145,10 @@ class Engine:
         models = {name: self._models[name] for name in job.source_models}
         first = next(iter(models.values()))
         views = views_of(
-            {name: model.recognizer.input_size for name, model in models.items()}, device=first.device, dtype=first.dtype
+            {name: model.recognizer.input_size for name, model in models.items()},
+            device=first.device,
+            dtype=first.dtype,
+            heads=job.heads,
         )
         # An image for each method: what one does to its own does not reach another's cloaks.
         return [

@@ -1,7 +1,8 @@
 """How a job's source models see its images: each at its own input size, and several as one whose loss is their mean."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ class View:
 
     model: str
     matrix: Tensor | None = None  # None: images have its input size
+    head: Callable[[Tensor], Tensor] | None = None  # in place of the model's own
 
     def image(self, x: Tensor) -> Tensor:
         """What the model sees of an image (3, S, S): (3, s, s)."""
@@ -33,11 +35,17 @@ def resampling_matrix(side: int, *, to: int, device: torch.device, dtype: torch.
     return matrix.to(device=device, dtype=dtype)
 
 
-def views_of(sizes: Mapping[str, int], *, device: torch.device, dtype: torch.dtype) -> tuple[View, ...]:
-    """How source models see images of the largest of their input sizes, which are given by name."""
+def views_of(
+    sizes: Mapping[str, int],
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    heads: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({}),
+) -> tuple[View, ...]:
+    """How source models see images of the largest of their input sizes, which are given by name; so are heads of a job's."""
     side = max(sizes.values())
     return tuple(
-        View(name, None if size == side else resampling_matrix(side, to=size, device=device, dtype=dtype))
+        View(name, None if size == side else resampling_matrix(side, to=size, device=device, dtype=dtype), heads.get(name))
         for name, size in sizes.items()
     )
 
@@ -49,7 +57,7 @@ def asked_views(ask: Ask, views: Sequence[View]) -> Sequence[View]:
 
 def member_asks(ask: Ask, views: Sequence[View]) -> list[Ask]:
     """An ask as asks of the models that it goes to."""
-    return [replace(ask, image=view.image(ask.image), model=view.model) for view in asked_views(ask, views)]
+    return [replace(ask, image=view.image(ask.image), model=view.model, head=view.head) for view in asked_views(ask, views)]
 
 
 def joint_answer(ask: Ask, answers: Sequence[Answer], views: Sequence[View]) -> Answer:

@@ -1,7 +1,8 @@
 """What the engine is asked for, and what it delivers."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ class CraftJob:
     epsilons: tuple[int, ...]  # levels, 0..255, distinct
     seed: int = 0
     client: str = ""  # clients take turns
+    heads: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # by source model, in place of its own
 
 
 class CloakSink(ABC):

@@ -15,10 +15,12 @@ from protector_service.engine import Engine
 from protector_service.registry import find_methods
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
-from recognizers.checkpoints.loading import load_folder
 from recognizers.device import PreparedDevice, prepare_device
-from recognizers.extraction import MtcnnDetector, extract_face
+from recognizers.extraction import FindFace, MtcnnDetector, extract_face
+from recognizers.galleries.matchers import GalleryFolder, Matcher, load_with_matchers
+from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import choose_precision
+from rpc.images.decoding import decoded_image
 from rpc.logs import log_refused
 from rpc.roles import PROTECTOR
 from rpc.server import Server, run_server
@@ -36,7 +38,8 @@ async def serve(settings: ProtectorSettings) -> None:
 def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Callable[[], None]]]:
     prepared = prepare_device(settings.device, workers=settings.workers, threads=settings.threads)
     methods = find_methods(settings.parameters_of_methods)
-    source_models = load_source_models(settings, prepared)
+    find_face = server.metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device)))
+    source_models = load_source_models(settings, prepared, find_face)
     for reason in methods.refused:
         log_refused("plug-in", reason)
     models = {name: model.batched for name, model in source_models.items()}
@@ -47,7 +50,7 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
         source_models=source_models,
         methods=methods.usable,
         engine=engine,
-        find_face=server.metrics.counted(partial(extract_face, detector=MtcnnDetector(prepared.device))),
+        find_face=find_face,
         capacity=capacity,
         worker=worker,
         limits=settings.image_limits,
@@ -72,26 +75,48 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
     yield worker.close, engine.close
 
 
-def load_source_models(settings: ProtectorSettings, prepared: PreparedDevice) -> Mapping[str, SourceModel]:
-    """The recognizers of the checkpoint folder, and what their batches take of memory."""
+def load_source_models(
+    settings: ProtectorSettings, prepared: PreparedDevice, find_face: FindFace
+) -> Mapping[str, SourceModel]:
+    """The recognizers of the checkpoint folder, and its matchers where there is a gallery, by name.
+
+    Raises:
+        RecognizerError: the folder, or the gallery, cannot be used.
+    """
     precision = choose_precision(settings.precision, prepared.device)
-    loaded = load_folder(settings.checkpoints, prepared.device, precision=precision, on_refused=log_refused)
-    models = {}
-    for name, each in loaded.items():
+    classifiers, matchers = load_with_matchers(
+        settings.checkpoints,
+        GalleryFolder.named(
+            settings.gallery,
+            settings.template,
+            features_of=settings.matcher_names,
+            cache=settings.embedding_cache_folder,
+        ),
+        prepared,
+        precision=precision,
+        decode=partial(decoded_image, limits=settings.image_limits),
+        find_face=find_face,
+        on_refused=log_refused,
+    )
+
+    def source_model(recognizer: Recognizer, checkpoint_sha256: str, matcher: Matcher | None = None) -> SourceModel:
         batched = BatchedModel(
-            each.recognizer,
+            recognizer,
             batch_rows=settings.batch_rows or suitable_batch_rows(prepared.device, precision),
             fixed=settings.fixed_batch,
             device=prepared.device,
         )
-        models[name] = SourceModel(batched, each.checkpoint_sha256, precision, prepared.threads)
         logger.info(
             "source model ready",
             extra={
-                "source_model": name,
+                "source_model": recognizer.name,
                 "precision": precision,
                 "batch_rows": batched.batch_rows,
                 "mebibytes_per_place": round(batched.bytes_per_place() / 2**20, 1),
             },
         )
-    return models
+        return SourceModel(batched, checkpoint_sha256, precision, prepared.threads, matcher)
+
+    return {name: source_model(each.recognizer, each.checkpoint_sha256) for name, each in classifiers.items()} | {
+        name: source_model(each.recognizer, each.checkpoint_sha256, each) for name, each in matchers.items()
+    }

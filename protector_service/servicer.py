@@ -20,6 +20,7 @@ from protector_service.methods.method import Method
 from protector_service.request import CraftOrder, Encoder, epsilons_of, parse_craft_request
 from protector_service.source_model import SourceModel
 from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
+from recognizers.networks.gallery_head import GalleryHead
 from rpc.errors import NO_FACE, invalid_argument
 from rpc.images.decoding import decode_image
 from rpc.images.limits import ImageLimits
@@ -38,6 +39,7 @@ class _Prepared:
     """What a call needs before the engine takes over."""
 
     probe: NDArray[np.uint8]  # (S, S, 3) RGB
+    heads: Mapping[str, GalleryHead]  # of source models whose gallery has the photo itself, without it
     respond: Callable[[FinishedCloak], protector_pb2.CraftResponse]
 
 
@@ -73,7 +75,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         order = parse_craft_request(request, methods=self._methods, source_models=self._source_models)
         started = time.monotonic()
         with self._capacity.admitted(order.cloaks):
-            prepared = await self._worker.run(partial(self._prepare, request.photo, order))
+            prepared = await self._worker.run(partial(self._prepare, request, order))
             await send_models_digest(context, self._models_digest)
             job = CraftJob(
                 source_models=order.source_models,
@@ -83,6 +85,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
                 epsilons=order.epsilons,
                 seed=order.seed,
                 client=certified_name(context) or context.peer(),
+                heads=prepared.heads,
             )
             call = Call(prepared.respond, seconds_left=context.time_remaining())
             self._engine.submit(job, call)
@@ -95,14 +98,25 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
                 call.leave()
         logger.info("crafted", extra={"source_model": request.source_model, "seconds": time.monotonic() - started})
 
-    def _prepare(self, encoded: bytes, order: CraftOrder) -> _Prepared:
-        photo = decode_image(encoded, field="photo", limits=self._limits)
+    def _prepare(self, request: protector_pb2.CraftRequest, order: CraftOrder) -> _Prepared:
+        photo = decode_image(request.photo, field="photo", limits=self._limits)
         box = self._find_face(photo)
         if box is None:
             raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
         probe = crop(photo, box, side=order.side)
         respond = partial(_response, encode=order.encode, probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest())
-        return _Prepared(probe, respond)
+        return _Prepared(probe, self._heads_without(request, order), respond)
+
+    def _heads_without(self, request: protector_pb2.CraftRequest, order: CraftOrder) -> dict[str, GalleryHead]:
+        """Of matchers in whose gallery the photo itself is, the heads without it: its likeness to itself has no gradient."""
+        sha256 = hashlib.sha256(request.photo).hexdigest()
+        heads = {}
+        for name in order.source_models:
+            if (matcher := self._source_models[name].matcher) is not None:
+                head = matcher.head.without(request.identity, sha256)
+                if head is not matcher.head:
+                    heads[name] = head
+        return heads
 
     async def ListSourceModels(  # noqa: N802
         self,
@@ -134,21 +148,28 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
 
 def _listed(source_models: Mapping[str, SourceModel]) -> protector_pb2.ListSourceModelsResponse:
     return protector_pb2.ListSourceModelsResponse(
-        source_models=[
-            protector_pb2.SourceModel(
-                name=name,
-                input_size=model.recognizer.input_size,
-                identities=len(model.recognizer.label_set),
-                label_set_sha256=model.recognizer.label_set.sha256,
-                checkpoint_sha256=model.checkpoint_sha256,
-                batch_rows=model.batched.batch_rows if model.batched.fixed else 0,
-                precision=model.precision,
-                threads=model.threads,
-                extraction=EXTRACTION_RULE,
-            )
-            for name, model in sorted(source_models.items())
-        ]
+        source_models=[_listed_model(name, model) for name, model in sorted(source_models.items())]
     )
+
+
+def _listed_model(name: str, model: SourceModel) -> protector_pb2.SourceModel:
+    listed = protector_pb2.SourceModel(
+        name=name,
+        input_size=model.recognizer.input_size,
+        identities=len(model.recognizer.label_set),
+        label_set_sha256=model.recognizer.label_set.sha256,
+        checkpoint_sha256=model.checkpoint_sha256,
+        batch_rows=model.batched.batch_rows if model.batched.fixed else 0,
+        precision=model.precision,
+        threads=model.threads,
+        extraction=EXTRACTION_RULE,
+        kind=protector_pb2.MODEL_KIND_CLASSIFIER,
+    )
+    if model.matcher is not None:
+        listed.kind = protector_pb2.MODEL_KIND_MATCHER
+        listed.matching = model.matcher.in_words
+        listed.gallery_sha256 = model.matcher.gallery.sha256
+    return listed
 
 
 def _listed_method(name: str, method: Method, epsilons: Sequence[int]) -> protector_pb2.Method:

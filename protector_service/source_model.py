@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from protector_service.batched_model import BatchedModel
+from recognizers.galleries.matchers import Matcher
 from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import Precision
 
@@ -15,6 +16,7 @@ class SourceModel:
     checkpoint_sha256: str
     precision: Precision
     threads: int  # processor threads that share a batch
+    matcher: Matcher | None = None  # None: a classifier
 
     @property
     def recognizer(self) -> Recognizer:

@@ -22,6 +22,10 @@ class LabelSetError(RecognizerError):
     """A labels file cannot be used, or does not fit its checkpoint."""
 
 
+class GalleryError(RecognizerError):
+    """Photos cannot be enrolled, or thresholds be calibrated on them; the message says why."""
+
+
 class UnknownIdentityError(RecognizerError):
     """An identity is not in a label set."""
 

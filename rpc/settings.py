@@ -59,6 +59,23 @@ class ServiceSettings(BaseSettings):
     checkpoints: UserPath | None = Field(
         None, description="Folder of checkpoint files, with their labels file; the embedded recognizers where none is given."
     )
+    gallery: UserPath | None = Field(
+        None,
+        description="Folder of enrolled people, DIR/IDENTITY/PHOTO: with it, embedding networks are offered as matchers.",
+    )
+    template: Literal["auto", "mean", "nearest"] = Field(
+        "auto",
+        description="Of an enrolled identity: the mean of its photos, or the nearest of them; auto is mean by cosine "
+        "similarity and nearest by Euclidean distance.",
+    )
+    matchers: str = Field(
+        "", description="Classifiers, separated by commas, that are offered as matchers too, as NAME-features."
+    )
+    embedding_cache: str = Field(
+        "auto",
+        description="Folder for the embeddings of enrolled photos, readable by its owner alone; auto is in the user's "
+        "caches, off keeps none.",
+    )
     device: str = Field("auto", description="Where networks run: auto, cpu, cuda or cuda:N.")
     workers: int = Field(
         0, ge=0, le=64, description="Requests that are worked on at a time; 0 takes 2 on a CPU, 1 on a GPU."
@@ -83,6 +100,28 @@ class ServiceSettings(BaseSettings):
             return bare_host(host)
         except AddressError as error:
             raise PydanticCustomError("host", "expected a host name or an address, without a port") from error
+
+    @model_validator(mode="after")
+    def _gallery_beside_matchers(self) -> Self:
+        if self.matchers.strip() and self.gallery is None:
+            raise PydanticCustomError(
+                "gallery", "--matchers: expected --gallery DIR beside it, the people they compare with"
+            )
+        return self
+
+    @property
+    def matcher_names(self) -> tuple[str, ...]:
+        """The classifiers that are offered as matchers too."""
+        return tuple(dict.fromkeys(name.strip() for name in self.matchers.split(",") if name.strip()))
+
+    @property
+    def embedding_cache_folder(self) -> Path | None:
+        """Where embeddings are kept; None: nowhere."""
+        if self.embedding_cache == "off":
+            return None
+        if self.embedding_cache == "auto":
+            return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "face-deid-bench"
+        return Path(os.path.expanduser(self.embedding_cache))  # noqa: PTH111
 
     @model_validator(mode="after")
     def _all_of_tls_or_nothing(self) -> Self:

@@ -14,6 +14,7 @@ from orchestrator.experiment.grid import CloakKey, Grid, members
 from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.model import Model
 from orchestrator.faces.data_set import Photo, canonical
+from orchestrator.faces.split import SplitSizes
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store.records import Subject, SubjectStatus
 from orchestrator.store.store import Store
@@ -64,6 +65,8 @@ class KeptCloaks:
         self.grid = grid
         self.digest = str(manifest["digest"])
         self.seed = int(manifest["protocol"]["seed"])
+        stated = manifest["protocol"]["gallery"]
+        self.gallery = None if stated is None else SplitSizes(**stated)
         self._folder = folder
         self._manifest = manifest
         self._store = store

@@ -17,13 +17,24 @@ from orchestrator.commands.options import CommaList, SourceModel, conditions_of,
 from orchestrator.commands.running import RunOptions, run_and_show
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import ELSEWHERE, EPSILONS, KS, METHODS, is_control
+from orchestrator.experiment.grid import (
+    ELSEWHERE,
+    EMBEDDED_MODELS,
+    EPSILONS,
+    KS,
+    METHODS,
+    MODELS,
+    is_control,
+    members,
+)
 from orchestrator.experiment.plan import SUBJECTS
+from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.data_sets import read_data_set
+from orchestrator.faces.split import DEFAULT_NON_MATED, DEFAULT_PHOTOS, MIN_PEOPLE, SplitSizes, default_sizes
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.dry_run import dry_run
-from orchestrator.session.planning import RunRequest
+from orchestrator.session.planning import GalleryRequest, RunRequest
 
 OF_A_PROTECTOR = ("protector", "protector_checkpoints", "source_models", "epsilons")  # options without a use beside --cloaks
 
@@ -87,6 +98,21 @@ class EvaluateOptions(RunOptions):
         "purification.  [default: paper, as far as the invader has its regions]",
     )
 
+    gallery_photos: int | None = option(
+        type=click.IntRange(0),
+        help="Photos of each identity that a started invader enrols, beside the one that is searched; 0 for no gallery.  "
+        f"[default: {DEFAULT_PHOTOS} of synthetic people, else 0]",
+    )
+    non_mated: int | None = option(
+        type=click.IntRange(0),
+        help="Identities that are searched and not enrolled, for FPIR.  "
+        f"[default: {DEFAULT_NON_MATED} of {MIN_PEOPLE} synthetic people, else 0]",
+    )
+    impostors: int = option(
+        type=click.IntRange(0),
+        default=0,
+        help="Identities that --thresholds are calibrated on; neither enrolled nor searched.",
+    )
     dry_run: bool = option(is_flag=True, help="Say what the run would take, and make nothing of it.")
 
     def request(self) -> tuple[RunRequest, EndpointSpec | CloakSource]:
@@ -109,26 +135,64 @@ class EvaluateOptions(RunOptions):
             seed=self.seed,
             until_halfwidth=self.until_halfwidth,
         )
+        faces = read_data_set(self.faces)
         if self.cloaks is not None:
-            return self._of_finished_cloaks(self.cloaks, asked)
+            return self._of_finished_cloaks(self.cloaks, faces, asked)
         request = asked(
-            faces=read_data_set(self.faces),
+            faces=faces,
+            gallery=self._gallery(faces),
             source_models=self.source_models,
             methods=self.methods or METHODS,
             epsilons=self.epsilons or EPSILONS,
         )
         return request, self._protector_endpoint()
 
-    def _of_finished_cloaks(self, root: Path, asked: Callable[..., RunRequest]) -> tuple[RunRequest, CloakSource]:
+    def _gallery(self, faces: DataSet, *, searched: DataSet | None = None) -> GalleryRequest | None:
+        sizes = self._sizes(faces)
+        unsaid = (self.gallery_photos, self.non_mated, self.impostors, self.matchers, self.thresholds)
+        is_default = unsaid == (None, None, 0, (), ())
+        if is_default and self._asks_for_known_classifiers():
+            return None
+        return self.gallery(faces, sizes, seed=self.seed, searched=searched, is_default=is_default)
+
+    def _sizes(self, faces: DataSet) -> SplitSizes | None:
+        """How people are divided; None: not at all."""
+        usual = default_sizes(faces)
+        photos = self.gallery_photos
+        if photos is None:
+            photos = 0 if usual is None else usual.photos
+        if self.impostors and not self.thresholds and self.invader is None:
+            raise InputError("--impostors: expected --thresholds beside it, which are calibrated on them, got none")
+        if not photos:
+            for flag, number in (("--non-mated", self.non_mated), ("--impostors", self.impostors)):
+                if number:
+                    raise InputError(f"{flag}: expected --gallery-photos beside it, of at least 1, got none")
+            return None
+        non_mated = self.non_mated
+        if non_mated is None:
+            non_mated = 0 if usual is None else usual.non_mated
+        return SplitSizes(photos, non_mated, self.impostors)
+
+    def _asks_for_known_classifiers(self) -> bool:
+        """Whether all models are named, and none of them may be a matcher."""
+        if self.target_models is None:
+            return False
+        names = {*self.target_models, *(member for name in self.source_models or () for member in members(name))}
+        return names <= {*MODELS, *EMBEDDED_MODELS}
+
+    def _of_finished_cloaks(
+        self, root: Path, faces: DataSet, asked: Callable[..., RunRequest]
+    ) -> tuple[RunRequest, CloakSource]:
         for name in OF_A_PROTECTOR:  # what an environment variable says of it plays no part
             if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
                 raise InputError(
                     f"--{name.replace('_', '-')}: expected none beside --cloaks: no protector is asked for finished "
                     f"pictures, and their methods have budgets of their own"
                 )
-        cloaks = read_finished_cloaks(root, read_data_set(self.faces), names=self.names, methods=self.methods)
+        cloaks = read_finished_cloaks(root, faces, names=self.names, methods=self.methods)
         request = asked(
             faces=cloaks.faces,
+            gallery=self._gallery(faces, searched=cloaks.faces),
             source_models=(ELSEWHERE,),
             methods=cloaks.compared,
             epsilons=(),

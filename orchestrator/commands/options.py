@@ -1,6 +1,7 @@
 """The options of a command as one record: each field has its type, and the option of the command line that fills it."""
 
 import functools
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
@@ -105,6 +106,20 @@ class CommaList(click.ParamType[Any]):
             if values.count(item) > 1:
                 self.fail(f"expected no repetition, got {item} twice", param, ctx)
         return tuple(sorted(values) if isinstance(values[0], int) else values)
+
+
+class CalibratedThreshold(click.ParamType[str]):
+    """The name of a threshold that is calibrated for a rate: fpir:RATE or fmr:RATE."""
+
+    name = "threshold"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See `click.ParamType.convert`."""
+        if re.fullmatch(r"(fpir|fmr):0?\.[0-9]+", value) is None or not float(value.partition(":")[2]):
+            self.fail(
+                f"expected fpir:RATE or fmr:RATE with a rate above 0 and below 1, as in fpir:0.01, got {value}", param, ctx
+            )
+        return value
 
 
 def conditions_of(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[Condition, ...] | None:

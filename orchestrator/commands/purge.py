@@ -1,12 +1,14 @@
 """`orchestrator purge`: removes the pictures of a run, and keeps its figures."""
 
 from pathlib import Path
+from shutil import rmtree
 
 import click
 
 from command_line.options import PathOption
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.run_folder.folder import FIGURES, PAGE, REPORT, RunFolder
+from orchestrator.run_folder.galleries import left_galleries
 from orchestrator.run_folder.pictures import kept_pictures, picture_figures, without_pictures
 
 
@@ -25,11 +27,14 @@ def purge_command(*, run: Path, yes: bool) -> None:
     figures = picture_figures(run / REPORT / FIGURES)
     page = run / REPORT / PAGE
     shown = _page_without_pictures(page)
-    if not pictures and not figures and shown is None:
+    galleries = left_galleries(run)
+    if not pictures and not figures and not galleries and shown is None:
         click.echo(f"{run} holds no pictures")
         return
     size = sum(path.stat().st_size for path in (*pictures, *figures))
     parts = [f"{len(pictures)} cloaks", f"{len(figures)} figures made of them"]
+    if galleries:
+        parts.append("the photos that were enrolled")
     what = f"{', '.join(parts)} ({size / 1e6:.1f} MB){' and the cloaks on its page' if shown is not None else ''}"
     if not yes:
         click.confirm(f"{run}: remove {what}?", abort=True)
@@ -38,6 +43,8 @@ def purge_command(*, run: Path, yes: bool) -> None:
             path.unlink()
         if shown is not None:
             page.write_text(shown, encoding="utf-8")
+        for path in galleries:
+            rmtree(path)
         for path in sorted(folder.pictures.glob("*/")):
             if not any(path.iterdir()):
                 path.rmdir()

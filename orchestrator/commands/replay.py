@@ -9,10 +9,15 @@ from command_line.options import PathOption
 from orchestrator.cloaks.kept import KeptCloaks
 from orchestrator.commands.options import conditions_of, option, takes
 from orchestrator.commands.running import RunOptions, run_and_show
+from orchestrator.errors import InputError
 from orchestrator.experiment.condition import Condition
+from orchestrator.experiment.grid import ELSEWHERE
+from orchestrator.faces.data_set import DataSet
+from orchestrator.faces.data_sets import read_data_set
+from orchestrator.faces.synthetic import synthetic_faces_of
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.session.planning import replay_request
+from orchestrator.session.planning import GalleryRequest, replay_request
 from orchestrator.store.store import Store
 
 
@@ -26,6 +31,35 @@ class ReplayOptions(RunOptions):
         metavar="CONDITION,...",
         help="What happens to a picture on its way, as of evaluate.  [default: those of RUN]",
     )
+    faces: str | None = option(
+        help="Data set of RUN, of which the gallery of RUN is made again.  [default: its synthetic people, or no gallery]"
+    )
+
+    def gallery_of(self, kept: KeptCloaks) -> GalleryRequest | None:
+        """The gallery of a run, made again where its data set is at hand.
+
+        Raises:
+            InputError: `--faces` is not the run's data set, or options contradict each other.
+        """
+        faces = self._faces_of(kept)
+        sizes = None if faces is None else kept.gallery
+        searched = kept.faces if kept.grid.source_models == (ELSEWHERE,) else None
+        return self.gallery(faces or kept.faces, sizes, seed=kept.seed, searched=searched, is_default=True)
+
+    def _faces_of(self, kept: KeptCloaks) -> DataSet | None:
+        """The data set of a run with a gallery; None where it is not at hand."""
+        card = kept.faces.card()
+        if self.faces is not None:
+            if kept.gallery is None:
+                raise InputError("--faces: expected a RUN with a gallery, got one without")
+            faces = read_data_set(self.faces)
+            if dict(faces.card()) != card:
+                raise InputError(f"--faces: expected the data set of RUN, {card}, got another: {dict(faces.card())}")
+            return faces
+        if kept.gallery is None or not kept.faces.synthetic:
+            return None
+        people = synthetic_faces_of(card)
+        return people if dict(people.card()) == card else None  # another version renders other faces
 
 
 @click.command(name="replay")
@@ -38,7 +72,8 @@ def replay_command(options: ReplayOptions, *, run_to_replay: Path) -> None:
     without regard to it. Exit status as of evaluate.
     """
     kept = _kept_cloaks(run_to_replay, options.store)
-    run_and_show(options, replay_request(kept, options.conditions, options.target_models), kept)
+    gallery = options.gallery_of(kept)
+    run_and_show(options, replay_request(kept, options.conditions, options.target_models, gallery), kept)
 
 
 def _kept_cloaks(root: Path, store: str | None) -> KeptCloaks:

@@ -12,15 +12,17 @@ from orchestrator.cloaks.source import CloakSource
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
 from orchestrator.commands.interruption import Interrupted
-from orchestrator.commands.options import CommaList, TlsOptions, option
+from orchestrator.commands.options import CalibratedThreshold, CommaList, TlsOptions, option
 from orchestrator.commands.report import report
 from orchestrator.commands.store_option import ENVIRONMENT
 from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.faces.data_set import DataSet
+from orchestrator.faces.split import SplitSizes, split
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.evaluate import evaluate
-from orchestrator.session.planning import RunRequest
+from orchestrator.session.planning import GalleryRequest, RunRequest
 from orchestrator.session.summary import RunResult, show
 
 INCOMPLETE = 3  # exit status
@@ -41,7 +43,18 @@ class RunOptions(TlsOptions):
     )
     target_models: tuple[str, ...] | None = option(
         type=CommaList(click.STRING, name="model"),
-        help="Models that classify.  [default: the paper's three, or the embedded three, or all that the invader has]",
+        help="Models that classify.  [default: the paper's three, or the embedded three, or all that the invader has; and "
+        "all matchers]",
+    )
+    matchers: tuple[str, ...] = option(
+        type=CommaList(click.STRING, name="classifier"),
+        default=(),
+        help="Classifiers whose features a started invader compares with a gallery, too: of facenet as facenet-features.",
+    )
+    thresholds: tuple[str, ...] = option(
+        type=CommaList(CalibratedThreshold(), name="threshold"),
+        default=(),
+        help="Thresholds that a started invader calibrates its matchers to, fpir:RATE or fmr:RATE, on impostors.",
     )
     run: Path | None = option(type=PathOption(), help="Run folder, new or to go on with.  [default: TIME in --runs]")
     runs: Path = option(
@@ -70,6 +83,28 @@ class RunOptions(TlsOptions):
             InputError: it is both running and to be started, or the files of mutual TLS cannot be used.
         """
         return EndpointSpec("invader", self.invader, self.invader_checkpoints, self.precision, self.tls())
+
+    def gallery(
+        self, faces: DataSet, sizes: SplitSizes | None, *, seed: int, searched: DataSet | None = None, is_default: bool
+    ) -> GalleryRequest | None:
+        """A gallery of a data set that is divided like this.
+
+        Raises:
+            InputError: options contradict each other, or the data set cannot be divided so.
+        """
+        for flag, asked in (("--matchers", self.matchers), ("--thresholds", self.thresholds)):
+            if asked and self.invader is not None:
+                raise InputError(
+                    f"{flag}: expected an invader that is started, got --invader {self.invader}, which has its own"
+                )
+            if asked and sizes is None:
+                raise InputError(f"{flag}: expected a gallery, got none: --gallery-photos of evaluate makes one")
+        if self.thresholds and sizes is not None and not sizes.impostors:
+            raise InputError("--thresholds: expected --impostors beside it, people to calibrate them on, got none")
+        if sizes is None:
+            return None
+        divided = split(faces, sizes, seed=seed, searched=searched)
+        return GalleryRequest(divided, is_default, self.matchers, self.thresholds)
 
     def folder(self) -> RunFolder:
         """That of the run: the one that was named, or a new one."""

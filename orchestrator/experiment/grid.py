@@ -19,6 +19,7 @@ CONTROL = "none"
 NOISE = "noise"
 OF_METHOD = ":"  # in the name of a noise control, before the method with a budget of its own that it is matched to
 ELSEWHERE = "elsewhere"  # the source model of cloaks that another tool made
+FEATURES = "-features"  # at the end of the name of a matcher, after the classifier whose network it has
 ENSEMBLE = "+"  # between the names of its members, which are in ascending order
 
 
@@ -31,6 +32,11 @@ def headline_k(ks: Iterable[int]) -> int | None:
 def members(source_model: str) -> tuple[str, ...]:
     """The models that a source model's name stands for: the members of an ensemble, or itself."""
     return tuple(source_model.split(ENSEMBLE))
+
+
+def network_of(model: str) -> str:
+    """The network of a model: a matcher that is named after a classifier has this one's, without its trained layer."""
+    return model.removesuffix(FEATURES)
 
 
 def noise_of(method: str) -> str:
@@ -77,8 +83,8 @@ class Cell:
 
     @property
     def is_white_box(self) -> bool:
-        """Whether the target model is the one that the cloak was crafted with, or a member of the ensemble."""
-        return self.target_model in members(self.source_model)
+        """Whether the target model has the network that the cloak was crafted with, or that of a member of the ensemble."""
+        return network_of(self.target_model) in map(network_of, members(self.source_model))
 
     @property
     def control(self) -> "Cell":

@@ -8,12 +8,12 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.differences import differences
-from orchestrator.experiment.gallery import SplitSizes
-from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid, members
+from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid, members, network_of
 from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
 from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.model import Model, ensemble_card
 from orchestrator.faces.data_set import DataSet
+from orchestrator.faces.split import SplitSizes
 
 FORMAT = 3
 BINDING = ("format", "protocol", "data_set", "source_models", "target_models")  # the parts that a run is bound to
@@ -111,7 +111,7 @@ class Plan:
 
 def caveat_of(models: Collection[str], *, synthetic: bool) -> str:
     """Why the figures of these models on such faces are not the paper's; empty where they can be compared with them."""
-    embedded = any(not set(members(name)).isdisjoint(EMBEDDED_MODELS) for name in models)
+    embedded = any(not set(map(network_of, members(name))).isdisjoint(EMBEDDED_MODELS) for name in models)
     if not embedded and not synthetic:
         return ""
     recognizers = "embedded recognizers" if embedded else "recognizers"

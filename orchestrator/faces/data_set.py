@@ -5,6 +5,7 @@ import os
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol, Self
 
 
@@ -16,6 +17,7 @@ class Photo:
     file: str  # its name in the data set
     read: Callable[[], bytes]  # the encoded photo; OSError where it cannot be read
     sha256: str | None = None  # of a photo that is not at hand, in place of which nothing is read
+    path: Path | None = None  # of one that is a file
 
     @property
     def key(self) -> str:

@@ -38,7 +38,8 @@ class FaceFolder:
 
     def photos(self, identity: str) -> Sequence[Photo]:
         folder = self.root / file_name_of(self.folders[identity])
-        return [Photo(identity, name, (folder / file_name_of(name)).read_bytes) for name in self.names[identity]]
+        files = {name: folder / file_name_of(name) for name in self.names[identity]}
+        return [Photo(identity, name, file.read_bytes, path=file) for name, file in files.items()]
 
     def spelt(self, labels: Mapping[str, str]) -> Self:
         return replace(

@@ -68,6 +68,15 @@ def read_synthetic_faces(text: str) -> SyntheticFaces:
     if not 1 <= chosen["photographs"] <= MAX_PHOTOGRAPHS:
         raise InputError(f"--faces: {text}: photographs: expected 1..{MAX_PHOTOGRAPHS}, got {chosen['photographs']}")
     try:
-        return SyntheticFaces(Population(chosen["identities"], chosen["seed"]), chosen["photographs"])
+        return synthetic_faces_of(chosen)
     except SyntheticFacesError as error:
         raise InputError(f"--faces: {text}: {error}") from error
+
+
+def synthetic_faces_of(card: Mapping[str, Any]) -> SyntheticFaces:
+    """The data set of which a manifest states this, as this version renders it.
+
+    Raises:
+        SyntheticFacesError: there is no such population.
+    """
+    return SyntheticFaces(Population(card["identities"], card["seed"]), card["photographs"])

@@ -18,6 +18,7 @@ from orchestrator.run_folder.software import software
 MANIFEST, OBSERVATIONS = "manifest.json", "observations.sqlite"
 PSR_CSV, FPIR_CSV = "psr.csv", "fpir.csv"
 CLOAKS, LOGS = "cloaks", "logs"  # folders
+GALLERIES = "gallery-"  # begins the names of folders that photos are enrolled from while a run lasts
 REPORT, PAGE, FIGURES = "report", "report.html", "figures"  # a folder, and what lies in it
 
 MAX_PNG_BYTES = 160_000  # of a cloak of 224 x 224 pixels
@@ -63,7 +64,7 @@ class RunFolder:
         if self._new:
             return
         own = MANIFEST, CLOAKS, LOGS  # another process may begin it at this moment
-        begins = OBSERVATIONS, UNFINISHED  # with the files that SQLite puts beside its own
+        begins = OBSERVATIONS, UNFINISHED, GALLERIES  # with the files that SQLite puts beside its own
         try:
             if self.begun or not self.root.is_dir():
                 return

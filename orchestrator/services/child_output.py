@@ -1,14 +1,16 @@
-"""Reads what a started service prints: its address, its errors, and the output of its libraries."""
+"""Reads what a started service prints: its address, its errors, how far it is, and the output of its libraries."""
 
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from typing import Any
 
 from rpc.addresses import LISTENING
 
 _LISTENING = LISTENING.encode()
+_ENROLLING = "gallery"  # the event that says how many photos are enrolled
 _CHUNK = 2**16  # bytes
 _MAX_LINE = 2**20  # bytes that are kept of a line without end
 
@@ -20,14 +22,20 @@ class ServiceOutput:
     they work, so before that line and after it.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, *, log: io.FileIO) -> None:
-        """Starts reading the standard output and standard error of `process`, which must be pipes."""
+    def __init__(
+        self, process: asyncio.subprocess.Process, *, log: io.FileIO, on_enrolling: Callable[[int, int], None]
+    ) -> None:
+        """Starts reading the standard output and standard error of `process`, which must be pipes.
+
+        `on_enrolling` is told how many photos the service has enrolled, and of how many, whenever it says so.
+        """
         assert process.stdout is not None
         assert process.stderr is not None
         self.errors: list[str] = []  # that were logged, such as a refused checkpoint
         self._printed = self._logged = b""  # the last line of each that is not blank
         self.address: str | None = None  # where the service listens, as soon as it says so
         self._log = log
+        self._on_enrolling = on_enrolling
         self._reading = [
             asyncio.create_task(reading)
             for reading in (self._read_output(process.stdout), self._read_errors(process.stderr))
@@ -56,8 +64,12 @@ class ServiceOutput:
     async def _read_errors(self, stream: asyncio.StreamReader) -> None:
         async for line in _lines(stream):
             self._logged = line if line.strip() else self._logged
-            if (error := _error(line)) is not None:
-                self.errors.append(error)
+            record = _record(line)
+            if record.get("level") == "error":
+                self.errors.append(f"{record.get('event')}: {record.get('reason', '')}")
+            done, of = record.get("done"), record.get("of")
+            if record.get("event") == _ENROLLING and isinstance(done, int) and isinstance(of, int):
+                self._on_enrolling(done, of)
             _append(self._log, line)
 
 
@@ -75,14 +87,13 @@ async def _lines(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
         yield partial
 
 
-def _error(line: bytes) -> str | None:
+def _record(line: bytes) -> dict[str, Any]:
+    """What a line of a service's log says; nothing where it is none."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict) or record.get("level") != "error":
-        return None
-    return f"{record.get('event')}: {record.get('reason', '')}"
+        return {}
+    return record if isinstance(record, dict) else {}
 
 
 def _append(log: io.FileIO, line: bytes) -> None:

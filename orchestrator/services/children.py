@@ -13,7 +13,7 @@ from typing import Any, cast
 from orchestrator.errors import OrchestratorError
 from orchestrator.services.child_output import ServiceOutput
 
-START_SECONDS = 300.0  # in which full-size networks are read from a slow disk
+START_SECONDS = 300.0  # in which full-size networks are read from a slow disk, or the next photos are enrolled
 _STOP_SECONDS = 15.0
 _POLL_SECONDS = 0.05
 _READ_SECONDS = 1.0  # for the rest in the pipes of a process that ended
@@ -30,9 +30,21 @@ class Endpoint:
 
 @asynccontextmanager
 async def child_service(
-    module: str, *, arguments: Sequence[str], log: Path, start_seconds: float = START_SECONDS
+    module: str,
+    *,
+    arguments: Sequence[str],
+    log: Path,
+    start_seconds: float = START_SECONDS,
+    on_enrolling: Callable[[int, int], None] = lambda *_: None,
 ) -> AsyncIterator[Endpoint]:
     """Runs `python -P -m MODULE` while the context lasts; all that it prints goes to `log`.
+
+    Args:
+        module: of the service.
+        arguments: of its command line.
+        log: file that is written on.
+        start_seconds: in which it has to be ready, or to say that it has enrolled further photos.
+        on_enrolling: is told how many photos it has enrolled, and of how many.
 
     Raises:
         OrchestratorError: the service ended before it was ready, or was not ready in time; the message ends with its last
@@ -41,7 +53,17 @@ async def child_service(
     """
     with log.open("ab", buffering=0) as file:
         process = await _started(module, arguments)
-        output = ServiceOutput(process, log=file)
+        deadline = asyncio.timeout(start_seconds)
+        sign = "it was started"  # the last of its progress
+
+        def enrolling(done: int, of: int) -> None:
+            nonlocal sign
+            if output.address is None:
+                sign = f"it had enrolled {done} of {of} photos"
+                deadline.reschedule(asyncio.get_running_loop().time() + start_seconds)
+                on_enrolling(done, of)
+
+        output = ServiceOutput(process, log=file, on_enrolling=enrolling)
 
         def last_words() -> str:
             status = "" if process.returncode is None else f" (exit status {process.returncode})"
@@ -52,12 +74,12 @@ async def child_service(
 
         try:
             with suppress(TimeoutError):
-                async with asyncio.timeout(start_seconds):
+                async with deadline:
                     await _end(process, or_when=lambda: output.address is not None)
             if process.returncode is not None:
                 await output.close(within=_READ_SECONDS)
             if output.address is None:
-                late = f"was not ready {start_seconds:.0f} s after it was started"
+                late = f"was not ready {start_seconds:.0f} s after {sign}"
                 raise OrchestratorError(f"{module} {late if process.returncode is None else 'did not start'}{last_words()}")
 
             def ended() -> str | None:

@@ -23,6 +23,7 @@ class EndpointSpec:
     checkpoints: Path | None
     precision: str = "float32"  # of one that is started
     tls: TlsMaterial | None = None  # shown to one that is running
+    arguments: tuple[str, ...] = ()  # further ones of one that is started
 
     def __post_init__(self) -> None:
         if self.address is not None and self.checkpoints is not None:
@@ -35,8 +36,12 @@ class EndpointSpec:
 
 
 @asynccontextmanager
-async def endpoint(spec: EndpointSpec, *, log: Path, note: Callable[[str], None]) -> AsyncIterator[Endpoint]:
+async def endpoint(
+    spec: EndpointSpec, *, log: Path, note: Callable[[str], None], on_enrolling: Callable[[int, int], None] = lambda *_: None
+) -> AsyncIterator[Endpoint]:
     """The endpoint of a service; a service without an address is started, and runs while the context lasts.
+
+    `on_enrolling` is told how many photos one that is started has enrolled, and of how many.
 
     Raises:
         OrchestratorError: see `child_service`.
@@ -44,10 +49,10 @@ async def endpoint(spec: EndpointSpec, *, log: Path, note: Callable[[str], None]
     if spec.address is not None:
         yield Endpoint(spec.address)
         return
-    arguments = ["--precision", spec.precision]
+    arguments = ["--precision", spec.precision, *spec.arguments]
     if spec.checkpoints is not None:
         arguments += ["--checkpoints", str(spec.checkpoints)]
-    async with child_service(f"{spec.kind}_service", arguments=arguments, log=log) as started:
+    async with child_service(f"{spec.kind}_service", arguments=arguments, log=log, on_enrolling=on_enrolling) as started:
         for error in started.errors:
             note(f"{spec.kind}: {error}")
         yield started

@@ -1,6 +1,7 @@
 """The client of an invader."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
+from dataclasses import dataclass
 
 import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
@@ -8,13 +9,21 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.region import Region
-from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities, as_listed
+from orchestrator.services.listed_model import REGIONS, listed_target_model
+from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities
+from rpc.errors import quoted
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
 CLASSIFY_SECONDS = 300.0
 
-_REGIONS = {Region.DETECTED: invader_pb2.REGION_DETECTED, Region.FULL: invader_pb2.REGION_FULL}
+
+@dataclass(frozen=True)
+class Classification:
+    """What a target model answered about a face."""
+
+    candidates: tuple[str, ...]  # identities, the best first
+    reached: Mapping[str, int]  # by threshold of a matcher, how many of them reach it
 
 
 class InvaderClient(ServiceClient):
@@ -29,15 +38,12 @@ class InvaderClient(ServiceClient):
         super().__init__("invader", address, tls)
         self._stub = invader_pb2_grpc.InvaderServiceStub(self.channel)
         self.queries_left: int | None = None  # by the latest answer; None where the invader sets no budget
-        self.regions = frozenset({Region.DETECTED})  # that the invader lists
 
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=seconds)
         listed = await self.answer(call)
         self.queries_left = listed.queries_left if listed.HasField("queries_left") else None
-        regions = frozenset(region for region, on_the_wire in _REGIONS.items() if on_the_wire in listed.regions)
-        self.regions = regions or frozenset({Region.DETECTED})
-        models = {model.name: as_listed(model, "max_candidates") for model in listed.target_models}
+        models = {model.name: listed_target_model(model, service=self.name) for model in listed.target_models}
         return Listing(models, await received_models_digest(call))
 
     async def identities(self, model: Model) -> tuple[str, ...] | None:
@@ -56,29 +62,46 @@ class InvaderClient(ServiceClient):
 
     async def classify(
         self, image: bytes, *, target_models: Sequence[str], k: int, region: Region = Region.DETECTED
-    ) -> dict[str, list[str]] | None:
-        """The ranked identities by target model; None where the invader finds no face.
+    ) -> dict[str, Classification] | None:
+        """The answers by target model; None where the invader finds no face.
 
         Raises:
             CallError: the call failed.
             UnusableServiceError: the service does not answer, or as another than it was, or not to what was asked.
         """
-        request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, region=_REGIONS[region])
+        request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, region=REGIONS[region])
         call = self._stub.Classify(request, timeout=CLASSIFY_SECONDS)
         response = await self.answer(call)
         await self._check_answer(call, target_models)
         self.queries_left = response.queries_left if response.HasField("queries_left") else None
         if not response.face_found:
             return None
-        answers = {
-            answer.target_model: [candidate.identity for candidate in answer.candidates]
-            for answer in response.classifications
-        }
-        for name in target_models:
-            candidates = answers.get(name, [])
-            if len(candidates) != k or len(set(candidates)) != k:
+        answers = {answer.target_model: answer for answer in response.classifications}
+        return {name: self._checked(answers.get(name, invader_pb2.Classification()), name, k) for name in target_models}
+
+    def _checked(self, answer: invader_pb2.Classification, name: str, k: int) -> Classification:
+        candidates = tuple(candidate.identity for candidate in answer.candidates)
+        if len(candidates) != k or len(set(candidates)) != k:
+            raise UnusableServiceError(
+                f"{self.name}: expected {k} distinct candidates of {name}, got {len(candidates)}, "
+                f"{len(set(candidates))} of them distinct"
+            )
+        listed = self._models.get(name)
+        thresholds = [threshold.name for threshold in listed.thresholds] if listed is not None else None
+        named = [each.threshold for each in answer.reached]
+        if thresholds is not None and named != thresholds:
+            raise UnusableServiceError(
+                f"{self.name}: expected of {name} how many candidates reach {_thresholds(thresholds)}, got "
+                f"{_thresholds(named)}"
+            )
+        for each in answer.reached:
+            if not 0 <= each.candidates <= k:
                 raise UnusableServiceError(
-                    f"{self.name}: expected {k} distinct candidates of {name}, got {len(candidates)}, "
-                    f"{len(set(candidates))} of them distinct"
+                    f"{self.name}: {name}: expected 0..{k} candidates that reach {quoted(each.threshold)}, got "
+                    f"{each.candidates}"
                 )
-        return answers
+        return Classification(candidates, {each.threshold: each.candidates for each in answer.reached})
+
+
+def _thresholds(names: Sequence[str]) -> str:
+    return ", ".join(map(quoted, names)) or "no threshold"

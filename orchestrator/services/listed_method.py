@@ -6,7 +6,7 @@ from deid.protector.v1 import protector_pb2
 
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.method import Cost, Method
-from orchestrator.services.model_catalogue import MAX_STATED, one_line
+from orchestrator.services.listed_model import MAX_STATED, one_line
 from rpc.errors import quoted
 
 MAX_PARAMETERS = 50  # a choice: the protocol sets no bound

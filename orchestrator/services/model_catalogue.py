@@ -16,15 +16,13 @@ from orchestrator.errors import (
     UnusableServiceError,
 )
 from orchestrator.experiment.differences import differences
-from orchestrator.experiment.model import NOT_STATED, Model
+from orchestrator.experiment.model import Model
 from orchestrator.services.connection import Connection
-from rpc.errors import shorten
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
 LIST_SECONDS = 30.0
 CHECK_SECONDS = 5.0  # of a service that listed its models before
-MAX_STATED = 500  # characters of what a service says in words
 
 
 @dataclass(frozen=True)
@@ -120,15 +118,3 @@ async def all_identities(service: str, model: Model, page: Callable[[str], Await
             )
         if not token:
             return tuple(identities)
-
-
-def as_listed(model: protector_pb2.SourceModel | invader_pb2.TargetModel, *disclosed: str) -> Model:
-    """A listed model; `disclosed` are the fields of its card beside those that all models have."""
-    facts = {field: getattr(model, field) for field in ("identities", "label_set_sha256", *disclosed)}
-    card = facts | {"extraction": shorten(one_line(model.extraction), most=MAX_STATED) or NOT_STATED}
-    return Model(model.name, model.identities, model.label_set_sha256, facts.get("max_candidates"), card)
-
-
-def one_line(text: str) -> str:
-    """A service's own words without line breaks."""
-    return " ".join(text.split())

@@ -13,14 +13,14 @@ from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
 from orchestrator.services.connection import photo_refusal
 from orchestrator.services.listed_method import listed_method
-from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities, as_listed
+from orchestrator.services.listed_model import listed_source_model
+from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities
 from rpc.errors import quoted
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
 _COUNTS = ("n_iter", "largest_change", "gradients", "forward_passes")  # of a response
-_DISCLOSED = ("input_size", "checkpoint_sha256", "batch_rows", "precision", "threads")  # of a source model
 
 
 class ProtectorClient(ServiceClient):
@@ -38,7 +38,7 @@ class ProtectorClient(ServiceClient):
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
         listed = await self.answer(call)
-        models = {model.name: as_listed(model, *_DISCLOSED) for model in listed.source_models}
+        models = {model.name: listed_source_model(model, service=self.name) for model in listed.source_models}
         for name in models:
             if ENSEMBLE in name:
                 raise UnusableServiceError(

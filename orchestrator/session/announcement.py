@@ -6,6 +6,7 @@ from rich.console import Console
 
 from orchestrator.experiment.grid import Grid
 from orchestrator.faces.data_set import named
+from orchestrator.faces.split import Split
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.session.planning import ResolvedPlan
 from orchestrator.store.store import Store
@@ -17,8 +18,9 @@ Line = tuple[str, object]  # a label, and what it stands for
 
 def announce(resolved: ResolvedPlan, folder: RunFolder, store: Store, *, queries_left: int | None, console: Console) -> None:
     """Prints what is run, and what is left out; `queries_left` is None where the invader sets no budget."""
-    shown = resolved.plan.subjects * resolved.plan.grid.queries_per_probe - store.observation_counts().queries
-    print_lines(console, [("run folder", folder.root), *plan_lines(resolved), *budget_lines(max(0, shown), queries_left)])
+    counts = store.observation_counts()
+    needed = max(0, resolved.queries - counts.queries - counts.non_mated_queries)
+    print_lines(console, [("run folder", folder.root), *plan_lines(resolved), *budget_lines(needed, queries_left)])
 
 
 def print_lines(console: Console, lines: Iterable[Line]) -> None:
@@ -39,6 +41,11 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
         passes = f" and {plan.max_cost.forward_passes:,} other forward passes" if plan.max_cost.forward_passes else ""
         yield "crafting", f"at most {plan.max_cost.gradients:,} gradients{passes}, as the protector states"
     yield "conditions", ", ".join(map(str, grid.conditions))
+    if resolved.split is not None:
+        yield "gallery", _gallery(resolved.split)
+    if resolved.non_mated:
+        names = ", ".join(resolved.searching_models)
+        yield "not enrolled", f"{len(resolved.non_mated)} identities are searched by {names}: {resolved.non_mated_searches}"
     if resolved.excluded:
         yield (
             "excluded",
@@ -51,6 +58,13 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
         yield "missing", sentence
     if plan.caveat:
         yield "take care", plan.caveat
+
+
+def _gallery(split: Split) -> str:
+    sizes = split.sizes
+    calibrated = f"; thresholds are calibrated on {sizes.impostors} others" if sizes.impostors else ""
+    photos = "a photo" if sizes.photos == 1 else f"{sizes.photos} photos"
+    return f"{photos} of each of {len(split.enrolled)} identities{calibrated}"
 
 
 def _budgets(grid: Grid) -> str:

@@ -1,17 +1,18 @@
 """Shows cloaks under conditions to target models, and records their answers."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 
 from orchestrator.errors import CallError, NoFaceError, OrchestratorError, PhotoRefusedError, UnusableServiceError
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CloakKey
+from orchestrator.experiment.region import Region
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.pictures.conditions import under_conditions
-from orchestrator.services.invader import InvaderClient
+from orchestrator.services.invader import Classification, InvaderClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
@@ -57,10 +58,16 @@ class Classifier:
     async def _show(
         self, photo: EncodedPhoto, key: CloakKey, condition: Condition, picture: bytes, targets: Sequence[str]
     ) -> None:
+        async with self.slot():
+            await self._ask(photo, key, condition, picture, targets)
+
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """One of the few calls in flight, until its answer is recorded; none more once an error within ends the run."""
         await self._in_flight.acquire()
         try:
             with self.closed_on_error():
-                await self._ask(photo, key, condition, picture, targets)
+                yield
         finally:  # also where this subject alone is left: others go on
             if not self._closed:
                 self._in_flight.release()
@@ -80,36 +87,62 @@ class Classifier:
         self, photo: EncodedPhoto, key: CloakKey, condition: Condition, picture: bytes, targets: Sequence[str]
     ) -> None:
         k = max(self._run.plan.grid.ks)
-
-        async def classify() -> dict[str, list[str]] | None:
-            self._run.tally.classify_calls += 1
-            return await self._invader.classify(picture, target_models=targets, k=k, region=condition.region)
-
         try:
-            answers = await self._retries.call(classify)
+            answers = await self.classify(picture, targets=targets, k=k, region=condition.region)
         except (CallError, UnusableServiceError) as error:
             await self._run.give_up(photo.name, f"classify {key} under {condition}", error)
             return
+        self.check_known(answers)
         observations = []
         for target in targets:
             cell = key.read_by(target, condition)
-            outcome, rank = self._outcome(photo.identity, target, None if answers is None else answers[target])
-            observations.append(Observation(photo.name, cell, outcome, rank, k))
-        named = {target: answers[target][0] for target in targets} if answers else {}
+            answer = None if answers is None else answers[target]
+            outcome, rank = self._outcome(photo.identity, answer)
+            observations.append(Observation(photo.name, cell, outcome, rank, k, self._reached(target, answer)))
+        named = {target: answers[target].candidates[0] for target in targets} if answers else {}
         digest = sha256(picture).hexdigest()
         await self._run.journal.write(record_observations(observations, picture_sha256=digest, answers=named))
         self._run.progress.observed(len(observations))
 
-    def _outcome(self, identity: str, target: str, candidates: list[str] | None) -> tuple[Outcome, int | None]:
+    async def classify(
+        self, picture: bytes, *, targets: Sequence[str], k: int, region: Region
+    ) -> dict[str, Classification] | None:
+        """The answers of target models, by name; None where the invader finds no face.
+
+        Raises:
+            CallError: the call failed, as often as it was made.
+            UnusableServiceError: the invader failed.
+        """
+
+        async def ask() -> dict[str, Classification] | None:
+            self._run.tally.classify_calls += 1
+            return await self._invader.classify(picture, target_models=targets, k=k, region=region)
+
+        return await self._retries.call(ask)
+
+    def check_known(self, answers: Mapping[str, Classification] | None) -> None:
+        """Makes sure that only identities are named that a target model listed.
+
+        Raises:
+            UnusableServiceError: it named somebody else.
+        """
+        for name, answer in (answers or {}).items():
+            if strangers := set(answer.candidates) - self._run.resolved.label_sets[name]:
+                raise UnusableServiceError(
+                    f"{self._invader.name}: {name} answered {min(strangers)!r}, which is not in the label set that "
+                    f"it listed; the service was changed during the run"
+                )
+
+    def _outcome(self, identity: str, answer: Classification | None) -> tuple[Outcome, int | None]:
         """The outcome of an answer, and the rank of the true identity."""
-        if candidates is None:
+        if answer is None:
             return Outcome.NO_FACE, None
-        strangers = set(candidates) - self._run.resolved.label_sets[target]
-        if strangers:
-            raise UnusableServiceError(
-                f"{self._invader.name}: {target} answered {min(strangers)!r}, which is not in the label set that "
-                f"it listed; the service was changed during the run"
-            )
-        if identity not in candidates:
+        if identity not in answer.candidates:
             return Outcome.BEYOND, None
-        return Outcome.RANKED, candidates.index(identity) + 1
+        return Outcome.RANKED, answer.candidates.index(identity) + 1
+
+    def _reached(self, target: str, answer: Classification | None) -> Mapping[str, int]:
+        """How many candidates reach each threshold of a target model: none where there is no face."""
+        if answer is not None:
+            return answer.reached
+        return {threshold.name: 0 for threshold in self._run.plan.target_models[target].thresholds}

@@ -13,9 +13,15 @@ Ended = Callable[[], str | None]  # says how the process of a service that was s
 
 @asynccontextmanager
 async def cloak_source(
-    protector: EndpointSpec | CloakSource, *, log: Path, note: Callable[[str], None]
+    protector: EndpointSpec | CloakSource,
+    *,
+    log: Path,
+    note: Callable[[str], None],
+    on_enrolling: Callable[[int, int], None] = lambda *_: None,
 ) -> AsyncIterator[tuple[CloakSource, Ended]]:
     """What is asked for cloaks while the context lasts: a protector, which is started where it does not run yet.
+
+    `on_enrolling` is as of `endpoint`.
 
     Raises:
         OrchestratorError: it cannot be started.
@@ -26,7 +32,7 @@ async def cloak_source(
         finally:
             await protector.close()
         return
-    async with endpoint(protector, log=log, note=note) as started:
+    async with endpoint(protector, log=log, note=note, on_enrolling=on_enrolling) as started:
         client = ProtectorClient(started.address, tls=protector.tls_in_use)
         try:
             yield client, started.ended

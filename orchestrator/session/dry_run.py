@@ -26,8 +26,9 @@ from orchestrator.services.retries import once_more
 from orchestrator.session.announcement import Line, budget_lines, plan_lines, print_lines
 from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
 from orchestrator.session.cloak_source import cloak_source
+from orchestrator.session.galleries import given_galleries
 from orchestrator.session.planning import ResolvedPlan, RunRequest, make_plan
-from orchestrator.session.progress import duration
+from orchestrator.session.progress import STARTING, duration, show_enrolling
 from rpc.images.bare_image import BadImageError
 
 PHOTOS_TRIED = 5  # for one that shows a face
@@ -53,19 +54,24 @@ async def dry_run(
     """
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(TemporaryDirectory()))
-        with console.status("starting the services"):
+        protector, invader = stack.enter_context(given_galleries(request, protector, invader, root=logs))
+        with console.status(STARTING) as status:
+            note, shown = console.print, partial(show_enrolling, status)
             (source, _), invader_at = await asyncio.gather(
-                stack.enter_async_context(cloak_source(protector, log=logs / "protector.log", note=console.print)),
-                stack.enter_async_context(endpoint(invader, log=logs / "invader.log", note=console.print)),
+                stack.enter_async_context(
+                    cloak_source(protector, log=logs / "protector.log", note=note, on_enrolling=shown)
+                ),
+                stack.enter_async_context(endpoint(invader, log=logs / "invader.log", note=note, on_enrolling=shown)),
             )
         client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
         stack.push_async_callback(client.close)
-        resolved = await once_more(partial(make_plan, request, source, client))
+        has_split = request.gallery is not None and invader.address is None
+        resolved = await once_more(partial(make_plan, request, source, client, has_split=has_split))
         print_lines(console, plan_lines(resolved))
         with console.status("trying how long it takes"):
             trial = await _trial(resolved, source, client)
         needed = _needs(
-            resolved.plan,
+            resolved,
             trial,
             queries_left=client.queries_left,
             cloak_bytes=request.max_cloak_bytes if keep_cloaks else 0,
@@ -73,10 +79,10 @@ async def dry_run(
         print_lines(console, needed)
 
 
-def _needs(plan: Plan, trial: Trial | None, *, queries_left: int | None, cloak_bytes: int) -> Iterator[Line]:
+def _needs(resolved: ResolvedPlan, trial: Trial | None, *, queries_left: int | None, cloak_bytes: int) -> Iterator[Line]:
+    plan, queries = resolved.plan, resolved.queries
     grid, subjects = plan.grid, plan.subjects
-    queries = subjects * grid.queries_per_probe
-    yield "observations", f"{subjects * grid.observations_per_probe:,}"
+    yield "observations", f"{subjects * grid.observations_per_probe + resolved.non_mated_searches:,}"
     yield "queries", f"{queries:,}"
     yield from budget_lines(queries, queries_left)
     yield "disk", f"{room_needed(subjects * grid.cloaks_per_probe, cloak_bytes) / 1e6:,.0f} MB at most"

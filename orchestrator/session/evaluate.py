@@ -24,8 +24,10 @@ from orchestrator.session.classifying import Classifier
 from orchestrator.session.cloak_source import cloak_source
 from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
+from orchestrator.session.galleries import given_galleries
+from orchestrator.session.non_mated import NonMatedSearcher
 from orchestrator.session.planning import RunRequest, asked_of_invader, asked_of_source, make_plan
-from orchestrator.session.progress import RunProgress
+from orchestrator.session.progress import STARTING, RunProgress, show_enrolling
 from orchestrator.session.runner import Runner
 from orchestrator.session.subject import SubjectObserver
 from orchestrator.session.summary import RunResult, finalize, record_stop
@@ -73,14 +75,19 @@ async def evaluate(
         note = partial(console.print, style="yellow", markup=False, highlight=False)
         if not folder.syncs_names:
             note(f"{folder.root}: the file system cannot sync folders: after a power cut the newest files may be missing")
-        with console.status("starting the services"):
+        protector, invader = stack.enter_context(given_galleries(request, protector, invader, root=folder.root))
+        with console.status(STARTING) as status:
+            shown = partial(show_enrolling, status)
             (source, source_ended), invader_at = await asyncio.gather(
-                stack.enter_async_context(cloak_source(protector, log=folder.log("protector"), note=note)),
-                stack.enter_async_context(endpoint(invader, log=folder.log(invader.kind), note=note)),
+                stack.enter_async_context(
+                    cloak_source(protector, log=folder.log("protector"), note=note, on_enrolling=shown)
+                ),
+                stack.enter_async_context(endpoint(invader, log=folder.log(invader.kind), note=note, on_enrolling=shown)),
             )
         invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
         stack.push_async_callback(invader_client.close)
-        resolved = await once_more(partial(make_plan, request, source, invader_client))
+        has_split = request.gallery is not None and invader.address is None
+        resolved = await once_more(partial(make_plan, request, source, invader_client, has_split=has_split))
         plan = resolved.plan
         observations = open_store(plan, folder, asked=store, outage_timeout=outage_timeout, note=note)
         stack.callback(observations.close)
@@ -89,7 +96,12 @@ async def evaluate(
         check_room(plan, folder, observations, keep_cloaks=keep_cloaks, cloak_bytes=request.max_cloak_bytes)
         folder.forget_outcome()
         progress = stack.enter_context(
-            RunProgress(console, subjects=plan.subjects, observations_per_subject=plan.grid.observations_per_probe)
+            RunProgress(
+                console,
+                subjects=plan.subjects,
+                observations_per_subject=plan.grid.observations_per_probe,
+                further=resolved.non_mated_searches,
+            )
         )
 
         def retries(
@@ -102,7 +114,8 @@ async def evaluate(
         run = RunContext(resolved, observations, journal, folder, progress, keep_cloaks)
         crafter = Crafter(run, source, retries(source, plan.source_models, source_ended))
         classifier = Classifier(run, invader_client, retries(invader_client, plan.target_models, invader_at.ended))
-        runner = Runner(run, SubjectObserver(run, crafter, classifier), subjects_in_flight=subjects_in_flight)
+        observer, searcher = SubjectObserver(run, crafter, classifier), NonMatedSearcher(run, classifier)
+        runner = Runner(run, observer, searcher, subjects_in_flight=subjects_in_flight)
         try:
             decision = await runner.run()
             return finalize(

@@ -38,14 +38,14 @@ def readable_photos(run: RunContext, identity: str, *, begun: Subject | None) ->
     drawn = drawn_photos(run.plan.faces, identity, seed=run.plan.seed)
     if begun is not None and begun.photo:
         found = next((photo for photo in drawn if photo.name == begun.photo), None)
-        again = None if found is None else _read(run, found)
+        again = None if found is None else read_photo(run, found)
         if again is None:
             raise PhotoGoneError(f"--faces: {begun.photo} can no longer be read; the run began with it")
         if again.sha256 != begun.photo_sha256:
             raise PhotoGoneError(f"--faces: {again.name} is not the photo that the run began with: its SHA-256 is another")
         yield again
     for photo in drawn:
-        if (encoded := _read(run, photo)) is not None:
+        if (encoded := read_photo(run, photo)) is not None:
             yield encoded
 
 
@@ -55,7 +55,12 @@ def skip(run: RunContext, name: str, error: Exception) -> None:
     run.progress.note(f"skipped: {name}: {error}")
 
 
-def _read(run: RunContext, photo: Photo) -> EncodedPhoto | None:
+def read_photo(run: RunContext, photo: Photo) -> EncodedPhoto | None:
+    """A photo; None where it cannot be read, which is noted.
+
+    Raises:
+        InputError: it cannot be read for a reason that may pass.
+    """
     try:
         encoded = photo.read()
     except OSError as error:

@@ -1,5 +1,6 @@
 """Makes a plan of what was asked for and what the services offer."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,27 +10,39 @@ from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.condition import NAMED_SETS, Condition
 from orchestrator.experiment.grid import ELSEWHERE, EMBEDDED_MODELS, KS, MODELS, Grid, members
 from orchestrator.experiment.method import Method
-from orchestrator.experiment.model import Model
+from orchestrator.experiment.model import Model, ModelKind
 from orchestrator.experiment.plan import SUBJECTS, Plan
-from orchestrator.faces.data_set import DataSet, named, printable
+from orchestrator.experiment.region import Region
+from orchestrator.faces.data_set import DataSet, canonical, named, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
+from orchestrator.faces.split import Split
 from orchestrator.pictures.conditions import check_possible
 from orchestrator.run_folder.folder import MAX_PNG_BYTES
 from orchestrator.services.invader import InvaderClient
-from orchestrator.services.label_sets import fetch_label_sets
+from orchestrator.services.label_sets import LabelSets, fetch_label_sets
 
 MAX_HALFWIDTH = 50  # points; an interval that is wider says nothing
+
+
+@dataclass(frozen=True)
+class GalleryRequest:
+    """Who is to be enrolled, and what started services do with it beyond that."""
+
+    split: Split
+    is_default: bool = False  # nobody asked for it: without a matcher it is dropped
+    matchers: tuple[str, ...] = ()  # classifiers whose features a started invader compares, too
+    thresholds: tuple[str, ...] = ()  # that a started invader calibrates
 
 
 @dataclass(frozen=True)
 class RunRequest:
     """What the user asked for.
 
-    None for models means the paper's models, or else the embedded ones, or else all that a service has; several names joined
-    by "+", in ascending order, are an ensemble of source models. None for ks means the usual ones, as far as the target
-    models disclose so many candidates; None for conditions means the paper's, as far as the invader has their regions;
-    None for subjects means the default number, or all subjects where they are drawn until the intervals are narrow, or have
-    their cloaks.
+    None for models means the paper's models, or else the embedded ones, or else all that a service has, and beside them all
+    matchers of an invader; several names joined by "+", in ascending order, are an ensemble of source models. None for ks
+    means the usual ones, as far as the target models disclose so many candidates; None for conditions means the paper's, as
+    far as all target models have their regions; None for subjects means the default number, or all subjects where they are
+    drawn until the intervals are narrow, or have their cloaks.
 
     Raises:
         InputError: `until_halfwidth` is not a possible half-width, or a condition is not possible.
@@ -51,6 +64,7 @@ class RunRequest:
     without_noise: tuple[str, ...] = ()  # of these, those that noise cannot be matched to
     missing: tuple[str, ...] = ()  # sentences on what its cloaks lack
     max_cloak_bytes: int = MAX_PNG_BYTES
+    gallery: GalleryRequest | None = None
 
     def __post_init__(self) -> None:
         check_possible(self.conditions or ())
@@ -67,7 +81,10 @@ class RunRequest:
 
 
 def replay_request(
-    kept: KeptCloaks, conditions: tuple[Condition, ...] | None, target_models: tuple[str, ...] | None
+    kept: KeptCloaks,
+    conditions: tuple[Condition, ...] | None,
+    target_models: tuple[str, ...] | None,
+    gallery: GalleryRequest | None = None,
 ) -> RunRequest:
     """Asks for all subjects of a run whom the target models know, under these conditions, or else the run's."""
     grid = kept.grid
@@ -85,6 +102,7 @@ def replay_request(
         usual_ks=grid.ks,
         unbudgeted=grid.unbudgeted,
         without_noise=grid.without_noise,
+        gallery=gallery,
     )
 
 
@@ -97,10 +115,35 @@ class ResolvedPlan:
     excluded: tuple[str, ...]  # identities of the data set that are unknown to some model
     missing: tuple[str, ...]  # a sentence for each model of the paper, PSR@k or name that is not available
     label_sets: Mapping[str, frozenset[str]]  # by target model
+    split: Split | None = None  # None: nobody of the data set was enrolled for the run
+    non_mated: tuple[str, ...] = ()  # identities that are searched and not enrolled, in the order of the draw
+
+    @property
+    def searching_models(self) -> tuple[str, ...]:
+        """The target models that people who are not enrolled are shown to: those with thresholds."""
+        return tuple(name for name, model in self.plan.target_models.items() if model.thresholds)
+
+    @property
+    def searching_conditions(self) -> tuple[Condition, ...]:
+        """The conditions that their photos go through: a region of a crop is nothing of a photo."""
+        return tuple(each for each in self.plan.grid.conditions if each.region is Region.DETECTED)
+
+    @property
+    def non_mated_searches(self) -> int:
+        """Of people who are not enrolled, each at all thresholds of one target model."""
+        return len(self.non_mated) * len(self.searching_conditions) * len(self.searching_models)
+
+    @property
+    def queries(self) -> int:
+        """The pictures that the invader is shown in all."""
+        plan = self.plan
+        return plan.subjects * plan.grid.queries_per_probe + len(self.non_mated) * len(self.searching_conditions)
 
 
-async def make_plan(request: RunRequest, source: CloakSource, invader: InvaderClient) -> ResolvedPlan:
-    """Fits the request to the services.
+async def make_plan(
+    request: RunRequest, source: CloakSource, invader: InvaderClient, *, has_split: bool = False
+) -> ResolvedPlan:
+    """Fits the request to the services; `has_split` is whether the invader was started with the request's gallery.
 
     Raises:
         InputError: the services or the data set lack something; the message names the option.
@@ -113,23 +156,27 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: InvaderCl
         *(_models_missing("source", sources, source.name) if request.source_models is None else ()),
         *(_models_missing("target", targets, invader.name) if request.target_models is None else ()),
     ]
-    conditions = request.conditions or tuple(each for each in NAMED_SETS["paper"] if each.region in invader.regions)
-    if request.conditions is None:
-        lacking = sorted(set(NAMED_SETS["paper"]).difference(conditions))
-        missing += [f"condition {each}: the {invader.name} does not have the region {each.region}" for each in lacking]
+    lacking = {} if request.conditions else _lacking(NAMED_SETS["paper"], targets)
+    conditions = request.conditions or tuple(each for each in NAMED_SETS["paper"] if each not in lacking)
+    if not conditions:
+        raise InputError(f"--conditions: expected a region that all of {', '.join(targets)} have, got none")
+    missing += [
+        f"condition {each}: {name} of the {invader.name} does not have the region {each.region}"
+        for each, name in lacking.items()
+    ]
     missing += [f"PSR@{k}: the {invader.name} discloses fewer candidates" for k in ks if k not in disclosed]
+    split = _split_in_use(request, [*sources.values(), *targets.values()])
+    faces = request.faces if split is None else split.probes(request.faces)
+    too_few = () if split is None else request.faces.identities.intersection(split.too_few)
     of_sources, of_targets = await fetch_label_sets(source, sources, invader, targets)
-    matched = match(request.faces, [*of_sources.values(), *of_targets.values()])
+    matched = match(faces, [*of_sources.values(), *of_targets.values()])
     if not matched.known:
         of_models = {f"source model {name}": labels for name, labels in of_sources.items()}
         of_models |= {f"target model {name}": labels for name, labels in of_targets.items()}
         advice = EMBEDDED_KNOW if not {*sources, *targets}.isdisjoint(EMBEDDED_MODELS) else ""
         raise InputError(_nobody_known(matched, of_models, "RUN" if request.replay_of else "--faces") + advice)
-    if matched.faces.synthetic and matched.unknown and request.replay_of is None:  # their number was asked for
-        raise InputError(
-            f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
-            f"got {len(matched.faces.identities)}"
-        )
+    if faces.synthetic and request.replay_of is None:  # their number was asked for
+        _check_population(matched, [*_of_classifiers(of_sources, sources), *_of_classifiers(of_targets, targets)])
     if matched.differing:
         missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {named(matched.differing, at_most=1)}")
     subjects = _subjects(request, matched.known)
@@ -143,6 +190,9 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: InvaderCl
         unbudgeted=request.unbudgeted,
         without_noise=request.without_noise,
     )
+    label_sets = {name: frozenset(labels) for name, labels in of_targets.items()}
+    non_mated, without = _non_mated(split, targets, label_sets)
+    overlap = () if has_split else await _overlap(split, targets)
     return ResolvedPlan(
         plan=Plan(
             grid,
@@ -154,11 +204,14 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: InvaderCl
             request.until_halfwidth,
             {method: methods[method] for method in grid.methods},
             request.replay_of,
+            None if split is None else split.sizes,
         ),
         eligible=matched.known,
-        excluded=tuple(sorted(map(printable, (*matched.unknown, *matched.differing)))),
-        missing=tuple(missing),
-        label_sets={name: frozenset(labels) for name, labels in of_targets.items()},
+        excluded=tuple(sorted(map(printable, (*matched.unknown, *matched.differing, *too_few)))),
+        missing=(*missing, *without, *overlap),
+        label_sets=label_sets,
+        split=split,
+        non_mated=non_mated,
     )
 
 
@@ -196,14 +249,16 @@ async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[
     Raises:
         InputError: the invader lacks a model or the region, or returns fewer candidates.
     """
-    chosen = _chosen("--target-models", request.target_models, await invader.models(), invader.name)
-    for condition in request.conditions or ():
-        if condition.region not in invader.regions:
-            regions = ", ".join(sorted(invader.regions))
-            raise InputError(
-                f"--conditions: {condition}: expected a region that the {invader.name} has ({regions}), got "
-                f"{condition.region}"
-            )
+    offered = await invader.models()
+    chosen = _chosen("--target-models", request.target_models, offered, invader.name)
+    if request.target_models is None:
+        chosen |= {name: model for name, model in offered.items() if model.kind is ModelKind.MATCHER}
+    for condition, name in _lacking(request.conditions or (), chosen).items():
+        regions = ", ".join(sorted(chosen[name].regions))
+        raise InputError(
+            f"--conditions: {condition}: expected a region that {name} of the {invader.name} has ({regions}), got "
+            f"{condition.region}"
+        )
     ks = request.usual_ks if request.ks is None else request.ks
     if request.ks is not None or not _disclosed_ks(ks, chosen):
         _check_ks(ks, chosen)
@@ -270,6 +325,73 @@ def _nobody_known(matched: Matched, label_sets: Mapping[str, Collection[str]], w
         f"{whence}: expected identities that every model knows, got {unknown} that some model does not know: "
         f"{whom_models_know(matched.faces, label_sets)}"
     )
+
+
+def _lacking(conditions: Iterable[Condition], targets: Mapping[str, Model]) -> dict[Condition, str]:
+    """The conditions whose region some target model does not have, and the first such model."""
+    lacking = ((each, name) for each in conditions for name, model in targets.items() if each.region not in model.regions)
+    first: dict[Condition, str] = {}
+    for condition, name in lacking:
+        first.setdefault(condition, name)
+    return first
+
+
+def _split_in_use(request: RunRequest, models: Collection[Model]) -> Split | None:
+    """How the data set is divided; not at all where no model has a gallery and nobody asked for one."""
+    asked = request.gallery
+    if asked is None or any(model.kind is ModelKind.MATCHER for model in models):
+        return None if asked is None else asked.split
+    if asked.is_default:
+        return None
+    raise InputError(
+        f"--gallery-photos: expected a model with a gallery, got classifiers alone: "
+        f"{', '.join(dict.fromkeys(model.name for model in models))}; an embedding network beside them is one, and so are "
+        f"the features of a classifier that --matchers names"
+    )
+
+
+def _non_mated(
+    split: Split | None, targets: Mapping[str, Model], label_sets: Mapping[str, Collection[str]]
+) -> tuple[tuple[str, ...], list[str]]:
+    """The people who are searched and not enrolled, and a sentence on those who cannot be."""
+    if split is None or not split.non_mated:
+        return (), []
+    searching = [name for name, model in targets.items() if model.thresholds]
+    if not searching:
+        return (), ["FPIR: no target model has a threshold"]
+    enrolled = {canonical(label) for name in searching for label in label_sets[name]}
+    known = [identity for identity in split.non_mated if identity in enrolled]
+    why = f"FPIR: {len(known)} of {len(split.non_mated)} people are enrolled after all: {named(known, at_most=1)}"
+    return tuple(each for each in split.non_mated if each not in enrolled), [why] if known else []
+
+
+async def _overlap(split: Split | None, targets: Mapping[str, Model]) -> list[str]:
+    """A sentence on the galleries that may hold probes: those of a running invader that are not the split's."""
+    matchers = [model for model in targets.values() if model.kind is ModelKind.MATCHER]
+    if not matchers:
+        return []
+    try:
+        own = None if split is None else await asyncio.to_thread(split.gallery_sha256)
+    except OSError as error:
+        raise InputError(f"--faces: {error.filename}: cannot be read: {error.strerror or error}") from error
+    others = [model.name for model in matchers if model.gallery_sha256 != own]
+    if not others:
+        return []
+    why = "this run divides no data set" if split is None else "it is not the one that this run divides --faces into"
+    return [f"gallery of {', '.join(others)}: {why}: that a photo is both enrolled and searched cannot be excluded"]
+
+
+def _of_classifiers(label_sets: LabelSets, models: Mapping[str, Model]) -> list[Collection[str]]:
+    return [labels for name, labels in label_sets.items() if models[name].kind is ModelKind.CLASSIFIER]
+
+
+def _check_population(matched: Matched, label_sets: Sequence[Collection[str]]) -> None:
+    """Makes sure that classifiers know all synthetic people; whom a matcher does not know shows it no face."""
+    if match(matched.faces, label_sets).unknown:
+        raise InputError(
+            f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
+            f"got {len(matched.faces.identities)}"
+        )
 
 
 def _disclosed_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> tuple[int, ...]:

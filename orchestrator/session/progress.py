@@ -5,13 +5,23 @@ from typing import Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.status import Status
+
+STARTING = "starting the services"
+
+
+def show_enrolling(status: Status, done: int, of: int) -> None:
+    """Shows how many photos a service that is started has enrolled."""
+    status.update(f"{STARTING}: enrolling {done} of {of} photos")
 
 
 class RunProgress:
     """Shows a run's observations and the time left."""
 
-    def __init__(self, console: Console, *, subjects: int, observations_per_subject: int) -> None:
+    def __init__(self, console: Console, *, subjects: int, observations_per_subject: int, further: int = 0) -> None:
+        """`further`: observations beside those of subjects."""
         self._console = console
+        self._further = further
         self._subjects = subjects
         self._per_subject = observations_per_subject
         self._done = 0
@@ -27,7 +37,7 @@ class RunProgress:
             disable=not console.is_terminal,
             speed_estimate_period=600,
         )
-        self._task = self._bar.add_task(self._description(), total=subjects * observations_per_subject)
+        self._task = self._bar.add_task(self._description(), total=self._total())
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -45,9 +55,7 @@ class RunProgress:
     def stands_at(self, *, subjects: int, observations: int, wanted: int) -> None:
         """How far the run is as a whole, whoever works on it, and how many subjects it goes on to."""
         self._done, self._subjects = subjects, wanted
-        self._bar.update(
-            self._task, description=self._description(), completed=observations, total=wanted * self._per_subject
-        )
+        self._bar.update(self._task, description=self._description(), completed=observations, total=self._total())
 
     def subject_done(self, identity: str) -> None:
         """All that can be observed about a subject is."""
@@ -62,6 +70,9 @@ class RunProgress:
     def note(self, message: str) -> None:
         """Something that the user should know."""
         self._console.print(message, style="yellow", markup=False, highlight=False)
+
+    def _total(self) -> int:
+        return self._subjects * self._per_subject + self._further
 
     def _description(self) -> str:
         return f"subject {self._done} of {self._subjects}"

@@ -11,6 +11,7 @@ from orchestrator.faces.data_set import drawn_identities
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
 from orchestrator.session.context import RunContext
+from orchestrator.session.non_mated import NonMatedSearcher
 from orchestrator.session.stopping_rule import first_look, next_look
 from orchestrator.session.subject import SubjectObserver
 from orchestrator.store.errors import StoreError
@@ -37,11 +38,14 @@ class Runner:
     draw that have a face, whoever works on them and in whatever order the answers come.
     """
 
-    def __init__(self, run: RunContext, observer: SubjectObserver, *, subjects_in_flight: int) -> None:
+    def __init__(
+        self, run: RunContext, observer: SubjectObserver, searcher: NonMatedSearcher, *, subjects_in_flight: int
+    ) -> None:
         self._run = run
         self._plan = run.plan
         self._draw = drawn_identities(run.resolved.eligible, seed=self._plan.seed)
         self._observer = observer
+        self._searcher = searcher
         self._leases = run.store.leases
         self._in_flight = subjects_in_flight
         self._working: dict[str, asyncio.Task[SubjectStatus]] = {}
@@ -49,7 +53,9 @@ class Runner:
         self._waiting_noted = False
 
     async def run(self) -> StopDecision | None:
-        """Observes every cell of every subject; None if the invader's query budget was spent before.
+        """Observes every cell of every subject, and searches for people who are not enrolled meanwhile.
+
+        None if the invader's query budget was spent before the end.
 
         Raises:
             OrchestratorError: a service is gone or has changed, or the store cannot be used; what was observed is recorded.
@@ -57,7 +63,8 @@ class Runner:
         try:
             await self._run.journal.run(partial(self._leases.draw, self._draw))
             await self._run.journal.run(self._reopen_short)
-            async with self._leases_renewed():
+            async with self._leases_renewed(), asyncio.TaskGroup() as group:
+                group.create_task(self._searcher.search())  # while the protector crafts the first cloaks
                 return await self._look_by_look()
         except ExceptionGroup as errors:
             error = first_of(errors)
@@ -162,4 +169,6 @@ class Runner:
 
     async def _show_progress(self, wanted: int) -> None:
         counts = await self._run.journal.run(self._run.store.observation_counts)
-        self._run.progress.stands_at(subjects=counts.subjects, observations=counts.observations, wanted=wanted)
+        self._run.progress.stands_at(
+            subjects=counts.subjects, observations=counts.observations + counts.non_mated, wanted=wanted
+        )

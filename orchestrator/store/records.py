@@ -51,3 +51,5 @@ class ObservationCounts:
     observations: int  # of these subjects
     unfinished: int  # observations of subjects of which more is to be observed
     queries: int  # pictures shown to at least one target model, of whatever identity that was drawn
+    non_mated_queries: int = 0  # likewise, of people who are not enrolled
+    non_mated: int = 0  # searches of these people, each at all thresholds of one target model

@@ -173,7 +173,12 @@ class Store:
         )
         query = (table[name] for name in (*CLOAK_KEY, "condition"))
         each_query = select(*query).where(table.run == self._run).distinct().subquery()
-        queries = done, seen, unfinished, select(func.count()).select_from(each_query)
+        shown, searched = (
+            select(*(non_mated.c[name] for name in names)).where(non_mated.c.run == self._run).distinct().subquery()
+            for names in (("photo", "condition"), ("photo", "condition", "target_model"))
+        )
+        of_each = (select(func.count()).select_from(each) for each in (each_query, shown, searched))
+        queries = done, seen, unfinished, *of_each
         counts = self._database.read(lambda connection: [connection.scalar(query) or 0 for query in queries])
         return ObservationCounts(*counts)
 
@@ -209,11 +214,13 @@ class Store:
             lambda connection: rank_matrix(connection, run=self._run, probes=photos, threshold=threshold)
         )
 
-    def non_mated(self) -> list[NonMatedSearch]:
-        """All searches of people who are not enrolled, photo by photo."""
+    def non_mated(self, *, photo: str | None = None) -> list[NonMatedSearch]:
+        """All searches of people who are not enrolled, photo by photo, or those by one photo."""
         table = non_mated.c
         key = (table.photo, table.condition, table.target_model, table.threshold)
         query = select(*key, table.face_found, table.reached).where(table.run == self._run).order_by(*key)
+        if photo is not None:
+            query = query.where(table.photo == photo)
         return [
             NonMatedSearch(
                 row.photo, _condition(row.condition), row.target_model, row.threshold, row.face_found, row.reached

@@ -45,6 +45,9 @@ class Ask:
     objective: Objective | None = None
     gradient: bool = True  # False: a forward pass only, which takes a third of the time
     model: str = ""
+    head: Callable[[Tensor], Tensor] | None = (
+        None  # from features (1, D) to logits (1, C) in place of the model's; the engine's
+    )
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ class Checkpoint:
     sha256: str
     file_format: str  # kind of file and naming
     architecture: str
-    classes: int | None  # None: an embedding network, which has no classifier
+    classes: int | None  # None: without a classifier, an embedding network
     precision: str
     note: str | None
     tensors: Mapping[str, Tensor]  # by the library's names, in the file's precision
@@ -175,7 +175,8 @@ def _check_names(claimed: _Claimed, tensors: Mapping[str, Tensor]) -> None:
     with wrap_errors(f"the network {claimed.network.name}"), torch.device("meta"):
         built = claimed.network().backbone.state_dict()
     expected = {name: tuple(tensor.shape) for name, tensor in built.items() if not name.endswith(".num_batches_tracked")}
-    names = expected.keys() | _head_names(claimed.network)
+    heads = _head_names(claimed.network)
+    names = expected.keys() | (heads if heads & tensors.keys() else set())  # without: an embedding network
     differing = {"missing": names - tensors.keys(), "unexpected": tensors.keys() - names}
     if complaints := [f"{len(keys)} {kind} ({some(sorted(keys))})" for kind, keys in differing.items() if keys]:
         raise CheckpointError(f"{looks_like} of its keys: {', '.join(complaints)}")
@@ -199,7 +200,7 @@ def _check_values(tensors: Mapping[str, Tensor]) -> None:
 
 
 def _classes(network: type[Network], tensors: Mapping[str, Tensor]) -> int | None:
-    if network.head_name is None:
+    if not _head_names(network) & tensors.keys():
         return None
     weight, bias = (tensors[f"{network.head_name}.{part}"] for part in ("weight", "bias"))
     classes = weight.shape[0] if weight.ndim else 0

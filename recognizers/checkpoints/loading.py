@@ -1,24 +1,28 @@
 """From checkpoint files to recognizers."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import torch
 
 from recognizers.checkpoints import embedded
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from recognizers.checkpoints.installed_weights import dlib_resnet_file
 from recognizers.checkpoints.labels import find_labels_file, read_labels
 from recognizers.checkpoints.model_card import check_against_card
-from recognizers.checkpoints.trial import advice_on, logits_as_built, verify_rewrite
+from recognizers.checkpoints.trial import advice_on, answers_as_built, verify_rewrite
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, wrap_errors
+from recognizers.networks.dlib_resnet import DlibResNet
+from recognizers.networks.gallery_head import GalleryHead
 from recognizers.networks.head import LinearHead
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.network import Network
-from recognizers.networks.recognizer import NeuralRecognizer
+from recognizers.networks.recognizer import Embedder, NeuralRecognizer
 from recognizers.networks.registry import architectures
 from recognizers.precision import Precision
 
@@ -30,13 +34,27 @@ logger = logging.getLogger(__name__)
 OnRefused = Callable[[str, str], None]
 
 
-@dataclass(frozen=True)
-class LoadedRecognizer:
-    """A recognizer and the checkpoint it came from."""
+Model = TypeVar("Model", bound=Embedder)
 
-    recognizer: NeuralRecognizer
+
+@dataclass(frozen=True)
+class Loaded(Generic[Model]):
+    """A recognizer, or an embedder, and the checkpoint it came from."""
+
+    recognizer: Model
     path: Path
     checkpoint_sha256: str
+
+
+LoadedRecognizer: TypeAlias = Loaded[NeuralRecognizer]
+
+
+@dataclass(frozen=True)
+class LoadedModels:
+    """What a folder of checkpoints holds, by architecture."""
+
+    recognizers: dict[str, LoadedRecognizer]  # with the classifiers that they were trained with
+    embedders: dict[str, Loaded[Embedder]]  # without, so that they need a gallery
 
 
 def load_recognizer(path: Path) -> LoadedRecognizer:
@@ -48,16 +66,29 @@ def load_recognizer(path: Path) -> LoadedRecognizer:
         LabelSetError: there is no labels file, it cannot be read, or it names another number of identities than the
             checkpoint has classes.
     """
+    return _recognizer_of(_read(path))
+
+
+def _read(path: Path) -> Checkpoint:
     checkpoint = read_checkpoint(path)
     check_against_card(path, sha256=checkpoint.sha256)
+    return checkpoint
+
+
+def _recognizer_of(checkpoint: Checkpoint) -> LoadedRecognizer:
+    path = checkpoint.path
     if checkpoint.classes is None:
         raise CheckpointError(
-            f"{path}: {checkpoint.architecture} is an embedding network without classes: it needs a gallery, and services "
-            "have none yet"
+            f"{path}: {checkpoint.architecture} without a classifier is an embedding network: it needs a gallery (--gallery)"
         )
     label_set = labels_of(checkpoint)
     with wrap_errors(f"{path}: the network {checkpoint.architecture}"):
-        return LoadedRecognizer(build_recognizer(checkpoint, label_set), path, checkpoint.sha256)
+        return Loaded(build_recognizer(checkpoint, label_set), path, checkpoint.sha256)
+
+
+def _embedder_of(checkpoint: Checkpoint) -> Loaded[Embedder]:
+    with wrap_errors(f"{checkpoint.path}: the network {checkpoint.architecture}"):
+        return Loaded(Embedder(build_network(checkpoint)), checkpoint.path, checkpoint.sha256)
 
 
 def labels_of(checkpoint: Checkpoint) -> LabelSet:
@@ -114,7 +145,19 @@ def load_folder(
     precision: Precision = Precision.FLOAT32,
     on_refused: OnRefused = lambda *_: None,
 ) -> Mapping[str, LoadedRecognizer]:
-    """Loads every checkpoint of a folder to a device, ready to serve in a precision; by architecture.
+    """The classifiers of a folder; see `load_models`. Embedding networks are refused."""
+    return load_models(folder, device, precision=precision, on_refused=on_refused).recognizers
+
+
+def load_models(
+    folder: Path | None,
+    device: torch.device,
+    *,
+    precision: Precision = Precision.FLOAT32,
+    on_refused: OnRefused = lambda *_: None,
+    embedders: bool = False,
+) -> LoadedModels:
+    """Loads every checkpoint of a folder to a device, ready to serve in a precision.
 
     What is refused, a file or a plug-in, does not keep the others from loading.
 
@@ -123,6 +166,8 @@ def load_folder(
         device: where the networks will run.
         precision: what they compute in.
         on_refused: is told "checkpoint" or "plug-in" and why, for each that is refused.
+        embedders: whether networks without a classifier, or without the names of its classes, are taken too, and with them
+            dlib's, whose weights a package brings, unless the folder has them.
 
     Raises:
         CheckpointError: the folder cannot be listed, or none of its checkpoints can be used.
@@ -130,32 +175,54 @@ def load_folder(
     folder = folder or embedded.FOLDER
     for reason in architectures().refused:
         on_refused("plug-in", reason)
-    loaded: dict[str, LoadedRecognizer] = {}
+    models = LoadedModels({}, {})
     refused: list[str] = []
-    for path in _checkpoint_files(folder):
-        try:
-            candidate = load_recognizer(path)
-            blamed = f"{path}: the network {candidate.recognizer.name}"
-            with wrap_errors(blamed):
-                expected = logits_as_built(candidate.recognizer)
-            with wrap_errors(blamed, advice=advice_on(candidate.recognizer)):
-                to_device(candidate.recognizer, device, precision=precision)
-                verify_rewrite(candidate.recognizer, device, path=path, expected=expected, precision=precision)
-        except RecognizerError as error:
-            refused.append(str(error))
-            on_refused("checkpoint", str(error))
-            continue
-        name = candidate.recognizer.name
-        if name in loaded:
-            raise CheckpointError(f"{folder}: two checkpoints of {name}: {loaded[name].path.name} and {path.name}; keep one")
-        loaded[name] = candidate
-    if not loaded:
+
+    def load_each(paths: Sequence[Path]) -> None:
+        for path in paths:
+            try:
+                checkpoint = _read(path)
+                is_embedder = embedders and (checkpoint.classes is None or find_labels_file(path) is None)
+                candidate = _embedder_of(checkpoint) if is_embedder else _recognizer_of(checkpoint)
+                _make_ready(candidate, device, precision=precision)
+            except RecognizerError as error:
+                refused.append(str(error))
+                on_refused("checkpoint", str(error))
+                continue
+            _add(candidate, to=models, folder=folder)
+
+    load_each(_checkpoint_files(folder))
+    if not (models.recognizers or models.embedders):
         reasons = "; ".join(refused) or "it holds no file that could be one"
         raise CheckpointError(f"{folder}: no usable checkpoint: {reasons}")
-    return loaded
+    installed = dlib_resnet_file() if embedders else None
+    if installed is not None and DlibResNet.name not in models.embedders:
+        load_each([installed])
+    return models
 
 
-def to_device(recognizer: NeuralRecognizer, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> None:
+def _add(candidate: Loaded[Any], *, to: LoadedModels, folder: Path) -> None:
+    there: dict[str, Loaded[Any]]
+    there = to.recognizers if isinstance(candidate.recognizer, NeuralRecognizer) else to.embedders
+    name = candidate.recognizer.name
+    if name in there:
+        raise CheckpointError(
+            f"{folder}: two checkpoints of {name}: {there[name].path.name} and {candidate.path.name}; keep one"
+        )
+    there[name] = candidate
+
+
+def _make_ready(loaded: Loaded[Any], device: torch.device, *, precision: Precision) -> None:
+    recognizer: Embedder = loaded.recognizer
+    blamed = f"{loaded.path}: the network {recognizer.name}"
+    with wrap_errors(blamed):
+        expected = answers_as_built(recognizer)
+    with wrap_errors(blamed, advice=advice_on(recognizer)):
+        to_device(recognizer, device, precision=precision)
+        verify_rewrite(recognizer, device, path=loaded.path, expected=expected, precision=precision)
+
+
+def to_device(recognizer: Embedder, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> None:
     """Takes a recognizer to a device and a precision; rewritten to run faster, where its network can be."""
     if recognizer.network.traceable and _can_rewrite():
         from recognizers.inference.preparing import prepare
@@ -164,6 +231,15 @@ def to_device(recognizer: NeuralRecognizer, device: torch.device, *, precision: 
         return
     recognizer.to(device)
     recognizer.network.backbone.to(precision.dtype)
+
+
+def head_to_device(head: GalleryHead, device: torch.device) -> GalleryHead:
+    """Takes the head of a gallery to the device of its network, where its rows do not depend on their places in a batch."""
+    if device.type == "cpu" and _can_rewrite():
+        from recognizers.inference.frozen_linear import freeze_linears
+
+        freeze_linears(head)
+    return head.to(device)
 
 
 @cache

@@ -9,11 +9,11 @@ from recognizers.inference.frozen_linear import freeze_linears
 from recognizers.inference.fusing import fold_scales, fuse_convolutions, give_each_call_its_module
 from recognizers.inference.squeeze import replace_se_modules
 from recognizers.inference.tape import ManualBackward
-from recognizers.networks.recognizer import NeuralRecognizer
+from recognizers.networks.recognizer import Embedder
 from recognizers.precision import Precision
 
 
-def prepare(recognizer: NeuralRecognizer, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> None:
+def prepare(recognizer: Embedder, device: torch.device, *, precision: Precision = Precision.FLOAT32) -> None:
     """Folds what can be folded, then takes the recognizer to a device, a precision and the layout its convolutions like.
 
     Its network is `traceable`. It answers as before up to rounding.
@@ -29,10 +29,10 @@ def prepare(recognizer: NeuralRecognizer, device: torch.device, *, precision: Pr
     recognizer.freeze()
 
 
-def fold(recognizer: NeuralRecognizer) -> GraphModule:
+def fold(recognizer: Embedder) -> GraphModule:
     """Every convolution takes over the BatchNorm (Jacob et al. 2018, section 3.2) and the constant that follow it.
 
-    In evaluation mode all are one linear map, so that logits stay the same up to rounding.
+    In evaluation mode all are one linear map, so that what it answers stays the same up to rounding.
     """
     network = recognizer.network
     replace_se_modules(network.backbone)

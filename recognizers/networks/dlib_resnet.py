@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from recognizers.networks.network import Network
+from recognizers.networks.network import Distance, Network
 from recognizers.networks.state_dict_format import StateDictFormat
 
 MEAN_RGB = (122.782, 117.001, 104.298)
@@ -98,7 +98,8 @@ class DlibResNet(Network):
     name = "dlib"
     input_size = CROP_SIDE
     feature_size = 128
-    distance = "Euclidean"
+    distance = Distance.EUCLIDEAN
+    usual_threshold = 0.6
     head_name = None
     formats = (
         StateDictFormat(

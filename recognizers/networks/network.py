@@ -1,11 +1,19 @@
 """The seam between networks and classifiers: a network turns images into features, a head turns features into logits."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Literal
+from enum import StrEnum
+from typing import ClassVar
 
 from torch import Tensor, nn
 
 from recognizers.networks.state_dict_format import StateDictFormat
+
+
+class Distance(StrEnum):
+    """How features of two faces are compared."""
+
+    COSINE = "cosine"
+    EUCLIDEAN = "Euclidean"
 
 
 class Network(nn.Module, ABC):
@@ -20,7 +28,8 @@ class Network(nn.Module, ABC):
     input_size: ClassVar[int]  # width and height in pixels
     feature_size: ClassVar[int]
     head_name: ClassVar[str | None]  # None: an embedding network
-    distance: ClassVar[Literal["cosine", "Euclidean"]] = "cosine"
+    distance: ClassVar[Distance] = Distance.COSINE
+    usual_threshold: ClassVar[float | None] = None  # a similarity or a distance, at which its users take two faces for one
     formats: ClassVar[tuple[StateDictFormat, ...]]  # at most one matches a file
     traceable: ClassVar[bool] = True  # by torch.fx; a backbone that is not serves as it was built, which is slower
     backbone: nn.Module

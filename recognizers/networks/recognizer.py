@@ -11,7 +11,7 @@ from recognizers.networks.network import Network
 
 
 class Recognizer(Protocol):
-    """A closed-set face recognizer."""
+    """A face recognizer: scores of the identities of its label set."""
 
     @property
     def name(self) -> str:
@@ -49,16 +49,14 @@ class Recognizer(Protocol):
         ...
 
 
-class NeuralRecognizer(nn.Module):
-    """A network and a head, frozen and in evaluation mode."""
+class Embedder(nn.Module):
+    """A network frozen and in evaluation mode, whose features of one face are compared with those of others."""
 
-    def __init__(self, network: Network, head: Head) -> None:
+    def __init__(self, network: Network, *, name: str | None = None) -> None:
         super().__init__()
         self.network = network
-        self.head = head
-        self.name = network.name
+        self.name = name or network.name
         self.input_size = network.input_size
-        self.label_set = head.label_set
         self.freeze()
 
     def freeze(self) -> None:
@@ -67,8 +65,20 @@ class NeuralRecognizer(nn.Module):
         self.requires_grad_(False)
 
     def features(self, images: Tensor) -> Tensor:
+        """See `Recognizer.features`."""
         features: Tensor = self.network(images)
         return features.to(torch.promote_types(features.dtype, torch.float32))
 
+
+class NeuralRecognizer(Embedder):
+    """A network and a head: a classifier, or a matcher where the head is a gallery's."""
+
+    def __init__(self, network: Network, head: Head, *, name: str | None = None) -> None:
+        super().__init__(network, name=name)
+        self.head = head
+        self.label_set = head.label_set
+        self.freeze()
+
     def logits(self, images: Tensor) -> Tensor:
+        """See `Recognizer.logits`."""
         return self.head(self.features(images))

@@ -23,7 +23,7 @@ from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from invader_service.servicer import LOOPBACK_CLIENT
 from orchestrator.errors import ServiceGoneError
-from orchestrator.services.invader import InvaderClient
+from orchestrator.services.invader import Classification, InvaderClient
 from orchestrator.services.recovery import RecoveryGate
 from orchestrator.services.retries import RetryPolicy
 from recognizers.extraction import Face
@@ -328,7 +328,7 @@ class SlowToLetIn(RateLimit):
             raise ServiceError("too early", code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason=RATE_LIMITED, retry_after_ms=1)
 
 
-Ask = Callable[[], Awaitable[dict[str, list[str]] | None]]
+Ask = Callable[[], Awaitable[dict[str, Classification] | None]]
 
 
 @asynccontextmanager
@@ -349,7 +349,7 @@ async def test_the_orchestrator_waits_until_it_may_ask_again() -> None:
         answer = await ask()
     assert limit.refused == 12
     assert answer is not None
-    assert len(answer["small"]) == 3
+    assert len(answer["small"].candidates) == 3
 
 
 async def test_an_invader_that_lets_nothing_through_is_told_of_once_and_gone_when_the_timeout_ends() -> None:

@@ -24,7 +24,7 @@ from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import ServiceChangedError, UnreachableServiceError
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.model import Model
-from orchestrator.services.invader import CLASSIFY_SECONDS, InvaderClient
+from orchestrator.services.invader import CLASSIFY_SECONDS, Classification, InvaderClient
 from orchestrator.services.model_catalogue import LIST_SECONDS
 from orchestrator.services.protector import CRAFT_SECONDS, ProtectorClient
 from orchestrator.services.recovery import RecoveryGate
@@ -144,7 +144,7 @@ async def crafted(client: ProtectorClient, epsilons: tuple[int, ...] = EPSILONS)
     return cloaks, None
 
 
-async def classified(client: InvaderClient, target_model: str = "facenet") -> dict[str, list[str]] | None:
+async def classified(client: InvaderClient, target_model: str = "facenet") -> dict[str, Classification] | None:
     return await client.classify(SHOWN.encoded(), target_models=[target_model], k=5)
 
 

@@ -24,11 +24,16 @@ IMAGE = jpeg(probe(side=64))
 ALLOWED_FIELDS = {
     "ClassifyRequest": {"image", "target_models", "k", "region"},
     "ClassifyResponse": {"face_found", "classifications", "queries_left"},
-    "Classification": {"target_model", "candidates"},
+    "Classification": {"target_model", "candidates", "reached"},
+    "Reached": {"threshold", "candidates"},
     "Candidate": {"identity", "probability"},
     "ListTargetModelsRequest": set(),
-    "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure", "regions"},
-    "TargetModel": {"name", "identities", "label_set_sha256", "max_candidates", "extraction"},
+    "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure"},
+    "TargetModel": {
+        *("name", "identities", "label_set_sha256", "max_candidates", "extraction", "regions"),
+        *("kind", "matching", "gallery_sha256", "thresholds"),
+    },
+    "Threshold": {"name", "comparisons", "false_positives"},
     "ListIdentitiesRequest": {"target_model", "page_size", "page_token"},
     "ListIdentitiesResponse": {"identities", "next_page_token"},
 }
@@ -64,6 +69,8 @@ async def test_the_list_says_how_many_candidates_can_be_had() -> None:
         max_candidates=7,
         label_set_sha256=small_recognizer().label_set.sha256,
         extraction=EXTRACTION_RULE,
+        regions=[invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL],
+        kind=invader_pb2.MODEL_KIND_CLASSIFIER,
     )
     for model in listed:
         expected.name = model.name

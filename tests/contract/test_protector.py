@@ -270,6 +270,7 @@ async def test_it_lists_models_as_they_are_and_methods_with_their_descriptions()
         precision="float32",
         threads=1,
         extraction=EXTRACTION_RULE,
+        kind=protector_pb2.MODEL_KIND_CLASSIFIER,
     )
     assert {method.name: method.description for method in methods} == {
         name: method.description for name, method in METHODS.items()

@@ -26,6 +26,7 @@ from rpc.images.png_chunks import SIGNATURE as PNG_SIGNATURE
 Context = grpc.aio.ServicerContext[Any, Any]
 LabelSets = Mapping[str, Sequence[str]]  # by model
 
+PHOTO = "photo"  # in place of a method: what is shown is the photo of somebody who is not enrolled
 FEWEST_NAMES, MAX_PAGES = 3, 5  # of a page, so that small label sets come in several too
 
 
@@ -233,6 +234,27 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
 
 
 @dataclass
+class FakeMatcher:
+    """What tells a fake invader's matcher from a classifier."""
+
+    gallery_sha256: str = "f" * 64
+    thresholds: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # comparisons and false positives, by name
+    reached: Callable[[Shown], Mapping[str, int]] = lambda shown: {}  # by threshold, if there are candidates enough
+
+    def stated(self) -> dict[str, Any]:
+        """The fields of the TargetModel."""
+        return {
+            "kind": invader_pb2.MODEL_KIND_MATCHER,
+            "matching": "one template a photo; Euclidean distance",
+            "gallery_sha256": self.gallery_sha256,
+            "thresholds": [
+                invader_pb2.Threshold(name=name, comparisons=comparisons, false_positives=false_positives)
+                for name, (comparisons, false_positives) in sorted(self.thresholds.items())
+            ],
+        }
+
+
+@dataclass
 class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
     """deid.invader.v1.InvaderService."""
 
@@ -246,6 +268,8 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
     max_candidates: int = 6
     extraction: str = ""
     regions: Sequence["invader_pb2.Region.ValueType"] = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
+    matchers: Mapping[str, FakeMatcher] = field(default_factory=dict)  # by the names of those models that are some
+    photo_of: Callable[[bytes], str | None] = lambda image: None  # whom a picture shows that is no fake cloak
     queries_left: int | None = None  # None: no budget
     asked: Counter[Shown] = field(default_factory=Counter)
     answered: Counter[tuple[Shown, str]] = field(default_factory=Counter)  # by target model
@@ -264,7 +288,8 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
         self, request: invader_pb2.ClassifyRequest, context: Context
     ) -> invader_pb2.ClassifyResponse:
         """See the schema."""
-        shown = Shown.read(request.image)
+        stranger = self.photo_of(request.image)
+        shown = Shown.read(request.image) if stranger is None else Shown(stranger, "", PHOTO, 0)
         self.asked[shown] += 1
         self.regions_asked[request.region] += 1
         if self.hold(shown):
@@ -286,8 +311,12 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                 invader_pb2.Classification(
                     target_model=name,
                     candidates=[
-                        invader_pb2.Candidate(identity=identity, probability=round(1 / (2 + place), 4))
+                        invader_pb2.Candidate(identity=identity, probability=self._probability(name, place))
                         for place, identity in enumerate(self._candidates(shown, name, request.k))
+                    ],
+                    reached=[
+                        invader_pb2.Reached(threshold=threshold, candidates=min(reaching, request.k))
+                        for threshold, reaching in self._reached(shown, name).items()
                     ],
                 )
                 for name in request.target_models
@@ -297,9 +326,16 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
         self.alter(response)
         return response
 
+    def _probability(self, target_model: str, place: int) -> float:
+        return 0 if target_model in self.matchers else round(1 / (2 + place), 4)
+
+    def _reached(self, shown: Shown, target_model: str) -> Mapping[str, int]:
+        matcher = self.matchers.get(target_model)
+        return {} if matcher is None else matcher.reached(shown)
+
     def _candidates(self, shown: Shown, target_model: str, k: int) -> list[str]:
         others = [identity for identity in self.label_sets[target_model] if identity != shown.identity]
-        rank = self.rank(shown, target_model)
+        rank = None if shown.method == PHOTO else self.rank(shown, target_model)
         if rank is not None:
             others.insert(rank - 1, shown.identity)
         assert len(others) >= k, "the label set is too small for a true identity beyond the candidates"
@@ -317,11 +353,12 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                     label_set_sha256=label_set_sha256(identities),
                     max_candidates=self.max_candidates,
                     extraction=self.extraction,
+                    regions=self.regions,
+                    **(self.matchers[name].stated() if name in self.matchers else {}),
                 )
                 for name, identities in sorted(self.label_sets.items())
             ],
             queries_left=self.queries_left,
-            regions=self.regions,
         )
 
     async def ListIdentities(  # noqa: N802

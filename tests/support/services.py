@@ -27,6 +27,7 @@ from protector_service.methods.method import Method
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
 from recognizers.extraction import Face, FaceDetector, extract_face
+from recognizers.galleries.matchers import Matcher
 from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import Precision
 from rpc.images.limits import ImageLimits
@@ -40,6 +41,7 @@ LIMITS = ImageLimits(max_bytes=200_000, max_pixels=1_000_000)
 PROTECTOR = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
 INVADER = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
 NO_OTHERS: Mapping[str, Recognizer] = {}
+NO_MATCHERS: Mapping[str, Matcher] = {}
 
 
 class CentreDetector:
@@ -82,21 +84,24 @@ async def serving_protector(
     recognizer: Recognizer | None = None,
     *,
     others: Mapping[str, Recognizer] = NO_OTHERS,
+    matchers: Mapping[str, Matcher] = NO_MATCHERS,
     methods: Mapping[str, Method] = METHODS,
     max_waiting: int = 4,
     capacity: CapacityLimiter | None = None,
     tls: TlsMaterial | None = None,
     limits: ImageLimits = LIMITS,
 ) -> AsyncIterator[Serving]:
-    """A protector with a source model "small", and others by name."""
-    models = {
-        name: BatchedModel(each, batch_rows=2)
-        for name, each in {"small": recognizer or small_recognizer(), **others}.items()
-    }
+    """A protector with a source model "small", and others by name; or with matchers alone."""
+    small = {} if matchers else {"small": recognizer or small_recognizer()}
+    recognizers = {**small, **others, **{name: each.recognizer for name, each in matchers.items()}}
+    models = {name: BatchedModel(each, batch_rows=2) for name, each in recognizers.items()}
     engine = Engine(models)
     worker = Worker(max_waiting=max_waiting)
     servicer = ProtectorServicer(
-        source_models={name: SourceModel(each, "c" * 64, Precision.FLOAT32, threads=1) for name, each in models.items()},
+        source_models={
+            name: SourceModel(each, "c" * 64, Precision.FLOAT32, threads=1, matcher=matchers.get(name))
+            for name, each in models.items()
+        },
         methods=methods,
         engine=engine,
         find_face=partial(extract_face, detector=CentreDetector()),
@@ -116,18 +121,23 @@ async def serving_protector(
 async def serving_invader(
     recognizers: Mapping[str, Recognizer] | None = None,
     *,
+    matchers: Mapping[str, Matcher] = NO_MATCHERS,
     detector: FaceDetector | None = None,
     tls: TlsMaterial | None = None,
     kind: type[InvaderServicer] = InvaderServicer,
     **policy: Any,
 ) -> AsyncIterator[Serving]:
-    """An invader, by default with two target models, "small" and "large", and on `POLICY` but for those given."""
+    """An invader, by default with two target models, "small" and "large", and on `POLICY` but for those given; or with
+    matchers alone.
+    """
     worker = Worker(max_waiting=16)
     targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
+    if matchers:
+        targets = {name: each.recognizer for name, each in matchers.items()}
     logits = BatchedLogits(targets, batch_rows=2)
     chosen = replace(POLICY, **policy)
     find_face = partial(extract_face, detector=detector or CentreDetector())
-    servicer = kind(classifier=Classifier(logits, find_face), worker=worker, policy=chosen)
+    servicer = kind(classifier=Classifier(logits, find_face, matchers), worker=worker, policy=chosen)
     server = Server(address="127.0.0.1:0", limits=chosen.images, disclosed=DISCLOSED, tls=tls)
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
     async with _serving(server, INVADER) as service:

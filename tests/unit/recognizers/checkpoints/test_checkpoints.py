@@ -538,9 +538,18 @@ def test_of_many_missing_keys_the_first_are_named(folder: Path) -> None:
     assert re.search(r"50 missing \(layer4\.0\.bn1\.bias, layer4\.0\.bn1\.running_mean, .*, \.\.\.\)", reason)
 
 
-def test_a_checkpoint_without_its_classifier_is_refused(folder: Path) -> None:
-    weights = {name: tensor for name, tensor in hollow_weights("facenet").items() if not name.startswith("logits.")}
-    assert "2 missing (logits.bias, logits.weight)" in refusal_of(folder / "checkpoint", torch_zip(weights))
+@pytest.mark.parametrize("architecture", ["facenet", "resnet50", "senet50"])
+def test_a_checkpoint_without_its_classifier_is_an_embedding_network(folder: Path, architecture: str) -> None:
+    head = f"{architectures().usable[architecture].head_name}."
+    weights = {name: tensor for name, tensor in hollow_weights(architecture).items() if not name.startswith(head)}
+    (folder / "checkpoint").write_bytes(torch_zip(weights))
+    checkpoint = read_checkpoint(folder / "checkpoint")
+    assert (checkpoint.architecture, checkpoint.classes) == (architecture, None)
+
+
+def test_half_a_classifier_is_refused(folder: Path) -> None:
+    weights = {name: tensor for name, tensor in hollow_weights("facenet").items() if name != "logits.bias"}
+    assert "1 missing (logits.bias)" in refusal_of(folder / "checkpoint", torch_zip(weights))
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,7 @@ from tests.support.dlib_files import (
 )
 
 CPU = torch.device("cpu")
-NEEDS_A_GALLERY = "dlib-resnet is an embedding network without classes: it needs a gallery, and services have none yet"
+NEEDS_A_GALLERY = "dlib without a classifier is an embedding network: it needs a gallery (--gallery)"
 
 
 def read(path: Path, content: bytes) -> dict[str, Tensor]:
