@@ -113,7 +113,7 @@ def claims(matrix: RankMatrix, grid: Grid, *, k: int, matchers: Matchers = NO_MA
         matrix, replace(grid, source_models=source_models, target_models=target_models, conditions=(grid.condition,)), k
     )
     others = (set(grid.source_models) - set(source_models)) | (set(grid.target_models) - set(target_models))
-    without = f"; without {listed(sorted(map(title, others)))}, which the paper does not have" if others else ""
+    without = f"; without {listed(sorted(map(title, others)))}, not the paper's" if others else ""
     return [replace(claim, cells=claim.cells + without) for claim in _claims(run, frozenset(grid.conditions))]
 
 

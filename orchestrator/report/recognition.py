@@ -6,65 +6,74 @@ from orchestrator.experiment.grid import CONTROL, Cell
 from orchestrator.metrics.non_mated import FalsePositives
 from orchestrator.metrics.psr import CellResult, Rate, interval_kind
 from orchestrator.report.measured import Measured
-from orchestrator.report.tables import INTERVALS, Table, Value, budget, integer, method_title, share
+from orchestrator.report.tables import INTERVALS, Table, Value, budget, difference, integer, method_title, number, share
 from orchestrator.report.titles import title
 
 
 def recognition_table(measured: Measured, *, k: int) -> Table | None:
-    """A row for each matcher, source model, method and epsilon under the headline condition; None without matchers.
+    """A row for each matcher, source model, method, epsilon and threshold under the headline condition.
 
-    PSR@k stands beside the control's, without a threshold and at each; a matcher that has no such threshold shows a dash.
+    The first row of each has no threshold. One that the matcher does not have has no row. None for a run without matchers.
     """
     headline = measured.headline
     if not headline.target_matchers:
         return None
-    psr = rates_of(headline.results, k=k)
-    at = {threshold: rates_of(results, k=k) for threshold, results in headline.at.items()}
     fpir = fpir_of(headline.false_positives)
-    rows = []
-    for cell in _cells(headline):
-        row = [Value(title(cell.target_model)), Value(title(cell.source_model)), Value(method_title(cell.method))]
-        row += [budget(cell.method, cell.epsilon), share(psr.get(cell)), share(psr.get(cell.control))]
-        for threshold, rates in at.items():
-            row += [share(rates.get(cell)), share(rates.get(cell.control)), share(fpir.get((cell.target_model, threshold)))]
-        rows.append(tuple(row))
+    at = {threshold: {result.cell: result for result in results if result.k == k} for threshold, results in _at(headline)}
+    rows = [
+        (
+            *(Value(title(cell.target_model)), Value(title(cell.source_model)), Value(method_title(cell.method))),
+            *(budget(cell.method, cell.epsilon), Value(threshold or "none")),
+            *(share(None if each is None else each.psr) for each in (results.get(cell), results.get(cell.control))),
+            difference(results[cell].minus_control if cell in results else None),
+            share(fpir.get((cell.target_model, threshold))),
+        )
+        for cell in _cells(headline)
+        for threshold, results in at.items()
+        if not threshold or cell in results or cell.control in results
+    ]
     return Table(
         name="recognition",
         title="Recognition by a gallery: FNIR and FPIR",
         note=f"In %, with 95 % {INTERVALS[interval_kind(headline.results)]}; terms of ISO/IEC 19795-1, where N is the size "
-        f"of the gallery. PSR@{k} is 100 FNIR(N, {k}, T) of searches of people who are enrolled: at a threshold T a true "
-        "identity whose score does not reach it is missed, too; T = 0 is none. FPIR(N, T) is the share of people who are "
-        "not enrolled for whom somebody reaches T: their photos, without a cloak, under the same condition; Wilson "
-        "intervals.",
+        f"of the gallery. PSR@{k} is 100 FNIR(N, {k}, T), of searches of people who are enrolled: at a threshold T a true "
+        "identity whose score does not reach it is missed, too; without one T is 0. The control is at the same threshold; "
+        "the difference from it is paired, in points, with Newcombe’s interval for a fixed N. FPIR(N, T) is the share of "
+        "people who are not enrolled for whom somebody reaches T: their photos, without a cloak, under "
+        f"{headline.grid.condition}; Wilson intervals.",
         columns=(
-            *("target model", "source model", "method", "ε", f"PSR@{k}: FNIR(N, {k}, 0)", "control: the same"),
-            *(
-                column
-                for threshold in at
-                for column in (f"PSR@{k}: FNIR(N, {k}, {threshold})", "control: the same", f"FPIR(N, {threshold})")
-            ),
+            *("target model", "source model", "method", "ε", "threshold T", f"PSR@{k}: FNIR(N, {k}, T)", "control"),
+            *("PSR − control", "FPIR(N, T)"),
         ),
         rows=tuple(rows),
     )
 
 
-def false_positives_table(measured: Measured) -> Table | None:
-    """A row for each matcher, threshold and condition; None where nobody was searched who is not enrolled."""
-    rows = [
-        (
-            *(Value(title(each.target_model)), Value(each.threshold), Value(str(each.condition))),
-            *map(integer, (measured.matchers.galleries[each.target_model], each.rate.n, each.faces_found)),
-            *(integer(each.rate.successes), share(each.rate)),
-        )
-        for each in sorted(measured.false_positives, key=lambda each: (each.target_model, each.threshold, each.condition))
-    ]
+def _at(headline: Measured) -> Iterator[tuple[str, list[CellResult]]]:
+    """The results by threshold, those without one first."""
+    yield "", headline.results
+    yield from headline.at.items()
+
+
+def false_positives_table(measured: Measured, *, asked: int) -> Table | None:
+    """A row for each matcher, threshold and condition; None where nobody was searched who is not enrolled.
+
+    `asked` is how many people were to be searched.
+    """
+    rows = []
+    for each in sorted(measured.false_positives, key=lambda each: (each.target_model, each.threshold, each.condition)):
+        names = (title(each.target_model), each.threshold, str(each.condition))
+        n = number(f"{each.rate.n}*" if each.rate.n < asked else str(each.rate.n), sort=each.rate.n)
+        gallery = integer(measured.matchers.galleries[each.target_model])
+        counts = (integer(each.faces_found), integer(each.rate.successes))
+        rows.append((*map(Value, names), gallery, n, *counts, share(each.rate)))
     if not rows:
         return None
     return Table(
         name="false-positives",
         title="Searches of people who are not enrolled: FPIR",
         note="A false positive is a search in which somebody reaches the threshold. FPIR(N, T) in % of all searches, those "
-        "without a face among them, with 95 % Wilson intervals.",
+        f"without a face among them, with 95 % Wilson intervals. {asked} people were to be searched; fewer are marked *.",
         columns=(
             *("target model", "threshold T", "condition", "gallery, N", "searches", "faces found", "false positives"),
             "FPIR(N, T)",

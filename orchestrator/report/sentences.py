@@ -131,9 +131,9 @@ def _at_thresholds(measured: Measured, k: int) -> Iterator[str]:
             epsilon = headline_budget(grid, method)
             cells = [cell for cell in psr if (cell.method, cell.epsilon) == (method, epsilon) and not cell.is_white_box]
             if cells:
-                size = f" of epsilon {epsilon}" if epsilon else ""
-                missed.append(f"{span([psr[cell] for cell in cells])} with {title(method)}{size} of another model")
-        sentence = f"At the threshold {threshold}, matchers miss {listed(missed)} (PSR@{k})"
+                missed.append(f"{span([psr[cell] for cell in cells])} with {title(method)}")
+        size = f" of epsilon {headline_epsilon(grid)}" if grid.budgeted else ""
+        sentence = f"At the threshold {threshold}, matchers miss {listed(missed)} (PSR@{k}, cloaks{size} of another model)"
         if fpir := [each.rate for each in measured.false_positives if each.threshold == threshold]:
             people = max(rate.n for rate in fpir)
             sentence += f", and take {span(fpir)} of {people} people who are not enrolled for somebody who is (FPIR)"

@@ -127,7 +127,7 @@ def _tables(run: Run, measured: Measured, crafting: Summaries) -> Sequence[table
         )
     further = (
         recognition_table(measured, k=min(grid.ks)),
-        false_positives_table(measured),
+        false_positives_table(measured, asked=(run.manifest["protocol"]["gallery"] or {}).get("non_mated", 0)),
         conditions_table(run.matrix, run.grid, k=min(grid.ks), kind=run.interval_kind),
         effort_table(run.matrix, grid, crafting, k=min(grid.ks), kind=run.interval_kind),
     )

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.experiment.condition import LOSSLESS, PAPERS
-from orchestrator.experiment.gallery import SplitSizes
 from orchestrator.experiment.grid import Cell, is_control
+from orchestrator.faces.split import SplitSizes
 from orchestrator.metrics.non_mated import NonMatedSearch
 from tests.support.observed import BEYOND, Seen
 from tests.support.reported import GRID, MODELS, changed, make_run, model

@@ -11,9 +11,9 @@ from statsmodels.stats.proportion import proportion_confint
 from orchestrator.cli import cli
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import LOSSLESS, PAPERS, parse_conditions
-from orchestrator.experiment.gallery import SplitSizes
 from orchestrator.experiment.grid import Cell
 from orchestrator.experiment.method import Cost, Method
+from orchestrator.faces.split import SplitSizes
 from orchestrator.metrics.intervals import PairedCounts, newcombe
 from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.report.comparison import compared, compared_false_positives, differing

@@ -322,7 +322,7 @@ def test_models_that_are_not_the_paper_s_change_no_verdict_and_the_claim_names_t
 
     of_paper = claims(run(opposite, grid=conditions), conditions, k=25)[place]
     of_all = claims(run(opposite, grid=more), more, k=25)[place]
-    assert of_all == replace(of_paper, cells=f"{of_paper.cells}; without dlib and mine, which the paper does not have")
+    assert of_all == replace(of_paper, cells=f"{of_paper.cells}; without dlib and mine, not the paper's")
 
 
 def test_a_matcher_of_a_paper_s_name_is_none_of_its_models() -> None:
@@ -330,7 +330,7 @@ def test_a_matcher_of_a_paper_s_name_is_none_of_its_models() -> None:
     matchers = Matchers(frozenset({"resnet50"}), {"senet50": 9})
     left = replace(GRID, source_models=("facenet", "senet50"), target_models=("facenet", "resnet50"))
     found, expected = claims(run(share), GRID, k=25, matchers=matchers), claims(run(share, grid=left), left, k=25)
-    without = "; without ResNet-50 and SENet-50, which the paper does not have"
+    without = "; without ResNet-50 and SENet-50, not the paper's"
     assert found == [replace(each, cells=each.cells + without) for each in expected]
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,12 +13,15 @@ from rich.console import Console
 from statsmodels.stats.proportion import proportion_confint
 
 from orchestrator.commands.report import report
+from orchestrator.metrics.intervals import PairedCounts, newcombe
 from orchestrator.report.console_tables import answers
 from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import measure
+from orchestrator.report.recognition import false_positives_table, recognition_table
 from orchestrator.report.run import read_run
+from orchestrator.report.sentences import signed
 from tests.support.blank_figures import save_blank
-from tests.support.matched import CLASSIFIER, LOOSE, MATCHER, PLAN, STRICT, matched_run
+from tests.support.matched import CLASSIFIER, LOOSE, MATCHER, PLAN, STRICT, THRESHOLDS, matched_run, matcher
 from tests.support.pages import Element, by_id, parsed
 from tests.support.reported import GRID, make_run
 
@@ -114,22 +118,26 @@ def limits(successes: int, n: int) -> str:
     return f"[{100 * low:.0f}–{100 * high:.0f}]"
 
 
-def test_fnir_and_fpir_stand_side_by_side_at_each_threshold(page: Element) -> None:
+def test_fnir_and_fpir_stand_side_by_side_without_a_threshold_and_at_each(page: Element) -> None:
     table = by_id(page, "recognition")
     assert [each.text for each in table.all("th")] == [
-        *("target model", "source model", "method", "ε", "PSR@1: FNIR(N, 1, 0)", "control: the same"),
-        *("PSR@1: FNIR(N, 1, fpir:0.01)", "control: the same", "FPIR(N, fpir:0.01)"),
-        *("PSR@1: FNIR(N, 1, given)", "control: the same", "FPIR(N, given)"),
+        *("target model", "source model", "method", "ε", "threshold T", "PSR@1: FNIR(N, 1, T)", "control", "PSR − control"),
+        "FPIR(N, T)",
     ]
-    rows = {tuple(row[:4]): row[4:] for row in table.rows()}
-    assert len(rows) == 2 * (2 * 2 + 2), "of the matcher alone: two source models, two methods and noise at two epsilons"
-    assert rows[MATCHER, "compact FaceNet", "BIM", "64"] == [
-        *(f"66.7 {limits(2, 3)}", f"0.0 {limits(0, 3)}"),
-        *(f"66.7 {limits(2, 3)}", f"66.7 {limits(2, 3)}", f"0.0 {limits(0, 4)}"),
-        *(f"66.7 {limits(2, 3)}", f"33.3 {limits(1, 3)}", f"25.0 {limits(1, 4)}"),
-    ]
-    noise = rows[MATCHER, "compact FaceNet", "noise control", "4"]
-    assert (noise[0], noise[2], noise[5]) == (f"0.0 {limits(0, 3)}", f"100.0 {limits(3, 3)}", f"33.3 {limits(1, 3)}")
+    rows = {tuple(row[:5]): row[5:] for row in table.rows()}
+    assert len(rows) == 2 * (2 * 2 + 2) * 3, "of the matcher alone: two source models, two methods and noise at two epsilons"
+    low, high = (
+        newcombe(PairedCounts(both=2 - first_only, first_only=first_only, second_only=0, neither=1)) for first_only in (0, 1)
+    )
+    paired = [f"[{signed(100 * each.low, places=0)}, {signed(100 * each.high, places=0)}]" for each in (low, high)]
+    cell = (MATCHER, "compact FaceNet", "BIM", "64")
+    two, one, none = (f"{100 * n / 3:.1f} {limits(n, 3)}" for n in (2, 1, 0))
+    assert rows[(*cell, "none")][:2] == [two, none]
+    assert rows[(*cell, "none")][3] == "–", "without a threshold everybody is taken for somebody"
+    assert rows[(*cell, STRICT)] == [two, two, f"0.0 {paired[0]}", f"0.0 {limits(0, 4)}"]
+    assert rows[(*cell, LOOSE)] == [two, one, f"+33.3 {paired[1]}", f"25.0 {limits(1, 4)}"]
+    noise = (MATCHER, "compact FaceNet", "noise control", "4")
+    assert [rows[(*noise, each)][0] for each in ("none", STRICT, LOOSE)] == [none, f"100.0 {limits(3, 3)}", one]
 
 
 def test_fpir_stands_under_every_condition(page: Element) -> None:
@@ -161,16 +169,17 @@ def test_the_answers_name_matchers_apart_and_say_whom_they_miss_and_mistake(page
     assert f"BIM, read by another model: PSR@5 is {both}; 95 % is reached in 1 of 3 pairs, from epsilon 4 on." in sentences
     alone = f"33.3 % {limits(1, 3)} at epsilon 4"
     assert f"BIM, read by a matcher: PSR@5 is {alone}; 95 % is reached in none of 2 pairs." in sentences
+    missed = f"33.3 % {limits(1, 3)}"
     assert (
-        f"At the threshold given, matchers miss 33.3 % {limits(1, 3)} without a cloak, 33.3 % {limits(1, 3)} with BIM of "
-        f"epsilon 4 of another model and 33.3 % {limits(1, 3)} with ILLC of epsilon 4 of another model (PSR@5), and take "
-        f"25.0 % {limits(1, 4)} of 4 people who are not enrolled for somebody who is (FPIR)."
+        f"At the threshold given, matchers miss {missed} without a cloak, {missed} with BIM and {missed} with ILLC (PSR@5, "
+        f"cloaks of epsilon 4 of another model), and take 25.0 % {limits(1, 4)} of 4 people who are not enrolled for "
+        "somebody who is (FPIR)."
     ) in sentences
 
 
 def test_the_claims_say_that_they_are_without_the_matcher(page: Element) -> None:
     rows = by_id(page, "claims-table").rows()
-    assert all(row[3].endswith("; without dlib, which the paper does not have") for row in rows)
+    assert all(row[3].endswith("; without dlib, not the paper's") for row in rows)
 
 
 def test_a_run_of_classifiers_has_no_section_on_galleries(tmp_path: Path) -> None:
@@ -201,3 +210,33 @@ def test_a_terminal_shows_thresholds_with_fpir_beside_them(matched: Path) -> Non
         *(f"67 {limits(2, 3)}", f"67 {limits(2, 3)}", f"0 {limits(0, 4)}"),
         *(f"33 {limits(1, 3)}", f"67 {limits(2, 3)}", f"25 {limits(1, 4)}"),
     ]
+
+
+def test_a_search_that_failed_is_marked_by_its_n(matched: Path) -> None:
+    run = read_run(matched.parent)
+    measured = measure(run.matrix, run.grid, run.interval_kind, matchers=Matchers.of(run.manifest), non_mated=run.non_mated)
+    for asked, shown in ((4, "4"), (5, "4*")):
+        table = false_positives_table(measured, asked=asked)
+        assert table is not None
+        assert {row[4].text for row in table.rows} == {shown}
+
+
+def test_a_threshold_that_a_matcher_does_not_have_has_no_row(tmp_path: Path) -> None:
+    other = matcher("other", thresholds=[THRESHOLDS[1]])
+    plan = replace(
+        PLAN,
+        grid=replace(PLAN.grid, target_models=(MATCHER, "other")),
+        target_models={MATCHER: PLAN.target_models[MATCHER], "other": other},
+    )
+    root = matched_run(
+        tmp_path / "run",
+        plan=plan,
+        reached=lambda subject, cell: {LOOSE: 1} | ({STRICT: 0} if cell.target_model == MATCHER else {}),
+    )
+    run = read_run(root)
+    measured = measure(run.matrix, run.grid, run.interval_kind, matchers=Matchers.of(run.manifest), at=run.at)
+    table = recognition_table(measured, k=1)
+    assert table is not None
+    found = {(row[0].text, row[4].text) for row in table.rows}
+    assert found == {(MATCHER, "none"), (MATCHER, STRICT), (MATCHER, LOOSE), ("other", "none"), ("other", LOOSE)}
+    assert {row[8].text for row in table.rows} == {"–"}, "no people who are not enrolled were measured"
