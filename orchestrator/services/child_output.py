@@ -10,7 +10,7 @@ from typing import Any
 from rpc.addresses import LISTENING
 
 _LISTENING = LISTENING.encode()
-_ENROLLING = "gallery"  # the event that says how many photos are enrolled
+_ENROLLING = ("gallery", "impostors")  # the events that say how many photos were taken in
 _CHUNK = 2**16  # bytes
 _MAX_LINE = 2**20  # bytes that are kept of a line without end
 
@@ -68,7 +68,7 @@ class ServiceOutput:
             if record.get("level") == "error":
                 self.errors.append(f"{record.get('event')}: {record.get('reason', '')}")
             done, of = record.get("done"), record.get("of")
-            if record.get("event") == _ENROLLING and isinstance(done, int) and isinstance(of, int):
+            if record.get("event") in _ENROLLING and isinstance(done, int) and isinstance(of, int):
                 self._on_enrolling(done, of)
             _append(self._log, line)
 

@@ -62,7 +62,7 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
 
 def _gallery(split: Split) -> str:
     sizes = split.sizes
-    calibrated = f"; thresholds are calibrated on {sizes.impostors} others" if sizes.impostors else ""
+    calibrated = f"; {sizes.impostors} others are for calibrating thresholds" if sizes.impostors else ""
     photos = "a photo" if sizes.photos == 1 else f"{sizes.photos} photos"
     return f"{photos} of each of {len(split.enrolled)} identities{calibrated}"
 

@@ -28,7 +28,7 @@ from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
 from orchestrator.session.cloak_source import cloak_source
 from orchestrator.session.galleries import given_galleries
 from orchestrator.session.planning import ResolvedPlan, RunRequest, make_plan
-from orchestrator.session.progress import STARTING, duration, show_enrolling
+from orchestrator.session.progress import STARTING, duration, show_photos
 from rpc.images.bare_image import BadImageError
 
 PHOTOS_TRIED = 5  # for one that shows a face
@@ -54,9 +54,11 @@ async def dry_run(
     """
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(TemporaryDirectory()))
-        protector, invader = stack.enter_context(given_galleries(request, protector, invader, root=logs))
         with console.status(STARTING) as status:
-            note, shown = console.print, partial(show_enrolling, status)
+            written, shown = partial(show_photos, status, "writing"), partial(show_photos, status, "enrolling")
+            galleries = given_galleries(request, protector, invader, root=logs, on_written=written)
+            protector, invader = await stack.enter_async_context(galleries)
+            note = console.print
             (source, _), invader_at = await asyncio.gather(
                 stack.enter_async_context(
                     cloak_source(protector, log=logs / "protector.log", note=note, on_enrolling=shown)

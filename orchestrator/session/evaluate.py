@@ -27,7 +27,7 @@ from orchestrator.session.crafting import Crafter
 from orchestrator.session.galleries import given_galleries
 from orchestrator.session.non_mated import NonMatedSearcher
 from orchestrator.session.planning import RunRequest, asked_of_invader, asked_of_source, make_plan
-from orchestrator.session.progress import STARTING, RunProgress, show_enrolling
+from orchestrator.session.progress import STARTING, RunProgress, show_photos
 from orchestrator.session.runner import Runner
 from orchestrator.session.subject import SubjectObserver
 from orchestrator.session.summary import RunResult, finalize, record_stop
@@ -75,9 +75,10 @@ async def evaluate(
         note = partial(console.print, style="yellow", markup=False, highlight=False)
         if not folder.syncs_names:
             note(f"{folder.root}: the file system cannot sync folders: after a power cut the newest files may be missing")
-        protector, invader = stack.enter_context(given_galleries(request, protector, invader, root=folder.root))
         with console.status(STARTING) as status:
-            shown = partial(show_enrolling, status)
+            written, shown = partial(show_photos, status, "writing"), partial(show_photos, status, "enrolling")
+            galleries = given_galleries(request, protector, invader, root=folder.root, on_written=written)
+            protector, invader = await stack.enter_async_context(galleries)
             (source, source_ended), invader_at = await asyncio.gather(
                 stack.enter_async_context(
                     cloak_source(protector, log=folder.log("protector"), note=note, on_enrolling=shown)

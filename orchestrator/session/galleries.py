@@ -1,37 +1,55 @@
 """Gives services that are started the photos that they are to enrol."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.experiment.grid import EMBEDDED_MODELS, FEATURES, MODELS, members, network_of
+from orchestrator.faces.split import Split
 from orchestrator.run_folder.galleries import GalleryFolders, gallery_folders
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.planning import GalleryRequest, RunRequest
 
 
-@contextmanager
-def given_galleries(
-    request: RunRequest, protector: EndpointSpec | CloakSource, invader: EndpointSpec, *, root: Path
-) -> Iterator[tuple[EndpointSpec | CloakSource, EndpointSpec]]:
+@asynccontextmanager
+async def given_galleries(
+    request: RunRequest,
+    protector: EndpointSpec | CloakSource,
+    invader: EndpointSpec,
+    *,
+    root: Path,
+    on_written: Callable[[int, int], None] = lambda *_: None,
+) -> AsyncIterator[tuple[EndpointSpec | CloakSource, EndpointSpec]]:
     """Protector and invader with the arguments that those need that are started; the photos are within `root` meanwhile.
 
+    `on_written` is told how many photos are there, and of how many.
+
     Raises:
-        OrchestratorError: see `gallery_folders`.
+        OrchestratorError: see `GalleryFolders`.
     """
     gallery = request.gallery
     for_protector = isinstance(protector, EndpointSpec) and protector.address is None and _may_have_matcher(request)
     if gallery is None or (invader.address is not None and not for_protector):
         yield protector, invader
         return
-    with gallery_folders(gallery.split, root) as folders:
+    with gallery_folders(root) as folders:
+        await _write(gallery.split, folders, on_written)
         enrolled = ("--gallery", str(folders.enrolled))
         if isinstance(protector, EndpointSpec) and for_protector:
             protector = replace(protector, arguments=(*enrolled, *_matchers(_named_features(request.source_models))))
         invader = replace(invader, arguments=(*enrolled, *_of_invader(request, gallery, folders)))
         yield protector, invader
+
+
+async def _write(split: Split, folders: GalleryFolders, on_written: Callable[[int, int], None]) -> None:
+    parts = (folders.enrolled, split.enrolled), (folders.impostors, split.impostors)
+    photos = [(folder, photo) for folder, part in parts for of_identity in part.values() for photo in of_identity]
+    for done, (folder, photo) in enumerate(photos, start=1):  # one by one, so that an interruption need not wait for all
+        await asyncio.to_thread(folders.write, folder, photo)
+        on_written(done, len(photos))
 
 
 def _may_have_matcher(request: RunRequest) -> bool:
@@ -42,7 +60,7 @@ def _may_have_matcher(request: RunRequest) -> bool:
 
 def _of_invader(request: RunRequest, gallery: GalleryRequest, folders: GalleryFolders) -> tuple[str, ...]:
     arguments = _matchers([*gallery.matchers, *_named_features(request.target_models)])
-    if folders.impostors is not None and gallery.thresholds:
+    if gallery.thresholds:
         arguments += ("--impostors", str(folders.impostors), "--thresholds", ",".join(gallery.thresholds))
     return arguments
 

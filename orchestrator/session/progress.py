@@ -10,9 +10,9 @@ from rich.status import Status
 STARTING = "starting the services"
 
 
-def show_enrolling(status: Status, done: int, of: int) -> None:
-    """Shows how many photos a service that is started has enrolled."""
-    status.update(f"{STARTING}: enrolling {done} of {of} photos")
+def show_photos(status: Status, doing: str, done: int, of: int) -> None:
+    """Shows how many photos of a gallery are written, or enrolled by a service that is started."""
+    status.update(f"{STARTING}: {doing} {done} of {of} photos")
 
 
 class RunProgress:

@@ -195,5 +195,6 @@ async def test_the_paper_s_conditions_are_the_default_as_far_as_the_invader_has_
     assert stated["protocol"]["grid"]["conditions"] == conditions
     said = [re.sub(r" at 127.0.0.1:\d+", "", sentence) for sentence in stated["outcome"]["missing_models"]]
     assert said == [
-        f"condition {condition}: the invader does not have the region {missing}" for condition, missing in lacking.items()
+        f"condition {condition}: first of the invader does not have the region {missing}"
+        for condition, missing in lacking.items()
     ]

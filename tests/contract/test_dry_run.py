@@ -123,5 +123,5 @@ def test_a_run_that_could_not_begin_is_refused_as_it_would_be(bench: Bench, dry_
     bench.invader.regions = (invader_pb2.REGION_DETECTED,)
     said = dry_run(status=2)
     assert not said.lines
-    assert said.error.startswith("error: --conditions: png@full: expected a region that the invader at 127.0.0.1:")
+    assert said.error.startswith("error: --conditions: png@full: expected a region that facenet of the invader at ")
     assert not bench.protector.requests
