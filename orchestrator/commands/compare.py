@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -15,7 +15,15 @@ from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import headline_k
 from orchestrator.metrics.psr import Difference, Rate
-from orchestrator.report.comparison import ComparedCell, compared, differing, labels
+from orchestrator.report.comparison import (
+    ComparedCell,
+    ComparedFalsePositives,
+    compared,
+    compared_false_positives,
+    differing,
+    labels,
+)
+from orchestrator.report.psr_csv import decimals, with_interval
 from orchestrator.report.run import Run, read_run
 from orchestrator.report.sentences import signed
 from orchestrator.report.tables import budget
@@ -45,7 +53,7 @@ def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None,
             f"difference in PSR could come from any of these; --force compares the runs all the same"
         )
     k = k or _k(read)
-    cells = list(compared(read, k=k))
+    cells, false_positives = list(compared(read, k=k)), list(compared_false_positives(read))
     if not cells:
         raise InputError("compare: expected runs with cells in common, got none")
     if all(difference is None for cell in cells for difference in cell.differences):
@@ -56,9 +64,11 @@ def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None,
         if run.caveat:
             out.print(f"{name}: {run.caveat}", style="italic", markup=False, highlight=False)
     out.print(_table(read, cells, k))
+    if false_positives:
+        out.print(_false_positives_table(read, false_positives))
     if to is not None:
         try:
-            to.write_text(_csv(read, cells, k), encoding="utf-8")
+            to.write_text(_csv(read, cells, false_positives, k), encoding="utf-8")
         except OSError as error:
             raise OrchestratorError(f"--csv: {to}: cannot be written: {error.strerror or error}") from error
 
@@ -77,17 +87,9 @@ def _named(fields: Mapping[str, Sequence[str]]) -> str:
 
 
 def _table(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> Table:
-    runs_shown = list(map(escape, labels(runs)))
-    table = Table(
-        title=f"PSR@{k} in %, and differences from {runs_shown[0]} in points [95 % interval]",
-        caption="* the interval of the difference excludes zero",
-        title_justify="left",
-        caption_justify="left",
-    )
-    for heading in ("source model", "method", "ε", "condition", "target model"):
-        table.add_column(heading)
-    for heading in (*runs_shown, *(f"{name} −" for name in runs_shown[1:])):
-        table.add_column(heading, justify="right", overflow="fold")
+    at_thresholds = any(each.threshold is not None for each in cells)
+    headings = ("source model", "method", "ε", "condition", "target model", *(["threshold"] if at_thresholds else []))
+    table = _empty_table(runs, f"PSR@{k}", headings)
     for each in cells:
         cell = each.cell
         names = (
@@ -96,12 +98,36 @@ def _table(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> Table:
             budget(cell.method, cell.epsilon).text,
             str(cell.condition),
             title(cell.target_model),
+            *([each.threshold or ""] if at_thresholds else []),
         )
-        table.add_row(*map(escape, names), *map(_psr, each.rates), *map(_points, each.differences))
+        table.add_row(*map(escape, names), *map(_percent, each.rates), *map(_points, each.differences))
     return table
 
 
-def _psr(rate: Rate | None) -> str:
+def _false_positives_table(runs: Sequence[Run], found: Sequence[ComparedFalsePositives]) -> Table:
+    table = _empty_table(runs, "FPIR of people who are not enrolled", ("condition", "target model", "threshold"))
+    for each in found:
+        names = (str(each.condition), title(each.target_model), each.threshold)
+        table.add_row(*map(escape, names), *map(_percent, each.rates), *map(_points, each.differences))
+    return table
+
+
+def _empty_table(runs: Sequence[Run], what: str, headings: Sequence[str]) -> Table:
+    runs_shown = list(map(escape, labels(runs)))
+    table = Table(
+        title=f"{what} in %, and differences from {runs_shown[0]} in points [95 % interval]",
+        caption="* the interval of the difference excludes zero",
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in headings:
+        table.add_column(heading)
+    for heading in (*runs_shown, *(f"{name} −" for name in runs_shown[1:])):
+        table.add_column(heading, justify="right", overflow="fold")
+    return table
+
+
+def _percent(rate: Rate | None) -> str:
     return "–" if rate is None else f"{rate.percent:.1f} (N={rate.n})"
 
 
@@ -113,19 +139,32 @@ def _points(difference: Difference | None) -> str:
     return f"{signed(difference.points)} \\[{signed(interval.low, places=0)}, {signed(interval.high, places=0)}]{mark}"
 
 
-def _csv(runs: Sequence[Run], cells: Sequence[ComparedCell], k: int) -> str:
+def _csv(
+    runs: Sequence[Run], cells: Sequence[ComparedCell], false_positives: Sequence[ComparedFalsePositives], k: int
+) -> str:
+    """A row for each run of each compared PSR, and after these of each compared FPIR."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    columns = ("run", "n", "psr", "pairs", "difference", "difference_low", "difference_high")
-    writer.writerow(("source_model", "method", "epsilon", "condition", "target_model", "k", *columns))
+    names = ("source_model", "method", "epsilon", "condition", "target_model", "k", "threshold")
+    writer.writerow((*names, "run", "n", "psr", "fpir", "pairs", "difference", "difference_low", "difference_high"))
     for each in cells:
         cell = each.cell
-        for name, rate, difference in zip(labels(runs), each.rates, (None, *each.differences), strict=True):
-            psr = [0, ""] if rate is None else [rate.n, f"{rate.percent:.4f}"]
-            paired: list[int | str] = ["", "", "", ""]
-            if difference is not None:
-                interval = difference.interval
-                paired = [difference.counts.n, *(f"{v:.4f}" for v in (difference.points, interval.low, interval.high))]
-            names = (cell.source_model, cell.method, cell.epsilon, cell.condition, cell.target_model)
-            writer.writerow([*names, k, name, *psr, *paired])
+        of_cell = (cell.source_model, cell.method, cell.epsilon, cell.condition, cell.target_model, k, each.threshold or "")
+        for name, n, percent, paired in _of_runs(runs, each):
+            writer.writerow([*of_cell, name, n, percent, "", *paired])
+    for found in false_positives:
+        of_search = ("", "", "", found.condition, found.target_model, "", found.threshold)
+        for name, n, percent, paired in _of_runs(runs, found):
+            writer.writerow([*of_search, name, n, "", percent, *paired])
     return text.getvalue()
+
+
+def _of_runs(
+    runs: Sequence[Run], each: ComparedCell | ComparedFalsePositives
+) -> Iterator[tuple[str, int, str, list[int | str]]]:
+    """By run its name, N, the percentage, and the difference from the first run with its pairs and interval."""
+    for name, rate, difference in zip(labels(runs), each.rates, (None, *each.differences), strict=True):
+        paired: list[int | str] = ["", "", "", ""]
+        if difference is not None:
+            paired = [difference.counts.n, *with_interval(difference.points, difference.interval)]
+        yield name, 0 if rate is None else rate.n, "" if rate is None else decimals(rate.percent), paired

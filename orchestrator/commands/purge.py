@@ -35,7 +35,7 @@ def purge_command(*, run: Path, yes: bool) -> None:
     parts = [f"{len(pictures)} cloaks", f"{len(figures)} figures made of them"]
     if galleries:
         parts.append("the photos that were enrolled")
-    what = f"{', '.join(parts)} ({size / 1e6:.1f} MB){' and the gallery of its report' if shown is not None else ''}"
+    what = f"{', '.join(parts)} ({size / 1e6:.1f} MB){' and the cloaks on its page' if shown is not None else ''}"
     if not yes:
         click.confirm(f"{run}: remove {what}?", abort=True)
     try:

@@ -17,6 +17,7 @@ from orchestrator.faces.data_set import DataSet, Photo, canonical, drawn_identit
 DEFAULT_PHOTOS = 2  # of synthetic people: two of four may be enrolled and a third searched
 DEFAULT_NON_MATED = 50  # of as many synthetic people as there are by default
 MIN_PEOPLE = 300  # for that many who are not enrolled
+OVERLAP = "that a photo is both enrolled and searched cannot be excluded"  # of a gallery that no split is known of
 
 
 @dataclass(frozen=True)

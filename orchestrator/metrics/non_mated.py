@@ -1,14 +1,14 @@
 """Searches of people who are not enrolled, and how often a matcher takes one for somebody who is.
 
 A search whose person is not in the gallery is *non-mated* (ISO/IEC 19795-1). It is a false positive at a threshold T where
-a candidate reaches T: FPIR(N, T), N being the size of the gallery, is their share.
+a candidate reaches T: FPIR(N, T), N being the size of the gallery, is their share. How many people are searched is fixed
+beforehand, whatever decides the number of subjects: its interval is Wilson's.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.psr import Rate
 
 
@@ -35,7 +35,7 @@ class FalsePositives:
     faces_found: int
 
 
-def false_positives(searches: Iterable[NonMatedSearch], *, kind: IntervalKind = IntervalKind.WILSON) -> list[FalsePositives]:
+def false_positives(searches: Iterable[NonMatedSearch]) -> list[FalsePositives]:
     """FPIR by condition, target model and threshold, in that order; none where nobody was searched."""
     groups: dict[tuple[Condition, str, str], list[NonMatedSearch]] = {}
     for search in searches:
@@ -43,7 +43,7 @@ def false_positives(searches: Iterable[NonMatedSearch], *, kind: IntervalKind = 
     return [
         FalsePositives(
             *key,
-            rate=Rate(sum(search.reached > 0 for search in group), len(group), kind),
+            rate=Rate(sum(search.reached > 0 for search in group), len(group)),
             faces_found=sum(search.face_found for search in group),
         )
         for key, group in sorted(groups.items(), key=lambda item: item[0])

@@ -12,7 +12,8 @@ the cells first, and N is the number of probes.
 * The six verdicts are not corrected for each other. What the run does not have is undecided, "not in this run".
 * A cloak of an ensemble was crafted with each of its members. As a source, an ensemble is no rival of FaceNet.
 
-Only the paper's two methods count. Where its words leave room, "high" PSR is 95 % (section IV-C), and k that of headlines.
+Only the paper's two methods count, and its three families of classifiers: other models that a run has are left out, and the
+claim says so. Where the paper's words leave room, "high" PSR is 95 % (section IV-C), and k that of headlines.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -37,6 +38,7 @@ from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import signs
 from orchestrator.metrics.psr import difference_of
 from orchestrator.metrics.threshold import HIGH
+from orchestrator.report.matchers import NO_MATCHERS, Matchers
 from orchestrator.report.sentences import counted, limits, listed, signed
 from orchestrator.report.titles import title
 
@@ -98,14 +100,29 @@ class _Run:
         return [cell for cell in self.cells() if cell.epsilon == epsilon and not cell.is_white_box]
 
 
-def claims(matrix: RankMatrix, grid: Grid, *, k: int) -> list[Claim]:
+def claims(matrix: RankMatrix, grid: Grid, *, k: int, matchers: Matchers = NO_MATCHERS) -> list[Claim]:
     """The paper's six claims: own model, FaceNet, BIM, epsilon above 32, resizing, compression.
 
     The first four are of the condition that headlines are of, in the paper JPEG of quality 95; the last two compare it with
-    another condition of the same run. `k` is that of headlines.
+    another condition of the same run. `k` is that of headlines. Left out are models that are not the paper's, and
+    `matchers`.
     """
-    run = _Run(matrix, grid.under(grid.condition), k)
-    conditions = frozenset(grid.conditions)
+    source_models = _of_the_paper(grid.source_models, matchers.source_models)
+    target_models = _of_the_paper(grid.target_models, matchers.galleries)
+    run = _Run(
+        matrix, replace(grid, source_models=source_models, target_models=target_models, conditions=(grid.condition,)), k
+    )
+    others = (set(grid.source_models) - set(source_models)) | (set(grid.target_models) - set(target_models))
+    without = f"; without {listed(sorted(map(title, others)))}, not the paper's" if others else ""
+    return [replace(claim, cells=claim.cells + without) for claim in _claims(run, frozenset(grid.conditions))]
+
+
+def _of_the_paper(models: Sequence[str], matchers: Container[str]) -> tuple[str, ...]:
+    """Of these its classifiers, and their ensembles."""
+    return tuple(name for name in models if all(each in FAMILIES and each not in matchers for each in members(name)))
+
+
+def _claims(run: _Run, conditions: Container[Condition]) -> list[Claim]:
     return [
         _own_model(run),
         _best_source(run),

@@ -17,6 +17,7 @@ from orchestrator.metrics.psr import CellResult, Rate, interval_kind
 from orchestrator.report.claims import Claim, Verdict, claims
 from orchestrator.report.conditions import effect_of_condition, own_and_other
 from orchestrator.report.measured import Measured
+from orchestrator.report.recognition import fpir_of, rates_of
 from orchestrator.report.sentences import headline_budget, headline_epsilon, headlines
 from orchestrator.report.tables import method_title
 from orchestrator.report.titles import title
@@ -35,7 +36,7 @@ ByCell = Mapping[tuple[Cell, int], CellResult]
 
 
 def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: str) -> list[RenderableType]:
-    """The headlines, the verdicts on the paper's claims, one table, and one of conditions where there are several.
+    """The headlines, the verdicts on the paper's claims, one table, and one of thresholds and of several conditions.
 
     `subjects` is the N that was asked for, or wanted in the end; `caveat` says why these are not the paper's figures.
     """
@@ -43,9 +44,13 @@ def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: st
     table = summary_table(headline.results, headline.grid, subjects=subjects, caveat=caveat)
     if measured.k is None or not measured.results:
         return [table]
-    compared = [conditions_summary(matrix, measured.grid), ""] if len(measured.grid.conditions) > 1 else []
-    verdicts = claim_lines(claims(matrix, measured.grid, k=measured.k))
-    return [*map(Text, headlines(measured)), "", *verdicts, "", table, "", *compared]
+    further = []
+    if any(headline.at.values()):
+        further += [recognition_summary(headline), ""]
+    if len(measured.grid.conditions) > 1:
+        further += [conditions_summary(matrix, measured.grid), ""]
+    verdicts = claim_lines(claims(matrix, measured.grid, k=measured.k, matchers=measured.matchers))
+    return [*map(Text, headlines(measured)), "", *verdicts, "", table, "", *further]
 
 
 def claim_lines(found: Sequence[Claim]) -> Iterator[Text]:
@@ -105,6 +110,35 @@ def _largest(grid: Grid) -> str:
     return f"At ε {max(grid.epsilons)}{' or the own budget' if grid.unbudgeted else ''}"
 
 
+def recognition_summary(headline: Measured) -> RenderableType:
+    """A row for each matcher, source model and method: PSR at the smallest k at each threshold, FPIR beside it."""
+    grid, k = headline.grid, min(headline.grid.ks)
+    of_epsilon = f"Cloaks of ε {headline_epsilon(grid)}. " if grid.budgeted else ""
+    at = {threshold: rates_of(results, k=k) for threshold, results in headline.at.items()}
+    fpir = fpir_of(headline.false_positives)
+    table = _plain_table(
+        title=f"Recognition by a gallery, in % [{INTERVALS[interval_kind(headline.results)][0]}]: "
+        f"PSR@{k} = FNIR(N, {k}, T) at thresholds T, and FPIR(N, T)",
+        caption=f"{of_epsilon}FPIR: somebody reaches T for people who are not enrolled, without a cloak (Wilson intervals).",
+    )
+    for column in ("read by", "crafted with", "by"):
+        table.add_column(column)
+    for threshold in at:
+        for column in (f"{threshold}: control", "PSR", "FPIR"):
+            table.add_column(escape(column), justify="right")
+    for target_model in headline.target_matchers:
+        for source_model in grid.source_models:
+            for method in grid.methods:
+                cell = grid.cell(source_model, method, headline_budget(grid, method), target_model)
+                shown = [
+                    _rate(rate)
+                    for threshold, rates in at.items()
+                    for rate in (rates.get(cell.control), rates.get(cell), fpir.get((target_model, threshold)))
+                ]
+                table.add_row(*map(escape, map(title, (target_model, source_model, method))), *shown)
+    return table
+
+
 def conditions_summary(matrix: RankMatrix, grid: Grid) -> RenderableType:
     """A row for each condition: PSR at the smallest k of the control, and of each method's cloaks read by another model."""
     k = min(grid.ks)
@@ -147,6 +181,10 @@ def _plain_table(*, title: str, caption: str) -> Table:
         pad_edge=False,
         padding=(0, 1, 0, 0),
     )
+
+
+def _rate(rate: Rate | None) -> str:
+    return ABSENT if rate is None else f"{rate.percent:.0f} [{rate.interval.low:.0f}–{rate.interval.high:.0f}]"
 
 
 def _percent(rate: Rate | None) -> str:

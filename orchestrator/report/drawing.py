@@ -15,6 +15,7 @@ from PIL import Image
 from orchestrator.experiment.cloak import Quality
 from orchestrator.experiment.grid import CONTROL, CloakKey
 from orchestrator.metrics.psr import CellResult
+from orchestrator.report.cloaks_shown import data_uri
 from orchestrator.report.conditions import condition_panels
 from orchestrator.report.crafting import Summaries
 from orchestrator.report.figures.cloak_examples import cloak_examples
@@ -25,7 +26,6 @@ from orchestrator.report.figures.psr_curves import psr_curves
 from orchestrator.report.figures.save import save, title
 from orchestrator.report.figures.tradeoff import QualityPoint, tradeoff
 from orchestrator.report.figures.transfer import transfer
-from orchestrator.report.gallery import data_uri
 from orchestrator.report.kept import as_stored, decoded, kept_cloaks
 from orchestrator.report.quality import cloak_quality
 from orchestrator.report.run import Run

@@ -9,20 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import ELSEWHERE, EMBEDDED_MODELS, MODELS, CloakKey, Grid
+from orchestrator.experiment.grid import ELSEWHERE, EMBEDDED_MODELS, MODELS, CloakKey, Grid, network_of
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.model import NOT_STATED
 from orchestrator.experiment.region import Region
+from orchestrator.faces.split import OVERLAP
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
+from orchestrator.report.matchers import matcher_cards
 from orchestrator.report.run import Run
 from orchestrator.report.tables import ABSENT, OWN_BUDGET, Table, Value, budget, integer, method_title, number
 from orchestrator.report.titles import REGIONS, title
 from orchestrator.run_folder.folder import MANIFEST
+from orchestrator.run_folder.manifest import thresholds_of
 
 NAMES_SHOWN = 20  # of identities, of one reason; the manifest has all
 DIGITS = 12  # of a digest
+DLIB = "dlib"  # the matcher whose network every service has that has a gallery
+GIVEN = "given"  # the threshold that is not calibrated
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,8 @@ def notices(run: Run) -> Iterator[Fact]:
         )
     if run.until_halfwidth is not None:
         yield Fact("N was not fixed beforehand.", f"{_until(run, run.until_halfwidth)} {LOOKED_AT}")
+    for sentence in _overlaps(run):
+        yield Fact("Probes may be enrolled:", f"{sentence}. If they are, PSR is too low.")
     if run.manifest["protocol"]["replay_of"]:
         yield Fact(
             "The invader is oblivious.",
@@ -77,6 +84,10 @@ def notices(run: Run) -> Iterator[Fact]:
         yield Fact("Not the paper’s figures:", f"{run.caveat.partition(':')[0]}. They show how the bench works.")
     if run.subjects == 1:
         yield Fact("A single subject.", "Every share is 0 or 100 %, and its interval spans most of what is possible.")
+
+
+def _overlaps(run: Run) -> list[str]:
+    return [sentence for sentence in run.outcome.get("missing_models", ()) if sentence.endswith(OVERLAP)]
 
 
 def _how_it_stands(run: Run) -> str:
@@ -129,10 +140,12 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Faces cut out", _extraction(run))
     yield from (Fact(f"Read {region}", REGIONS[region]) for region in _regions(grid))
     yield Fact("No face", "counts as protected; the share of faces found stands beside PSR")
+    further = len({(search.photo, search.condition) for search in run.non_mated})
+    not_enrolled = f", {further:,} further ones of people who are not enrolled" if further else ""
+    observations = f"{run.matrix.observations:,} observations in all"
     yield Fact(
         "Queries",
-        f"{queries(run):,} pictures were answered by the invader, {run.matrix.observations:,} observations in all"
-        + _session(run),
+        f"{queries(run):,} pictures were answered by the invader, {observations}{not_enrolled}{_session(run)}",
     )
     yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
 
@@ -190,7 +203,7 @@ def _extraction(run: Run) -> str:
 
 
 def queries(run: Run) -> int:
-    """How many pictures the invader answered about: one may be read by several target models."""
+    """How many pictures of subjects the invader answered about: one may be read by several target models."""
     answered: dict[tuple[CloakKey, Condition], NDArray[np.bool_]] = {}
     for cell in run.matrix.cells:
         picture = cell.cloak, cell.condition
@@ -230,14 +243,16 @@ def _data(run: Run) -> str:
 
 
 def models_table(run: Run) -> Table:
-    """The cards of the models, as the services gave them."""
+    """The cards of the models, as the services gave them; galleries where any has one."""
     cards = {"source": _with_members(run.manifest["source_models"]), "target": run.manifest["target_models"]}
+    any_gallery = any(card.get("gallery_sha256") for models in cards.values() for card in models.values())
+    digests = ("checkpoint_sha256", "label_set_sha256", *(["gallery_sha256"] if any_gallery else []))
     rows = [
         (
             *(Value(role), Value(title(name))),
             *(_count(card.get(field)) for field in ("input_size", "identities")),
             Value(card["precision"]) if card.get("precision") else replace(ABSENT, classes=""),
-            *(Value((card.get(field) or "–")[:DIGITS]) for field in ("checkpoint_sha256", "label_set_sha256")),
+            *(Value((card.get(field) or "–")[:DIGITS]) for field in digests),
         )
         for role, models in cards.items()
         for name, card in models.items()
@@ -246,7 +261,10 @@ def models_table(run: Run) -> Table:
         name="models",
         title="Models",
         note="As the services state them; an invader discloses no more than it must. Digests are the beginnings of SHA-256.",
-        columns=("role", "model", "input size", "identities", "precision", "checkpoint", "label set"),
+        columns=(
+            *("role", "model", "input size", "identities", "precision", "checkpoint", "label set"),
+            *(["gallery"] if any_gallery else []),
+        ),
         rows=tuple(rows),
     )
 
@@ -284,7 +302,8 @@ def left_out_table(run: Run) -> Table | None:
         (reason, [identity for identity, status in outcome["replaced"].items() if status == what])
         for what, reason in REASONS.items()
     ]
-    named += [(reason, outcome[field]) for field, reason in OTHER_REASONS.items()]
+    overlaps = _overlaps(run)
+    named += [(reason, [name for name in outcome[field] if name not in overlaps]) for field, reason in OTHER_REASONS.items()]
     rows = [
         (integer(len(names)), Value(reason, classes="prose"), Value(_some(names), classes="prose"))
         for reason, names in named
@@ -313,7 +332,8 @@ def reproduction(run: Run) -> Reproduction:
     options: dict[str, Any] = {
         "--faces": faces,
         **_cloaks(run, notes),
-        **_services(run, notes),
+        **(services := _services(run, notes)),
+        **_gallery(run, services),
         "--subjects": protocol["subjects"],
         "--until-halfwidth": run.until_halfwidth,
         "--seed": protocol["seed"],
@@ -332,8 +352,14 @@ def _replay(run: Run) -> Reproduction:
     protocol, grid = run.manifest["protocol"], run.grid
     notes = [f"RUN: the folder of the run with digest {protocol['replay_of']}, which kept its cloaks."]
     services = {option: value for option, value in _services(run, notes).items() if not option.startswith("--protector")}
+    faces = None
+    if protocol["gallery"] and not run.synthetic:
+        faces = "FACES"
+        notes.append("FACES: the data set of RUN, of which its gallery is made again.")
     options = {
+        "--faces": faces,
         **services,
+        "--thresholds": _gallery(run, services).get("--thresholds"),
         "--target-models": grid.target_models,
         "--conditions": grid.conditions,
         "--run": "NEW_FOLDER",
@@ -362,6 +388,18 @@ def _cloaks(run: Run, notes: list[str]) -> dict[str, str]:
     return {"--cloaks": "CLOAKS"}
 
 
+def _gallery(run: Run, services: Mapping[str, str]) -> dict[str, Any]:
+    """The options by which people are divided again; that they are not has to be said where a model is a matcher."""
+    split, cards = run.manifest["protocol"]["gallery"], run.manifest["target_models"]
+    if split is None:
+        return {"--gallery-photos": 0} if matcher_cards(cards) else {}
+    options = {"--gallery-photos": split["photos"], "--non-mated": split["non_mated"]}
+    if "--invader" in services:  # which has thresholds of its own
+        return options | {"--impostors": split["impostors"]}
+    calibrated = tuple(name for name in thresholds_of(run.manifest) if name != GIVEN)
+    return options | ({"--impostors": split["impostors"], "--thresholds": calibrated} if split["impostors"] else {})
+
+
 def _services(run: Run, notes: list[str]) -> dict[str, str]:
     """The options by which the two services are had again; what they need is added to `notes`.
 
@@ -370,13 +408,17 @@ def _services(run: Run, notes: list[str]) -> dict[str, str]:
     """
     cards = {name: card for name, card in _with_members(run.manifest["source_models"]).items() if "members" not in card}
     stated = {name for name, card in cards.items() if card.get("checkpoint_sha256")}
-    protector = ("protector", tuple(cards), stated)
-    invader = ("invader", run.grid.target_models, stated | set(MODELS))
+    # Without a division of people matchers are those of a service with a gallery of its own.
+    divided = run.manifest["protocol"]["gallery"] is not None
+    with_a_gallery = {DLIB} if divided else set()
+    protector = ("protector", set(cards), stated)
+    invader = ("invader", set(run.grid.target_models), stated | set(MODELS))
     options: dict[str, str] = {}
-    for kind, models, loadable in (protector, invader):
-        if set(models) <= {*EMBEDDED_MODELS, ELSEWHERE}:
+    for kind, named, loadable in (protector, invader):
+        models = set(map(network_of, named)) if divided else named
+        if models <= {*EMBEDDED_MODELS, ELSEWHERE, *with_a_gallery}:
             continue
-        if set(models) <= loadable:
+        if models <= loadable | with_a_gallery:
             options[f"--{kind}-checkpoints"] = "CHECKPOINTS"
         else:
             options[f"--{kind}"] = kind.upper()

@@ -1,8 +1,8 @@
-"""`psr.csv`: a row per cell and k."""
+"""`psr.csv`: a row per cell and k, and after these one per cell of a matcher, k and threshold."""
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.psr import CellResult, Difference
@@ -14,6 +14,7 @@ COLUMNS = (
     "condition",
     "target_model",
     "k",
+    "threshold",  # of a matcher: PSR@k is 100 FNIR(N, k, T) there; empty: none, 100 FNIR(N, k, 0)
     "subjects",  # asked for, or wanted in the end where N was not fixed
     "n",  # observed
     "protected",
@@ -36,38 +37,44 @@ COLUMNS = (
 )
 
 
-def psr_csv(results: Iterable[CellResult], *, subjects: int, caveat: str = "") -> str:
-    """The table as CSV text; what is not defined stays empty."""
+def psr_csv(
+    results: Iterable[CellResult], *, subjects: int, caveat: str = "", at: Mapping[str, Iterable[CellResult]] | None = None
+) -> str:
+    """The table as CSV text; what is not defined stays empty. `at` has the results at thresholds."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    rows = list(results)
-    psr = {(row.cell, row.k): _number(row.psr.percent) for row in rows}
-    for result in rows:
-        cell = result.cell
-        writer.writerow(
-            [
-                *(cell.source_model, cell.method, cell.epsilon, cell.condition, cell.target_model, result.k, subjects),
-                *(result.psr.n, result.psr.successes),
-                *(*_with_interval(result.psr.percent, result.psr.interval), result.psr.kind.value),
-                *(result.detected.successes, _number(result.detected.percent)),
-                _number(result.psr_of_detected.percent) if result.psr_of_detected else "",
-                *(psr.get((each, result.k), "") for each in (cell.control, cell.noise)),
-                *_difference(result.minus_control),
-                *_difference(result.minus_noise),
-                caveat,
-            ]
-        )
+    for threshold, of_threshold in {"": results, **(at or {})}.items():
+        for row in _rows(list(of_threshold), threshold, subjects):
+            writer.writerow([*row, caveat])
     return text.getvalue()
 
 
+def _rows(results: list[CellResult], threshold: str, subjects: int) -> Iterator[list[object]]:
+    psr = {(row.cell, row.k): decimals(row.psr.percent) for row in results}
+    for result in results:
+        cell = result.cell
+        yield [
+            *(cell.source_model, cell.method, cell.epsilon, cell.condition, cell.target_model, result.k, threshold),
+            *(subjects, result.psr.n, result.psr.successes),
+            *(*with_interval(result.psr.percent, result.psr.interval), result.psr.kind.value),
+            *(result.detected.successes, decimals(result.detected.percent)),
+            decimals(result.psr_of_detected.percent) if result.psr_of_detected else "",
+            *(psr.get((each, result.k), "") for each in (cell.control, cell.noise)),
+            *_difference(result.minus_control),
+            *_difference(result.minus_noise),
+        ]
+
+
 def _difference(difference: Difference | None) -> list[str]:
-    return ["", "", ""] if difference is None else _with_interval(difference.points, difference.interval)
+    return ["", "", ""] if difference is None else with_interval(difference.points, difference.interval)
 
 
-def _with_interval(value: float, interval: Interval) -> list[str]:
-    return [_number(value), _number(interval.low), _number(interval.high)]
+def with_interval(value: float, interval: Interval) -> list[str]:
+    """A value and the ends of its interval, as they are written."""
+    return [decimals(value), decimals(interval.low), decimals(interval.high)]
 
 
-def _number(value: float) -> str:
+def decimals(value: float) -> str:
+    """A percentage, as it is written."""
     return f"{value:.4f}"

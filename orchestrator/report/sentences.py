@@ -5,7 +5,7 @@ which exact McNemar tests tell two kinds of cloak apart at 5 %, Holm-corrected o
 and highest of several cells are figures of those cells, picked after the fact, and each interval is its cell's own.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from orchestrator.experiment.grid import CONTROL, ELSEWHERE, NOISE, PAPERS_EPSILON, Cell, Grid, noise_of
@@ -29,7 +29,8 @@ def headlines(measured: Measured) -> list[str]:
     paired = [each.difference.counts for each in measured.paired]
     return [
         *_controls(cells, grid, k),
-        *(sentence for method in grid.methods for sentence in _read(cells, grid, method, k)),
+        *(sentence for method in grid.methods for sentence in _read(cells, grid, method, k, measured.target_matchers)),
+        *_at_thresholds(measured, k),
         *(sentence for method in grid.methods for sentence in _against_noise(cells, grid, method, k)),
         *_compared(f"{title(measured.first)} against {title(measured.second)}", paired, k),
         *_detection(cells, grid),
@@ -92,12 +93,20 @@ def _noises(grid: Grid) -> Iterator[tuple[str, int, str]]:
         yield noise_of(method), 0, f"of the SSIM of {title(method)}"
 
 
-def _read(cells: ByCell, grid: Grid, method: str, k: int) -> Iterator[str]:
-    """A method's cloaks read by the model that they were crafted with, and by others."""
+def _read(cells: ByCell, grid: Grid, method: str, k: int, matchers: Container[str]) -> Iterator[str]:
+    """A method's cloaks read by the model that they were crafted with, by others, and by those of these with a gallery."""
     epsilon = headline_budget(grid, method)
     others = "the target models" if grid.source_models == (ELSEWHERE,) else "another model"
-    for reader, is_own in (("its own model", True), (others, False)):
-        pairs = [cell for cell in cells if (cell.method, cell.epsilon) == (method, epsilon) and cell.is_white_box is is_own]
+    read = [cell for cell in cells if (cell.method, cell.epsilon) == (method, epsilon)]
+    by_others = [cell for cell in read if not cell.is_white_box]
+    readers = {
+        "its own model": [cell for cell in read if cell.is_white_box],
+        others: by_others,
+        "a matcher": [cell for cell in by_others if cell.target_model in matchers],
+    }
+    if readers["a matcher"] == by_others:
+        del readers[others]
+    for reader, pairs in readers.items():
         if pairs and not epsilon:
             yield f"{title(method)}, read by {reader}: PSR@{k} is {span([cells[cell].psr for cell in pairs])}."
         elif pairs:
@@ -107,6 +116,28 @@ def _read(cells: ByCell, grid: Grid, method: str, k: int) -> Iterator[str]:
             many = f"{sum(each is not None for each in smallest) or 'none'} of {counted(len(pairs), 'pair')}"
             since = f", from epsilon {' to '.join(map(str, sorted({reached[0], reached[-1]})))} on" if reached else ""
             yield f"{title(method)}, read by {reader}: {figures}; {HIGH:.0f} % is reached in {many}{since}."
+
+
+def _at_thresholds(measured: Measured, k: int) -> Iterator[str]:
+    """Searches of people who are enrolled, and of people who are not, at each threshold of the matchers."""
+    grid = measured.grid
+    for threshold, results in measured.at.items():
+        psr = {result.cell: result.psr for result in results if result.k == k}
+        controls = [rate for cell, rate in psr.items() if cell.method == CONTROL]
+        if not controls:
+            continue
+        missed = [f"{span(controls)} without a cloak"]
+        for method in grid.methods:
+            epsilon = headline_budget(grid, method)
+            cells = [cell for cell in psr if (cell.method, cell.epsilon) == (method, epsilon) and not cell.is_white_box]
+            if cells:
+                missed.append(f"{span([psr[cell] for cell in cells])} with {title(method)}")
+        size = f" of epsilon {headline_epsilon(grid)}" if grid.budgeted else ""
+        sentence = f"At the threshold {threshold}, matchers miss {listed(missed)} (PSR@{k}, cloaks{size} of another model)"
+        if fpir := [each.rate for each in measured.false_positives if each.threshold == threshold]:
+            people = max(rate.n for rate in fpir)
+            sentence += f", and take {span(fpir)} of {people} people who are not enrolled for somebody who is (FPIR)"
+        yield f"{sentence}."
 
 
 def _smallest_epsilon(cells: ByCell, grid: Grid, cell: Cell) -> int | None:

@@ -9,7 +9,7 @@ from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.averages import Average
 from orchestrator.metrics.mcnemar import SIGNIFICANCE
 from orchestrator.metrics.paired_methods import PairedMethods
-from orchestrator.metrics.psr import CellResult, Difference, interval_kind
+from orchestrator.metrics.psr import CellResult, Difference, Rate, interval_kind
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
 from orchestrator.report.claims import Claim
 from orchestrator.report.sentences import signed
@@ -244,12 +244,19 @@ def decimal(value: float) -> Value:
     return number(f"{value:.1f}", sort=round(value, 4))
 
 
+def share(rate: Rate | None) -> Value:
+    """A share in percent with its interval; a dash where there is none."""
+    if rate is None:
+        return ABSENT
+    interval = rate.interval
+    return replace(decimal(rate.percent), beside=f"[{interval.low:.0f}–{interval.high:.0f}]")
+
+
 def _psr(result: CellResult | None, *, heat: bool = False) -> Value:
     if result is None:
         return ABSENT
-    rate, interval = result.psr, result.psr.interval
-    shown = replace(decimal(rate.percent), beside=f"[{interval.low:.0f}–{interval.high:.0f}]")
-    return replace(shown, share=rate.percent / 100, classes="number heat") if heat else shown
+    shown = share(result.psr)
+    return replace(shown, share=result.psr.percent / 100, classes="number heat") if heat else shown
 
 
 def difference(found: Difference | Average | None) -> Value:

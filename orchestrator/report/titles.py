@@ -1,6 +1,6 @@
 """What models, methods and regions are called where people read of them."""
 
-from orchestrator.experiment.grid import ELSEWHERE, ENSEMBLE, members
+from orchestrator.experiment.grid import ELSEWHERE, ENSEMBLE, members, network_of
 from orchestrator.experiment.region import Region
 
 TITLES = {
@@ -24,4 +24,9 @@ REGIONS: dict[str, str] = {
 
 def title(name: str) -> str:
     """Of a model, an ensemble or a method; one that is not the paper's keeps its name."""
-    return f" {ENSEMBLE} ".join(TITLES.get(member, member) for member in members(name))
+    return f" {ENSEMBLE} ".join(map(_title, members(name)))
+
+
+def _title(name: str) -> str:
+    network = network_of(name)
+    return TITLES.get(name, name) if network not in TITLES or network == name else f"{TITLES[network]} features"

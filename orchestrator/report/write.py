@@ -8,26 +8,33 @@ from orchestrator.experiment.grid import PAPERS_KS
 from orchestrator.files import replace_file
 from orchestrator.report import facts, tables
 from orchestrator.report.claims import claims
+from orchestrator.report.cloaks_shown import cloaks_shown
 from orchestrator.report.conditions import conditions_notices, conditions_table
 from orchestrator.report.crafting import STALLED_SHARE, Summaries, crafting_table, stalled_notices
-from orchestrator.report.data import observations_parquet
+from orchestrator.report.data import non_mated_parquet, observations_parquet
 from orchestrator.report.drawing import Drawings, drawings
 from orchestrator.report.effort import effort_table
 from orchestrator.report.facts import Fact
-from orchestrator.report.gallery import gallery
+from orchestrator.report.fpir_csv import fpir_csv
+from orchestrator.report.gallery_facts import gallery_facts
+from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import Measured, measure
 from orchestrator.report.page import rendered
 from orchestrator.report.psr_csv import psr_csv
+from orchestrator.report.recognition import false_positives_table, recognition_table
 from orchestrator.report.run import Run
 from orchestrator.report.sentences import headlines
-from orchestrator.run_folder.folder import FIGURES, MANIFEST, PAGE, PSR_CSV
+from orchestrator.run_folder.folder import FIGURES, FPIR_CSV, MANIFEST, PAGE, PSR_CSV
 from orchestrator.run_folder.pictures import picture_figures
 from orchestrator.store.store import Store
 
-PARQUET = "observations.parquet"
+PARQUET, NON_MATED_PARQUET = "observations.parquet", "non_mated.parquet"
+OF_NON_MATED = (FPIR_CSV, NON_MATED_PARQUET)  # only where people were searched who are not enrolled
 FILES = (
     Fact(PSR_CSV, "a row for every cell and k: n, protected, PSR with its interval, controls, differences, faces found"),
+    Fact(FPIR_CSV, "a row for every condition, matcher and threshold: people who are not enrolled, FPIR with its interval"),
     Fact(PARQUET, "a row for every observation: which cloak, which target model, which rank"),
+    Fact(NON_MATED_PARQUET, "a row for every search of somebody who is not enrolled, at each threshold"),
     Fact(MANIFEST, "the protocol, the data, the models, the software, and what became of the run"),
     Fact(f"{FIGURES}/", "every figure as SVG, PDF and PNG"),
 )
@@ -45,7 +52,8 @@ def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = 
     """
     _check_out(out)
     pictures = run.synthetic or with_pictures
-    measured = measure(run.matrix, run.grid, run.interval_kind)
+    matchers = Matchers.of(run.manifest)
+    measured = measure(run.matrix, run.grid, run.interval_kind, matchers=matchers, at=run.at, non_mated=run.non_mated)
     store = Store(run.store, run=run.digest, create=False)
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -78,7 +86,7 @@ def _check_out(out: Path) -> None:
 def _page(run: Run, measured: Measured, crafting: Summaries, drawn: Drawings, store: Store, *, pictures: bool) -> str:
     verdicts = None
     if measured.k is not None and measured.results:
-        verdicts = claims(run.matrix, run.grid, k=measured.k)
+        verdicts = claims(run.matrix, run.grid, k=measured.k, matchers=measured.matchers)
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
     return rendered(
         title=f"De-identification report: {run.name}",
@@ -86,17 +94,17 @@ def _page(run: Run, measured: Measured, crafting: Summaries, drawn: Drawings, st
         notices=[*facts.notices(run), *stalled_notices(crafting, run.grid), *_notices_of_conditions(run, measured)],
         headlines=headlines(measured),
         claims=None if verdicts is None else tables.claims_table(verdicts, kind=run.interval_kind),
-        facts=list(facts.facts(run)),
+        facts=[*facts.facts(run), *gallery_facts(run.manifest)],
         models=facts.models_table(run),
         figures=drawn.drawn,
         not_drawn=drawn.not_drawn,
         tables=[*_tables(run, measured, crafting), *([crafting_table(crafting, run.grid)] if crafting else [])],
-        gallery=gallery(run, store, pictures=pictures),
+        cloaks=cloaks_shown(run, store, pictures=pictures),
         left_out=facts.left_out_table(run),
         nothing_left_out=nothing,
         reproduce=facts.reproduction(run),
         software=facts.software(run),
-        files=FILES,
+        files=[file for file in FILES if run.non_mated or file.term not in OF_NON_MATED],
         interval_sources=facts.INTERVAL_SOURCES[run.interval_kind],
     )
 
@@ -118,6 +126,8 @@ def _tables(run: Run, measured: Measured, crafting: Summaries) -> Sequence[table
             tables.methods_table(measured.paired, k=k, first=measured.first, second=measured.second, kind=run.interval_kind)
         )
     further = (
+        recognition_table(measured, k=min(grid.ks)),
+        false_positives_table(measured, asked=(run.manifest["protocol"]["gallery"] or {}).get("non_mated", 0)),
         conditions_table(run.matrix, run.grid, k=min(grid.ks), kind=run.interval_kind),
         effort_table(run.matrix, grid, crafting, k=min(grid.ks), kind=run.interval_kind),
     )
@@ -130,7 +140,13 @@ def _notices_of_conditions(run: Run, measured: Measured) -> Iterator[Fact]:
 
 
 def _write_data(run: Run, measured: Measured, out: Path) -> None:
-    table = psr_csv(measured.results, subjects=run.subjects, caveat=run.caveat)
+    table = psr_csv(measured.results, subjects=run.subjects, caveat=run.caveat, at=measured.at)
     replace_file(out / PSR_CSV, table.encode())
-    replace_file(out / PARQUET, observations_parquet(run.matrix))
+    replace_file(out / PARQUET, observations_parquet(run.matrix, run.at))
     replace_file(out / MANIFEST, (run.root / MANIFEST).read_bytes())
+    for name in OF_NON_MATED:
+        (out / name).unlink(missing_ok=True)
+    if run.non_mated:
+        fpir = fpir_csv(measured.false_positives, galleries=measured.matchers.galleries, caveat=run.caveat)
+        replace_file(out / FPIR_CSV, fpir.encode())
+        replace_file(out / NON_MATED_PARQUET, non_mated_parquet(run.non_mated))

@@ -15,7 +15,8 @@ from orchestrator.experiment.plan import Plan
 from orchestrator.files import UNFINISHED, replace_file, sync_folder
 from orchestrator.run_folder.software import software
 
-MANIFEST, OBSERVATIONS, PSR_CSV = "manifest.json", "observations.sqlite", "psr.csv"
+MANIFEST, OBSERVATIONS = "manifest.json", "observations.sqlite"
+PSR_CSV, FPIR_CSV = "psr.csv", "fpir.csv"
 CLOAKS, LOGS = "cloaks", "logs"  # folders
 GALLERIES = "gallery-"  # begins the names of folders that photos are enrolled from while a run lasts
 REPORT, PAGE, FIGURES = "report", "report.html", "figures"  # a folder, and what lies in it
@@ -206,9 +207,9 @@ class RunFolder:
         """Replaces the manifest, whole or not at all, whatever happens to the machine."""
         _write(self.root / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), durable=True)
 
-    def write_psr(self, csv: str) -> None:
-        """Replaces `psr.csv`, whole or not at all, whatever happens to the machine."""
-        _write(self.root / PSR_CSV, csv.encode(), durable=True)
+    def write_table(self, name: str, csv: str) -> None:
+        """Replaces `psr.csv` or `fpir.csv`, whole or not at all, whatever happens to the machine."""
+        _write(self.root / name, csv.encode(), durable=True)
 
     def keep_cloak(self, sha256: str, encoded: bytes) -> None:
         """Keeps a cloak, a PNG or JPEG, whole or not at all."""

@@ -15,7 +15,7 @@ from orchestrator.experiment.plan import SUBJECTS, Plan
 from orchestrator.experiment.region import Region
 from orchestrator.faces.data_set import DataSet, canonical, named, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
-from orchestrator.faces.split import Split
+from orchestrator.faces.split import OVERLAP, Split
 from orchestrator.pictures.conditions import check_possible
 from orchestrator.run_folder.folder import MAX_PNG_BYTES
 from orchestrator.services.invader import InvaderClient
@@ -378,7 +378,7 @@ async def _overlap(split: Split | None, targets: Mapping[str, Model]) -> list[st
     if not others:
         return []
     why = "this run divides no data set" if split is None else "it is not the one that this run divides --faces into"
-    return [f"gallery of {', '.join(others)}: {why}: that a photo is both enrolled and searched cannot be excluded"]
+    return [f"gallery of {', '.join(others)}: {why}: {OVERLAP}"]
 
 
 def _of_classifiers(label_sets: LabelSets, models: Mapping[str, Model]) -> list[Collection[str]]:

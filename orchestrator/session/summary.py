@@ -12,8 +12,12 @@ from rich.text import Text
 from orchestrator.errors import OrchestratorError
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.report.console_tables import answers, psr_tables
+from orchestrator.report.fpir_csv import fpir_csv
+from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import measure
 from orchestrator.report.psr_csv import psr_csv
+from orchestrator.run_folder.folder import FPIR_CSV, PSR_CSV
+from orchestrator.run_folder.manifest import thresholds_of
 from orchestrator.session.context import RunContext
 from orchestrator.session.runner import StopDecision
 from orchestrator.store.records import REPLACED, SubjectStatus
@@ -45,12 +49,23 @@ def finalize(
     """Writes the results where they may be published, and the outcome; `decision` is None where the run broke off."""
     plan, folder = run.plan, run.folder
     subjects = plan.subjects if decision is None else decision.subjects
-    matrix = run.store.rank_matrix()
-    measured = measure(matrix, plan.grid, plan.interval_kind)
+    matrix, manifest = run.store.rank_matrix(), plan.manifest()
+    measured = measure(
+        matrix,
+        plan.grid,
+        plan.interval_kind,
+        matchers=Matchers.of(manifest),
+        at={threshold: run.store.rank_matrix(threshold) for threshold in thresholds_of(manifest)},
+        non_mated=run.store.non_mated(),
+    )
     short = short_cells(matrix, plan.grid, subjects=subjects)
     published = not short or allow_incomplete
     if published:
-        folder.write_psr(psr_csv(measured.results, subjects=subjects, caveat=plan.caveat))
+        table = psr_csv(measured.results, subjects=subjects, caveat=plan.caveat, at=measured.at)
+        folder.write_table(PSR_CSV, table)
+        if measured.false_positives:
+            galleries = measured.matchers.galleries
+            folder.write_table(FPIR_CSV, fpir_csv(measured.false_positives, galleries=galleries, caveat=plan.caveat))
     wanted = decision.subjects if decision is not None and decision.decided else None
     complete = not short and wanted is not None
     outcome = {"invader_queries_left": queries_left, "subjects_wanted": wanted, "complete": complete}

@@ -10,15 +10,18 @@ from statsmodels.stats.proportion import proportion_confint
 
 from orchestrator.cli import cli
 from orchestrator.errors import InputError
-from orchestrator.experiment.condition import LOSSLESS, parse_conditions
+from orchestrator.experiment.condition import LOSSLESS, PAPERS, parse_conditions
 from orchestrator.experiment.grid import Cell
 from orchestrator.experiment.method import Cost, Method
+from orchestrator.faces.split import SplitSizes
 from orchestrator.metrics.intervals import PairedCounts, newcombe
-from orchestrator.report.comparison import compared, differing
+from orchestrator.metrics.non_mated import NonMatedSearch
+from orchestrator.report.comparison import compared, compared_false_positives, differing
 from orchestrator.report.run import Run, read_run
 from tests.support.cells import paper_cell
+from tests.support.matched import LOOSE, MATCHER, PLAN, STRICT, THRESHOLDS, matched_run, matcher, reached
 from tests.support.observed import BEYOND, Seen
-from tests.support.reported import GRID, PEOPLE, changed, make_run, move_observations, recognised
+from tests.support.reported import GRID, MODELS, PEOPLE, changed, make_run, model, move_observations, recognised
 
 CELL = paper_cell("compact-facenet", "bim", 4, "compact-resnet")
 
@@ -217,3 +220,114 @@ def test_what_methods_cost_is_compared_at_the_budgets_that_runs_share(tmp_path: 
     assert differing([first, run("dearer", {4: Cost(50, 0), 64: Cost(68, 0)})]) == {
         "protocol.grid.methods": ["protocol.crafting.bim.costs.4.gradients: 5 in first, 50 in dearer"]
     }
+
+
+def strangers(reached: str, *, photos: int = 4) -> list[NonMatedSearch]:
+    """Of so many people who are not enrolled those with these digits reach the loose threshold, nobody the strict one."""
+    return [
+        NonMatedSearch(
+            f"stranger{number}/1.jpg", PAPERS, MATCHER, threshold, face_found=True, reached=int(str(number) in chosen)
+        )
+        for number in range(photos)
+        for threshold, chosen in ((STRICT, ""), (LOOSE, reached))
+    ]
+
+
+@pytest.fixture
+def matched(tmp_path: Path) -> tuple[Path, Path]:
+    """Two runs of one gallery each; in the second subjects are missed at the strict threshold who are not in the first."""
+
+    def missed(subject: int, cell: Cell) -> dict[str, int]:
+        return {threshold: 0 if threshold == STRICT else count for threshold, count in reached(subject, cell).items()}
+
+    smaller = replace(PLAN, gallery=SplitSizes(photos=1, non_mated=4, impostors=200))
+    card = {"gallery_sha256": "e" * 64, "identities": 5, "label_set_sha256": "f" * 64}
+    smaller = replace(smaller, target_models={**PLAN.target_models, MATCHER: matcher(MATCHER, **card)})
+    return (
+        matched_run(tmp_path / "two", non_mated=strangers("1")),
+        matched_run(tmp_path / "one", plan=smaller, reached=missed, non_mated=strangers("013", photos=5)),
+    )
+
+
+def test_the_gallery_is_one_thing_with_all_that_comes_of_it(matched: tuple[Path, Path]) -> None:
+    assert list(differing([read_run(root) for root in matched])) == ["protocol.gallery"]
+
+
+def test_an_ensemble_of_matchers_has_the_gallery_of_its_members(tmp_path: Path) -> None:
+    name = f"{MATCHER}+mine"
+    plans = [
+        replace(
+            PLAN,
+            grid=replace(PLAN.grid, source_models=(name,)),
+            source_models={
+                member: model(member, kind="matcher", input_size=150, gallery_sha256=digest) for member in (MATCHER, "mine")
+            },
+        )
+        for digest in ("d" * 64, "e" * 64)
+    ]
+    runs = [read_run(matched_run(tmp_path / str(n), plan=plan, subjects=0)) for n, plan in enumerate(plans)]
+    assert list(differing(runs)) == ["protocol.gallery"]
+
+
+def test_matchers_are_compared_at_each_threshold_of_both(matched: tuple[Path, Path]) -> None:
+    runs = [read_run(root) for root in matched]
+    found = {(each.cell, each.threshold): each for each in compared(runs, k=1)}
+    assert {cell.target_model for cell, threshold in found if threshold is not None} == {MATCHER}
+    assert {threshold for _, threshold in found} == {None, STRICT, LOOSE}
+    read = paper_cell("compact-facenet", "none", 0, MATCHER)
+    assert [rate.percent for rate in found[read, STRICT].rates if rate] == pytest.approx([200 / 3, 100])
+    (strict,), (loose,), (none,) = (found[read, each].differences for each in (STRICT, LOOSE, None))
+    assert strict is not None
+    assert strict.counts == PairedCounts(both=2, first_only=1, second_only=0, neither=0)
+    assert (loose and loose.points, none and none.points) == (0, 0)
+
+
+def test_a_threshold_that_only_one_run_has_is_not_compared(matched: tuple[Path, Path], tmp_path: Path) -> None:
+    stated = {**PLAN.target_models, MATCHER: matcher(MATCHER, thresholds=[THRESHOLDS[1]])}
+    root = matched_run(
+        tmp_path / "loose",
+        plan=replace(PLAN, target_models=stated),
+        reached=lambda subject, cell: {LOOSE: 1} if cell.target_model == MATCHER else {},
+        non_mated=[],
+    )
+    runs = [read_run(each) for each in (matched[0], root)]
+    assert {each.threshold for each in compared(runs, k=1)} == {None, LOOSE}
+    assert list(compared_false_positives(runs)) == []
+
+
+def test_fpir_is_paired_by_photo(matched: tuple[Path, Path]) -> None:
+    strict, loose = compared_false_positives([read_run(root) for root in matched])
+    assert (loose.condition, loose.target_model, loose.threshold) == (PAPERS, MATCHER, LOOSE)
+    assert [(rate.successes, rate.n) for rate in loose.rates if rate] == [(1, 4), (3, 5)]
+    (difference,) = loose.differences
+    assert difference is not None
+    assert difference.counts == PairedCounts(both=1, first_only=2, second_only=0, neither=1), "one was searched in one alone"
+    assert [rate.percent for rate in strict.rates if rate] == [0, 0]
+
+
+def test_thresholds_and_fpir_are_printed_and_written(matched: tuple[Path, Path], tmp_path: Path) -> None:
+    done = orchestrator("compare", *matched, "--k", "1", "--csv", tmp_path / "compared.csv")
+    assert done.exit_code == 0, done.output
+    assert "what differs: protocol.gallery.split.photos: 2 in two, 1 in one" in " ".join(done.output.split()).replace(
+        "\n", " "
+    )
+    assert "FPIR of people who are not enrolled in %" in done.output
+    with (tmp_path / "compared.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    control = [
+        row for row in rows if (row["source_model"], row["method"], row["target_model"]) == (MODELS[1], "none", MATCHER)
+    ]
+    psr = {(row["condition"], row["threshold"], row["run"]): (row["psr"], row["fpir"]) for row in control}
+    assert psr["jpeg:95", STRICT, "one"] == ("100.0000", "")
+    assert psr["jpeg:95", "", "one"] == ("0.0000", "")
+    low = newcombe(PairedCounts(both=1, first_only=2, second_only=0, neither=1)).low
+    last = rows[-1]
+    assert (last["source_model"], last["method"], last["k"], last["psr"]) == ("", "", "", "")
+    assert (last["threshold"], last["run"], last["n"], last["fpir"], last["pairs"]) == (LOOSE, "one", "5", "60.0000", "4")
+    assert (last["difference"], last["difference_low"]) == ("50.0000", f"{100 * low:.4f}")
+
+
+def test_what_is_compared_of_classifiers_has_no_column_of_thresholds(runs: tuple[Path, Path]) -> None:
+    done = orchestrator("compare", *runs)
+    assert "threshold" not in done.output
+    assert "FPIR" not in done.output

@@ -129,7 +129,7 @@ def test_purging_removes_every_picture_and_says_so(run: Path) -> None:
     done = orchestrator("purge", run, "--yes")
     assert done.exit_code == 0, done.output
     assert done.output.startswith(f"{run}: removed 42 cloaks, 3 figures made of them (")
-    assert "the gallery of its report; what was observed stays" in done.output
+    assert "the cloaks on its page; what was observed stays" in done.output
     assert pictures_of(run) == []
     assert "data:image/jpeg" not in (run / "report" / "report.html").read_text()
     assert (read_run(run).matrix.ranks == before).all()
@@ -139,7 +139,7 @@ def test_the_page_of_a_purged_run_is_whole_but_for_its_pictures(run: Path) -> No
     before = parsed((run / "report" / "report.html").read_text())
     orchestrator("purge", run, "--yes")
     after = parsed((run / "report" / "report.html").read_text())
-    assert by_id(after, "gallery").text.endswith("The pictures of this run were removed.")
+    assert by_id(after, "cloaks").text.endswith("The pictures of this run were removed.")
     assert by_id(after, "psr").rows() == by_id(before, "psr").rows()
     assert {link.attributes["href"] for link in after.all("a")} < {link.attributes["href"] for link in before.all("a")}
 
@@ -147,7 +147,7 @@ def test_the_page_of_a_purged_run_is_whole_but_for_its_pictures(run: Path) -> No
 def test_a_purged_run_can_be_reported_on_again(run: Path) -> None:
     orchestrator("purge", run, "--yes")
     page = parsed(report(run, with_pictures=True).read_text())
-    assert "No pictures are kept" in by_id(page, "gallery").text
+    assert "No pictures are kept" in by_id(page, "cloaks").text
 
 
 def test_a_run_without_pictures_has_none_to_remove(run: Path) -> None:

@@ -6,11 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from orchestrator.experiment.condition import FULL, LOSSLESS, NAMED_SETS, Condition
+from orchestrator.experiment.condition import FULL, LOSSLESS, NAMED_SETS, PAPERS, Condition
 from orchestrator.experiment.grid import EMBEDDED_MODELS, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE, RankMatrix
 from orchestrator.report.claims import Claim, Verdict, claims
+from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import measure
 
 GRID = Grid(epsilons=(8, 32, 64), ks=(1, 25))
@@ -305,6 +306,32 @@ def test_each_member_of_an_ensemble_is_a_model_that_its_cloaks_were_crafted_with
     assert "12 pairs of cells" in found[OWN_MODEL].cells
     assert (found[LARGE_EPSILON].estimate, found[LARGE_EPSILON].verdict) == ("30.0 %", Verdict.NOT_REACHED)
     assert "read by another model: 2 cells" in found[LARGE_EPSILON].cells
+
+
+@pytest.mark.parametrize("place", range(6))
+def test_models_that_are_not_the_paper_s_change_no_verdict_and_the_claim_names_them(place: int) -> None:
+    conditions = GRID.under(*sorted((PAPERS, FULL, LOSSLESS)))
+    more = replace(
+        conditions, source_models=("dlib", *GRID.source_models), target_models=(*GRID.target_models, "dlib", "mine")
+    )
+
+    def opposite(cell: Cell) -> float:
+        """Of the paper's models as it says, of all others the reverse."""
+        share = 0.0 if uncloaked(cell) else 0.9 if cell.is_white_box else 0.4
+        return share if {cell.source_model, cell.target_model} <= set(GRID.target_models) else 0.9 - share
+
+    of_paper = claims(run(opposite, grid=conditions), conditions, k=25)[place]
+    of_all = claims(run(opposite, grid=more), more, k=25)[place]
+    assert of_all == replace(of_paper, cells=f"{of_paper.cells}; without dlib and mine, not the paper's")
+
+
+def test_a_matcher_of_a_paper_s_name_is_none_of_its_models() -> None:
+    share = own_model(0.9, 0.4)
+    matchers = Matchers(frozenset({"resnet50"}), {"senet50": 9})
+    left = replace(GRID, source_models=("facenet", "senet50"), target_models=("facenet", "resnet50"))
+    found, expected = claims(run(share), GRID, k=25, matchers=matchers), claims(run(share, grid=left), left, k=25)
+    without = "; without ResNet-50 and SENet-50, not the paper's"
+    assert found == [replace(each, cells=each.cells + without) for each in expected]
 
 
 def test_an_ensemble_is_no_rival_of_facenet() -> None:

@@ -13,6 +13,7 @@ import pytest
 from orchestrator.commands.report import report
 from orchestrator.experiment.condition import LOSSLESS, NAMED_SETS
 from orchestrator.experiment.method import Method
+from tests.support.matched import matched_run
 from tests.support.plans import BIM
 from tests.support.reported import GRID, PEOPLE, changed, make_run
 
@@ -104,6 +105,7 @@ def test_manifests_fit_their_schema(tmp_path: Path) -> None:
     ensemble = replace(GRID, source_models=("compact-facenet+compact-resnet", "compact-facenet"))
     stated = changed(grid=ensemble, crafting={"bim": BIM, "illc": Method(needs_label_set=True)})
     runs.append(make_run(tmp_path / "ensemble", plan=stated, subjects=0))
+    runs.append(matched_run(tmp_path / "matched"))
     for root in runs:
         assert [error.message for error in validator().iter_errors(manifest(root))] == []
 

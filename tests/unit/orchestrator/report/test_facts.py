@@ -9,11 +9,15 @@ import click
 import pytest
 
 from orchestrator.commands.evaluate import evaluate_command
+from orchestrator.commands.replay import replay_command
 from orchestrator.experiment.condition import FULL, parse_conditions
-from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid
+from orchestrator.experiment.grid import MODELS as PAPERS_MODELS
 from orchestrator.experiment.plan import Plan
-from orchestrator.report.facts import facts, models_table, reproduction
+from orchestrator.faces.split import OVERLAP, SplitSizes
+from orchestrator.report.facts import facts, left_out_table, models_table, notices, reproduction
 from orchestrator.report.run import Run, read_run
+from tests.support.matched import matched_run, matcher
 from tests.support.plans import BIM
 from tests.support.reported import GRID, MODELS, PEOPLE, changed, make_run, model
 
@@ -38,6 +42,17 @@ ENSEMBLE = changed(
     grid=replace(GRID, source_models=("compact-facenet+compact-resnet", "compact-resnet")),
     source_models={name: model(name, input_size=size) for name, size in zip(MODELS, (160, 224), strict=True)},
 )
+
+
+def with_matchers(targets: tuple[str, ...], **fields: Any) -> Plan:
+    """A plan with these target models; those that are not the paper's or embedded are matchers."""
+    known = {*PAPERS_MODELS, *EMBEDDED_MODELS}
+    models = {name: model(name, kind="classifier") if name in known else matcher(name) for name in targets}
+    plan = changed(**{"gallery": SplitSizes(photos=2, non_mated=3, impostors=4), **fields})
+    return replace(plan, grid=replace(plan.grid, target_models=targets), target_models=models)
+
+
+DIVIDED = {"gallery_photos": 2, "non_mated": 3, "impostors": 4}
 
 
 def run_of(tmp_path: Path, plan: Plan) -> Run:
@@ -153,6 +168,37 @@ def parsed(command: str) -> dict[str, Any]:
             id="no one precision",
         ),
         pytest.param(
+            with_matchers(("compact-facenet", "compact-facenet-features", "dlib")),
+            {"precision": "float32", **DIVIDED, "thresholds": ("fpir:0.01",)},
+            id="embedded, with matchers",
+        ),
+        pytest.param(
+            replace(with_matchers(("compact-facenet", "dlib")), gallery=SplitSizes(2)),
+            {"precision": "float32", "gallery_photos": 2, "non_mated": 0},
+            id="without impostors no threshold is calibrated",
+        ),
+        pytest.param(
+            with_matchers(("resnet50", "resnet50-features", "dlib"), **{**OWN_MODELS, "grid": OWN}),
+            {
+                "precision": "bfloat16",
+                "protector_checkpoints": Path("CHECKPOINTS"),
+                "invader_checkpoints": Path("CHECKPOINTS"),
+                **DIVIDED,
+                "thresholds": ("fpir:0.01",),
+            },
+            id="own checkpoints, with matchers",
+        ),
+        pytest.param(
+            with_matchers(("compact-facenet", "arcface")),
+            {"precision": "float32", "invader": "INVADER", **DIVIDED},
+            id="another's matcher, with thresholds of its own",
+        ),
+        pytest.param(
+            with_matchers(("compact-facenet", "dlib"), gallery=None),
+            {"precision": "float32", "invader": "INVADER", "gallery_photos": 0},
+            id="an invader with a gallery of its own",
+        ),
+        pytest.param(
             changed(source_models={name: model(name, precision="float8") for name in ("compact-facenet", "compact-resnet")}),
             {},
             id="a precision that is no option",
@@ -192,3 +238,41 @@ def test_the_command_of_a_page_is_taken_and_asks_for_what_the_manifest_states(
     assert parsed(shown.command) == expected
     placeholders = {"FACES", "PROTECTOR", "INVADER", "CHECKPOINTS"} & set(words(shown.command))
     assert {note.partition(":")[0] for note in shown.notes if ":" in note} == placeholders
+
+
+def test_a_replay_calibrates_again_and_makes_its_gallery_of_the_data_set_of_the_run(tmp_path: Path) -> None:
+    replayed = with_matchers(("resnet50", "dlib"), **{**OWN_MODELS, "grid": OWN}, replay_of="e" * 64)
+    shown = reproduction(run_of(tmp_path, replayed))
+    command = words(shown.command)
+    options = dict(zip(command[3::2], command[4::2], strict=True))
+    assert (options["--faces"], options["--thresholds"]) == ("FACES", "fpir:0.01")
+    assert "--gallery-photos" not in options, "RUN has the numbers"
+    replay_command.make_context("replay", command[2:])
+    people_who_do_not_exist = replace(replayed, faces=changed().faces)
+    assert "--faces" not in reproduction(run_of(tmp_path / "synthetic", people_who_do_not_exist)).command
+
+
+def test_galleries_stand_among_the_models_where_there_are_any(tmp_path: Path) -> None:
+    table = models_table(run_of(tmp_path, with_matchers(("compact-facenet", "compact-facenet-features"))))
+    assert table.columns[-1] == "gallery"
+    assert {row[1].text: row[-1].text for row in table.rows if row[0].text == "target"} == {
+        "compact FaceNet": "–",
+        "compact FaceNet features": "d" * 12,
+    }
+    assert models_table(run_of(tmp_path / "classifiers", changed())).columns[-1] == "label set"
+
+
+def test_a_photo_that_may_be_enrolled_and_searched_is_a_warning_and_nothing_that_was_left_out(tmp_path: Path) -> None:
+    why = f"gallery of dlib: this run divides no data set: {OVERLAP}"
+    outcome = {"missing_models": [why, "target model facenet: the invader does not have it"]}
+    run = read_run(matched_run(tmp_path / "run", outcome=outcome))
+    found = [f"{fact.term} {fact.text}" for fact in notices(run)]
+    assert f"Probes may be enrolled: {why}. If they are, PSR is too low." in found
+    left_out = left_out_table(run)
+    assert left_out is not None
+    assert [row[2].text for row in left_out.rows] == ["target model facenet: the invader does not have it"]
+
+
+def test_pictures_of_people_who_are_not_enrolled_are_counted_apart(tmp_path: Path) -> None:
+    text = said(read_run(matched_run(tmp_path / "run")), "Queries")
+    assert ", 8 further ones of people who are not enrolled. The last session" in text

@@ -229,7 +229,7 @@ def test_people_are_shown_only_when_asked_for(tmp_path: Path) -> None:
     root = make_run(tmp_path / "run", plan=changed(faces=PEOPLE))
     bare = page_of(root)
     assert pictures(bare) == []
-    assert "Pictures of people are not shown unless they are asked for" in by_id(bare, "gallery").text
+    assert "Pictures of people are not shown unless they are asked for" in by_id(bare, "cloaks").text
     assert not list((root / "report" / "figures").glob("cloaks*"))
     shown = page_of(root, with_pictures=True)
     assert len(pictures(shown)) > 10
@@ -242,9 +242,9 @@ def test_people_who_do_not_exist_are_always_shown(whole: Path) -> None:
     assert len(pictures(parsed((whole / "report" / "report.html").read_text()))) > 10
 
 
-def test_the_gallery_says_what_each_target_model_answered_and_whom_it_took_a_cloak_for(whole: Path) -> None:
-    gallery = by_id(parsed((whole / "report" / "report.html").read_text()), "gallery")
-    first, second, _ = gallery.all("table")
+def test_the_page_says_what_each_target_model_answered_and_whom_it_took_a_cloak_for(whole: Path) -> None:
+    shown = by_id(parsed((whole / "report" / "report.html").read_text()), "cloaks")
+    first, second, _ = shown.all("table")
     own, other = (table.all("tr")[1].all("td")[1].text for table in (first, second))
     assert own == "compact FaceNet>5doracompact ResNet1"
     assert other == "compact FaceNet>5doracompact ResNet2dora"
@@ -257,7 +257,7 @@ def test_a_run_without_cloaks_says_what_is_missing(tmp_path: Path) -> None:
     assert pictures(page) == []
     assert "Example cloaks are not shown: none are kept in this folder" in by_id(page, "figures").text
     assert "PSR against image quality is not drawn" in by_id(page, "figures").text
-    assert "No pictures are kept" in by_id(page, "gallery").text
+    assert "No pictures are kept" in by_id(page, "cloaks").text
 
 
 @pytest.fixture
@@ -277,9 +277,9 @@ def shared(tmp_path: Path) -> Path:
 
 def test_subjects_whose_cloaks_lie_elsewhere_do_not_hide_those_whose_are_here(shared: Path) -> None:
     page, last = page_of(shared), read_run(shared).matrix.probes[-1]
-    gallery = by_id(page, "gallery").text
-    assert "1 of 3 subjects" in gallery
-    assert last in gallery
+    shown = by_id(page, "cloaks").text
+    assert "1 of 3 subjects" in shown
+    assert last in shown
     assert "Example cloaks are not shown" not in by_id(page, "figures").text
     assert len(pictures(page)) > 10
 
@@ -305,7 +305,7 @@ def test_where_no_cloaks_are_here_they_may_be_elsewhere(shared: Path) -> None:
         path.unlink()
     page = page_of(shared)
     why = "the run discarded its cloaks, or they were removed since, or they lie in the folder of another orchestrator."
-    assert f"No pictures are kept in this folder: {why}" in by_id(page, "gallery").text
+    assert f"No pictures are kept in this folder: {why}" in by_id(page, "cloaks").text
     assert f"none are kept in this folder; {why}" in by_id(page, "figures").text
     assert "PSR against image quality is not drawn" in by_id(page, "figures").text
 

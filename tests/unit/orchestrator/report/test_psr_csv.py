@@ -20,6 +20,24 @@ def rows(table: list[Observation], *, ks: tuple[int, ...] = (1,), subjects: int 
     return list(csv.DictReader(io.StringIO(psr_csv(results(table, ks=ks), subjects=subjects))))
 
 
+def test_rows_at_thresholds_stand_after_the_others_with_the_controls_at_the_same() -> None:
+    table = [*observations(CLOAKED, a=1, b=2), *observations(CONTROL, a=1, b=1)]
+    at = {
+        "fpir:0.01": results([*observations(CLOAKED, a=BEYOND, b=BEYOND), *observations(CONTROL, a=1, b=BEYOND)], ks=(1,)),
+        "given": results([*observations(CLOAKED, a=1, b=2), *observations(CONTROL, a=1, b=1)], ks=(1,)),
+    }
+    found = csv.DictReader(io.StringIO(psr_csv(results(table, ks=(1,)), subjects=2, at=at, caveat="why")))
+    columns = ("method", "threshold", "psr", "control", "minus_control", "caveat")
+    assert [tuple(row[column] for column in columns) for row in found] == [
+        ("bim", "", "50.0000", "0.0000", "50.0000", "why"),
+        ("none", "", "0.0000", "0.0000", "0.0000", "why"),
+        ("bim", "fpir:0.01", "100.0000", "50.0000", "50.0000", "why"),
+        ("none", "fpir:0.01", "50.0000", "50.0000", "0.0000", "why"),
+        ("bim", "given", "50.0000", "0.0000", "50.0000", "why"),
+        ("none", "given", "0.0000", "0.0000", "0.0000", "why"),
+    ]
+
+
 def test_a_row_holds_a_cell_s_psr_with_all_that_stands_beside_it() -> None:
     table = [*observations(CLOAKED, a=1, b=4, c=BEYOND, d=NO_FACE), *observations(CONTROL, a=1, b=1, c=1, d=1)]
     low, high = proportion_confint(3, 4, method="wilson")
@@ -32,6 +50,7 @@ def test_a_row_holds_a_cell_s_psr_with_all_that_stands_beside_it() -> None:
         "condition": "jpeg:95",
         "target_model": "resnet50",
         "k": "1",
+        "threshold": "",
         "subjects": "4",
         "n": "4",
         "protected": "3",
@@ -97,7 +116,7 @@ def test_a_caveat_stands_in_every_row() -> None:
 
 def test_no_observations_leave_the_header_alone() -> None:
     text = psr_csv([], subjects=4)
-    assert text.startswith("source_model,method,epsilon,condition,target_model,k,subjects,n,protected,psr,")
+    assert text.startswith("source_model,method,epsilon,condition,target_model,k,threshold,subjects,n,protected,psr,")
     assert text.count("\n") == 1
 
 

@@ -11,6 +11,7 @@ from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.intervals import Interval
 from orchestrator.metrics.matrix import BEYOND, NO_FACE, RankMatrix
 from orchestrator.metrics.psr import Rate
+from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import measure
 from orchestrator.report.sentences import headlines, limits, listed, signed, span
 from tests.support.cells import paper_cell
@@ -139,6 +140,38 @@ def test_words_and_numbers() -> None:
     assert limits(Interval(-3.04, 10)) == "−3.0 to +10.0"
     assert span([Rate(1, 2), Rate(1, 2)]) == "50.0 % [9–91]"
     assert span([Rate(2, 2), Rate(0, 2)]) == "0.0 % [0–66] to 100.0 % [34–100]"
+
+
+def test_matchers_are_named_apart_among_other_models_and_alone_where_there_are_no_others() -> None:
+    both = replace(GRID, target_models=("facenet", "resnet50", "dlib"))
+    ranks = run(12, {"own": 12, "other": 3}, grid=both)
+    sentences = headlines(measure(ranks, both, IntervalKind.WILSON, matchers=Matchers(galleries={"dlib": 250})))
+    low, high = (100 * limit for limit in proportion_confint(3, 12, method="wilson"))
+    figures = f"PSR@25 is 25.0 % [{low:.0f}–{high:.0f}] at epsilon 32; 95 % is reached in none of"
+    assert sentence(sentences, OTHER) == f"{OTHER}: {figures} 4 pairs."
+    assert sentence(sentences, "BIM, read by a matcher") == f"BIM, read by a matcher: {figures} 2 pairs."
+    alone = replace(GRID, target_models=("dlib",))
+    ranks = run(12, {"other": 3}, grid=alone)
+    sentences = headlines(measure(ranks, alone, IntervalKind.WILSON, matchers=Matchers(galleries={"dlib": 250})))
+    assert sentence(sentences, "BIM, read by a matcher") == f"BIM, read by a matcher: {figures} 2 pairs."
+    assert not [each for each in sentences if "another model:" in each]
+
+
+def test_a_threshold_at_which_nobody_was_searched_who_is_not_enrolled_has_no_fpir() -> None:
+    grid = replace(GRID, target_models=("dlib",))
+    ranks = run(12, {"other": 3, "illc": 12, "none": 1}, grid=grid)
+    low, high = (100 * limit for limit in proportion_confint(3, 12, method="wilson"))
+    measured = measure(
+        ranks,
+        grid,
+        IntervalKind.WILSON,
+        matchers=Matchers(galleries={"dlib": 9}),
+        at={"given": ranks, "fmr:0.1": run(0, {})},
+    )
+    found = [each for each in headlines(measured) if each.startswith("At the threshold")]
+    assert len(found) == 1, "nothing was observed at the other threshold"
+    assert f"25.0 % [{low:.0f}–{high:.0f}] with BIM and 100.0 %" in found[0]
+    assert found[0].endswith("with ILLC (PSR@25, cloaks of epsilon 32 of another model).")
 
 
 def test_a_member_of_an_ensemble_is_its_own_model() -> None:

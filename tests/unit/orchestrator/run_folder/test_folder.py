@@ -17,7 +17,7 @@ from orchestrator.experiment.condition import LOSSLESS, NAMED_SETS
 from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.method import Cost
 from orchestrator.experiment.plan import Plan
-from orchestrator.run_folder.folder import ABANDONED_SECONDS, RunFolder
+from orchestrator.run_folder.folder import ABANDONED_SECONDS, PSR_CSV, RunFolder
 from orchestrator.store.changes import record_subject
 from orchestrator.store.records import Subject, SubjectStatus
 from orchestrator.store.store import Store
@@ -41,7 +41,7 @@ def modes(root: Path) -> dict[str, int]:
 
 def test_folders_and_files_are_readable_by_their_owner_only(folder: RunFolder) -> None:
     folder.bind(PLAN)
-    folder.write_psr("source_model\n")
+    folder.write_table(PSR_CSV, "source_model\n")
     folder.keep_cloak(DIGEST, ENCODED)
     assert modes(folder.root) == {
         ".": 0o700,
@@ -170,7 +170,7 @@ def test_the_manifest_and_the_figures_wait_for_the_disk_and_pictures_do_not(
     folder.keep_cloak(DIGEST, ENCODED)
     assert synced == []
     folder.bind(PLAN)
-    folder.write_psr("source_model\n")
+    folder.write_table(PSR_CSV, "source_model\n")
     assert synced == [".part-", folder.root.name] * 2
 
 
@@ -374,7 +374,7 @@ def test_a_run_folder_that_cannot_be_made_is_an_error_of_one_line(tmp_path: Path
 
 
 WRITES: dict[str, Callable[[RunFolder], None]] = {
-    "psr.csv": lambda folder: folder.write_psr("source_model\n"),
+    "psr.csv": lambda folder: folder.write_table(PSR_CSV, "source_model\n"),
     "manifest.json": lambda folder: folder.write_manifest({}),
     f"cloaks/{DIGEST[:2]}": lambda folder: folder.keep_cloak(DIGEST, ENCODED),
 }

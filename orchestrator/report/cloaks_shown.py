@@ -43,7 +43,7 @@ class ShownCloak:
 
 
 @dataclass(frozen=True)
-class GalleryRow:
+class CloakRow:
     """The cloaks of one source model by one method, a budget each, after the control, which the first method's row has."""
 
     source_model: str
@@ -52,23 +52,23 @@ class GalleryRow:
 
 
 @dataclass(frozen=True)
-class Gallery:
+class CloaksShown:
     """The pictures that a page shows."""
 
     note: str
     columns: tuple[str, ...] = ()
-    subjects: Mapping[str, Sequence[GalleryRow]] = field(default_factory=dict)  # by photograph
+    subjects: Mapping[str, Sequence[CloakRow]] = field(default_factory=dict)  # by photograph
 
 
-def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
+def cloaks_shown(run: Run, store: Store, *, pictures: bool) -> CloaksShown:
     """The cloaks of the first subjects of whom the run's folder keeps any, in the pixels that the invader saw.
 
     `pictures`: whether they may be shown.
     """
     if not pictures:
-        return Gallery("Pictures of people are not shown unless they are asked for, by --with-pictures.")
+        return CloaksShown("Pictures of people are not shown unless they are asked for, by --with-pictures.")
     size = 0
-    subjects: dict[str, list[GalleryRow]] = {}
+    subjects: dict[str, list[CloakRow]] = {}
     for probe, kept in islice(kept_cloaks(run, store), MAX_SUBJECTS):
         kept = _seen(kept, run.grid.condition)
         size += sum(map(len, kept.values()))
@@ -76,9 +76,9 @@ def gallery(run: Run, store: Store, *, pictures: bool) -> Gallery:
             break
         subjects[probe] = _rows(run, probe, kept, store.answers(probe=probe))
     if not subjects:
-        return Gallery(f"No pictures are kept in this folder: {absence(run.manifest)}.")
+        return CloaksShown(f"No pictures are kept in this folder: {absence(run.manifest)}.")
     many, asked = len(run.matrix.probes), run.matrix.candidates
-    return Gallery(
+    return CloaksShown(
         note=f"{len(subjects)} of {many} subject{'s' if many > 1 else ''}. Under a picture stands the rank of the true "
         f"identity in what each target model answered: 1 means that it was named, and “>{asked}” that it is not among "
         f"the {asked} candidates that were asked for. Below it stands whom the model took it for instead.",
@@ -96,7 +96,7 @@ def _seen(kept: Mapping[CloakKey, bytes], condition: Condition) -> dict[CloakKey
     return seen
 
 
-def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[Cell, str]) -> list[GalleryRow]:
+def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[Cell, str]) -> list[CloakRow]:
     place = run.matrix.probes.index(probe)
     instead = {MISSING: "–", NO_FACE: "no face", BEYOND: f">{run.matrix.candidates}"}
 
@@ -117,7 +117,7 @@ def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[C
         return ShownCloak(source, what, tuple(answers(key)))
 
     return [
-        GalleryRow(
+        CloakRow(
             title(source_model),
             method_title(method),
             (
