@@ -95,7 +95,7 @@ class EvaluateOptions(RunOptions):
         help="What happens to a picture on its way: jpeg:QUALITY, png, or as-is, which leaves the files of --cloaks as they "
         "are; then +TRANSFORM as often as wanted: resize:SIDE, jpeg:QUALITY, webp:QUALITY, blur:SIGMA, median:SIZE, bits:N; "
         "then @full where target models see the whole picture. Or a named set: paper (jpeg:95,jpeg:95@full,png), "
-        "purification.  [default: paper, as far as the invader has its regions]",
+        "purification.  [default: paper, as far as all target models have its regions]",
     )
 
     gallery_photos: int | None = option(

@@ -4,6 +4,7 @@ import functools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -116,10 +117,10 @@ class CalibratedThreshold(click.ParamType[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """See `click.ParamType.convert`."""
         if re.fullmatch(r"(fpir|fmr):0?\.[0-9]+", value) is None or not float(value.partition(":")[2]):
-            self.fail(
-                f"expected fpir:RATE or fmr:RATE with a rate above 0 and below 1, as in fpir:0.01, got {value}", param, ctx
-            )
-        return value
+            expected = "expected fpir:RATE or fmr:RATE with a rate above 0 and below 1, as in fpir:0.01"
+            self.fail(f"{expected}, got {value}", param, ctx)
+        kind, _, rate = value.partition(":")
+        return f"{kind}:{Decimal(rate).normalize():f}"
 
 
 def conditions_of(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[Condition, ...] | None:

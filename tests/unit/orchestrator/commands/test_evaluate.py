@@ -114,7 +114,7 @@ def test_a_threshold_is_named_by_a_rate(people: list[str], threshold: str) -> No
 
 
 def test_a_threshold_is_named_once(people: list[str]) -> None:
-    assert "expected no repetition, got fmr:.1 twice" in failure([*people, "--thresholds", "fmr:.1,fmr:.1"])
+    assert "expected no repetition, got fmr:0.1 twice" in failure([*people, "--thresholds", "fmr:.1,fmr:0.10"])
 
 
 @pytest.mark.parametrize(
