@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +12,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from deid.invader.v1 import invader_pb2
 from PIL import Image
@@ -27,6 +29,7 @@ from rpc.images.png_chunks import SIGNATURE
 from tests.support.bench import CLOAKS, IDENTITIES, Bench, Evaluated, manifest, write_photo
 from tests.support.fakes import PHOTO, FakeInvader, FakeMatcher, FakeProtector, Fault, Shown
 
+SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
 LEVELS = {identity: 20 * place for place, identity in enumerate(IDENTITIES)}
 SIZES = SplitSizes(photos=1, non_mated=2, impostors=1)
 AT = {"fpir:0.1": (1, 0), "given": (0, 0)}  # comparisons and false positives
@@ -134,6 +137,7 @@ async def test_subjects_are_enrolled_people_and_their_probes_are_not_enrolled(se
     assert set(setting.run.matrix.probes) == first
     assert (evaluated.outcome["excluded"], missing(evaluated)) == ([], [])
     stated = manifest(setting.bench.folder)
+    jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(stated)
     assert stated["protocol"]["gallery"] == {"photos": 1, "non_mated": 2, "impostors": 1}
     assert stated["target_models"]["dlib"]["kind"] == "matcher"
     assert stated["target_models"]["dlib"]["gallery_sha256"] == setting.split.gallery_sha256()

@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from orchestrator.session.progress import RunProgress, duration
+from orchestrator.session.progress import STARTING, RunProgress, duration, show_photos
 
 
 @pytest.mark.parametrize(("seconds", "said"), [(0, "0 s"), (29.4, "29 s"), (119, "119 s"), (120, "2 min"), (601, "10 min")])
@@ -31,3 +31,9 @@ def test_observations_beside_those_of_subjects_are_part_of_the_whole() -> None:
     first, second = text.getvalue().splitlines()
     assert first.startswith("subject 1 of 2: 5 of 10 observations")
     assert second.startswith("subject 2 of 3: 5 of 13 observations")
+
+
+def test_how_far_a_started_service_is_with_its_gallery_is_shown() -> None:
+    status = Console(file=io.StringIO()).status(STARTING)
+    show_photos(status, "enrolling", 120, 600)
+    assert status.status == "starting the services: enrolling 120 of 600 photos"
