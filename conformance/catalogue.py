@@ -4,12 +4,12 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
-from conformance.both import bad_requests, cancellation, determinism, health, lists
+from conformance.both import bad_requests, cancellation, determinism, health, kinds, lists
 from conformance.check import Check
 from conformance.invader import bad_requests as invader_bad_requests
 from conformance.invader import budget as invader_budget
 from conformance.invader import determinism as invader_determinism
-from conformance.invader import disclosure, faces, image_formats, ranking
+from conformance.invader import disclosure, faces, image_formats, matchers, ranking
 from conformance.invader import lists as invader_lists
 from conformance.invader.service import Invader
 from conformance.protector import bad_requests as protector_bad_requests
@@ -23,11 +23,11 @@ from conformance.service import Service
 # What comes with errors and beside answers is looked at once there were some; a budget is spent, if it is to be, at the end.
 _THEMES: dict[type[Service], tuple[ModuleType, ...]] = {
     Protector: (
-        *(protector_lists, lists, probe, protector_budget, cost, stream, storage, protector_determinism, determinism),
+        *(protector_lists, lists, kinds, probe, protector_budget, cost, stream, storage, protector_determinism, determinism),
         *(ensembles, protector_bad_requests, bad_requests, cancellation, health),
     ),
     Invader: (
-        *(invader_lists, lists, faces, ranking, image_formats, invader_determinism, determinism),
+        *(invader_lists, lists, kinds, faces, ranking, matchers, image_formats, invader_determinism, determinism),
         *(invader_bad_requests, bad_requests, cancellation, health, disclosure, invader_budget),
     ),
 }

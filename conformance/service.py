@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from deid.invader.v1 import invader_pb2
 from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message import Message
 
@@ -14,6 +15,9 @@ from conformance.refusals import Refusal, Refused
 from orchestrator.faces.data_set import DataSet
 
 MAX_IDENTITIES = 1_000_000  # of any label set
+# Kinds of models, which have the same numbers in both schemas.
+CLASSIFIERS = (invader_pb2.MODEL_KIND_UNSPECIFIED, invader_pb2.MODEL_KIND_CLASSIFIER)
+MATCHER = invader_pb2.MODEL_KIND_MATCHER
 
 Changes = Mapping[str, Any]  # to a valid request, by field
 
@@ -56,6 +60,11 @@ class Service(ABC):
         return models
 
     @property
+    def matchers(self) -> Sequence[Any]:
+        """Those of the models that compare with a gallery."""
+        return [model for model in self.models if model.kind == MATCHER]
+
+    @property
     @abstractmethod
     def photo(self) -> bytes:
         """The first subject's photo."""
@@ -88,6 +97,7 @@ class Service(ABC):
         """Texts in which the service describes itself: the subject, and the text."""
         for model in self.models:
             yield f"{model.name}: extraction", model.extraction
+            yield f"{model.name}: matching", model.matching
 
     def request(self, **changes: Any) -> Any:
         """A valid request with some changes."""

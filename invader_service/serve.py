@@ -104,14 +104,16 @@ def load_target_models(
             settings.gallery,
             settings.template,
             features_of=settings.matcher_names,
-            cache=settings.embedding_cache_folder,
+            cache=settings.embedding_cache,
         ),
         prepared,
         precision=precision,
         decode=partial(decoded_image, limits=settings.image_limits),
         find_face=find_face,
         calibration=Calibration(
-            settings.impostors, tuple(map(Target.parse, settings.threshold_targets)), settings.known_thresholds
+            settings.impostors,
+            tuple(dict.fromkeys(map(Target.parse, settings.threshold_targets))),
+            settings.known_thresholds,
         ),
         on_refused=log_refused,
     )

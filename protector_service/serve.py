@@ -90,7 +90,7 @@ def load_source_models(
             settings.gallery,
             settings.template,
             features_of=settings.matcher_names,
-            cache=settings.embedding_cache_folder,
+            cache=settings.embedding_cache,
         ),
         prepared,
         precision=precision,

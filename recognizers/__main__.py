@@ -70,6 +70,18 @@ def _write(checkpoint: "Checkpoint", out: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
+@cli.command(epilog=EXIT_STATUS)
+@click.argument("folder", type=PathOption(), default=None, required=False)
+def purge(folder: Path | None) -> str:
+    """Delete the embeddings of enrolled photos that services keep in FOLDER, by default in the user's caches.
+
+    Services that are started again embed the photos again.
+    """
+    from recognizers.galleries.embedding_cache import delete_embeddings, usual_folder
+
+    return "\n".join(map(str, delete_embeddings(folder or usual_folder()))) or "there are none"
+
+
 def report(checkpoint: "Checkpoint") -> str:
     """What was recognised, a fact a line."""
     facts = {

@@ -114,15 +114,6 @@ class ServiceSettings(BaseSettings):
         """The classifiers that are offered as matchers too."""
         return tuple(dict.fromkeys(name.strip() for name in self.matchers.split(",") if name.strip()))
 
-    @property
-    def embedding_cache_folder(self) -> Path | None:
-        """Where embeddings are kept; None: nowhere."""
-        if self.embedding_cache == "off":
-            return None
-        if self.embedding_cache == "auto":
-            return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "face-deid-bench"
-        return Path(os.path.expanduser(self.embedding_cache))  # noqa: PTH111
-
     @model_validator(mode="after")
     def _all_of_tls_or_nothing(self) -> Self:
         given = [self.tls_certificate, self.tls_key, self.tls_authority]

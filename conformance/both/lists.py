@@ -46,9 +46,9 @@ def model_problems(models: Sequence[Any]) -> Iterator[str]:
 
 @check(
     "stated",
-    demands=f"Each text in which a service describes its face extraction and its methods is one line of at most {MAX_TEXT} "
-    "characters.",
-    why="Manifests and reports repeat these texts, so that nothing is assumed about another's detector or method.",
+    demands="Each text in which a service describes its face extraction, its matching and its methods is one line of at "
+    f"most {MAX_TEXT} characters.",
+    why="Manifests and reports repeat these texts, so that nothing is assumed about another's detector, matcher or method.",
 )
 async def stated(service: Service) -> Problems:
     for what, text in service.stated():

@@ -30,8 +30,8 @@ async def budget(service: Invader) -> Problems:
         "a query of all target models": {},
         "a query about no face": {"image": faceless()},
     }
-    if invader_pb2.REGION_FULL in service.listed.regions:
-        queries["a query about a whole image"] = {"region": invader_pb2.REGION_FULL}
+    if whole := service.listing(invader_pb2.REGION_FULL):
+        queries["a query about a whole image"] = {"region": invader_pb2.REGION_FULL, "target_models": whole}
     for what, changes in queries.items():
         answer = await service.answer_again(**changes)
         stated = answer.queries_left if answer.HasField("queries_left") else None

@@ -4,6 +4,7 @@ from deid.invader.v1 import invader_pb2
 
 from conformance.check import NotApplicable, Problems, check
 from conformance.invader.service import IMAGES, Invader, identities_of
+from conformance.service import MATCHER
 from conformance.text_leaks import NUMBERS
 
 DECIMALS = 4
@@ -96,7 +97,7 @@ async def in_order(service: Invader) -> Problems:
 )
 async def probabilities(service: Invader) -> Problems:
     disclosure = service.listed.disclosure
-    vanishing = {model.name for model in service.models if model.identities >= MIN_TO_VANISH}
+    may_be_zero = {model.name for model in service.models if model.identities >= MIN_TO_VANISH or model.kind == MATCHER}
     for name, each in await service.classifications():
         came = _probabilities(each)
         for beyond in (p for p in came if not 0 <= p <= 1):
@@ -106,7 +107,7 @@ async def probabilities(service: Invader) -> Problems:
             yield f"{name}: expected {DECIMALS} decimal places, got {finer[0]!r}"
         if disclosure in (invader_pb2.DISCLOSURE_TOP1, invader_pb2.DISCLOSURE_RANKED) and any(came):
             yield f"{name}: discloses {came[0]}, and says that it discloses no probabilities"
-        all_zero = len(came) > 0 and not any(came) and each.target_model not in vanishing
+        all_zero = len(came) > 0 and not any(came) and each.target_model not in may_be_zero
         if disclosure == invader_pb2.DISCLOSURE_PROBABILITIES and all_zero:
             yield f"{name}: says that it discloses probabilities, and they are all 0"
 

@@ -20,6 +20,7 @@ from rpc.roles import INVADER
 
 IMAGES = 3
 MAX_K = 50  # of candidates that are asked for
+REGIONS = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
 
 Answer = invader_pb2.ClassifyResponse
 
@@ -48,6 +49,8 @@ class Invader(Service):
         service = cls(client, listed, subjects=list(islice(subjects(faces, known=None), IMAGES)))
         if not service.models:
             raise Failed("it lists no target model")
+        if service.common_region is None:
+            raise Failed("its target models have no region in common, as those of one service must")
         if not service.subjects:
             raise InputError("--faces: expected photos, got none")
         return service
@@ -68,10 +71,23 @@ class Invader(Service):
         return max(1, min([MAX_K, *listed]))
 
     @property
+    def common_region(self) -> "invader_pb2.Region.ValueType | None":
+        """A region that all target models have, the detected one before the full one; None if there is none.
+
+        Those that list no regions see detected faces.
+        """
+        have = [set(model.regions or [invader_pb2.REGION_DETECTED]) for model in self.models]
+        return next((region for region in REGIONS if all(region in each for each in have)), None)
+
+    @property
     def region(self) -> "invader_pb2.Region.ValueType":
-        """The default region, or REGION_FULL for a service that reads whole images only."""
-        only_whole = list(self.listed.regions) == [invader_pb2.REGION_FULL]
-        return invader_pb2.REGION_FULL if only_whole else invader_pb2.REGION_UNSPECIFIED
+        """The default region, or REGION_FULL where not all target models read detected faces."""
+        full = self.common_region == invader_pb2.REGION_FULL
+        return invader_pb2.REGION_FULL if full else invader_pb2.REGION_UNSPECIFIED
+
+    def listing(self, *regions: "invader_pb2.Region.ValueType") -> list[str]:
+        """Names of the target models that list all of these regions."""
+        return [model.name for model in self.models if set(regions) <= set(model.regions)]
 
     def good_request(self) -> Changes:
         return {"image": self.photo, "target_models": self.model_names, "k": self.k, "region": self.region}

@@ -26,12 +26,13 @@ export class Invader {
       identities: identities.length,
       label_set_sha256: sha256(identities.join('\n')),
       max_candidates: Math.min(MAX_CANDIDATES, identities.length),
+      regions: [REGION_FULL],
     }));
     this.modelsDigest = sha256(JSON.stringify(this.#targetModels));
   }
 
   listTargetModels() {
-    return { target_models: this.#targetModels, disclosure: DISCLOSURE_PROBABILITIES, regions: [REGION_FULL] };
+    return { target_models: this.#targetModels, disclosure: DISCLOSURE_PROBABILITIES };
   }
 
   listIdentities({ target_model, page_size, page_token }) {

@@ -111,7 +111,7 @@ async def _examine_models(protector: str, invader: str, tls: TlsMaterial | None)
             "overlap",
             good=bool(common),
             seen=f"{len(common)} identities that every model knows",
-            mend="recognizers that were trained on the same people",
+            mend="recognizers that were trained on the same people, and galleries of them",
         )
         left = invader_client.queries_left
         yield judged(

@@ -21,6 +21,32 @@ _WAIT_SECONDS = 60.0  # for another service that writes
 NO_FACE: Tensor = torch.empty(0)  # in place of an embedding
 
 
+def usual_folder() -> Path:
+    """Where a user's caches are, by the XDG Base Directory Specification."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "face-deid-bench"
+
+
+def delete_embeddings(folder: Path) -> list[Path]:
+    """Deletes what an `EmbeddingCache` keeps in a folder.
+
+    Returns:
+        the files that were there.
+
+    Raises:
+        GalleryError: one cannot be deleted.
+    """
+    deleted = []
+    for name in (FILE, f"{FILE}-journal"):
+        try:
+            (folder / name).unlink()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            raise GalleryError(f"{folder / name}: cannot be deleted: {error.strerror or error}") from error
+        deleted.append(folder / name)
+    return deleted
+
+
 class EmbeddingCache:
     """Embeddings by the photo's digest and by what made them. Several processes may use one file."""
 

@@ -20,7 +20,7 @@ from recognizers.checkpoints.loading import (
 from recognizers.device import PreparedDevice
 from recognizers.errors import GalleryError
 from recognizers.extraction import FindFace
-from recognizers.galleries.embedding_cache import EmbeddingCache
+from recognizers.galleries.embedding_cache import EmbeddingCache, usual_folder
 from recognizers.galleries.enrolment import Decode, EmbeddingNetwork, Enrolled, Enroller, NotEnrolled
 from recognizers.galleries.folder import read_photo_folder
 from recognizers.galleries.thresholds import Target, Threshold, calibrated, given
@@ -31,7 +31,7 @@ from recognizers.precision import Precision
 
 FEATURES = "-features"  # after the name of a network that is trained as a classifier
 LOG_EVERY_SECONDS = 2.0
-AUTO = "auto"
+AUTO, OFF = "auto", "off"
 
 logger = logging.getLogger(__name__)
 
@@ -75,12 +75,21 @@ class GalleryFolder:
 
     @classmethod
     def named(
-        cls, folder: Path | None, templates: str, *, features_of: tuple[str, ...], cache: Path | None
+        cls, folder: Path | None, templates: str, *, features_of: tuple[str, ...], cache: str
     ) -> "GalleryFolder | None":
-        """As settings name it: without a folder there is none, and "auto" leaves the templates to each network."""
+        """As settings name it: without a folder there is none, and "auto" leaves the templates to each network.
+
+        `cache` is a folder, "auto" for the user's, or "off".
+        """
         if folder is None:
             return None
-        return cls(folder, None if templates == AUTO else Templates(templates), features_of, cache)
+        caches = {AUTO: usual_folder(), OFF: None}
+        return cls(
+            folder,
+            None if templates == AUTO else Templates(templates),
+            features_of,
+            caches[cache] if cache in caches else Path(cache).expanduser(),
+        )
 
 
 def load_with_matchers(

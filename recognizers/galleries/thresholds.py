@@ -6,6 +6,7 @@ A candidate reaches a threshold where its logit, which orders as its score does,
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import StrEnum
 
 import torch
@@ -29,7 +30,7 @@ class Target:
     """A rate that a threshold is to keep to."""
 
     of: ErrorRate
-    rate: str  # as it was written: a decimal, above 0 and below 1
+    rate: str  # a decimal in its shortest form, above 0 and below 1
 
     @property
     def name(self) -> str:
@@ -53,7 +54,7 @@ class Target:
             raise GalleryError(
                 f"expected fpir:RATE or fmr:RATE with a rate above 0 and below 1, such as fpir:0.01, got {text}"
             )
-        return cls(ErrorRate(of), rate)
+        return cls(ErrorRate(of), f"{Decimal(rate).normalize():f}")
 
 
 @dataclass(frozen=True)

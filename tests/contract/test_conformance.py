@@ -1,5 +1,6 @@
 """The conformance suite on our own services, which pass it. test_protector.py and test_invader.py tell the rest."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -14,23 +15,32 @@ from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from orchestrator.faces.folder import FaceFolder
 from protector_service.capacity import CapacityLimiter
+from recognizers.galleries.matchers import Matcher
 from rpc.certificates import Authority
 from rpc.images.limits import ImageLimits
 from tests.support.certificates import material
 from tests.support.conformance_runs import LONG, ids_with, others, outcomes_at
 from tests.support.engines import METHODS
+from tests.support.matchers import tiny_matchers
 from tests.support.services import serving_invader, serving_protector, small_recognizer
 
 AUTHORITY = Authority.create()
+OF_MATCHERS = {"invader.gallery-order", "invader.scores", "invader.thresholds", "invader.reached-prefix"}
 OF_BUDGETS = {"invader.budget", "invader.budget-errors", "invader.budget-spent"}
+
+
+@pytest.fixture(scope="module")
+def matchers(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Matcher]:
+    """A small matcher with all kinds of thresholds."""
+    return tiny_matchers(tmp_path_factory.mktemp("people"))
 
 
 OTHERS = {"larger": small_recognizer(seed=1, input_size=12), "other": small_recognizer(seed=2, classes=5)}
 
 
-async def test_our_protector_passes_by_mutual_tls(faces: FaceFolder) -> None:
+async def test_our_protector_passes_by_mutual_tls(faces: FaceFolder, matchers: Mapping[str, Matcher]) -> None:
     tls = material(AUTHORITY, "protector", server=True)
-    async with serving_protector(others=OTHERS, tls=tls, limits=ImageLimits()) as service:
+    async with serving_protector(others=OTHERS, matchers=matchers, tls=tls, limits=ImageLimits()) as service:
         outcomes = await outcomes_at(service.address, Protector, Choice(faces), material(AUTHORITY))
     assert others(outcomes) == {}
     assert [each.id for each in outcomes] == [check.id for check in CHECKS[Protector]]
@@ -45,12 +55,12 @@ async def test_our_protector_passes_in_plain_text_where_little_room_makes_it_bus
     }
     async with serving_protector(**few, limits=ImageLimits()) as service:
         outcomes = await outcomes_at(service.address, Protector, Choice(faces, skip=LONG))
-    assert others(outcomes) == {}
+    assert others(outcomes) == {"protector.gallery-order": "there is no matcher"}
 
 
-async def test_our_invader_passes_by_mutual_tls(faces: FaceFolder) -> None:
+async def test_our_invader_passes_by_mutual_tls(faces: FaceFolder, matchers: Mapping[str, Matcher]) -> None:
     tls, ledger = material(AUTHORITY, "invader", server=True), QueryLedger(None, budget=300)
-    async with serving_invader(images=ImageLimits(), tls=tls, ledger=ledger) as service:
+    async with serving_invader(matchers=matchers, images=ImageLimits(), tls=tls, ledger=ledger) as service:
         outcomes = await outcomes_at(service.address, Invader, Choice(faces, may_spend=True), material(AUTHORITY))
     assert others(outcomes) == {}
     assert [each.id for each in outcomes] == [check.id for check in CHECKS[Invader]]
@@ -68,7 +78,7 @@ async def test_our_invader_passes_in_plain_text_whatever_it_discloses(faces: Fac
         outcomes = await outcomes_at(service.address, Invader, Choice(faces, skip=LONG))
     does_not_apply = ids_with(outcomes, Verdict.NOT_APPLICABLE)
     assert others(outcomes).keys() == set(does_not_apply)
-    assert {"invader.sorted", "invader.label-sets", "invader.pages", *OF_BUDGETS} <= set(does_not_apply)
+    assert {"invader.sorted", "invader.label-sets", "invader.pages", *OF_BUDGETS, *OF_MATCHERS} <= set(does_not_apply)
 
 
 async def test_waits_of_a_rate_limit_are_not_held_against_our_invader(faces: FaceFolder) -> None:

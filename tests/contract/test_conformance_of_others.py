@@ -5,6 +5,7 @@ import io
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import grpc
 import numpy as np
@@ -20,9 +21,11 @@ from conformance.protector.service import Protector
 from conformance.protector.storage import encoded_twice, encoding_problem
 from conformance.refusals import NOT_PARSED, TOO_LARGE, BadRequest, refusal_of
 from conformance.suite import Choice, examine
+from orchestrator.errors import UnusableServiceError
 from orchestrator.faces.folder import FaceFolder, read_face_folder
-from rpc.errors import RATE_LIMITED, ServiceError, busy, invalid_argument
+from rpc.errors import IDENTITIES_NOT_LISTED, RATE_LIMITED, ServiceError, busy, invalid_argument
 from rpc.images.decoding import encode_jpeg, encode_png
+from rpc.paging import Page
 from tests.support.conformance_runs import LONG, others, outcomes_of
 from tests.support.conforming import IDENTITIES, ConformingInvader, ConformingProtector, Context, Pixels
 from tests.support.drawn_faces import draw_face
@@ -171,6 +174,115 @@ async def test_ensembles_need_not_be_offered(faces: FaceFolder) -> None:
 async def test_where_no_label_sets_are_equal_no_ensemble_is_requested(faces: FaceFolder) -> None:
     outcomes = await outcomes_of(ManyProtected(), Choice(faces, only=["protector.ensemble", "protector.bad-ensembles"]))
     assert [outcome.verdict for outcome in outcomes] == [Verdict.NOT_APPLICABLE, Verdict.PASSED]
+
+
+# Matchers and regions
+
+WITHOUT_MATCHERS = {"gallery-order", "reached-prefix", "scores", "thresholds"}
+
+
+class ClassifiersAlone(ConformingInvader):
+    """Has no matcher."""
+
+    label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1]}
+
+
+class NoThresholds(ConformingInvader):
+    """Has a matcher without thresholds."""
+
+    thresholds: Mapping[str, float] = {}
+
+
+class MatcherAlone(ConformingInvader):
+    """Has a matcher alone, and does not list whom it enrolled."""
+
+    label_sets: Mapping[str, Sequence[str]] = {"third": IDENTITIES}
+
+    def page(self, identities: Sequence[str], page_size: int, page_token: str) -> Page:
+        raise ServiceError("not listed", code=grpc.StatusCode.PERMISSION_DENIED, reason=IDENTITIES_NOT_LISTED)
+
+
+class TopMatch(ConformingInvader):
+    """Answers with one candidate."""
+
+    disclosure = invader_pb2.DISCLOSURE_TOP1
+    max_candidates = 1
+
+    def disclosed(self, probability: float) -> float:
+        return 0.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "not_applicable"),
+    [
+        (ClassifiersAlone, WITHOUT_MATCHERS),
+        (NoThresholds, {"thresholds", "reached-prefix"}),
+        (MatcherAlone, {"gallery-order"}),
+        (TopMatch, {"reached-prefix"}),
+    ],
+)
+async def test_what_a_service_does_not_have_of_matchers_is_not_demanded(
+    faces: FaceFolder, kind: type[ConformingInvader], not_applicable: set[str]
+) -> None:
+    only = [f"invader.{name}" for name in (*WITHOUT_MATCHERS, "kinds", "reached", "models", "probabilities", "face")]
+    outcomes = await outcomes_of(kind(), Choice(faces, only=only))
+    assert len(outcomes) == len(only)
+    expected = {f"invader.{name}" for name in not_applicable}
+    assert {outcome.id for outcome in outcomes if outcome.verdict is Verdict.NOT_APPLICABLE} == expected
+    assert others([outcome for outcome in outcomes if outcome.id not in expected]) == {}
+
+
+async def test_a_rate_is_compared_exactly(faces: FaceFolder) -> None:
+    class Exact(ConformingInvader):
+        thresholds: Mapping[str, float] = {"fpir:0.29": 0.07}
+
+        def calibrations(self) -> list[invader_pb2.Threshold]:
+            return [invader_pb2.Threshold(name="fpir:0.29", comparisons=100, false_positives=29)]
+
+    assert 0.29 * 100 < 29, "as floating-point numbers"
+    assert others(await outcomes_of(Exact(), Choice(faces, only=["invader.thresholds"]))) == {}
+
+
+class OlderThanRegions(ConformingInvader):
+    """States no regions, and looks for a face whatever is requested."""
+
+    def regions_of(self, name: str) -> Sequence["invader_pb2.Region.ValueType"]:
+        return ()
+
+    def check(self, request: invader_pb2.ClassifyRequest) -> None:
+        request.region = invader_pb2.REGION_DETECTED
+        with patch.object(self, "regions_of", return_value=[invader_pb2.REGION_DETECTED]):
+            super().check(request)
+
+
+async def test_regions_need_not_be_stated(faces: FaceFolder) -> None:
+    (models, region) = await outcomes_of(OlderThanRegions(), Choice(faces, only=["invader.models", "invader.region"]))
+    assert (models.verdict, region.verdict) == (Verdict.PASSED, Verdict.NOT_APPLICABLE)
+
+
+class WholeImages(ConformingInvader):
+    """Reads whole images, and for one target model detected faces too."""
+
+    def regions_of(self, name: str) -> Sequence["invader_pb2.Region.ValueType"]:
+        return self.regions if name == "first" else (invader_pb2.REGION_FULL,)
+
+
+async def test_a_region_that_all_target_models_have_is_requested_and_the_others_of_those_that_have_them(
+    faces: FaceFolder,
+) -> None:
+    assert others(await outcomes_of(WholeImages(), Choice(faces, skip=[*LONG, "*.budget-spent"]))) == {}
+
+
+class NothingInCommon(ConformingInvader):
+    """Has target models of which no two can be asked about one region."""
+
+    def regions_of(self, name: str) -> Sequence["invader_pb2.Region.ValueType"]:
+        return (invader_pb2.REGION_FULL if name == "first" else invader_pb2.REGION_DETECTED,)
+
+
+async def test_target_models_of_one_service_have_a_region_in_common(faces: FaceFolder) -> None:
+    with pytest.raises(UnusableServiceError, match="cannot be checked: its target models have no region in common"):
+        await outcomes_of(NothingInCommon(), Choice(faces))
 
 
 # JPEG

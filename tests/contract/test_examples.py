@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -42,14 +43,16 @@ def protector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         process.terminate()
 
 
-@pytest.fixture
-async def invader() -> AsyncIterator[str]:
-    """The address of the example, in this process, around a network that is never asked."""
-    made = runpy.run_path(str(EXAMPLES / "minimal_invader.py"))["Invader"](nn.Identity(), IDENTITIES)
+@pytest.fixture(params=["minimal_invader", "minimal_matcher"])
+async def invader(request: pytest.FixtureRequest) -> AsyncIterator[tuple[str, str]]:
+    """The address of an example, in this process, and its target model, which is never asked."""
+    example = runpy.run_path(str(EXAMPLES / f"{request.param}.py"))
+    enrolled = SimpleNamespace(identities=IDENTITIES, sha256="a" * 64)
+    made = example["Invader"](*((enrolled, 0.8) if "Matcher" in example else (nn.Identity(), IDENTITIES)))
     server = Server(address="127.0.0.1:0", limits=ImageLimits())
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(made, server.grpc)
     await server.start([])
-    yield server.address
+    yield server.address, example["MODEL"]
     await server.stop(None)
 
 
@@ -102,9 +105,9 @@ def test_the_protector_names_the_field_that_it_refuses(protector: str, changes: 
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"target_models": ["resnet18", "resnet"]}, "target_models[1]"),
+        ({"target_models": ["MODEL", "another"]}, "target_models[1]"),
         ({"target_models": []}, "target_models"),
-        ({"target_models": ["resnet18", "resnet18"]}, "target_models"),
+        ({"target_models": ["MODEL", "MODEL"]}, "target_models"),
         ({"k": 0}, "k"),
         ({"k": 5}, "k"),
         ({"region": -1}, "region"),
@@ -113,11 +116,15 @@ def test_the_protector_names_the_field_that_it_refuses(protector: str, changes: 
         ({"image": b""}, "image"),
     ],
 )
-async def test_the_invader_names_the_field_that_it_refuses(invader: str, changes: dict[str, Any], field: str) -> None:
-    fields: dict[str, Any] = {"image": PHOTO, "target_models": ["resnet18"], "k": 1} | changes
+async def test_an_invader_names_the_field_that_it_refuses(
+    invader: tuple[str, str], changes: dict[str, Any], field: str
+) -> None:
+    address, model = invader
+    fields: dict[str, Any] = {"image": PHOTO, "target_models": ["MODEL"], "k": 1} | changes
+    fields["target_models"] = [name.replace("MODEL", model) for name in fields["target_models"]]
 
     def ask() -> None:
-        with grpc.insecure_channel(invader) as channel:
+        with grpc.insecure_channel(address) as channel:
             stub: Any = invader_pb2_grpc.InvaderServiceStub(channel)
             stub.Classify(invader_pb2.ClassifyRequest(**fields), timeout=SECONDS)
 

@@ -33,11 +33,12 @@ async def test_an_invader_lists_a_matcher_and_answers_by_score_without_probabili
     photo = photo_of(ord("b"), 5, side=16)
     async with serving_invader(matchers={"tiny": matcher}, disclosure=Disclosure.PROBABILITIES) as service:
         stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
-        (listed,) = (await stub.ListTargetModels(invader_pb2.ListTargetModelsRequest())).target_models
+        models = (await stub.ListTargetModels(invader_pb2.ListTargetModelsRequest())).target_models
         request = invader_pb2.ClassifyRequest(
             image=encode_png(photo), target_models=["tiny"], k=3, region=invader_pb2.REGION_FULL
         )
         answered = (await stub.Classify(request)).classifications[0]
+    (listed,) = (each for each in models if each.name == "tiny")
     assert (listed.kind, listed.identities) == (invader_pb2.MODEL_KIND_MATCHER, 3)
     assert listed.matching == matcher.in_words
     assert listed.gallery_sha256 == digest_of(tmp_path)
@@ -52,7 +53,7 @@ async def test_a_protector_crafts_away_from_the_templates_of_the_identity(tmp_pa
     photo = photo_of(ord("a"), 5, side=16)
     async with serving_protector(matchers={"tiny": matcher}) as service:
         stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
-        (listed,) = (await stub.ListSourceModels(protector_pb2.ListSourceModelsRequest())).source_models
+        models = (await stub.ListSourceModels(protector_pb2.ListSourceModelsRequest())).source_models
         request = protector_pb2.CraftRequest(
             photo=encode_png(photo),
             identity="a",
@@ -62,6 +63,7 @@ async def test_a_protector_crafts_away_from_the_templates_of_the_identity(tmp_pa
             storage=protector_pb2.Storage(png=protector_pb2.PngStorage()),
         )
         probe, cloak = [decoded(each.cloak) async for each in stub.Craft(request)]
+    (listed,) = (each for each in models if each.name == "tiny")
     assert (listed.kind, listed.matching) == (protector_pb2.MODEL_KIND_MATCHER, matcher.in_words)
     assert listed.gallery_sha256 == matcher.gallery.sha256
     scores = [float(matcher.recognizer.logits(image_of(each))[0, 0]) for each in (probe, cloak)]

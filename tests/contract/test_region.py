@@ -98,7 +98,7 @@ async def test_the_list_says_which_readings_can_be_had() -> None:
     async with serving_invader() as service:
         stub = invader_pb2_grpc.InvaderServiceStub(service.channel)
         listed = await stub.ListTargetModels(invader_pb2.ListTargetModelsRequest())
-    assert list(listed.regions) == [DETECTED, FULL]
+    assert [list(model.regions) for model in listed.target_models] == [[DETECTED, FULL]] * 2
 
 
 # Of a run
@@ -139,7 +139,7 @@ async def test_an_invader_that_cannot_read_whole_images_is_not_asked_to(
 ) -> None:
     bench.invader.regions = regions
     message = await bench.fails(InputError, conditions=BOTH)
-    assert message.startswith("--conditions: png@full: expected a region that the invader at 127.0.0.1:")
+    assert message.startswith("--conditions: png@full: expected a region that facenet of the invader at 127.0.0.1:")
     assert message.endswith(" (detected), got full")
     assert not bench.protector.requests
     assert not bench.invader.regions_asked

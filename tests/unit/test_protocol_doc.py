@@ -34,6 +34,7 @@ from protector_service.methods.method import MethodJob
 from protector_service.methods.noise import RandomNoise
 from protector_service.methods.trajectory import iterations
 from protector_service.request import MAX_EPSILON
+from recognizers.networks.gallery import EnrolledPhoto, Gallery
 from recognizers.networks.label_set import LabelSet
 from rpc.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
 from rpc.errors import FieldViolation, ServiceError
@@ -306,6 +307,21 @@ def test_the_digest_of_a_label_set_is_the_example_s() -> None:
     identities = ("n000001", "n000002")
     assert f"For the two identities `{identities[0]}` and `{identities[1]}` it is `{LabelSet(identities).sha256}`" in PROSE
     assert LabelSet(identities).sha256 == sha256(b"n000001\nn000002").hexdigest()
+
+
+def test_the_digest_of_a_gallery_is_the_example_s() -> None:
+    told = re.search(
+        r"photos of `(\w+)`, files of the three bytes `(\w+)` and of the three bytes `(\w+)`, and one of `(\w+)`, of the "
+        r"five bytes `(\w+)`, it is `(\w+)`",
+        PROSE,
+    )
+    assert told is not None
+    first, one, two, second, three, digest = told.groups()
+    files = ((second, three), (first, one), (first, two))
+    photos = tuple(EnrolledPhoto(identity, sha256(file.encode()).hexdigest()) for identity, file in files)
+    assert Gallery(photos).sha256 == digest
+    lines = sorted(f"{photo.identity}\t{photo.sha256}" for photo in photos)
+    assert sha256("\n".join(lines).encode()).hexdigest() == digest
 
 
 def test_the_project_s_own_methods_are_reserved_and_their_steps_tabulated() -> None:

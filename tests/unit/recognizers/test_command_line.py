@@ -27,6 +27,7 @@ from recognizers.checkpoints import embedded
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.installed_weights import dlib_resnet_file
 from recognizers.checkpoints.loading import build_network, load_recognizer
+from recognizers.galleries.embedding_cache import FILE, EmbeddingCache
 from recognizers.networks.label_set import LabelSet
 from tests.support.checkpoints import (
     hollow_checkpoint,
@@ -343,3 +344,12 @@ def test_a_command_that_makes_no_sense_is_a_usage_error(run: Program, arguments:
     answer = run(*arguments)
     assert answer.status == 2
     assert answer.err.startswith("Usage: ")
+
+
+def test_kept_embeddings_are_deleted_and_named(run: Program, tmp_path: Path) -> None:
+    EmbeddingCache(tmp_path)
+    (tmp_path / "other").touch()
+    first, second = (run("purge", tmp_path) for _ in range(2))
+    assert (first.out, first.status) == (f"{tmp_path / FILE}\n", 0)
+    assert (second.out, second.status) == ("there are none\n", 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["other"]

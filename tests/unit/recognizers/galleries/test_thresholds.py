@@ -17,8 +17,10 @@ def test_a_target_is_a_rate_of_a_known_kind(text: str) -> None:
         Target.parse(text)
 
 
-def test_a_target_keeps_its_rate_as_it_was_written() -> None:
-    assert Target.parse("fpir:0.010").name == "fpir:0.010"
+@pytest.mark.parametrize("text", ["fpir:0.01", "fpir:0.010", "fpir:.01", "fpir:00.01"])
+def test_a_rate_has_one_name_however_it_was_written(text: str) -> None:
+    assert Target.parse(text) == Target.parse("fpir:0.01")
+    assert Target.parse(text).name == "fpir:0.01"
 
 
 @settings(max_examples=60, deadline=None)
