@@ -1,7 +1,7 @@
 """Searches for people who are not enrolled: their photos go through the conditions to matchers, never to the protector."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 
@@ -15,6 +15,8 @@ from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto, read_photo, skip
 from orchestrator.store.changes import record_non_mated
 from rpc.images.bare_image import BadImageError
+from rpc.images.decoding import decoded_image
+from rpc.images.limits import ImageLimits
 
 K = 1  # a false positive is a first candidate that reaches the threshold
 PEOPLE_AT_ONCE = 4  # whose photos are in memory under all conditions
@@ -49,7 +51,7 @@ class NonMatedSearcher:
                     continue
                 unseen = await self._unseen(encoded.name)
                 try:
-                    pictures = await asyncio.to_thread(under_conditions, encoded.encoded, unseen)
+                    pictures = await asyncio.to_thread(_pictures, encoded.encoded, unseen)
                 except BadImageError as error:
                     skip(self._run, encoded.name, error)
                     continue
@@ -98,3 +100,14 @@ class NonMatedSearcher:
                 record_non_mated(photo.name, condition, searches, picture_sha256=digest, answers=named)
             )
             self._run.progress.observed(len(targets))
+
+
+def _pictures(photo: bytes, conditions: Collection[Condition]) -> dict[Condition, bytes]:
+    """A photo under conditions.
+
+    Raises:
+        BadImageError: it is no picture, or too large a one.
+    """
+    if conditions:
+        decoded_image(photo, limits=ImageLimits())  # where a condition leaves files as they are, nothing else would tell
+    return under_conditions(photo, conditions)

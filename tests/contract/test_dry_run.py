@@ -11,8 +11,10 @@ from deid.invader.v1 import invader_pb2
 from deid.protector.v1 import protector_pb2
 
 from orchestrator.__main__ import main
-from tests.support.bench import Bench, draw
-from tests.support.fakes import Shown
+from orchestrator.faces.folder import read_face_folder
+from orchestrator.faces.split import SplitSizes, split
+from tests.support.bench import IDENTITIES, Bench, draw, write_photo
+from tests.support.fakes import FakeInvader, FakeMatcher, Shown
 from tests.support.serving_in_a_thread import serving_in_a_thread
 
 FIRST, SECOND, *_ = draw("abcd")
@@ -125,3 +127,18 @@ def test_a_run_that_could_not_begin_is_refused_as_it_would_be(bench: Bench, dry_
     assert not said.lines
     assert said.error.startswith("error: --conditions: png@full: expected a region that facenet of the invader at ")
     assert not bench.protector.requests
+
+
+def test_people_who_are_not_enrolled_are_part_of_what_it_takes(bench: Bench, dry_run: DryRun) -> None:
+    for identity in "abcd":
+        write_photo(bench.faces / identity / "1.jpg", level=ord(identity))
+    divided = split(read_face_folder(bench.faces), SplitSizes(1, 1), seed=0)
+    label_sets = {"facenet": IDENTITIES, "dlib": sorted(divided.enrolled)}
+    matcher = FakeMatcher(divided.gallery_sha256(), {"given": (0, 0)}, lambda shown: {"given": 1})
+    bench.invader = FakeInvader(label_sets, lambda shown, target: 1, max_candidates=3, matchers={"dlib": matcher})
+    gallery = ("--gallery-photos", "1", "--non-mated", "1", "--subjects", "3", "--target-models", "facenet,dlib", "--k", "1")
+    said = dry_run(*gallery).lines
+    assert said["gallery"] == "a photo of each of 3 identities"
+    assert said["not enrolled"] == "1 identities are searched by dlib: 1"
+    assert (said["queries"], said["observations"]) == ("31", "61"), "of a photo there is no region but the detected"
+    assert "missing" not in said

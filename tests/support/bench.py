@@ -25,7 +25,7 @@ from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.evaluate import evaluate
-from orchestrator.session.planning import RunRequest, replay_request
+from orchestrator.session.planning import GalleryRequest, RunRequest, replay_request
 from orchestrator.session.summary import RunResult, show
 from orchestrator.store.store import Store
 from tests.support.fakes import FakeInvader, FakeProtector, Shown
@@ -203,7 +203,12 @@ class Bench:
         return Evaluated(finished, text.getvalue(), psr.read_text() if psr.exists() else None)
 
     async def replay(
-        self, *, folder: Path | None = None, of: Path | None = None, conditions: tuple[Condition, ...] | None = None
+        self,
+        *,
+        folder: Path | None = None,
+        of: Path | None = None,
+        conditions: tuple[Condition, ...] | None = None,
+        gallery: GalleryRequest | None = None,
     ) -> Evaluated:
         """Shows what the run in a folder kept once more; the protector is not there."""
         run = read_run(of or self.folder)
@@ -212,7 +217,7 @@ class Bench:
         console = Console(file=text, width=500)
         async with self.invader.serving() as invader:
             finished = await evaluate(
-                replay_request(kept, conditions, None),
+                replay_request(kept, conditions, None, gallery),
                 protector=kept,
                 invader=EndpointSpec("invader", invader, None),
                 folder=RunFolder(folder or self.root / "replay"),

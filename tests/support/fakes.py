@@ -240,6 +240,7 @@ class FakeMatcher:
     gallery_sha256: str = "f" * 64
     thresholds: Mapping[str, tuple[int, int]] = field(default_factory=dict)  # comparisons and false positives, by name
     reached: Callable[[Shown], Mapping[str, int]] = lambda shown: {}  # by threshold, if there are candidates enough
+    regions: Sequence["invader_pb2.Region.ValueType"] = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
 
     def stated(self) -> dict[str, Any]:
         """The fields of the TargetModel."""
@@ -247,6 +248,7 @@ class FakeMatcher:
             "kind": invader_pb2.MODEL_KIND_MATCHER,
             "matching": "one template a photo; Euclidean distance",
             "gallery_sha256": self.gallery_sha256,
+            "regions": self.regions,
             "thresholds": [
                 invader_pb2.Threshold(name=name, comparisons=comparisons, false_positives=false_positives)
                 for name, (comparisons, false_positives) in sorted(self.thresholds.items())
@@ -353,8 +355,7 @@ class FakeInvader(_Fake, invader_pb2_grpc.InvaderServiceServicer):
                     label_set_sha256=label_set_sha256(identities),
                     max_candidates=self.max_candidates,
                     extraction=self.extraction,
-                    regions=self.regions,
-                    **(self.matchers[name].stated() if name in self.matchers else {}),
+                    **(self.matchers[name].stated() if name in self.matchers else {"regions": self.regions}),
                 )
                 for name, identities in sorted(self.label_sets.items())
             ],

@@ -155,6 +155,19 @@ def test_a_run_without_pictures_has_none_to_remove(run: Path) -> None:
     assert orchestrator("purge", run).output == f"{run} holds no pictures\n"
 
 
+def test_photos_that_a_killed_run_left_behind_are_removed_and_not_what_they_link_to(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", pictures=False)
+    photo = tmp_path / "ada.jpg"
+    photo.write_bytes(b"ada")
+    person = run / "gallery-abc" / "gallery" / "ada"
+    person.mkdir(parents=True)
+    (person / "1.jpg").symlink_to(photo)
+    assert ", the photos that were enrolled (" in orchestrator("purge", run, "--yes").output
+    assert not (run / "gallery-abc").exists()
+    assert photo.read_bytes() == b"ada"
+    assert orchestrator("purge", run).output == f"{run} holds no pictures\n"
+
+
 @pytest.mark.parametrize(("answer", "left"), [("n\n", True), ("\n", True), ("y\n", False)])
 def test_purging_asks_first(tmp_path: Path, answer: str, left: bool) -> None:
     root = make_run(tmp_path / "run")

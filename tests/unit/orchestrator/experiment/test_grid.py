@@ -4,7 +4,18 @@ from collections import Counter
 
 import pytest
 
-from orchestrator.experiment.grid import EPSILONS, KS, METHODS, MODELS, CloakKey, Grid, is_control, is_noise, noise_of
+from orchestrator.experiment.grid import (
+    EPSILONS,
+    KS,
+    METHODS,
+    MODELS,
+    CloakKey,
+    Grid,
+    is_control,
+    is_noise,
+    network_of,
+    noise_of,
+)
 from tests.support.cells import paper_cell
 
 
@@ -54,6 +65,15 @@ def test_a_target_model_is_white_box_where_the_cloak_was_crafted_with_it() -> No
     for source_model, own in (("facenet", {"facenet"}), ("facenet+senet50", {"facenet", "senet50"})):
         grid = Grid((source_model,), targets, ("bim",), (8,), (1,))
         assert {cell.target_model for cell in grid.cells() if cell.is_white_box} == own
+
+
+def test_so_is_a_matcher_with_the_features_of_the_classifier_and_the_reverse() -> None:
+    assert [network_of(name) for name in ("facenet-features", "facenet", "dlib")] == ["facenet", "facenet", "dlib"]
+    targets = ("facenet", "facenet-features", "dlib", "senet50-features")
+    own = {"facenet", "facenet-features"}
+    for source_model, white in (("facenet", own), ("facenet-features", own), ("dlib+facenet", {*own, "dlib"})):
+        grid = Grid((source_model,), targets, ("bim",), (8,), (1,))
+        assert {cell.target_model for cell in grid.cells() if cell.is_white_box} == white
 
 
 MIXED = Grid(("facenet",), ("resnet50",), ("fog", "bim", "gan"), (8, 16), (1,), unbudgeted=("fog", "gan"))

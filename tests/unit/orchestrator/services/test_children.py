@@ -63,6 +63,30 @@ async def test_what_a_service_complained_of_while_it_started_is_told(stand_in: S
         assert service.errors == ["checkpoint refused: senet50.pkl: a web page"]
 
 
+def enrolled(done: object, of: object, event: str = "gallery") -> str:
+    line = json.dumps({"level": "info", "event": event, "done": done, "of": of})
+    return f"print({line!r}, file=sys.stderr, flush=True)"
+
+
+async def test_how_many_photos_a_service_has_enrolled_is_told_until_it_is_ready(stand_in: StandIn, tmp_path: Path) -> None:
+    others = (enrolled("many", 9), enrolled(1, None), enrolled(8, 9, event="done"))
+    stand_in(BLOCK, enrolled(0, 9), *others, enrolled(9, 9), enrolled(1, 2, event="impostors"), LISTEN, WAIT)
+    told: list[tuple[int, int]] = []
+    log = tmp_path / "log"
+    async with child_service("stand_in", arguments=(), log=log, on_enrolling=lambda *each: told.append(each)):
+        pass
+    assert told == [(0, 9), (9, 9), (1, 2)]
+
+
+async def test_a_service_that_stops_enrolling_is_given_up_and_how_far_it_was_is_told(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    stand_in("import time", "time.sleep(0.5)", enrolled(7, 9), "signal.pause()")
+    with pytest.raises(OrchestratorError, match=r"stand_in was not ready 2 s after it had enrolled 7 of 9 photos: "):
+        async with child_service("stand_in", arguments=(), log=tmp_path / "log", start_seconds=2):
+            pass
+
+
 async def test_a_service_that_does_not_start_is_an_error_with_its_last_line(stand_in: StandIn, tmp_path: Path) -> None:
     stand_in("print('loading', file=sys.stderr)", "sys.exit('no usable checkpoint in weights')")
     with pytest.raises(OrchestratorError) as failure:

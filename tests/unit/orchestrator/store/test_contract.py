@@ -257,7 +257,12 @@ def test_how_far_a_run_is(store: Store) -> None:
     fill(store)
     another = [observation("alice/a.jpg", paper_cell("facenet", "bim", 16, "resnet50"), 1)]
     store.write(record_observations(another, picture_sha256="f" * 64, answers={}))
-    assert store.observation_counts() == ObservationCounts(subjects=1, observations=3, unfinished=0, queries=3)
+    counted = ObservationCounts(subjects=1, observations=3, unfinished=0, queries=3)
+    assert store.observation_counts() == counted
+    other_model = [replace(each, target_model="facenet") for each in STRANGER]
+    for searches in ([*STRANGER, *other_model], [replace(STRANGER[0], condition=LOSSLESS)]):
+        store.write(record_strangers(searches))
+    assert store.observation_counts() == replace(counted, non_mated_queries=2, non_mated=3)
 
 
 def test_what_was_observed_of_a_subject_that_is_not_done_is_told_apart(store: Store) -> None:
