@@ -39,6 +39,11 @@ def network_of(model: str) -> str:
     return model.removesuffix(FEATURES)
 
 
+def shares_network(source_model: str, target_model: str) -> bool:
+    """Whether the target model has the network of the source model, or that of a member of the ensemble."""
+    return network_of(target_model) in map(network_of, members(source_model))
+
+
 def noise_of(method: str) -> str:
     """The noise control of a method with a budget of its own."""
     return f"{NOISE}{OF_METHOD}{method}"
@@ -84,7 +89,7 @@ class Cell:
     @property
     def is_white_box(self) -> bool:
         """Whether the target model has the network that the cloak was crafted with, or that of a member of the ensemble."""
-        return network_of(self.target_model) in map(network_of, members(self.source_model))
+        return shares_network(self.source_model, self.target_model)
 
     @property
     def control(self) -> "Cell":

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from orchestrator.experiment.grid import Grid, members
+from orchestrator.experiment.grid import Grid, shares_network
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.averages import average_difference
 from orchestrator.metrics.matrix import RankMatrix
@@ -17,7 +17,10 @@ def effort_table(matrix: RankMatrix, grid: Grid, summaries: Summaries, *, k: int
     `kind` is that of the intervals of the run's rates.
     """
     pairs = [
-        (source, target) for source in grid.source_models for target in grid.target_models if target not in members(source)
+        (source, target)
+        for source in grid.source_models
+        for target in grid.target_models
+        if not shares_network(source, target)
     ]
     if not pairs:
         return None

@@ -52,7 +52,7 @@ class Matcher:
     @property
     def in_words(self) -> str:
         """How it makes its templates and compares with them."""
-        return self.head.embedded.in_words
+        return self.head.in_words
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,12 @@ class GalleryHead(nn.Module):
             scores = self.linear(features) - self.scale * features.square().sum(dim=1, keepdim=True)
         return scores[:, self.places].amax(dim=2) if self.places.shape[1] > 1 else scores[:, self.places[:, 0]]
 
+    @property
+    def in_words(self) -> str:
+        """How templates are made and compared, and what becomes a logit."""
+        score = "the similarity" if self.distance is Distance.COSINE else "minus the squared distance"
+        return f"{self.embedded.in_words}; logits are {self.scale:g} times {score}"
+
     def logit_of(self, score: float) -> float:
         """The logit of a similarity (cosine) or a distance (Euclidean)."""
         return self.scale * score if self.distance is Distance.COSINE else -self.scale * score**2

@@ -274,7 +274,7 @@ async def test_a_run_of_finished_cloaks_can_be_replayed_under_other_conditions(s
     shutil.rmtree(setting.root / "faces")
     run = read_run(setting.root / "run")
     kept = KeptCloaks(RunFolder(run.root), run.manifest, run.grid, Store(run.store, run=run.digest, create=False))
-    assert (await setting.asked("again", replay_request(kept, FOUR, run.grid.target_models), kept)).complete
+    assert (await setting.asked("again", replay_request(kept, FOUR, ("first", "second")), kept)).complete
     as_is = {key: found for key, found in setting.ranks("again").items() if key[3] == "as-is"}
     assert as_is == setting.ranks("run")
 

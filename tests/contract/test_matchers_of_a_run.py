@@ -1,6 +1,7 @@
 """Runs with a classifier and a matcher: the split, the ranks at thresholds, and the people who are not enrolled."""
 
 import asyncio
+import csv
 import io
 import json
 from collections import Counter
@@ -17,6 +18,7 @@ import pytest
 from deid.invader.v1 import invader_pb2
 from PIL import Image
 
+from orchestrator.commands.report import report
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.condition import LOSSLESS, parse_conditions
 from orchestrator.faces.data_set import Photo, drawn_photos
@@ -125,6 +127,22 @@ async def test_ranks_are_read_at_each_threshold_of_the_matcher_and_of_it_alone(s
     assert run.at["fpir:0.1"].row(cloaked).tolist() == [0, 0, 0, 0]
     hidden = [-1 if IDENTITIES.index(probe[0]) % 2 else 1 for probe in run.matrix.probes]
     assert run.at["fpir:0.1"].row(noisy).tolist() == run.matrix.row(noisy).tolist() == hidden
+
+
+@pytest.mark.usefixtures("blank_figures")
+async def test_the_folder_of_a_run_has_the_tables_that_its_report_has_at_thresholds_too(setting: Setting) -> None:
+    printed = (await setting.evaluate()).printed
+    folder = setting.bench.folder
+    written = await asyncio.to_thread(report, folder)
+    for name in ("psr.csv", "fpir.csv"):
+        assert (folder / name).read_bytes() == (written.parent / name).read_bytes()
+    with (folder / "psr.csv").open(newline="") as file:
+        rows = [(row["target_model"], row["threshold"]) for row in csv.DictReader(file)]
+    assert set(rows) == {("facenet", ""), ("dlib", ""), ("dlib", "fpir:0.1"), ("dlib", "given")}
+    with (folder / "fpir.csv").open(newline="") as file:
+        fpir = {row["threshold"]: (row["gallery"], row["searches"], row["fpir"]) for row in csv.DictReader(file)}
+    assert fpir == {"fpir:0.1": ("5", "2", "50.0000"), "given": ("5", "2", "100.0000")}
+    assert "Recognition by a gallery, in %" in printed
 
 
 async def test_subjects_are_enrolled_people_and_their_probes_are_not_enrolled(setting: Setting) -> None:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from orchestrator.experiment.grid import CONTROL, Cell, Grid, is_noise, members
+from orchestrator.experiment.grid import CONTROL, Cell, Grid, is_noise, shares_network
 from orchestrator.metrics.pareto import Point, pareto_front
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.lines import draw_nothing, legend_entry, percent_axis
@@ -173,7 +173,7 @@ def _draw(axes: Axes, panel: Panel, grid: Grid, models: Mapping[str, LineStyle])
         solid_capstyle="round",
         zorder=1,
     )
-    white_box = {curve.source_model for curve in panel.curves if panel.target_model in members(curve.source_model)}
+    white_box = {curve.source_model for curve in panel.curves if shares_network(curve.source_model, panel.target_model)}
     alone = all(curve.source_model in white_box for curve in panel.curves)
     for curve in panel.curves:
         look, noise = models[curve.source_model], is_noise(curve.method)

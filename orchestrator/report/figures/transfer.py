@@ -8,7 +8,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from orchestrator.experiment.grid import Grid, members
+from orchestrator.experiment.grid import Grid, shares_network
 from orchestrator.metrics.psr import CellResult
 from orchestrator.report.figures.notes import n_sentence, paragraph
 from orchestrator.report.figures.sheet import Room, sheet, text_width
@@ -55,7 +55,7 @@ def transfer(results: Sequence[CellResult], grid: Grid, *, k: int, caveat: str =
                 left=_names(grid.source_models) + 0.42, below=_names(grid.target_models) + 0.36, column_gap=0.1, row_gap=0.05
             ),
             notes=paragraph(
-                "Rows: what a cloak was crafted with. Columns: the model that reads it. Framed: crafted with that model.",
+                "Rows: what a cloak was crafted with. Columns: the model that reads it. Framed: crafted with its network.",
                 n_sentence([cell.psr.n for cell in cells if cell is not None]),
                 "Crossed out: nothing was observed." if None in cells else "",
                 caveat=caveat,
@@ -87,7 +87,7 @@ def _draw(axes: Axes, heat_map: HeatMap, grid: Grid) -> None:
             else:
                 ink = "white" if percent >= WHITE_TEXT_FROM else INK
                 axes.text(column, row, f"{percent:.0f}", ha="center", va="center", color=ink, size=NOTE_SIZE)
-            if target_model in members(source_model):
+            if shares_network(source_model, target_model):
                 axes.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=INK, linewidth=1.3, zorder=3, clip_on=False))
     axes.set_xlim(-0.5, len(grid.target_models) - 0.5)
     axes.set_ylim(len(grid.source_models) - 0.5, -0.5)

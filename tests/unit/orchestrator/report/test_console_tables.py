@@ -16,6 +16,7 @@ from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.observation import Observation
 from orchestrator.report.claims import Claim, Verdict
 from orchestrator.report.console_tables import answers, claim_lines, psr_tables, summary_table
+from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import measure
 from orchestrator.report.titles import title
 from tests.support.cells import paper_cell
@@ -224,6 +225,22 @@ def test_the_answers_of_the_default_run_are_short(models: tuple[str, ...]) -> No
     places = [text.index(each) for each in ("Without a cloak", "FaceNet is the best", "PSR@1 in %", "N = 16 in")]
     assert places == sorted(places)
     assert text.count("not the paper's") == 1
+
+
+def test_the_answers_of_a_run_with_a_matcher_have_a_table_of_its_thresholds_more() -> None:
+    grid = Grid(EMBEDDED_MODELS, (*EMBEDDED_MODELS, "dlib"))
+    matrix = drawn_at_random(grid, subjects=SUBJECTS)
+    of_dlib = [row for row, cell in enumerate(matrix.cells) if cell.target_model == "dlib"]
+    at = RankMatrix(tuple(matrix.cells[row] for row in of_dlib), matrix.probes, matrix.ranks[of_dlib], matrix.candidates)
+    matchers = Matchers(galleries={"dlib": 250})
+    measured = measure(matrix, grid, IntervalKind.WILSON, matchers=matchers, at={"given": at})
+    console = Console(file=io.StringIO(), width=160)
+    for each in answers(measured, matrix, subjects=SUBJECTS, caveat=""):
+        console.print(each)
+    assert isinstance(console.file, io.StringIO)
+    text = console.file.getvalue()
+    assert len(text.splitlines()) <= 43 + len(EMBEDDED_MODELS) * 2 + 5 + 12, "rows of PSR, sentences, and the table"
+    assert text.index("PSR@1 in %") < text.index("Recognition by a gallery, in %")
 
 
 def test_of_nothing_there_is_a_table_of_dashes_and_no_sentence() -> None:

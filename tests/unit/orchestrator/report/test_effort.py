@@ -69,8 +69,9 @@ def test_what_has_neither_cloaks_nor_observations_has_dashes() -> None:
     assert rows(UNRELATED, grid) == [["BIM", "4", "–", "–", "–"], ["BIM", "8", "–", "–", "–"]]
 
 
-def test_where_no_other_model_reads_there_is_no_table() -> None:
-    grid = Grid(("facenet",), ("facenet",), ("bim",), (8,), (1,))
+@pytest.mark.parametrize("own", ["facenet", "facenet-features"])
+def test_where_no_model_of_another_network_reads_there_is_no_table(own: str) -> None:
+    grid = Grid(("facenet",), (own,), ("bim",), (8,), (1,))
     assert effort_table(rank_matrix(UNRELATED), grid, {}, k=1, kind=IntervalKind.WILSON) is None
 
 

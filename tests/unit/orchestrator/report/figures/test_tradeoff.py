@@ -85,6 +85,13 @@ def test_an_ensemble_with_the_model_that_reads_is_no_choice_and_its_curve_is_pal
     assert tradeoff(ensemble, grid, k=1).axes[1].lines[1].get_alpha() == 1
 
 
+def test_a_curve_of_the_network_of_a_matcher_is_pale() -> None:
+    grid = replace(GRID, target_models=("facenet-features",))
+    points = [replace(each, cell=replace(each.cell, target_model="facenet-features")) for each in POINTS[-3:]]
+    _, of_network, of_another = tradeoff(points, grid, k=1).axes[0].lines
+    assert (of_network.get_alpha(), of_another.get_alpha()) == (FADED, 1)
+
+
 def test_an_infinite_psnr_is_left_out() -> None:
     points = [replace(point("facenet", "bim", 8, "senet50", 1.0, 5), psnr=inf)]
     assert panel("ssim", "senet50", points).curves == (Curve("facenet", "bim", (Point(1.0, 50, "8"),)),)

@@ -78,6 +78,14 @@ def test_cells_of_every_member_of_an_ensemble_are_framed() -> None:
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["FaceNet + ResNet-50", "ResNet-50"]
 
 
+def test_a_matcher_with_the_network_of_the_source_model_is_framed() -> None:
+    grid = replace(GRID, source_models=("facenet", "resnet50"), target_models=("dlib", "resnet50-features"))
+    figure = transfer(table_results(), grid, k=1)
+    frames = [patch.get_xy() for patch in figure.axes[0].patches if not patch.get_fill()]  # type: ignore[attr-defined]
+    assert frames == [(0.5, 0.5)]
+    assert [label.get_text() for label in figure.axes[3].get_xticklabels()] == ["dlib", "ResNet-50 features"]
+
+
 def test_panels_keep_a_size_however_long_a_name_is() -> None:
     grid = replace(GRID, source_models=("+".join(f"{number}-of-the-other-networks" for number in range(9)),))
     figure = transfer(table_results(), grid, k=1)
