@@ -11,7 +11,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.scheduler.protocol import Scheduling
 
-from tests.support.blank_figures import save_blank
+from tests.support.blank_figures import write_blank_figures
 from tests.support.figure import FIGURE, Tell
 from tests.support.postgres import Cluster, running_cluster
 from tests.support.selection import BASE, leave_out_uncovered
@@ -95,4 +95,4 @@ def postgres() -> Iterator[Cluster]:
 @pytest.fixture
 def blank_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are drawn, and written as blank files: encoding them takes most of a report's time."""
-    monkeypatch.setattr("orchestrator.report.drawing.save", save_blank)
+    write_blank_figures(monkeypatch)

@@ -50,14 +50,18 @@ def report(
     """
     if absent := [name for name in NEEDED if find_spec(name) is None]:
         raise InputError(f"a report needs {', '.join(absent)}: pip install 'face-deid-bench[report]'")
-    from orchestrator.report.run import check_complete, read_run  # only now: matplotlib takes its time
-    from orchestrator.report.write import write_report
+    from orchestrator.report.processes import drawing_processes
 
-    run = read_run(root, store=store, offered=offered)
-    check_complete(run, allow_incomplete=allow_incomplete)
-    return write_report(
-        run,
-        out=out or root / REPORT,
-        with_pictures=with_pictures,
-        magnified=magnified,
-    )
+    with drawing_processes() as processes:
+        from orchestrator.report.run import check_complete, read_run  # only now: matplotlib takes its time
+        from orchestrator.report.write import write_report
+
+        run = read_run(root, store=store, offered=offered)
+        check_complete(run, allow_incomplete=allow_incomplete)
+        return write_report(
+            run,
+            out=out or root / REPORT,
+            with_pictures=with_pictures,
+            magnified=magnified,
+            processes=processes,
+        )

@@ -2,8 +2,10 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from math import inf, isfinite
 from pathlib import Path
@@ -23,7 +25,7 @@ from orchestrator.report.figures.conditions import conditions
 from orchestrator.report.figures.detection import detection
 from orchestrator.report.figures.effort import effort, methods_with_gradients
 from orchestrator.report.figures.psr_curves import psr_curves
-from orchestrator.report.figures.save import save, title
+from orchestrator.report.figures.save import EncodedFigure, drawn, save
 from orchestrator.report.figures.tradeoff import QualityPoint, tradeoff
 from orchestrator.report.figures.transfer import transfer
 from orchestrator.report.kept import as_stored, decoded, kept_cloaks
@@ -51,11 +53,33 @@ class Drawing:
 
 
 @dataclass(frozen=True)
+class PlannedFigure:
+    """A figure that can be drawn in another process."""
+
+    draw: Callable[[], Figure]
+    name: str  # of its files
+    note: str
+    of_pictures: bool = False
+
+
+@dataclass(frozen=True)
+class BegunFigure:
+    """A figure that is being drawn."""
+
+    planned: PlannedFigure
+    encoded: Future[EncodedFigure]
+
+
+@dataclass(frozen=True)
 class Drawings:
     """The figures of a run, and a sentence for each that there cannot be."""
 
-    drawn: list[Drawing]
+    begun: list[BegunFigure]
     not_drawn: list[str]
+
+    def written(self, out: Path) -> list[Drawing]:
+        """Waits for each, and writes it into `out/figures`."""
+        return [_written(each.encoded.result(), each.planned, out) for each in self.begun]
 
 
 def drawings(
@@ -65,18 +89,23 @@ def drawings(
     store: Store,
     *,
     k: int | None,
-    out: Path,
     pictures: bool,
     magnified: bool,
+    processes: Executor,
 ) -> Drawings:
-    """Draws them all and writes them into `out/figures`; `k` is None where nothing was observed.
+    """Has them all drawn, in `processes`; `k` is None where nothing was observed.
 
     `pictures` is whether cloaks may be shown, and `magnified` whether their perturbations are shown too.
     """
-    drawn: list[Drawing] = []
+
+    def begin(figure: PlannedFigure) -> BegunFigure:
+        return BegunFigure(figure, processes.submit(drawn, figure.draw))
+
+    example = _example(run, store, magnified=magnified) if pictures else None
+    begun = [] if example is None else [begin(example)]
     not_drawn: list[str] = []
     if k is not None:
-        drawn += [_written(figure, name, note, out) for figure, name, note in _of_results(run, results, crafting, k)]
+        begun += map(begin, _of_results(run, results, crafting, k))
         if run.grid.unbudgeted:
             alone = ", ".join(map(title_of, run.grid.unbudgeted))
             not_drawn.append(
@@ -91,7 +120,8 @@ def drawings(
                     f" Quality is the mean of {measured} of {many:,} subjects: of the first {MAX_MEASURED} at most whose "
                     f"cloaks are in this folder or were measured before."
                 )
-            drawn.append(_written(tradeoff(points, run.grid, k=k, caveat=run.caveat), "tradeoff", note, out))
+            draw = partial(tradeoff, points, run.grid, k=k, caveat=run.caveat)
+            begun.append(begin(PlannedFigure(draw, "tradeoff", note)))
         else:
             not_drawn.append(
                 "PSR against image quality is not drawn: it needs the cloaks and controls, which evaluate keeps "
@@ -101,49 +131,45 @@ def drawings(
         not_drawn.append(
             "Example cloaks are not shown: pictures of people are not, unless they are asked for by --with-pictures."
         )
-    elif (example := _example(run, store, magnified=magnified)) is not None:
-        note = "Example cloaks: what Figure 2 of the paper shows."
-        drawn.insert(0, _written(example, f"{PREFIX}-example", note, out, of_pictures=True))
-    else:
+    elif example is None:
         not_drawn.append(f"Example cloaks are not shown: none are kept in this folder; {absence(run.manifest)}.")
-    return Drawings(drawn, not_drawn)
+    return Drawings(begun, not_drawn)
 
 
-def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k: int) -> Iterator[tuple[Figure, str, str]]:
-    """Figures with their names and notes."""
+def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k: int) -> Iterator[PlannedFigure]:
     grid, caveat, epsilon = run.grid, run.caveat, headline_epsilon(run.grid)
     yield from _by_epsilon(run, results, k) if grid.budgeted else ()
     if len(grid.conditions) > 1 and (panels := condition_panels(run.matrix, grid, k=min(grid.ks))):
-        yield (
-            conditions(panels, grid, k=min(grid.ks), epsilon=epsilon, caveat=caveat),
+        yield PlannedFigure(
+            partial(conditions, panels, grid, k=min(grid.ks), epsilon=epsilon, caveat=caveat),
             "conditions",
             "What happens to a picture on its way, and what is left of a cloak's protection.",
         )
     gradients = {key: summary.gradients for key, summary in crafting.items()}
     if len(methods_with_gradients(gradients, grid)) > 1:
-        yield (
-            effort(results, grid, gradients=gradients, k=min(grid.ks), caveat=caveat),
+        yield PlannedFigure(
+            partial(effort, results, grid, gradients=gradients, k=min(grid.ks), caveat=caveat),
             "effort",
             "Whether a method protects better for the gradients that it takes, or only by taking more of them.",
         )
 
 
-def _by_epsilon(run: Run, results: Sequence[CellResult], k: int) -> Iterator[tuple[Figure, str, str]]:
+def _by_epsilon(run: Run, results: Sequence[CellResult], k: int) -> Iterator[PlannedFigure]:
     """Figures of the methods that are run at every epsilon."""
     grid, caveat = run.grid.with_epsilons(), run.caveat
     for source_model in grid.source_models:
-        yield (
-            psr_curves(results, grid, source_model=source_model, caveat=caveat),
+        yield PlannedFigure(
+            partial(psr_curves, results, grid, source_model=source_model, caveat=caveat),
             "psr-" + re.sub(r"[^A-Za-z0-9._+-]", "_", source_model),  # a service chose its name
             f"PSR against ε, cloaks crafted with {title_of(source_model)}: what Figures 3 to 5 of the paper show.",
         )
-    yield (
-        transfer(results, grid, k=k, caveat=caveat),
+    yield PlannedFigure(
+        partial(transfer, results, grid, k=k, caveat=caveat),
         "transfer",
         "What is crafted with one model, read by another. The numbers with their intervals stand in a table below.",
     )
-    yield (
-        detection(results, grid, caveat=caveat),
+    yield PlannedFigure(
+        partial(detection, results, grid, caveat=caveat),
         "detection",
         "Whether the invader still finds a face; where it does not, no identity is read, which counts as protected.",
     )
@@ -170,7 +196,7 @@ def _means(measured: Sequence[Quality]) -> tuple[float, float, int]:
     return float(np.mean([each.ssim for each in measured])), float(np.mean(finite)) if finite else inf, len(measured)
 
 
-def _example(run: Run, store: Store, *, magnified: bool) -> Figure | None:
+def _example(run: Run, store: Store, *, magnified: bool) -> PlannedFigure | None:
     """The cloaks of the first subject of whom this folder keeps any."""
     for probe, kept in kept_cloaks(run, store):
         storage = run.grid.condition.storage
@@ -181,21 +207,24 @@ def _example(run: Run, store: Store, *, magnified: bool) -> Figure | None:
                 for key, cloak in kept.items()
                 if key.method == CONTROL and (picture := decoded(cloak)) is not None
             }
-            return cloak_examples(probes, cloaks, run.grid, subject=probe, magnified=magnified, caveat=run.caveat)
+            draw = partial(cloak_examples, probes, cloaks, run.grid, subject=probe, magnified=magnified, caveat=run.caveat)
+            note = "Example cloaks: what Figure 2 of the paper shows."
+            return PlannedFigure(draw, f"{PREFIX}-example", note, of_pictures=True)
     return None
 
 
-def _written(figure: Figure, name: str, note: str, out: Path, *, of_pictures: bool = False) -> Drawing:
-    files = save(figure, out / FIGURES, name)
-    if of_pictures:
-        source = data_uri(_as_jpeg(files["png"]), "image/jpeg")
+def _written(figure: EncodedFigure, planned: PlannedFigure, out: Path) -> Drawing:
+    paths = save(figure, out / FIGURES, planned.name)
+    if planned.of_pictures:
+        source = data_uri(_as_jpeg(figure.files["png"]), "image/jpeg")
     else:
-        source = data_uri(files["svg"].read_bytes(), "image/svg+xml")
-    return Drawing(source, title(figure), note, tuple(f"{FIGURES}/{path.name}" for path in files.values()), of_pictures)
+        source = data_uri(figure.files["svg"], "image/svg+xml")
+    files = tuple(f"{FIGURES}/{path.name}" for path in paths.values())
+    return Drawing(source, figure.title, planned.note, files, planned.of_pictures)
 
 
-def _as_jpeg(png: Path) -> bytes:
+def _as_jpeg(png: bytes) -> bytes:
     encoded = io.BytesIO()
-    with Image.open(png) as picture:
+    with Image.open(io.BytesIO(png)) as picture:
         picture.convert("RGB").save(encoded, "JPEG", quality=PAGE_JPEG_QUALITY)
     return encoded.getvalue()

@@ -1,6 +1,7 @@
 """The report of a run: page, figures and files in one folder."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 
 from orchestrator.errors import InputError, OrchestratorError
@@ -40,11 +41,11 @@ FILES = (
 )
 
 
-def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = False) -> Path:
+def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = False, processes: Executor) -> Path:
     """Writes the report of a run, whole or not, into `out`, which is made where it is not yet; returns the page.
 
     `with_pictures` is whether people may be shown, and those who do not exist always are; `magnified` whether example cloaks
-    have their perturbations under them.
+    have their perturbations under them. Figures are drawn in `processes`.
 
     Raises:
         InputError: `out` holds something other than a report.
@@ -60,11 +61,15 @@ def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = 
         for path in picture_figures(out / FIGURES):
             path.unlink()
         crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
-        drawn = drawings(
-            *(run, measured.headline.results, crafting, store), k=measured.k, out=out, pictures=pictures, magnified=magnified
+        figures = drawings(
+            *(run, measured.headline.results, crafting, store),
+            k=measured.k,
+            pictures=pictures,
+            magnified=magnified,
+            processes=processes,
         )
-        page = _page(run, measured, crafting, drawn, store, pictures=pictures)
         _write_data(run, measured, out)
+        page = _page(run, measured, crafting, figures, store, out=out, pictures=pictures)
         replace_file(out / PAGE, page.encode())
     except OSError as error:
         raise OrchestratorError(f"{out}: cannot be written: {error.strerror or error}") from error
@@ -83,7 +88,9 @@ def _check_out(out: Path) -> None:
             raise InputError(f"--out: expected a new folder or one that holds a report, got {out} with {others[0]}")
 
 
-def _page(run: Run, measured: Measured, crafting: Summaries, drawn: Drawings, store: Store, *, pictures: bool) -> str:
+def _page(
+    run: Run, measured: Measured, crafting: Summaries, drawn: Drawings, store: Store, *, out: Path, pictures: bool
+) -> str:
     verdicts = None
     if measured.k is not None and measured.results:
         verdicts = claims(run.matrix, run.grid, k=measured.k, matchers=measured.matchers)
@@ -96,7 +103,6 @@ def _page(run: Run, measured: Measured, crafting: Summaries, drawn: Drawings, st
         claims=None if verdicts is None else tables.claims_table(verdicts, kind=run.interval_kind),
         facts=[*facts.facts(run), *gallery_facts(run.manifest)],
         models=facts.models_table(run),
-        figures=drawn.drawn,
         not_drawn=drawn.not_drawn,
         tables=[*_tables(run, measured, crafting), *([crafting_table(crafting, run.grid)] if crafting else [])],
         cloaks=cloaks_shown(run, store, pictures=pictures),
@@ -106,6 +112,7 @@ def _page(run: Run, measured: Measured, crafting: Summaries, drawn: Drawings, st
         software=facts.software(run),
         files=[file for file in FILES if run.non_mated or file.term not in OF_NON_MATED],
         interval_sources=facts.INTERVAL_SOURCES[run.interval_kind],
+        figures=drawn.written(out),  # last: it waits for them
     )
 
 

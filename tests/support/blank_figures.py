@@ -1,15 +1,28 @@
-"""Figures that are drawn, and written as blank files: encoding them takes most of a report's time."""
+"""Figures that are drawn, in this process, and written as blank files: encoding them takes most of a report's time."""
 
-from pathlib import Path
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from orchestrator.report.figures.save import EncodedFigure
 
 
-def save_blank(figure: object, folder: Path, name: str) -> dict[str, Path]:
-    """In place of `figures.save.save`."""
+def write_blank_figures(patch: pytest.MonkeyPatch) -> None:
+    """In place of those that a report draws and encodes in processes of its own."""
+    patch.setattr("orchestrator.report.processes.MAX_PROCESSES", 1)
+    patch.setattr("orchestrator.report.drawing.drawn", _drawn_blank)
+
+
+def _drawn_blank(draw: "Callable[[], Figure]") -> "EncodedFigure":
     from PIL import Image  # only now: most tests draw nothing
 
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    saved = {kind: folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")}
-    saved["svg"].write_text("<svg/>")
-    saved["pdf"].write_bytes(b"%PDF")
-    Image.new("L", (1, 1)).save(saved["png"])
-    return saved
+    from orchestrator.report.figures.save import EncodedFigure, title
+
+    png = io.BytesIO()
+    Image.new("L", (1, 1)).save(png, "PNG")
+    return EncodedFigure(title(draw()), {"svg": b"<svg/>", "pdf": b"%PDF", "png": png.getvalue()})

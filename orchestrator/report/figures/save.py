@@ -1,6 +1,8 @@
-"""Writing figures: SVG, PDF and PNG, the same bytes for the same figure."""
+"""Figures as files: SVG, PDF and PNG, the same bytes for the same figure."""
 
 import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,21 @@ from orchestrator.report.figures.style import style
 METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
 
 
-def save(figure: Figure, folder: Path, name: str) -> dict[str, Path]:
+@dataclass(frozen=True)
+class EncodedFigure:
+    """A figure as the contents of its files."""
+
+    title: str
+    files: Mapping[str, bytes]  # by format
+
+
+def drawn(draw: Callable[[], Figure]) -> EncodedFigure:
+    """Draws a figure and encodes it in every format."""
+    figure = draw()
+    return EncodedFigure(title(figure), {kind: encoded(figure, kind) for kind in METADATA})
+
+
+def save(figure: EncodedFigure, folder: Path, name: str) -> dict[str, Path]:
     """Writes NAME.svg, NAME.pdf and NAME.png into a folder, each whole or not at all, readable by their owner only.
 
     A figure may show a face; a run's folder is its owner's.
@@ -25,9 +41,9 @@ def save(figure: Figure, folder: Path, name: str) -> dict[str, Path]:
         OSError: one cannot be written.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    paths = {kind: folder / f"{name}.{kind}" for kind in METADATA}
+    paths = {kind: folder / f"{name}.{kind}" for kind in figure.files}
     for kind, path in paths.items():
-        replace_file(path, encoded(figure, kind))
+        replace_file(path, figure.files[kind])
     return paths
 
 

@@ -24,7 +24,7 @@ from orchestrator.report.kept import decoded
 from orchestrator.report.measured import measure
 from orchestrator.report.run import Run, read_run
 from orchestrator.report.sentences import headlines
-from tests.support.blank_figures import save_blank
+from tests.support.blank_figures import write_blank_figures
 from tests.support.observed import BEYOND, Seen
 from tests.support.pages import Element, by_id, parsed
 from tests.support.reported import MODELS, PLAN, changed, make_run, picture, recognised
@@ -52,7 +52,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 @pytest.fixture(scope="module")
 def page(runs: dict[str, Run]) -> dict[str, Element]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("orchestrator.report.drawing.save", save_blank)
+        write_blank_figures(patch)
         return {name: parsed(report(run.root).read_text()) for name, run in runs.items()}
 
 

@@ -24,7 +24,7 @@ from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.cloak_examples import cloak_examples
 from orchestrator.report.figures.detection import detection
 from orchestrator.report.figures.psr_curves import psr_curves
-from orchestrator.report.figures.save import METADATA, encoded, save, title
+from orchestrator.report.figures.save import METADATA, drawn, encoded, save, title
 from orchestrator.report.figures.style import style
 from orchestrator.report.figures.tradeoff import QualityPoint, tradeoff
 from orchestrator.report.figures.transfer import transfer
@@ -64,7 +64,7 @@ def written(name: str, kind: str) -> bytes:
 
 
 def test_a_figure_is_saved_as_svg_pdf_and_png(tmp_path: Path) -> None:
-    saved = save(psr(), tmp_path / "figures", "psr-facenet")
+    saved = save(drawn(psr), tmp_path / "figures", "psr-facenet")
     assert saved == {kind: tmp_path / "figures" / f"psr-facenet.{kind}" for kind in ("svg", "pdf", "png")}
     assert sorted((tmp_path / "figures").iterdir()) == sorted(saved.values())
     assert ET.fromstring(saved["svg"].read_text()).tag == f"{SVG}svg"
@@ -75,7 +75,7 @@ def test_a_figure_is_saved_as_svg_pdf_and_png(tmp_path: Path) -> None:
 
 
 def test_only_the_owner_may_read_the_files(tmp_path: Path) -> None:
-    saved = save(psr(), tmp_path / "figures", "psr")
+    saved = save(drawn(psr), tmp_path / "figures", "psr")
     assert {stat.S_IMODE(path.stat().st_mode) for path in saved.values()} == {0o600}
     assert stat.S_IMODE((tmp_path / "figures").stat().st_mode) == 0o700
 

@@ -1,0 +1,92 @@
+"""Processes that figures are drawn in: one figure keeps one core busy, for a second and longer."""
+
+import atexit
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from importlib import import_module
+
+from orchestrator.errors import OrchestratorError
+
+MAX_PROCESSES = 4  # of 150 MB each; with more, what is left to this process takes longer than the figures
+PRELOADED = (
+    "fontTools.subset",
+    "matplotlib.backends.backend_agg",
+    "matplotlib.backends.backend_pdf",
+    "matplotlib.backends.backend_svg",
+)
+OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)  # signals that it sends to all processes of a command
+
+
+@contextmanager
+def drawing_processes() -> Iterator[Executor]:
+    """A process for each core, which imports matplotlib meanwhile; where there is one core, a thread of this process.
+
+    What runs in them must only compute: on an exception, such as a signal's, they are killed.
+
+    Raises:
+        OrchestratorError: one of them was killed by somebody else.
+    """
+    executor: Executor | None = None
+    try:
+        executor = _executor(min(os.cpu_count() or 1, MAX_PROCESSES))
+        yield executor
+    except BaseException as error:
+        for process in multiprocessing.active_children():
+            process.kill()
+        if not isinstance(error, BrokenProcessPool):
+            raise
+        memory = "as the system does to what takes more memory than there is"
+        raise OrchestratorError(f"a process that drew figures was killed, {memory}") from error
+    finally:
+        if executor is not None:
+            executor.shutdown(cancel_futures=True)
+
+
+def _executor(number: int) -> Executor:
+    if number > 1:
+        try:
+            return _processes(number)
+        except (OSError, NotImplementedError):  # no more processes, or no semaphores in shared memory
+            pass
+    return ThreadPoolExecutor(1)
+
+
+def _processes(number: int) -> Executor:
+    """Started by "spawn": this process may have threads, those of gRPC among them."""
+    # Blocked while they start, signals are blocked in them for ever: this process handles them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, OF_A_TERMINAL)
+    try:
+        executor = ProcessPoolExecutor(number, multiprocessing.get_context("spawn"), initializer=_initialize)
+        signal.pthread_sigmask(signal.SIG_BLOCK, OF_A_TERMINAL)  # again: multiprocessing unblocks SIGINT
+        for _ in range(number):
+            executor.submit(_preload, PRELOADED)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return executor
+
+
+def _initialize() -> None:
+    """Prints nothing from now on, and ends with the process that started this one, however that ends."""
+    atexit.register(os._exit, 0)  # after what is registered later: to unload matplotlib takes a third of its import
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _preload(modules: Iterable[str]) -> None:
+    for name in modules:
+        import_module(name)
