@@ -101,12 +101,12 @@ class EvaluateOptions(RunOptions):
     gallery_photos: int | None = option(
         type=click.IntRange(0),
         help="Photos of each identity that a started invader enrols, beside the one that is searched; 0 for no gallery.  "
-        f"[default: {DEFAULT_PHOTOS} of synthetic people, else 0]",
+        f"[default: {DEFAULT_PHOTOS} of synthetic people if a matcher is asked for by name, else 0]",
     )
     non_mated: int | None = option(
         type=click.IntRange(0),
         help="Identities that are searched and not enrolled, for FPIR.  "
-        f"[default: {DEFAULT_NON_MATED} of {MIN_PEOPLE} synthetic people, else 0]",
+        f"[default: {DEFAULT_NON_MATED} of {MIN_PEOPLE} synthetic people, if others are enrolled, else 0]",
     )
     impostors: int = option(
         type=click.IntRange(0),
@@ -151,7 +151,7 @@ class EvaluateOptions(RunOptions):
         sizes = self._sizes(faces)
         unsaid = (self.gallery_photos, self.non_mated, self.impostors, self.matchers, self.thresholds)
         is_default = unsaid == (None, None, 0, (), ())
-        if is_default and self._asks_for_known_classifiers():
+        if is_default and not self._names_others_than_known_classifiers():
             return None
         return self.gallery(faces, sizes, seed=self.seed, searched=searched, is_default=is_default)
 
@@ -173,12 +173,10 @@ class EvaluateOptions(RunOptions):
             non_mated = 0 if usual is None else usual.non_mated
         return SplitSizes(photos, non_mated, self.impostors)
 
-    def _asks_for_known_classifiers(self) -> bool:
-        """Whether all models are named, and none of them may be a matcher."""
-        if self.target_models is None:
-            return False
-        names = {*self.target_models, *(member for name in self.source_models or () for member in members(name))}
-        return names <= {*MODELS, *EMBEDDED_MODELS}
+    def _names_others_than_known_classifiers(self) -> bool:
+        """Whether a model is asked for that may be a matcher."""
+        names = {*(self.target_models or ()), *(member for name in self.source_models or () for member in members(name))}
+        return not names <= {*MODELS, *EMBEDDED_MODELS}
 
     def _of_finished_cloaks(
         self, root: Path, faces: DataSet, asked: Callable[..., RunRequest]

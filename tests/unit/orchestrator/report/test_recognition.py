@@ -20,7 +20,7 @@ from orchestrator.report.measured import measure
 from orchestrator.report.recognition import false_positives_table, recognition_table
 from orchestrator.report.run import read_run
 from orchestrator.report.sentences import signed
-from tests.support.blank_figures import save_blank
+from tests.support.blank_figures import write_blank_figures
 from tests.support.matched import CLASSIFIER, LOOSE, MATCHER, PLAN, STRICT, THRESHOLDS, matched_run, matcher
 from tests.support.pages import Element, by_id, parsed
 from tests.support.reported import GRID, make_run
@@ -32,7 +32,7 @@ AT = (STRICT, LOOSE)
 def matched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The report's folder of a run with a matcher."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("orchestrator.report.drawing.save", save_blank)
+        write_blank_figures(patch)
         return report(matched_run(tmp_path_factory.mktemp("runs") / "matched")).parent
 
 
