@@ -54,7 +54,10 @@ def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: st
 
 
 def claim_lines(found: Sequence[Claim]) -> Iterator[Text]:
-    """The verdict on each of the paper's claims, in a line."""
+    """The verdict on each of the paper's claims, in a line; one line for all where the run says nothing of any."""
+    if not any(claim.estimate for claim in found):
+        yield Text("The paper's claims: nothing in this run says anything of them.")
+        return
     for claim in found:
         figures = f"{claim.estimate} [{claim.interval}]" if claim.estimate else "not in this run"
         verdict = (f"{claim.verdict.value:<11}", VERDICT_STYLES.get(claim.verdict, ""))

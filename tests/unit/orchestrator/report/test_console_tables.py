@@ -201,6 +201,9 @@ def test_a_claim_is_a_line_with_its_verdict_first() -> None:
         "supported    A is so: +1.0 points [0.5–2.0]",
         "undecided    B needs C: not in this run",
     ]
+    assert [line.plain for line in claim_lines(said[1:])] == [
+        "The paper's claims: nothing in this run says anything of them."
+    ]
 
 
 def drawn_at_random(grid: Grid, *, subjects: int) -> RankMatrix:
