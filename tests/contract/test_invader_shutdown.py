@@ -57,7 +57,7 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
     held = Held()
     cpu = PreparedDevice(torch.device("cpu"), workers=WORKERS, threads=1)
     monkeypatch.setattr(serve, "prepare_device", lambda *_, **__: cpu)
-    monkeypatch.setattr(serve, "load_target_models", lambda *_: {"small": small_recognizer()})
+    monkeypatch.setattr(serve, "load_target_models", lambda *_: ({"small": small_recognizer()}, {}))
     monkeypatch.setattr(serve, "MtcnnDetector", lambda _: held)
     return held
 

@@ -179,6 +179,7 @@ def test_the_manifest_says_what_was_run(setting: Setting, undisturbed: Undisturb
         "precision",
         "threads",
         "extraction",
+        "kind",
     }
     assert manifest["source_models"][setting.facenet]["precision"] in ("float32", "bfloat16")
 

@@ -134,7 +134,7 @@ def test_a_gallery_that_can_be_is_taken(people: list[str], options: str) -> None
 @pytest.mark.parametrize(
     ("options", "sizes"),
     [
-        ("", SplitSizes(2, 50)),
+        ("", None),
         ("--target-models compact-senet", None),
         ("--target-models compact-senet --source-models compact-facenet+compact-senet", None),
         ("--target-models compact-senet --source-models dlib", SplitSizes(2, 50)),
@@ -142,11 +142,11 @@ def test_a_gallery_that_can_be_is_taken(people: list[str], options: str) -> None
         ("--target-models compact-senet --gallery-photos 1", SplitSizes(1, 50)),
         ("--target-models compact-senet --non-mated 3", SplitSizes(2, 3)),
         ("--gallery-photos 0", None),
-        ("--faces synthetic:identities=20", SplitSizes(2, 0)),
-        ("--faces synthetic:photographs=1", None),
+        ("--target-models dlib --faces synthetic:identities=20", SplitSizes(2, 0)),
+        ("--target-models dlib --faces synthetic:photographs=1", None),
     ],
 )
-def test_synthetic_people_are_enrolled_unless_all_models_are_known_to_be_classifiers(
+def test_synthetic_people_are_enrolled_where_a_model_is_named_that_may_be_a_matcher(
     monkeypatch: pytest.MonkeyPatch, options: str, sizes: SplitSizes | None
 ) -> None:
     asked: list[RunRequest] = []
