@@ -49,12 +49,12 @@ def drawing_processes() -> Iterator[Executor]:
 
 
 def _executor(number: int) -> Executor:
-    if number > 1:
-        try:
-            return _processes(number)
-        except (OSError, NotImplementedError):  # no more processes, or no semaphores in shared memory
-            pass
-    return ThreadPoolExecutor(1)
+    if number == 1:
+        return ThreadPoolExecutor(1)
+    try:
+        return _processes(number)
+    except (OSError, RuntimeError):  # the system gives no more processes, or has no semaphores in shared memory
+        return ThreadPoolExecutor(1)  # the same figures, later
 
 
 def _processes(number: int) -> Executor:

@@ -80,7 +80,7 @@ def test_they_end_with_the_process_that_started_them_even_if_that_is_killed() ->
     assert ended
 
 
-@pytest.mark.parametrize("error", [OSError, NotImplementedError])
+@pytest.mark.parametrize("error", [OSError, RuntimeError])
 def test_where_none_can_be_had_figures_are_drawn_in_this_process(
     error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
