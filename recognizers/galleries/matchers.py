@@ -142,7 +142,7 @@ def embedding_networks(
     Raises:
         GalleryError: there is no such classifier, or not one network.
     """
-    unknown = [name for name in features_of if name not in models.recognizers]
+    unknown = [name for name in features_of if name not in models.recognizers and name not in models.embedders]
     if unknown:
         known = ", ".join(models.recognizers) or "which has none"
         raise GalleryError(f"--matchers: expected classifiers of the checkpoint folder ({known}), got {unknown[0]}")
@@ -150,7 +150,7 @@ def embedding_networks(
         each.recognizer.name + (FEATURES if each.recognizer.network.head_name else ""): each
         for each in models.embedders.values()
     }
-    for name in features_of:
+    for name in (each for each in features_of if each in models.recognizers):  # the others are embedders anyway
         if named.setdefault(f"{name}{FEATURES}", models.recognizers[name]) is not models.recognizers[name]:
             raise GalleryError(
                 f"--matchers: {name}: the checkpoint folder has its network without a classifier too; keep one"

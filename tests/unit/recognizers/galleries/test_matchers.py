@@ -47,7 +47,8 @@ def test_networks_are_named_for_their_matchers() -> None:
     models = LoadedModels({"classifying": classifier()}, {"tiny": pure})
     assert networks(models) == {"tiny"}
     assert networks(models, "classifying") == {"tiny", "classifying-features"}
-    assert networks(LoadedModels({}, {"classifying": headless})) == {"classifying-features"}
+    for asked in ((), ("classifying",)):
+        assert networks(LoadedModels({}, {"classifying": headless}), *asked) == {"classifying-features"}
 
 
 def test_networks_that_are_not_there_or_twice_are_refused() -> None:
