@@ -24,41 +24,41 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64\x65id/invader/v1/invader.proto\x12\x0f\x64\x65id.invader.v1\"k\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x15\n\rtarget_models\x18\x02 \x03(\t\x12\t\n\x01k\x18\x03 \x01(\x05\x12\'\n\x06region\x18\x04 \x01(\x0e\x32\x17.deid.invader.v1.Region\"\x8c\x01\n\x10\x43lassifyResponse\x12\x12\n\nface_found\x18\x01 \x01(\x08\x12\x38\n\x0f\x63lassifications\x18\x02 \x03(\x0b\x32\x1f.deid.invader.v1.Classification\x12\x19\n\x0cqueries_left\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_queries_left\"\x81\x01\n\x0e\x43lassification\x12\x14\n\x0ctarget_model\x18\x01 \x01(\t\x12.\n\ncandidates\x18\x02 \x03(\x0b\x32\x1a.deid.invader.v1.Candidate\x12)\n\x07reached\x18\x03 \x03(\x0b\x32\x18.deid.invader.v1.Reached\"0\n\x07Reached\x12\x11\n\tthreshold\x18\x01 \x01(\t\x12\x12\n\ncandidates\x18\x02 \x01(\x05\"2\n\tCandidate\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"\x19\n\x17ListTargetModelsRequest\"\xac\x01\n\x18ListTargetModelsResponse\x12\x33\n\rtarget_models\x18\x01 \x03(\x0b\x32\x1c.deid.invader.v1.TargetModel\x12\x19\n\x0cqueries_left\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12/\n\ndisclosure\x18\x03 \x01(\x0e\x32\x1b.deid.invader.v1.DisclosureB\x0f\n\r_queries_left\"\xa3\x02\n\x0bTargetModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nidentities\x18\x02 \x01(\x05\x12\x18\n\x10label_set_sha256\x18\x03 \x01(\t\x12\x16\n\x0emax_candidates\x18\x04 \x01(\x05\x12\x12\n\nextraction\x18\x05 \x01(\t\x12(\n\x07regions\x18\x06 \x03(\x0e\x32\x17.deid.invader.v1.Region\x12(\n\x04kind\x18\x07 \x01(\x0e\x32\x1a.deid.invader.v1.ModelKind\x12\x10\n\x08matching\x18\x08 \x01(\t\x12\x16\n\x0egallery_sha256\x18\t \x01(\t\x12.\n\nthresholds\x18\n \x03(\x0b\x32\x1a.deid.invader.v1.Threshold\"G\n\tThreshold\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63omparisons\x18\x02 \x01(\x03\x12\x17\n\x0f\x66\x61lse_positives\x18\x03 \x01(\x03\"T\n\x15ListIdentitiesRequest\x12\x14\n\x0ctarget_model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"E\n\x16ListIdentitiesResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*F\n\x06Region\x12\x16\n\x12REGION_UNSPECIFIED\x10\x00\x12\x13\n\x0fREGION_DETECTED\x10\x01\x12\x0f\n\x0bREGION_FULL\x10\x02*r\n\nDisclosure\x12\x1a\n\x16\x44ISCLOSURE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44ISCLOSURE_TOP1\x10\x01\x12\x15\n\x11\x44ISCLOSURE_RANKED\x10\x02\x12\x1c\n\x18\x44ISCLOSURE_PROBABILITIES\x10\x03*Z\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_KIND_CLASSIFIER\x10\x01\x12\x16\n\x12MODEL_KIND_MATCHER\x10\x02\x32\xad\x02\n\x0eInvaderService\x12O\n\x08\x43lassify\x12 .deid.invader.v1.ClassifyRequest\x1a!.deid.invader.v1.ClassifyResponse\x12g\n\x10ListTargetModels\x12(.deid.invader.v1.ListTargetModelsRequest\x1a).deid.invader.v1.ListTargetModelsResponse\x12\x61\n\x0eListIdentities\x12&.deid.invader.v1.ListIdentitiesRequest\x1a\'.deid.invader.v1.ListIdentitiesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1d\x64\x65id/invader/v1/invader.proto\x12\x0f\x64\x65id.invader.v1\"|\n\x0f\x43lassifyRequest\x12\r\n\x05image\x18\x01 \x01(\x0c\x12\x15\n\rtarget_models\x18\x02 \x03(\t\x12\t\n\x01k\x18\x03 \x01(\x05\x12\'\n\x06region\x18\x04 \x01(\x0e\x32\x17.deid.invader.v1.Region\x12\x0f\n\x07gallery\x18\x05 \x01(\t\"\x8c\x01\n\x10\x43lassifyResponse\x12\x12\n\nface_found\x18\x01 \x01(\x08\x12\x38\n\x0f\x63lassifications\x18\x02 \x03(\x0b\x32\x1f.deid.invader.v1.Classification\x12\x19\n\x0cqueries_left\x18\x03 \x01(\x03H\x00\x88\x01\x01\x42\x0f\n\r_queries_left\"\x81\x01\n\x0e\x43lassification\x12\x14\n\x0ctarget_model\x18\x01 \x01(\t\x12.\n\ncandidates\x18\x02 \x03(\x0b\x32\x1a.deid.invader.v1.Candidate\x12)\n\x07reached\x18\x03 \x03(\x0b\x32\x18.deid.invader.v1.Reached\"0\n\x07Reached\x12\x11\n\tthreshold\x18\x01 \x01(\t\x12\x12\n\ncandidates\x18\x02 \x01(\x05\"2\n\tCandidate\x12\x10\n\x08identity\x18\x01 \x01(\t\x12\x13\n\x0bprobability\x18\x02 \x01(\x01\"\x19\n\x17ListTargetModelsRequest\"\xbc\x01\n\x18ListTargetModelsResponse\x12\x33\n\rtarget_models\x18\x01 \x03(\x0b\x32\x1c.deid.invader.v1.TargetModel\x12\x19\n\x0cqueries_left\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12/\n\ndisclosure\x18\x03 \x01(\x0e\x32\x1b.deid.invader.v1.Disclosure\x12\x0e\n\x06\x65nrols\x18\x04 \x01(\x08\x42\x0f\n\r_queries_left\"\xa3\x02\n\x0bTargetModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nidentities\x18\x02 \x01(\x05\x12\x18\n\x10label_set_sha256\x18\x03 \x01(\t\x12\x16\n\x0emax_candidates\x18\x04 \x01(\x05\x12\x12\n\nextraction\x18\x05 \x01(\t\x12(\n\x07regions\x18\x06 \x03(\x0e\x32\x17.deid.invader.v1.Region\x12(\n\x04kind\x18\x07 \x01(\x0e\x32\x1a.deid.invader.v1.ModelKind\x12\x10\n\x08matching\x18\x08 \x01(\t\x12\x16\n\x0egallery_sha256\x18\t \x01(\t\x12.\n\nthresholds\x18\n \x03(\x0b\x32\x1a.deid.invader.v1.Threshold\"G\n\tThreshold\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x63omparisons\x18\x02 \x01(\x03\x12\x17\n\x0f\x66\x61lse_positives\x18\x03 \x01(\x03\"T\n\x15ListIdentitiesRequest\x12\x14\n\x0ctarget_model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"E\n\x16ListIdentitiesResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*F\n\x06Region\x12\x16\n\x12REGION_UNSPECIFIED\x10\x00\x12\x13\n\x0fREGION_DETECTED\x10\x01\x12\x0f\n\x0bREGION_FULL\x10\x02*r\n\nDisclosure\x12\x1a\n\x16\x44ISCLOSURE_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x44ISCLOSURE_TOP1\x10\x01\x12\x15\n\x11\x44ISCLOSURE_RANKED\x10\x02\x12\x1c\n\x18\x44ISCLOSURE_PROBABILITIES\x10\x03*Z\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_KIND_CLASSIFIER\x10\x01\x12\x16\n\x12MODEL_KIND_MATCHER\x10\x02\x32\xad\x02\n\x0eInvaderService\x12O\n\x08\x43lassify\x12 .deid.invader.v1.ClassifyRequest\x1a!.deid.invader.v1.ClassifyResponse\x12g\n\x10ListTargetModels\x12(.deid.invader.v1.ListTargetModelsRequest\x1a).deid.invader.v1.ListTargetModelsResponse\x12\x61\n\x0eListIdentities\x12&.deid.invader.v1.ListIdentitiesRequest\x1a\'.deid.invader.v1.ListIdentitiesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'deid.invader.v1.invader_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REGION']._serialized_start=1262
-  _globals['_REGION']._serialized_end=1332
-  _globals['_DISCLOSURE']._serialized_start=1334
-  _globals['_DISCLOSURE']._serialized_end=1448
-  _globals['_MODELKIND']._serialized_start=1450
-  _globals['_MODELKIND']._serialized_end=1540
+  _globals['_REGION']._serialized_start=1295
+  _globals['_REGION']._serialized_end=1365
+  _globals['_DISCLOSURE']._serialized_start=1367
+  _globals['_DISCLOSURE']._serialized_end=1481
+  _globals['_MODELKIND']._serialized_start=1483
+  _globals['_MODELKIND']._serialized_end=1573
   _globals['_CLASSIFYREQUEST']._serialized_start=50
-  _globals['_CLASSIFYREQUEST']._serialized_end=157
-  _globals['_CLASSIFYRESPONSE']._serialized_start=160
-  _globals['_CLASSIFYRESPONSE']._serialized_end=300
-  _globals['_CLASSIFICATION']._serialized_start=303
-  _globals['_CLASSIFICATION']._serialized_end=432
-  _globals['_REACHED']._serialized_start=434
-  _globals['_REACHED']._serialized_end=482
-  _globals['_CANDIDATE']._serialized_start=484
-  _globals['_CANDIDATE']._serialized_end=534
-  _globals['_LISTTARGETMODELSREQUEST']._serialized_start=536
-  _globals['_LISTTARGETMODELSREQUEST']._serialized_end=561
-  _globals['_LISTTARGETMODELSRESPONSE']._serialized_start=564
-  _globals['_LISTTARGETMODELSRESPONSE']._serialized_end=736
-  _globals['_TARGETMODEL']._serialized_start=739
-  _globals['_TARGETMODEL']._serialized_end=1030
-  _globals['_THRESHOLD']._serialized_start=1032
-  _globals['_THRESHOLD']._serialized_end=1103
-  _globals['_LISTIDENTITIESREQUEST']._serialized_start=1105
-  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1189
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1191
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1260
-  _globals['_INVADERSERVICE']._serialized_start=1543
-  _globals['_INVADERSERVICE']._serialized_end=1844
+  _globals['_CLASSIFYREQUEST']._serialized_end=174
+  _globals['_CLASSIFYRESPONSE']._serialized_start=177
+  _globals['_CLASSIFYRESPONSE']._serialized_end=317
+  _globals['_CLASSIFICATION']._serialized_start=320
+  _globals['_CLASSIFICATION']._serialized_end=449
+  _globals['_REACHED']._serialized_start=451
+  _globals['_REACHED']._serialized_end=499
+  _globals['_CANDIDATE']._serialized_start=501
+  _globals['_CANDIDATE']._serialized_end=551
+  _globals['_LISTTARGETMODELSREQUEST']._serialized_start=553
+  _globals['_LISTTARGETMODELSREQUEST']._serialized_end=578
+  _globals['_LISTTARGETMODELSRESPONSE']._serialized_start=581
+  _globals['_LISTTARGETMODELSRESPONSE']._serialized_end=769
+  _globals['_TARGETMODEL']._serialized_start=772
+  _globals['_TARGETMODEL']._serialized_end=1063
+  _globals['_THRESHOLD']._serialized_start=1065
+  _globals['_THRESHOLD']._serialized_end=1136
+  _globals['_LISTIDENTITIESREQUEST']._serialized_start=1138
+  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1222
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1224
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1293
+  _globals['_INVADERSERVICE']._serialized_start=1576
+  _globals['_INVADERSERVICE']._serialized_end=1877
 # @@protoc_insertion_point(module_scope)

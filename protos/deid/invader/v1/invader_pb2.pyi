@@ -109,12 +109,17 @@ class ClassifyRequest(_message.Message):
     TARGET_MODELS_FIELD_NUMBER: _builtins.int
     K_FIELD_NUMBER: _builtins.int
     REGION_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
     image: _builtins.bytes
     """The image, encoded as JPEG or PNG."""
     k: _builtins.int
     """Number of candidates for each target model: 1 up to the model's `max_candidates`."""
     region: Global___Region.ValueType
     """The part of the image that the target models see: one of `regions` in the TargetModel of each. Unspecified means detected."""
+    gallery: _builtins.str
+    """The gallery that the target models compare with, all of them matchers: a sealed one that the client created by
+    deid.gallery.v1.GalleryService. Empty: the service's own. NOT_FOUND if it is not there.
+    """
     @_builtins.property
     def target_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of target models, as in ListTargetModels: at least one, none twice."""
@@ -126,10 +131,11 @@ class ClassifyRequest(_message.Message):
         target_models: _abc.Iterable[_builtins.str] | None = ...,
         k: _builtins.int = ...,
         region: Global___Region.ValueType = ...,
+        gallery: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["image", b"image", "k", b"k", "region", b"region", "target_models", b"target_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gallery", b"gallery", "image", b"image", "k", b"k", "region", b"region", "target_models", b"target_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -281,10 +287,13 @@ class ListTargetModelsResponse(_message.Message):
     TARGET_MODELS_FIELD_NUMBER: _builtins.int
     QUERIES_LEFT_FIELD_NUMBER: _builtins.int
     DISCLOSURE_FIELD_NUMBER: _builtins.int
+    ENROLS_FIELD_NUMBER: _builtins.int
     queries_left: _builtins.int
     """Queries that the client has left; absent if the service sets no budget."""
     disclosure: Global___Disclosure.ValueType
     """What a classification discloses. Unspecified if not stated."""
+    enrols: _builtins.bool
+    """True if the matchers compare with galleries that clients enrol by deid.gallery.v1.GalleryService, too."""
     @_builtins.property
     def target_models(self) -> _containers.RepeatedCompositeFieldContainer[Global___TargetModel]:
         """Sorted by name."""
@@ -295,10 +304,11 @@ class ListTargetModelsResponse(_message.Message):
         target_models: _abc.Iterable[Global___TargetModel] | None = ...,
         queries_left: _builtins.int | None = ...,
         disclosure: Global___Disclosure.ValueType = ...,
+        enrols: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "queries_left", b"queries_left"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "disclosure", b"disclosure", "queries_left", b"queries_left", "target_models", b"target_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left", "disclosure", b"disclosure", "enrols", b"enrols", "queries_left", b"queries_left", "target_models", b"target_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__queries_left: _TypeAlias = _typing.Literal["queries_left"]  # noqa: Y015
     _WhichOneofArgType__queries_left: _TypeAlias = _typing.Literal["_queries_left", b"_queries_left"]  # noqa: Y015

@@ -62,6 +62,7 @@ class CraftRequest(_message.Message):
     EPSILONS_FIELD_NUMBER: _builtins.int
     STORAGE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    GALLERY_FIELD_NUMBER: _builtins.int
     photo: _builtins.bytes
     """The photo, encoded as JPEG or PNG. EXIF orientation is applied; alpha is composited over white; the service limits bytes
     and pixels.
@@ -77,6 +78,10 @@ class CraftRequest(_message.Message):
     """
     seed: _builtins.int
     """Seed of the methods that draw random numbers. The same request with the same seed gives the same cloaks."""
+    gallery: _builtins.str
+    """The gallery that the source models compare with, all of them matchers: a sealed one that the client created by
+    deid.gallery.v1.GalleryService. Empty: the service's own. NOT_FOUND if it is not there.
+    """
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of methods, as in ListMethods: at least one, none twice."""
@@ -101,10 +106,11 @@ class CraftRequest(_message.Message):
         epsilons: _abc.Iterable[_builtins.int] | None = ...,
         storage: Global___Storage | None = ...,
         seed: _builtins.int = ...,
+        gallery: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["storage", b"storage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilons", b"epsilons", "identity", b"identity", "methods", b"methods", "photo", b"photo", "seed", b"seed", "source_model", b"source_model", "storage", b"storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilons", b"epsilons", "gallery", b"gallery", "identity", b"identity", "methods", b"methods", "photo", b"photo", "seed", b"seed", "source_model", b"source_model", "storage", b"storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -267,6 +273,9 @@ class ListSourceModelsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SOURCE_MODELS_FIELD_NUMBER: _builtins.int
+    ENROLS_FIELD_NUMBER: _builtins.int
+    enrols: _builtins.bool
+    """True if the matchers compare with galleries that clients enrol by deid.gallery.v1.GalleryService, too."""
     @_builtins.property
     def source_models(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceModel]:
         """Sorted by name."""
@@ -275,10 +284,11 @@ class ListSourceModelsResponse(_message.Message):
         self,
         *,
         source_models: _abc.Iterable[Global___SourceModel] | None = ...,
+        enrols: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["source_models", b"source_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrols", b"enrols", "source_models", b"source_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
