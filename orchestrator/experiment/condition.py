@@ -1,19 +1,21 @@
 """Conditions: what happens to a picture between the protector and the invader.
 
-A condition is data, and its text is its name: `STORAGE(+TRANSFORM)*[@full]`, as in `jpeg:95+resize:112`. Storage is what
-whoever protects a photo does with it; what another tool made may stay the file that it is. Transforms are what anybody does
-to it afterwards: to a cloak, what a platform does and what an invader does to be rid of cloaks are the same thing.
+A condition is data, and its text is its name: `STORAGE(+TRANSFORM)*[@full][/CARRIER]`, as in `jpeg:95+resize:112`.
+Storage is what whoever protects a photo does with it; what another tool made may stay the file that it is. Transforms are
+what anybody does to it afterwards: to a cloak, what a platform does and what an invader does to be rid of cloaks are the
+same thing. The carrier says which pictures wear the cloak: the one that is searched, those that are enrolled, or both.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import total_ordering
 
 from orchestrator.errors import InputError
+from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.region import Region
 
 JPEG, PNG, AS_IS = "jpeg", "png", "as-is"
-CHAIN, STRENGTH, REGION = "+", ":", "@"  # in the text of a condition: before a transform, a strength, a region
+CHAIN, STRENGTH, REGION, CARRIER = "+", ":", "@", "/"  # in a condition's text: before a transform, a strength, and so on
 MAX_TRANSFORMS = 8  # of one condition
 
 
@@ -124,6 +126,7 @@ class Condition:
     storage: Storage
     transforms: tuple[Transform, ...] = ()
     region: Region = Region.DETECTED
+    carrier: Carrier = Carrier.PROBE
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
@@ -132,20 +135,30 @@ class Condition:
         Raises:
             InputError: it is none; the message says what was expected.
         """
-        chain, at, region = text.strip().partition(REGION)
+        picture, slash, carrier = text.strip().partition(CARRIER)
+        if slash and carrier.strip() not in _ENROLLING:
+            expected = " or ".join(CARRIER + each for each in _ENROLLING)
+            raise InputError(f"{text}: expected {expected} or no carrier, got {CARRIER}{carrier}")
+        chain, at, region = picture.strip().partition(REGION)
         if at and region.strip() != Region.FULL.value:
             raise InputError(f"{text}: expected {REGION}{Region.FULL.value} or no region, got {REGION}{region}")
         storage, *transforms = chain.split(CHAIN)
         if len(transforms) > MAX_TRANSFORMS:
             raise InputError(f"{text}: expected at most {MAX_TRANSFORMS} transforms, got {len(transforms)}")
         try:
-            return cls(
+            condition = cls(
                 Storage.parse(storage),
                 tuple(Transform.parse(each) for each in transforms),
                 Region.FULL if at else Region.DETECTED,
+                Carrier(carrier.strip()) if slash else Carrier.PROBE,
             )
         except InputError as error:
             raise InputError(f"{text}: {error}") from error
+        if at and not condition.carrier.is_searched:
+            raise InputError(
+                f"{text}: expected no region: what is searched is a whole photo, in which a face is to be found"
+            )
+        return condition
 
     @property
     def is_transformed(self) -> bool:
@@ -154,7 +167,18 @@ class Condition:
 
     def __str__(self) -> str:
         chain = CHAIN.join(map(str, (self.storage, *self.transforms)))
-        return chain if self.region is Region.DETECTED else f"{chain}{REGION}{self.region}"
+        region = "" if self.region is Region.DETECTED else f"{REGION}{self.region}"
+        carrier = "" if self.carrier is Carrier.PROBE else f"{CARRIER}{self.carrier}"
+        return f"{chain}{region}{carrier}"
+
+    @property
+    def picture(self) -> "Condition":
+        """What becomes of a picture that wears the cloak, whichever that is: storage and transforms alone."""
+        return Condition(self.storage, self.transforms)
+
+    def carried_by(self, carrier: Carrier) -> "Condition":
+        """The same with another carrier."""
+        return replace(self, carrier=carrier)
 
     def __repr__(self) -> str:
         return f"Condition({self})"
@@ -163,12 +187,15 @@ class Condition:
         return str(self) < str(other)
 
 
+_ENROLLING = tuple(carrier.value for carrier in Carrier if carrier.enrols)
+
 PAPERS = Condition(Storage(95))  # the quality is a choice: the paper says JPEG only
 LOSSLESS = Condition(Storage())
 FULL = Condition(Storage(95), region=Region.FULL)
 
 NAMED_SETS: Mapping[str, tuple[Condition, ...]] = {
     "paper": (PAPERS, FULL, LOSSLESS),  # what its claims on compression and resizing compare
+    "threat": tuple(PAPERS.carried_by(each) for each in Carrier),  # which pictures a cloak protects
     "purification": (
         PAPERS,
         *(
@@ -206,12 +233,18 @@ def parse_conditions(text: str) -> tuple[Condition, ...]:
 
 def headline_condition(conditions: Iterable[Condition]) -> Condition:
     """The condition that headlines and figures are of: the paper's, or else the first with the fewest transforms."""
-    return min(conditions, key=lambda each: (each != PAPERS, len(each.transforms), each.region is Region.FULL, each))
+
+    def key(each: Condition) -> tuple[bool, bool, int, bool, Condition]:
+        return each.carrier.enrols, each != PAPERS, len(each.transforms), each.region is Region.FULL, each
+
+    return min(conditions, key=key)
 
 
 def _condition(text: str) -> Condition:
     try:
         return Condition.parse(text)
     except InputError as error:
-        sets = "" if STRENGTH in text or CHAIN in text else f"; or a named set: {', '.join(NAMED_SETS)}"
+        sets = (
+            "" if any(mark in text for mark in (STRENGTH, CHAIN, CARRIER)) else f"; or a named set: {', '.join(NAMED_SETS)}"
+        )
         raise InputError(f"{error}{sets}") from error

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.condition import PAPERS, Condition, headline_condition
 
 MODELS = ("facenet", "resnet50", "senet50")
@@ -118,6 +119,7 @@ class Grid:
     conditions: tuple[Condition, ...] = (PAPERS,)  # sorted
     unbudgeted: tuple[str, ...] = ()  # of the methods, those with a budget of their own
     without_noise: tuple[str, ...] = ()  # of these, those that noise cannot be matched to
+    enrolling: tuple[str, ...] = ()  # of the target models, those that conditions are read by in which cloaks are enrolled
 
     @property
     def noises(self) -> tuple[str, ...]:
@@ -157,6 +159,14 @@ class Grid:
         """Those of all methods: every epsilon, and after them 0 where some methods have budgets of their own."""
         return (*(self.epsilons if self.budgeted else ()), *((0,) if self.unbudgeted else ()))
 
+    def readers(self, condition: Condition) -> tuple[str, ...]:
+        """The target models that read the cells of a condition."""
+        return self.enrolling if condition.carrier.enrols else self.target_models
+
+    def carried_by(self, *carriers: Carrier) -> tuple[Condition, ...]:
+        """The conditions in which one of these carriers wears the cloak."""
+        return tuple(condition for condition in self.conditions if condition.carrier in carriers)
+
     def cell(self, source_model: str, method: str, epsilon: int, target_model: str) -> Cell:
         """The cell under the condition that headlines and figures are of."""
         return Cell(source_model, method, epsilon, self.condition, target_model)
@@ -172,7 +182,7 @@ class Grid:
         for condition in self.conditions:
             for source_model in self.source_models:
                 for cloak in self.cloaks(source_model):
-                    for target_model in self.target_models:
+                    for target_model in self.readers(condition):
                         yield cloak.read_by(target_model, condition)
 
     @property
@@ -185,7 +195,7 @@ class Grid:
 
     @property
     def observations_per_probe(self) -> int:
-        return self.queries_per_probe * len(self.target_models)
+        return self.cloaks_per_probe * sum(len(self.readers(condition)) for condition in self.conditions)
 
     def stated(self) -> dict[str, Any]:
         """As a manifest states it; `Grid.from_stated` reads it."""

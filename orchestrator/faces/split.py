@@ -27,6 +27,7 @@ class SplitSizes:
     photos: int  # of each enrolled identity, beside the probe
     non_mated: int = 0  # identities that are searched and not enrolled
     impostors: int = 0  # identities that thresholds are calibrated on; neither enrolled nor searched
+    clean: int = 0  # of a subject's photos, those that are enrolled as they are where cloaks of the others are enrolled
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from orchestrator.errors import MetricError
 from orchestrator.experiment.grid import Cell
 
 MISSING, NO_FACE, BEYOND = -2, -1, 0  # in place of a rank
-MAX_CANDIDATES = np.iinfo(np.int16).max
+NOT_ENROLLED = np.iinfo(np.int16).max  # likewise: further than any candidate
+MAX_CANDIDATES = NOT_ENROLLED - 1
 
 Flags = NDArray[np.bool_]
 
@@ -24,7 +25,7 @@ class RankMatrix:
     """Ranks of the true identity: a row for each cell, a column for each probe.
 
     `ranks` (cells, probes), int16: 1 and more are ranks, BEYOND is beyond the candidates that were asked for, NO_FACE that
-    the invader found none, MISSING that nothing was observed.
+    the invader found none, NOT_ENROLLED that there is nothing of the person to search, MISSING that nothing was observed.
     """
 
     cells: tuple[Cell, ...]
@@ -83,11 +84,18 @@ class RankMatrix:
         return observed
 
     def detected(self, cell: Cell) -> Flags:
-        """In which of the observed ones the invader found a face."""
+        """In which of the observed ones the invader found a face; nothing is held against what was not searched."""
         return self.row(cell) > NO_FACE
 
+    def not_enrolled(self, cell: Cell) -> Flags:
+        """Which of the observed ones were not searched, since nothing of the person could be enrolled."""
+        not_enrolled: Flags = self.row(cell) == NOT_ENROLLED
+        return not_enrolled
+
     def protected(self, cell: Cell, k: int) -> Flags:
-        """In which of the observed ones the true identity is not among the first k. No face counts as protected (a choice).
+        """In which of the observed ones the true identity is not among the first k.
+
+        No face counts as protected (a choice), and so does who is not enrolled.
 
         Raises:
             MetricError: fewer than k candidates were asked for.

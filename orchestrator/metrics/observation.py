@@ -9,11 +9,12 @@ from orchestrator.experiment.grid import Cell
 
 
 class Outcome(StrEnum):
-    """What a target model did with a stored cloak. A failed call is none of these: it is not an observation."""
+    """What a target model did with a cloak. A failed call is none of these: it is not an observation."""
 
     RANKED = "ranked"  # the true identity is among the candidates
     BEYOND = "beyond"  # it is not among the candidates asked for
     NO_FACE = "no_face"  # the invader found no face
+    NOT_ENROLLED = "not_enrolled"  # nothing was searched: no face was found in any of the pictures to enrol
 
 
 @dataclass(frozen=True)

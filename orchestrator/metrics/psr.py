@@ -58,11 +58,12 @@ class CellResult:
 
     cell: Cell
     k: int
-    psr: Rate  # no face counts as protected
+    psr: Rate  # no face counts as protected, and so does who is not enrolled
     detected: Rate  # faces the invader found
     psr_of_detected: Rate | None  # PSR over those alone; None where there are none
     minus_control: Difference | None  # None where no probe is observed in both
     minus_noise: Difference | None
+    not_enrolled: Rate | None = None  # of whom nothing could be enrolled; None where the condition enrols nothing
 
 
 def results_of(matrix: RankMatrix, *, ks: Sequence[int], kind: IntervalKind = IntervalKind.WILSON) -> Iterator[CellResult]:
@@ -90,6 +91,9 @@ def results_of(matrix: RankMatrix, *, ks: Sequence[int], kind: IntervalKind = In
                 psr_of_detected=rate(int(np.count_nonzero(protected & detected)), found) if found else None,
                 minus_control=difference_of(matrix, cell, cell.control, k=k),
                 minus_noise=difference_of(matrix, cell, cell.noise, k=k),
+                not_enrolled=rate(int(np.count_nonzero(matrix.not_enrolled(cell))), n)
+                if cell.condition.carrier.enrols
+                else None,
             )
 
 

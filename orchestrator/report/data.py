@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 from numpy.typing import NDArray
 
-from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE, RankMatrix
+from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE, NOT_ENROLLED, RankMatrix
 from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.metrics.observation import Outcome
 
@@ -20,14 +20,15 @@ def observations_parquet(matrix: RankMatrix, at: Mapping[str, RankMatrix] | None
     """The observations as Parquet, cell by cell and probe by probe; the same observations give the same bytes.
 
     Columns: probe (IDENTITY/FILE), identity, source_model, method, epsilon (levels; 0 for the control), condition,
-    target_model, outcome (ranked, beyond, no_face), rank (1-based; null unless ranked), candidates (asked for); and for each
-    threshold of `at`, such as `reached_fpir:0.01`, whether the true identity is among the candidates that reach it: null
-    where the target model has no such threshold.
+    target_model, outcome (ranked, beyond, no_face, not_enrolled), rank (1-based; null unless ranked), candidates (asked
+    for); and for each threshold of `at`, such as `reached_fpir:0.01`, whether the true identity is among the candidates that
+    reach it: null where the target model has no such threshold.
     """
     cells, probes = np.nonzero(matrix.ranks != MISSING)
     ranks = matrix.ranks[cells, probes]
-    outcomes = [Outcome.NO_FACE.value, Outcome.BEYOND.value, Outcome.RANKED.value]
-    coded = np.select([ranks == NO_FACE, ranks == BEYOND], [0, 1], 2).astype(np.int64)
+    coded_as = {NO_FACE: Outcome.NO_FACE, BEYOND: Outcome.BEYOND, NOT_ENROLLED: Outcome.NOT_ENROLLED}
+    outcomes = [*(outcome.value for outcome in coded_as.values()), Outcome.RANKED.value]
+    coded = np.select([ranks == code for code in coded_as], list(range(len(coded_as))), len(coded_as)).astype(np.int64)
     table = pa.table(
         {
             "probe": _texts(list(matrix.probes), probes),
@@ -38,7 +39,7 @@ def observations_parquet(matrix: RankMatrix, at: Mapping[str, RankMatrix] | None
             "condition": _texts([str(cell.condition) for cell in matrix.cells], cells),
             "target_model": _texts([cell.target_model for cell in matrix.cells], cells),
             "outcome": _texts(outcomes, coded),
-            "rank": pa.array(ranks, mask=ranks < 1),
+            "rank": pa.array(ranks, mask=(ranks < 1) | (ranks == NOT_ENROLLED)),
             "candidates": pa.array(np.full(len(ranks), matrix.candidates, dtype=np.int16)),
             **{f"reached_{threshold}": _reached(matrix, of, cells, probes) for threshold, of in (at or {}).items()},
         }
@@ -79,7 +80,7 @@ def _written(table: Any) -> bytes:
 def _reached(matrix: RankMatrix, at: RankMatrix, cells: Indices, probes: Indices) -> Any:
     of_probes = at.only(matrix.probes)
     ranks = np.stack([of_probes.row(cell) for cell in matrix.cells])[cells, probes] if matrix.cells else np.empty(0)
-    return pa.array(ranks > BEYOND, mask=ranks == MISSING)
+    return pa.array((ranks > BEYOND) & (ranks != NOT_ENROLLED), mask=ranks == MISSING)
 
 
 def _texts(values: list[str], indices: Indices) -> Any:

@@ -25,6 +25,8 @@ COLUMNS = (
     "detected",
     "detection_rate",  # percent
     "psr_of_detected",
+    "not_enrolled",  # of n, those of whom nothing could be enrolled; empty where no cloaks are enrolled
+    "failure_to_enrol_rate",  # percent
     "control",  # PSR of the control, and of noise of the same epsilon, in percent
     "noise",
     "minus_control",  # points, paired, with its 95 % Newcombe interval: for a fixed N, not corrected for looking
@@ -60,6 +62,11 @@ def _rows(results: list[CellResult], threshold: str, subjects: int) -> Iterator[
             *(*with_interval(result.psr.percent, result.psr.interval), result.psr.kind.value),
             *(result.detected.successes, decimals(result.detected.percent)),
             decimals(result.psr_of_detected.percent) if result.psr_of_detected else "",
+            *(
+                ("", "")
+                if result.not_enrolled is None
+                else (result.not_enrolled.successes, decimals(result.not_enrolled.percent))
+            ),
             *(psr.get((each, result.k), "") for each in (cell.control, cell.noise)),
             *_difference(result.minus_control),
             *_difference(result.minus_noise),

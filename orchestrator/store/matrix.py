@@ -5,7 +5,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, sele
 
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import Cell
-from orchestrator.metrics.matrix import BEYOND, NO_FACE, RankMatrix
+from orchestrator.metrics.matrix import BEYOND, NO_FACE, NOT_ENROLLED, RankMatrix
 from orchestrator.metrics.observation import Outcome
 from orchestrator.store.schema import OBSERVATION_KEY, observations, reached
 
@@ -18,10 +18,14 @@ def rank_matrix(connection: Connection, *, run: str, probes: Select[tuple[str]],
     At a threshold a rank that does not reach it is BEYOND, so that PSR@k of the matrix is 100 FNIR(N, k, T).
     """
     table = observations.c
-    instead = case((table.outcome == Outcome.NO_FACE.value, NO_FACE), else_=BEYOND)
+    instead = case(
+        (table.outcome == Outcome.NO_FACE.value, NO_FACE),
+        (table.outcome == Outcome.NOT_ENROLLED.value, NOT_ENROLLED),
+        else_=BEYOND,
+    )
     rank: ColumnElement[int] = func.coalesce(table.rank, instead)
     if threshold is not None:
-        rank = case((rank > reached.c.candidates, BEYOND), else_=rank)
+        rank = case((and_(rank > reached.c.candidates, rank != NOT_ENROLLED), BEYOND), else_=rank)
     query = (
         select(
             table.probe,

@@ -15,7 +15,8 @@ Seen = int | Outcome  # a rank, or what there is instead of one
 
 BEYOND = Outcome.BEYOND
 NO_FACE = Outcome.NO_FACE
-CODES = {Outcome.BEYOND: matrix.BEYOND, Outcome.NO_FACE: matrix.NO_FACE}
+NOT_ENROLLED = Outcome.NOT_ENROLLED
+CODES = {BEYOND: matrix.BEYOND, NO_FACE: matrix.NO_FACE, NOT_ENROLLED: matrix.NOT_ENROLLED}
 
 
 def observation(probe: str, cell: Cell, seen: Seen, *, candidates: int = 10) -> Observation:

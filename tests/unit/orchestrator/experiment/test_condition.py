@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from orchestrator.errors import InputError
+from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.condition import (
     FULL,
     LOSSLESS,
@@ -33,7 +34,8 @@ CONDITION = st.builds(
     st.builds(Storage, st.none() | st.integers(1, 100)),
     st.lists(TRANSFORM, max_size=4).map(tuple),
     st.sampled_from(Region),
-)
+    st.sampled_from(Carrier),
+).filter(lambda condition: condition.carrier.is_searched or condition.region is Region.DETECTED)
 
 
 def refusal(text: str) -> str:
@@ -60,6 +62,8 @@ def test_conditions_are_ordered_by_their_texts(conditions: list[Condition]) -> N
         ("png+blur:1.50@full", "png+blur:1.5@full"),
         ("jpeg:95+jpeg:50", "jpeg:95+jpeg:50"),
         ("as-is + jpeg:050@full", "as-is+jpeg:50@full"),
+        ("jpeg:95 / gallery", "jpeg:95/gallery"),
+        (" jpeg:095+jpeg:50 @full /both ", "jpeg:95+jpeg:50@full/both"),
         ("png + webp:80 + median:3 + bits:4 @ full", "png+webp:80+median:3+bits:4@full"),
     ],
 )
@@ -70,6 +74,17 @@ def test_a_condition_may_be_spelt_otherwise(spelt: str, canonical: str) -> None:
 def test_the_paper_s_conditions_are_what_its_claims_compare() -> None:
     assert (str(PAPERS), str(LOSSLESS), str(FULL)) == ("jpeg:95", "png", "jpeg:95@full")
     assert parse_conditions("paper") == (PAPERS, FULL, LOSSLESS)
+
+
+def test_the_threats_are_the_paper_s_condition_by_every_carrier() -> None:
+    assert set(map(str, NAMED_SETS["threat"])) == {"jpeg:95", "jpeg:95/gallery", "jpeg:95/both", "jpeg:95/adaptive"}
+
+
+@given(CONDITION)
+def test_what_becomes_of_a_picture_depends_on_neither_region_nor_carrier(condition: Condition) -> None:
+    picture = condition.picture
+    assert (picture.region, picture.carrier) == (Region.DETECTED, Carrier.PROBE)
+    assert str(condition).startswith(str(picture))
 
 
 def test_purification_is_the_paper_s_condition_and_one_transform_of_it_each() -> None:
@@ -86,16 +101,17 @@ def test_named_sets_may_overlap_with_each_other_and_with_what_is_named() -> None
     ("text", "said"),
     [
         ("jpeg:95,png,jpeg:095", "expected every condition once, got jpeg:95 twice"),
-        ("", "expected a condition or a named set (paper, purification), got none"),
+        ("", "expected a condition or a named set (paper, threat, purification), got none"),
         (
             "papers",
             "papers: expected a storage first, jpeg:QUALITY, png or as-is, got 'papers'; or a named set: paper, "
-            "purification",
+            "threat, purification",
         ),
         ("resize:112", "resize:112: expected a storage first, jpeg:QUALITY, png or as-is, got 'resize:112'"),
         (
             "jpeg",
-            "jpeg: expected a storage first, jpeg:QUALITY, png or as-is, got 'jpeg'; or a named set: paper, purification",
+            "jpeg: expected a storage first, jpeg:QUALITY, png or as-is, got 'jpeg'; or a named set: paper, threat, "
+            "purification",
         ),
         ("png:3", "png:3: expected a storage first, jpeg:QUALITY, png or as-is, got 'png:3'"),
         ("jpeg:0", "jpeg:0: jpeg: expected a whole number of 1..100, the quality, got 0"),
@@ -115,6 +131,10 @@ def test_named_sets_may_overlap_with_each_other_and_with_what_is_named() -> None
         ("png+bits", "png+bits: bits: expected a whole number of 1..7, the bits that each channel keeps, got nothing"),
         ("png+", "png+: expected a transform ("),
         ("png@whole", "png@whole: expected @full or no region, got @whole"),
+        ("png/probe", "png/probe: expected /gallery or /both or /adaptive or no carrier, got /probe"),
+        ("png/", "png/: expected /gallery or /both or /adaptive or no carrier, got /"),
+        ("png/gallery@full", "png/gallery@full: expected /gallery or /both or /adaptive or no carrier, got /gallery@full"),
+        ("png@full/gallery", "png@full/gallery: expected no region: what is searched is a whole photo"),
         ("png" + 9 * "+jpeg:50", "expected at most 8 transforms, got 9"),
     ],
 )
@@ -127,6 +147,8 @@ def test_what_is_no_condition_is_refused_by_what_was_expected(text: str, said: s
     [
         ("png,jpeg:95,jpeg:95@full", "jpeg:95"),
         ("png,png@full", "png"),
+        ("jpeg:95/both,jpeg:95/gallery,png+blur:1", "png+blur:1"),
+        ("jpeg:95/gallery,png/both", "jpeg:95/gallery"),
         ("jpeg:95+blur:1,jpeg:50", "jpeg:50"),
         ("jpeg:95+blur:1,jpeg:95+bits:4", "jpeg:95+bits:4"),
     ],

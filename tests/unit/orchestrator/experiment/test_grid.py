@@ -4,6 +4,8 @@ from collections import Counter
 
 import pytest
 
+from orchestrator.experiment.carrier import Carrier
+from orchestrator.experiment.condition import PAPERS, Condition
 from orchestrator.experiment.grid import (
     EPSILONS,
     KS,
@@ -122,3 +124,17 @@ def test_controls_are_told_from_methods_whose_names_begin_alike() -> None:
     names = (*noises, "none", "bim", "noises", "noise-like")
     assert {name for name in names if is_noise(name)} == noises
     assert {name for name in names if is_control(name)} == {*noises, "none"}
+
+
+def test_conditions_that_enrol_cloaks_are_read_by_matchers_alone() -> None:
+    in_gallery = Condition.parse("jpeg:95/gallery")
+    grid = Grid(
+        ("facenet",), ("dlib", "resnet50"), ("bim",), (8,), (1,), conditions=(PAPERS, in_gallery), enrolling=("dlib",)
+    )
+    assert grid.readers(PAPERS) == ("dlib", "resnet50")
+    assert grid.readers(in_gallery) == ("dlib",)
+    assert grid.observations_per_probe == len(list(grid.cells())) == 3 * (2 + 1)
+    assert {cell.target_model for cell in grid.cells() if cell.condition == in_gallery} == {"dlib"}
+    assert grid.carried_by(Carrier.GALLERY, Carrier.BOTH) == (in_gallery,)
+    assert grid.condition == PAPERS
+    assert Grid.from_stated(grid.stated()) == grid

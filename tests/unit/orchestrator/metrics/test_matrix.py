@@ -18,10 +18,11 @@ from orchestrator.metrics.intervals import PairedCounts, newcombe
 from orchestrator.metrics.matrix import BEYOND as BEYOND_CODE
 from orchestrator.metrics.matrix import MISSING, RankMatrix
 from orchestrator.metrics.matrix import NO_FACE as NO_FACE_CODE
+from orchestrator.metrics.matrix import NOT_ENROLLED as NOT_ENROLLED_CODE
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.metrics.psr import CellResult, Difference, Rate, difference_of
 from tests.support.cells import paper_cell
-from tests.support.observed import BEYOND, NO_FACE, observation, observations, rank_matrix, results
+from tests.support.observed import BEYOND, NO_FACE, NOT_ENROLLED, observation, observations, rank_matrix, results
 
 CELLS = (
     paper_cell("senet50", "bim", 8, "facenet"),
@@ -30,7 +31,7 @@ CELLS = (
     paper_cell("facenet", "bim", 8, "resnet50"),
     paper_cell("facenet", "bim", 8, "facenet"),
 )
-SEEN = st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE]))
+SEEN = st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE, NOT_ENROLLED]))
 TABLES = st.dictionaries(st.tuples(st.sampled_from("abcdefg"), st.sampled_from(CELLS)), SEEN, max_size=35).map(
     lambda seen: [observation(probe, cell, rank) for (probe, cell), rank in seen.items()]
 )
@@ -114,9 +115,10 @@ def test_cells_are_sorted_and_probes_keep_their_order() -> None:
 
 
 def test_what_is_no_rank_has_a_code_of_its_own() -> None:
-    matrix = rank_matrix(observations(CELLS[0], a=7, b=BEYOND, c=NO_FACE))
-    assert matrix.row(CELLS[0]).tolist() == [7, BEYOND_CODE, NO_FACE_CODE]
-    assert matrix.row(CELLS[1]).tolist() == [MISSING] * 3
+    matrix = rank_matrix(observations(CELLS[0], a=7, b=BEYOND, c=NO_FACE, d=NOT_ENROLLED))
+    assert matrix.row(CELLS[0]).tolist() == [7, BEYOND_CODE, NO_FACE_CODE, NOT_ENROLLED_CODE]
+    assert matrix.row(CELLS[1]).tolist() == [MISSING] * 4
+    assert matrix.not_enrolled(CELLS[0]).tolist() == [False, False, False, True]
 
 
 def test_k_goes_as_far_as_the_observation_with_the_fewest_candidates() -> None:
@@ -126,7 +128,7 @@ def test_k_goes_as_far_as_the_observation_with_the_fewest_candidates() -> None:
 
 
 def test_more_candidates_than_a_rank_can_count_are_refused_rather_than_wrapped() -> None:
-    with pytest.raises(MetricError, match="at most 32767"):
+    with pytest.raises(MetricError, match="at most 32766"):
         rank_matrix([observation("a", CELLS[0], 40_000, candidates=50_000)])
 
 

@@ -1,22 +1,25 @@
 """PSR against tables worked by hand, and against Eq. 6 as it is printed."""
 
+from dataclasses import replace
+
 import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 from statsmodels.stats.proportion import proportion_confint
 
 from orchestrator.errors import MetricError
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import Cell
 from orchestrator.metrics.intervals import PairedCounts
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.metrics.psr import CellResult, Rate, difference_of
 from tests.support.cells import paper_cell
-from tests.support.observed import BEYOND, NO_FACE, Seen, observation, observations, rank_matrix, results
+from tests.support.observed import BEYOND, NO_FACE, NOT_ENROLLED, Seen, observation, observations, rank_matrix, results
 
 CLOAKED = paper_cell("facenet", "bim", 8, "resnet50")
 CONTROL = paper_cell("facenet", "none", 0, "resnet50")
 NOISE = paper_cell("facenet", "noise", 8, "resnet50")
-SEEN = st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE]))
+SEEN = st.one_of(st.integers(1, 10), st.sampled_from([BEYOND, NO_FACE, NOT_ENROLLED]))
 
 # Probe e was not observed in the control, probe f only there.
 TABLE = [
@@ -73,6 +76,15 @@ def test_psr_of_detected_leaves_out_those_without_a_face(k: int, percent: float)
     rate = result(CLOAKED, k).psr_of_detected
     assert rate is not None
     assert (rate.percent, rate.n) == (percent, 4)
+
+
+def test_who_is_not_enrolled_is_protected_at_every_k_and_counted_apart() -> None:
+    in_gallery = replace(CLOAKED, condition=Condition.parse("jpeg:95/gallery"))
+    found = result(in_gallery, 10, observations(in_gallery, a=NOT_ENROLLED, b=1, c=NO_FACE))
+    assert found.psr == Rate(2, 3)
+    assert found.not_enrolled == Rate(1, 3)
+    assert found.detected == Rate(2, 3)
+    assert result(CLOAKED, 10, observations(CLOAKED, a=1)).not_enrolled is None
 
 
 def test_psr_of_detected_is_not_defined_where_no_face_was_found() -> None:
