@@ -47,6 +47,13 @@ class CallError(OrchestratorError):
         self.transient = transient
 
 
+class GalleryGoneError(CallError):
+    """A service has forgotten a gallery: it was started again, or the gallery had expired. It can be made again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=True)
+
+
 class ThrottledError(CallError):
     """A service is busy, or was asked too often; nothing was observed, and it may say when to come back."""
 

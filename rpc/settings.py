@@ -69,7 +69,8 @@ class ServiceSettings(BaseSettings):
         "similarity and nearest by Euclidean distance.",
     )
     matchers: str = Field(
-        "", description="Classifiers, separated by commas, that are offered as matchers too, as NAME-features."
+        "",
+        description="Classifiers, separated by commas, or all, that are offered as matchers too, as NAME-features.",
     )
     embedding_cache: str = Field(
         "auto",

@@ -154,7 +154,9 @@ class FinishedCloaks:
         epsilons: Sequence[int],
         seed: int,
     ) -> AsyncGenerator[Cloak, None]:
-        key = self._keys[canonical(identity), probe.removeprefix(f"{printable(identity)}/")]
+        key = self._keys.get((canonical(identity), probe.rpartition("/")[2]))
+        if key is None:  # a photo that is to be enrolled
+            raise PhotoRefusedError(f"{self.name}: expected a cloak of {probe} by every method, got none by some")
         try:
             clean = await asyncio.to_thread(_decoded, photo)
         except BadImageError as error:

@@ -120,7 +120,7 @@ class KeptCloaks:
             for epsilon in self.grid.budgets(method)
             if epsilon in epsilons or not epsilon
         }
-        for record in await asyncio.to_thread(self._store.cloaks, probe=self._probes[canonical(probe)]):
+        for record in await asyncio.to_thread(self._store.cloaks, probe=self._probes.get(canonical(probe), probe)):
             if record.key in wanted:
                 encoded = await asyncio.to_thread(self._folder.kept_cloak, record.sha256)
                 if encoded is not None:

@@ -94,14 +94,21 @@ class EvaluateOptions(RunOptions):
         metavar="CONDITION,...",
         help="What happens to a picture on its way: jpeg:QUALITY, png, or as-is, which leaves the files of --cloaks as they "
         "are; then +TRANSFORM as often as wanted: resize:SIDE, jpeg:QUALITY, webp:QUALITY, blur:SIGMA, median:SIZE, bits:N; "
-        "then @full where target models see the whole picture. Or a named set: paper (jpeg:95,jpeg:95@full,png), "
-        "purification.  [default: paper, as far as all target models have its regions]",
+        "then @full where target models see the whole picture; then /gallery where cloaks are enrolled and not searched, or "
+        "/both, or /adaptive, where cloaks of the other subjects are enrolled beside their photos. Or a named set: paper "
+        "(jpeg:95,jpeg:95@full,png), threat (jpeg:95, and with each of these carriers), purification.  [default: paper, as "
+        "far as all target models have its regions]",
     )
 
     gallery_photos: int | None = option(
         type=click.IntRange(0),
         help="Photos of each identity that a started invader enrols, beside the one that is searched; 0 for no gallery.  "
         f"[default: {DEFAULT_PHOTOS} of synthetic people if a matcher is asked for by name, else 0]",
+    )
+    clean_gallery_photos: int = option(
+        type=click.IntRange(0),
+        default=0,
+        help="Of a subject's enrolled photos, those that stay as they are where cloaks of the others are enrolled.",
     )
     non_mated: int | None = option(
         type=click.IntRange(0),
@@ -151,7 +158,8 @@ class EvaluateOptions(RunOptions):
         sizes = self._sizes(faces)
         unsaid = (self.gallery_photos, self.non_mated, self.impostors, self.matchers, self.thresholds)
         is_default = unsaid == (None, None, 0, (), ())
-        if is_default and not self._names_others_than_known_classifiers():
+        enrols = any(condition.carrier.enrols for condition in self.conditions or ())
+        if is_default and not enrols and not self._names_others_than_known_classifiers():
             return None
         return self.gallery(faces, sizes, seed=self.seed, searched=searched, is_default=is_default)
 
@@ -164,14 +172,20 @@ class EvaluateOptions(RunOptions):
         if self.impostors and not self.thresholds and self.invader is None:
             raise InputError("--impostors: expected --thresholds beside it, which are calibrated on them, got none")
         if not photos:
-            for flag, number in (("--non-mated", self.non_mated), ("--impostors", self.impostors)):
+            of_gallery = ("--non-mated", self.non_mated), ("--impostors", self.impostors)
+            for flag, number in (*of_gallery, ("--clean-gallery-photos", self.clean_gallery_photos)):
                 if number:
                     raise InputError(f"{flag}: expected --gallery-photos beside it, of at least 1, got none")
             return None
         non_mated = self.non_mated
         if non_mated is None:
             non_mated = 0 if usual is None else usual.non_mated
-        return SplitSizes(photos, non_mated, self.impostors)
+        if self.clean_gallery_photos >= photos:
+            raise InputError(
+                f"--clean-gallery-photos: expected fewer than the {photos} of --gallery-photos, so that some are cloaked, "
+                f"got {self.clean_gallery_photos}"
+            )
+        return SplitSizes(photos, non_mated, self.impostors, self.clean_gallery_photos)
 
     def _names_others_than_known_classifiers(self) -> bool:
         """Whether a model is asked for that may be a matcher."""

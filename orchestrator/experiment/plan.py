@@ -15,7 +15,7 @@ from orchestrator.experiment.model import Model, ensemble_card
 from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.split import SplitSizes
 
-FORMAT = 3
+FORMAT = 4
 BINDING = ("format", "protocol", "data_set", "source_models", "target_models")  # the parts that a run is bound to
 
 SUBJECTS = 16  # a choice: the paper gives no N
@@ -74,7 +74,14 @@ class Plan:
             (costs[epsilon] for method, costs in asked.items() for epsilon in self.grid.budgets(method)), start=Cost(0, 0)
         )
         models = sum(len(members(name)) for name in self.grid.source_models)
-        return of_one_model * (models * self.subjects)
+        return of_one_model * (models * self.subjects * self.cloaked_photos)
+
+    @property
+    def cloaked_photos(self) -> int:
+        """The photos of each subject that are cloaked: the probe, and where cloaks are enrolled those in the gallery."""
+        if self.gallery is None or not any(condition.carrier.enrols for condition in self.grid.conditions):
+            return 1
+        return 1 + self.gallery.photos - self.gallery.clean
 
     @property
     def caveat(self) -> str:

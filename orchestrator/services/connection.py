@@ -8,6 +8,7 @@ import grpc
 
 from orchestrator.errors import (
     CallError,
+    GalleryGoneError,
     InputError,
     NoFaceError,
     OrchestratorError,
@@ -26,6 +27,7 @@ from rpc.tls import TlsMaterial
 Answer = TypeVar("Answer")
 
 PHOTO = "photo"  # a field of CraftRequest
+GALLERIES = ("gallery", "base")  # fields that name one of the client's galleries
 # What gRPC says of a message that is too large, after the side that refused it; it has no status of its own for this.
 TOO_LARGE = "message larger than max"
 ANSWER_TOO_LARGE = "CLIENT: Received"
@@ -96,6 +98,8 @@ class Connection:
             return UnreachableServiceError(f"the {self.name} does not answer: {why or status.message}")
         if status.code is grpc.StatusCode.UNIMPLEMENTED:
             return InputError(f"the {self.name} does not speak the schema: {status.message}")
+        if status.code is grpc.StatusCode.NOT_FOUND and not status.fields.isdisjoint(GALLERIES):
+            return GalleryGoneError(f"{self.name}: {status.message}")
         transient = status.code not in _FINAL and not never_again
         return CallError(f"{self.name}: {status.code.name}: {status.message}", transient=transient)
 

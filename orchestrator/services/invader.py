@@ -9,6 +9,7 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.region import Region
+from orchestrator.services.galleries import GalleryClient, SealedGallery
 from orchestrator.services.listed_model import REGIONS, listed_target_model
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities
 from rpc.errors import quoted
@@ -37,11 +38,14 @@ class InvaderClient(ServiceClient):
         """
         super().__init__("invader", address, tls)
         self._stub = invader_pb2_grpc.InvaderServiceStub(self.channel)
+        self.galleries = GalleryClient(self)
+        self.enrols = False  # whether it enrols pictures of clients, by the latest list
         self.queries_left: int | None = None  # by the latest answer; None where the invader sets no budget
 
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=seconds)
         listed = await self.answer(call)
+        self.enrols = listed.enrols
         self.queries_left = listed.queries_left if listed.HasField("queries_left") else None
         models = {model.name: listed_target_model(model, service=self.name) for model in listed.target_models}
         return Listing(models, await received_models_digest(call))
@@ -61,15 +65,35 @@ class InvaderClient(ServiceClient):
             raise await self.failure(error) from error
 
     async def classify(
-        self, image: bytes, *, target_models: Sequence[str], k: int, region: Region = Region.DETECTED
+        self,
+        image: bytes,
+        *,
+        target_models: Sequence[str],
+        k: int,
+        region: Region = Region.DETECTED,
+        gallery: SealedGallery | None = None,
     ) -> dict[str, Classification] | None:
         """The answers by target model; None where the invader finds no face.
 
+        Args:
+            image: JPEG or PNG.
+            target_models: those that are asked.
+            k: candidates that are asked for.
+            region: of the image, that they see.
+            gallery: that they, all of them matchers, compare with; None: the invader's own.
+
         Raises:
+            GalleryGoneError: the invader has forgotten the gallery.
             CallError: the call failed.
             UnusableServiceError: the service does not answer, or as another than it was, or not to what was asked.
         """
-        request = invader_pb2.ClassifyRequest(image=image, target_models=target_models, k=k, region=REGIONS[region])
+        request = invader_pb2.ClassifyRequest(
+            image=image,
+            target_models=target_models,
+            k=k,
+            region=REGIONS[region],
+            gallery="" if gallery is None else gallery.name,
+        )
         call = self._stub.Classify(request, timeout=CLASSIFY_SECONDS)
         response = await self.answer(call)
         await self._check_answer(call, target_models)

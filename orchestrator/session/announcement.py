@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 
 from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.plan import Plan
 from orchestrator.faces.data_set import named
 from orchestrator.faces.split import Split
 from orchestrator.run_folder.folder import RunFolder
@@ -43,6 +44,8 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
     yield "conditions", ", ".join(map(str, grid.conditions))
     if resolved.split is not None:
         yield "gallery", _gallery(resolved.split)
+    if grid.enrolling:
+        yield "cloaks enrolled", _enrolled(plan)
     if resolved.non_mated:
         names = ", ".join(resolved.searching_models)
         yield "not enrolled", f"{len(resolved.non_mated)} identities are searched by {names}: {resolved.non_mated_searches}"
@@ -65,6 +68,13 @@ def _gallery(split: Split) -> str:
     calibrated = f"; {sizes.impostors} others are for calibrating thresholds" if sizes.impostors else ""
     photos = "a photo" if sizes.photos == 1 else f"{sizes.photos} photos"
     return f"{photos} of each of {len(split.enrolled)} identities{calibrated}"
+
+
+def _enrolled(plan: Plan) -> str:
+    assert plan.gallery is not None, "cloaks are enrolled in place of photos that are"
+    sizes = plan.gallery
+    which = f"all {sizes.photos}" if not sizes.clean else f"{sizes.photos - sizes.clean} of {sizes.photos}"
+    return f"of {which} photos of each subject in the gallery, read by {', '.join(plan.grid.enrolling)}"
 
 
 def _budgets(grid: Grid) -> str:

@@ -44,4 +44,4 @@ def check_room(plan: Plan, folder: RunFolder, store: Store, *, keep_cloaks: bool
         InputError: see `RunFolder.check_room`.
     """
     left = max(0, first_look(plan) - store.observation_counts().subjects) if keep_cloaks else 0
-    folder.check_room(cloaks=left * plan.grid.cloaks_per_probe, cloak_bytes=cloak_bytes)
+    folder.check_room(cloaks=left * plan.grid.cloaks_per_probe * plan.cloaked_photos, cloak_bytes=cloak_bytes)

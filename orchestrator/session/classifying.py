@@ -4,14 +4,17 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
+from typing import NamedTuple
 
 from orchestrator.errors import CallError, NoFaceError, OrchestratorError, PhotoRefusedError, UnusableServiceError
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.experiment.region import Region
+from orchestrator.faces.data_set import canonical
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.pictures.conditions import under_conditions
+from orchestrator.services.galleries import SealedGallery
 from orchestrator.services.invader import Classification, InvaderClient
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
@@ -22,6 +25,16 @@ from rpc.images.bare_image import BadImageError
 CLASSIFICATIONS_IN_FLIGHT = 8
 CLOAKS_AT_ONCE = 8  # that are in memory under all their conditions
 
+Answers = Mapping[str, Classification] | None  # by target model; None where no face was found
+
+
+class Query(NamedTuple):
+    """A picture that target models are shown."""
+
+    condition: Condition
+    picture: bytes
+    targets: Sequence[str]
+
 
 class Classifier:
     """Asks an invader, with few calls in flight, and with none more when the run ends."""
@@ -30,6 +43,8 @@ class Classifier:
         self._run = run
         self._invader = invader
         self._retries = retries
+        self.retried = retries.call
+        self.galleries = invader.galleries
         # Released when the answer is recorded, so that a crash loses at most the calls in flight.
         self._in_flight = asyncio.Semaphore(CLASSIFICATIONS_IN_FLIGHT)
         self._cloaks = asyncio.Semaphore(CLOAKS_AT_ONCE)
@@ -53,13 +68,8 @@ class Classifier:
                 return
             async with asyncio.TaskGroup() as queries:
                 for condition, targets in unseen.items():
-                    queries.create_task(self._show(photo, cloak.record.key, condition, pictures[condition], targets))
-
-    async def _show(
-        self, photo: EncodedPhoto, key: CloakKey, condition: Condition, picture: bytes, targets: Sequence[str]
-    ) -> None:
-        async with self.slot():
-            await self._ask(photo, key, condition, picture, targets)
+                    query = Query(condition, pictures[condition], targets)
+                    queries.create_task(self._ask(photo, cloak.record.key, query))
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:
@@ -83,30 +93,17 @@ class Classifier:
             self._closed = True
             raise
 
-    async def _ask(
-        self, photo: EncodedPhoto, key: CloakKey, condition: Condition, picture: bytes, targets: Sequence[str]
-    ) -> None:
-        k = max(self._run.plan.grid.ks)
-        try:
-            answers = await self.classify(picture, targets=targets, k=k, region=condition.region)
-        except (CallError, UnusableServiceError) as error:
-            await self._run.give_up(photo.name, f"classify {key} under {condition}", error)
-            return
-        self.check_known(answers)
-        observations = []
-        for target in targets:
-            cell = key.read_by(target, condition)
-            answer = None if answers is None else answers[target]
-            outcome, rank = self._outcome(photo.identity, answer)
-            observations.append(Observation(photo.name, cell, outcome, rank, k, self._reached(target, answer)))
-        named = {target: answers[target].candidates[0] for target in targets} if answers else {}
-        digest = sha256(picture).hexdigest()
-        await self._run.journal.write(record_observations(observations, picture_sha256=digest, answers=named))
-        self._run.progress.observed(len(observations))
+    async def _ask(self, photo: EncodedPhoto, key: CloakKey, query: Query) -> None:
+        async with self.slot():
+            condition, picture, targets = query
+            try:
+                answers = await self.classify(picture, targets=targets, k=self._k, region=condition.region)
+            except (CallError, UnusableServiceError) as error:
+                await self._run.give_up(photo.name, f"classify {key} under {condition}", error)
+                return
+            await self.record(photo, key, query, answers)
 
-    async def classify(
-        self, picture: bytes, *, targets: Sequence[str], k: int, region: Region
-    ) -> dict[str, Classification] | None:
+    async def classify(self, picture: bytes, *, targets: Sequence[str], k: int, region: Region) -> Answers:
         """The answers of target models, by name; None where the invader finds no face.
 
         Raises:
@@ -114,13 +111,61 @@ class Classifier:
             UnusableServiceError: the invader failed.
         """
 
-        async def ask() -> dict[str, Classification] | None:
+        async def ask() -> Answers:
             self._run.tally.classify_calls += 1
             return await self._invader.classify(picture, target_models=targets, k=k, region=region)
 
         return await self._retries.call(ask)
 
-    def check_known(self, answers: Mapping[str, Classification] | None) -> None:
+    async def search(self, query: Query, gallery: SealedGallery) -> Answers:
+        """The answers of matchers that compare with a gallery of this client's, by name. The call is made once.
+
+        Raises:
+            OrchestratorError: see `InvaderClient.classify`.
+        """
+        self._run.tally.classify_calls += 1
+        return await self._invader.classify(
+            query.picture, target_models=query.targets, k=self._k, region=query.condition.region, gallery=gallery
+        )
+
+    async def record(
+        self,
+        photo: EncodedPhoto,
+        key: CloakKey,
+        query: Query,
+        answers: Answers,
+        *,
+        gallery: SealedGallery | None = None,
+    ) -> None:
+        """Records what target models answered, of the gallery that they compared with where it was not the invader's own.
+
+        Raises:
+            UnusableServiceError: the invader named somebody who is not in the label set that it listed.
+            StoreError: it cannot be recorded.
+        """
+        self.check_known(answers)
+        enrolled = gallery is None or canonical(photo.identity) not in gallery.not_enrolled
+        observations = []
+        for target in query.targets:
+            answer = None if answers is None else answers[target]
+            outcome, rank = _outcome(photo.identity, answer) if enrolled else (Outcome.NOT_ENROLLED, None)
+            cell = key.read_by(target, query.condition)
+            observations.append(Observation(photo.name, cell, outcome, rank, self._k, self._reached(target, answer)))
+        await self._run.journal.write(
+            record_observations(
+                observations,
+                picture_sha256=sha256(query.picture).hexdigest(),
+                answers={target: answers[target].candidates[0] for target in query.targets} if answers else {},
+                gallery_sha256=None if gallery is None else gallery.sha256,
+            )
+        )
+        self._run.progress.observed(len(observations))
+
+    @property
+    def _k(self) -> int:
+        return max(self._run.plan.grid.ks)
+
+    def check_known(self, answers: Answers) -> None:
         """Makes sure that only identities are named that a target model listed.
 
         Raises:
@@ -133,16 +178,17 @@ class Classifier:
                     f"it listed; the service was changed during the run"
                 )
 
-    def _outcome(self, identity: str, answer: Classification | None) -> tuple[Outcome, int | None]:
-        """The outcome of an answer, and the rank of the true identity."""
-        if answer is None:
-            return Outcome.NO_FACE, None
-        if identity not in answer.candidates:
-            return Outcome.BEYOND, None
-        return Outcome.RANKED, answer.candidates.index(identity) + 1
-
     def _reached(self, target: str, answer: Classification | None) -> Mapping[str, int]:
-        """How many candidates reach each threshold of a target model: none where there is no face."""
+        """How many candidates reach each threshold of a target model: none where there is no answer."""
         if answer is not None:
             return answer.reached
         return {threshold.name: 0 for threshold in self._run.plan.target_models[target].thresholds}
+
+
+def _outcome(identity: str, answer: Classification | None) -> tuple[Outcome, int | None]:
+    """The outcome of an answer, and the rank of the true identity."""
+    if answer is None:
+        return Outcome.NO_FACE, None
+    if identity not in answer.candidates:
+        return Outcome.BEYOND, None
+    return Outcome.RANKED, answer.candidates.index(identity) + 1

@@ -87,7 +87,7 @@ def _needs(resolved: ResolvedPlan, trial: Trial | None, *, queries_left: int | N
     yield "observations", f"{subjects * grid.observations_per_probe + resolved.non_mated_searches:,}"
     yield "queries", f"{queries:,}"
     yield from budget_lines(queries, queries_left)
-    yield "disk", f"{room_needed(subjects * grid.cloaks_per_probe, cloak_bytes) / 1e6:,.0f} MB at most"
+    yield "disk", f"{room_needed(subjects * grid.cloaks_per_probe * plan.cloaked_photos, cloak_bytes) / 1e6:,.0f} MB at most"
     yield "time", _time(plan, trial, queries)
 
 
@@ -149,7 +149,7 @@ async def _cloaks(source: CloakSource, plan: Plan, photo: Photo, encoded: bytes,
 
 async def _seconds_per_query(plan: Plan, invader: InvaderClient, cloaks: Sequence[Cloak]) -> float:
     shown = [
-        (picture, condition.region)
+        (picture, condition)
         for cloak in cloaks[:CLASSIFICATIONS_IN_FLIGHT]
         for condition, picture in under_conditions(cloak.encoded, plan.grid.conditions).items()
     ]
@@ -158,8 +158,10 @@ async def _seconds_per_query(plan: Plan, invader: InvaderClient, cloaks: Sequenc
         together = shown[start : start + CLASSIFICATIONS_IN_FLIGHT]
         await asyncio.gather(
             *(
-                invader.classify(picture, target_models=plan.grid.target_models, k=max(plan.grid.ks), region=region)
-                for picture, region in together
+                invader.classify(
+                    picture, target_models=plan.grid.readers(condition), k=max(plan.grid.ks), region=condition.region
+                )
+                for picture, condition in together
             )
         )
     return (time.monotonic() - began) / len(shown)

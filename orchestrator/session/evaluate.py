@@ -9,7 +9,8 @@ from functools import partial
 from rich.console import Console
 
 from orchestrator.cloaks.source import CloakSource
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.model import Model
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
@@ -18,12 +19,14 @@ from orchestrator.services.invader import InvaderClient
 from orchestrator.services.protector import ProtectorClient
 from orchestrator.services.recovery import RecoveryGate
 from orchestrator.services.retries import RetryPolicy, once_more
+from orchestrator.session.adaptive import AdaptiveSearcher
 from orchestrator.session.announcement import announce
 from orchestrator.session.binding import check_room, open_store
 from orchestrator.session.classifying import Classifier
 from orchestrator.session.cloak_source import cloak_source
 from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
+from orchestrator.session.enrolling import GallerySearcher
 from orchestrator.session.galleries import given_galleries
 from orchestrator.session.non_mated import NonMatedSearcher
 from orchestrator.session.planning import RunRequest, asked_of_invader, asked_of_source, make_plan
@@ -67,6 +70,11 @@ async def evaluate(
         OrchestratorError: the run cannot go on; what was observed is recorded.
     """
     started = time.monotonic()
+    adaptive = [each for each in request.enrolling_conditions if each.carrier is Carrier.ADAPTIVE]
+    if adaptive and not keep_cloaks:
+        raise InputError(
+            f"--discard-cloaks: expected cloaks that are kept until those of all subjects are there, as {adaptive[0]} needs them"
+        )
     folder.check()
     await once_more(partial(_check_running, request, protector, invader))
     folder.create()
@@ -115,8 +123,14 @@ async def evaluate(
         run = RunContext(resolved, observations, journal, folder, progress, keep_cloaks)
         crafter = Crafter(run, source, retries(source, plan.source_models, source_ended))
         classifier = Classifier(run, invader_client, retries(invader_client, plan.target_models, invader_at.ended))
-        observer, searcher = SubjectObserver(run, crafter, classifier), NonMatedSearcher(run, classifier)
-        runner = Runner(run, observer, searcher, subjects_in_flight=subjects_in_flight)
+        of_gallery = GallerySearcher(run, classifier)
+        runner = Runner(
+            run,
+            SubjectObserver(run, crafter, classifier, of_gallery),
+            NonMatedSearcher(run, classifier),
+            AdaptiveSearcher(run, crafter, classifier, of_gallery),
+            subjects_in_flight=subjects_in_flight,
+        )
         try:
             decision = await runner.run()
             return finalize(

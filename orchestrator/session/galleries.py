@@ -13,6 +13,8 @@ from orchestrator.run_folder.galleries import GalleryFolders, gallery_folders
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.planning import GalleryRequest, RunRequest
 
+ALL_CLASSIFIERS = "all"  # in place of their names
+
 
 @asynccontextmanager
 async def given_galleries(
@@ -59,7 +61,11 @@ def _may_have_matcher(request: RunRequest) -> bool:
 
 
 def _of_invader(request: RunRequest, gallery: GalleryRequest, folders: GalleryFolders) -> tuple[str, ...]:
-    arguments = _matchers([*gallery.matchers, *_named_features(request.target_models)])
+    # Of cloaks that are enrolled it is shown, too, what the networks that they were crafted with make of them.
+    if request.enrolling_conditions:
+        arguments: tuple[str, ...] = ("--matchers", ALL_CLASSIFIERS)
+    else:
+        arguments = _matchers([*gallery.matchers, *_named_features(request.target_models)])
     if gallery.thresholds:
         arguments += ("--impostors", str(folders.impostors), "--thresholds", ",".join(gallery.thresholds))
     return arguments

@@ -2,11 +2,12 @@
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from orchestrator.errors import InputError
-from orchestrator.faces.data_set import Photo, drawn_photos
+from orchestrator.faces.data_set import Photo, canonical, drawn_photos
+from orchestrator.faces.split import Split
 from orchestrator.session.context import RunContext
 from orchestrator.store.records import Subject
 
@@ -26,6 +27,50 @@ class EncodedPhoto:
     name: str  # IDENTITY/FILE
     encoded: bytes
     sha256: str
+
+
+@dataclass(frozen=True)
+class SubjectPhotos:
+    """The photos of a subject, none of which is another."""
+
+    probe: EncodedPhoto
+    cloaked: tuple[EncodedPhoto, ...] = ()  # whose cloaks are enrolled; none where no condition enrols cloaks
+    clean: tuple[EncodedPhoto, ...] = ()  # that are enrolled as they are, beside these cloaks
+
+    @property
+    def identity(self) -> str:
+        """The subject, as galleries spell it."""
+        return canonical(self.probe.identity)
+
+
+def subject_photos(run: RunContext, probe: EncodedPhoto) -> SubjectPhotos | None:
+    """A subject's photos, by the photo that is the probe; None where one to be enrolled cannot be read, which is noted.
+
+    Raises:
+        InputError: one cannot be read for a reason that may pass, or the probe is not at hand.
+    """
+    if not any(condition.carrier.enrols for condition in run.plan.grid.conditions):
+        return SubjectPhotos(probe)
+    split = run.resolved.split
+    assert split is not None, "a plan whose conditions enrol divides its data set"
+    photos = split.enrolled[canonical(probe.identity)]
+    read = [read_photo(run, photo) for photo in photos]
+    enrolled = tuple(replace(photo, identity=probe.identity) for photo in read if photo is not None)
+    if len(enrolled) < len(photos):
+        return None
+    cloaked = len(photos) - split.sizes.clean
+    return SubjectPhotos(_at_hand(run, probe, split), enrolled[:cloaked], enrolled[cloaked:])
+
+
+def _at_hand(run: RunContext, probe: EncodedPhoto, split: Split) -> EncodedPhoto:
+    """The probe itself: of a run whose kept cloaks are shown, it is among the photos that the gallery is made of."""
+    if probe.encoded:
+        return probe
+    found = next((each for each in split.faces.photos(canonical(probe.identity)) if each.name == probe.name), None)
+    again = None if found is None else read_photo(run, found)
+    if again is None or again.sha256 != probe.sha256:
+        raise PhotoGoneError(f"--faces: {probe.name}: expected the photo that the run was made with, got another or none")
+    return replace(again, identity=probe.identity)
 
 
 def readable_photos(run: RunContext, identity: str, *, begun: Subject | None) -> Iterator[EncodedPhoto]:

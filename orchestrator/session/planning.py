@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from orchestrator.cloaks.kept import KeptCloaks
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import InputError, UnusableServiceError
+from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.condition import NAMED_SETS, Condition
-from orchestrator.experiment.grid import ELSEWHERE, EMBEDDED_MODELS, KS, MODELS, Grid, members
+from orchestrator.experiment.grid import (
+    ELSEWHERE,
+    EMBEDDED_MODELS,
+    KS,
+    MODELS,
+    Grid,
+    members,
+    network_of,
+    shares_network,
+)
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model, ModelKind
 from orchestrator.experiment.plan import SUBJECTS, Plan
@@ -78,6 +88,27 @@ class RunRequest:
             raise InputError(
                 f"--until-halfwidth: expected more than 0 and at most {MAX_HALFWIDTH} points, got {self.until_halfwidth:g}"
             )
+        self._check_carriers()
+
+    def _check_carriers(self) -> None:
+        for condition in self.enrolling_conditions:
+            if self.gallery is None:
+                raise InputError(
+                    f"--conditions: {condition}: expected people of --faces who are enrolled, got none: --gallery-photos "
+                    f"says how many photos of each are"
+                )
+            if condition.carrier is Carrier.ADAPTIVE and self.until_halfwidth is not None:
+                raise InputError(
+                    f"--conditions: {condition}: expected no --until-halfwidth beside it: an adaptive invader enrols cloaks "
+                    f"of all subjects, so that their number has to be known"
+                )
+        if self.gallery is not None and self.gallery.split.sizes.clean and not self.enrolling_conditions:
+            raise InputError("--clean-gallery-photos: expected a condition in which cloaks are enrolled, got none")
+
+    @property
+    def enrolling_conditions(self) -> tuple[Condition, ...]:
+        """Those in which cloaks are enrolled."""
+        return tuple(condition for condition in self.conditions or () if condition.carrier.enrols)
 
 
 def replay_request(
@@ -125,8 +156,9 @@ class ResolvedPlan:
 
     @property
     def searching_conditions(self) -> tuple[Condition, ...]:
-        """The conditions that their photos go through: a region of a crop is nothing of a photo."""
-        return tuple(each for each in self.plan.grid.conditions if each.region is Region.DETECTED)
+        """The conditions that their photos go through: a region of a crop is nothing of a photo; none is enrolled."""
+        conditions = self.plan.grid.carried_by(Carrier.PROBE)
+        return tuple(each for each in conditions if each.region is Region.DETECTED)
 
     @property
     def non_mated_searches(self) -> int:
@@ -151,8 +183,10 @@ async def make_plan(
     (sources, methods), targets = await asked_of_source(request, source), await asked_of_invader(request, invader)
     ks = request.usual_ks if request.ks is None else request.ks
     disclosed = _disclosed_ks(ks, targets)
+    enrolling = _enrolling(request, targets, invader)
     missing = [
         *request.missing,
+        *_no_white_box(request.source_models or tuple(sources), enrolling),
         *(_models_missing("source", sources, source.name) if request.source_models is None else ()),
         *(_models_missing("target", targets, invader.name) if request.target_models is None else ()),
     ]
@@ -189,6 +223,7 @@ async def make_plan(
         conditions=conditions,
         unbudgeted=request.unbudgeted,
         without_noise=request.without_noise,
+        enrolling=enrolling,
     )
     label_sets = {name: frozenset(labels) for name, labels in of_targets.items()}
     non_mated, without = _non_mated(split, targets, label_sets)
@@ -259,6 +294,10 @@ async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[
             f"--conditions: {condition}: expected a region that {name} of the {invader.name} has ({regions}), got "
             f"{condition.region}"
         )
+    if enrolling := _enrolling(request, chosen, invader):
+        chosen |= _white_boxes(request.source_models or (), enrolling, offered)
+        if all(condition.carrier.enrols for condition in request.conditions or ()):
+            chosen = {name: model for name, model in chosen.items() if model.kind is ModelKind.MATCHER}
     ks = request.usual_ks if request.ks is None else request.ks
     if request.ks is not None or not _disclosed_ks(ks, chosen):
         _check_ks(ks, chosen)
@@ -392,6 +431,50 @@ def _check_population(matched: Matched, label_sets: Sequence[Collection[str]]) -
             f"--faces: expected at most {len(matched.known)} synthetic identities, as many as every model knows, "
             f"got {len(matched.faces.identities)}"
         )
+
+
+def _enrolling(request: RunRequest, targets: Mapping[str, Model], invader: InvaderClient) -> tuple[str, ...]:
+    """The target models that read the conditions in which cloaks are enrolled; none where there is no such condition.
+
+    Raises:
+        InputError: there are such conditions, and nothing can be enrolled for them.
+    """
+    asked = request.enrolling_conditions
+    if not asked:
+        return ()
+    matchers = tuple(name for name, model in targets.items() if model.kind is ModelKind.MATCHER)
+    if not matchers:
+        raise InputError(
+            f"--conditions: {asked[0]}: expected a target model that compares with a gallery, got classifiers alone: "
+            f"{', '.join(targets)}; an embedding network is one, such as dlib, and so are the features of a classifier that "
+            f"--matchers names"
+        )
+    if not invader.enrols:
+        raise InputError(
+            f"--conditions: {asked[0]}: expected an invader that enrols pictures of clients, got the {invader.name}, which "
+            f"does not: with it only probes can wear a cloak"
+        )
+    return matchers
+
+
+def _white_boxes(source_models: Iterable[str], enrolling: Collection[str], offered: Mapping[str, Model]) -> dict[str, Model]:
+    """Of the source models that none of these target models shares the network of, the matchers on offer that do."""
+    without = [name for name in source_models if not any(shares_network(name, target) for target in enrolling)]
+    return {
+        name: model
+        for name, model in offered.items()
+        if model.kind is ModelKind.MATCHER and any(shares_network(source_model, name) for source_model in without)
+    }
+
+
+def _no_white_box(source_models: Iterable[str], enrolling: Collection[str]) -> list[str]:
+    """Sentences on the source models whose networks no cloak is enrolled for."""
+    return [
+        f"white box of {name}: no target model compares with a gallery by its network, so that a cloak without effect "
+        f"cannot be told from an enrolment that does not work; --matchers {network_of(members(name)[0])} offers one"
+        for name in source_models
+        if enrolling and not any(shares_network(name, target) for target in enrolling)
+    ]
 
 
 def _disclosed_ks(ks: Sequence[int], targets: Mapping[str, Model]) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from orchestrator.errors import QueryBudgetSpentError, first_of
 from orchestrator.faces.data_set import drawn_identities
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.widest import widest
+from orchestrator.session.adaptive import AdaptiveSearcher
 from orchestrator.session.context import RunContext
 from orchestrator.session.non_mated import NonMatedSearcher
 from orchestrator.session.stopping_rule import first_look, next_look
@@ -39,13 +40,20 @@ class Runner:
     """
 
     def __init__(
-        self, run: RunContext, observer: SubjectObserver, searcher: NonMatedSearcher, *, subjects_in_flight: int
+        self,
+        run: RunContext,
+        observer: SubjectObserver,
+        searcher: NonMatedSearcher,
+        adaptive: AdaptiveSearcher,
+        *,
+        subjects_in_flight: int,
     ) -> None:
         self._run = run
         self._plan = run.plan
         self._draw = drawn_identities(run.resolved.eligible, seed=self._plan.seed)
         self._observer = observer
         self._searcher = searcher
+        self._adaptive = adaptive
         self._leases = run.store.leases
         self._in_flight = subjects_in_flight
         self._working: dict[str, asyncio.Task[SubjectStatus]] = {}
@@ -65,7 +73,9 @@ class Runner:
             await self._run.journal.run(self._reopen_short)
             async with self._leases_renewed(), asyncio.TaskGroup() as group:
                 group.create_task(self._searcher.search())  # while the protector crafts the first cloaks
-                return await self._look_by_look()
+                decision = await self._look_by_look()
+                await self._adaptive.search()  # which needs the cloaks of all subjects
+                return decision
         except ExceptionGroup as errors:
             error = first_of(errors)
             if not isinstance(error, QueryBudgetSpentError):

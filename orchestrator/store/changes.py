@@ -27,17 +27,24 @@ Change = Callable[[Connection, str], None]
 _DIGITS_SHOWN = 12  # of a digest
 
 
-def record_observations(observed: Sequence[Observation], *, picture_sha256: str, answers: Mapping[str, str]) -> Change:
+def record_observations(
+    observed: Sequence[Observation],
+    *,
+    picture_sha256: str,
+    answers: Mapping[str, str],
+    gallery_sha256: str | None = None,
+) -> Change:
     """All that one call was answered about one cloak under one condition.
 
     Args:
         observed: of one probe, one cloak and one condition.
         picture_sha256: of the picture that was sent.
         answers: by target model whom it took the cloak for, its first candidate; none where no face was found.
+        gallery_sha256: of the gallery that it was searched in; None: the invader's own.
 
     Raises:
-        StoreConflictError: (the change) another outcome, rank, picture or number of candidates that reach a threshold is
-            recorded for a cell; the first stays.
+        StoreConflictError: (the change) another outcome, rank, picture, gallery or number of candidates that reach a
+            threshold is recorded for a cell; the first stays.
     """
     cells = {each.cell.target_model: each for each in observed}
 
@@ -52,13 +59,14 @@ def record_observations(observed: Sequence[Observation], *, picture_sha256: str,
                 "candidates": each.candidates,
                 "answer": answers.get(target_model),
                 "picture_sha256": picture_sha256,
+                "gallery_sha256": gallery_sha256,
             }
             for target_model, each in cells.items()
         ]
         for recorded in _recorded(connection, observations, rows):
             each = cells[recorded.target_model]
-            before = recorded.outcome, recorded.rank, recorded.picture_sha256
-            now = each.outcome.value, each.rank, picture_sha256
+            before = recorded.outcome, recorded.rank, recorded.picture_sha256, recorded.gallery_sha256
+            now = each.outcome.value, each.rank, picture_sha256, gallery_sha256
             if before != now:
                 raise _conflict(f"{each.probe}: {each.cell}", _answer(*before), _answer(*now))
         _record_reached(connection, run, observed)
@@ -237,5 +245,6 @@ def _search(face_found: bool, candidates: int, picture_sha256: str) -> str:  # n
     return f"{found}, of picture {picture_sha256[:_DIGITS_SHOWN]}"
 
 
-def _answer(outcome: str, rank: int | None, picture_sha256: str) -> str:
-    return f"{outcome if rank is None else f'rank {rank}'} of picture {picture_sha256[:_DIGITS_SHOWN]}"
+def _answer(outcome: str, rank: int | None, picture_sha256: str, gallery_sha256: str | None) -> str:
+    where = "" if gallery_sha256 is None else f" in gallery {gallery_sha256[:_DIGITS_SHOWN]}"
+    return f"{outcome if rank is None else f'rank {rank}'} of picture {picture_sha256[:_DIGITS_SHOWN]}{where}"

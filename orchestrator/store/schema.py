@@ -21,7 +21,7 @@ from sqlalchemy import (
 from orchestrator.store.database import Database
 from orchestrator.store.errors import NoStoreError, StoreError
 
-VERSION = 4  # of all that stands below; one more with every change of it
+VERSION = 5  # of all that stands below; one more with every change of it
 
 _CREATION_LOCK = 0x64656964  # PostgreSQL's advisory locks are numbers; "deid"
 
@@ -92,7 +92,10 @@ observations = Table(
     Column("rank", Integer),  # 1-based; null unless ranked
     Column("candidates", Integer, nullable=False),  # asked for
     Column("answer", Text),  # whom the target model took the cloak for; null where no face was found
-    Column("picture_sha256", Text, nullable=False),  # of what was sent: the cloak under the condition
+    Column(
+        "picture_sha256", Text, nullable=False
+    ),  # of what was searched: the cloak under the condition, or a photo as it is
+    Column("gallery_sha256", Text),  # of the gallery that it was searched in; null: the invader's own
 )
 reached = Table(  # of a matcher's thresholds; none of a classifier
     "reached",

@@ -31,7 +31,7 @@ from recognizers.precision import Precision
 
 FEATURES = "-features"  # after the name of a network that is trained as a classifier
 LOG_EVERY_SECONDS = 2.0
-AUTO, OFF = "auto", "off"
+AUTO, OFF, ALL = "auto", "off", "all"
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class GalleryFolder:
 
     folder: Path  # DIR/IDENTITY/PHOTO
     templates: Templates | None = None  # None suits each network's distance
-    features_of: tuple[str, ...] = ()  # names of classifiers whose features are compared too
+    features_of: tuple[str, ...] = ()  # names of classifiers whose features are compared too, or "all" alone
     cache: Path | None = None  # a folder for embeddings
 
     @classmethod
@@ -135,13 +135,15 @@ def embedding_networks(
 
     Args:
         models: of a checkpoint folder.
-        features_of: names of classifiers whose features are compared too.
+        features_of: names of classifiers whose features are compared too, or "all" of them.
         device: where the networks are.
         precision: what they compute in.
 
     Raises:
         GalleryError: there is no such classifier, or not one network.
     """
+    if tuple(features_of) == (ALL,):
+        features_of = [name for name in models.recognizers if name not in models.embedders]
     unknown = [name for name in features_of if name not in models.recognizers and name not in models.embedders]
     if unknown:
         known = ", ".join(models.recognizers) or "which has none"

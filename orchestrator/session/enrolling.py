@@ -1,0 +1,126 @@
+"""Has cloaks enrolled in place of a subject's photos, and searches for the subject among the others."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from orchestrator.errors import CallError, UnusableServiceError
+from orchestrator.experiment.condition import Condition
+from orchestrator.experiment.grid import CloakKey
+from orchestrator.pictures.conditions import under_condition
+from orchestrator.services.galleries import OWN, SealedGallery
+from orchestrator.session.classifying import CLOAKS_AT_ONCE, Answers, Classifier, Query
+from orchestrator.session.cloak_sets import CloakSet
+from orchestrator.session.context import RunContext
+from orchestrator.session.photos import SubjectPhotos
+from rpc.images.bare_image import BadImageError
+
+Unseen = Mapping[Condition, Sequence[str]]  # by condition, the target models that have not read it
+
+
+@dataclass(frozen=True)
+class Searches:
+    """Searches for a subject in one gallery, and what was answered so far."""
+
+    photos: SubjectPhotos
+    key: CloakKey  # the kind of cloak that is enrolled
+    enrolled: Sequence[bytes]  # in place of the subject's pictures
+    queries: Sequence[Query]
+    answered: dict[Condition, tuple[SealedGallery, Answers]] = field(default_factory=dict)
+
+    @property
+    def unanswered(self) -> list[Query]:
+        return [query for query in self.queries if query.condition not in self.answered]
+
+    @property
+    def in_words(self) -> str:
+        """What is not answered, for a message."""
+        return f"enrol {self.key} and search under {', '.join(str(query.condition) for query in self.unanswered)}"
+
+
+class GallerySearcher:
+    """Enrols and searches. A gallery lives as long as the searches in it."""
+
+    def __init__(self, run: RunContext, classifier: Classifier) -> None:
+        self._run = run
+        self._classifier = classifier
+        self._cloaks = asyncio.Semaphore(CLOAKS_AT_ONCE)
+
+    async def show(self, photos: SubjectPhotos, cloaks: CloakSet, unseen: Unseen) -> None:
+        """Searches for a subject whose cloaks are enrolled, under conditions, and records what became of it.
+
+        Conditions that do the same with the pictures share a gallery.
+
+        Raises:
+            UnusableServiceError: the invader failed, or named somebody who is not in the label set that it listed.
+            StoreError: an answer cannot be recorded.
+        """
+        async with self._cloaks, asyncio.TaskGroup() as galleries:
+            for way, conditions in alike(unseen).items():
+                try:  # in threads: the event loop has other calls to attend to
+                    enrolled = await asyncio.to_thread(worn, photos, [cloak.encoded for cloak in cloaks.enrolled], way)
+                    searched = await asyncio.to_thread(under_condition, cloaks.probe.encoded, way)
+                except BadImageError as error:
+                    refused = CallError(f"expected {error.expected}, got {error.actual}", transient=False)
+                    what = f"the cloaks {cloaks.key} as the protector sent them"
+                    await self._run.give_up(photos.probe.name, what, refused)
+                    return
+                queries = [
+                    Query(each, searched if each.carrier.is_searched else photos.probe.encoded, unseen[each])
+                    for each in conditions
+                ]
+                galleries.create_task(self._search(Searches(photos, cloaks.key, enrolled, queries)))
+
+    async def _search(self, searches: Searches) -> None:
+        async with self._classifier.slot():
+            try:
+                await self._classifier.retried(lambda: self.ask(searches), missing=lambda: len(searches.unanswered))
+            except (CallError, UnusableServiceError) as error:
+                await self._run.give_up(searches.photos.probe.name, searches.in_words, error)
+            await self.record(searches)
+
+    async def ask(self, searches: Searches, *, base: str = OWN) -> None:
+        """Enrols, and makes the searches that are not answered yet, each once.
+
+        Args:
+            searches: for a subject; answers are put there.
+            base: the gallery with everybody else.
+
+        Raises:
+            OrchestratorError: see `GalleryClient.gallery`, `InvaderClient.classify`.
+        """
+        self._run.tally.galleries += 1
+        enrolled = {searches.photos.identity: searches.enrolled}
+        async with self._classifier.galleries.gallery(enrolled, base=base) as gallery:
+            for query in searches.unanswered:
+                is_enrolled = searches.photos.identity not in gallery.not_enrolled
+                answers = await self._classifier.search(query, gallery) if is_enrolled else None
+                searches.answered[query.condition] = gallery, answers
+
+    async def record(self, searches: Searches) -> None:
+        """Records what was answered.
+
+        Raises:
+            OrchestratorError: see `Classifier.record`.
+        """
+        for query in searches.queries:
+            if query.condition in searches.answered:
+                gallery, answers = searches.answered[query.condition]
+                await self._classifier.record(searches.photos.probe, searches.key, query, answers, gallery=gallery)
+
+
+def alike(conditions: Iterable[Condition]) -> dict[Condition, list[Condition]]:
+    """The conditions that do the same with a picture, by what they do."""
+    found: dict[Condition, list[Condition]] = {}
+    for condition in conditions:
+        found.setdefault(condition.picture, []).append(condition)
+    return found
+
+
+def worn(photos: SubjectPhotos, cloaks: Iterable[bytes], way: Condition) -> list[bytes]:
+    """What is enrolled of a subject: its cloaks as they come to the invader, and beside them its photos that stay clean.
+
+    Raises:
+        BadImageError: a cloak is no picture.
+    """
+    return [*(under_condition(cloak, way) for cloak in cloaks), *(photo.encoded for photo in photos.clean)]
