@@ -73,7 +73,8 @@ async def evaluate(
     adaptive = [each for each in request.enrolling_conditions if each.carrier is Carrier.ADAPTIVE]
     if adaptive and not keep_cloaks:
         raise InputError(
-            f"--discard-cloaks: expected cloaks that are kept until those of all subjects are there, as {adaptive[0]} needs them"
+            f"--discard-cloaks: expected cloaks that are kept until those of all subjects are there, as {adaptive[0]} needs"
+            f" them"
         )
     folder.check()
     await once_more(partial(_check_running, request, protector, invader))

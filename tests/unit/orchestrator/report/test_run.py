@@ -206,11 +206,11 @@ def test_a_run_of_classifiers_has_no_thresholds(tmp_path: Path) -> None:
     assert (run.thresholds, run.at, run.non_mated) == ((), {}, [])
 
 
-@pytest.mark.parametrize("version", [2, 4, "3"])
+@pytest.mark.parametrize("version", [3, 5, "4"])
 def test_a_manifest_of_another_format_is_refused_as_that(tmp_path: Path, version: object) -> None:
     root = make_run(tmp_path / "run")
     rewrite(root, format=version)
-    assert refusal(root).endswith(f"format: expected 3, got {version!r}: read it with the release that wrote it")
+    assert refusal(root).endswith(f"format: expected 4, got {version!r}: read it with the release that wrote it")
 
 
 def test_another_protocol_is_refused_by_what_differs(tmp_path: Path) -> None:

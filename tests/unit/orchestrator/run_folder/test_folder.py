@@ -360,7 +360,7 @@ def test_a_manifest_in_another_encoding_is_refused(folder: RunFolder) -> None:
 @pytest.mark.parametrize("foreign", [{}, {"name": "an-app", "version": "1.0"}, {"format": 1}])
 def test_the_manifest_of_something_else_is_refused(folder: RunFolder, foreign: dict[str, object]) -> None:
     (folder.root / "manifest.json").write_text(json.dumps(foreign))
-    with pytest.raises(InputError, match=r"holds another run; what differs: .*format: .* then, 3 now"):
+    with pytest.raises(InputError, match=r"holds another run; what differs: .*format: .* then, 4 now"):
         folder.bind(PLAN)
     assert folder.manifest() == foreign
 
