@@ -43,6 +43,7 @@ COPY command_line /source/command_line
 COPY rpc /source/rpc
 COPY synthetic_faces /source/synthetic_faces
 COPY recognizers /source/recognizers
+COPY gallery_service /source/gallery_service
 COPY conformance /source/conformance
 COPY orchestrator /source/orchestrator
 COPY protector_service /source/protector_service
@@ -92,6 +93,7 @@ COPY --from=project /project/deid /app/deid
 COPY --from=project /project/command_line /app/command_line
 COPY --from=project /project/rpc /app/rpc
 COPY --from=project /project/recognizers /app/recognizers
+COPY --from=project /project/gallery_service /app/gallery_service
 
 FROM services AS protector
 COPY --from=project /project/protector_service /app/protector_service
