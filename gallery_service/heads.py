@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from weakref import WeakSet
 
 from gallery_service.sealed import SealedGallery
-from recognizers.checkpoints.loading import head_to_device
 from recognizers.galleries.matchers import Matcher
 from recognizers.networks.gallery_head import GalleryHead
 
@@ -60,9 +59,9 @@ class HeadCache:
     def _make(self, key: _Key, making: "Future[GalleryHead]") -> None:
         gallery, name = key
         try:
-            own = self._matchers[name].head
-            embedded = gallery.embedded(name, distance=own.embedded.distance, templates=own.embedded.templates)
-            head = head_to_device(GalleryHead(embedded), own.places.device)
+            matcher = self._matchers[name]
+            own = matcher.head.embedded
+            head = matcher.head_of(gallery.embedded(name, distance=own.distance, templates=own.templates))
         except BaseException as error:  # noqa: BLE001 - whoever waits for it is told, and so is the caller
             with self._lock:
                 del self._making[key]

@@ -1,16 +1,18 @@
-"""The audit log: who asked what when, and what became of it. No images, and nothing that was answered."""
+"""The audit log: who asked or enrolled what when, and what became of it. No images, and nothing that was answered."""
 
 import asyncio
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from deid.invader.v1 import invader_pb2
 
+from gallery_service.enrolment import EnrolOrder
 from rpc.errors import DeidRpcError, ServiceError, shorten
 from rpc.logs import request_id
 from rpc.running_calls import is_cut_off
@@ -22,6 +24,8 @@ _REGIONS = {
     invader_pb2.REGION_FULL: "full",
 }
 _NAMES_KEPT, _MAX_NAME = 8, 40  # of target models: a request may hold any number, of any length
+_PHOTOS_KEPT = 8  # likewise, of an enrolment
+_GALLERY_DIGITS = 16  # that tell galleries apart, and give nobody their names
 
 
 class AuditError(DeidRpcError):
@@ -31,10 +35,14 @@ class AuditError(DeidRpcError):
 class AuditLog:
     """A JSON object a line: who asked what when, and what became of it.
 
-    Its fields are time, client, request_id, image_sha256, image_bytes, target_models, k, region and outcome: "answered",
-    "no face", "client left", "cut off" where the service stopped before answering, the reason of a refusal, or "failed".
-    A query whose line cannot be written is not answered. The file stays the same when it is renamed; to rotate it, copy and
-    truncate.
+    The fields of a query are time, client, request_id, image_sha256, image_bytes, target_models, k, region, gallery if it
+    is a client's, and outcome: "answered", "no face", "client left", "cut off" where the service stopped before answering,
+    the reason of a refusal, or "failed". Those of an enrolment are time, client, request_id, gallery, identity_sha256,
+    photos, photo_bytes, photos_sha256 (the first eight) and outcome: "enrolled", or as a query's. A gallery stands by the
+    beginning of its name's digest, because who has its name can search it; an identity by its digest, because nobody's name
+    is kept. A query or an enrolment whose line cannot be written is not answered.
+
+    The file stays the same when it is renamed; to rotate it, copy and truncate.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -59,12 +67,27 @@ class AuditLog:
         Raises:
             AuditError, OSError: the line cannot be written.
         """
+        with self._line(client, partial(_facts_of_query, request)) as write:
+            yield write
+
+    @contextmanager
+    def enrolment(self, client: str, order: EnrolOrder) -> Iterator[Callable[[str], None]]:
+        """The same for an enrolment's line.
+
+        Raises:
+            AuditError, OSError: the line cannot be written.
+        """
+        with self._line(client, partial(_facts_of_enrolment, order)) as write:
+            yield write
+
+    @contextmanager
+    def _line(self, client: str, facts: Callable[[], Mapping[str, object]]) -> Iterator[Callable[[str], None]]:
         written = False
 
         def write(outcome: str) -> None:
             nonlocal written
             written = True
-            self._write(client, request, outcome)
+            self._write(client, facts, outcome)
 
         outcome = FAILED
         try:
@@ -79,7 +102,7 @@ class AuditLog:
             if not written:
                 write(outcome)
 
-    def _write(self, client: str, request: invader_pb2.ClassifyRequest, outcome: str) -> None:
+    def _write(self, client: str, facts: Callable[[], Mapping[str, object]], outcome: str) -> None:
         if self._closed:  # the file's descriptor may be another file's by now
             raise AuditError("the audit log is closed")
         if self._file is None:
@@ -88,11 +111,7 @@ class AuditLog:
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "client": client,
             "request_id": request_id.get(),
-            "image_sha256": hashlib.sha256(request.image).hexdigest(),
-            "image_bytes": len(request.image),
-            "target_models": [_plain(name) for name in request.target_models[:_NAMES_KEPT]],
-            "k": request.k,
-            "region": _REGIONS.get(request.region, str(request.region)),
+            **facts(),
             "outcome": outcome,
         }
         encoded = (json.dumps(line, ensure_ascii=False) + "\n").encode()
@@ -107,6 +126,31 @@ class AuditLog:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _facts_of_query(request: invader_pb2.ClassifyRequest) -> Mapping[str, object]:
+    facts = {
+        "image_sha256": hashlib.sha256(request.image).hexdigest(),
+        "image_bytes": len(request.image),
+        "target_models": [_plain(name) for name in request.target_models[:_NAMES_KEPT]],
+        "k": request.k,
+        "region": _REGIONS.get(request.region, str(request.region)),
+    }
+    return facts | {"gallery": _gallery(request.gallery)} if request.gallery else facts
+
+
+def _facts_of_enrolment(order: EnrolOrder) -> Mapping[str, object]:
+    return {
+        "gallery": _gallery(order.gallery),
+        "identity_sha256": hashlib.sha256(order.identity.encode()).hexdigest(),
+        "photos": len(order.photos),
+        "photo_bytes": sum(map(len, order.photos)),
+        "photos_sha256": order.digests[:_PHOTOS_KEPT],
+    }
+
+
+def _gallery(name: str) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[:_GALLERY_DIGITS]
 
 
 def _plain(name: str) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recognizers.networks.head import Head
 from recognizers.networks.recognizer import Recognizer
 
 
@@ -19,6 +20,7 @@ class ClosedError(Exception):
 class _Waiting:
     model: str
     face: Tensor  # (3, S, S), levels
+    head: Head | None  # in place of the model's own
     logits: Future[Tensor]
 
 
@@ -52,13 +54,13 @@ class BatchedLogits:
         for worker in self._workers:
             worker.start()
 
-    def ask(self, model: str, face: Tensor) -> Future[Tensor]:
-        """The logits (C,) of a face (3, S, S) by a model, to come.
+    def ask(self, model: str, face: Tensor, *, head: Head | None = None) -> Future[Tensor]:
+        """The logits (C,) of a face (3, S, S) by a model, to come; with `head`, by that in place of the model's own.
 
         Raises:
             ClosedError: it was closed.
         """
-        asked = _Waiting(model, face, Future())
+        asked = _Waiting(model, face, head, Future())
         with self._changed:
             if self._closed:
                 raise ClosedError
@@ -105,12 +107,21 @@ class BatchedLogits:
                 self._waiting.remove(asked)
         return batch
 
-    def _logits(self, batch: Sequence[_Waiting]) -> Tensor:
+    def _logits(self, batch: Sequence[_Waiting]) -> Sequence[Tensor]:
         self._on_batch(batch[0].model, len(batch))
         padding = self._batch_rows - len(batch)
         faces = torch.stack([asked.face for asked in batch] + [batch[-1].face] * padding).to(self._device)
+        recognizer = self.recognizers[batch[0].model]
         with torch.inference_mode():
-            return self.recognizers[batch[0].model].logits(faces)
+            if all(asked.head is None for asked in batch):
+                return list(recognizer.logits(faces))
+            # The features of all at once, in the same shape as ever; a head that is one face's own, of that face alone.
+            features = recognizer.features(faces)
+            own = recognizer.head(features) if any(asked.head is None for asked in batch) else features
+            return [
+                own[place] if asked.head is None else asked.head(features[place : place + 1])[0]
+                for place, asked in enumerate(batch)
+            ]
 
 
 def suitable_batch_rows(device: torch.device) -> int:

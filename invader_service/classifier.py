@@ -1,6 +1,6 @@
 """What the invader does with a photo: find the face once, name it by each target model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -14,6 +14,7 @@ from invader_service.disclosure import Candidate
 from recognizers.extraction import CropBox, FindFace, crop
 from recognizers.galleries.matchers import Matcher
 from recognizers.galleries.thresholds import reached
+from recognizers.networks.head import Head
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.recognizer import Recognizer
 
@@ -43,7 +44,13 @@ class Classifier:
         return self._logits.recognizers
 
     def classify(
-        self, photo: NDArray[np.uint8], *, target_models: Sequence[str], k: int, full: bool = False
+        self,
+        photo: NDArray[np.uint8],
+        *,
+        target_models: Sequence[str],
+        k: int,
+        full: bool = False,
+        head_of: Callable[[str], Head] | None = None,
     ) -> dict[str, Answer] | None:
         """The answer of each asked target model; None where no face is found.
 
@@ -52,19 +59,21 @@ class Classifier:
             target_models: names of known target models.
             k: number of candidates, at most the smallest label set.
             full: the photo, whatever its proportions, is taken for a face: a square where it is one, as cloaks are.
+            head_of: gives what a matcher compares with in place of its own gallery; all target models are matchers then.
         """
         height, width = photo.shape[:2]
         region = CropBox(0, 0, width, height) if full else self._find_face(photo)
         if region is None:
             return None
+        heads = {} if head_of is None else {name: head_of(name) for name in target_models}
+        label_sets = {name: (heads.get(name) or self.target_models[name]).label_set for name in target_models}
         asked = {}
         for name in target_models:
             face = torch.tensor(crop(photo, region, side=self.target_models[name].input_size))
-            asked[name] = self._logits.ask(name, face.permute(2, 0, 1).float())
-        return {name: self._answer(name, logits.result(), k=k) for name, logits in asked.items()}
+            asked[name] = self._logits.ask(name, face.permute(2, 0, 1).float(), head=heads.get(name))
+        return {name: self._answer(name, logits.result(), label_set=label_sets[name], k=k) for name, logits in asked.items()}
 
-    def _answer(self, name: str, logits: Tensor, *, k: int) -> Answer:
-        label_set = self.target_models[name].label_set
+    def _answer(self, name: str, logits: Tensor, *, label_set: LabelSet, k: int) -> Answer:
         matcher = self.matchers.get(name)
         if matcher is None:
             return Answer(ranked(logits, label_set, k=k), {})

@@ -7,6 +7,7 @@ from functools import partial
 
 from deid.invader.v1 import invader_pb2_grpc
 
+from gallery_service.wiring import client_galleries, limits_of, serving_galleries
 from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits, suitable_batch_rows
 from invader_service.classifier import Classifier
@@ -22,6 +23,7 @@ from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import choose_precision
 from rpc.errors import (
     BUSY,
+    GALLERY_REASONS,
     IDENTITIES_NOT_LISTED,
     INVALID_ARGUMENT,
     NOT_FOUND,
@@ -35,7 +37,15 @@ from rpc.roles import INVADER
 from rpc.server import Server, run_server
 from rpc.worker import Worker
 
-DISCLOSED = frozenset({INVALID_ARGUMENT, NOT_FOUND, BUSY, IDENTITIES_NOT_LISTED, QUERY_BUDGET_SPENT, RATE_LIMITED, TOO_SLOW})
+DISCLOSED = GALLERY_REASONS | {
+    INVALID_ARGUMENT,
+    NOT_FOUND,
+    BUSY,
+    IDENTITIES_NOT_LISTED,
+    QUERY_BUDGET_SPENT,
+    RATE_LIMITED,
+    TOO_SLOW,
+}
 
 logger = logging.getLogger(__name__)
 
@@ -59,11 +69,22 @@ def _wired(settings: InvaderSettings, server: Server) -> Iterator[Sequence[Calla
             device=prepared.device,
             on_batch=server.metrics.batch,
         )
-        servicer = InvaderServicer(classifier=Classifier(logits, find_face, matchers), worker=worker, policy=policy)
+        galleries = client_galleries(
+            matchers,
+            limits=limits_of(settings),
+            images=settings.image_limits,
+            find_face=find_face,
+            worker=worker,
+            max_seconds=settings.max_seconds,
+        )
+        servicer = InvaderServicer(
+            classifier=Classifier(logits, find_face, matchers), worker=worker, policy=policy, galleries=galleries
+        )
         server.metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
         server.metrics.gauge("deid_rows", "Faces that wait for a batch.", lambda: logits.waiting)
         invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
-        yield worker.close, logits.close
+        with serving_galleries(galleries, server, audited=policy.audit_log.enrolment):
+            yield worker.close, logits.close
 
 
 @contextmanager

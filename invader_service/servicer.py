@@ -7,6 +7,8 @@ from functools import partial
 import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 
+from gallery_service.galleries import ClientGalleries, searched
+from gallery_service.sealed import SealedGallery
 from invader_service import audit
 from invader_service.audit import AuditLog
 from invader_service.classifier import Answer, Classifier
@@ -22,11 +24,10 @@ from rpc.interceptor import Context
 from rpc.lookup import distinct, look_up
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
-from rpc.tls import certified_name
+from rpc.tls import client_name
 from rpc.worker import Worker
 
 REGIONS = (invader_pb2.REGION_DETECTED, invader_pb2.REGION_FULL)
-LOOPBACK_CLIENT = "loopback"  # every client in plain text: they cannot be told apart
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,19 @@ class AccessPolicy:
 class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     """deid.invader.v1.InvaderService."""
 
-    def __init__(self, *, classifier: Classifier, worker: Worker, policy: AccessPolicy) -> None:
+    def __init__(
+        self,
+        *,
+        classifier: Classifier,
+        worker: Worker,
+        policy: AccessPolicy,
+        galleries: ClientGalleries | None = None,
+    ) -> None:
+        """`galleries` are those that clients enrol; None where they can enrol none."""
         self._classifier = classifier
         self._worker = worker
         self._policy = policy
+        self._galleries = galleries
         self._target_models = self._listed()
         self._models_digest = models_digest(invader_pb2.ListTargetModelsResponse(target_models=self._target_models))
 
@@ -58,13 +68,14 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         request: invader_pb2.ClassifyRequest,
         context: Context,
     ) -> invader_pb2.ClassifyResponse:
-        policy, client = self._policy, _client(context)
+        policy, client = self._policy, client_name(context)
         if policy.rate_limit is not None:
             policy.rate_limit.admit(client)  # before the audit log, whose lines it bounds
         with policy.audit_log.query(client, request) as write_line:
-            self._check(request)
+            gallery = searched(self._galleries, client, request.gallery)
+            self._check(request, gallery)
             with policy.ledger.charged(client):
-                answers = await self._answers(request)
+                answers = await self._answers(request, gallery)
                 write_line(audit.NO_FACE if answers is None else audit.ANSWERED)
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ClassifyResponse(
@@ -73,7 +84,11 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             queries_left=policy.ledger.left(client),
         )
 
-    async def _answers(self, request: invader_pb2.ClassifyRequest) -> dict[str, Answer] | None:
+    async def _answers(
+        self, request: invader_pb2.ClassifyRequest, gallery: SealedGallery | None
+    ) -> dict[str, Answer] | None:
+        head_of = None if gallery is None or self._galleries is None else partial(self._galleries.head, gallery)
+
         def classify() -> dict[str, Answer] | None:
             photo = decode_image(request.image, field="image", limits=self._policy.images)
             return self._classifier.classify(
@@ -81,6 +96,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
                 target_models=request.target_models,
                 k=request.k,
                 full=request.region == invader_pb2.REGION_FULL,
+                head_of=head_of,
             )
 
         try:
@@ -89,21 +105,24 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         except TimeoutError:
             raise too_slow(self._policy.max_seconds) from None
 
-    def _check(self, request: invader_pb2.ClassifyRequest) -> None:
+    def _check(self, request: invader_pb2.ClassifyRequest, gallery: SealedGallery | None) -> None:
         if not request.target_models:
             raise invalid_argument("target_models", expected="at least one target model", actual="none")
-        distinct("target_models", request.target_models, partial(self._check_one, k=request.k))
+        distinct("target_models", request.target_models, partial(self._check_one, k=request.k, gallery=gallery))
         if request.region not in (invader_pb2.REGION_UNSPECIFIED, *REGIONS):  # of a later schema
             known = " or ".join(invader_pb2.Region.Name(each) for each in REGIONS)
             raise invalid_argument("region", expected=known, actual=str(request.region))
 
-    def _check_one(self, field: str, name: str, *, k: int) -> None:
-        most = self._most(look_up(field, name, known=self._classifier.target_models))
+    def _check_one(self, field: str, name: str, *, k: int, gallery: SealedGallery | None) -> None:
+        recognizer = look_up(field, name, known=self._classifier.target_models)
+        if gallery is not None and name not in self._classifier.matchers:
+            raise invalid_argument(field, expected="a matcher, as `gallery` is given", actual=f"the classifier {name}")
+        most = self._most(len(recognizer.label_set) if gallery is None else gallery.identities)
         if not 1 <= k <= most:
             raise invalid_argument("k", expected=f"1..{most} candidates of {name}", actual=str(k))
 
-    def _most(self, recognizer: Recognizer) -> int:
-        return self._policy.disclosure.max_candidates(min(self._policy.max_candidates, len(recognizer.label_set)))
+    def _most(self, identities: int) -> int:
+        return self._policy.disclosure.max_candidates(min(self._policy.max_candidates, identities))
 
     def _listed(self) -> list[invader_pb2.TargetModel]:
         return [self._listed_model(name, each) for name, each in sorted(self._classifier.target_models.items())]
@@ -113,7 +132,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             name=name,
             identities=len(recognizer.label_set),
             label_set_sha256=recognizer.label_set.sha256,
-            max_candidates=self._most(recognizer),
+            max_candidates=self._most(len(recognizer.label_set)),
             extraction=EXTRACTION_RULE,
             regions=REGIONS,
             kind=invader_pb2.MODEL_KIND_CLASSIFIER,
@@ -136,8 +155,9 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ListTargetModelsResponse(
             target_models=self._target_models,
-            queries_left=self._policy.ledger.left(_client(context)),
+            queries_left=self._policy.ledger.left(client_name(context)),
             disclosure=self._policy.disclosure.on_the_wire,
+            enrols=self._galleries is not None,
         )
 
     async def ListIdentities(  # noqa: N802
@@ -162,8 +182,3 @@ def _classification(name: str, answer: Answer, disclosure: Disclosure) -> invade
         candidates=disclosure.of(answer.candidates),
         reached=[invader_pb2.Reached(threshold=threshold, candidates=count) for threshold, count in answer.reached.items()],
     )
-
-
-def _client(context: Context) -> str:
-    name = certified_name(context)
-    return LOOPBACK_CLIENT if name is None else name

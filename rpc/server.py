@@ -19,6 +19,7 @@ from command_line.output import print_line
 from rpc.addresses import LISTENING, LOOPBACK, address_of, is_loopback
 from rpc.errors import (
     BUSY,
+    GALLERY_REASONS,
     IDENTITIES_NOT_LISTED,
     INVALID_ARGUMENT,
     NO_FACE,
@@ -38,7 +39,7 @@ from rpc.tracing import server_interceptors
 
 logger = logging.getLogger(__name__)
 
-ALL_REASONS = frozenset({INVALID_ARGUMENT, NO_FACE, NOT_FOUND, BUSY, IDENTITIES_NOT_LISTED})
+ALL_REASONS = frozenset({INVALID_ARGUMENT, NO_FACE, NOT_FOUND, BUSY, IDENTITIES_NOT_LISTED}) | GALLERY_REASONS
 _ENVELOPE = 2**20  # what a message may hold beside its image, in bytes
 _STREAMS_A_CONNECTION = 64  # calls at a time: each may have a message on its way
 _MIN_PING_INTERVAL_MS = 2_000  # a client that waits may ask for a sign of life so often; ours does every five seconds
@@ -82,7 +83,9 @@ async def run_server(
     with wired(settings, server) as closers:
         serve_metrics(server.metrics, settings)
         await server.serve(
-            [role.grpc_service], drain_seconds=settings.drain_seconds, stop_with_stdin=settings.stop_with_stdin
+            [role.grpc_service, *server.other_services],
+            drain_seconds=settings.drain_seconds,
+            stop_with_stdin=settings.stop_with_stdin,
         )
     await close_within(_CLOSE_SECONDS, *closers, at_once=server.signals.at_once)
 
@@ -119,6 +122,7 @@ class Server:
         self.metrics = Metrics()
         self.calls = RunningCalls()
         self.signals = StopSignals()
+        self.other_services: list[str] = []  # beside that of its role; whoever adds one to the server lists it for health
         max_bytes = limits.max_bytes + _ENVELOPE
         self.grpc = grpc.aio.server(
             interceptors=[

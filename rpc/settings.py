@@ -77,6 +77,18 @@ class ServiceSettings(BaseSettings):
         description="Folder for the embeddings of enrolled photos, readable by its owner alone; auto is in the user's "
         "caches, off keeps none.",
     )
+    client_galleries: int = Field(
+        256, ge=0, description="Galleries that each client may have enrolled at a time; 0 enrols nothing from clients."
+    )
+    gallery_identities: int = Field(
+        100_000, ge=1, description="Identities of one client's gallery, those of its base among them."
+    )
+    gallery_pictures: int = Field(
+        10_000, ge=1, description="Different pictures of each client that are held at a time, in all of its galleries."
+    )
+    gallery_seconds: int = Field(
+        3600, ge=1, le=2**31 - 1, description="Longest time that a client's gallery is kept after it was last used."
+    )
     device: str = Field("auto", description="Where networks run: auto, cpu, cuda or cuda:N.")
     workers: int = Field(
         0, ge=0, le=64, description="Requests that are worked on at a time; 0 takes 2 on a CPU, 1 on a GPU."

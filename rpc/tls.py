@@ -14,6 +14,7 @@ from rpc.errors import DeidRpcError
 
 EXPIRES_SOON = timedelta(days=30)
 _COMMON_NAME, _TRANSPORT, _TLS = "x509_common_name", "transport_security_type", b"ssl"
+LOOPBACK_CLIENT = "loopback"  # every client in plain text: they cannot be told apart
 _WAY_OUT = "`make certificates` makes new ones"
 
 
@@ -104,6 +105,12 @@ def certified_name(context: grpc.aio.ServicerContext[Any, Any]) -> str | None:
         return None
     names = list(shown.get(_COMMON_NAME, ()))
     return names[0].decode(errors="replace") if names else ""
+
+
+def client_name(context: grpc.aio.ServicerContext[Any, Any]) -> str:
+    """Who a client is where something is counted or kept for it."""
+    name = certified_name(context)
+    return LOOPBACK_CLIENT if name is None else name
 
 
 def _read(path: Path) -> bytes:

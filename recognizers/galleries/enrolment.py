@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,6 +24,42 @@ from recognizers.precision import Precision
 KEEP_EVERY = 100  # photos: a start that is interrupted goes on there
 
 Decode = Callable[[bytes], NDArray[np.uint8]]  # a file to an RGB photo (H, W, 3); OperatorError where it is none
+
+
+class FaceEmbedder(Protocol):
+    """Embeds one face at a time: in a batch of another size a network rounds otherwise."""
+
+    @property
+    def input_size(self) -> int:
+        """Width and height of a face, in pixels."""
+        ...
+
+    def embed(self, face: NDArray[np.uint8]) -> Tensor:
+        """The embedding (F,), float32 on the CPU, of a face (S, S, 3)."""
+        ...
+
+
+def embed_photo(
+    photo: NDArray[np.uint8], *, find_face: FindFace, embedders: Mapping[str, FaceEmbedder]
+) -> dict[str, Tensor] | None:
+    """The embedding (F,) of a photo's face by each of some networks; None where no face is found.
+
+    Args:
+        photo: (H, W, 3) RGB.
+        find_face: finds its face, once for all networks.
+        embedders: the networks, by name.
+    """
+    box = find_face(photo)
+    if box is None:
+        return None
+    return {name: each.embed(crop(photo, box, side=each.input_size)) for name, each in embedders.items()}
+
+
+def embed_face(embedder: Embedder, face: NDArray[np.uint8], *, device: torch.device) -> Tensor:
+    """The embedding (F,), float32 on the CPU, of a face (S, S, 3) by a network on a device."""
+    image = torch.tensor(face, device=device).permute(2, 0, 1).float().unsqueeze(0)
+    with torch.inference_mode():
+        return embedder.features(image)[0].float().cpu().clone()
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,11 +85,13 @@ class EmbeddingNetwork:
         )
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
+    @property
+    def input_size(self) -> int:
+        return self.embedder.input_size
+
     def embed(self, face: NDArray[np.uint8]) -> Tensor:
-        """The embedding (F,), float32 on the CPU, of a face (S, S, 3)."""
-        image = torch.tensor(face, device=self.device).permute(2, 0, 1).float().unsqueeze(0)
-        with torch.inference_mode():
-            return self.embedder.features(image)[0].float().cpu().clone()
+        """See `FaceEmbedder.embed`."""
+        return embed_face(self.embedder, face, device=self.device)
 
 
 @dataclass(frozen=True)
@@ -124,11 +163,8 @@ class Enroller:
 
     def _embed(self, file: FolderPhoto) -> dict[str, Tensor]:
         """The embedding by each network; NO_FACE where none is found. OperatorError where the file is no photo."""
-        photo = self.decode(file.path.read_bytes())
-        box = self.find_face(photo)
-        if box is None:
-            return dict.fromkeys(self.networks, NO_FACE)
-        return {name: each.embed(crop(photo, box, side=each.embedder.input_size)) for name, each in self.networks.items()}
+        embedded = embed_photo(self.decode(file.path.read_bytes()), find_face=self.find_face, embedders=self.networks)
+        return dict.fromkeys(self.networks, NO_FACE) if embedded is None else embedded
 
 
 def _by_digest(photos: Sequence[FolderPhoto], option: str) -> dict[str, FolderPhoto]:

@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from recognizers.checkpoints.loading import (
     Loaded,
@@ -21,7 +24,14 @@ from recognizers.device import PreparedDevice
 from recognizers.errors import GalleryError
 from recognizers.extraction import FindFace
 from recognizers.galleries.embedding_cache import EmbeddingCache, usual_folder
-from recognizers.galleries.enrolment import Decode, EmbeddingNetwork, Enrolled, Enroller, NotEnrolled
+from recognizers.galleries.enrolment import (
+    Decode,
+    EmbeddingNetwork,
+    Enrolled,
+    Enroller,
+    NotEnrolled,
+    embed_face,
+)
 from recognizers.galleries.folder import read_photo_folder
 from recognizers.galleries.thresholds import Target, Threshold, calibrated, given
 from recognizers.networks.gallery import DEFAULT_TEMPLATES, EmbeddedGallery, Gallery, Templates
@@ -48,6 +58,18 @@ class Matcher:
     @property
     def gallery(self) -> Gallery:
         return self.head.embedded.gallery
+
+    @property
+    def input_size(self) -> int:
+        return self.recognizer.input_size
+
+    def embed(self, face: NDArray[np.uint8]) -> Tensor:
+        """See `FaceEmbedder.embed`: what the templates of the gallery were made of, for a face of another."""
+        return embed_face(self.recognizer, face, device=self.head.places.device)
+
+    def head_of(self, embedded: EmbeddedGallery) -> GalleryHead:
+        """The head for another gallery, on the device of its own."""
+        return head_to_device(GalleryHead(embedded), self.head.places.device)
 
     @property
     def in_words(self) -> str:

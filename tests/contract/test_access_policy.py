@@ -21,7 +21,6 @@ from invader_service.audit import AuditError, AuditLog
 from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
-from invader_service.servicer import LOOPBACK_CLIENT
 from orchestrator.errors import ServiceGoneError
 from orchestrator.services.invader import Classification, InvaderClient
 from orchestrator.services.recovery import RecoveryGate
@@ -31,6 +30,7 @@ from rpc.certificates import Authority
 from rpc.channel import open_channel
 from rpc.errors import RATE_LIMITED, ServiceError
 from rpc.status import ReceivedError, received
+from rpc.tls import LOOPBACK_CLIENT
 from tests.support.certificates import material
 from tests.support.drawn_faces import jpeg
 from tests.support.networks import probe

@@ -22,13 +22,13 @@ BAD = "INVALID_ARGUMENT"
 IMAGE = jpeg(probe(side=64))
 
 ALLOWED_FIELDS = {
-    "ClassifyRequest": {"image", "target_models", "k", "region"},
+    "ClassifyRequest": {"image", "target_models", "k", "region", "gallery"},
     "ClassifyResponse": {"face_found", "classifications", "queries_left"},
     "Classification": {"target_model", "candidates", "reached"},
     "Reached": {"threshold", "candidates"},
     "Candidate": {"identity", "probability"},
     "ListTargetModelsRequest": set(),
-    "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure"},
+    "ListTargetModelsResponse": {"target_models", "queries_left", "disclosure", "enrols"},
     "TargetModel": {
         *("name", "identities", "label_set_sha256", "max_candidates", "extraction", "regions"),
         *("kind", "matching", "gallery_sha256", "thresholds"),

@@ -9,8 +9,24 @@ from tests.support.deployment import SERVICES, Deployment
 PROGRAMS = ("orchestrator", *SERVICES)
 OWN = {
     "orchestrator": {"command_line", "conformance", "deid", "rpc", "orchestrator", "synthetic_faces"},
-    "protector": {"command_line", "deid", "face_recognition_models", "rpc", "recognizers", "protector_service"},
-    "invader": {"command_line", "deid", "face_recognition_models", "rpc", "recognizers", "invader_service"},
+    "protector": {
+        "command_line",
+        "deid",
+        "face_recognition_models",
+        "rpc",
+        "recognizers",
+        "gallery_service",
+        "protector_service",
+    },
+    "invader": {
+        "command_line",
+        "deid",
+        "face_recognition_models",
+        "rpc",
+        "recognizers",
+        "gallery_service",
+        "invader_service",
+    },
 }
 
 LIST = """

@@ -1,7 +1,7 @@
 """Photos of clients as a store holds them, and what a plain reading of the rules makes of them."""
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -34,7 +34,7 @@ def held(photo: str, *, features: int = FEATURES) -> HeldPhoto:
     return HeldPhoto(digest(photo), {MATCHER: torch.randn(1, features, generator=torch.Generator().manual_seed(seed))})
 
 
-def own_layer(people: dict[str, Iterable[str]]) -> Layer:
+def own_layer(people: Mapping[str, Iterable[str]]) -> Layer:
     """A service's own gallery."""
     return Layer({identity: tuple(map(held, photos)) for identity, photos in people.items()}, shared=True)
 

@@ -13,6 +13,8 @@ from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from numpy.typing import NDArray
 
+from gallery_service.store import GalleryLimits
+from gallery_service.wiring import client_galleries, serving_galleries
 from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits
 from invader_service.classifier import NO_MATCHERS, Classifier
@@ -40,6 +42,7 @@ from tests.support.networks import SmallRecognizer
 LIMITS = ImageLimits(max_bytes=200_000, max_pixels=1_000_000)
 PROTECTOR = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
 INVADER = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
+GALLERY_LIMITS = GalleryLimits()
 NO_OTHERS: Mapping[str, Recognizer] = {}
 
 
@@ -126,27 +129,40 @@ async def serving_invader(
     detector: FaceDetector | None = None,
     tls: TlsMaterial | None = None,
     kind: type[InvaderServicer] = InvaderServicer,
+    galleries: GalleryLimits = GALLERY_LIMITS,
+    workers: int = 1,
+    max_waiting: int = 16,
     **policy: Any,
 ) -> AsyncIterator[Serving]:
     """An invader, by default with two target models, "small" and "large", and on `POLICY` but for those given."""
-    worker = Worker(max_waiting=16)
+    worker = Worker(max_waiting=max_waiting, workers=workers)
     targets = recognizers or {"small": small_recognizer(), "large": small_recognizer(seed=1, input_size=12)}
     of_matchers = {name: each.recognizer for name, each in matchers.items()}
     logits = BatchedLogits({**targets, **of_matchers}, batch_rows=2)
     chosen = replace(POLICY, **policy)
     find_face = partial(extract_face, detector=detector or CentreDetector())
-    servicer = kind(classifier=Classifier(logits, find_face, matchers), worker=worker, policy=chosen)
+    enrolled = client_galleries(
+        matchers,
+        limits=galleries,
+        images=chosen.images,
+        find_face=find_face,
+        worker=worker,
+        max_seconds=chosen.max_seconds,
+    )
+    classifier = Classifier(logits, find_face, matchers)
+    servicer = kind(classifier=classifier, worker=worker, policy=chosen, galleries=enrolled)
     server = Server(address="127.0.0.1:0", limits=chosen.images, disclosed=DISCLOSED, tls=tls)
     invader_pb2_grpc.add_InvaderServiceServicer_to_server(servicer, server.grpc)
-    async with _serving(server, INVADER) as service:
-        yield service
+    with serving_galleries(enrolled, server, audited=chosen.audit_log.enrolment):
+        async with _serving(server, INVADER) as service:
+            yield service
     worker.close()
     logits.close()
 
 
 @asynccontextmanager
 async def _serving(server: Server, name: str) -> AsyncIterator[Serving]:
-    await server.start([name])
+    await server.start([name, *server.other_services])
     async with grpc.aio.insecure_channel(server.address) as channel:
         yield Serving(server.address, channel)
     await server.grpc.stop(None)

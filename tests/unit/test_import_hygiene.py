@@ -20,7 +20,7 @@ from tests.support.reported import MODELS, changed, make_run
 
 LIBRARIES = {"PIL", "cryptography", "grpc", "matplotlib", "numpy", "pydantic", "scipy", "sqlalchemy"}
 SMALLEST = changed(subjects=1, grid=Grid(MODELS[:1], MODELS[:1], ("bim",), (4,), (1,)))
-HEAVY = {"torch", "torchvision", "facenet_pytorch", "timm", "recognizers"}
+HEAVY = {"torch", "torchvision", "facenet_pytorch", "timm", "recognizers", "gallery_service"}
 
 
 def imported_with(*modules: str) -> set[str]:
