@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -13,6 +14,12 @@ from recognizers.networks.recognizer import Recognizer
 from recognizers.precision import Precision
 
 _NO_LABEL = -100  # adds nothing to a cross-entropy
+
+
+@dataclass(frozen=True, eq=False)
+class _Logits:
+    together: Tensor | None  # (batch_rows, C), the model's own head's; None where no ask wants that
+    rows: Sequence[Tensor]  # of each ask: one of these, or of another C where it has a head of its own
 
 
 class NonFiniteAnswerError(Exception):
@@ -72,30 +79,38 @@ class BatchedModel:
         (gradients,) = torch.autograd.grad(torch.stack(list(losses.values())).sum(), images)
         with self._counting:
             self.gradients += len(asks)
-        return _answers(len(asks), logits.detach(), features.detach(), losses, failures, gradients)
+        rows = [row.detach() for row in logits.rows]
+        return _answers(rows, features.detach(), losses, failures, gradients)
 
-    def _logits(self, asks: Sequence[Ask], features: Tensor) -> Tensor:
+    def _logits(self, asks: Sequence[Ask], features: Tensor) -> _Logits:
         """The head's, all at once, but row by row where an ask has a head of its own."""
-        logits: Tensor = self.recognizer.head(features)
-        own = {place: ask.head(features[place : place + 1])[0] for place, ask in enumerate(asks) if ask.head is not None}
-        return torch.stack([own.get(place, row) for place, row in enumerate(logits)]) if own else logits
+        together = self.recognizer.head(features) if any(ask.head is None for ask in asks) else None
+        rows = []
+        for place, ask in enumerate(asks):
+            if ask.head is not None:
+                rows.append(ask.head(features[place : place + 1])[0])
+            elif together is not None:
+                rows.append(together[place])
+        return _Logits(together, rows)
 
     def _losses(
-        self, asks: Sequence[Ask], logits: Tensor, features: Tensor
+        self, asks: Sequence[Ask], logits: _Logits, features: Tensor
     ) -> tuple[dict[int, Tensor], dict[int, Exception]]:
         """The objectives' values by place, and why an objective has none. One without a label adds no term for it."""
         losses: dict[int, Tensor] = {}
         failures: dict[int, Exception] = {}
         # What derives from it may compute otherwise.
-        labels = [ask.objective.label if type(ask.objective) is CrossEntropy else _NO_LABEL for ask in asks]
-        if any(label != _NO_LABEL for label in labels):
-            padded = torch.tensor([*labels, *[_NO_LABEL] * (len(logits) - len(labels))], device=self.device)
-            entropies = cross_entropy(logits, padded, reduction="none", ignore_index=_NO_LABEL)
+        labels = [
+            ask.objective.label if type(ask.objective) is CrossEntropy and ask.head is None else _NO_LABEL for ask in asks
+        ]
+        if logits.together is not None and any(label != _NO_LABEL for label in labels):
+            padded = torch.tensor([*labels, *[_NO_LABEL] * (len(logits.together) - len(labels))], device=self.device)
+            entropies = cross_entropy(logits.together, padded, reduction="none", ignore_index=_NO_LABEL)
             losses = {place: entropies[place] for place, label in enumerate(labels) if label != _NO_LABEL}
         for place, ask in enumerate(asks):
             if place not in losses and ask.objective is not None:
                 try:
-                    losses[place] = _value(ask, logits[place], features[place])
+                    losses[place] = _value(ask, logits.rows[place], features[place])
                 except BaseException as failure:  # noqa: BLE001 - one job's objective is not the others'
                     failures[place] = as_exception(failure)
         return losses, failures
@@ -107,7 +122,7 @@ class BatchedModel:
             losses, failures = self._losses(asks, logits, features)
         with self._counting:
             self.forward_passes += len(asks)
-        return _answers(len(asks), logits, features, losses, failures)
+        return _answers(logits.rows, features, losses, failures)
 
     def _batch(self, asks: Sequence[Ask]) -> Tensor:
         padding = self.batch_rows - len(asks) if self.fixed else 0
@@ -139,17 +154,17 @@ class BatchedModel:
 
 
 def _answers(
-    asked: int,
-    logits: Tensor,
+    logits: Sequence[Tensor],
     features: Tensor,
     losses: Mapping[int, Tensor],
     failures: Mapping[int, Exception],
     gradients: Tensor | None = None,
 ) -> list[Answer | Exception]:
     """The answers by place. Each has memory of its own: a view would keep the whole batch for as long as it is kept."""
-    sums = logits.sum(dim=1) + features.sum(dim=1)
+    asked = len(logits)
+    sums = torch.stack([row.sum() for row in logits]) + features[:asked].sum(dim=1)
     if gradients is not None:
-        sums = sums + gradients.sum(dim=(1, 2, 3))
+        sums = sums + gradients[:asked].sum(dim=(1, 2, 3))
     known = {place: loss.detach() for place, loss in losses.items()}
     if known:
         places = torch.tensor(list(known), device=sums.device)

@@ -164,7 +164,7 @@ class Engine:
                 ),
                 probe=job.probe,
                 views=views,
-                classes=min(len(model.recognizer.label_set) for model in models.values()),
+                classes=min(len((job.heads.get(name) or model.recognizer).label_set) for name, model in models.items()),
             )
             for method in job.methods
         ]

@@ -1,7 +1,7 @@
 """What the engine is asked for, and what it delivers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from protector_service.methods.asks import Effort
 from protector_service.methods.method import Method
+from recognizers.networks.head import Head
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class CraftJob:
     epsilons: tuple[int, ...]  # levels, 0..255, distinct
     seed: int = 0
     client: str = ""  # clients take turns
-    heads: Mapping[str, Callable[[Tensor], Tensor]] = field(default_factory=dict)  # by source model, in place of its own
+    heads: Mapping[str, Head] = field(default_factory=dict)  # by source model, in place of its own
 
 
 class CloakSink(ABC):

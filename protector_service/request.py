@@ -8,6 +8,7 @@ import numpy as np
 from deid.protector.v1 import protector_pb2
 from numpy.typing import NDArray
 
+from gallery_service.sealed import SealedGallery
 from protector_service.methods.method import Method
 from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
@@ -27,7 +28,7 @@ class CraftOrder:
 
     source_models: tuple[str, ...]  # several are an ensemble
     side: int  # of the probe, in pixels
-    y_true: int
+    y_true: int | None  # None: of a client's gallery, of which the class is known once it is to be compared with
     methods: tuple[Method, ...]  # the controls first
     epsilons: tuple[int, ...]
     encode: Encoder
@@ -39,9 +40,19 @@ class CraftOrder:
 
 
 def parse_craft_request(
-    request: protector_pb2.CraftRequest, *, methods: Mapping[str, Method], source_models: Mapping[str, SourceModel]
+    request: protector_pb2.CraftRequest,
+    *,
+    methods: Mapping[str, Method],
+    source_models: Mapping[str, SourceModel],
+    gallery: SealedGallery | None = None,
 ) -> CraftOrder:
     """Checks all but the photo.
+
+    Args:
+        request: as it came.
+        methods: those of the service, by name.
+        source_models: likewise.
+        gallery: a client's, with which the source models compare; None for the service's own.
 
     Raises:
         ServiceError: INVALID_ARGUMENT or NOT_FOUND, with the field at fault.
@@ -55,12 +66,14 @@ def parse_craft_request(
     encode = _encoder(request.storage)
     members = _members(request.source_model, known=source_models)
     needing = [method.name for method in chosen if method.needs_label_set]
-    if needing and len(members) > 1:
+    if gallery is not None:
+        _check_matchers(members)
+    elif needing and len(members) > 1:
         _check_label_sets(members, needing)
     return CraftOrder(
         source_models=tuple(members),
         side=max(member.recognizer.input_size for member in members.values()),
-        y_true=_y_true(request.identity, members) if needing or request.identity else 0,
+        y_true=_y_true(request.identity, members, gallery) if needing or request.identity else 0,
         methods=tuple(sorted(chosen, key=lambda method: not method.control)),
         epsilons=epsilons,
         encode=encode,
@@ -111,7 +124,19 @@ def _check_label_sets(members: Mapping[str, SourceModel], needing: Sequence[str]
         )
 
 
-def _y_true(identity: str, members: Mapping[str, SourceModel]) -> int:
+def _check_matchers(members: Mapping[str, SourceModel]) -> None:
+    for name, member in members.items():
+        if member.matcher is None:
+            raise invalid_argument(
+                "source_model", expected="matchers, as `gallery` is given", actual=f"the classifier {name}"
+            )
+
+
+def _y_true(identity: str, members: Mapping[str, SourceModel], gallery: SealedGallery | None) -> int | None:
+    if gallery is not None:
+        if identity not in gallery:
+            raise not_found("identity", identity)
+        return None
     first = next(iter(members.values()))
     try:
         return first.recognizer.label_set.index(identity)

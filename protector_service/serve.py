@@ -8,6 +8,8 @@ from functools import partial
 from deid.protector.v1 import protector_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from gallery_service.wiring import GRPC_SERVICE as GALLERY_SERVICE
+from gallery_service.wiring import client_galleries, limits_of, serving_galleries
 from protector_service.batched_model import BatchedModel, suitable_batch_rows
 from protector_service.capacity import CapacityLimiter
 from protector_service.config import ProtectorSettings
@@ -46,6 +48,13 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
     engine = Engine(models, workers=prepared.workers, on_batch=server.metrics.batch)
     worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
     capacity = CapacityLimiter(settings.max_rows)
+    galleries = client_galleries(
+        {name: model.matcher for name, model in source_models.items() if model.matcher is not None},
+        limits=limits_of(settings),
+        images=settings.image_limits,
+        find_face=find_face,
+        worker=worker,
+    )
     servicer = ProtectorServicer(
         source_models=source_models,
         methods=methods.usable,
@@ -54,6 +63,7 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
         capacity=capacity,
         worker=worker,
         limits=settings.image_limits,
+        galleries=galleries,
     )
     server.metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
     server.metrics.gauge("deid_rows", "Cloaks asked for and not yet fetched.", lambda: capacity.rows)
@@ -71,8 +81,10 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
         lambda: {name: model.forward_passes for name, model in models.items()},
     )
     protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
-    reflection.enable_server_reflection((PROTECTOR.grpc_service, reflection.SERVICE_NAME), server.grpc)
-    yield worker.close, engine.close
+    enrolling = () if galleries is None else (GALLERY_SERVICE,)
+    reflection.enable_server_reflection((PROTECTOR.grpc_service, *enrolling, reflection.SERVICE_NAME), server.grpc)
+    with serving_galleries(galleries, server):
+        yield worker.close, engine.close
 
 
 def load_source_models(

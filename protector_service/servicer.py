@@ -12,6 +12,8 @@ import numpy as np
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from numpy.typing import NDArray
 
+from gallery_service.galleries import ClientGalleries, searched
+from gallery_service.sealed import SealedGallery
 from protector_service.call import Call
 from protector_service.capacity import CapacityLimiter
 from protector_service.engine import Engine
@@ -28,7 +30,7 @@ from rpc.interceptor import Context
 from rpc.lookup import look_up
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import page_of
-from rpc.tls import certified_name
+from rpc.tls import certified_name, client_name
 from rpc.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,8 @@ class _Prepared:
     """What a call needs before the engine takes over."""
 
     probe: NDArray[np.uint8]  # (S, S, 3) RGB
-    heads: Mapping[str, GalleryHead]  # of source models whose gallery has the photo itself, without it
+    y_true: int
+    heads: Mapping[str, GalleryHead]  # of source models that do not compare with the service's own gallery as it is
     respond: Callable[[FinishedCloak], protector_pb2.CraftResponse]
 
 
@@ -56,7 +59,9 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         capacity: CapacityLimiter,
         worker: Worker,
         limits: ImageLimits,
+        galleries: ClientGalleries | None = None,
     ) -> None:
+        """`galleries` are those that clients enrol; None where they can enrol none."""
         self._source_models = source_models
         self._methods = methods
         self._engine = engine
@@ -64,23 +69,26 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         self._capacity = capacity
         self._worker = worker
         self._limits = limits
+        self._galleries = galleries
         self._listed = _listed(source_models)
-        self._models_digest = models_digest(self._listed)
+        self._models_digest = models_digest(self._listed)  # of the models alone
+        self._listed.enrols = galleries is not None
 
     async def Craft(  # noqa: N802
         self,
         request: protector_pb2.CraftRequest,
         context: Context,
     ) -> AsyncIterator[protector_pb2.CraftResponse]:
-        order = parse_craft_request(request, methods=self._methods, source_models=self._source_models)
+        gallery = searched(self._galleries, client_name(context), request.gallery)
+        order = parse_craft_request(request, methods=self._methods, source_models=self._source_models, gallery=gallery)
         started = time.monotonic()
         with self._capacity.admitted(order.cloaks):
-            prepared = await self._worker.run(partial(self._prepare, request, order))
+            prepared = await self._worker.run(partial(self._prepare, request, order, gallery))
             await send_models_digest(context, self._models_digest)
             job = CraftJob(
                 source_models=order.source_models,
                 probe=prepared.probe,
-                y_true=order.y_true,
+                y_true=prepared.y_true,
                 methods=order.methods,
                 epsilons=order.epsilons,
                 seed=order.seed,
@@ -98,22 +106,34 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
                 call.leave()
         logger.info("crafted", extra={"source_model": request.source_model, "seconds": time.monotonic() - started})
 
-    def _prepare(self, request: protector_pb2.CraftRequest, order: CraftOrder) -> _Prepared:
+    def _prepare(self, request: protector_pb2.CraftRequest, order: CraftOrder, gallery: SealedGallery | None) -> _Prepared:
         photo = decode_image(request.photo, field="photo", limits=self._limits)
         box = self._find_face(photo)
         if box is None:
             raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
         probe = crop(photo, box, side=order.side)
         respond = partial(_response, encode=order.encode, probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest())
-        return _Prepared(probe, self._heads_without(request, order), respond)
+        heads = self._heads(request, order, gallery)
+        y_true = order.y_true
+        if y_true is None:
+            y_true = next(iter(heads.values())).label_set.index(request.identity)
+        return _Prepared(probe, y_true, heads, respond)
 
-    def _heads_without(self, request: protector_pb2.CraftRequest, order: CraftOrder) -> dict[str, GalleryHead]:
-        """Of matchers in whose gallery the photo itself is, the heads without it: its likeness to itself has no gradient."""
+    def _heads(
+        self, request: protector_pb2.CraftRequest, order: CraftOrder, gallery: SealedGallery | None
+    ) -> dict[str, GalleryHead]:
+        """Of matchers with a client's gallery, or in whose own the photo itself is, the heads.
+
+        Without the photo, whose likeness to itself has no gradient.
+        """
         sha256 = hashlib.sha256(request.photo).hexdigest()
         heads = {}
         for name in order.source_models:
             if (matcher := self._source_models[name].matcher) is not None:
-                head = matcher.head.without(request.identity, sha256)
+                whole = matcher.head
+                if gallery is not None and self._galleries is not None:
+                    whole = self._galleries.head(gallery, name)
+                head = whole.without(request.identity, sha256)
                 if head is not matcher.head:
                     heads[name] = head
         return heads

@@ -92,6 +92,9 @@ async def serving_protector(
     capacity: CapacityLimiter | None = None,
     tls: TlsMaterial | None = None,
     limits: ImageLimits = LIMITS,
+    detector: FaceDetector | None = None,
+    galleries: GalleryLimits = GALLERY_LIMITS,
+    workers: int = 1,
 ) -> AsyncIterator[Serving]:
     """A protector with a source model "small", and others by name."""
     of_matchers = {name: each.recognizer for name, each in matchers.items()}
@@ -100,7 +103,9 @@ async def serving_protector(
         for name, each in {"small": recognizer or small_recognizer(), **others, **of_matchers}.items()
     }
     engine = Engine(models)
-    worker = Worker(max_waiting=max_waiting)
+    worker = Worker(max_waiting=max_waiting, workers=workers)
+    find_face = partial(extract_face, detector=detector or CentreDetector())
+    enrolled = client_galleries(matchers, limits=galleries, images=limits, find_face=find_face, worker=worker)
     servicer = ProtectorServicer(
         source_models={
             name: SourceModel(each, "c" * 64, Precision.FLOAT32, threads=1, matcher=matchers.get(name))
@@ -108,15 +113,17 @@ async def serving_protector(
         },
         methods=methods,
         engine=engine,
-        find_face=partial(extract_face, detector=CentreDetector()),
+        find_face=find_face,
         capacity=capacity or CapacityLimiter(100),
         worker=worker,
         limits=limits,
+        galleries=enrolled,
     )
     server = Server(address="127.0.0.1:0", limits=limits, tls=tls)
     protector_pb2_grpc.add_ProtectorServiceServicer_to_server(servicer, server.grpc)
-    async with _serving(server, PROTECTOR) as service:
-        yield service
+    with serving_galleries(enrolled, server):
+        async with _serving(server, PROTECTOR) as service:
+            yield service
     worker.close()
     engine.close()
 
