@@ -11,7 +11,7 @@ from torch import Tensor
 from gallery_service.enrolment import EnrolOrder
 from gallery_service.errors import not_found
 from gallery_service.heads import HeadCache
-from gallery_service.in_flight import CallInFlight, PhotosInFlight
+from gallery_service.in_flight import PhotosInFlight, PhotosOfCall
 from gallery_service.layers import HeldPhoto
 from gallery_service.refusals import refusal, refusing
 from gallery_service.sealed import Digests, SealedGallery
@@ -56,11 +56,13 @@ class ClientGalleries:
             ServiceError: it cannot be enrolled, a photo is no image, there is too much to do, or it took too long.
         """
         photos = dict(zip(order.digests, order.photos, strict=True))
-        with refusing("gallery"), self._in_flight.call(client) as call:
+        with refusing("gallery"):
             held = dict(self.store.held(client, order.gallery, order.identity, photos.keys()))
-            if missing := {digest: photo for digest, photo in photos.items() if digest not in held}:
-                held |= await self._embedded(order, missing, call)
-            self.store.enrol(client, order.gallery, order.identity, [held[digest] for digest in photos])
+            missing = {digest: photo for digest, photo in photos.items() if digest not in held}
+            with self._in_flight.wanted(client, missing.keys()) as call:
+                if missing:
+                    held |= await self._embedded(order, missing, call)
+                self.store.enrol(client, order.gallery, order.identity, [held[digest] for digest in photos])
         return held
 
     def search(self, client: str, name: str) -> SealedGallery:
@@ -84,7 +86,7 @@ class ClientGalleries:
         """
         return await self._worker.run(lambda: gallery.digests)
 
-    async def _embedded(self, order: EnrolOrder, photos: Mapping[str, bytes], call: CallInFlight) -> dict[str, HeldPhoto]:
+    async def _embedded(self, order: EnrolOrder, photos: Mapping[str, bytes], call: PhotosOfCall) -> dict[str, HeldPhoto]:
         first_places: dict[str, int] = {}
         for place, digest in enumerate(order.digests):
             if digest in photos:
@@ -103,7 +105,7 @@ class ClientGalleries:
             assert self._max_seconds is not None
             raise too_slow(self._max_seconds) from None
 
-    def _photo(self, digest: str, encoded: bytes, *, field: str, call: CallInFlight) -> HeldPhoto:
+    def _photo(self, digest: str, encoded: bytes, *, field: str, call: PhotosOfCall) -> HeldPhoto:
         try:
             return call.photo(digest, partial(self._made, digest, encoded))
         except BadImageError as error:

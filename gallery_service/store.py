@@ -153,7 +153,7 @@ class GalleryStore:
             if not found.identities:
                 raise ClientGalleryError(
                     Reason.EMPTY,
-                    expected="a gallery with an enrolled identity (Enrol enrols them)",
+                    expected="a gallery with an identity that has a face (Enrol enrols them)",
                     actual="one that holds nobody",
                 )
             layers, before = merged(found.layers), found.layers
