@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -151,3 +151,31 @@ def test_batches_have_one_shape_where_they_are_fixed() -> None:
         for count, gradient in itertools.product((1, 4), (True, False)):
             model.answers([Ask(image(seed), CrossEntropy(0), gradient) for seed in range(count)])
         assert shapes == expected
+
+
+@pytest.mark.parametrize("gradient", [True, False])
+def test_an_ask_with_a_head_of_its_own_shares_a_batch_and_neither_changes_the_other(gradient: bool) -> None:
+    model = model_of()
+    heads = [
+        None,
+        *(SmallRecognizer(seed=seed, classes=classes, dtype=torch.float32).head for seed, classes in ((1, 3), (2, 9))),
+    ]
+    asks = [
+        Ask(image(place), objective, gradient, head=head)
+        for place, (head, objective) in enumerate(itertools.product(heads, (CrossEntropy(1), mixed)))
+    ]
+    alone = [answered(model.answers([ask])[0]) for ask in asks]
+    assert [len(answer.logits) for answer in alone] == [7, 7, 3, 3, 9, 9]
+    for batch in itertools.combinations(range(len(asks)), ROWS):
+        for place, answer in zip(batch, model.answers([asks[place] for place in batch]), strict=True):
+            assert_same(alone[place], answer)
+
+
+def test_an_ask_with_a_head_of_its_own_is_answered_as_by_a_model_whose_own_head_it_is() -> None:
+    other = SmallRecognizer(dtype=torch.float64)
+    other.head = SmallRecognizer(seed=3, classes=5, dtype=torch.float64).head
+    asked = Ask(image(0, torch.float64), CrossEntropy(4))
+    (expected,) = model_of(other).answers([asked])
+    (answer,) = model_of(SmallRecognizer(dtype=torch.float64)).answers([replace(asked, head=other.head)])
+    for name in ("logits", "features", "loss", "gradient"):
+        torch.testing.assert_close(getattr(answered(answer), name), getattr(answered(expected), name))
