@@ -389,7 +389,7 @@ async def test_the_orchestrator_knows_what_is_left_of_its_budget() -> None:
 class FullAuditLog(AuditLog):
     """On a disk that is full."""
 
-    def _write(self, client: str, request: invader_pb2.ClassifyRequest, outcome: str) -> None:
+    def _write(self, client: str, facts: object, outcome: str) -> None:
         raise AuditError("no space left on device")
 
 

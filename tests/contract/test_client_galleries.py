@@ -154,7 +154,11 @@ async def test_enrolling_again_is_answered_without_computing_or_refused(tmp_path
         assert detector.photos == 2
         await client.seal(gallery)
         sealed = await refusal(client.enrol(gallery, "x", photo_file("x"), BLANK))
-    assert (told.code, told.reason, told.fields) == (grpc.StatusCode.ALREADY_EXISTS, "ALREADY_ENROLLED", {"identity"})
+    assert (told.code, told.reason, told.fields) == (
+        grpc.StatusCode.ALREADY_EXISTS,
+        "ALREADY_ENROLLED",
+        frozenset({"identity"}),
+    )
     assert told.message.endswith("got other photos of 'x'")
     assert (sealed.code, sealed.reason) == (PRECONDITION, "GALLERY_SEALED")
 
@@ -205,13 +209,14 @@ async def test_galleries_that_are_not_there_are_refused_in_the_same_words(tmp_pa
 
 async def test_a_service_without_matchers_or_told_so_enrols_nothing(tmp_path: Path, serving: Open) -> None:
     matchers = matchers_of(tmp_path)
-    for kept in ({"matchers": {}}, {"matchers": matchers, "galleries": GalleryLimits(galleries=0)}):
-        async with serving(**kept) as service:
+    kinds: list[dict[str, Any]] = [{}, {"matchers": matchers, "galleries": GalleryLimits(galleries=0)}]
+    for kind in kinds:
+        async with serving(**kind) as service:
             with pytest.raises(grpc.aio.AioRpcError) as failure:
                 await GalleryClient(service.channel).create()
             assert failure.value.code() is grpc.StatusCode.UNIMPLEMENTED
             assert not (await listed(service))[0]
-            health = health_pb2_grpc.HealthStub(service.channel)
+            health: Any = health_pb2_grpc.HealthStub(service.channel)  # its stubs do not name its methods
             with pytest.raises(grpc.aio.AioRpcError) as failure:
                 await health.Check(health_pb2.HealthCheckRequest(service=GRPC_SERVICE))
             assert failure.value.code() is MISSING
@@ -225,7 +230,7 @@ async def test_a_service_that_enrols_says_so_and_its_models_digest_does_not(tmp_
         before = await listed(service)
         await GalleryClient(service.channel).sealed({"x": [photo_file("x")]}, base=DEFAULT)
         assert await listed(service) == before == (True, without)
-        health = health_pb2_grpc.HealthStub(service.channel)
+        health: Any = health_pb2_grpc.HealthStub(service.channel)  # its stubs do not name its methods
         checked = await health.Check(health_pb2.HealthCheckRequest(service=GRPC_SERVICE))
     assert checked.status == health_pb2.HealthCheckResponse.SERVING
 

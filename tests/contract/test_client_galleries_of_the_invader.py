@@ -97,7 +97,7 @@ async def test_a_bad_search_is_refused_by_field(
     async with serving_invader(matchers=matchers_of(tmp_path)) as service:
         gallery = await GalleryClient(service.channel).sealed({person: [photo_file(person)] for person in "de"})
         told = await refusal(searching(service.channel, "d", **({"gallery": gallery} | changes)))
-    assert (told.code, told.reason, told.fields) == (code, reason, {field})
+    assert (told.code, told.reason, told.fields) == (code, reason, frozenset({field}))
 
 
 async def test_a_gallery_is_searched_once_it_is_sealed(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ async def test_a_gallery_is_searched_once_it_is_sealed(tmp_path: Path) -> None:
 async def test_an_invader_that_enrols_nothing_has_no_gallery_to_search() -> None:
     async with serving_invader() as service:
         told = await refusal(searching(service.channel, "a", target_models=["small"], gallery="any"))
-    assert (told.code, told.fields) == (grpc.StatusCode.NOT_FOUND, {"gallery"})
+    assert (told.code, told.fields) == (grpc.StatusCode.NOT_FOUND, frozenset({"gallery"}))
 
 
 async def test_two_clients_with_the_same_identities_are_answered_from_their_own(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ async def test_a_bad_request_is_refused_by_field(
     async with serving_protector(matchers=matchers_of(tmp_path)) as service:
         gallery = await GalleryClient(service.channel).sealed({person: [photo_file(person)] for person in "de"})
         told = await refusal(cloaks(service.channel, **({"gallery": gallery} | changes)))
-    assert (told.code, told.reason, told.fields) == (code, reason, {field})
+    assert (told.code, told.reason, told.fields) == (code, reason, frozenset({field}))
 
 
 async def test_cloaks_are_crafted_once_the_gallery_is_sealed(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_cloaks_are_crafted_once_the_gallery_is_sealed(tmp_path: Path) -> 
 async def test_a_protector_that_enrols_nothing_has_no_gallery_to_craft_against() -> None:
     async with serving_protector() as service:
         told = await refusal(cloaks(service.channel, source_model="small", gallery="any"))
-    assert (told.code, told.fields) == (grpc.StatusCode.NOT_FOUND, {"gallery"})
+    assert (told.code, told.fields) == (grpc.StatusCode.NOT_FOUND, frozenset({"gallery"}))
 
 
 async def test_cloaks_under_way_are_crafted_although_their_gallery_is_deleted(tmp_path: Path) -> None:
