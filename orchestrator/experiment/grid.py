@@ -151,8 +151,11 @@ class Grid:
         return headline_condition(self.conditions)
 
     def under(self, *conditions: Condition) -> "Grid":
-        """The grid under these conditions alone."""
-        return replace(self, conditions=conditions)
+        """The grid under these conditions alone, with the target models that read any of them."""
+        readers = {name for condition in conditions for name in self.readers(condition)}
+        return replace(
+            self, conditions=conditions, target_models=tuple(name for name in self.target_models if name in readers)
+        )
 
     @property
     def all_budgets(self) -> tuple[int, ...]:

@@ -35,7 +35,7 @@ def compare_methods(
     cells = [
         grid.cell(source_model, first, epsilon, target_model)
         for source_model in grid.source_models
-        for target_model in grid.target_models
+        for target_model in grid.readers(grid.condition)
         for epsilon in grid.budgets(first)
         if epsilon in grid.budgets(second)
     ]

@@ -105,16 +105,23 @@ def claims(matrix: RankMatrix, grid: Grid, *, k: int, matchers: Matchers = NO_MA
 
     The first four are of the condition that headlines are of, in the paper JPEG of quality 95; the last two compare it with
     another condition of the same run. `k` is that of headlines. Left out are models that are not the paper's, and
-    `matchers`.
+    `matchers`; so a run that only enrols cloaks, which matchers alone read, says nothing of any.
     """
     source_models = _of_the_paper(grid.source_models, matchers.source_models)
     target_models = _of_the_paper(grid.target_models, matchers.galleries)
-    run = _Run(
-        matrix, replace(grid, source_models=source_models, target_models=target_models, conditions=(grid.condition,)), k
+    papers = replace(
+        grid, source_models=source_models, target_models=target_models, conditions=(grid.condition,), enrolling=()
     )
+    run = _Run(matrix, papers, k)
     others = (set(grid.source_models) - set(source_models)) | (set(grid.target_models) - set(target_models))
     without = f"; without {listed(sorted(map(title, others)))}, not the paper's" if others else ""
-    return [replace(claim, cells=claim.cells + without) for claim in _claims(run, frozenset(grid.conditions))]
+    found = [replace(claim, cells=claim.cells + without) for claim in _claims(run, frozenset(grid.conditions))]
+    if grid.condition.carrier.enrols:
+        found = [replace(claim, basis=f"Not in this run: it needs {_PAPERS_CARRIER}.") for claim in found]
+    return found
+
+
+_PAPERS_CARRIER = "a condition in which the picture that is searched wears the cloak, and no picture that is enrolled"
 
 
 def _of_the_paper(models: Sequence[str], matchers: Container[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from itertools import islice
 
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CONTROL, Cell, CloakKey
-from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE
+from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE, NOT_ENROLLED
 from orchestrator.pictures.conditions import under_condition
 from orchestrator.report.kept import kept_cloaks
 from orchestrator.report.run import Run
@@ -98,10 +98,10 @@ def _seen(kept: Mapping[CloakKey, bytes], condition: Condition) -> dict[CloakKey
 
 def _rows(run: Run, probe: str, kept: Mapping[CloakKey, bytes], named: Mapping[Cell, str]) -> list[CloakRow]:
     place = run.matrix.probes.index(probe)
-    instead = {MISSING: "–", NO_FACE: "no face", BEYOND: f">{run.matrix.candidates}"}
+    instead = {MISSING: "–", NO_FACE: "no face", BEYOND: f">{run.matrix.candidates}", NOT_ENROLLED: "not enrolled"}
 
     def answers(key: CloakKey) -> Iterator[Answer]:
-        cells = (key.read_by(name, run.grid.condition) for name in run.grid.target_models)
+        cells = (key.read_by(name, run.grid.condition) for name in run.grid.readers(run.grid.condition))
         ranks = {cell: int(run.matrix.row(cell)[place]) for cell in cells}
         if set(ranks.values()) == {NO_FACE}:  # a picture is searched for a face once, for all of them
             yield Answer("", "no face found", named=False)

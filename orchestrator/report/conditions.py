@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CONTROL, Cell, Grid
 from orchestrator.experiment.intervals import IntervalKind
@@ -27,6 +28,15 @@ class UnderCondition:
     cells: int
 
 
+def searched(grid: Grid) -> Grid | None:
+    """The grid under the conditions in which the searched picture alone wears the cloak; None where fewer than two are.
+
+    What becomes of pictures that are enrolled is no effect of a condition: the threat matrix has it.
+    """
+    conditions = grid.carried_by(Carrier.PROBE)
+    return grid.under(*conditions) if len(conditions) > 1 else None
+
+
 def effect_of_condition(matrix: RankMatrix, cells: Sequence[Cell], headline: Condition, *, k: int) -> UnderCondition:
     """Cells of one condition beside the same under the headline condition.
 
@@ -46,13 +56,13 @@ def own_and_other(grid: Grid, method: str, epsilon: int, condition: Condition) -
     cells = [
         Cell(source_model, method, epsilon, condition, target_model)
         for source_model in grid.source_models
-        for target_model in grid.target_models
+        for target_model in grid.readers(condition)
     ]
     return [cell for cell in cells if cell.is_white_box], [cell for cell in cells if not cell.is_white_box]
 
 
 def condition_panels(matrix: RankMatrix, grid: Grid, *, k: int) -> list[Panel]:
-    """What the figure of conditions shows; no panel for a reader that no cell of the grid has."""
+    """What the figure of conditions shows, of at least two; no panel for a reader that no cell of the grid has."""
 
     def rows(reader: int) -> dict[Condition, dict[str, Average | None]]:
         return {
@@ -70,15 +80,16 @@ def condition_panels(matrix: RankMatrix, grid: Grid, *, k: int) -> list[Panel]:
 
 
 def conditions_table(matrix: RankMatrix, grid: Grid, *, k: int, kind: IntervalKind) -> Table | None:
-    """A row for each condition, method and epsilon, controls too; None for a run under one condition.
+    """A row for each condition, method and epsilon, controls too; None where there are no two that can be compared.
 
     `kind` is that of the intervals of the run's rates.
     """
-    if len(grid.conditions) < 2:
+    compared = searched(grid)
+    if compared is None:
         return None
-    headline = grid.condition
+    headline = compared.condition
     rows = []
-    for condition in grid.conditions:
+    for condition in compared.conditions:
         for method in grid.all_methods:
             for epsilon in sorted(grid.budgets(method)):
                 names = (Value(str(condition)), Value(method_title(method)), budget(method, epsilon))
@@ -119,8 +130,8 @@ def _values(found: UnderCondition) -> tuple[Value, Value, Value]:
 
 def conditions_notices(matrix: RankMatrix, grid: Grid, *, k: int) -> Iterator[Fact]:
     """The warning on top of a page that conditions lose clean faces; nothing where none is shown to."""
-    costly = []
-    for condition in grid.conditions:
+    compared, costly = searched(grid), []
+    for condition in () if compared is None else compared.conditions:
         cells = [cell for each in own_and_other(grid, CONTROL, 0, condition) for cell in each]
         change = effect_of_condition(matrix, cells, grid.condition, k=k).change
         if change is not None and change.interval.low > 0:

@@ -8,18 +8,21 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import NOISE, Cell, Grid, noise_of
+from orchestrator.experiment.grid import NOISE, Cell, Grid, is_control, noise_of
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import signs
-from orchestrator.metrics.psr import CellResult, Rate, interval_kind
+from orchestrator.metrics.psr import CellResult, Rate, difference_of, interval_kind
 from orchestrator.report.claims import Claim, Verdict, claims
-from orchestrator.report.conditions import effect_of_condition, own_and_other
+from orchestrator.report.conditions import effect_of_condition, own_and_other, searched
 from orchestrator.report.measured import Measured
 from orchestrator.report.recognition import fpir_of, rates_of
-from orchestrator.report.sentences import headline_budget, headline_epsilon, headlines
+from orchestrator.report.sentences import headline_budget, headline_epsilon, headlines, limits, signed
 from orchestrator.report.tables import method_title
+from orchestrator.report.threat_sentences import threat_sentences
+from orchestrator.report.threats import CLEAN, COLUMNS, carried, chains, protects, threats
 from orchestrator.report.titles import title
 
 INTERVALS = {
@@ -36,7 +39,7 @@ ByCell = Mapping[tuple[Cell, int], CellResult]
 
 
 def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: str) -> list[RenderableType]:
-    """The headlines, the verdicts on the paper's claims, one table, and one of thresholds and of several conditions.
+    """The headlines, the verdicts on the paper's claims, one table; and of thresholds, threats and several conditions one.
 
     `subjects` is the N that was asked for, or wanted in the end; `caveat` says why these are not the paper's figures.
     """
@@ -47,10 +50,13 @@ def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: st
     further = []
     if any(headline.at.values()):
         further += [recognition_summary(headline), ""]
-    if len(measured.grid.conditions) > 1:
-        further += [conditions_summary(matrix, measured.grid), ""]
+    if any(condition.carrier.enrols for condition in measured.grid.conditions):
+        further += [threats_summary(measured, matrix), ""]
+    if (compared := searched(measured.grid)) is not None:
+        further += [conditions_summary(matrix, compared), ""]
     verdicts = claim_lines(claims(matrix, measured.grid, k=measured.k, matchers=measured.matchers))
-    return [*map(Text, headlines(measured)), "", *verdicts, "", table, "", *further]
+    sentences = [*headlines(measured), *threat_sentences(measured)]
+    return [*map(Text, sentences), "", *verdicts, "", table, "", *further]
 
 
 def claim_lines(found: Sequence[Claim]) -> Iterator[Text]:
@@ -142,6 +148,40 @@ def recognition_summary(headline: Measured) -> RenderableType:
     return table
 
 
+def threats_summary(measured: Measured, matrix: RankMatrix) -> RenderableType:
+    """A row for each matcher, source model and method: PSR at the smallest k by which pictures wear the cloak."""
+    grid, k = measured.grid, min(measured.grid.ks)
+    chain = chains(grid)[0]
+    carriers = [carrier for carrier in Carrier if grid.carried_by(carrier)]
+    of_epsilon = f"Cloaks of ε {headline_epsilon(grid)}. " if grid.budgeted else ""
+    table = _plain_table(
+        title=f"PSR@{k} in % by which pictures wear the cloak [{INTERVALS[interval_kind(measured.results)][0]}]; {chain}",
+        caption=f"{of_epsilon}* shown to protect: the paired intervals of PSR − control and PSR − noise are above zero.\n"
+        "Gallery − probe: paired, in points. Not enrolled: no face in any photo to enrol; counts as missed.",
+    )
+    for column in ("read by", "crafted with", "by"):
+        table.add_column(column)
+    for column in (CLEAN, *(COLUMNS[carrier] for carrier in carriers), "gallery − probe", "not enrolled"):
+        table.add_column(column, justify="right")
+    for each in threats(measured, chain, k=k):
+        cell = each.cell
+        if is_control(cell.method) or cell.epsilon != headline_budget(grid, cell.method):
+            continue
+        minus = difference_of(matrix, carried(cell, Carrier.GALLERY), cell, k=k)
+        table.add_row(
+            *map(escape, map(title, (cell.target_model, cell.source_model, cell.method))),
+            _rate(None if each.clean is None else each.clean.psr),
+            *(_threat(each.cloaked.get(carrier)) for carrier in carriers),
+            ABSENT if minus is None else f"{signed(minus.points, places=0)} [{limits(minus.interval, places=0)}]",
+            _percent(each.not_enrolled),
+        )
+    return table
+
+
+def _threat(result: CellResult | None) -> str:
+    return ABSENT if result is None else f"{_rate(result.psr)}{'*' if protects(result) else ' '}"
+
+
 def conditions_summary(matrix: RankMatrix, grid: Grid) -> RenderableType:
     """A row for each condition: PSR at the smallest k of the control, and of each method's cloaks read by another model."""
     k = min(grid.ks)
@@ -203,6 +243,7 @@ def _more_than_noise(cells: Mapping[Cell, CellResult], method: str) -> Iterator[
 
 def psr_tables(results: Sequence[CellResult], grid: Grid, *, subjects: int, caveat: str = "") -> list[RenderableType]:
     """The tables of a run, the caveat under each; a cell that no probe was observed in shows a dash."""
+    grid = grid.under(grid.condition)
     by_cell = {(result.cell, result.k): result for result in results}
     kind = interval_kind(results)
     below = Text(caveat + "\n" if caveat else "", style="italic")

@@ -18,7 +18,7 @@ from orchestrator.experiment.cloak import Quality
 from orchestrator.experiment.grid import CONTROL, CloakKey
 from orchestrator.metrics.psr import CellResult
 from orchestrator.report.cloaks_shown import data_uri
-from orchestrator.report.conditions import condition_panels
+from orchestrator.report.conditions import condition_panels, searched
 from orchestrator.report.crafting import Summaries
 from orchestrator.report.figures.cloak_examples import cloak_examples
 from orchestrator.report.figures.conditions import conditions
@@ -26,12 +26,15 @@ from orchestrator.report.figures.detection import detection
 from orchestrator.report.figures.effort import effort, methods_with_gradients
 from orchestrator.report.figures.psr_curves import psr_curves
 from orchestrator.report.figures.save import EncodedFigure, drawn, save
+from orchestrator.report.figures.threats import threats
 from orchestrator.report.figures.tradeoff import QualityPoint, tradeoff
 from orchestrator.report.figures.transfer import transfer
 from orchestrator.report.kept import as_stored, decoded, kept_cloaks
+from orchestrator.report.measured import Measured
 from orchestrator.report.quality import cloak_quality
 from orchestrator.report.run import Run
 from orchestrator.report.sentences import headline_epsilon
+from orchestrator.report.threats import chains, threat_panels
 from orchestrator.report.titles import title as title_of
 from orchestrator.run_folder.folder import FIGURES, RunFolder
 from orchestrator.run_folder.pictures import PREFIX, absence
@@ -84,16 +87,15 @@ class Drawings:
 
 def drawings(
     run: Run,
-    results: Sequence[CellResult],
+    measured: Measured,
     crafting: Summaries,
     store: Store,
     *,
-    k: int | None,
     pictures: bool,
     magnified: bool,
     processes: Executor,
 ) -> Drawings:
-    """Has them all drawn, in `processes`; `k` is None where nothing was observed.
+    """Has them all drawn, in `processes`.
 
     `pictures` is whether cloaks may be shown, and `magnified` whether their perturbations are shown too.
     """
@@ -101,11 +103,13 @@ def drawings(
     def begin(figure: PlannedFigure) -> BegunFigure:
         return BegunFigure(figure, processes.submit(drawn, figure.draw))
 
+    results, k = measured.headline.results, measured.k
     example = _example(run, store, magnified=magnified) if pictures else None
     begun = [] if example is None else [begin(example)]
     not_drawn: list[str] = []
     if k is not None:
         begun += map(begin, _of_results(run, results, crafting, k))
+        begun += map(begin, _of_threats(run, measured))
         if run.grid.unbudgeted:
             alone = ", ".join(map(title_of, run.grid.unbudgeted))
             not_drawn.append(
@@ -114,13 +118,13 @@ def drawings(
         points = quality_points(run, results, store, k=k)
         if points:
             note = "The further up and right, the more a cloak protects for what it takes of the picture."
-            measured, many = max(point.photographs for point in points), len(run.matrix.probes)
-            if measured < many:
+            known, many = max(point.photographs for point in points), len(run.matrix.probes)
+            if known < many:
                 note += (
-                    f" Quality is the mean of {measured} of {many:,} subjects: of the first {MAX_MEASURED} at most whose "
+                    f" Quality is the mean of {known} of {many:,} subjects: of the first {MAX_MEASURED} at most whose "
                     f"cloaks are in this folder or were measured before."
                 )
-            draw = partial(tradeoff, points, run.grid, k=k, caveat=run.caveat)
+            draw = partial(tradeoff, points, run.grid.under(run.grid.condition), k=k, caveat=run.caveat)
             begun.append(begin(PlannedFigure(draw, "tradeoff", note)))
         else:
             not_drawn.append(
@@ -137,11 +141,12 @@ def drawings(
 
 
 def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k: int) -> Iterator[PlannedFigure]:
-    grid, caveat, epsilon = run.grid, run.caveat, headline_epsilon(run.grid)
+    grid, caveat, epsilon = run.grid.under(run.grid.condition), run.caveat, headline_epsilon(run.grid)
     yield from _by_epsilon(run, results, k) if grid.budgeted else ()
-    if len(grid.conditions) > 1 and (panels := condition_panels(run.matrix, grid, k=min(grid.ks))):
+    compared = searched(run.grid)
+    if compared is not None and (panels := condition_panels(run.matrix, compared, k=min(grid.ks))):
         yield PlannedFigure(
-            partial(conditions, panels, grid, k=min(grid.ks), epsilon=epsilon, caveat=caveat),
+            partial(conditions, panels, compared, k=min(grid.ks), epsilon=epsilon, caveat=caveat),
             "conditions",
             "What happens to a picture on its way, and what is left of a cloak's protection.",
         )
@@ -154,9 +159,22 @@ def _of_results(run: Run, results: Sequence[CellResult], crafting: Summaries, k:
         )
 
 
+def _of_threats(run: Run, measured: Measured) -> Iterator[PlannedFigure]:
+    grid, k, kind = run.grid, min(run.grid.ks), run.interval_kind
+    for chain in chains(grid)[:1]:
+        panels = [panel for panel in threat_panels(measured, chain, k=k) if panel.rates]
+        if panels:
+            yield PlannedFigure(
+                partial(threats, panels, grid, k=k, epsilon=headline_epsilon(grid), kind=kind, caveat=run.caveat),
+                "threats",
+                f"Whom a cloak protects: who is searched with it, or who is enrolled with it. Pictures are {chain}; the "
+                "numbers stand in a table below.",
+            )
+
+
 def _by_epsilon(run: Run, results: Sequence[CellResult], k: int) -> Iterator[PlannedFigure]:
     """Figures of the methods that are run at every epsilon."""
-    grid, caveat = run.grid.with_epsilons(), run.caveat
+    grid, caveat = run.grid.under(run.grid.condition).with_epsilons(), run.caveat
     for source_model in grid.source_models:
         yield PlannedFigure(
             partial(psr_curves, results, grid, source_model=source_model, caveat=caveat),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import ELSEWHERE, EMBEDDED_MODELS, MODELS, CloakKey, Grid, network_of
 from orchestrator.experiment.intervals import IntervalKind
@@ -20,7 +21,7 @@ from orchestrator.metrics.widest import widest
 from orchestrator.report.matchers import matcher_cards
 from orchestrator.report.run import Run
 from orchestrator.report.tables import ABSENT, OWN_BUDGET, Table, Value, budget, integer, method_title, number
-from orchestrator.report.titles import REGIONS, title
+from orchestrator.report.titles import CARRIERS, REGIONS, title
 from orchestrator.run_folder.folder import MANIFEST
 from orchestrator.run_folder.manifest import thresholds_of
 
@@ -137,6 +138,12 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Methods", _methods(protocol["crafting"], grid))
     yield Fact("Budgets ε", _budgets(grid))
     yield Fact("Conditions", _conditions(grid))
+    carriers = {condition.carrier for condition in grid.conditions}
+    yield from (
+        Fact(f"Cloak worn: {carrier}", CARRIERS[carrier])
+        for carrier in Carrier
+        if carrier in carriers and any(each.enrols for each in carriers)
+    )
     yield Fact("Faces cut out", _extraction(run))
     yield from (Fact(f"Read {region}", REGIONS[region]) for region in _regions(grid))
     yield Fact("No face", "counts as protected; the share of faces found stands beside PSR")
@@ -203,11 +210,15 @@ def _extraction(run: Run) -> str:
 
 
 def queries(run: Run) -> int:
-    """How many pictures of subjects the invader answered about: one may be read by several target models."""
+    """How many pictures of subjects the invader answered about: one may be read by several target models.
+
+    Nobody is searched for who is not enrolled.
+    """
     answered: dict[tuple[CloakKey, Condition], NDArray[np.bool_]] = {}
     for cell in run.matrix.cells:
         picture = cell.cloak, cell.condition
-        answered[picture] = run.matrix.observed(cell) | answered.get(picture, False)
+        asked = run.matrix.observed(cell) & ~run.matrix.not_enrolled(cell)
+        answered[picture] = asked | answered.get(picture, False)
     return sum(int(np.count_nonzero(each)) for each in answered.values())
 
 

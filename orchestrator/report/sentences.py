@@ -14,7 +14,7 @@ from orchestrator.metrics.mcnemar import signs
 from orchestrator.metrics.psr import CellResult, Rate
 from orchestrator.metrics.threshold import HIGH, smallest_epsilon
 from orchestrator.report.measured import Measured
-from orchestrator.report.titles import title
+from orchestrator.report.titles import CARRIERS, title
 
 ByCell = Mapping[Cell, CellResult]
 
@@ -28,6 +28,7 @@ def headlines(measured: Measured) -> list[str]:
     cells = {result.cell: result for result in measured.results if result.k == k}
     paired = [each.difference.counts for each in measured.paired]
     return [
+        *_carrier(grid),
         *_controls(cells, grid, k),
         *(sentence for method in grid.methods for sentence in _read(cells, grid, method, k, measured.target_matchers)),
         *_at_thresholds(measured, k),
@@ -42,11 +43,11 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
-def limits(interval: Interval) -> str:
+def limits(interval: Interval, *, places: int = 1) -> str:
     """The ends of an interval, as in 4.3–31.0; with signs they are told apart by a word."""
     if interval.low < 0:
-        return f"{signed(interval.low)} to {signed(interval.high)}"
-    return f"{interval.low:.1f}–{interval.high:.1f}"
+        return f"{signed(interval.low, places=places)} to {signed(interval.high, places=places)}"
+    return f"{interval.low:.{places}f}–{interval.high:.{places}f}"
 
 
 def signed(points: float, *, places: int = 1) -> str:
@@ -67,6 +68,12 @@ def span(rates: Sequence[Rate]) -> str:
     return " to ".join(
         f"{rate.percent:.1f} % [{rate.interval.low:.0f}–{rate.interval.high:.0f}]" for rate in dict.fromkeys((low, high))
     )
+
+
+def _carrier(grid: Grid) -> Iterator[str]:
+    """That headlines are not of the paper's threat, where they are not."""
+    if grid.condition.carrier.enrols:
+        yield f"Headlines are of {grid.condition}: the cloak is worn {CARRIERS[grid.condition.carrier]}."
 
 
 def _controls(cells: ByCell, grid: Grid, k: int) -> Iterator[str]:

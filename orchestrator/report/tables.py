@@ -162,7 +162,7 @@ def methods_table(pairs: Sequence[PairedMethods], *, k: int, first: str, second:
                 *map(integer, (counts.n, counts.first_only, counts.second_only)),
                 difference(pair.difference),
                 number(_p(pair.p), sort=pair.p),
-                number(f"{_p(pair.adjusted_p)}{' *' if pair.adjusted_p <= SIGNIFICANCE else ''}", sort=pair.adjusted_p),
+                adjusted_p(pair.adjusted_p),
             )
         )
     return Table(
@@ -266,6 +266,11 @@ def difference(found: Difference | Average | None) -> Value:
     points, interval = found.points, found.interval
     limits = f"[{signed(interval.low, places=0)}, {signed(interval.high, places=0)}]"
     return number(signed(points), sort=round(points, 4), beside=limits)
+
+
+def adjusted_p(p: float) -> Value:
+    """A p value that is corrected for others; * at 5 %."""
+    return number(f"{_p(p)}{' *' if p <= SIGNIFICANCE else ''}", sort=p)
 
 
 def _p(p: float) -> str:

@@ -1,5 +1,6 @@
-"""What models, methods and regions are called where people read of them."""
+"""What models, methods, regions and carriers are called where people read of them."""
 
+from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.grid import ELSEWHERE, ENSEMBLE, members, network_of
 from orchestrator.experiment.region import Region
 
@@ -19,6 +20,12 @@ TITLES = {
 REGIONS: dict[str, str] = {
     Region.DETECTED: "the face that the invader detects in the picture, resized to the target model’s input",
     Region.FULL: "the whole picture, resized to the target model’s input, without detection",
+}
+CARRIERS: dict[Carrier, str] = {
+    Carrier.PROBE: "by the picture that is searched; the gallery is clean",
+    Carrier.GALLERY: "by the person’s photos in the gallery; what is searched is another photo, as it is",
+    Carrier.BOTH: "by the picture that is searched, and by the person’s photos in the gallery",
+    Carrier.ADAPTIVE: "by the person’s photos in the gallery, and by copies of other people’s that are enrolled, too",
 }
 
 

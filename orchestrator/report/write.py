@@ -25,6 +25,8 @@ from orchestrator.report.psr_csv import psr_csv
 from orchestrator.report.recognition import false_positives_table, recognition_table
 from orchestrator.report.run import Run
 from orchestrator.report.sentences import headlines
+from orchestrator.report.threat_sentences import threat_sentences
+from orchestrator.report.threat_table import threat_table
 from orchestrator.run_folder.folder import FIGURES, FPIR_CSV, MANIFEST, PAGE, PSR_CSV
 from orchestrator.run_folder.pictures import picture_figures
 from orchestrator.store.store import Store
@@ -62,8 +64,7 @@ def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = 
             path.unlink()
         crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
         figures = drawings(
-            *(run, measured.headline.results, crafting, store),
-            k=measured.k,
+            *(run, measured, crafting, store),
             pictures=pictures,
             magnified=magnified,
             processes=processes,
@@ -99,7 +100,7 @@ def _page(
         title=f"De-identification report: {run.name}",
         subtitle=facts.subtitle(run),
         notices=[*facts.notices(run), *stalled_notices(crafting, run.grid), *_notices_of_conditions(run, measured)],
-        headlines=headlines(measured),
+        headlines=[*headlines(measured), *threat_sentences(measured)],
         claims=None if verdicts is None else tables.claims_table(verdicts, kind=run.interval_kind),
         facts=[*facts.facts(run), *gallery_facts(run.manifest)],
         models=facts.models_table(run),
@@ -135,6 +136,7 @@ def _tables(run: Run, measured: Measured, crafting: Summaries) -> Sequence[table
     further = (
         recognition_table(measured, k=min(grid.ks)),
         false_positives_table(measured, asked=(run.manifest["protocol"]["gallery"] or {}).get("non_mated", 0)),
+        threat_table(measured, run.matrix, run.at, k=min(grid.ks), kind=run.interval_kind),
         conditions_table(run.matrix, run.grid, k=min(grid.ks), kind=run.interval_kind),
         effort_table(run.matrix, grid, crafting, k=min(grid.ks), kind=run.interval_kind),
     )

@@ -176,7 +176,7 @@ def _observations(
     plan: Plan, subject: tuple[int, str], key: CloakKey, condition: Condition, answered: Answered, reached: Reached
 ) -> list[Observation]:
     number, photo = subject
-    cells = [key.read_by(target, condition) for target in plan.grid.target_models]
+    cells = [key.read_by(target, condition) for target in plan.grid.readers(condition)]
     seen = [(cell, answered(number, cell)) for cell in cells]
     return [
         replace(observation(photo, cell, each, candidates=CANDIDATES), reached=reached(number, cell))
