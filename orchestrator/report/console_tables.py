@@ -14,7 +14,7 @@ from orchestrator.experiment.grid import NOISE, Cell, Grid, is_control, noise_of
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import signs
-from orchestrator.metrics.psr import CellResult, Rate, difference_of, interval_kind
+from orchestrator.metrics.psr import CellResult, Difference, Rate, difference_of, interval_kind
 from orchestrator.report.claims import Claim, Verdict, claims
 from orchestrator.report.conditions import effect_of_condition, own_and_other, searched
 from orchestrator.report.measured import Measured
@@ -153,15 +153,18 @@ def threats_summary(measured: Measured, matrix: RankMatrix) -> RenderableType:
     grid, k = measured.grid, min(measured.grid.ks)
     chain = chains(grid)[0]
     carriers = [carrier for carrier in Carrier if grid.carried_by(carrier)]
+    has_clean, is_compared = Carrier.PROBE in carriers, {Carrier.PROBE, Carrier.GALLERY} <= set(carriers)
     of_epsilon = f"Cloaks of ε {headline_epsilon(grid)}. " if grid.budgeted else ""
     table = _plain_table(
         title=f"PSR@{k} in % by which pictures wear the cloak [{INTERVALS[interval_kind(measured.results)][0]}]; {chain}",
         caption=f"{of_epsilon}* shown to protect: the paired intervals of PSR − control and PSR − noise are above zero.\n"
-        "Gallery − probe: paired, in points. Not enrolled: no face in any photo to enrol; counts as missed.",
+        f"{'Gallery − probe: paired, in points. ' if is_compared else ''}"
+        "Not enrolled: no face in any photo to enrol; counts as missed.",
     )
     for column in ("read by", "crafted with", "by"):
         table.add_column(column)
-    for column in (CLEAN, *(COLUMNS[carrier] for carrier in carriers), "gallery − probe", "not enrolled"):
+    columns = (*([CLEAN] if has_clean else []), *(COLUMNS[carrier] for carrier in carriers))
+    for column in (*columns, *(["gallery − probe"] if is_compared else []), "not enrolled"):
         table.add_column(column, justify="right")
     for each in threats(measured, chain, k=k):
         cell = each.cell
@@ -170,12 +173,16 @@ def threats_summary(measured: Measured, matrix: RankMatrix) -> RenderableType:
         minus = difference_of(matrix, carried(cell, Carrier.GALLERY), cell, k=k)
         table.add_row(
             *map(escape, map(title, (cell.target_model, cell.source_model, cell.method))),
-            _rate(None if each.clean is None else each.clean.psr),
+            *([_rate(None if each.clean is None else each.clean.psr)] if has_clean else []),
             *(_threat(each.cloaked.get(carrier)) for carrier in carriers),
-            ABSENT if minus is None else f"{signed(minus.points, places=0)} [{limits(minus.interval, places=0)}]",
+            *([_points(minus)] if is_compared else []),
             _percent(each.not_enrolled),
         )
     return table
+
+
+def _points(found: Difference | None) -> str:
+    return ABSENT if found is None else f"{signed(found.points, places=0)} [{limits(found.interval, places=0)}]"
 
 
 def _threat(result: CellResult | None) -> str:

@@ -24,7 +24,7 @@ PEOPLE: Mapping[Carrier, str] = {
 }
 PICTURES: Mapping[Carrier, str] = {
     Carrier.PROBE: "the searched pictures",
-    Carrier.GALLERY: "the people whose enrolled photos wear it",
+    Carrier.GALLERY: "the enrolled people",
 }
 
 
@@ -42,7 +42,7 @@ def threat_sentences(measured: Measured) -> list[str]:
         and each.cell.epsilon == headline_budget(measured.grid, each.cell.method)
     ]
     further = len(found) - MAX_SENTENCES
-    more = [f"Of {further} further pairs of cloaks and matchers the threat matrix says as much."] if further > 0 else []
+    more = [f"The table of the threat matrix has {further} further kinds of cloak and matcher."] if further > 0 else []
     return [*found[:MAX_SENTENCES], *more, *(lacking_white_box(measured.grid) if found else ())]
 
 

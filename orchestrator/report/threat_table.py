@@ -70,7 +70,7 @@ def threat_table(
     return Table(
         name="threats",
         title="The threat matrix: which pictures wear the cloak",
-        note=" ".join(_note(measured, len(p_values), k=k, kind=kind)),
+        note=" ".join(_note(measured, k=k, kind=kind)),
         columns=(
             *("read by", "crafted with", "method", "ε", *(["condition"] if several else []), "threshold T", "N"),
             *(CLEAN, *COLUMNS.values(), "gallery − probe", "p, Holm", "not enrolled"),
@@ -79,16 +79,18 @@ def threat_table(
     )
 
 
-def _note(measured: Measured, tests: int, *, k: int, kind: IntervalKind) -> list[str]:
+def _note(measured: Measured, *, k: int, kind: IntervalKind) -> list[str]:
     absent = [COLUMNS[carrier] for carrier in Carrier if not measured.grid.carried_by(carrier)]
+    if COLUMNS[Carrier.PROBE] in absent:
+        absent.insert(0, CLEAN)
     return [
         f"PSR@{k}, which is FNIR(N, {k}, T), in %, with 95 % {INTERVALS[kind]}, by what wears the cloak: the probe, which "
         "is searched; the photos of that person in the gallery; both; or, adaptive, as in the gallery, where cloaked copies "
         "of the other people's photos are enrolled, too.",
         "* shown to protect: the paired differences from the control and from noise that replace the same pictures both "
         "have intervals above zero, of each figure for itself.",
-        "Gallery − probe: paired, in points, with Newcombe’s interval; p: exact McNemar, Holm-corrected over the "
-        f"{tests} rows of cloaks, * at 5 %. Not enrolled: of whom no face was found in any photo to enrol; they count as "
+        "Gallery − probe: paired, in points, with Newcombe’s interval; p: exact McNemar, Holm-corrected over the rows "
+        "of cloaks at one threshold, * at 5 %. Not enrolled: of whom no face was found in any photo to enrol; they count as "
         "missed. Rows of the source model's own network (white box) come first.",
         *([f"Not in this run: {', '.join(absent)}."] if absent else []),
         *lacking_white_box(measured.grid),
@@ -119,10 +121,9 @@ def _gallery_minus_probe(threat: Threat, matrix: RankMatrix, k: int) -> Differen
 
 
 def _p_values(found: list[Threat], differences: list[Difference | None]) -> dict[int, float]:
-    """By row, of cloaks alone."""
-    counts = {
-        place: minus.counts
-        for place, (each, minus) in enumerate(zip(found, differences, strict=True))
-        if minus is not None and not is_control(each.cell.method)
-    }
-    return dict(zip(counts, holm([mcnemar_exact(each) for each in counts.values()]), strict=True))
+    """By row, of cloaks alone; each threshold is a family of tests."""
+    families: dict[str, dict[int, float]] = {}
+    for place, (each, minus) in enumerate(zip(found, differences, strict=True)):
+        if minus is not None and not is_control(each.cell.method):
+            families.setdefault(each.threshold, {})[place] = mcnemar_exact(minus.counts)
+    return {place: p for family in families.values() for place, p in zip(family, holm(list(family.values())), strict=True)}
