@@ -19,10 +19,10 @@ from orchestrator.report.figures.sheet import Room, sheet, text_width
 from orchestrator.report.figures.style import NOTE_SIZE, method_order, method_styles, style
 from orchestrator.report.titles import title
 
-ROW_HEIGHT = 0.34  # inches
+ROW_GAP, MARKER_HEIGHT = 0.1, 0.06  # inches, of a row and of each method in it
 SPREAD = 0.56  # of a row, over which the methods' markers stand
 MAX_COLUMNS = 3
-HEADING = 36  # characters of a line above a panel
+HEADING = 32  # characters of a line above a panel
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def threats(panels: Sequence[Panel], grid: Grid, *, k: int, epsilon: int, kind: 
             ceil(len(panels) / columns),
             columns,
             title=f"PSR@{k} by which pictures wear the cloak" + (f", at ε\u00a0{epsilon}" if grid.budgeted else ""),
-            panel_height=ROW_HEIGHT * len(names),
+            panel_height=(ROW_GAP + MARKER_HEIGHT * len(methods)) * len(names),
             legend=[legend_entry(styles[name], labels.get(name) or title(name)) for name in methods],
             notes=paragraph(
                 "A cloak is worn by the probe, which is searched, by the person's photos in the gallery, or by both; "
