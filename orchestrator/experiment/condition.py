@@ -232,10 +232,15 @@ def parse_conditions(text: str) -> tuple[Condition, ...]:
 
 
 def headline_condition(conditions: Iterable[Condition]) -> Condition:
-    """The condition that headlines and figures are of: the paper's, or else the first with the fewest transforms."""
+    """The condition that headlines and figures are of: the paper's, or else the first with the fewest transforms.
 
-    def key(each: Condition) -> tuple[bool, bool, int, bool, Condition]:
-        return each.carrier.enrols, each != PAPERS, len(each.transforms), each.region is Region.FULL, each
+    Of those that are alike but for the carrier it is that of the simplest threat.
+    """
+    carriers = list(Carrier)
+
+    def key(each: Condition) -> tuple[bool, bool, int, bool, int, Condition]:
+        is_full, carrier = each.region is Region.FULL, carriers.index(each.carrier)
+        return each.carrier.enrols, each != PAPERS, len(each.transforms), is_full, carrier, each
 
     return min(conditions, key=key)
 

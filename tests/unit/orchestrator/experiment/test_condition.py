@@ -149,6 +149,7 @@ def test_what_is_no_condition_is_refused_by_what_was_expected(text: str, said: s
         ("png,png@full", "png"),
         ("jpeg:95/both,jpeg:95/gallery,png+blur:1", "png+blur:1"),
         ("jpeg:95/gallery,png/both", "jpeg:95/gallery"),
+        ("jpeg:95/adaptive,jpeg:95/both,jpeg:95/gallery", "jpeg:95/gallery"),
         ("jpeg:95+blur:1,jpeg:50", "jpeg:50"),
         ("jpeg:95+blur:1,jpeg:95+bits:4", "jpeg:95+bits:4"),
     ],

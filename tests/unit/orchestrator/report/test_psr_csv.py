@@ -2,15 +2,17 @@
 
 import csv
 import io
+from dataclasses import replace
 
 from statsmodels.stats.proportion import proportion_confint
 
+from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.confidence_sequence import confidence_sequence
 from orchestrator.metrics.observation import Observation
 from orchestrator.report.psr_csv import psr_csv
 from tests.support.cells import paper_cell
-from tests.support.observed import BEYOND, NO_FACE, observations, results
+from tests.support.observed import BEYOND, NO_FACE, NOT_ENROLLED, observations, results
 
 CLOAKED = paper_cell("facenet", "bim", 8, "resnet50")
 CONTROL = paper_cell("facenet", "none", 0, "resnet50")
@@ -61,6 +63,8 @@ def test_a_row_holds_a_cell_s_psr_with_all_that_stands_beside_it() -> None:
         "detected": "3",
         "detection_rate": "75.0000",
         "psr_of_detected": "66.6667",
+        "not_enrolled": "",
+        "failure_to_enrol_rate": "",
         "control": "0.0000",
         "noise": "",
         "minus_control": "75.0000",
@@ -95,6 +99,12 @@ def test_a_short_cell_shows_its_own_n_beside_what_was_asked_for() -> None:
 def test_psr_of_detected_is_empty_where_no_face_was_found() -> None:
     (row,) = rows(observations(CLOAKED, a=NO_FACE))
     assert (row["psr"], row["detection_rate"], row["psr_of_detected"]) == ("100.0000", "0.0000", "")
+
+
+def test_who_was_not_enrolled_is_counted_where_cloaks_are_enrolled() -> None:
+    in_gallery = replace(CLOAKED, condition=Condition.parse("jpeg:95/gallery"))
+    (row,) = rows(observations(in_gallery, a=1, b=NOT_ENROLLED, c=NO_FACE, d=1))
+    assert (row["psr"], row["not_enrolled"], row["failure_to_enrol_rate"]) == ("50.0000", "1", "25.0000")
 
 
 def test_a_negative_difference_keeps_its_sign() -> None:
