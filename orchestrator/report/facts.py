@@ -405,6 +405,8 @@ def _gallery(run: Run, services: Mapping[str, str]) -> dict[str, Any]:
     if split is None:
         return {"--gallery-photos": 0} if matcher_cards(cards) else {}
     options = {"--gallery-photos": split["photos"], "--non-mated": split["non_mated"]}
+    if split.get("clean"):
+        options["--clean-gallery-photos"] = split["clean"]
     if "--invader" in services:  # which has thresholds of its own
         return options | {"--impostors": split["impostors"]}
     calibrated = tuple(name for name in thresholds_of(run.manifest) if name != GIVEN)

@@ -18,6 +18,8 @@ def gallery_facts(manifest: Mapping[str, Any]) -> Iterator[Fact]:
         searched = [f"{split['non_mated']} identities that are not enrolled are searched"] if split["non_mated"] else []
         calibrated = [f"thresholds are calibrated on {split['impostors']} others"] if split["impostors"] else []
         enrolled = f"of each identity {split['photos']} photos beside the probe"
+        if split.get("clean"):
+            enrolled += f", of which {split['clean']} never wear a cloak"
         yield Fact("Enrolled", "; ".join([enrolled, *searched, *calibrated]))
     for role, models in (("Source model", "source_models"), ("Target model", "target_models")):
         for name, card in matcher_cards(manifest[models]).items():

@@ -1,12 +1,11 @@
 """A run in which cloaks are enrolled, too, as `evaluate` leaves it, for tests of what is made of it."""
 
-from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.experiment.carrier import Carrier
-from orchestrator.experiment.condition import PAPERS, Condition
+from orchestrator.experiment.condition import PAPERS
 from orchestrator.experiment.grid import Cell, is_control
 from orchestrator.experiment.plan import Plan
 from tests.support.matched import CLASSIFIER, LOOSE, MATCHER, STRICT, matcher
@@ -22,9 +21,9 @@ PROTECTED = {  # by whether the matcher has the source model's network, and the 
 }
 
 
-def threat_plan(*carriers: Carrier, own: bool = True, matchers: Collection[str] = ()) -> Plan:
+def threat_plan(*carriers: Carrier, own: bool = True) -> Plan:
     """Cloaks of one source model, with these carriers, read by a classifier and by matchers, its own network's if `own`."""
-    enrolling = tuple(matchers) or ((MATCHER, OWN) if own else (MATCHER,))
+    enrolling = (MATCHER, OWN) if own else (MATCHER,)
     grid = replace(
         MATCHED.grid,
         source_models=(CLASSIFIER,),
@@ -62,8 +61,3 @@ def threatened_run(root: Path, *carriers: Carrier, own: bool = True, **options: 
     """The run's folder, with its observations; with all carriers where none is named."""
     usual: dict[str, Any] = {"answered": answered, "reached": reached, "pictures": False}
     return make_run(root, **{"plan": threat_plan(*(carriers or tuple(Carrier)), own=own)} | usual | options)
-
-
-def threat_condition(carrier: Carrier) -> Condition:
-    """The paper's condition with a carrier."""
-    return PAPERS.carried_by(carrier)

@@ -22,6 +22,7 @@ from orchestrator.report.claims import claims
 from orchestrator.report.conditions import condition_panels, conditions_notices, conditions_table
 from orchestrator.report.console_tables import answers, psr_tables
 from orchestrator.report.facts import queries, reproduction
+from orchestrator.report.gallery_facts import gallery_facts
 from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import Measured, measure
 from orchestrator.report.run import Run, read_run
@@ -359,6 +360,15 @@ def test_what_matchers_alone_read_is_not_wanted_of_others(of_gallery: Path) -> N
     assert widest(run.matrix, run.grid).cell.target_model == MATCHER
     assert np.isfinite(widest(run.matrix, run.grid).halfwidth)
     assert widest(run.matrix, run.grid).halfwidth < 50, "no cell is wanted that nobody reads"
+
+
+def test_photos_that_stay_clean_stand_in_the_command_and_in_the_facts(tmp_path: Path) -> None:
+    plan = threat_plan(*Carrier)
+    assert plan.gallery is not None
+    run = read_run(threatened_run(tmp_path / "run", plan=replace(plan, gallery=replace(plan.gallery, clean=1)), subjects=1))
+    assert "--clean-gallery-photos 1" in reproduction(run).command
+    enrolled = next(fact.text for fact in gallery_facts(run.manifest) if fact.term == "Enrolled")
+    assert enrolled.startswith("of each identity 2 photos beside the probe, of which 1 never wear a cloak; ")
 
 
 def test_the_command_has_the_carriers_and_the_facts_say_what_they_are(threatened: Path, page: Element) -> None:
