@@ -45,7 +45,7 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
     if resolved.split is not None:
         yield "gallery", _gallery(resolved.split)
     if grid.enrolling:
-        yield "cloaks enrolled", _enrolled(plan)
+        yield "enrolled", _enrolled(plan)
     if resolved.non_mated:
         names = ", ".join(resolved.searching_models)
         yield "not enrolled", f"{len(resolved.non_mated)} identities are searched by {names}: {resolved.non_mated_searches}"
@@ -74,7 +74,7 @@ def _enrolled(plan: Plan) -> str:
     assert plan.gallery is not None, "cloaks are enrolled in place of photos that are"
     sizes = plan.gallery
     which = f"all {sizes.photos}" if not sizes.clean else f"{sizes.photos - sizes.clean} of {sizes.photos}"
-    return f"of {which} photos of each subject in the gallery, read by {', '.join(plan.grid.enrolling)}"
+    return f"cloaks of {which} photos of each subject, read by {', '.join(plan.grid.enrolling)}"
 
 
 def _budgets(grid: Grid) -> str:
