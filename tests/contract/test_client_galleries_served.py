@@ -1,6 +1,7 @@
 """Both services as their settings start them offer clients' galleries where they have matchers."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -39,7 +40,7 @@ def source_models(matchers: dict[str, Matcher]) -> dict[str, SourceModel]:
 
 @asynccontextmanager
 async def running(serve: Callable[[Any], Any], settings: ServiceSettings) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a service, once it reports its galleries as ready; its standard input is not what ends it."""
+    """A channel to a service, once it reports its galleries as ready; at the end it is stopped as by its operator."""
     serving = asyncio.create_task(serve(settings))
     async with grpc.aio.insecure_channel(f"127.0.0.1:{settings.port}") as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its stubs do not name its methods
@@ -49,8 +50,8 @@ async def running(serve: Callable[[Any], Any], settings: ServiceSettings) -> Asy
                 break
         watch.cancel()
         yield channel
-    serving.cancel()
-    await asyncio.wait([serving])
+    signal.raise_signal(signal.SIGTERM)
+    await asyncio.wait_for(serving, SECONDS)
 
 
 @pytest.mark.parametrize("role", ["protector", "invader"])

@@ -59,10 +59,11 @@ class PlainGallery:
     """A gallery as copies: who has which photos."""
 
     client: str
-    photos: dict[str, frozenset[str]]
-    seconds: int
-    used: float
-    enrolled: dict[str, frozenset[str]] = field(default_factory=dict)  # since it was created
+    photos: dict[str, frozenset[str]]  # with which it began
+    seconds: int = 0
+    used: float = 0.0
+    enrolled: dict[str, frozenset[str]] = field(default_factory=dict)  # since then
+    pictures: set[str] = field(default_factory=set)  # enrolled in it, and in all that it was derived from
     sealed: bool = False
 
     @property
