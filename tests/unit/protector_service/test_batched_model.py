@@ -156,13 +156,13 @@ def test_batches_have_one_shape_where_they_are_fixed() -> None:
 @pytest.mark.parametrize("gradient", [True, False])
 def test_an_ask_with_a_head_of_its_own_shares_a_batch_and_neither_changes_the_other(gradient: bool) -> None:
     model = model_of()
-    heads = [
-        None,
-        *(SmallRecognizer(seed=seed, classes=classes, dtype=torch.float32).head for seed, classes in ((1, 3), (2, 9))),
-    ]
+    others = [SmallRecognizer(seed=classes, classes=classes, dtype=torch.float32) for classes in (3, 9)]
+    objectives: tuple[Objective, ...] = (CrossEntropy(1), mixed)
     asks = [
         Ask(image(place), objective, gradient, head=head)
-        for place, (head, objective) in enumerate(itertools.product(heads, (CrossEntropy(1), mixed)))
+        for place, (head, objective) in enumerate(
+            (head, objective) for head in (None, *(other.head for other in others)) for objective in objectives
+        )
     ]
     alone = [answered(model.answers([ask])[0]) for ask in asks]
     assert [len(answer.logits) for answer in alone] == [7, 7, 3, 3, 9, 9]
