@@ -70,7 +70,7 @@ def all_faces(layers: Sequence[Layer]) -> Iterator[tuple[str, HeldPhoto]]:
 def merged(layers: Sequence[Layer]) -> tuple[Layer, ...]:
     """The same photos in fewer layers: each is less than half of the next, so that there are few, however long the chain.
 
-    What is copied are references, at most three times as many as the topmost layer has. The shared layer stays as it is.
+    Only references are copied, and of a layer more than twice as large as what stands on it none. The shared one stays.
     """
     top, *below = layers
     photos = top.photos

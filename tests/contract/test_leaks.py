@@ -129,7 +129,9 @@ class Stepping:
         return next(self._looks) * 30_000_000
 
 
-@pytest.mark.parametrize("number", [120, pytest.param(1000, marks=pytest.mark.thorough("invader_service/", "rpc/"))])
+@pytest.mark.parametrize(
+    "number", [120, pytest.param(1000, marks=pytest.mark.thorough("invader_service/", "gallery_service/", "rpc/"))]
+)
 async def test_calls_of_every_kind_get_nothing_out_that_is_not_theirs_to_know(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], number: int
 ) -> None:

@@ -9,7 +9,7 @@ from shutil import copytree, ignore_patterns
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LINKED = ("command_line", "rpc", "protector_service", "invader_service", "protos", "pyproject.toml")
+LINKED = ("command_line", "rpc", "gallery_service", "protector_service", "invader_service", "protos", "pyproject.toml")
 LOAD = """
 import logging, torch
 from recognizers.checkpoints.loading import load_folder

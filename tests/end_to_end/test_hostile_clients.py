@@ -17,7 +17,9 @@ from tests.support.networks import decoded
 from tests.support.processes import service_process
 
 REQUESTS = 1000  # to each service
-LONG = pytest.mark.thorough("rpc/", "protector_service/", "invader_service/", "recognizers/extraction.py")
+LONG = pytest.mark.thorough(
+    "rpc/", "protector_service/", "invader_service/", "gallery_service/", "recognizers/extraction.py"
+)
 COMPOSE = Path(__file__).parents[2] / "docker-compose.yml"
 PEOPLE = Population(identities=300, seed=0)
 PHOTO = PEOPLE.jpeg(7, 1)
