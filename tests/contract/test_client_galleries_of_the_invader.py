@@ -32,6 +32,7 @@ from tests.support.client_galleries import (
     photo_file,
     refusal,
 )
+from tests.support.eavesdropping import service_log
 from tests.support.services import Serving, serving_invader
 
 MORE = ("d", "e", "f")
@@ -259,3 +260,20 @@ def embeddings_counted(matchers: Any) -> Iterator[list[object]]:
         yield seen
     finally:
         hook.remove()
+
+
+async def test_no_gallery_s_name_is_in_the_service_s_log(tmp_path: Path) -> None:
+    with service_log() as log:
+        async with serving_invader(matchers=matchers_of(tmp_path)) as service:
+            client = GalleryClient(service.channel)
+            gallery = await client.create()
+            await refusal(client.seal(gallery))
+            await refusal(searching(service.channel, "d", gallery=gallery))
+            await client.enrol(gallery, "d", photo_file("d"))
+            await refusal(client.enrol(gallery, "d", BLANK))
+            await client.seal(gallery)
+            await searching(service.channel, "d", gallery=gallery)
+            await client.delete(gallery)
+            await refusal(searching(service.channel, "d", gallery=gallery))
+    assert log.getvalue().count("refused") == 4
+    assert gallery not in log.getvalue()
