@@ -20,8 +20,8 @@ CALL_SECONDS = 60.0  # default deadline of a call that computes
 BUSY_SECONDS = 120.0  # that a service may be busy, since it last answered a call of the same method
 MIN_WAIT_SECONDS = 0.02
 ALIVE_SECONDS = 5.0  # within which a live service answers a health check
-_COMPUTING = ("Craft", "Classify")
-_WITH_MODELS_DIGEST = ("ListSourceModels", "ListTargetModels", *_COMPUTING)
+_COMPUTING = ("Craft", "Classify", "Enrol")
+_WITH_MODELS_DIGEST = ("ListSourceModels", "ListTargetModels", "Craft", "Classify")
 
 
 class Client:
@@ -38,6 +38,12 @@ class Client:
         self.refusals: list[Refusal] = []
         self.metadata: set[tuple[str, str | bytes]] = set()
         self.models_digests: set[str | None] = set()  # `deid-models-digest`s; None: an answer had none
+
+    def of_another_service(self, service: ServiceDescriptor) -> "Client":
+        """A client of another service of the schema at the same address; both record together what comes back."""
+        other = Client(self._channel, service, seconds=self.seconds)
+        other.answers, other.refusals, other.metadata = self.answers, self.refusals, self.metadata
+        return other
 
     def message(self, method: str, **fields: Any) -> Any:
         """A request of a method."""

@@ -96,6 +96,14 @@ def faceless() -> bytes:
     return encode_jpeg(np.full((96, 96, 3), 90, dtype=np.uint8), quality=95)
 
 
+def annotated(photo: bytes, text: bytes = b"Another file.") -> bytes:
+    """A photo with a comment, which is another file of the same pixels, and hardly a larger one."""
+    if photo.startswith(_SIGNATURE):
+        end = photo.rindex(b"IEND") - 4
+        return photo[:end] + _chunk(b"tEXt", b"Comment\0" + text) + photo[end:]
+    return photo[:2] + b"\xff\xfe" + struct.pack(">H", 2 + len(text)) + text + photo[2:]
+
+
 @dataclass(frozen=True)
 class Ambiguous:
     """An image that is easily misread."""

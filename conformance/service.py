@@ -12,6 +12,7 @@ from google.protobuf.message import Message
 from conformance.check import Failed, NotApplicable
 from conformance.client import Client
 from conformance.refusals import Refusal, Refused
+from conformance.subjects import Subject
 from orchestrator.faces.data_set import DataSet
 
 MAX_IDENTITIES = 1_000_000  # of any label set
@@ -41,6 +42,7 @@ class Service(ABC):
     client: Client
     listed: Any  # the first answer of `list_models`
     may_spend: bool = False  # whether our query budget may be spent to the last query
+    opened_galleries: list[str] = field(default_factory=list)  # that checks created, by name
     _answers: dict[bytes, list[Any]] = field(default_factory=dict)
 
     @classmethod
@@ -69,6 +71,16 @@ class Service(ABC):
     def photo(self) -> bytes:
         """The first subject's photo."""
 
+    @property
+    @abstractmethod
+    def face_photos(self) -> Sequence[bytes]:
+        """Of all subjects."""
+
+    @property
+    @abstractmethod
+    def matcher_subject(self) -> Subject:
+        """One whom the matchers know, if it matters to requests."""
+
     @abstractmethod
     def good_request(self) -> Changes:
         """The fields of a valid request."""
@@ -82,6 +94,20 @@ class Service(ABC):
         """Changes to the valid request that the service must refuse."""
 
     @abstractmethod
+    def of_matcher(self, photo: bytes, *, identity: str, gallery: str) -> Changes:
+        """Changes that make a request of little cost whose answer depends on the gallery of a matcher.
+
+        Args:
+            photo: the image.
+            identity: whose photo it is, where requests say so.
+            gallery: of the client's own; empty: the service's own.
+        """
+
+    @abstractmethod
+    def beside_classifier(self, name: str, photo: bytes, *, identity: str, gallery: str) -> tuple[Changes, str]:
+        """Changes that make a bad request with a gallery for a classifier, and the field at fault; see `of_matcher`."""
+
+    @abstractmethod
     def difference(self, expected: Sequence[Any], got: Sequence[Any]) -> str | None:
         """How the answers to two calls differ; None if they do not."""
 
@@ -90,8 +116,8 @@ class Service(ABC):
         """A request that takes long, and how many seconds it takes."""
 
     def names(self) -> list[str]:
-        """Names that the service may repeat in an error: of all that it lists except identities."""
-        return [model.name for model in self.models]
+        """Names that the service may repeat in an error: of all that it lists except identities, and of galleries."""
+        return [*(model.name for model in self.models), *self.opened_galleries]
 
     def stated(self) -> Iterator[tuple[str, str]]:
         """Texts in which the service describes itself: the subject, and the text."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from conformance.check import NotApplicable, Problems, check
+from conformance.client_galleries import SCHEMA as GALLERIES
 from conformance.images import bad_images, bombs, large
 from conformance.refusals import NOT_PARSED, TOO_LARGE, BadRequest, invalid
 from conformance.service import Service
@@ -87,10 +88,14 @@ def _with(service: Service, images: Iterable[tuple[str, bytes]]) -> Iterator[Bad
     queries=2,
 )
 async def malformed(service: Service) -> Problems:
-    for method in service.schema.methods:
-        bad = BadRequest(f"{method.name} of bytes that are no message", NOT_PARSED, {})
-        for problem in bad.problems(await service.client.refusal(method.name, MALFORMED)):
-            yield problem
+    clients = [service.client]
+    if service.listed.enrols:
+        clients.append(service.client.of_another_service(GALLERIES))
+    for client in clients:
+        for method in client.service.methods:
+            bad = BadRequest(f"{method.name} of bytes that are no message", NOT_PARSED, {})
+            for problem in bad.problems(await client.refusal(method.name, MALFORMED)):
+                yield problem
     async for problem in still_serves(service):
         yield problem
 

@@ -60,6 +60,14 @@ class Invader(Service):
         return self.subjects[0].photo
 
     @property
+    def face_photos(self) -> Sequence[bytes]:
+        return [subject.photo for subject in self.subjects]
+
+    @property
+    def matcher_subject(self) -> Subject:
+        return self.subjects[0]
+
+    @property
     def model_names(self) -> list[str]:
         """Of the target models."""
         return [model.name for model in self.models]
@@ -105,6 +113,16 @@ class Invader(Service):
             {"target_models": [ENDLESS], "k": 1},
             {"target_models": []},
         )
+
+    def of_matcher(self, photo: bytes, *, identity: str, gallery: str) -> Changes:
+        """See `Service.of_matcher`: a query of all matchers for one candidate."""
+        names = [model.name for model in self.matchers]
+        return {"image": photo, "target_models": names, "k": 1, "gallery": gallery}
+
+    def beside_classifier(self, name: str, photo: bytes, *, identity: str, gallery: str) -> tuple[Changes, str]:
+        """See `Service.beside_classifier`: the classifier is asked beside a matcher."""
+        names = [self.matchers[0].name, name]
+        return {**self.of_matcher(photo, identity=identity, gallery=gallery), "target_models": names}, "target_models[1]"
 
     def difference(self, expected: Sequence[Answer], got: Sequence[Answer]) -> str | None:
         """See `Service.difference`. What is left of a budget may differ."""

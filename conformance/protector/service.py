@@ -14,7 +14,7 @@ from conformance.both.bad_requests import ENDLESS, UNKNOWN_NAME
 from conformance.check import Failed
 from conformance.client import Client
 from conformance.images import Levels, decoded
-from conformance.protector.methods import CONTROL
+from conformance.protector.methods import CONTROL, GRADIENTS_PER_STEP, ILLC
 from conformance.refusals import Refused
 from conformance.service import Changes, Service
 from conformance.subjects import Subject, subjects
@@ -24,6 +24,7 @@ from rpc.errors import NO_FACE
 from rpc.roles import PROTECTOR
 
 PNG = protector_pb2.Storage(png=protector_pb2.PngStorage())
+GALLERY_EPSILON = 4  # levels, of cloaks that are crafted against galleries
 EPSILONS = (9, 1, 4)  # levels; not in order, so that a service has to sort them
 LARGE_EPSILONS = (255, 128)  # levels; of one row, for faults of large budgets
 LARGE_TIMES = 5  # multiple of the deadline that such a row is given
@@ -95,6 +96,24 @@ class Protector(Service):
         return self.subject.photo
 
     @property
+    def face_photos(self) -> Sequence[bytes]:
+        return [subject.photo for found in self.subjects.values() for subject in found]
+
+    @property
+    def matcher(self) -> str:
+        """The first of the matchers, by name."""
+        return str(self.matchers[0].name)
+
+    @property
+    def matcher_subject(self) -> Subject:
+        return self.subjects[self.matcher][0]
+
+    @property
+    def following_gradients(self) -> list[str]:
+        """Those of the valid request's methods that follow the gradient for the identity, by their reserved names."""
+        return [name for name in self.needing_label_set if name in GRADIENTS_PER_STEP and name != ILLC]
+
+    @property
     def method_names(self) -> list[str]:
         """The methods of the valid request: the controls and those of low cost, or else the one of the lowest."""
         names = self.affordable(*EPSILONS, at_most=MAX_REPEATED_COST)
@@ -163,6 +182,15 @@ class Protector(Service):
             {"epsilons": [2**31 - 1]},
             {"storage": None},
         )
+
+    def of_matcher(self, photo: bytes, *, identity: str, gallery: str) -> Changes:
+        """See `Service.of_matcher`: one cloak of the first matcher, or its control if no method follows gradients."""
+        crafting = {"methods": self.following_gradients[:1], "epsilons": [GALLERY_EPSILON]}
+        asked = crafting if self.following_gradients else self.cheap
+        return {**_of(self.matcher, Subject(identity, photo)), **asked, "gallery": gallery}
+
+    def beside_classifier(self, name: str, photo: bytes, *, identity: str, gallery: str) -> tuple[Changes, str]:
+        return {**self.of_matcher(photo, identity=identity, gallery=gallery), "source_model": name}, "source_model"
 
     def difference(self, expected: Sequence[Response], got: Sequence[Response]) -> str | None:
         """See `Service.difference`. The order of methods may differ."""

@@ -13,13 +13,27 @@ from typing import Any
 
 import grpc
 import numpy as np
+from deid.gallery.v1 import gallery_pb2_grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from google.protobuf.message import Message
 from numpy.typing import NDArray
 from PIL import Image
 
-from rpc.errors import NEVER_AGAIN, NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, ServiceError, invalid_argument, not_found
+from rpc.errors import (
+    ALREADY_ENROLLED,
+    GALLERY_EMPTY,
+    GALLERY_LIMIT,
+    GALLERY_NOT_SEALED,
+    GALLERY_SEALED,
+    NEVER_AGAIN,
+    NO_FACE,
+    QUERY_BUDGET_SPENT,
+    RATE_LIMITED,
+    ServiceError,
+    invalid_argument,
+    not_found,
+)
 from rpc.images.decoding import (
     decode_image,
     encode_jpeg,
@@ -30,6 +44,7 @@ from rpc.models_digest import models_digest, send_models_digest
 from rpc.paging import Page, page_of
 from rpc.server import ALL_REASONS, Server
 from rpc.tls import TlsMaterial
+from tests.support.conforming_galleries import ConformingGalleries, EnrolledPhoto, own_photos
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Pixels = NDArray[np.uint8]  # (S, S, 3) RGB
@@ -40,7 +55,8 @@ IDENTITIES = tuple(sorted(f"identity_{place}" for place in range(12)))
 RULE = "floor(min(epsilon + 4, 1.25 epsilon))"
 MOMENTUM = ("mi", "di")  # methods that follow the sum of their gradients
 MATCHER = invader_pb2.MODEL_KIND_MATCHER  # the same number in both schemas
-DISCLOSED = ALL_REASONS | {QUERY_BUDGET_SPENT, RATE_LIMITED}
+OF_GALLERIES = {ALREADY_ENROLLED, GALLERY_EMPTY, GALLERY_LIMIT, GALLERY_NOT_SEALED, GALLERY_SEALED}
+DISCLOSED = ALL_REASONS | {QUERY_BUDGET_SPENT, RATE_LIMITED} | OF_GALLERIES
 LIMITS = ImageLimits()
 
 
@@ -51,10 +67,21 @@ class Conforming:
     limits = LIMITS  # of messages
     label_sets: Mapping[str, Sequence[str]]  # by model
     matchers: Collection[str]  # those of the models that compare with a gallery; the others are classifiers
+    kind_of_galleries: type[ConformingGalleries] = ConformingGalleries
+
+    def __init__(self) -> None:
+        own = next((each for name, each in self.label_sets.items() if name in self.matchers), ())
+        self.galleries = self.kind_of_galleries(own)
+
+    @property
+    def enrols(self) -> bool:
+        """Whether clients may enrol galleries of their own."""
+        return any(name in self.matchers for name in self.label_sets)
 
     def register(self, server: Server) -> None:
-        """Adds the service to a server."""
-        raise NotImplementedError
+        """Adds the service to a server, and beside it that of clients' galleries."""
+        if self.enrols:
+            gallery_pb2_grpc.add_GalleryServiceServicer_to_server(self.galleries, server.grpc)
 
     def listed(self) -> Message:
         """What the service offers."""
@@ -115,10 +142,12 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     step_seconds = 0.0  # that the device takes
 
     def __init__(self) -> None:
+        super().__init__()
         self.device = asyncio.Lock()
         self.in_flight = 0
 
     def register(self, server: Server) -> None:
+        super().register(server)
         protector_pb2_grpc.add_ProtectorServiceServicer_to_server(self, server.grpc)
 
     # What is crafted
@@ -153,6 +182,21 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         numbers = np.frombuffer(drawn, dtype="<i2").reshape(x.shape)
         return np.where(numbers % 16 == 0, 0.0, numbers)
 
+    def templates(self, request: protector_pb2.CraftRequest) -> str:
+        """What stands for those of a client's gallery: empty for the own one."""
+        if not request.gallery:
+            return ""
+        photos = self.galleries.sealed(request.gallery, field="gallery").photos
+        return "".join(
+            f" {identity} {','.join(each.sha256 for each in self.left_in(own, request) if identity == request.identity)}"
+            for identity, own in sorted(photos.items())
+        )
+
+    def left_in(self, photos: Sequence[EnrolledPhoto], request: protector_pb2.CraftRequest) -> Sequence[EnrolledPhoto]:
+        """The photos of an identity that its template is made of: without the one that is cloaked, if there is another."""
+        digest = hashlib.sha256(request.photo).hexdigest()
+        return [each for each in photos if each.sha256 != digest] or photos
+
     def mean_gradient(self, x: Levels, label: str, members: Sequence[str]) -> Reals:
         """Of the members of an ensemble."""
         return np.asarray(np.mean([self.gradient(x, f"{member} {label}") for member in members], axis=0))
@@ -181,7 +225,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             return Crafted(self.noisy(probe, epsilon, seed=request.seed))
         members, taken = self.members(request), self.n_iter(method, epsilon)
         await self.wait_for_device(taken)  # first, so that calls that are abandoned meanwhile have all begun
-        label = request.identity if method != "illc" else "least likely"
+        label = f"{request.identity if method != 'illc' else 'least likely'}{self.templates(request)}"
         step = self.alpha(method, epsilon) * (1 if method != "illc" else -1)
         x, zeros = self.start_of(method, probe, request, epsilon=epsilon), 0
         direction = self.momentum_before(method, epsilon, probe)
@@ -259,11 +303,22 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             raise invalid_argument("epsilons", expected="no repetition", actual="one twice")
 
     def check_names(self, request: protector_pb2.CraftRequest) -> None:
-        label_sets = [self.label_sets[member] for member in self.members(request)]
+        label_sets = [self.label_set_of(member, request) for member in self.members(request)]
         if self.needs_identity(request):
             self.check_label_sets(label_sets)
         if (request.identity or self.needs_identity(request)) and request.identity not in label_sets[0]:
             raise not_found("identity", request.identity)
+
+    def label_set_of(self, name: str, request: protector_pb2.CraftRequest) -> Sequence[str]:
+        """Of a source model, with the gallery that is asked for."""
+        if not request.gallery:
+            return self.label_sets[name]
+        self.check_matcher(name)
+        return self.galleries.identities(request.gallery)
+
+    def check_matcher(self, name: str) -> None:
+        if name not in self.matchers:
+            raise invalid_argument("source_model", expected="matchers alone with a gallery", actual="a classifier")
 
     def needs_identity(self, request: protector_pb2.CraftRequest) -> bool:
         return not all(self.controls[name] for name in request.methods)
@@ -326,7 +381,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         self, request: protector_pb2.ListSourceModelsRequest, context: Context
     ) -> protector_pb2.ListSourceModelsResponse:
         await self.send_models_digest(context)
-        return self.listed()
+        return protector_pb2.ListSourceModelsResponse(source_models=self.listed().source_models, enrols=self.enrols)
 
     def listed(self) -> protector_pb2.ListSourceModelsResponse:
         return protector_pb2.ListSourceModelsResponse(
@@ -392,10 +447,12 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
     seconds = 0.0  # that the device takes
 
     def __init__(self) -> None:
+        super().__init__()
         self.used = 0
         self.in_flight = 0
 
     def register(self, server: Server) -> None:
+        super().register(server)
         invader_pb2_grpc.add_InvaderServiceServicer_to_server(self, server.grpc)
 
     # What is answered
@@ -414,18 +471,44 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
         return photo[height // 4 : -(-3 * height // 4), width // 4 : -(-3 * width // 4)]
 
     def probabilities(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> NDArray[np.float64]:
-        small = np.asarray(Image.fromarray(self.face(photo, request)).resize((8, 8)), dtype=np.float64).ravel() / 255
-        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
-        logits = np.random.default_rng(seed).normal(size=(len(self.label_sets[name]), small.size)) @ small / 3
+        logits = self.logits(photo, name, request)
         exponentials = np.exp(logits - logits.max())
         return np.asarray(exponentials / exponentials.sum())
+
+    def logits(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> Reals:
+        small = self.embedding(photo, request)
+        seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+        own = np.random.default_rng(seed).normal(size=(len(self.label_sets[name]), small.size)) @ small / 3
+        if not request.gallery:
+            return np.asarray(own)
+        by_identity = dict(zip(self.label_sets[name], own, strict=True))
+        photos = self.galleries.sealed(request.gallery, field="gallery").photos
+        return np.array(
+            [
+                by_identity[identity]
+                if photos[identity] == own_photos(identity)
+                else max(self.similarity(small, each, request) for each in photos[identity])
+                for identity in self.label_set_of(name, request)
+            ]
+        )
+
+    def embedding(self, photo: Pixels, request: invader_pb2.ClassifyRequest) -> Reals:
+        return np.asarray(Image.fromarray(self.face(photo, request)).resize((8, 8)), dtype=np.float64).ravel() / 255
+
+    def similarity(self, small: Reals, photo: EnrolledPhoto, request: invader_pb2.ClassifyRequest) -> float:
+        """Of the face that is asked about and one that a client enrolled: 10 if it is the same."""
+        return 10 - float(np.linalg.norm(small - self.embedding(photo.pixels, request))) if photo.pixels is not None else 0
+
+    def label_set_of(self, name: str, request: invader_pb2.ClassifyRequest) -> Sequence[str]:
+        """Of a target model, with the gallery that is asked for."""
+        return self.galleries.identities(request.gallery) if request.gallery else self.label_sets[name]
 
     def candidates(self, photo: Pixels, name: str, request: invader_pb2.ClassifyRequest) -> list[invader_pb2.Candidate]:
         probabilities = self.probabilities(photo, name, request)
         order = np.argsort(-probabilities, kind="stable")[: request.k]
         return [
             invader_pb2.Candidate(
-                identity=self.label_sets[name][place],
+                identity=self.label_set_of(name, request)[place],
                 probability=0 if name in self.matchers else self.disclosed(float(probabilities[place])),
             )
             for place in order
@@ -450,11 +533,22 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
             raise invalid_argument("target_models", expected="no repetition", actual="one twice")
         for place, name in enumerate(request.target_models):
             self.label_set(name, field=f"target_models[{place}]")
-        if not 1 <= request.k <= self.max_candidates:
-            raise invalid_argument("k", expected=f"1..{self.max_candidates}", actual=str(request.k))
+        self.check_gallery(request)
+        most = self.most_candidates(request)
+        if not 1 <= request.k <= most:
+            raise invalid_argument("k", expected=f"1..{most}", actual=str(request.k))
         region = request.region or invader_pb2.REGION_DETECTED
         if not all(region in self.regions_of(name) for name in request.target_models):
             raise invalid_argument("region", expected="one that they all have", actual=str(request.region))
+
+    def check_gallery(self, request: invader_pb2.ClassifyRequest) -> None:
+        for place, name in enumerate(request.target_models):
+            if request.gallery and name not in self.matchers:
+                raise invalid_argument(f"target_models[{place}]", expected="a matcher with a gallery", actual="a classifier")
+
+    def most_candidates(self, request: invader_pb2.ClassifyRequest) -> int:
+        sizes = [len(self.label_set_of(name, request)) for name in request.target_models]
+        return min(self.max_candidates, *sizes) if request.gallery else self.max_candidates
 
     def regions_of(self, name: str) -> Sequence["invader_pb2.Region.ValueType"]:
         return (invader_pb2.REGION_DETECTED,) if name in self.matchers else self.regions
@@ -530,7 +624,7 @@ class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
         await self.send_models_digest(context)
         models = self.listed().target_models
         return invader_pb2.ListTargetModelsResponse(
-            target_models=models, queries_left=self.left(), disclosure=self.disclosure
+            target_models=models, queries_left=self.left(), disclosure=self.disclosure, enrols=self.enrols
         )
 
     def listed(self) -> invader_pb2.ListTargetModelsResponse:
@@ -579,6 +673,5 @@ def label_set_sha256(identities: Sequence[str]) -> str:
 
 def gallery_sha256(identities: Sequence[str]) -> str:
     """The digest of a gallery, as the schema defines it, of two photos of each identity."""
-    photos = [(identity, f"{identity} {number}".encode()) for identity in identities for number in (1, 2)]
-    lines = sorted(f"{identity}\t{hashlib.sha256(photo).hexdigest()}".encode() for identity, photo in photos)
+    lines = sorted(f"{identity}\t{photo.sha256}".encode() for identity in identities for photo in own_photos(identity))
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
