@@ -1,7 +1,7 @@
 """Galleries of the client's own, where a service enrols them: how they are filled, sealed, derived and forgotten."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import grpc
@@ -18,7 +18,7 @@ from conformance.client_galleries import (
     ClientGalleries,
     digest_problems,
 )
-from conformance.images import faceless, annotated
+from conformance.images import annotated, faceless
 from conformance.refusals import BadRequest, invalid, unknown_name
 from conformance.service import CLASSIFIERS, Service
 from rpc.errors import ALREADY_ENROLLED, GALLERY_EMPTY, GALLERY_NOT_SEALED, GALLERY_SEALED
@@ -238,7 +238,7 @@ async def gallery_bad_photos(service: Service) -> Problems:
     galleries = ClientGalleries(service)
     one, two = galleries.photos
     async with galleries.opened() as gallery:
-        bad_photos = {
+        bad_photos: Mapping[str, Mapping[str, Sequence[bytes]]] = {
             "photos": {"no photo": []},
             "photos[0]": {"a text": [NO_IMAGE], "a photo of no bytes": [b"", one]},
             "photos[1]": {"a photo and a text": [one, NO_IMAGE], "a photo and a half one": [one, two[: len(two) // 2]]},

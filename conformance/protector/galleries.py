@@ -10,7 +10,8 @@ from conformance.refusals import unknown_name
 @check(
     "gallery-craft",
     demands="With a gallery of the client's own, cloaks are crafted for its identities, and another identity is refused "
-    "with NOT_FOUND. Where the photos of two identities change places, a method that follows gradients crafts another cloak.",
+    "with NOT_FOUND. Where the photos of two identities change places, a method that follows gradients crafts another "
+    "cloak.",
     why="A cloak that was crafted against another gallery than the one that is asked for protects from another recognizer.",
 )
 async def gallery_craft(service: Protector) -> Problems:

@@ -9,11 +9,11 @@ from conformance.catalogue import ALL_CHECKS, CHECKS
 from conformance.check import Check
 from conformance.invader.service import Invader
 from conformance.protector.service import Protector
-from tests.support import mutants_invader, mutants_protector
+from tests.support import mutants_galleries, mutants_invader, mutants_protector
 from tests.support.mutants import MUTANTS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "conformance.md"
-REGISTERED = (mutants_protector, mutants_invader)
+REGISTERED = (mutants_protector, mutants_invader, mutants_galleries)
 
 
 def with_tables(document: str) -> str:

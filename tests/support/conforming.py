@@ -187,10 +187,8 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         if not request.gallery:
             return ""
         photos = self.galleries.sealed(request.gallery, field="gallery").photos
-        return "".join(
-            f" {identity} {','.join(each.sha256 for each in self.left_in(own, request) if identity == request.identity)}"
-            for identity, own in sorted(photos.items())
-        )
+        kept = {**photos, request.identity: self.left_in(photos.get(request.identity, ()), request)}
+        return "".join(f" {identity} {photo.sha256}" for identity in sorted(kept) for photo in kept[identity])
 
     def left_in(self, photos: Sequence[EnrolledPhoto], request: protector_pb2.CraftRequest) -> Sequence[EnrolledPhoto]:
         """The photos of an identity that its template is made of: without the one that is cloaked, if there is another."""
