@@ -21,11 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rpc.errors import (
-    ALREADY_ENROLLED,
-    GALLERY_EMPTY,
-    GALLERY_LIMIT,
-    GALLERY_NOT_SEALED,
-    GALLERY_SEALED,
+    GALLERY_REASONS,
     NEVER_AGAIN,
     NO_FACE,
     QUERY_BUDGET_SPENT,
@@ -55,8 +51,7 @@ IDENTITIES = tuple(sorted(f"identity_{place}" for place in range(12)))
 RULE = "floor(min(epsilon + 4, 1.25 epsilon))"
 MOMENTUM = ("mi", "di")  # methods that follow the sum of their gradients
 MATCHER = invader_pb2.MODEL_KIND_MATCHER  # the same number in both schemas
-OF_GALLERIES = {ALREADY_ENROLLED, GALLERY_EMPTY, GALLERY_LIMIT, GALLERY_NOT_SEALED, GALLERY_SEALED}
-DISCLOSED = ALL_REASONS | {QUERY_BUDGET_SPENT, RATE_LIMITED} | OF_GALLERIES
+DISCLOSED = ALL_REASONS | {QUERY_BUDGET_SPENT, RATE_LIMITED} | GALLERY_REASONS
 LIMITS = ImageLimits()
 
 

@@ -11,6 +11,7 @@ import grpc
 import numpy as np
 import pytest
 import torch
+from deid.gallery.v1 import gallery_pb2
 from deid.invader.v1 import invader_pb2
 from deid.protector.v1 import protector_pb2
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
@@ -37,7 +38,7 @@ from protector_service.request import MAX_EPSILON
 from recognizers.networks.gallery import EnrolledPhoto, Gallery
 from recognizers.networks.label_set import LabelSet
 from rpc.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
-from rpc.errors import FieldViolation, ServiceError
+from rpc.errors import GALLERY_REASONS, FieldViolation, ServiceError
 from rpc.images.limits import (
     MAX_PARTS,
     MAX_SCANS,
@@ -54,7 +55,7 @@ from tests.support.services import serving_invader
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
 PROSE = " ".join(DOCUMENT.split())  # however its lines are broken
-SCHEMAS = (protector_pb2.DESCRIPTOR, invader_pb2.DESCRIPTOR)
+SCHEMAS = (protector_pb2.DESCRIPTOR, invader_pb2.DESCRIPTOR, gallery_pb2.DESCRIPTOR)
 MESSAGES = [message for schema in SCHEMAS for message in schema.message_types_by_name.values()]
 ENUMS = [enum for schema in SCHEMAS for enum in schema.enum_types_by_name.values()]
 SCALARS = {
@@ -166,7 +167,7 @@ def raised(action: Callable[[], None]) -> ServiceError:
 
 
 def errors() -> Iterator[ServiceError]:
-    """One of each reason but that of identities which are not listed, which only a servicer makes."""
+    """One of each reason but those of galleries, and of identities which are not listed, which only a servicer makes."""
     yield rpc.errors.invalid_argument("k", expected="1", actual="2")
     yield rpc.errors.invalid_argument("photo", expected="a face", actual="none", reason=rpc.errors.NO_FACE)
     yield rpc.errors.not_found("identity", "nobody")
@@ -192,15 +193,15 @@ def all_reasons() -> set[str]:
 def test_every_reason_stands_in_the_table_with_who_sends_it() -> None:
     told = reasons()
     assert told.keys() == all_reasons()
-    assert {reason for reason, row in told.items() if row[2] in ("both", "invader")} == DISCLOSED
-    assert {reason for reason, row in told.items() if row[2] in ("both", "protector")} <= ALL_REASONS
+    assert {reason for reason, row in told.items() if row[2] in ("both", "invader")} == DISCLOSED | GALLERY_REASONS
+    assert {reason for reason, row in told.items() if row[2] in ("both", "protector")} <= ALL_REASONS | GALLERY_REASONS
     assert {row[2] for row in told.values()} == {"both", "protector", "invader"}
 
 
 async def test_every_reason_comes_with_the_code_the_details_and_the_pushback_of_the_table() -> None:
     told = reasons()
     made = {error.reason: error for error in errors()}
-    assert made.keys() == told.keys() - {rpc.errors.IDENTITIES_NOT_LISTED}
+    assert made.keys() == told.keys() - {rpc.errors.IDENTITIES_NOT_LISTED} - GALLERY_REASONS
     for reason, error in made.items():
         _, status_code, _, bad_request, _, again = told[reason]
         assert code(status_code) == error.code.name
