@@ -98,13 +98,17 @@ class ClientGalleries:
         await self._ask("DeleteGallery", gallery=gallery)
 
     async def problems(self, method: str, bad: BadRequest) -> list[str]:
-        """What is wrong with the refusal of a bad request of GalleryService; no gallery is left if it is answered."""
+        """What is wrong with the refusal of a bad request of GalleryService; see `refusal`."""
         return list(bad.problems(await self.refusal(method, **bad.changes)))
 
     async def refusal(self, method: str, **fields: Any) -> Refusal | None:
-        """How a call of GalleryService is refused; None if it is answered, and then no gallery is left of it."""
+        """How a call of GalleryService is refused; None if it is answered, and then no gallery is left of it.
+
+        Raises:
+            NotApplicable: the client's bounds do not allow it.
+        """
         try:
-            answer = await self._client.ask(method, **fields)
+            answer = await self._ask(method, **fields)
         except Refused as refused:
             return refused.refusal
         if isinstance(answer, gallery_pb2.CreateGalleryResponse):

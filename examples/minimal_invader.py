@@ -73,7 +73,7 @@ class Invader(invader_pb2_grpc.InvaderServiceServicer):
     async def ListTargetModels(self, request: object, context: object) -> pb.ListTargetModelsResponse:
         number, digest = len(self.identities), sha256("\n".join(self.identities).encode()).hexdigest()
         model = pb.TargetModel(name=MODEL, identities=number, label_set_sha256=digest, max_candidates=number)
-        model.regions.append(pb.REGION_DETECTED)
+        model.regions.append(pb.REGION_DETECTED)  # `enrols` stays false: clients have no galleries here
         return pb.ListTargetModelsResponse(target_models=[model], disclosure=pb.DISCLOSURE_PROBABILITIES)
 
     async def ListIdentities(self, request: pb.ListIdentitiesRequest, context: object) -> pb.ListIdentitiesResponse:

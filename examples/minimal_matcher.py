@@ -83,6 +83,7 @@ class Invader(invader_pb2_grpc.InvaderServiceServicer):
         model.matching = "the mean of an identity's photos; cosine similarity of 24 x 24 grey levels"
         model.regions.append(pb.REGION_DETECTED)
         model.thresholds.add(name="given")
+        # `enrols` stays false: the people of the folder are enrolled, and nothing from clients. There is no GalleryService.
         return pb.ListTargetModelsResponse(target_models=[model], disclosure=pb.DISCLOSURE_RANKED)
 
     async def ListIdentities(self, request: pb.ListIdentitiesRequest, context: object) -> pb.ListIdentitiesResponse:

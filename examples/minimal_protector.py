@@ -67,6 +67,7 @@ class Protector(protector_pb2_grpc.ProtectorServiceServicer):
 
     async def ListSourceModels(self, request: object, context: object) -> pb.ListSourceModelsResponse:
         model = pb.SourceModel(name=MODEL, input_size=SIDE, identities=len(self.identities), label_set_sha256=self.digest)
+        # `enrols` stays false: nothing is enrolled from clients, and there is no GalleryService.
         return pb.ListSourceModelsResponse(source_models=[model])
 
     async def ListMethods(self, request: pb.ListMethodsRequest, context: object) -> pb.ListMethodsResponse:

@@ -31,6 +31,7 @@ export class Invader {
     this.modelsDigest = sha256(JSON.stringify(this.#targetModels));
   }
 
+  /** `enrols` stays false: nothing is enrolled from clients, and there is no GalleryService. */
   listTargetModels() {
     return { target_models: this.#targetModels, disclosure: DISCLOSURE_PROBABILITIES };
   }

@@ -39,9 +39,11 @@ async def test_an_invader_of_another_make_passes_all_checks_and_what_they_cost_i
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: f"{mutant.caught_by}-{mutant}")
 async def test_every_mutant_is_caught_by_its_check(faces: FaceFolder, mutant: Mutant) -> None:
-    (outcome,) = await outcomes_of(mutant.service(), Choice(faces, only=[mutant.caught_by], may_spend=True))
+    service = mutant.service()
+    (outcome,) = await outcomes_of(service, Choice(faces, only=[mutant.caught_by], may_spend=True))
     assert (outcome.id, outcome.verdict) == (mutant.caught_by, FAILED), outcome.evidence
     assert outcome.evidence
+    assert not service.galleries.galleries, "a gallery of the check's is left"
 
 
 def test_every_check_catches_a_mutant() -> None:

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from conformance.invader.service import Invader
 from synthetic_faces import Population, photograph_name
 from synthetic_faces.population import write_folder
+from tests.support.conformance_runs import gallery_checks
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = Path("examples", "node_invader")
@@ -95,8 +97,8 @@ def test_it_conforms(address: str, photos: dict[str, Path], tmp_path: Path) -> N
     does_not_apply = {check for check, verdict in verdicts.items() if verdict == "not applicable"}
     budget = {"invader.budget", "invader.budget-errors", "invader.budget-spent"}
     matchers = {"invader.gallery-order", "invader.scores", "invader.thresholds", "invader.reached-prefix"}
-    lacking = {"invader.no-face", *budget, *matchers}
-    assert does_not_apply == lacking, "it has no detector, no budget and no matcher, and that is all"
+    lacking = {"invader.no-face", *budget, *matchers, *gallery_checks(Invader)}
+    assert does_not_apply == lacking, "it has no detector, no budget and no matcher, enrols nothing, and that is all"
     assert {verdicts[check] for check in verdicts.keys() - does_not_apply} == {"passed"}
 
 

@@ -3,8 +3,12 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from conformance.both import galleries
+from conformance.catalogue import CHECKS
 from conformance.check import Outcome, Verdict
+from conformance.invader import galleries as invader_galleries
 from conformance.invader.service import Invader
+from conformance.protector import galleries as protector_galleries
 from conformance.protector.service import Protector
 from conformance.service import Service
 from conformance.suite import Choice, examine
@@ -25,6 +29,13 @@ def write_faces(root: Path) -> None:
 def kind_of(service: Conforming) -> type[Service]:
     """What the suite takes a service for."""
     return Protector if isinstance(service, ConformingProtector) else Invader
+
+
+def gallery_checks(kind: type[Service]) -> list[str]:
+    """The ids of the checks that apply to services that enrol clients' galleries, and to no others."""
+    modules = (galleries, invader_galleries, protector_galleries)
+    demands = {getattr(each, "demands", None) for module in modules for each in vars(module).values()}
+    return [check.id for check in CHECKS[kind] if check.demands in demands]
 
 
 async def outcomes_at(address: str, kind: type[Service], choice: Choice, tls: TlsMaterial | None = None) -> list[Outcome]:
