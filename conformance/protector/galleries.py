@@ -56,4 +56,5 @@ async def gallery_own_photo(service: Protector) -> Problems:
     if np.array_equal(right, wrong):
         raise NotApplicable("whether the photo is left out makes no difference to the cloak")
     if 2 * (near := mean_distance(got, right)) > (far := mean_distance(got, wrong)):
-        yield f"expected the cloak of a gallery without the photo, got one {near:.3f} levels from it, {far:.3f} from one with it"
+        distances = f"{near:.3f} levels from it, and {far:.3f} from that of a gallery with the photo"
+        yield f"expected the cloak of a gallery without the photo, got one {distances}"
