@@ -1,6 +1,7 @@
 """Requests that a service must refuse, each with its own error, and serve the next."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from conformance.check import NotApplicable, Problems, check
 from conformance.client_galleries import SCHEMA as GALLERIES
@@ -15,6 +16,11 @@ PATH = "../../etc/passwd"
 ENDLESS = "x" * 5000
 LARGE_MESSAGE = bytes(20 * 2**20)  # the protocol demands 17 MiB at most
 MALFORMED = b"\xff\xff\xff"
+BAD_GALLERIES: Mapping[str, Mapping[str, Any]] = {
+    "CreateGallery": {"base": PATH},
+    "Enrol": {"gallery": UNKNOWN_NAME, "identity": "Zoë", "photos": [b"This is no image."]},
+    "SealGallery": {"gallery": ENDLESS},
+}
 UNKNOWN_FIELD = b"\xc2\x3e\x03new"  # field 1000, of three bytes
 
 
@@ -125,5 +131,9 @@ async def error_texts(service: Service) -> Problems:
     for changes in (*broken, *service.bad_requests()):
         await service.refusal(**changes)
     await service.client.refusal(service.query, MALFORMED)
+    if service.listed.enrols:
+        client = service.client.of_another_service(GALLERIES)
+        for method, fields in BAD_GALLERIES.items():
+            await client.refusal(method, client.message(method, **fields))
     for leak in leaks(service.client.refusals, sent=[UNKNOWN_NAME, PATH, *service.names()]):
         yield leak

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from conformance.check import NotApplicable, Problems, check
+from conformance.check import Failed, NotApplicable, Problems, check
 from conformance.client_galleries import ONE, THREE, TWO, ClientGalleries
 from conformance.images import annotated, decoded, mean_distance
 from conformance.protector.methods import FGSM
@@ -50,8 +50,10 @@ async def gallery_own_photo(service: Protector) -> Problems:
     for photos in ([one, two], [two], [annotated(one), two]):
         async with galleries.sealed({ONE: photos, TWO: [annotated(one, b"A third file.")]}) as gallery:
             request = {**service.of_matcher(one, identity=ONE, gallery=gallery), "methods": methods}
-            (cloak,) = await service.ask(service.request(**request))
-            cloaks.append(decoded(cloak.cloak, methods[0]).levels)
+            answers = await service.ask(service.request(**request))
+            cloaks += [decoded(each.cloak, methods[0]).levels for each in answers]
+    if len(cloaks) != 3 or len({cloak.shape for cloak in cloaks}) > 1:
+        raise Failed(f"expected a cloak of {methods[0]} each of three requests, of one size, got {len(cloaks)}, or others")
     got, right, wrong = cloaks
     if np.array_equal(right, wrong):
         raise NotApplicable("whether the photo is left out makes no difference to the cloak")

@@ -1,7 +1,8 @@
 """Services whose galleries of clients are wrong in one way each."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from deid.protector.v1 import protector_pb2
 from rpc.errors import ALREADY_ENROLLED, NO_FACE, ServiceError, invalid_argument, not_found
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.server import Server
+from rpc.tls import TlsMaterial
 from tests.support.conforming import Conforming, ConformingInvader, ConformingProtector, Context, Reals
 from tests.support.conforming_galleries import (
     DEFAULT,
@@ -24,10 +26,11 @@ from tests.support.conforming_galleries import (
     Pixels,
     not_as_asked,
 )
-from tests.support.mutants import mutant
+from tests.support.mutants import mutant, unbounded_envelopes
 
 Query = invader_pb2.ClassifyRequest
 Craft = protector_pb2.CraftRequest
+GALLERIES = gallery_pb2.DESCRIPTOR.services_by_name["GalleryService"]
 SERVICES: tuple[type[Conforming], ...] = (ConformingProtector, ConformingInvader)
 
 
@@ -644,6 +647,41 @@ class CraftsWithAClassifier(ConformingProtector):
 
     def check_matcher(self, name: str) -> None:
         pass
+
+
+@mutants_of_both("error-texts")
+class TellsWhereGalleriesAre(ConformingGalleries):
+    """Tells the path at which it looks for a gallery."""
+
+    def unknown(self, name: str, *, field: str) -> ServiceError:
+        return invalid_argument(field, expected="a gallery", actual=f"none at /var/lib/galleries/{name[:20]}/index")
+
+
+class _TakesAnythingForADeletion(Conforming):
+    def register(self, server: Server) -> None:
+        handler = grpc.unary_unary_rpc_method_handler(
+            self.galleries.DeleteGallery,
+            request_deserializer=lambda request: gallery_pb2.DeleteGalleryRequest(),
+            response_serializer=gallery_pb2.DeleteGalleryResponse.SerializeToString,
+        )
+        super().register(server)
+        server.grpc.add_registered_method_handlers(GALLERIES.full_name, {"DeleteGallery": handler})
+
+    @asynccontextmanager
+    async def serving(self, tls: TlsMaterial | None = None) -> AsyncIterator[str]:
+        with unbounded_envelopes():
+            async with super().serving(tls) as address:
+                yield address
+
+
+@mutant("protector.malformed")
+class ProtectorTakesAnythingForADeletion(_TakesAnythingForADeletion, ConformingProtector):
+    """Answers bytes that are no message as a request to delete a gallery."""
+
+
+@mutant("invader.malformed")
+class InvaderTakesAnythingForADeletion(_TakesAnythingForADeletion, ConformingInvader):
+    """Answers bytes that are no message as a request to delete a gallery."""
 
 
 # Whether it enrols
