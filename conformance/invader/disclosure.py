@@ -68,8 +68,8 @@ def _is_expected(key: str, value: str | bytes) -> bool:
 @check(
     "other-methods",
     demands="Reflection, channelz, the protector's service, and methods that the schema does not have, are UNIMPLEMENTED.",
-    why="An invader answers three methods, and four of GalleryService if it enrols; every other method that its port answers "
-    "is another way in.",
+    why="An invader answers three methods, and four of GalleryService if it enrols; every other method that its port "
+    "answers is another way in.",
 )
 async def other_methods(service: Invader) -> Problems:
     for path, request in OTHER_METHODS.items():
