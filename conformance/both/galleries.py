@@ -35,9 +35,9 @@ BAD_IDENTITIES = {
 
 
 def _conflict(
-    what: str, reason: str, *, code: grpc.StatusCode = grpc.StatusCode.FAILED_PRECONDITION, **changes: Any
+    what: str, field: str, reason: str, *, code: grpc.StatusCode = grpc.StatusCode.FAILED_PRECONDITION, **changes: Any
 ) -> BadRequest:
-    return BadRequest(what, (code,), changes, reason=reason)
+    return BadRequest(what, (code,), changes, field, reason)
 
 
 @check(
@@ -75,7 +75,7 @@ async def gallery_again(service: Service) -> Problems:
             yield f"the same photos again: expected the same answer, got {outcomes}"
         for what, photos in {"one of the photos": [one], "another photo too": [one, two, annotated(one)]}.items():
             fields = {"gallery": gallery, "identity": ONE, "photos": photos}
-            bad = _conflict(what, ALREADY_ENROLLED, code=grpc.StatusCode.ALREADY_EXISTS, **fields)
+            bad = _conflict(what, "identity", ALREADY_ENROLLED, code=grpc.StatusCode.ALREADY_EXISTS, **fields)
             for problem in await galleries.problems("Enrol", bad):
                 yield problem
         for problem in digest_problems(await galleries.seal(gallery), {ONE: [one, two]}):
@@ -85,7 +85,7 @@ async def gallery_again(service: Service) -> Problems:
 @check(
     "gallery-states",
     demands="A gallery that is not sealed is neither searched nor a base: FAILED_PRECONDITION, GALLERY_NOT_SEALED. An empty "
-    "one is not sealed: GALLERY_EMPTY. In a sealed one nobody is enrolled: GALLERY_SEALED.",
+    "one is not sealed: GALLERY_EMPTY. In a sealed one nobody is enrolled: GALLERY_SEALED. Each names the field.",
     why="A gallery that changes between two searches makes their answers incomparable.",
     queries=1,
 )
@@ -93,21 +93,26 @@ async def gallery_states(service: Service) -> Problems:
     galleries = ClientGalleries(service)
     one, two = galleries.photos
     async with galleries.opened() as gallery:
-        empty = _conflict("sealing an empty gallery", GALLERY_EMPTY, gallery=gallery)
+        empty = _conflict("sealing an empty gallery", "gallery", GALLERY_EMPTY, gallery=gallery)
         for problem in await galleries.problems("SealGallery", empty):
             yield problem
     async with galleries.opened() as gallery:
         await galleries.enrol(gallery, ONE, one)
         await galleries.enrol(gallery, TWO, two)
-        base = _conflict("a base that is not sealed", GALLERY_NOT_SEALED, base=gallery)
+        base = _conflict("a base that is not sealed", "base", GALLERY_NOT_SEALED, base=gallery)
         for problem in await galleries.problems("CreateGallery", base):
             yield problem
-        searched = _conflict(f"{service.query} with a gallery that is not sealed", GALLERY_NOT_SEALED)
+        searched = _conflict(f"{service.query} with a gallery that is not sealed", "gallery", GALLERY_NOT_SEALED)
         for problem in searched.problems(await service.refusal(**service.of_matcher(one, identity=ONE, gallery=gallery))):
             yield problem
         await galleries.seal(gallery)
         late = _conflict(
-            "enrolling in a sealed gallery", GALLERY_SEALED, gallery=gallery, identity=THREE, photos=[annotated(one)]
+            "enrolling in a sealed gallery",
+            "gallery",
+            GALLERY_SEALED,
+            gallery=gallery,
+            identity=THREE,
+            photos=[annotated(one)],
         )
         for problem in await galleries.problems("Enrol", late):
             yield problem

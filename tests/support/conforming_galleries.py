@@ -21,6 +21,7 @@ from rpc.errors import (
     GALLERY_EMPTY,
     GALLERY_NOT_SEALED,
     GALLERY_SEALED,
+    FieldViolation,
     ServiceError,
     invalid_argument,
     not_found,
@@ -84,7 +85,7 @@ class ConformingGalleries(gallery_pb2_grpc.GalleryServiceServicer):
         """One that can be searched, and be a base."""
         gallery = self.found(name, field=field)
         if not gallery.sealed:
-            raise not_as_asked("it is not sealed", GALLERY_NOT_SEALED)
+            raise not_as_asked(field, "a sealed gallery", GALLERY_NOT_SEALED)
         return gallery
 
     def identities(self, name: str) -> Sequence[str]:
@@ -131,7 +132,7 @@ class ConformingGalleries(gallery_pb2_grpc.GalleryServiceServicer):
     def unsealed(self, name: str) -> ClientGallery:
         gallery = self.found(name, field="gallery")
         if gallery.sealed:
-            raise not_as_asked("it is sealed", GALLERY_SEALED)
+            raise not_as_asked("gallery", "one that is not sealed", GALLERY_SEALED)
         return gallery
 
     def check_identity(self, identity: str) -> None:
@@ -154,10 +155,8 @@ class ConformingGalleries(gallery_pb2_grpc.GalleryServiceServicer):
 
     def check_again(self, gallery: ClientGallery, identity: str, sent: Mapping[str, Pixels]) -> None:
         if gallery.enrolled[identity].keys() != sent.keys():
-            raise ServiceError(
-                "identity: it was enrolled with other photos",
-                code=grpc.StatusCode.ALREADY_EXISTS,
-                reason=ALREADY_ENROLLED,
+            raise not_as_asked(
+                "identity", "the same photos as before", ALREADY_ENROLLED, code=grpc.StatusCode.ALREADY_EXISTS
             )
 
     def enrol(self, gallery: ClientGallery, identity: str, sent: Mapping[str, Pixels]) -> None:
@@ -196,7 +195,7 @@ class ConformingGalleries(gallery_pb2_grpc.GalleryServiceServicer):
 
     def check_seal(self, gallery: ClientGallery) -> None:
         if not gallery.photos:
-            raise not_as_asked("it holds nobody", GALLERY_EMPTY)
+            raise not_as_asked("gallery", "one with somebody in it", GALLERY_EMPTY)
 
     def lines(self, gallery: ClientGallery) -> Sequence[str]:
         lines = [f"{identity}\t{photo.sha256}" for identity, photos in gallery.photos.items() for photo in photos]
@@ -212,9 +211,12 @@ class ConformingGalleries(gallery_pb2_grpc.GalleryServiceServicer):
         self.galleries.pop(name, None)
 
 
-def not_as_asked(why: str, reason: str) -> ServiceError:
-    """A gallery is not in the state that a call needs."""
-    return ServiceError(f"gallery: {why}", code=grpc.StatusCode.FAILED_PRECONDITION, reason=reason)
+def not_as_asked(
+    field: str, expected: str, reason: str, *, code: grpc.StatusCode = grpc.StatusCode.FAILED_PRECONDITION
+) -> ServiceError:
+    """A gallery, or an identity in it, is not in the state that a call needs."""
+    violation = FieldViolation(field, expected, "another")
+    return ServiceError(str(violation), code=code, reason=reason, violation=violation)
 
 
 def own_photos(identity: str) -> tuple[EnrolledPhoto, ...]:

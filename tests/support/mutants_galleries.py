@@ -11,7 +11,7 @@ from deid.gallery.v1 import gallery_pb2, gallery_pb2_grpc
 from deid.invader.v1 import invader_pb2
 from deid.protector.v1 import protector_pb2
 
-from rpc.errors import ALREADY_ENROLLED, NO_FACE, ServiceError, invalid_argument, not_found
+from rpc.errors import ALREADY_ENROLLED, GALLERY_SEALED, NO_FACE, ServiceError, invalid_argument, not_found
 from rpc.models_digest import models_digest, send_models_digest
 from rpc.server import Server
 from rpc.tls import TlsMaterial
@@ -95,7 +95,7 @@ class SealsOnce(ConformingGalleries):
 
     def check_seal(self, gallery: ClientGallery) -> None:
         if gallery.sealed:
-            raise not_as_asked("it is sealed", "GALLERY_SEALED")
+            raise not_as_asked("gallery", "one that is not sealed", GALLERY_SEALED)
         super().check_seal(gallery)
 
 
@@ -107,7 +107,7 @@ class RefusesTheSamePhotosAgain(ConformingGalleries):
     """Refuses an identity that is enrolled, whatever its photos."""
 
     def check_again(self, gallery: ClientGallery, identity: str, sent: Mapping[str, Pixels]) -> None:
-        raise ServiceError("identity: enrolled", code=grpc.StatusCode.ALREADY_EXISTS, reason=ALREADY_ENROLLED)
+        raise not_as_asked("identity", "another", ALREADY_ENROLLED, code=grpc.StatusCode.ALREADY_EXISTS)
 
 
 @mutants_of_both("gallery-again")
@@ -287,6 +287,17 @@ class EnrolsInTheSealed(ConformingGalleries):
 
     def unsealed(self, name: str) -> ClientGallery:
         return self.found(name, field="gallery")
+
+
+@mutants_of_both("gallery-states")
+class NamesNoFieldOfAState(ConformingGalleries):
+    """Refuses to seal an empty gallery without saying which field it is about."""
+
+    def check_seal(self, gallery: ClientGallery) -> None:
+        try:
+            super().check_seal(gallery)
+        except ServiceError as error:
+            raise ServiceError(error.message, code=error.code, reason=error.reason) from error
 
 
 # What is not there
