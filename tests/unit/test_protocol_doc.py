@@ -20,6 +20,9 @@ from google.rpc.status_pb2 import Status
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import rpc.errors
+from gallery_service.errors import ClientGalleryError, Reason
+from gallery_service.refusals import refusal
+from gallery_service.servicer import MAX_IDENTITY
 from invader_service.classifier import PROBABILITY_DECIMALS
 from invader_service.config import InvaderSettings
 from invader_service.ledger import QueryLedger
@@ -38,7 +41,7 @@ from protector_service.request import MAX_EPSILON
 from recognizers.networks.gallery import EnrolledPhoto, Gallery
 from recognizers.networks.label_set import LabelSet
 from rpc.channel import KEEPALIVE_MS, KEEPALIVE_TIMEOUT_MS
-from rpc.errors import GALLERY_REASONS, FieldViolation, ServiceError
+from rpc.errors import FieldViolation, ServiceError
 from rpc.images.limits import (
     MAX_PARTS,
     MAX_SCANS,
@@ -167,7 +170,7 @@ def raised(action: Callable[[], None]) -> ServiceError:
 
 
 def errors() -> Iterator[ServiceError]:
-    """One of each reason but those of galleries, and of identities which are not listed, which only a servicer makes."""
+    """One of each reason but that of identities which are not listed, which only a servicer makes."""
     yield rpc.errors.invalid_argument("k", expected="1", actual="2")
     yield rpc.errors.invalid_argument("photo", expected="a face", actual="none", reason=rpc.errors.NO_FACE)
     yield rpc.errors.not_found("identity", "nobody")
@@ -179,6 +182,9 @@ def errors() -> Iterator[ServiceError]:
     rate_limit = RateLimit(1, clock=lambda: 0)
     rate_limit.admit("client")
     yield raised(lambda: rate_limit.admit("client"))
+    for reason in Reason:
+        if reason is not Reason.NOT_FOUND:
+            yield refusal(ClientGalleryError(reason, expected="a", actual="b"), field="gallery")
 
 
 def reasons() -> dict[str, Row]:
@@ -193,15 +199,15 @@ def all_reasons() -> set[str]:
 def test_every_reason_stands_in_the_table_with_who_sends_it() -> None:
     told = reasons()
     assert told.keys() == all_reasons()
-    assert {reason for reason, row in told.items() if row[2] in ("both", "invader")} == DISCLOSED | GALLERY_REASONS
-    assert {reason for reason, row in told.items() if row[2] in ("both", "protector")} <= ALL_REASONS | GALLERY_REASONS
+    assert {reason for reason, row in told.items() if row[2] in ("both", "invader")} == DISCLOSED
+    assert {reason for reason, row in told.items() if row[2] in ("both", "protector")} <= ALL_REASONS
     assert {row[2] for row in told.values()} == {"both", "protector", "invader"}
 
 
 async def test_every_reason_comes_with_the_code_the_details_and_the_pushback_of_the_table() -> None:
     told = reasons()
     made = {error.reason: error for error in errors()}
-    assert made.keys() == told.keys() - {rpc.errors.IDENTITIES_NOT_LISTED} - GALLERY_REASONS
+    assert made.keys() == told.keys() - {rpc.errors.IDENTITIES_NOT_LISTED}
     for reason, error in made.items():
         _, status_code, _, bad_request, _, again = told[reason]
         assert code(status_code) == error.code.name
@@ -271,6 +277,18 @@ def test_the_limits_are_those_of_the_code() -> None:
     assert f"1..{MAX_PER_PAGE}; 0" in DOCUMENT
     assert f"each 0..{MAX_EPSILON}" in DOCUMENT
     assert f"rounded to {PROBABILITY_DECIMALS} decimal places" in DOCUMENT
+
+
+def test_the_bounds_of_a_client_are_the_settings() -> None:
+    told = {row[0]: int(row[1].replace(",", "")) for row in table(section("### Bounds of a client"), first_column="bound")}
+    for settings in (InvaderSettings.model_fields, ProtectorSettings.model_fields):
+        assert told == {
+            "galleries": settings["client_galleries"].default,
+            "identities": settings["gallery_identities"].default,
+            "photos": settings["gallery_pictures"].default,
+            "seconds": settings["gallery_seconds"].default,
+            "identity": MAX_IDENTITY,
+        }
 
 
 @pytest.mark.parametrize(("beyond", "status"), [(0, grpc.StatusCode.NOT_FOUND), (1, grpc.StatusCode.RESOURCE_EXHAUSTED)])
