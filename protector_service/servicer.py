@@ -133,7 +133,8 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
                 whole = matcher.head
                 if gallery is not None and self._galleries is not None:
                     whole = self._galleries.head(gallery, name)
-                head = whole.without(request.identity, sha256)
+                left = whole.embedded.without(request.identity, sha256)
+                head = whole if left is whole.embedded else matcher.head_of(left)
                 if head is not matcher.head:
                     heads[name] = head
         return heads

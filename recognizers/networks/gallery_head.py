@@ -56,11 +56,6 @@ class GalleryHead(nn.Module):
         """The logit of a similarity (cosine) or a distance (Euclidean)."""
         return self.scale * score if self.distance is Distance.COSINE else -self.scale * score**2
 
-    def without(self, identity: str, sha256: str) -> "GalleryHead":
-        """The head of the same gallery without one photo of an identity that has another; else itself."""
-        embedded = self.embedded.without(identity, sha256)
-        return self if embedded is self.embedded else GalleryHead(embedded).to(self.places.device)
-
 
 def _places(templates_each: Tensor) -> Tensor:
     """Where the templates of each class stand (C, most), those of classes with fewer repeated; of their numbers (C,)."""

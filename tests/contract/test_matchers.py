@@ -11,7 +11,6 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
 from invader_service.disclosure import Disclosure
 from recognizers.galleries.matchers import Calibration, Matcher, make_matchers
-from recognizers.networks.gallery_head import GalleryHead
 from recognizers.networks.network import Distance
 from rpc.images.decoding import encode_png
 from tests.support.galleries import enroller_of, network_of, photo_of, write_people
@@ -75,8 +74,7 @@ async def test_a_photo_that_is_enrolled_is_left_out_of_its_own_templates(tmp_pat
     """Its likeness to itself would have no gradient, or hide that of the others."""
     matcher = matcher_of(tmp_path, distance=distance, threshold=None)
     enrolled = (tmp_path / "a" / "0.png").read_bytes()
-    without = matcher.head.without("a", hashlib.sha256(enrolled).hexdigest())
-    assert isinstance(without, GalleryHead)
+    without = matcher.head_of(matcher.head.embedded.without("a", hashlib.sha256(enrolled).hexdigest()))
     others = Matcher(type(matcher.recognizer)(matcher.recognizer.network, without, name="tiny"), without, "c" * 64)
     cloaks = []
     for each in (matcher, others):
