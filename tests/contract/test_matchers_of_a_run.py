@@ -156,7 +156,7 @@ async def test_subjects_are_enrolled_people_and_their_probes_are_not_enrolled(se
     assert (evaluated.outcome["excluded"], missing(evaluated)) == ([], [])
     stated = manifest(setting.bench.folder)
     jsonschema.Draft202012Validator(json.loads(SCHEMA.read_text())).validate(stated)
-    assert stated["protocol"]["gallery"] == {"photos": 1, "non_mated": 2, "impostors": 1}
+    assert stated["protocol"]["gallery"] == {"photos": 1, "non_mated": 2, "impostors": 1, "clean": 0}
     assert stated["target_models"]["dlib"]["kind"] == "matcher"
     assert stated["target_models"]["dlib"]["gallery_sha256"] == setting.split.gallery_sha256()
 
