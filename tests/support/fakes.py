@@ -180,8 +180,12 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
         if self.max_photo_bytes is not None and len(photo) > self.max_photo_bytes:
             await _refused_photo(f"at most {self.max_photo_bytes} bytes", f"{len(photo)} bytes").abort(context)
 
+    def cloak(self, shown: Shown, photo: bytes) -> bytes:  # noqa: ARG002
+        """The cloak of a photo."""
+        return shown.encoded()
+
     def _response(self, shown: Shown, *, photo: bytes) -> protector_pb2.CraftResponse:
-        cloak = shown.encoded()
+        cloak = self.cloak(shown, photo)
         response = protector_pb2.CraftResponse(
             method=shown.method,
             epsilon=shown.epsilon,
