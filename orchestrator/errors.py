@@ -54,6 +54,13 @@ class GalleryGoneError(CallError):
         super().__init__(message, transient=True)
 
 
+class GalleryEmptyError(CallError):
+    """A gallery holds nobody: no picture that was to be enrolled shows a face."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, transient=False)
+
+
 class ThrottledError(CallError):
     """A service is busy, or was asked too often; nothing was observed, and it may say when to come back."""
 

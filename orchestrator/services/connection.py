@@ -8,6 +8,7 @@ import grpc
 
 from orchestrator.errors import (
     CallError,
+    GalleryEmptyError,
     GalleryGoneError,
     InputError,
     NoFaceError,
@@ -20,7 +21,7 @@ from orchestrator.errors import (
 from rpc.addresses import AddressError
 from rpc.channel import open_channel
 from rpc.diagnosis import diagnose
-from rpc.errors import BUSY, NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, PlainTextError
+from rpc.errors import BUSY, GALLERY_EMPTY, NO_FACE, QUERY_BUDGET_SPENT, RATE_LIMITED, PlainTextError
 from rpc.status import received
 from rpc.tls import TlsMaterial
 
@@ -100,6 +101,8 @@ class Connection:
             return InputError(f"the {self.name} does not speak the schema: {status.message}")
         if status.code is grpc.StatusCode.NOT_FOUND and not status.fields.isdisjoint(GALLERIES):
             return GalleryGoneError(f"{self.name}: {status.message}")
+        if status.reason == GALLERY_EMPTY:
+            return GalleryEmptyError(f"{self.name}: {status.message}")
         transient = status.code not in _FINAL and not never_again
         return CallError(f"{self.name}: {status.code.name}: {status.message}", transient=transient)
 

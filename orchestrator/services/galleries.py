@@ -1,13 +1,16 @@
 """Galleries of this client's own at a service: made, searched, and deleted again."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from hashlib import sha256
+from types import TracebackType
+from typing import Self, TypeVar
 
 import grpc
 from deid.gallery.v1 import gallery_pb2, gallery_pb2_grpc
 
-from orchestrator.errors import UnusableServiceError
+from orchestrator.errors import GalleryEmptyError, GalleryGoneError, UnusableServiceError
 from orchestrator.services.connection import Connection
 
 OWN = "default"  # the service's own gallery, as the base of others
@@ -15,6 +18,9 @@ KEPT_SECONDS = 600  # without use: what an orchestrator that was killed left beh
 ENROL_SECONDS = 300.0
 CALL_SECONDS = 30.0  # of the others
 DELETE_SECONDS = 5.0
+EMPTY_SHA256 = sha256().hexdigest()  # of a gallery that holds nobody
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,22 @@ class GalleryClient:
             without = [
                 identity for identity, pictures in enrolled.items() if not await self._enrol(name, identity, pictures)
             ]
-            seal = gallery_pb2.SealGalleryRequest(gallery=name)
-            sealed = await answer(self._stub.SealGallery(seal, timeout=CALL_SECONDS))
-            yield SealedGallery(name, sealed.gallery_sha256, frozenset(without))
+            yield SealedGallery(name, await self._seal(name, is_empty=len(without) == len(enrolled)), frozenset(without))
         finally:
             with suppress(grpc.aio.AioRpcError):  # it is forgotten in any case, only later
                 delete = gallery_pb2.DeleteGalleryRequest(gallery=name)
                 await self._stub.DeleteGallery(delete, timeout=DELETE_SECONDS)
+
+    async def _seal(self, gallery: str, *, is_empty: bool) -> str:
+        """Its digest. Where nothing was enrolled, the base may have held nobody else: there is nothing to search."""
+        seal = gallery_pb2.SealGalleryRequest(gallery=gallery)
+        try:
+            sealed = await self._connection.answer(self._stub.SealGallery(seal, timeout=CALL_SECONDS))
+        except GalleryEmptyError:
+            if is_empty:
+                return EMPTY_SHA256
+            raise
+        return sealed.gallery_sha256
 
     async def _enrol(self, gallery: str, identity: str, pictures: Sequence[bytes]) -> bool:
         """Whether a face was found in any of the pictures."""
@@ -72,3 +87,50 @@ class GalleryClient:
                 f"{len(enrolments)} answers: {', '.join(map(str, enrolments))}"
             )
         return gallery_pb2.ENROLMENT_ENROLLED in enrolments
+
+
+class LastingGallery:
+    """A gallery that is made when it is first used, and once more after the service has forgotten it."""
+
+    def __init__(
+        self, client: GalleryClient, enrolled: Mapping[str, Sequence[bytes]], *, base: "LastingGallery | None" = None
+    ) -> None:
+        """`enrolled` is as of `GalleryClient.gallery`; without a base, that is the service's own gallery."""
+        self._client = client
+        self._enrolled = enrolled
+        self._base = base
+        self._made: SealedGallery | None = None
+        self._until_gone = AsyncExitStack()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._until_gone.aclose()
+
+    async def use(self, ask: Callable[[SealedGallery], Awaitable[Answer]]) -> Answer:
+        """What is answered about it. After a failure it is still there, unless the service has forgotten it.
+
+        Raises:
+            OrchestratorError: see `GalleryClient.gallery`, and what `ask` raises.
+        """
+        try:
+            return await ask(await self._sealed())
+        except GalleryGoneError:
+            await self._let_go()
+            raise
+
+    async def _sealed(self) -> SealedGallery:
+        if self._made is None:
+            base = OWN if self._base is None else (await self._base._sealed()).name
+            self._made = await self._until_gone.enter_async_context(self._client.gallery(self._enrolled, base=base))
+        return self._made
+
+    async def _let_go(self) -> None:
+        """Of its base, too: what the service has forgotten may be either."""
+        self._made = None
+        await self._until_gone.aclose()
+        if self._base is not None:
+            await self._base._let_go()

@@ -6,11 +6,12 @@ A choice: the others whose photos it cloaks are the run's subjects, of whom the 
 import asyncio
 from collections.abc import Mapping, Sequence
 
-from orchestrator.errors import CallError, UnusableServiceError
+from orchestrator.errors import NoFaceError, PhotoRefusedError
 from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import Cell, CloakKey
+from orchestrator.services.galleries import LastingGallery
 from orchestrator.session.classifying import Classifier, Query
 from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
@@ -59,8 +60,9 @@ class AdaptiveSearcher:
         for subject in await self._run.journal.run(self._run.store.subjects):
             if subject.status is SubjectStatus.SUBJECT:
                 probe = next(readable_photos(self._run, subject.identity, begun=subject))
-                if (photos := subject_photos(self._run, probe)) is not None:
-                    found.append(photos)
+                photos = subject_photos(self._run, probe, begun=subject)
+                assert photos is not None, "those of a subject could be read"
+                found.append(photos)
         return found
 
     def _unseen(
@@ -82,14 +84,15 @@ class AdaptiveSearcher:
     ) -> None:
         async with self._kinds:
             cloaks = {each.probe.name: await self._cloaks(key, each) for each in subjects}
-            whole = [each for each in subjects if len(cloaks[each.probe.name]) == len(each.cloaked)]
+            if any(len(cloaks[each.probe.name]) < len(each.cloaked) for each in subjects):
+                return  # without some the invader would be another; what is missing is recorded
             asked = {condition for of_probe in unseen.values() for condition in of_probe}
             for way, conditions in alike(asked).items():
                 pictures = {
-                    each.probe.name: await asyncio.to_thread(worn, each, cloaks[each.probe.name], way) for each in whole
+                    each.probe.name: await asyncio.to_thread(worn, each, cloaks[each.probe.name], way) for each in subjects
                 }
                 waiting = []
-                for each in whole:
+                for each in subjects:
                     of_probe = unseen[each.probe.name]
                     queries = [
                         Query(condition, each.probe.encoded, of_probe[condition])
@@ -98,34 +101,26 @@ class AdaptiveSearcher:
                     ]
                     if queries:
                         waiting.append(Searches(each, key, pictures[each.probe.name], queries))
-                await self._search_all(waiting, whole, pictures)
+                await self._search_all(waiting, subjects, pictures)
 
     async def _search_all(
-        self, waiting: list[Searches], subjects: Sequence[SubjectPhotos], pictures: Mapping[str, Sequence[bytes]]
+        self, waiting: Sequence[Searches], subjects: Sequence[SubjectPhotos], pictures: Mapping[str, Sequence[bytes]]
     ) -> None:
         """Searches for subjects in galleries that are derived from one with everybody's photos and these pictures."""
         everybody = {
             each.identity: [*(photo.encoded for photo in each.cloaked), *pictures[each.probe.name]] for each in subjects
         }
-
-        async def ask() -> None:
-            async with self._classifier.galleries.gallery(everybody) as base:
-                while waiting:
-                    await self._searcher.ask(waiting[-1], base=base.name)
-                    await self._searcher.record(waiting.pop())
-
-        if not waiting:
-            return
-        async with self._classifier.slot():
-            try:
-                await self._classifier.retried(ask, missing=lambda: sum(len(each.unanswered) for each in waiting))
-            except (CallError, UnusableServiceError) as error:
-                for each in waiting:
-                    await self._run.give_up(each.photos.probe.name, each.in_words, error)
+        async with LastingGallery(self._classifier.galleries, everybody) as base:
+            for searches in waiting:
+                async with self._classifier.slot():
+                    await self._searcher.search(searches, base=base)
 
     async def _cloaks(self, key: CloakKey, photos: SubjectPhotos) -> list[bytes]:
         """The cloaks of a subject's photos, of those that can be had."""
         found: list[Cloak] = []
         for photo in photos.cloaked:
-            await self._crafter.craft(photo, key.source_model, [key], found.append)
+            try:
+                await self._crafter.craft(photo, key.source_model, [key], found.append)
+            except (NoFaceError, PhotoRefusedError) as error:  # it took the photo before
+                await self._run.give_up(photo.name, f"craft with {key.source_model}", error)
         return [cloak.encoded for cloak in found]

@@ -19,7 +19,6 @@ class Tally:
 
     craft_calls: int = 0
     classify_calls: int = 0
-    galleries: int = 0  # that cloaks were to be enrolled in
     unreadable_photos: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 

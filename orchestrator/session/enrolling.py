@@ -8,8 +8,8 @@ from orchestrator.errors import CallError, UnusableServiceError
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.pictures.conditions import under_condition
-from orchestrator.services.galleries import OWN, SealedGallery
-from orchestrator.session.classifying import CLOAKS_AT_ONCE, Answers, Classifier, Query
+from orchestrator.services.galleries import LastingGallery, SealedGallery
+from orchestrator.session.classifying import CLOAKS_AT_ONCE, Classifier, Query
 from orchestrator.session.cloak_sets import CloakSet
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import SubjectPhotos
@@ -20,13 +20,13 @@ Unseen = Mapping[Condition, Sequence[str]]  # by condition, the target models th
 
 @dataclass(frozen=True)
 class Searches:
-    """Searches for a subject in one gallery, and what was answered so far."""
+    """Searches for a subject in one gallery, and which of them are answered and recorded."""
 
     photos: SubjectPhotos
     key: CloakKey  # the kind of cloak that is enrolled
     enrolled: Sequence[bytes]  # in place of the subject's pictures
     queries: Sequence[Query]
-    answered: dict[Condition, tuple[SealedGallery, Answers]] = field(default_factory=dict)
+    answered: set[Condition] = field(default_factory=set)
 
     @property
     def unanswered(self) -> list[Query]:
@@ -73,40 +73,36 @@ class GallerySearcher:
 
     async def _search(self, searches: Searches) -> None:
         async with self._classifier.slot():
-            try:
-                await self._classifier.retried(lambda: self.ask(searches), missing=lambda: len(searches.unanswered))
-            except (CallError, UnusableServiceError) as error:
-                await self._run.give_up(searches.photos.probe.name, searches.in_words, error)
-            await self.record(searches)
+            await self.search(searches)
 
-    async def ask(self, searches: Searches, *, base: str = OWN) -> None:
-        """Enrols, and makes the searches that are not answered yet, each once.
+    async def search(self, searches: Searches, *, base: LastingGallery | None = None) -> None:
+        """Enrols, makes the searches that are not answered yet, and records each answer as it comes, or what failed.
 
         Args:
-            searches: for a subject; answers are put there.
-            base: the gallery with everybody else.
+            searches: for a subject.
+            base: the gallery with everybody else; None: the invader's own.
 
         Raises:
-            OrchestratorError: see `GalleryClient.gallery`, `InvaderClient.classify`.
+            UnusableServiceError: see `show`.
+            StoreError: see `show`.
         """
-        self._run.tally.galleries += 1
         enrolled = {searches.photos.identity: searches.enrolled}
-        async with self._classifier.galleries.gallery(enrolled, base=base) as gallery:
-            for query in searches.unanswered:
-                is_enrolled = searches.photos.identity not in gallery.not_enrolled
-                answers = await self._classifier.search(query, gallery) if is_enrolled else None
-                searches.answered[query.condition] = gallery, answers
+        async with LastingGallery(self._classifier.galleries, enrolled, base=base) as gallery:
 
-    async def record(self, searches: Searches) -> None:
-        """Records what was answered.
+            async def ask() -> None:
+                await gallery.use(lambda sealed: self._ask(searches, sealed))
 
-        Raises:
-            OrchestratorError: see `Classifier.record`.
-        """
-        for query in searches.queries:
-            if query.condition in searches.answered:
-                gallery, answers = searches.answered[query.condition]
-                await self._classifier.record(searches.photos.probe, searches.key, query, answers, gallery=gallery)
+            try:
+                await self._classifier.retried(ask, missing=lambda: len(searches.unanswered))
+            except (CallError, UnusableServiceError) as error:
+                await self._run.give_up(searches.photos.probe.name, searches.in_words, error)
+
+    async def _ask(self, searches: Searches, gallery: SealedGallery) -> None:
+        is_enrolled = searches.photos.identity not in gallery.not_enrolled
+        for query in searches.unanswered:
+            answers = await self._classifier.search(query, gallery) if is_enrolled else None
+            await self._classifier.record(searches.photos.probe, searches.key, query, answers, gallery=gallery)
+            searches.answered.add(query.condition)
 
 
 def alike(conditions: Iterable[Condition]) -> dict[Condition, list[Condition]]:

@@ -1,7 +1,7 @@
 """Fake services of whole pictures for runs in which cloaks are enrolled, and their data set.
 
-Every photo, method and budget has a cloak of its own, and the fake invader records what is enrolled and searched: a test can say
-which picture came in place of which.
+Every photo, method and budget has a cloak of its own, and the fake invader records what is enrolled and searched: a test can
+say which picture came in place of which.
 """
 
 import asyncio
@@ -39,6 +39,7 @@ SIDE = 24  # pixels, of photos and cloaks
 GREY = encode_png(np.full((SIDE, SIDE, 3), 90, dtype=np.uint8))  # the invader finds no face in it
 OWN = "default"
 PHOTOS = 4  # of each identity
+TWO_PHOTOS = SplitSizes(photos=2)  # of each that are enrolled
 AT = {"given": (0, 0)}
 CLASSIFIER, WHITE_BOX, MATCHER = "facenet", "facenet-features", "dlib"
 KINDS = (CloakKey("facenet", "none", 0), CloakKey("facenet", "noise", 8), CloakKey("facenet", "bim", 8))
@@ -82,7 +83,9 @@ class FakeGallery:
 
     name: str
     base: str
-    enrolled: dict[str, tuple[str, ...]] = field(default_factory=dict)  # by identity, the digests of its pictures as they came
+    enrolled: dict[str, tuple[str, ...]] = field(
+        default_factory=dict
+    )  # by identity, the digests of its pictures as they came
     photos: dict[str, tuple[str, ...]] = field(default_factory=dict)  # all that it holds: those with faces
     sealed: bool = False
     deletions: int = 0
@@ -228,13 +231,9 @@ class EnrollingInvader(FakeInvader):
         if not has_face(request.image):
             return invader_pb2.ClassifyResponse(face_found=False, queries_left=self.queries_left)
         classifications = [self._classification(search, name, gallery, request.k) for name in request.target_models]
-        return invader_pb2.ClassifyResponse(
-            face_found=True, classifications=classifications, queries_left=self.queries_left
-        )
+        return invader_pb2.ClassifyResponse(face_found=True, classifications=classifications, queries_left=self.queries_left)
 
-    def _classification(
-        self, search: Search, name: str, gallery: FakeGallery | None, k: int
-    ) -> invader_pb2.Classification:
+    def _classification(self, search: Search, name: str, gallery: FakeGallery | None, k: int) -> invader_pb2.Classification:
         key = f"{search.picture} {name} {search.gallery}"
         people = self.label_sets[name] if gallery is None else gallery.photos
         candidates = sorted(people, key=lambda identity: digest(f"{key} {identity}".encode()))[:k]
@@ -254,7 +253,7 @@ class EnrollingBench:
     """Eight people with four photos each, two of which the invader's matchers have enrolled."""
 
     root: Path
-    sizes: SplitSizes = SplitSizes(photos=2)
+    sizes: SplitSizes = TWO_PHOTOS
 
     def __post_init__(self) -> None:
         self.bench = Bench(self.root)
@@ -285,7 +284,7 @@ class EnrollingBench:
     @property
     def draw(self) -> Sequence[str]:
         """Identities in the order of the draw."""
-        return drawn_identities(self.split.enrolled, seed=0)
+        return drawn_identities(frozenset(self.split.enrolled), seed=0)
 
     def probe(self, identity: str) -> Photo:
         """The photo that is searched: the first of the draw."""

@@ -180,7 +180,7 @@ class FakeProtector(_Fake, protector_pb2_grpc.ProtectorServiceServicer):
         if self.max_photo_bytes is not None and len(photo) > self.max_photo_bytes:
             await _refused_photo(f"at most {self.max_photo_bytes} bytes", f"{len(photo)} bytes").abort(context)
 
-    def cloak(self, shown: Shown, photo: bytes) -> bytes:  # noqa: ARG002
+    def cloak(self, shown: Shown, photo: bytes) -> bytes:
         """The cloak of a photo."""
         return shown.encoded()
 
