@@ -43,10 +43,11 @@ class SubjectPhotos:
         return canonical(self.probe.identity)
 
 
-def subject_photos(run: RunContext, probe: EncodedPhoto) -> SubjectPhotos | None:
+def subject_photos(run: RunContext, probe: EncodedPhoto, *, begun: Subject | None) -> SubjectPhotos | None:
     """A subject's photos, by the photo that is the probe; None where one to be enrolled cannot be read, which is noted.
 
     Raises:
+        PhotoGoneError: one cannot be read any more, of a subject that was begun before.
         InputError: one cannot be read for a reason that may pass, or the probe is not at hand.
     """
     if not any(condition.carrier.enrols for condition in run.plan.grid.conditions):
@@ -57,6 +58,9 @@ def subject_photos(run: RunContext, probe: EncodedPhoto) -> SubjectPhotos | None
     read = [read_photo(run, photo) for photo in photos]
     enrolled = tuple(replace(photo, identity=probe.identity) for photo in read if photo is not None)
     if len(enrolled) < len(photos):
+        if begun is not None and begun.photo:
+            gone = next(photo.name for photo, found in zip(photos, read, strict=True) if found is None)
+            raise PhotoGoneError(f"--faces: {gone} can no longer be read; the run began with it")
         return None
     cloaked = len(photos) - split.sizes.clean
     return SubjectPhotos(_at_hand(run, probe, split), enrolled[:cloaked], enrolled[cloaked:])

@@ -42,7 +42,7 @@ class SubjectObserver:
         """
         before = await self._run.journal.run(partial(self._run.store.subject, identity))
         for photo in readable_photos(self._run, identity, begun=before):
-            photos = subject_photos(self._run, photo)
+            photos = subject_photos(self._run, photo, begun=before)
             if photos is None:
                 break
             try:
@@ -103,9 +103,13 @@ class SubjectObserver:
         enrolling = {key for key, conditions in unseen.items() if any(each.carrier.enrols for each in conditions)}
 
         def show(cloaks: CloakSet) -> None:
-            conditions = unseen[cloaks.key]
-            of_probe = {each: targets for each, targets in conditions.items() if not each.carrier.enrols}
-            of_gallery = {each: targets for each, targets in conditions.items() if each.carrier.enrols}
+            of_probe, of_gallery = (
+                {each: targets for each, targets in unseen[cloaks.key].items() if each.carrier in carriers}
+                for carriers in (
+                    (Carrier.PROBE,),
+                    (Carrier.GALLERY, Carrier.BOTH),
+                )  # what is adaptive waits for all subjects
+            )
             classifications.create_task(self._classifier.show(photos.probe, cloaks.probe, of_probe))
             classifications.create_task(self._searcher.show(photos, cloaks, of_gallery))
 
@@ -131,7 +135,7 @@ class SubjectObserver:
         for key in grid.cloaks(source_model):
             for condition in grid.conditions:
                 targets = [name for name in grid.readers(condition) if key.read_by(name, condition) not in observed]
-                if targets and condition.carrier is not Carrier.ADAPTIVE:  # which needs the cloaks of all subjects
+                if targets:
                     unseen.setdefault(key, {})[condition] = targets
         return unseen
 
