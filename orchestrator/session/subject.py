@@ -102,13 +102,10 @@ class SubjectObserver:
         unseen = self._unseen_cloaks(source_model, observed)
         enrolling = {key for key, conditions in unseen.items() if any(each.carrier.enrols for each in conditions)}
 
-        def show(cloaks: CloakSet) -> None:
+        def show(cloaks: CloakSet) -> None:  # what an adaptive invader is asked waits for all subjects
             of_probe, of_gallery = (
                 {each: targets for each, targets in unseen[cloaks.key].items() if each.carrier in carriers}
-                for carriers in (
-                    (Carrier.PROBE,),
-                    (Carrier.GALLERY, Carrier.BOTH),
-                )  # what is adaptive waits for all subjects
+                for carriers in ((Carrier.PROBE,), (Carrier.GALLERY, Carrier.BOTH))
             )
             classifications.create_task(self._classifier.show(photos.probe, cloaks.probe, of_probe))
             classifications.create_task(self._searcher.show(photos, cloaks, of_gallery))

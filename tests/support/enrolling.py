@@ -293,7 +293,10 @@ class EnrollingBench:
     def enrolled(self, identity: str) -> tuple[Photo, ...]:
         return self.split.enrolled[identity]
 
-    async def evaluate(self, conditions: str | tuple[Condition, ...] = THREATS, **changes: Any) -> Evaluated:
+    async def evaluate(
+        self, conditions: str | tuple[Condition, ...] = THREATS, *, at: tuple[str, str] | None = None, **changes: Any
+    ) -> Evaluated:
+        """`at` are the addresses of services that are there already."""
         fields: dict[str, Any] = {
             "gallery": GalleryRequest(self.split),
             "target_models": (CLASSIFIER, WHITE_BOX, MATCHER),
@@ -301,6 +304,8 @@ class EnrollingBench:
             "subjects": 3,
             "conditions": parse_conditions(conditions) if isinstance(conditions, str) else conditions,
         }
+        if at is not None:
+            return await self.bench.evaluate_at(*at, **fields | changes)
         return await self.bench.evaluate(**fields | changes)
 
     def kept(self, photo: Photo, key: CloakKey, *, folder: Path | None = None) -> bytes:
