@@ -1,6 +1,7 @@
 """Galleries of this client's own at a service: made, searched, and deleted again."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -10,7 +11,7 @@ from typing import Self, TypeVar
 import grpc
 from deid.gallery.v1 import gallery_pb2, gallery_pb2_grpc
 
-from orchestrator.errors import GalleryEmptyError, GalleryGoneError, UnusableServiceError
+from orchestrator.errors import GalleryEmptyError, GalleryGoneError, OrchestratorError, UnusableServiceError
 from orchestrator.services.connection import Connection
 
 OWN = "default"  # the service's own gallery, as the base of others
@@ -52,18 +53,25 @@ class GalleryClient:
             CallError: a call failed.
             UnusableServiceError: the service does not answer, or not to what was asked.
         """
-        answer = self._connection.answer
-        create = gallery_pb2.CreateGalleryRequest(base=base, seconds=KEPT_SECONDS)
-        name = (await answer(self._stub.CreateGallery(create, timeout=CALL_SECONDS))).gallery
+        creating = asyncio.create_task(self._create(base))
         try:
+            name = await asyncio.shield(creating)  # so that whoever is cancelled meanwhile knows what to delete
             without = [
                 identity for identity, pictures in enrolled.items() if not await self._enrol(name, identity, pictures)
             ]
             yield SealedGallery(name, await self._seal(name, is_empty=len(without) == len(enrolled)), frozenset(without))
         finally:
-            with suppress(grpc.aio.AioRpcError):  # it is forgotten in any case, only later
-                delete = gallery_pb2.DeleteGalleryRequest(gallery=name)
-                await self._stub.DeleteGallery(delete, timeout=DELETE_SECONDS)
+            await _to_the_end(self._delete(creating))
+
+    async def _create(self, base: str) -> str:
+        create = gallery_pb2.CreateGalleryRequest(base=base, seconds=KEPT_SECONDS)
+        return (await self._connection.answer(self._stub.CreateGallery(create, timeout=CALL_SECONDS))).gallery
+
+    async def _delete(self, created: Awaitable[str]) -> None:
+        """Deletes a gallery, if it can be: it is forgotten in any case, only later."""
+        with suppress(OrchestratorError, grpc.aio.AioRpcError, TimeoutError):
+            async with asyncio.timeout(DELETE_SECONDS):
+                await self._stub.DeleteGallery(gallery_pb2.DeleteGalleryRequest(gallery=await created))
 
     async def _seal(self, gallery: str, *, is_empty: bool) -> str:
         """Its digest. Where nothing was enrolled, the base may have held nobody else: there is nothing to search."""
@@ -87,6 +95,19 @@ class GalleryClient:
                 f"{len(enrolments)} answers: {', '.join(map(str, enrolments))}"
             )
         return gallery_pb2.ENROLMENT_ENROLLED in enrolments
+
+
+async def _to_the_end(work: Coroutine[None, None, None]) -> None:
+    """Does work that takes a moment, even where the task is cancelled again meanwhile, as groups of tasks do that end."""
+    working, cancelled = asyncio.create_task(work), None
+    while not working.done():
+        try:
+            await asyncio.wait({working})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+    working.result()
 
 
 class LastingGallery:

@@ -141,6 +141,7 @@ class Runner:
             if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
+                task.cancelled() or task.exception()  # which followed from what ends the run, and is looked at by nobody
             self._ended.set()
             self._ended = asyncio.Event()
         await self._run.journal.run(partial(self._leases.release, identity))
