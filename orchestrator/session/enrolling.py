@@ -90,7 +90,8 @@ class GallerySearcher:
         async with LastingGallery(self._classifier.galleries, enrolled, base=base) as gallery:
 
             async def ask() -> None:
-                await gallery.use(lambda sealed: self._ask(searches, sealed))
+                if searches.unanswered:
+                    await gallery.use(lambda sealed: self._ask(searches, sealed))
 
             try:
                 await self._classifier.retried(ask, missing=lambda: len(searches.unanswered))
