@@ -191,6 +191,7 @@ class EnrollingInvader(FakeInvader):
     enrols: bool = True
     trouble: Callable[[Search, int], Fault | None] = lambda search, number: None  # by the number of the question
     holds: Callable[[Search, int], bool] = lambda search, number: False
+    let_go: asyncio.Event = field(default_factory=asyncio.Event)  # until which it holds
     questions: list[Search] = field(default_factory=list)
     answers: list[tuple[Search, FakeGallery | None]] = field(default_factory=list)
 
@@ -220,7 +221,7 @@ class EnrollingInvader(FakeInvader):
         number = len(self.questions)
         if self.holds(search, number):
             self.held.set()
-            await asyncio.Event().wait()
+            await self.let_go.wait()
         if (fault := self.trouble(search, number)) is not None:
             await fault.abort(context)
         if self.queries_left is not None:
