@@ -27,7 +27,7 @@ from orchestrator.session.announcement import Line, budget_lines, plan_lines, pr
 from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
 from orchestrator.session.cloak_source import cloak_source
 from orchestrator.session.galleries import given_galleries
-from orchestrator.session.planning import ResolvedPlan, RunRequest, make_plan
+from orchestrator.session.planning import ResolvedPlan, RunRequest, check_kept, make_plan
 from orchestrator.session.progress import STARTING, duration, show_photos
 from rpc.images.bare_image import BadImageError
 
@@ -52,6 +52,7 @@ async def dry_run(
     Raises:
         OrchestratorError: the run could not begin.
     """
+    check_kept(request, keep_cloaks=keep_cloaks)
     async with AsyncExitStack() as stack:
         logs = Path(stack.enter_context(TemporaryDirectory()))
         with console.status(STARTING) as status:

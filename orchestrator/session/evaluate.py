@@ -9,8 +9,7 @@ from functools import partial
 from rich.console import Console
 
 from orchestrator.cloaks.source import CloakSource
-from orchestrator.errors import InputError, OrchestratorError
-from orchestrator.experiment.carrier import Carrier
+from orchestrator.errors import OrchestratorError
 from orchestrator.experiment.model import Model
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
@@ -29,7 +28,7 @@ from orchestrator.session.crafting import Crafter
 from orchestrator.session.enrolling import GallerySearcher
 from orchestrator.session.galleries import given_galleries
 from orchestrator.session.non_mated import NonMatedSearcher
-from orchestrator.session.planning import RunRequest, asked_of_invader, asked_of_source, make_plan
+from orchestrator.session.planning import RunRequest, asked_of_invader, asked_of_source, check_kept, make_plan
 from orchestrator.session.progress import STARTING, RunProgress, show_photos
 from orchestrator.session.runner import Runner
 from orchestrator.session.subject import SubjectObserver
@@ -70,12 +69,7 @@ async def evaluate(
         OrchestratorError: the run cannot go on; what was observed is recorded.
     """
     started = time.monotonic()
-    adaptive = [each for each in request.enrolling_conditions if each.carrier is Carrier.ADAPTIVE]
-    if adaptive and not keep_cloaks:
-        raise InputError(
-            f"--discard-cloaks: expected cloaks that are kept until those of all subjects are there, as {adaptive[0]} needs"
-            f" them"
-        )
+    check_kept(request, keep_cloaks=keep_cloaks)
     folder.check()
     await once_more(partial(_check_running, request, protector, invader))
     folder.create()

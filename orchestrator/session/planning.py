@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from orchestrator.cloaks.kept import KeptCloaks
 from orchestrator.cloaks.source import CloakSource
@@ -93,10 +93,12 @@ class RunRequest:
     def _check_carriers(self) -> None:
         for condition in self.enrolling_conditions:
             if self.gallery is None:
-                raise InputError(
-                    f"--conditions: {condition}: expected people of --faces who are enrolled, got none: --gallery-photos "
-                    f"says how many photos of each are"
+                how = (
+                    "--gallery-photos says how many photos of each are"
+                    if self.replay_of is None
+                    else "the gallery of RUN is made again of its data set, which --faces names"
                 )
+                raise InputError(f"--conditions: {condition}: expected people of --faces who are enrolled, got none: {how}")
             if condition.carrier is Carrier.ADAPTIVE and self.until_halfwidth is not None:
                 raise InputError(
                     f"--conditions: {condition}: expected no --until-halfwidth beside it: an adaptive invader enrols cloaks "
@@ -117,8 +119,20 @@ def replay_request(
     target_models: tuple[str, ...] | None,
     gallery: GalleryRequest | None = None,
 ) -> RunRequest:
-    """Asks for all subjects of a run whom the target models know, under these conditions, or else the run's."""
+    """Asks for all subjects of a run whom the target models know, under these conditions, or else the run's.
+
+    Raises:
+        InputError: cloaks are to be enrolled, and the run kept none of enrolled photos, or there is no gallery.
+    """
     grid = kept.grid
+    enrolling = [condition for condition in conditions or grid.conditions if condition.carrier.enrols]
+    if enrolling and not grid.enrolling:
+        raise InputError(
+            f"--conditions: {enrolling[0]}: expected a RUN in which cloaks were enrolled, got one that kept those of probes "
+            f"alone"
+        )
+    if gallery is not None and not enrolling:  # where none is cloaked, none stays clean
+        gallery = replace(gallery, split=replace(gallery.split, sizes=replace(gallery.split.sizes, clean=0)))
     return RunRequest(
         faces=kept.faces,
         source_models=grid.source_models,
@@ -180,13 +194,15 @@ async def make_plan(
     Raises:
         InputError: the services or the data set lack something; the message names the option.
     """
-    (sources, methods), targets = await asked_of_source(request, source), await asked_of_invader(request, invader)
+    sources, methods = await asked_of_source(request, source)
+    source_models = request.source_models or tuple(sources)
+    targets = await asked_of_invader(request, invader, source_models=source_models)
     ks = request.usual_ks if request.ks is None else request.ks
     disclosed = _disclosed_ks(ks, targets)
     enrolling = _enrolling(request, targets, invader)
     missing = [
         *request.missing,
-        *_no_white_box(request.source_models or tuple(sources), enrolling),
+        *_no_white_box(source_models, enrolling),
         *(_models_missing("source", sources, source.name) if request.source_models is None else ()),
         *(_models_missing("target", targets, invader.name) if request.target_models is None else ()),
     ]
@@ -215,7 +231,7 @@ async def make_plan(
         missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {named(matched.differing, at_most=1)}")
     subjects = _subjects(request, matched.known)
     grid = Grid(
-        source_models=request.source_models or tuple(sources),
+        source_models=source_models,
         target_models=tuple(targets),
         methods=request.methods,
         epsilons=request.epsilons,
@@ -278,8 +294,26 @@ def _check_label_sets(ensemble: Sequence[Model], needing: Sequence[str]) -> None
         )
 
 
-async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[str, Model]:
-    """The requested target models.
+def check_kept(request: RunRequest, *, keep_cloaks: bool) -> None:
+    """Makes sure that cloaks are kept where they are needed again.
+
+    Raises:
+        InputError: they are not.
+    """
+    adaptive = [each for each in request.enrolling_conditions if each.carrier is Carrier.ADAPTIVE]
+    if adaptive and not keep_cloaks:
+        raise InputError(
+            f"--discard-cloaks: expected cloaks that are kept until those of all subjects are there, as {adaptive[0]} needs"
+            f" them"
+        )
+
+
+async def asked_of_invader(
+    request: RunRequest, invader: InvaderClient, *, source_models: Iterable[str] | None = None
+) -> dict[str, Model]:
+    """The requested target models, and with cloaks that are enrolled the matchers with the source models' own networks.
+
+    `source_models` are those of the run; None: those that the request names, if it does.
 
     Raises:
         InputError: the invader lacks a model or the region, or returns fewer candidates.
@@ -288,15 +322,17 @@ async def asked_of_invader(request: RunRequest, invader: InvaderClient) -> dict[
     chosen = _chosen("--target-models", request.target_models, offered, invader.name)
     if request.target_models is None:
         chosen |= {name: model for name, model in offered.items() if model.kind is ModelKind.MATCHER}
-    for condition, name in _lacking(request.conditions or (), chosen).items():
+    conditions = request.conditions or ()
+    for condition, name in _lacking(conditions, chosen).items():
         regions = ", ".join(sorted(chosen[name].regions))
         raise InputError(
             f"--conditions: {condition}: expected a region that {name} of the {invader.name} has ({regions}), got "
             f"{condition.region}"
         )
     if enrolling := _enrolling(request, chosen, invader):
-        chosen |= _white_boxes(request.source_models or (), enrolling, offered)
-        if all(condition.carrier.enrols for condition in request.conditions or ()):
+        white_boxes = _white_boxes(source_models or request.source_models or (), enrolling, offered)
+        chosen |= {name: model for name, model in white_boxes.items() if not _lacking(conditions, {name: model})}
+        if all(condition.carrier.enrols for condition in conditions):
             chosen = {name: model for name, model in chosen.items() if model.kind is ModelKind.MATCHER}
     ks = request.usual_ks if request.ks is None else request.ks
     if request.ks is not None or not _disclosed_ks(ks, chosen):
