@@ -6,7 +6,7 @@ say which picture came in place of which.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256, shake_256
 from itertools import product
@@ -96,12 +96,17 @@ class FakeGallery:
         return digest("\n".join(sorted(lines)).encode())
 
 
+async def at_once(call: str) -> None:
+    """Has a call wait for nothing."""
+
+
 @dataclass
 class FakeGalleries(gallery_pb2_grpc.GalleryServiceServicer):
     """deid.gallery.v1.GalleryService, which remembers what it was asked; a picture of one colour has no face."""
 
     own: Mapping[str, tuple[str, ...]]  # the digests of the service's own photos, by identity
     fault: Callable[[str, int], Fault | None] = lambda call, time: None  # by the name of the call and how often it was made
+    before: Callable[[str], Awaitable[None]] = at_once  # awaited by each call
     created: list[FakeGallery] = field(default_factory=list)  # all, in order
     held: dict[str, FakeGallery] = field(default_factory=dict)  # those that are there now
     calls: dict[str, int] = field(default_factory=dict)
@@ -118,6 +123,7 @@ class FakeGalleries(gallery_pb2_grpc.GalleryServiceServicer):
 
     async def _begin(self, call: str, context: Context) -> None:
         self.calls[call] = self.calls.get(call, 0) + 1
+        await self.before(call)
         if (fault := self.fault(call, self.calls[call])) is not None:
             await fault.abort(context)
 
