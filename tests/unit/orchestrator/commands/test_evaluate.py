@@ -101,6 +101,22 @@ def people(tmp_path: Path) -> list[str]:
             "--gallery-photos 1 --impostors 1 --thresholds fpir:0.1 --invader localhost:1",
             "--thresholds: expected an invader that is started, got --invader localhost:1, which has its own",
         ),
+        (
+            "--conditions jpeg:95/gallery",
+            "--conditions: jpeg:95/gallery: expected people of --faces who are enrolled, got none: --gallery-photos says",
+        ),
+        (
+            "--gallery-photos 1 --clean-gallery-photos 1 --conditions threat",
+            "--clean-gallery-photos: expected fewer than the 1 of --gallery-photos, so that some are cloaked, got 1",
+        ),
+        (
+            "--gallery-photos 0 --clean-gallery-photos 1 --conditions threat",
+            "--clean-gallery-photos: expected --gallery-photos beside it, of at least 1, got none",
+        ),
+        (
+            "--gallery-photos 1 --conditions threat --until-halfwidth 10",
+            "--conditions: jpeg:95/adaptive: expected no --until-halfwidth beside it",
+        ),
     ],
 )
 def test_a_gallery_that_cannot_be_is_refused_by_the_option(people: list[str], options: str, complaint: str) -> None:
@@ -125,6 +141,8 @@ def test_a_threshold_is_named_once(people: list[str]) -> None:
         "--gallery-photos 1 --non-mated 2",
         "--gallery-photos 1 --impostors 1 --thresholds fpir:0.5,fmr:.01 --matchers facenet,senet50",
         "--gallery-photos 1 --impostors 1 --invader localhost:1",
+        "--gallery-photos 1 --conditions threat",
+        "--gallery-photos 1 --conditions jpeg:95/gallery,jpeg:95/both --discard-cloaks",
     ],
 )
 def test_a_gallery_that_can_be_is_taken(people: list[str], options: str) -> None:
@@ -144,6 +162,9 @@ def test_a_gallery_that_can_be_is_taken(people: list[str], options: str) -> None
         ("--gallery-photos 0", None),
         ("--target-models dlib --faces synthetic:identities=20", SplitSizes(2, 0)),
         ("--target-models dlib --faces synthetic:photographs=1", None),
+        ("--conditions threat", SplitSizes(2, 50)),
+        ("--conditions threat --target-models compact-senet", SplitSizes(2, 50)),
+        ("--conditions threat --clean-gallery-photos 1", SplitSizes(2, 50, clean=1)),
     ],
 )
 def test_synthetic_people_are_enrolled_where_a_model_is_named_that_may_be_a_matcher(
