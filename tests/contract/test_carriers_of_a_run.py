@@ -17,7 +17,7 @@ from orchestrator.faces.split import SplitSizes
 from orchestrator.metrics.observation import Outcome
 from orchestrator.pictures.conditions import under_condition
 from orchestrator.report.run import read_run
-from tests.support.bench import manifest
+from tests.support.bench import IDENTITIES, manifest
 from tests.support.enrolling import (
     CLASSIFIER,
     GREY,
@@ -135,6 +135,20 @@ async def test_every_photo_is_crafted_in_one_call_whatever_the_number_of_conditi
     photos = [photo for each in setting.draw[:3] for photo in (setting.probe(each), *setting.enrolled(each))]
     asked = Counter(request.photo for request in setting.protector.requests)
     assert asked == Counter(photo.read() for photo in photos)
+
+
+async def test_every_source_model_crafts_every_photo_once_and_its_cloaks_are_enrolled_apart(setting: EnrollingBench) -> None:
+    names = ("facenet", "resnet50")
+    setting.protector.label_sets = dict.fromkeys(names, IDENTITIES)
+    assert (await setting.evaluate("png,png/both", source_models=names, subjects=2)).finished.complete
+    photos = [photo for each in setting.draw[:2] for photo in (setting.probe(each), *setting.enrolled(each))]
+    asked = Counter((request.photo, request.source_model) for request in setting.protector.requests)
+    assert asked == Counter((photo.read(), name) for photo in photos for name in names)
+    enrolled = {
+        gallery.enrolled[setting.draw[0]] for gallery in setting.galleries.created if setting.draw[0] in gallery.enrolled
+    }
+    keys = [CloakKey(name, key.method, key.epsilon) for name in names for key in KINDS]
+    assert enrolled == {cloaks(setting, setting.draw[0], key, "png") for key in keys}
 
 
 @pytest.mark.parametrize("conditions", ["png/adaptive", "png,png/adaptive"])
