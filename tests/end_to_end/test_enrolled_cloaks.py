@@ -2,6 +2,7 @@
 
 import csv
 import json
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -119,7 +120,8 @@ def test_the_report_has_the_threat_matrix(undisturbed: Path) -> None:
 
 def begun(running: Running, run: Path, *, until: str) -> subprocess.Popen[str]:
     """An evaluation that has said so."""
-    command = running.command(run, "--no-report", "--in-flight", "1")
+    # A shell that starts the tests in the background has them, and all that they start, ignore Ctrl-C.
+    command = ["env", "--default-signal=INT", *running.command(run, "--no-report", "--in-flight", "1")]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert process.stdout is not None
     said = []
@@ -144,6 +146,17 @@ def test_after_the_invader_was_killed_the_answer_is_the_same(
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert differences(observed(tmp_path / "run"), observed(undisturbed)) == []
+    assert running.galleries() == 0
+
+
+@LONG
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_ctrl_c_leaves_no_gallery_with_the_invader(running: Running, tmp_path: Path, moment: str) -> None:
+    process = begun(running, tmp_path / "run", until=moment)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
     assert running.galleries() == 0
 
 
