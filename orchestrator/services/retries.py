@@ -94,6 +94,7 @@ class RetryPolicy:
             except (CallError, UnusableServiceError) as error:
                 if missing() < left:
                     failures = outages = 0
+                    throttled_since, self._let_through = None, self._clock()
                 if isinstance(error, ThrottledError):
                     throttled_since = self._clock() if throttled_since is None else throttled_since
                     await self._wait_until_let_through(error, since=throttled_since)

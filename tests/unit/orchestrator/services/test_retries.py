@@ -234,6 +234,19 @@ async def test_who_waits_longer_than_the_timeout_is_answered_where_now_and_then_
     assert service.now >= 12 * 50 > OUTAGE_TIMEOUT
 
 
+async def test_a_call_in_parts_goes_on_where_now_and_then_a_part_is_let_through() -> None:
+    service, missing = Throttling(opens=[50.0 * turn for turn in range(1, 5)], retry_after_ms=10_000), [4]
+
+    async def in_parts() -> str:
+        while missing[0]:
+            await service.once()
+            missing[0] -= 1
+        return "all"
+
+    assert await service.run(service.retries.call(in_parts, missing=lambda: missing[0])) == ["all"]
+    assert service.now >= 4 * 50 > OUTAGE_TIMEOUT
+
+
 async def test_what_is_let_through_and_fails_is_let_through() -> None:
     service = Throttling(opens=[50.0 * turn for turn in range(1, 5)], fails=True)
     assert await service.ask(4) == [FINAL] * 4
