@@ -505,11 +505,14 @@ def _white_boxes(source_models: Iterable[str], enrolling: Collection[str], offer
 
 def _no_white_box(source_models: Iterable[str], enrolling: Collection[str]) -> list[str]:
     """Sentences on the source models whose networks no cloak is enrolled for."""
+    without = [name for name in source_models if enrolling and not any(shares_network(name, each) for each in enrolling)]
+    cannot = "so that a cloak without effect cannot be told from an enrolment that does not work"
     return [
-        f"white box of {name}: no target model compares with a gallery by its network, so that a cloak without effect "
-        f"cannot be told from an enrolment that does not work; --matchers {network_of(members(name)[0])} offers one"
-        for name in source_models
-        if enrolling and not any(shares_network(name, target) for target in enrolling)
+        f"white box of {name}: by which network they were made is not known, {cannot}"
+        if name == ELSEWHERE
+        else f"white box of {name}: no target model compares with a gallery by its network, {cannot}; --matchers "
+        f"{network_of(members(name)[0])} offers one"
+        for name in without
     ]
 
 
