@@ -51,7 +51,7 @@ def _mutants() -> Iterator[str]:
     yield "| service | what is wrong | caught by |"
     yield "| --- | --- | --- |"
     order = [check.id for check in ALL_CHECKS]
-    for each in sorted(MUTANTS, key=lambda mutant: order.index(mutant.caught_by)):
+    for each in sorted(MUTANTS, key=lambda mutant: (order.index(mutant.caught_by), mutant.wrong)):
         yield f"| {each.caught_by.partition('.')[0]} | {each.wrong} | `{each.caught_by}` |"
     yield ""
 

@@ -194,6 +194,7 @@ def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFol
         "conditions": ["jpeg:95"],
         "unbudgeted": [],
         "without_noise": [],
+        "enrolling": [],
     }
     assert (protocol["subjects"], protocol["seed"]) == (2, 3)
     assert (protocol["until_halfwidth"], protocol["look_every"]) == (None, 20)
