@@ -15,7 +15,7 @@ from orchestrator.errors import GalleryEmptyError, GalleryGoneError, Orchestrato
 from orchestrator.services.connection import Connection
 
 OWN = "default"  # the service's own gallery, as the base of others
-KEPT_SECONDS = 600  # without use: what an orchestrator that was killed left behind is forgotten then
+KEPT_SECONDS = 120  # without use: what an orchestrator that was killed left behind is forgotten then
 ENROL_SECONDS = 300.0
 CALL_SECONDS = 30.0  # of the others
 DELETE_SECONDS = 5.0
