@@ -69,7 +69,8 @@ def finished_cloak(
         method: whose cloak it is.
         probe: (S, S, 3), as it came with the job.
         image: (3, S, S), in levels, rounded here to the nearest.
-        epsilon: the budget, in levels: of a whole number of levels, so that rounding cannot leave it.
+        epsilon: the budget, in levels: of a whole number of levels, so that rounding cannot leave it. A method with a budget
+            of its own is held against the largest change that this states.
         effort: what was spent on it.
 
     Raises:
@@ -85,6 +86,7 @@ def finished_cloak(
         raise method.broken(expected="levels 0..255", actual=f"{low:g}..{high:g}")
     pixels = levels.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     largest_change = int(np.abs(pixels.astype(np.int16) - probe).max())
-    if largest_change > epsilon:
-        raise method.broken(expected=f"changes of at most {epsilon} levels", actual=str(largest_change))
+    bound = epsilon if method.own_budget is None else method.own_budget.largest_change
+    if largest_change > bound:
+        raise method.broken(expected=f"changes of at most {bound} levels", actual=str(largest_change))
     return FinishedCloak(method.name, epsilon, pixels, largest_change, effort)

@@ -70,6 +70,8 @@ def parse_craft_request(
         _check_matchers(members)
     elif needing and len(members) > 1:
         _check_label_sets(members, needing)
+    if gallery is None:
+        _check_candidates(members, [method.name for method in chosen if method.needs_candidates])
     return CraftOrder(
         source_models=tuple(members),
         side=max(member.recognizer.input_size for member in members.values()),
@@ -121,6 +123,16 @@ def _check_label_sets(members: Mapping[str, SourceModel], needing: Sequence[str]
                 f"{name} with {len(label_set)} identities (SHA-256 {label_set.sha256[:8]}…)"
                 for name, label_set in label_sets.items()
             ),
+        )
+
+
+def _check_candidates(members: Mapping[str, SourceModel], needing: Sequence[str]) -> None:
+    first, *others = (member.recognizer.label_set for member in members.values())
+    if needing and not any(all(identity in other for other in others) for identity in first.identities):
+        raise invalid_argument(
+            "source_model",
+            expected=f"members that know somebody in common, as {', '.join(needing)} need{'s' * (len(needing) == 1)}",
+            actual=f"{', '.join(members)}, which do not",
         )
 
 

@@ -194,7 +194,8 @@ def _listed_model(name: str, model: SourceModel) -> protector_pb2.SourceModel:
 
 
 def _listed_method(name: str, method: Method, epsilons: Sequence[int]) -> protector_pb2.Method:
-    costs = {epsilon: method.cost(epsilon) for epsilon in epsilons}
+    own = method.own_budget
+    costs = {epsilon: method.cost(epsilon) for epsilon in (epsilons if own is None else (0,))}
     return protector_pb2.Method(
         name=name,
         description=method.description,
@@ -205,6 +206,10 @@ def _listed_method(name: str, method: Method, epsilons: Sequence[int]) -> protec
             protector_pb2.BudgetCost(epsilon=epsilon, gradients=cost.gradients, forward_passes=cost.forward_passes)
             for epsilon, cost in costs.items()
         ],
+        own_budget=None
+        if own is None
+        else protector_pb2.OwnBudget(in_words=own.in_words, largest_change=own.largest_change),
+        carrier="" if method.control else method.carrier,
     )
 
 

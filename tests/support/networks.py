@@ -30,6 +30,9 @@ class SmallHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return features @ self.weights.T
 
+    def centroid(self, place: int) -> Tensor:
+        return nn.functional.normalize(self.weights[place], dim=0)
+
 
 class SmallRecognizer:
     """Two layers with a smooth nonlinearity, of any floating-point type."""

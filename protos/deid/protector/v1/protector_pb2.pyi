@@ -88,8 +88,8 @@ class CraftRequest(_message.Message):
 
     @_builtins.property
     def epsilons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Noise budgets per pixel in levels, each 0..255, none twice. May be empty only if "none" is the only method: the
-        control's only budget is 0, whatever is listed here.
+        """Noise budgets per pixel in levels, each 0..255, none twice. Methods with a budget of their own and the control "none" are
+        run once, at epsilon 0, whatever is listed here; it may be empty only if no other method is requested.
         """
 
     @_builtins.property
@@ -207,11 +207,13 @@ class CraftResponse(_message.Message):
     method: _builtins.str
     """The method that crafted it."""
     epsilon: _builtins.int
-    """Its noise budget per pixel, in levels; 0 for the control "none"."""
+    """Its noise budget per pixel, in levels; 0 for the control "none", and where the method has a budget of its own."""
     n_iter: _builtins.int
     """Steps taken; 0 for a control. The size of a step is the method's own, see Method.parameters."""
     largest_change: _builtins.int
-    """max|cloak - probe| over pixels and channels before storage, in levels: never above epsilon."""
+    """max|cloak - probe| over pixels and channels before storage, in levels: never above epsilon, or where the method has a
+    budget of its own never above OwnBudget.largest_change.
+    """
     zero_gradient_share: _builtins.float
     """Share (0..1) of pixel channels whose gradient was exactly zero, averaged over the gradients: near 1 means that the source
     model was saturated and the attack stalled. 0 if no gradient was taken.
@@ -444,6 +446,8 @@ class Method(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     NEEDS_LABEL_SET_FIELD_NUMBER: _builtins.int
     COSTS_FIELD_NUMBER: _builtins.int
+    OWN_BUDGET_FIELD_NUMBER: _builtins.int
+    CARRIER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that requests use, such as "bim"."""
     description: _builtins.str
@@ -452,6 +456,10 @@ class Method(_message.Message):
     """True for methods that serve as controls only ("none", "noise") and use no network."""
     needs_label_set: _builtins.bool
     """Whether it needs a source model with a label set, of which CraftRequest.identity is a member."""
+    carrier: _builtins.str
+    """Which picture the method is meant to cloak: "probe", the photo that is searched, or "gallery", the photo that is enrolled.
+    Either can be tried. Empty for a control, and if not stated.
+    """
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What it computes with, by name, in words of at most 500 characters each: "alpha" (the size of a step, such as "1 level"),
@@ -461,7 +469,15 @@ class Method(_message.Message):
 
     @_builtins.property
     def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetCost]:
-        """What each of the request's budgets takes, in the order of the request."""
+        """What each of the request's budgets takes, in the order of the request. Of a method with a budget of its own: what its cloak
+        takes, once, with epsilon 0, whatever was requested.
+        """
+
+    @_builtins.property
+    def own_budget(self) -> Global___OwnBudget:
+        """Present if the method has a budget of its own: it is then run once, whatever the request's epsilons, and no epsilon bounds
+        its cloaks. A control has none.
+        """
 
     def __init__(
         self,
@@ -472,14 +488,42 @@ class Method(_message.Message):
         parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         needs_label_set: _builtins.bool = ...,
         costs: _abc.Iterable[Global___BudgetCost] | None = ...,
+        own_budget: Global___OwnBudget | None = ...,
+        carrier: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["own_budget", b"own_budget"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control", b"control", "costs", b"costs", "description", b"description", "name", b"name", "needs_label_set", b"needs_label_set", "parameters", b"parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "control", b"control", "costs", b"costs", "description", b"description", "name", b"name", "needs_label_set", b"needs_label_set", "own_budget", b"own_budget", "parameters", b"parameters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Method: _TypeAlias = Method  # noqa: Y015
+
+@_typing.final
+class OwnBudget(_message.Message):
+    """The budget of a method whose cloaks no epsilon bounds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IN_WORDS_FIELD_NUMBER: _builtins.int
+    LARGEST_CHANGE_FIELD_NUMBER: _builtins.int
+    in_words: _builtins.str
+    """What it is, in words, at most 500 characters, such as "DSSIM 0.012"."""
+    largest_change: _builtins.int
+    """No channel of a cloak differs from the probe by more than so many levels, 1..255."""
+    def __init__(
+        self,
+        *,
+        in_words: _builtins.str = ...,
+        largest_change: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_words", b"in_words", "largest_change", b"largest_change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnBudget: _TypeAlias = OwnBudget  # noqa: Y015
 
 @_typing.final
 class BudgetCost(_message.Message):
@@ -491,7 +535,7 @@ class BudgetCost(_message.Message):
     GRADIENTS_FIELD_NUMBER: _builtins.int
     FORWARD_PASSES_FIELD_NUMBER: _builtins.int
     epsilon: _builtins.int
-    """The budget, in levels."""
+    """The budget, in levels; 0 where the method has a budget of its own."""
     gradients: _builtins.int
     """Gradients with respect to an image."""
     forward_passes: _builtins.int
