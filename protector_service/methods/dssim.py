@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d
 
 LEVELS = 255
 WINDOW = 11  # pixels: the side of the Gaussian window
@@ -20,7 +19,7 @@ class Dssim:
     def __init__(self, probe: Tensor) -> None:
         """Takes a probe (3, S, S), in levels."""
         self._probe = probe
-        self._window = gaussian(min(WINDOW, probe.shape[-1] - 1 + probe.shape[-1] % 2), sigma=SIGMA).to(probe)
+        self._windows = windows(probe.shape[-1]).to(probe)
         self._mean, square = self._means(probe, probe * probe)
         self._variance = square - self._mean**2
 
@@ -35,9 +34,16 @@ class Dssim:
 
     def _means(self, *images: Tensor) -> tuple[Tensor, ...]:
         """The weighted mean of each image (3, S, S) at each place of the window."""
-        planes = torch.stack(images).flatten(0, 1).unsqueeze(1)  # (3 N, 1, S, S)
-        rows = conv2d(planes, self._window.view(1, 1, 1, -1))
-        return conv2d(rows, self._window.view(1, 1, -1, 1)).squeeze(1).chunk(len(images))
+        return (self._windows @ torch.stack(images) @ self._windows.T).unbind()
+
+
+def windows(side: int) -> Tensor:
+    """The matrix (places, side) whose rows are the window at each of its places along one axis."""
+    size = min(WINDOW, side - 1 + side % 2)
+    rows = torch.zeros(side - size + 1, side, dtype=torch.float64)
+    for place, row in enumerate(rows):
+        row[place : place + size] = gaussian(size, sigma=SIGMA)
+    return rows
 
 
 def gaussian(size: int, *, sigma: float) -> Tensor:

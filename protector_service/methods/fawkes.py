@@ -10,6 +10,7 @@ from protector_service.methods.asks import Cloak, Cost, Crafting
 from protector_service.methods.dssim import Dssim
 from protector_service.methods.embeddings import embeddings, sum_of_distances
 from protector_service.methods.method import Method, MethodJob, OwnBudget, stated
+from protector_service.methods.slopes import value_and_slope
 from protector_service.methods.tanh_pixels import TanhPixels
 
 LARGEST_CHANGE = 15  # levels
@@ -56,13 +57,12 @@ class Fawkes(Method):
             distance, gradient = yield from sum_of_distances(job, x, clean)
             if distance > largest and float(dissimilarity(x.round())) <= FAR * self.threshold:
                 kept, largest = x, distance
-            c = weight.value
-
-            def loss(image: Tensor, gradient: Tensor = gradient, c: float = c) -> Tensor:
-                return hinge(dissimilarity(image), self.threshold, scale=SCALE) - c * (gradient * image).sum()
-
-            pixels.descend(loss, kick=KICK if step == 0 else 0.0)
-            weight.adapt(float(dissimilarity(x)))
+            dssim, slope = value_and_slope(dissimilarity, x)
+            pixels.descend(
+                hinge_slope(dssim, self.threshold, scale=SCALE) * slope - weight.value * gradient,
+                kick=KICK if step == 0 else 0.0,
+            )
+            weight.adapt(dssim)
         yield Cloak(0, kept)
 
 
@@ -86,9 +86,9 @@ class FeatureWeight:
         self._side = side
 
 
-def hinge(dssim: Tensor, threshold: float, *, scale: float) -> Tensor:
-    """scale max(DSSIM - th, 0)^2: 0 within the budget."""
-    return scale * (dssim - threshold).clamp(min=0).square()
+def hinge_slope(dssim: float, threshold: float, *, scale: float) -> float:
+    """The derivative of scale max(DSSIM - th, 0)^2 in DSSIM: 0 within the budget."""
+    return 2 * scale * max(dssim - threshold, 0)
 
 
 def _start(job: MethodJob) -> Tensor:

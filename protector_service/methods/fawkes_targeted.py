@@ -9,8 +9,9 @@ from torch import Tensor
 from protector_service.methods.asks import Cloak, Cost, Crafting
 from protector_service.methods.dssim import Dssim
 from protector_service.methods.embeddings import embeddings, sum_of_distances
-from protector_service.methods.fawkes import FAR, hinge
+from protector_service.methods.fawkes import FAR, hinge_slope
 from protector_service.methods.method import Method, MethodJob, OwnBudget, stated
+from protector_service.methods.slopes import value_and_slope
 from protector_service.methods.tanh_pixels import LEVELS, TanhPixels
 
 CANDIDATES = 32  # a choice
@@ -59,11 +60,8 @@ class FawkesTargeted(Method):
             distance, gradient = yield from sum_of_distances(job, x, target)
             if distance < smallest and float(dissimilarity(x.round())) <= FAR * THRESHOLD:
                 kept, smallest = x, distance
-
-            def loss(image: Tensor, gradient: Tensor = gradient) -> Tensor:
-                return hinge(dissimilarity(image), THRESHOLD, scale=SCALE) + WEIGHT * (gradient * image).sum()
-
-            pixels.descend(loss)
+            dssim, slope = value_and_slope(dissimilarity, x)
+            pixels.descend(hinge_slope(dssim, THRESHOLD, scale=SCALE) * slope + WEIGHT * gradient)
         yield Cloak(0, kept)
 
 

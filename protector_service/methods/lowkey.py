@@ -11,6 +11,7 @@ from protector_service.methods.asks import Answer, Ask, Asking, Cloak, Cost, Cra
 from protector_service.methods.dssim import Dssim, gaussian
 from protector_service.methods.embeddings import EmbeddingDistance
 from protector_service.methods.method import Method, MethodJob, OwnBudget, stated
+from protector_service.methods.slopes import value_and_slope
 from protector_service.methods.transforms import Transform, pull_back
 
 ALPHA = 0.64  # levels: 0.0025 of the range
@@ -90,15 +91,15 @@ def objective_gradient(
     """
     views = [_same, smooth]
     sums = yield from _sums(job, x, views)
+    slopes = {key: value_and_slope(_distance_to(clean[key[0]]), together)[1] for key, together in sums.items()}
     asked = [
-        (shown, Ask(shown(x), _along(_slope(EmbeddingDistance(clean[model]), sums[model, place])), model=model))
-        for model in job.models
-        for place, view in enumerate(views)
-        for shown in (view, _mirrored(view))
+        (shown, Ask(shown(x), _along(slope), model=model))
+        for (model, place), slope in slopes.items()
+        for shown in (views[place], _mirrored(views[place]))
     ]
     answers: list[Answer] = yield [ask for _, ask in asked]
     pulled = [pull_back(x, shown, answer.gradient) for (shown, _), answer in zip(asked, answers, strict=True)]
-    return torch.stack(pulled).sum(0) / (2 * len(job.models)) - WEIGHT * _slope_of_image(visible, x)
+    return torch.stack(pulled).sum(0) / (2 * len(job.models)) - WEIGHT * value_and_slope(visible, x)[1]
 
 
 def smooth(image: Tensor) -> Tensor:
@@ -127,19 +128,9 @@ def _sums(job: MethodJob, x: Tensor, views: Sequence[Transform]) -> Asking[dict[
     return {key: answers[2 * at].features + answers[2 * at + 1].features for at, key in enumerate(keys)}
 
 
-def _slope(distance: EmbeddingDistance, sums: Tensor) -> Tensor:
-    """The gradient (D,) of the distance at a sum of features."""
-    with torch.enable_grad():
-        at = sums.detach().requires_grad_(True)
-        (slope,) = torch.autograd.grad(distance(at, at), at)
-    return slope
-
-
-def _slope_of_image(visible: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    with torch.enable_grad():
-        at = x.detach().requires_grad_(True)
-        (slope,) = torch.autograd.grad(visible(at), at)
-    return slope
+def _distance_to(clean: Tensor) -> Callable[[Tensor], Tensor]:
+    distance = EmbeddingDistance(clean)
+    return lambda features: distance(features, features)
 
 
 def _along(slope: Tensor) -> Objective:

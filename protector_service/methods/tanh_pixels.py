@@ -1,9 +1,9 @@
 """Gradient descent on a variable whose tanh is the image, so that no step leaves the pixel range."""
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
+
+from protector_service.methods.transforms import pull_back
 
 LEVELS = 255
 _MARGIN = 1 - 1e-6  # so that 0 and 255 are the tanh of numbers
@@ -39,11 +39,9 @@ class TanhPixels:
         change = LEVELS * (torch.tanh(w) / _MARGIN + 1) / 2 - self._probe
         return (self._probe + change.clamp(-self._largest_change, self._largest_change)).clamp(0, LEVELS)
 
-    def descend(self, loss: Callable[[Tensor], Tensor], *, kick: float = 0.0) -> None:
-        """Takes a step against the gradient of a loss of x, and then one of -kick times its sign."""
-        with torch.enable_grad():
-            w = self._w.detach().requires_grad_(True)
-            (gradient,) = torch.autograd.grad(loss(self._image_of(w)), w)
+    def descend(self, gradient_in_x: Tensor, *, kick: float = 0.0) -> None:
+        """Takes a step against the gradient of a loss, given in x (3, S, S), and then one of -kick times its sign in w."""
+        gradient = pull_back(self._w, self._image_of, gradient_in_x)
         # E[g^2] <- rho E[g^2] + (1 - rho) g^2; step = -sqrt(E[step^2] + eps) / sqrt(E[g^2] + eps) g; w <- w + rate step
         self._squares = RHO * self._squares + (1 - RHO) * gradient**2
         step = -((self._steps + EPSILON) / (self._squares + EPSILON)).sqrt() * gradient
