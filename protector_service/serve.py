@@ -14,6 +14,7 @@ from protector_service.batched_model import BatchedModel, suitable_batch_rows
 from protector_service.capacity import CapacityLimiter
 from protector_service.config import ProtectorSettings
 from protector_service.engine import Engine
+from protector_service.perception import seeing
 from protector_service.registry import find_methods
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
@@ -57,7 +58,7 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
     )
     servicer = ProtectorServicer(
         source_models=source_models,
-        methods=methods.usable,
+        methods=seeing(methods.usable, folder=settings.checkpoints, device=prepared.device),
         engine=engine,
         find_face=find_face,
         capacity=capacity,
