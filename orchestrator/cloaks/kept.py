@@ -11,7 +11,7 @@ from typing import Any, Self
 from orchestrator.errors import CallError, InputError
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import CloakKey, Grid, members
-from orchestrator.experiment.method import Cost, Method
+from orchestrator.experiment.method import Cost, Method, OwnBudget
 from orchestrator.experiment.model import Model
 from orchestrator.faces.data_set import Photo, canonical
 from orchestrator.faces.split import SplitSizes
@@ -95,7 +95,9 @@ class KeptCloaks:
             name: Method(
                 stated["parameters"],
                 stated["needs_label_set"],
-                {int(epsilon): Cost(**cost) for epsilon, cost in stated["costs"].items() if int(epsilon) in epsilons},
+                {int(epsilon): Cost(**cost) for epsilon, cost in stated["costs"].items() if int(epsilon) in (0, *epsilons)},
+                None if stated["own_budget"] is None else OwnBudget(**stated["own_budget"]),
+                stated["carrier"],
             )
             for name, stated in self._manifest["protocol"]["crafting"].items()
         }

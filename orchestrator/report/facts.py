@@ -136,7 +136,8 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Data", _data(run))
     yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
     yield Fact("Methods", _methods(protocol["crafting"], grid))
-    yield Fact("Budgets ε", _budgets(grid))
+    yield Fact("Budgets ε", _budgets(protocol["crafting"], grid))
+    yield from _meant_for_galleries(protocol["crafting"], grid)
     yield Fact("Conditions", _conditions(grid))
     carriers = {condition.carrier for condition in grid.conditions}
     yield from (
@@ -157,15 +158,24 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
 
 
-def _budgets(grid: Grid) -> str:
+def _budgets(crafting: Mapping[str, Mapping[str, Any]], grid: Grid) -> str:
     levels = [f"{', '.join(map(str, grid.epsilons))} levels of 0..255"] if grid.budgeted else []
-    alone = [method_title(method) for method in grid.unbudgeted]
+    stated = {method: crafting[method]["own_budget"] for method in grid.unbudgeted}
+    alone = [method_title(method) + (f" ({own['in_words']})" if own else "") for method, own in stated.items()]
     own = (
         [f"{OWN_BUDGET}: {', '.join(alone)}, which run once; noise is matched to each of their cloaks in SSIM"]
         if alone
         else []
     )
     return "; ".join(levels + own)
+
+
+def _meant_for_galleries(crafting: Mapping[str, Mapping[str, Any]], grid: Grid) -> Iterator[Fact]:
+    meant = [method_title(method) for method in grid.methods if crafting[method]["carrier"] == Carrier.GALLERY]
+    if meant:
+        enrols = any(condition.carrier.enrols for condition in grid.conditions)
+        without = "" if enrols else ", and there are none here: read by the probe, it says nothing of what they are made for"
+        yield Fact("Meant for enrolled photos", f"{', '.join(meant)}{without}")
 
 
 def _conditions(grid: Grid) -> str:

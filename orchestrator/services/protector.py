@@ -1,6 +1,6 @@
 """The client of a protector."""
 
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from hashlib import sha256
 
 import grpc
@@ -9,7 +9,7 @@ from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.cloak import Cloak, CloakRecord
 from orchestrator.experiment.grid import ENSEMBLE, CloakKey, members
-from orchestrator.experiment.method import Method
+from orchestrator.experiment.method import Method, OwnBudget
 from orchestrator.experiment.model import Model
 from orchestrator.services.connection import photo_refusal
 from orchestrator.services.listed_method import listed_method
@@ -33,6 +33,7 @@ class ProtectorClient(ServiceClient):
             InputError: see `Connection`.
         """
         super().__init__("protector", address, tls)
+        self._own_budgets: Mapping[str, OwnBudget] = {}  # by method, as it listed them last
         self._stub = protector_pb2_grpc.ProtectorServiceStub(self.channel)
 
     async def _list(self, seconds: float) -> Listing:
@@ -55,7 +56,9 @@ class ProtectorClient(ServiceClient):
         """
         request = protector_pb2.ListMethodsRequest(epsilons=epsilons)
         listed = await self.answer(self._stub.ListMethods(request, timeout=LIST_SECONDS))
-        return {method.name: listed_method(method, epsilons, service=self.name) for method in listed.methods}
+        methods = {method.name: listed_method(method, epsilons, service=self.name) for method in listed.methods}
+        self._own_budgets = {name: each.own_budget for name, each in methods.items() if each.own_budget is not None}
+        return methods
 
     async def identities(self, model: Model) -> tuple[str, ...]:
         """The label set of a source model, in class order."""
@@ -114,7 +117,8 @@ class ProtectorClient(ServiceClient):
         for count in _COUNTS:
             if (found := getattr(response, count)) < 0:
                 raise UnusableServiceError(f"{self.name}: the cloak {key}: expected {count} of at least 0, got {found}")
-        if response.largest_change > response.epsilon:
+        own = self._own_budgets.get(response.method) if not response.epsilon else None
+        if response.largest_change > (response.epsilon if own is None else own.largest_change):
             raise UnusableServiceError(
                 f"{self.name}: the cloak {key} changes pixels by {response.largest_change} levels, over its budget"
             )

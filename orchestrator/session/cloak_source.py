@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from orchestrator.cloaks.source import CloakSource
+from orchestrator.cloaks.with_noise import WithMatchedNoise
 from orchestrator.services.endpoint import EndpointSpec, endpoint
 from orchestrator.services.protector import ProtectorClient
 
@@ -35,6 +36,6 @@ async def cloak_source(
     async with endpoint(protector, log=log, note=note, on_enrolling=on_enrolling) as started:
         client = ProtectorClient(started.address, tls=protector.tls_in_use)
         try:
-            yield client, started.ended
+            yield WithMatchedNoise(client), started.ended
         finally:
             await client.close()

@@ -230,14 +230,15 @@ async def make_plan(
     if matched.differing:
         missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {named(matched.differing, at_most=1)}")
     subjects = _subjects(request, matched.known)
+    unbudgeted = request.unbudgeted or tuple(name for name in request.methods if methods[name].own_budget is not None)
     grid = Grid(
         source_models=source_models,
         target_models=tuple(targets),
         methods=request.methods,
-        epsilons=request.epsilons,
+        epsilons=() if set(unbudgeted) == set(request.methods) else request.epsilons,
         ks=disclosed,
         conditions=conditions,
-        unbudgeted=request.unbudgeted,
+        unbudgeted=unbudgeted,
         without_noise=request.without_noise,
         enrolling=enrolling,
     )
