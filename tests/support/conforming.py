@@ -124,15 +124,21 @@ class Crafted:
 
 
 class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceServicer):
-    """deid.protector.v1.ProtectorService: the controls and six methods, with two classifiers and a matcher."""
+    """deid.protector.v1.ProtectorService: the controls and seven methods, with two classifiers and a matcher.
+
+    One of the methods, veil, has a budget of its own.
+    """
 
     service_name = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
     label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1], "third": IDENTITIES}
     matchers: Collection[str] = ("third",)
     sides: Mapping[str, int] = {"first": 16, "second": 16, "third": 24}  # pixels, by source model
     controls: Mapping[str, bool] = {
-        **dict.fromkeys(("bim", "di", "fgsm", "illc", "mi", "pgd"), False),
+        **dict.fromkeys(("bim", "di", "fgsm", "illc", "mi", "pgd", "veil"), False),
         **dict.fromkeys(("noise", "none"), True),
+    }
+    own_budgets: Mapping[str, protector_pb2.OwnBudget] = {
+        "veil": protector_pb2.OwnBudget(in_words="hardly to be seen", largest_change=6)
     }
     step_seconds = 0.0  # that the device takes
 
@@ -197,7 +203,13 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     def clip(self, x: Levels, *, previous: Levels, probe: Levels, epsilon: int) -> Levels:
         return np.clip(x, np.maximum(probe - epsilon, 0), np.minimum(probe + epsilon, 255))
 
+    def bound(self, method: str, epsilon: int) -> int:
+        """The levels that a method's cloak is clipped at."""
+        return self.own_budgets[method].largest_change if method in self.own_budgets else epsilon
+
     def n_iter(self, method: str, epsilon: int) -> int:
+        if method in self.own_budgets:
+            return 8
         return min(epsilon, 1) if method == "fgsm" else min(epsilon + 4, 5 * epsilon // 4)
 
     def alpha(self, method: str, epsilon: int) -> int:
@@ -228,7 +240,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             zeros += int((gradient == 0).sum())
             direction = direction + gradient / np.abs(gradient).mean() if method in MOMENTUM else gradient
             stepped = x + step * np.sign(direction).astype(np.int64)
-            x = self.clip(stepped, previous=x, probe=probe, epsilon=epsilon)
+            x = self.clip(stepped, previous=x, probe=probe, epsilon=self.bound(method, epsilon))
         share = zeros / (x.size * taken) if taken else 0.0
         return Crafted(x, taken, share, len(members) * taken, len(members) * self.forward_passes(method))
 
@@ -279,7 +291,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         if len(set(request.methods)) < len(request.methods):
             raise invalid_argument("methods", expected="no repetition", actual="one twice")
         self.check_epsilons(request.epsilons)
-        if not request.epsilons and list(request.methods) != ["none"]:
+        if not request.epsilons and not all(self.runs_once(method) for method in request.methods):
             raise invalid_argument("epsilons", expected="at least one budget", actual="none")
         if request.storage.WhichOneof("format") is None:
             raise invalid_argument("storage", expected="jpeg or png", actual="neither")
@@ -287,6 +299,10 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             actual = str(request.storage.jpeg.quality)
             raise invalid_argument("storage.jpeg.quality", expected="1..100", actual=actual)
         self.check_names(request)
+
+    def runs_once(self, method: str) -> bool:
+        """Whether there is one cloak of it, of epsilon 0."""
+        return method == "none" or method in self.own_budgets
 
     def check_epsilons(self, epsilons: Sequence[int]) -> None:
         for place, epsilon in enumerate(epsilons):
@@ -330,7 +346,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         return [
             (method, epsilon)
             for method in request.methods
-            for epsilon in ((0,) if method == "none" else sorted(request.epsilons))
+            for epsilon in ((0,) if self.runs_once(method) else sorted(request.epsilons))
         ]
 
     async def Craft(  # noqa: N802
@@ -408,8 +424,14 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             control=control,
             parameters={} if control or name == "fgsm" else {"alpha": "1 level", "n_iter": RULE},
             needs_label_set=not control,
-            costs=[self.cost(name, epsilon) for epsilon in epsilons],
+            costs=[self.cost(name, epsilon) for epsilon in self.costed(name, epsilons)],
+            own_budget=self.own_budgets.get(name),
+            carrier="" if control else "probe",
         )
+
+    def costed(self, name: str, epsilons: Sequence[int]) -> Sequence[int]:
+        """The budgets that a method states costs of."""
+        return (0,) if name in self.own_budgets else epsilons
 
     async def ListIdentities(  # noqa: N802
         self, request: protector_pb2.ListIdentitiesRequest, context: Context

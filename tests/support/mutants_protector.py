@@ -85,6 +85,79 @@ class NoiseOfSomebody(ConformingProtector):
         return method
 
 
+@mutant("protector.methods")
+class NoiseOfItsOwnSize(ConformingProtector):
+    """Says that its noise control has a budget of its own."""
+
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        method = super().method(name, epsilons)
+        if name == "noise":
+            method.own_budget.CopyFrom(self.own_budgets["veil"])
+        return method
+
+
+@mutant("protector.methods")
+class BudgetWithoutABound(ConformingProtector):
+    """States no largest change for the budget of a method's own."""
+
+    own_budgets: Mapping[str, protector_pb2.OwnBudget] = {"veil": protector_pb2.OwnBudget(in_words="hardly to be seen")}
+
+
+@mutant("protector.methods")
+class CloaksBoth(ConformingProtector):
+    """Says that a method is meant for a picture of another kind than there is."""
+
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        method = super().method(name, epsilons)
+        method.carrier = "both" if name == "veil" else method.carrier
+        return method
+
+
+@mutant("protector.costs")
+class OwnBudgetAtEveryEpsilon(ConformingProtector):
+    """States what a method with a budget of its own costs at each epsilon."""
+
+    def costed(self, name: str, epsilons: Sequence[int]) -> Sequence[int]:
+        return epsilons
+
+
+@mutant("protector.complete")
+class RunsItsOwnBudgetForEachEpsilon(ConformingProtector):
+    """Sends the cloak of a method with a budget of its own once for each epsilon."""
+
+    def row(self, request: Request) -> list[tuple[str, int]]:
+        times = max(1, len(request.epsilons))
+        return [pair for pair in super().row(request) for _ in range(times if pair[0] in self.own_budgets else 1)]
+
+
+@mutant("protector.complete")
+class NamesAnEpsilonForItsOwnBudget(ConformingProtector):
+    """States the request's smallest epsilon for the cloak of a method with a budget of its own."""
+
+    async def response(self, method: str, epsilon: int, probe: Pixels, request: Request) -> Response:
+        response = await super().response(method, epsilon, probe, request)
+        if method in self.own_budgets:
+            response.epsilon = min(request.epsilons, default=0)
+        return response
+
+
+@mutant("protector.budget")
+class LeavesItsOwnBudget(ConformingProtector):
+    """Changes pixels by more than the largest change that a method's own budget states."""
+
+    def bound(self, method: str, epsilon: int) -> int:
+        return super().bound(method, epsilon) + (method in self.own_budgets)
+
+
+@mutant("protector.stated")
+class SaysItsBudgetInLines(ConformingProtector):
+    """Says in several lines what the budget of a method's own is."""
+
+    own_budgets: Mapping[str, protector_pb2.OwnBudget] = {
+        "veil": protector_pb2.OwnBudget(in_words="hardly\nto be seen", largest_change=6)
+    }
+
+
 @mutant("protector.stated")
 class SaysMuchOfItsDetector(ConformingProtector):
     """Says more of its extraction than a page can hold."""
