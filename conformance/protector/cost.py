@@ -13,8 +13,8 @@ COUNTED = ("gradients", "forward_passes")  # fields of a cost, and of a cloak's 
 
 @check(
     "costs",
-    demands="Each method states what each of the requested budgets costs, in the order of the request, or, where its budget is "
-    "its own, what this costs, with epsilon 0, and nothing of others: gradients and forward passes, not fewer than 0, "
+    demands="Each method states what each of the requested budgets costs, in the order of the request, or, where its budget "
+    "is its own, what this costs, with epsilon 0, and nothing of others: gradients and forward passes, not fewer than 0, "
     "and 0 for controls.",
     why="Methods and budgets are chosen, and runs are planned, by what they cost.",
 )

@@ -291,7 +291,24 @@ async def test_it_lists_models_as_they_are_and_methods_with_their_descriptions()
         "none": {},
         "pgd": trajectory | {"start": start},
     }
-    assert not any(method.costs for method in methods)
+    assert {method.name: [cost.epsilon for cost in method.costs] for method in methods} == {
+        name: [] if method.own_budget is None else [0] for name, method in METHODS.items()
+    }
+    budgets = {
+        method.name: (method.own_budget.in_words, method.own_budget.largest_change)
+        for method in methods
+        if method.HasField("own_budget")
+    }
+    assert budgets == {
+        "fawkes-high": ("DSSIM 0.017 (at most 1.1 times as much)", 15),
+        "fawkes-low": ("DSSIM 0.004 (at most 1.1 times as much)", 15),
+        "fawkes-mid": ("DSSIM 0.012 (at most 1.1 times as much)", 15),
+        "fawkes-targeted": ("DSSIM 0.005 (at most 1.1 times as much)", 255),
+        "lowkey": ("50 steps of 0.64 levels, weighed against LPIPS", 33),
+        "lowkey-dssim": ("50 steps of 0.64 levels, weighed against DSSIM", 33),
+    }
+    carriers = {carrier: {each.name for each in methods if each.carrier == carrier} for carrier in ("", "gallery")}
+    assert carriers == {"": {"noise", "none"}, "gallery": budgets.keys()}
 
 
 async def test_it_lists_what_each_budget_costs_in_the_order_of_the_request() -> None:
