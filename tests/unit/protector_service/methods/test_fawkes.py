@@ -39,8 +39,8 @@ def plain_fawkes(method: Fawkes, x_0: Tensor, recognizers: Sequence[Recognizer],
         distance = torch.zeros((), dtype=x.dtype)
         for recognizer, phi in zip(recognizers, clean, strict=True):
             distance = distance + ((embedded(x, recognizer) - phi) ** 2).sum() / phi.norm()
-        if float(distance) > best_distance and dssim_of(levels(x_0), levels(x.detach())) <= 1.1 * th:
-            best, best_distance = x.detach(), float(distance)
+        if float(distance.detach()) > best_distance and dssim_of(levels(x_0), levels(x.detach())) <= 1.1 * th:
+            best, best_distance = x.detach(), float(distance.detach())
         optimizer.zero_grad()
         (1e6 * torch.relu(dssim - th) ** 2 - c * distance).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -85,17 +85,18 @@ def test_a_cloak_is_within_a_tenth_of_its_threshold_and_15_levels(method: Fawkes
     assert 0 < cloaks[0].largest_change <= 15
 
 
-def test_a_larger_threshold_takes_the_features_farther() -> None:
+@every_mode
+def test_more_steps_take_the_features_farther(method: Fawkes) -> None:
     x_0, recognizer = image_of(probe(side=SIDE)), SmallRecognizer(input_size=SIDE)
     far = []
-    for method in MODES:
-        cloaks, _ = craft_with_all(method.having(n_iter=60), [recognizer], x_0, [], y_true=0)
+    for steps in (1, 2, 60):
+        cloaks, _ = craft_with_all(method.having(n_iter=steps), [recognizer], x_0, [], y_true=0)
         far.append(distance_of(x_0, image_of(cloaks[0].pixels), [recognizer]))
-    assert 0 < far[0] < far[1] < far[2]
+    assert 0 == far[0] < far[1] < far[2], "the first iterate is the probe"
 
 
 def test_the_weight_of_the_features_grows_below_the_threshold_and_shrinks_above_it() -> None:
-    recorded = [0.0, 0.002, 0.009, 0.0095, 0.0105, 0.011, 0.03, 0.03, 0.001, 0.001, 0.02, 0.02, 0.01]
+    recorded = [0.0, 0.002, 0.009, 0.0095, 0.0105, 0.0111, 0.03, 0.03, 0.001, 0.001, 0.02, 0.02, 0.01]
     by_hand = [2, 4, 8, 1, 1, 0.5, 0.25, 0.125, 1, 2, 1, 0.5, 1]
     weight = FeatureWeight(0.01)
     found = []
