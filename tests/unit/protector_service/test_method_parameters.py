@@ -111,7 +111,8 @@ async def test_what_is_set_is_on_the_wire() -> None:
 @pytest.mark.parametrize(
     ("name", "parameter", "value", "reason"),
     [
-        ("two-pixel", "pixels", 1, "expected a method that has any (one-pixel), got 'two-pixel'"),
+        ("two-pixel", "pixels", 1, "expected a method that has any (fawkes-high, fawkes-low, fawkes-mid, fawkes-targeted, lowkey, lowkey-dssim, "
+            "one-pixel), got 'two-pixel'"),
         ("one-pixel", "pixel", 1, "expected a parameter of one-pixel (pixels, population, generations), got 'pixel'"),
         ("one-pixel", "cost", 1, "expected a parameter of one-pixel (pixels, population, generations), got 'cost'"),
         ("bim", "alpha", 1, "expected a parameter of bim (none), got 'alpha'"),
