@@ -26,6 +26,8 @@ from tests.support.engines import METHODS
 
 FORM = "expected METHOD.PARAMETER=NUMBER, separated by commas, each parameter once"
 
+SETTABLE = "fawkes-high, fawkes-low, fawkes-mid, fawkes-targeted, lowkey, lowkey-dssim, one-pixel"
+
 
 def read(text: str) -> ProtectorSettings:
     return read_settings(ProtectorSettings, program="protector-service", arguments=[f"--method-parameters={text}"])
@@ -111,8 +113,12 @@ async def test_what_is_set_is_on_the_wire() -> None:
 @pytest.mark.parametrize(
     ("name", "parameter", "value", "reason"),
     [
-        ("two-pixel", "pixels", 1, "expected a method that has any (fawkes-high, fawkes-low, fawkes-mid, fawkes-targeted, lowkey, lowkey-dssim, "
-            "one-pixel), got 'two-pixel'"),
+        (
+            "two-pixel",
+            "pixels",
+            1,
+            f"expected a method that has any ({SETTABLE}), got 'two-pixel'",
+        ),
         ("one-pixel", "pixel", 1, "expected a parameter of one-pixel (pixels, population, generations), got 'pixel'"),
         ("one-pixel", "cost", 1, "expected a parameter of one-pixel (pixels, population, generations), got 'cost'"),
         ("bim", "alpha", 1, "expected a parameter of bim (none), got 'alpha'"),
