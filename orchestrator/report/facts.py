@@ -174,7 +174,7 @@ def _meant_for_galleries(crafting: Mapping[str, Mapping[str, Any]], grid: Grid) 
     meant = [method_title(method) for method in grid.methods if crafting[method]["carrier"] == Carrier.GALLERY]
     if meant:
         enrols = any(condition.carrier.enrols for condition in grid.conditions)
-        without = "" if enrols else ", and there are none here: read by the probe, it says nothing of what they are made for"
+        without = "" if enrols else "; here the probe alone wears cloaks, which says nothing of that"
         yield Fact("Meant for enrolled photos", f"{', '.join(meant)}{without}")
 
 

@@ -21,7 +21,7 @@ from protector_service.capacity import CapacityLimiter
 from recognizers.extraction import EXTRACTION_RULE
 from rpc.status import received
 from tests.support.drawn_faces import jpeg
-from tests.support.engines import METHODS
+from tests.support.engines import METHODS, OWN_BUDGETS, QUICK
 from tests.support.networks import SmallRecognizer, probe
 from tests.support.services import PROTECTOR, Serving, serving_protector, small_recognizer
 
@@ -323,3 +323,17 @@ async def test_it_lists_what_each_budget_costs_in_the_order_of_the_request() -> 
     assert costs["illc"] == [(128, 132, 1), (4, 5, 1)]
     assert costs["bsr"] == [(128, 20 * 132, 0), (4, 20 * 5, 0)]
     assert costs["noise"] == [(128, 0, 0), (4, 0, 0)]
+
+
+async def test_methods_on_features_cloak_people_whom_no_recognizer_knows_once_whatever_the_budgets() -> None:
+    names = sorted(OWN_BUDGETS)
+    quick = {name: QUICK[name] for name in (*names, "none")}
+    async with serving_protector(methods=quick) as service:
+        for epsilons in ([], [4, 8]):
+            row = await craft(service, identity="", methods=["none", *names], epsilons=epsilons)
+            assert sorted((each.method, each.epsilon) for each in row) == [*((name, 0) for name in names), ("none", 0)]
+            for each in row[1:]:
+                own = OWN_BUDGETS[each.method].own_budget
+                assert own is not None
+                assert each.largest_change <= own.largest_change
+                assert each.n_iter == 4

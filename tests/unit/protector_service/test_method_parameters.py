@@ -145,7 +145,7 @@ async def test_a_service_does_not_start_with_what_cannot_be_set() -> None:
 
 def test_the_documentation_has_every_parameter_with_its_default_and_range() -> None:
     text = (Path(__file__).parents[3] / "docs" / "deployment.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \| (\d+)\.\.(\d+) \|", text, flags=re.MULTILINE))
+    documented = set(re.findall(r"^\| `([a-z._-]+)` \| (\d+) \| (\d+)\.\.(\d+) \|", text, flags=re.MULTILINE))
     assert documented == {
         (f"{name}.{parameter}", str(getattr(METHODS[name], parameter)), str(allowed[0]), str(allowed[-1]))
         for name in METHODS
