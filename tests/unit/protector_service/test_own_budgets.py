@@ -21,7 +21,7 @@ class Brighter(Method):
     name = "brighter"
     description = "Adds four levels."
     needs_label_set = False
-    own_budget: OwnBudget | None = OwnBudget("four levels more", 4)  # type: ignore[misc]  # a test's own
+    own_budget = OwnBudget("four levels more", 4)
 
     def cost(self, epsilon: int) -> Cost:
         return Cost()

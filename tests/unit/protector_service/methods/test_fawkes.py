@@ -122,7 +122,7 @@ def test_an_iterate_comes_from_adadelta_as_pytorch_has_it() -> None:
     target = torch.full_like(x_0, 100)
     for _ in range(10):
         optimizer.zero_grad()
-        ((127.5 * (torch.tanh(w) / (1 - 1e-6) + 1) - target) ** 2).mean().backward()
+        ((127.5 * (torch.tanh(w) / (1 - 1e-6) + 1) - target) ** 2).mean().backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         pixels.descend(2 * (pixels.image - target) / x_0.numel())
     expected = 127.5 * (torch.tanh(w.detach()) / (1 - 1e-6) + 1)
@@ -143,8 +143,8 @@ def test_neither_the_identity_nor_the_head_matters() -> None:
     brief = FawkesMid().having(n_iter=5)
     knowing = SmallRecognizer(input_size=SIDE)
     other = SmallRecognizer(input_size=SIDE, classes=3)
-    cloaks = [craft_with_all(brief, [each], x_0, [], y_true=y)[0][0].pixels for each, y in ((knowing, 4), (other, 0))]
-    assert np.array_equal(*cloaks)
+    first, second = (craft_with_all(brief, [each], x_0, [], y_true=y)[0][0].pixels for each, y in ((knowing, 4), (other, 0)))
+    assert np.array_equal(first, second)
 
 
 @every_mode

@@ -35,7 +35,7 @@ def plain_targeted(x_0: Tensor, recognizer: SmallRecognizer, *, steps: int, seed
         if float(distance.detach()) < smallest and dssim_of(levels(x_0), levels(x.detach())) <= 1.1 * 0.005:
             best, smallest = x.detach(), float(distance.detach())
         optimizer.zero_grad()
-        (1e9 * torch.relu(dssim - 0.005) ** 2 + 1000 * distance).backward()  # type: ignore[no-untyped-call]
+        (1e9 * torch.relu(dssim - 0.005) ** 2 + 1000 * distance).backward()
         optimizer.step()
     return best, t
 

@@ -22,7 +22,8 @@ SIDE = 24
 def plain_embedding(image: Tensor, recognizer: Recognizer) -> Tensor:
     """A: what an image (3, S, S) and its mirror image make together, over its length."""
     both = recognizer.features(torch.stack([seen(image, recognizer), seen(image.flip(2), recognizer)])).sum(0)
-    return both / both.norm()
+    unit: Tensor = both / both.norm()
+    return unit
 
 
 def plain_objective(x: Tensor, x_0: Tensor, recognizers: Sequence[Recognizer], distance: Callable[..., Tensor]) -> Tensor:
