@@ -101,6 +101,14 @@ USER deid
 ENTRYPOINT ["python", "-P", "-m", "protector_service"]
 
 FROM services AS invader
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
+ARG PIP_TRUSTED_HOST
+# Of the invader alone: a ledger that replicas share is in PostgreSQL.
+COPY requirements/shared-ledger.lock /tmp/
+RUN python3 -m pip --python /opt/venv/bin/python install --quiet --no-cache-dir --no-deps --require-hashes \
+      -r /tmp/shared-ledger.lock \
+ && rm /tmp/shared-ledger.lock
 COPY --from=project /project/invader_service /app/invader_service
 USER deid
 ENTRYPOINT ["python", "-P", "-m", "invader_service"]

@@ -13,8 +13,8 @@ from invader_service import audit
 from invader_service.audit import AuditLog
 from invader_service.classifier import Answer, Classifier
 from invader_service.disclosure import Disclosure
-from invader_service.ledger import QueryLedger
-from invader_service.rate_limit import RateLimit
+from invader_service.ledger import Ledger
+from invader_service.rate_limit import RateLimiter
 from recognizers.extraction import EXTRACTION_RULE
 from recognizers.networks.recognizer import Recognizer
 from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, too_slow
@@ -39,8 +39,8 @@ class AccessPolicy:
     list_identities: bool
     disclosure: Disclosure
     max_seconds: float  # for one query, from when it is let in to its answer
-    ledger: QueryLedger
-    rate_limit: RateLimit | None
+    ledger: Ledger
+    rate_limit: RateLimiter | None
     audit_log: AuditLog
 
 
@@ -70,18 +70,18 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     ) -> invader_pb2.ClassifyResponse:
         policy, client = self._policy, client_name(context)
         if policy.rate_limit is not None:
-            policy.rate_limit.admit(client)  # before the audit log, whose lines it bounds
+            await policy.rate_limit.admit(client)  # before the audit log, whose lines it bounds
         with policy.audit_log.query(client, request) as write_line:
             gallery = searched(self._galleries, client, request.gallery)
             self._check(request, gallery)
-            with policy.ledger.charged(client):
+            async with policy.ledger.charged(client) as left:
                 answers = await self._answers(request, gallery)
                 write_line(audit.NO_FACE if answers is None else audit.ANSWERED)
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ClassifyResponse(
             face_found=answers is not None,
             classifications=[_classification(name, answer, policy.disclosure) for name, answer in (answers or {}).items()],
-            queries_left=policy.ledger.left(client),
+            queries_left=left,
         )
 
     async def _answers(
@@ -155,7 +155,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ListTargetModelsResponse(
             target_models=self._target_models,
-            queries_left=self._policy.ledger.left(client_name(context)),
+            queries_left=await self._policy.ledger.left(client_name(context)),
             disclosure=self._policy.disclosure.on_the_wire,
             enrols=self._galleries is not None,
         )

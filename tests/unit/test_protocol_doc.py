@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -163,13 +163,15 @@ def test_the_table_of_rpcs_is_the_schema_s() -> None:
     assert {(code(row[0]), row[1], row[2]) for row in table(section("## Transport"), first_column="RPC")} == expected
 
 
-def raised(action: Callable[[], None]) -> ServiceError:
+async def raised(action: Callable[[], Coroutine[Any, Any, object]]) -> ServiceError:
+    """What the second of two such actions raises."""
+    await action()
     with pytest.raises(ServiceError) as failure:
-        action()
+        await action()
     return failure.value
 
 
-def errors() -> Iterator[ServiceError]:
+async def errors() -> AsyncIterator[ServiceError]:
     """One of each reason but that of identities which are not listed, which only a servicer makes."""
     yield rpc.errors.invalid_argument("k", expected="1", actual="2")
     yield rpc.errors.invalid_argument("photo", expected="a face", actual="none", reason=rpc.errors.NO_FACE)
@@ -177,11 +179,9 @@ def errors() -> Iterator[ServiceError]:
     yield rpc.errors.busy("so it is", retry_after_ms=500)
     yield rpc.errors.too_slow(60)
     ledger = QueryLedger(None, budget=1)
-    ledger.charge("client")
-    yield raised(lambda: ledger.charge("client"))
+    yield await raised(lambda: ledger.charge("client"))
     rate_limit = RateLimit(1, clock=lambda: 0)
-    rate_limit.admit("client")
-    yield raised(lambda: rate_limit.admit("client"))
+    yield await raised(lambda: rate_limit.admit("client"))
     for reason in Reason:
         if reason is not Reason.NOT_FOUND:
             yield refusal(ClientGalleryError(reason, expected="a", actual="b"), field="gallery")
@@ -206,7 +206,7 @@ def test_every_reason_stands_in_the_table_with_who_sends_it() -> None:
 
 async def test_every_reason_comes_with_the_code_the_details_and_the_pushback_of_the_table() -> None:
     told = reasons()
-    made = {error.reason: error for error in errors()}
+    made = {error.reason: error async for error in errors()}
     assert made.keys() == told.keys() - {rpc.errors.IDENTITIES_NOT_LISTED}
     for reason, error in made.items():
         _, status_code, _, bad_request, _, again = told[reason]
