@@ -13,7 +13,7 @@ from orchestrator.cloaks.finished import read_finished_cloaks
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
-from orchestrator.commands.options import CommaList, SourceModel, conditions_of, option, takes
+from orchestrator.commands.options import ADDRESSES, TLS_NAME, CommaList, SourceModel, conditions_of, option, takes
 from orchestrator.commands.running import RunOptions, run_and_show
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import Condition
@@ -56,7 +56,8 @@ class EvaluateOptions(RunOptions):
         type=PathOption(),
         help="CSV table of the files of --cloaks: method, identity, photo, cloak; where the layout is another.",
     )
-    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help="A running protector, host:port.")
+    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help=f"A running protector: {ADDRESSES}")
+    protector_tls_name: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR_TLS_NAME", help=TLS_NAME)
     protector_checkpoints: Path | None = option(
         type=PathOption(), help="Start a protector with this folder.  [default: the embedded recognizers]"
     )
@@ -216,7 +217,14 @@ class EvaluateOptions(RunOptions):
         return request, cloaks
 
     def _protector_endpoint(self) -> EndpointSpec:
-        return EndpointSpec("protector", self.protector, self.protector_checkpoints, self.precision, self.tls())
+        return EndpointSpec(
+            "protector",
+            self.protector,
+            self.protector_checkpoints,
+            self.precision,
+            self.tls(),
+            tls_name=self.protector_tls_name,
+        )
 
 
 @click.command(name="evaluate")

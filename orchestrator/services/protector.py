@@ -26,13 +26,13 @@ _COUNTS = ("n_iter", "largest_change", "gradients", "forward_passes")  # of a re
 class ProtectorClient(ServiceClient):
     """A protector at an address."""
 
-    def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
-        """In plain text, which is for loopback only, where there is no `tls`.
+    def __init__(self, address: str, *, tls: TlsMaterial | None = None, tls_name: str | None = None) -> None:
+        """In plain text, which is for loopback only, where there is no `tls`; `tls_name` is as of `Connection`.
 
         Raises:
             InputError: see `Connection`.
         """
-        super().__init__("protector", address, tls)
+        super().__init__("protector", address, tls, tls_name)
         self._own_budgets: Mapping[str, OwnBudget] = {}  # by method, as it listed them last
         self._stub = protector_pb2_grpc.ProtectorServiceStub(self.channel)
 

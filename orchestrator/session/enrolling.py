@@ -13,6 +13,7 @@ from orchestrator.session.classifying import CLOAKS_AT_ONCE, Classifier, Query
 from orchestrator.session.cloak_sets import CloakSet
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import SubjectPhotos
+from orchestrator.session.slots import Slots
 from rpc.images.bare_image import BadImageError
 
 Unseen = Mapping[Condition, Sequence[str]]  # by condition, the target models that have not read it
@@ -44,7 +45,7 @@ class GallerySearcher:
     def __init__(self, run: RunContext, classifier: Classifier) -> None:
         self._run = run
         self._classifier = classifier
-        self._cloaks = asyncio.Semaphore(CLOAKS_AT_ONCE)
+        self._cloaks = Slots(lambda: CLOAKS_AT_ONCE * classifier.capacity())
 
     async def show(self, photos: SubjectPhotos, cloaks: CloakSet, unseen: Unseen) -> None:
         """Searches for a subject whose cloaks are enrolled, under conditions, and records what became of it.

@@ -28,7 +28,7 @@ from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
 from orchestrator.faces.split import OVERLAP, Split
 from orchestrator.pictures.conditions import check_possible
 from orchestrator.run_folder.folder import MAX_PNG_BYTES
-from orchestrator.services.invader import InvaderClient
+from orchestrator.services.invader import Invader
 from orchestrator.services.label_sets import LabelSets, fetch_label_sets
 
 MAX_HALFWIDTH = 50  # points; an interval that is wider says nothing
@@ -186,9 +186,7 @@ class ResolvedPlan:
         return plan.subjects * plan.grid.queries_per_probe + len(self.non_mated) * len(self.searching_conditions)
 
 
-async def make_plan(
-    request: RunRequest, source: CloakSource, invader: InvaderClient, *, has_split: bool = False
-) -> ResolvedPlan:
+async def make_plan(request: RunRequest, source: CloakSource, invader: Invader, *, has_split: bool = False) -> ResolvedPlan:
     """Fits the request to the services; `has_split` is whether the invader was started with the request's gallery.
 
     Raises:
@@ -310,7 +308,7 @@ def check_kept(request: RunRequest, *, keep_cloaks: bool) -> None:
 
 
 async def asked_of_invader(
-    request: RunRequest, invader: InvaderClient, *, source_models: Iterable[str] | None = None
+    request: RunRequest, invader: Invader, *, source_models: Iterable[str] | None = None
 ) -> dict[str, Model]:
     """The requested target models, and with cloaks that are enrolled the matchers with the source models' own networks.
 
@@ -470,7 +468,7 @@ def _check_population(matched: Matched, label_sets: Sequence[Collection[str]]) -
         )
 
 
-def _enrolling(request: RunRequest, targets: Mapping[str, Model], invader: InvaderClient) -> tuple[str, ...]:
+def _enrolling(request: RunRequest, targets: Mapping[str, Model], invader: Invader) -> tuple[str, ...]:
     """The target models that read the conditions in which cloaks are enrolled; none where there is no such condition.
 
     Raises:
