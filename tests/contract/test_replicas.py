@@ -30,7 +30,7 @@ from rpc.certificates import Authority
 from tests.support.bench import IDENTITIES, TARGETS, Bench, face_found, rank
 from tests.support.certificates import material, of_elsewhere
 from tests.support.client_galleries import MATCHER, matchers_of, photo_file
-from tests.support.fakes import FakeInvader, FakeProtector, Fault, Shown
+from tests.support.fakes import Context, FakeInvader, FakeProtector, Fault, Shown
 from tests.support.services import serving_invader
 
 SECONDS = 30.0  # until a test that hangs fails
