@@ -24,6 +24,7 @@ from orchestrator.session.planning import RunRequest
 
 ROUNDS = 10  # of crafts for each replica
 CANDIDATES = 5
+OBSERVATIONS = 5 * len(TARGETS)  # of a subject: the control, and noise and BIM at both budgets
 
 
 async def measured(root: Path, replicas: int) -> tuple[int, float, float]:
@@ -57,7 +58,7 @@ async def measured(root: Path, replicas: int) -> tuple[int, float, float]:
         )
         seconds, cpu = time.perf_counter() - started, _processor_seconds() - cpu
     assert result.complete, "a stub lost an observation"
-    return result.matrix.observations, seconds, cpu
+    return subjects * OBSERVATIONS, seconds, cpu
 
 
 @asynccontextmanager

@@ -12,6 +12,8 @@ import grpc
 import pytest
 from deid.protector.v1 import protector_pb2
 
+from orchestrator.doctor.finding import Verdict
+from orchestrator.doctor.wire import _examine_models, examine_services
 from orchestrator.errors import (
     GalleryGoneError,
     InputError,
@@ -379,6 +381,20 @@ async def test_a_single_address_takes_no_part_in_this() -> None:
     assert [type(each).__name__ for each in clients] == ["InvaderClient", "ProtectorClient"]
     for each in clients:
         await each.close()
+
+
+async def test_the_doctor_looks_at_every_replica_of_a_list_and_says_which_is_not_like_the_others() -> None:
+    others = FakeInvader(dict.fromkeys(TARGETS, IDENTITIES[:-1]), rank, face_found)
+    async with serving(an_invader(), others) as addresses, serving(a_protector()) as (protector,):
+        findings = [finding async for finding in examine_services(protector, ",".join(addresses), None)]
+        # The fakes have no health service, so that the models are not asked for: they are looked at by themselves.
+        models = [finding async for finding in _examine_models(protector, ",".join(addresses), None, {})]
+    found = {(finding.subject, finding.demand): finding for finding in findings}
+    for address in addresses:
+        assert found[f"invader at {address}", "can be reached"].verdict is Verdict.GOOD
+    (alike,) = [finding for finding in models if finding.subject == "replicas"]
+    assert alike.verdict is Verdict.WRONG
+    assert f"invader at {addresses[1]} is refused: it offers other models than the first: " in alike.seen
 
 
 # Galleries.
