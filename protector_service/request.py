@@ -12,6 +12,7 @@ from gallery_service.sealed import SealedGallery
 from protector_service.methods.method import Method
 from protector_service.source_model import SourceModel
 from recognizers.errors import UnknownIdentityError
+from recognizers.extraction import Extraction
 from rpc.errors import invalid_argument, not_found, quoted
 from rpc.images.decoding import encode_jpeg, encode_png
 from rpc.lookup import distinct, look_up
@@ -28,6 +29,7 @@ class CraftOrder:
 
     source_models: tuple[str, ...]  # several are an ensemble
     side: int  # of the probe, in pixels
+    extraction: Extraction  # how the probe is cut out
     y_true: int | None  # None: of a client's gallery, of which the class is known once it is to be compared with
     methods: tuple[Method, ...]  # the controls first
     epsilons: tuple[int, ...]
@@ -75,6 +77,7 @@ def parse_craft_request(
     return CraftOrder(
         source_models=tuple(members),
         side=max(member.recognizer.input_size for member in members.values()),
+        extraction=_extraction(members),
         y_true=_y_true(request.identity, members, gallery) if needing or request.identity else 0,
         methods=tuple(sorted(chosen, key=lambda method: not method.control)),
         epsilons=epsilons,
@@ -111,6 +114,18 @@ def _members(name: str, *, known: Mapping[str, SourceModel]) -> dict[str, Source
             actual=quoted(name),
         )
     return members
+
+
+def _extraction(members: Mapping[str, SourceModel]) -> Extraction:
+    """The rule by which the members' faces are cut out: one probe is for all of them."""
+    rules = {name: member.recognizer.extraction for name, member in members.items()}
+    if len(set(rules.values())) > 1:
+        raise invalid_argument(
+            "source_model",
+            expected="members whose faces are cut out by the same rule, as an ensemble has one probe",
+            actual=", ".join(f"{name} with {rule.name.lower()} faces" for name, rule in rules.items()),
+        )
+    return next(iter(rules.values()))
 
 
 def _check_label_sets(members: Mapping[str, SourceModel], needing: Sequence[str]) -> None:

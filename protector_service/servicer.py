@@ -21,7 +21,7 @@ from protector_service.job import CraftJob, FinishedCloak
 from protector_service.methods.method import Method
 from protector_service.request import CraftOrder, Encoder, epsilons_of, parse_craft_request
 from protector_service.source_model import SourceModel
-from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
+from recognizers.extraction import FindFace
 from recognizers.networks.gallery_head import GalleryHead
 from rpc.errors import NO_FACE, invalid_argument
 from rpc.images.decoding import decode_image
@@ -111,7 +111,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         box = self._find_face(photo)
         if box is None:
             raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
-        probe = crop(photo, box, side=order.side)
+        probe = order.extraction.cut_out(photo, box, side=order.side)
         respond = partial(_response, encode=order.encode, probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest())
         heads = self._heads(request, order, gallery)
         y_true = order.y_true
@@ -183,7 +183,7 @@ def _listed_model(name: str, model: SourceModel) -> protector_pb2.SourceModel:
         batch_rows=model.batched.batch_rows if model.batched.fixed else 0,
         precision=model.precision,
         threads=model.threads,
-        extraction=EXTRACTION_RULE,
+        extraction=model.recognizer.extraction.in_words,
         kind=protector_pb2.MODEL_KIND_CLASSIFIER,
     )
     if model.matcher is not None:

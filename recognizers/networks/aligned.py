@@ -2,13 +2,16 @@
 
 from torch import Tensor
 
+from recognizers.alignment import SIDE
+from recognizers.extraction import Extraction
 from recognizers.networks.network import Network
 
 
 class AlignedNetwork(Network):
     """112 x 112, levels normalised to -1..1; features of two faces are compared by cosine similarity."""
 
-    input_size = 112
+    input_size = SIDE
+    extraction = Extraction.ALIGNED
     feature_size = 512
     head_name = None
 
