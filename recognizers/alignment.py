@@ -94,7 +94,7 @@ class Alignment:
         """The face (3, 112, 112), real numbers, of the photo's rows `top`..`bottom` - 1 and columns `left`..`right` - 1."""
         reduced = self._rows @ box @ self._columns.T
         samples = reduced.flatten(1)[:, self._places]  # (3, four, pixels)
-        return (samples * self._weights).sum(1).unflatten(1, (SIDE, SIDE))
+        return (samples * self._weights).sum(1).view(-1, SIDE, SIDE)
 
     def pull_back(self, gradient: Tensor) -> Tensor:
         """The adjoint: from a gradient (3, 112, 112) in the face to one in those pixels of the photo."""
@@ -102,7 +102,7 @@ class Alignment:
         shares = gradient.flatten(1).unsqueeze(1) * self._weights
         reduced = torch.zeros(channels, rows * columns, device=gradient.device, dtype=gradient.dtype)
         reduced.index_add_(1, self._places.flatten(), shares.flatten(1))
-        return self._rows.T @ reduced.unflatten(1, (rows, columns)) @ self._columns
+        return self._rows.T @ reduced.view(channels, rows, columns) @ self._columns
 
     def box(self, photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The pixels of an RGB photo (H, W, 3) that the face is made of."""

@@ -103,8 +103,15 @@ class MtcnnDetector:
         if boxes is None:
             return ()
         return [
-            Face(*map(float, box), float(probability), tuple((float(x), float(y)) for x, y in landmarks))
-            for box, probability, landmarks in zip(boxes, probabilities, points, strict=True)
+            Face(
+                float(left),
+                float(top),
+                float(right),
+                float(bottom),
+                float(probability),
+                tuple((float(x), float(y)) for x, y in landmarks),
+            )
+            for (left, top, right, bottom), probability, landmarks in zip(boxes, probabilities, points, strict=True)
         ]
 
     def _mtcnn(self) -> Any:

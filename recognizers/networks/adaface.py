@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from recognizers.networks.aligned import AlignedNetwork
 from recognizers.networks.depth_format import DepthFormat
 from recognizers.networks.ir import BLOCKS_50, IR_FORMAT, Block, IrBackbone
-from recognizers.networks.state_dict_format import StateDictFormat
 
 BLOCKS_101 = (3, 13, 30, 3)
 
@@ -60,7 +59,7 @@ class AdaFaceIr50(AdaFaceNetwork):
     """24 blocks (3, 4, 14, 3)."""
 
     name = "adaface-ir50"
-    formats: tuple[StateDictFormat, ...] = _formats(sum(BLOCKS_50))
+    formats = _formats(sum(BLOCKS_50))
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,7 +70,7 @@ class AdaFaceIr101(AdaFaceNetwork):
     """49 blocks (3, 13, 30, 3)."""
 
     name = "adaface-ir101"
-    formats: tuple[StateDictFormat, ...] = _formats(sum(BLOCKS_101))
+    formats = _formats(sum(BLOCKS_101))
 
     def __init__(self) -> None:
         super().__init__()

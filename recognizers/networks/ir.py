@@ -49,8 +49,8 @@ class Block(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        changed: Tensor = self.res_layer(features)
-        return changed + self.shortcut_layer(features)
+        output: Tensor = self.res_layer(features) + self.shortcut_layer(features)
+        return output
 
 
 class IrBackbone(nn.Module):

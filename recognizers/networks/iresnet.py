@@ -30,8 +30,9 @@ class Block(nn.Module):
             self.downsample = nn.Sequential(projection, nn.BatchNorm2d(channels))
 
     def forward(self, features: Tensor) -> Tensor:
-        changed: Tensor = self.prelu(self.bn2(self.conv1(self.bn1(features))))
-        return self.bn3(self.conv2(changed)) + self.downsample(features)
+        within = self.prelu(self.bn2(self.conv1(self.bn1(features))))
+        output: Tensor = self.bn3(self.conv2(within)) + self.downsample(features)
+        return output
 
 
 class IResNetBackbone(nn.Module):

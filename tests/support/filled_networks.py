@@ -26,7 +26,8 @@ def numbers(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:
     if name.endswith(("running_mean", "bias")):
         return 0.1 * random.standard_normal(shape)
     if len(shape) > 1:
-        return random.standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
+        scale: float = np.sqrt(2 / np.prod(shape[1:]))
+        return scale * random.standard_normal(shape)
     return 0.5 + random.random(shape)  # scales of BatchNorm, slopes of PReLU
 
 
