@@ -19,6 +19,36 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Placement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlacementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Placement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLACEMENT_UNSPECIFIED: _Placement.ValueType  # 0
+    """Same as PLACEMENT_CROP."""
+    PLACEMENT_CROP: _Placement.ValueType  # 1
+    """The face crop, resized to the source model's input size: the probe is the clean crop."""
+    PLACEMENT_PHOTO: _Placement.ValueType  # 2
+    """The photo at its own size, of which only the box of the face changes: the probe is the box of the clean photo, as large as
+    it is there. The source model sees it resampled to its input size, linearly and unrounded, and gradients go back to the
+    photo's own pixels through the transpose of that. The response holds the changed box alone, as PNG.
+    """
+
+class Placement(_Placement, metaclass=_PlacementEnumTypeWrapper):
+    """What a cloak is of."""
+
+PLACEMENT_UNSPECIFIED: Placement.ValueType  # 0
+"""Same as PLACEMENT_CROP."""
+PLACEMENT_CROP: Placement.ValueType  # 1
+"""The face crop, resized to the source model's input size: the probe is the clean crop."""
+PLACEMENT_PHOTO: Placement.ValueType  # 2
+"""The photo at its own size, of which only the box of the face changes: the probe is the box of the clean photo, as large as
+it is there. The source model sees it resampled to its input size, linearly and unrounded, and gradients go back to the
+photo's own pixels through the transpose of that. The response holds the changed box alone, as PNG.
+"""
+Global___Placement: _TypeAlias = Placement  # noqa: Y015
+
 class _ModelKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -63,6 +93,7 @@ class CraftRequest(_message.Message):
     STORAGE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     GALLERY_FIELD_NUMBER: _builtins.int
+    PLACEMENT_FIELD_NUMBER: _builtins.int
     photo: _builtins.bytes
     """The photo, encoded as JPEG or PNG. EXIF orientation is applied; alpha is composited over white; the service limits bytes
     and pixels.
@@ -82,6 +113,8 @@ class CraftRequest(_message.Message):
     """The gallery that the source models compare with, all of them matchers: a sealed one that the client created by
     deid.gallery.v1.GalleryService. Empty: the service's own. NOT_FOUND if it is not there.
     """
+    placement: Global___Placement.ValueType
+    """What the cloaks are of: one of ListSourceModelsResponse.placements. INVALID_ARGUMENT if it is not."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of methods, as in ListMethods: at least one, none twice."""
@@ -94,7 +127,7 @@ class CraftRequest(_message.Message):
 
     @_builtins.property
     def storage(self) -> Global___Storage:
-        """How cloaks are encoded. Required."""
+        """How cloaks are encoded. Required; PNG with PLACEMENT_PHOTO, whose cloak is a part of a picture."""
 
     def __init__(
         self,
@@ -107,10 +140,11 @@ class CraftRequest(_message.Message):
         storage: Global___Storage | None = ...,
         seed: _builtins.int = ...,
         gallery: _builtins.str = ...,
+        placement: Global___Placement.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["storage", b"storage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilons", b"epsilons", "gallery", b"gallery", "identity", b"identity", "methods", b"methods", "photo", b"photo", "seed", b"seed", "source_model", b"source_model", "storage", b"storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilons", b"epsilons", "gallery", b"gallery", "identity", b"identity", "methods", b"methods", "photo", b"photo", "placement", b"placement", "seed", b"seed", "source_model", b"source_model", "storage", b"storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,6 +238,10 @@ class CraftResponse(_message.Message):
     SIDE_FIELD_NUMBER: _builtins.int
     GRADIENTS_FIELD_NUMBER: _builtins.int
     FORWARD_PASSES_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    PHOTO_WIDTH_FIELD_NUMBER: _builtins.int
+    PHOTO_HEIGHT_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """The method that crafted it."""
     epsilon: _builtins.int
@@ -223,15 +261,29 @@ class CraftResponse(_message.Message):
     cloak_sha256: _builtins.str
     """SHA-256 of `cloak`, lower-case hexadecimal."""
     probe_sha256: _builtins.str
-    """SHA-256 of the probe's RGB bytes in row-major order, lower-case hexadecimal: the same for every method and budget."""
+    """SHA-256 of the probe's RGB bytes in row-major order, lower-case hexadecimal: the same for every method and budget. With
+    PLACEMENT_PHOTO, those of the box of the clean photo.
+    """
     side: _builtins.int
-    """Width and height of the probe and of the cloak, in pixels: the source model's input size, the largest of an ensemble's."""
+    """Width and height at which the cloak is made for the source model, in pixels: its input size, the largest of an ensemble's.
+    With PLACEMENT_CROP they are those of the probe and of the cloak, too.
+    """
     gradients: _builtins.int
     """Gradients with respect to an image that this cloak took, summed over the members of an ensemble. Those that budgets share
     count for each of them, so that this is what the cloak costs on its own.
     """
     forward_passes: _builtins.int
     """Forward passes of source models that it took beside those of the gradients, likewise."""
+    left: _builtins.int
+    """With PLACEMENT_PHOTO, the column of the upright photo (EXIF orientation applied) where the cloak begins, from 0. The cloak
+    is as large as the box of the face, which lies within the photo and is the same for every method and budget. Else 0.
+    """
+    top: _builtins.int
+    """With PLACEMENT_PHOTO, the row of the upright photo where the cloak begins, from 0. Else 0."""
+    photo_width: _builtins.int
+    """With PLACEMENT_PHOTO, the width of the upright photo in pixels. Else 0."""
+    photo_height: _builtins.int
+    """With PLACEMENT_PHOTO, the height of the upright photo in pixels. Else 0."""
     def __init__(
         self,
         *,
@@ -246,10 +298,14 @@ class CraftResponse(_message.Message):
         side: _builtins.int = ...,
         gradients: _builtins.int = ...,
         forward_passes: _builtins.int = ...,
+        left: _builtins.int = ...,
+        top: _builtins.int = ...,
+        photo_width: _builtins.int = ...,
+        photo_height: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloak", b"cloak", "cloak_sha256", b"cloak_sha256", "epsilon", b"epsilon", "forward_passes", b"forward_passes", "gradients", b"gradients", "largest_change", b"largest_change", "method", b"method", "n_iter", b"n_iter", "probe_sha256", b"probe_sha256", "side", b"side", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloak", b"cloak", "cloak_sha256", b"cloak_sha256", "epsilon", b"epsilon", "forward_passes", b"forward_passes", "gradients", b"gradients", "largest_change", b"largest_change", "left", b"left", "method", b"method", "n_iter", b"n_iter", "photo_height", b"photo_height", "photo_width", b"photo_width", "probe_sha256", b"probe_sha256", "side", b"side", "top", b"top", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -276,21 +332,27 @@ class ListSourceModelsResponse(_message.Message):
 
     SOURCE_MODELS_FIELD_NUMBER: _builtins.int
     ENROLS_FIELD_NUMBER: _builtins.int
+    PLACEMENTS_FIELD_NUMBER: _builtins.int
     enrols: _builtins.bool
     """True if the matchers compare with galleries that clients enrol by deid.gallery.v1.GalleryService, too."""
     @_builtins.property
     def source_models(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceModel]:
         """Sorted by name."""
 
+    @_builtins.property
+    def placements(self) -> _containers.RepeatedScalarFieldContainer[Global___Placement.ValueType]:
+        """What cloaks can be of, each once, without PLACEMENT_UNSPECIFIED. Empty: PLACEMENT_CROP alone."""
+
     def __init__(
         self,
         *,
         source_models: _abc.Iterable[Global___SourceModel] | None = ...,
         enrols: _builtins.bool = ...,
+        placements: _abc.Iterable[Global___Placement.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrols", b"enrols", "source_models", b"source_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrols", b"enrols", "placements", b"placements", "source_models", b"source_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
