@@ -147,6 +147,7 @@ class Engine:
         first = next(iter(models.values()))
         views = views_of(
             {name: model.recognizer.input_size for name, model in models.items()},
+            shape=job.probe.shape[:2],
             device=first.device,
             dtype=first.dtype,
             heads=job.heads,

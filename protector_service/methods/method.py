@@ -42,7 +42,7 @@ class MethodJob:
     """One probe for one method. The tensors are the method's own."""
 
     method: str
-    probe: Tensor  # (3, S, S), whole levels 0..255
+    probe: Tensor  # (3, H, W), whole levels 0..255; a photo's box may be a pixel wider than it is high, or higher
     epsilons: tuple[int, ...]  # levels, ascending
     y_true: int  # class of the probe's identity
     seed: int = 0
