@@ -48,7 +48,7 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
     models = {name: model.batched for name, model in source_models.items()}
     engine = Engine(models, workers=prepared.workers, on_batch=server.metrics.batch)
     worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
-    capacity = CapacityLimiter(settings.max_rows)
+    capacity = CapacityLimiter(settings.max_bytes_in_flight)
     galleries = client_galleries(
         {name: model.matcher for name, model in source_models.items() if model.matcher is not None},
         limits=limits_of(settings),
@@ -67,7 +67,7 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
         galleries=galleries,
     )
     server.metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
-    server.metrics.gauge("deid_rows", "Cloaks asked for and not yet fetched.", lambda: capacity.rows)
+    server.metrics.gauge("deid_bytes_in_flight", "Memory of photos and cloaks, as admitted.", lambda: capacity.bytes)
     server.metrics.gauge("deid_jobs", "Craft calls whose cloaks are being crafted.", lambda: engine.jobs)
     server.metrics.counters(
         "deid_gradients",

@@ -116,7 +116,7 @@ async def serving_protector(
         methods=methods,
         engine=engine,
         find_face=find_face,
-        capacity=capacity or CapacityLimiter(100),
+        capacity=capacity or CapacityLimiter(2**32),
         worker=worker,
         limits=limits,
         galleries=enrolled,

@@ -32,6 +32,7 @@ from orchestrator.experiment.grid import EPSILONS
 from orchestrator.services.invader import CLASSIFY_SECONDS
 from orchestrator.services.model_catalogue import LIST_SECONDS
 from orchestrator.services.protector import CRAFT_SECONDS
+from protector_service.capacity import CHANNELS, CLOAK, DECODING, METHOD
 from protector_service.config import ProtectorSettings
 from protector_service.methods.asks import Cloak
 from protector_service.methods.method import MethodJob
@@ -268,12 +269,14 @@ def test_the_limits_are_those_of_the_code() -> None:
         "scans": MAX_SCANS,
         "parts": MAX_PARTS,
         "epsilon": MAX_EPSILON,
-        "cloaks": protector["max_rows"].default,
+        "memory": protector["max_bytes_in_flight"].default,
         "page": MAX_PER_PAGE,
         "candidates": invader["max_candidates"].default,
         "seconds": invader["max_seconds"].default,
         "decimals": PROBABILITY_DECIMALS,
     }
+    assert f"{CHANNELS * DECODING} bytes for each pixel that a photo's header states" in PROSE
+    assert f"{CHANNELS * METHOD} bytes times the methods requested and {CHANNELS * CLOAK} times the cloaks" in PROSE
     assert f"1..{MAX_PER_PAGE}; 0" in DOCUMENT
     assert f"each 0..{MAX_EPSILON}" in DOCUMENT
     assert f"rounded to {PROBABILITY_DECIMALS} decimal places" in DOCUMENT

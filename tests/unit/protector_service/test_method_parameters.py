@@ -98,7 +98,7 @@ async def test_what_is_set_is_on_the_wire() -> None:
         methods=set_parameters(METHODS, {("one-pixel", "generations"): 7}),
         engine=engine,
         find_face=lambda photo: None,
-        capacity=CapacityLimiter(1),
+        capacity=CapacityLimiter(0),
         worker=worker,
         limits=ImageLimits(),
     )
