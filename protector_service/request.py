@@ -79,9 +79,8 @@ def parse_craft_request(
         _check_candidates(members, [method.name for method in chosen if method.needs_candidates])
     extraction = _extraction(members)
     if in_photo and extraction is not Extraction.SQUARE:
-        raise invalid_argument(
-            "placement", expected=f"PLACEMENT_CROP of {request.source_model}, whose faces are aligned", actual="PLACEMENT_PHOTO"
-        )
+        expected = f"PLACEMENT_CROP of {request.source_model}, whose faces are aligned"
+        raise invalid_argument("placement", expected=expected, actual="PLACEMENT_PHOTO")
     return CraftOrder(
         source_models=tuple(members),
         side=max(member.recognizer.input_size for member in members.values()),

@@ -141,6 +141,10 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         "veil": protector_pb2.OwnBudget(in_words="hardly to be seen", largest_change=6)
     }
     step_seconds = 0.0  # that the device takes
+    placements: Sequence["protector_pb2.Placement.ValueType"] = (
+        protector_pb2.PLACEMENT_CROP,
+        protector_pb2.PLACEMENT_PHOTO,
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -159,8 +163,24 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     def probe(self, photo: Pixels, request: protector_pb2.CraftRequest) -> Pixels:
         if photo.min() == photo.max():
             raise invalid_argument("photo", expected="a face", actual="none", reason=NO_FACE)
+        if self.is_in_photo(request):
+            left, top, right, bottom = self.box(photo)
+            return photo[top:bottom, left:right].copy()
         side = self.side(self.members(request))
         return np.asarray(Image.fromarray(photo).resize((side, side), Image.Resampling.BILINEAR))
+
+    def is_in_photo(self, request: protector_pb2.CraftRequest) -> bool:
+        return request.placement == protector_pb2.PLACEMENT_PHOTO
+
+    def box(self, photo: Pixels) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the half in the middle of a photo, where its detector finds the face."""
+        height, width = photo.shape[:2]
+        return width // 4, height // 4, -(-3 * width // 4), -(-3 * height // 4)
+
+    def place(self, photo: Pixels, method: str) -> dict[str, int]:
+        """The fields that say where the box is."""
+        left, top, _, _ = self.box(photo)
+        return {"left": left, "top": top, "photo_width": photo.shape[1], "photo_height": photo.shape[0]}
 
     def side(self, members: Sequence[str]) -> int:
         return max(self.sides[member] for member in members)
@@ -298,11 +318,18 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         if request.storage.WhichOneof("format") == "jpeg" and not 1 <= request.storage.jpeg.quality <= 100:
             actual = str(request.storage.jpeg.quality)
             raise invalid_argument("storage.jpeg.quality", expected="1..100", actual=actual)
+        self.check_placement(request)
         self.check_names(request)
 
     def runs_once(self, method: str) -> bool:
         """Whether there is one cloak of it, of epsilon 0."""
         return method == "none" or method in self.own_budgets
+
+    def check_placement(self, request: protector_pb2.CraftRequest) -> None:
+        if request.placement not in (protector_pb2.PLACEMENT_UNSPECIFIED, *self.placements):
+            raise invalid_argument("placement", expected="one that is listed", actual=str(request.placement))
+        if self.is_in_photo(request) and request.storage.WhichOneof("format") == "jpeg":
+            raise invalid_argument("storage", expected="png", actual="jpeg")
 
     def check_epsilons(self, epsilons: Sequence[int]) -> None:
         for place, epsilon in enumerate(epsilons):
@@ -355,9 +382,13 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         self.in_flight += 1
         try:
             self.check(request)
-            probe = self.probe(self.photo(request.photo), request)
+            photo = self.photo(request.photo)
+            probe = self.probe(photo, request)
             for place, (method, epsilon) in enumerate(self.row(request)):
                 response = await self.response(method, epsilon, probe, request)
+                if self.is_in_photo(request):
+                    for field, number in self.place(photo, method).items():
+                        setattr(response, field, number)
                 if place == 0:
                     await self.send_models_digest(context)
                 yield response
@@ -379,7 +410,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             cloak=cloak,
             cloak_sha256=hashlib.sha256(cloak).hexdigest(),
             probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest(),
-            side=len(probe),
+            side=self.side(self.members(request)) if self.is_in_photo(request) else len(probe),
             gradients=crafted.gradients,
             forward_passes=crafted.forward_passes,
         )
@@ -404,7 +435,8 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
                     **self.gallery_of(name),
                 )
                 for name, identities in sorted(self.label_sets.items())
-            ]
+            ],
+            placements=self.placements,
         )
 
     def digest(self, identities: Sequence[str]) -> str:

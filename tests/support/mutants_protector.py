@@ -870,6 +870,136 @@ class MixesLabelSets(ConformingProtector):
         pass
 
 
+# Placements
+
+
+@mutant("protector.placements")
+class ListsTheUnspecified(ConformingProtector):
+    """Lists PLACEMENT_UNSPECIFIED as a placement."""
+
+    placements = (protector_pb2.PLACEMENT_UNSPECIFIED, protector_pb2.PLACEMENT_CROP, protector_pb2.PLACEMENT_PHOTO)
+
+
+@mutant("protector.placements")
+class HasPhotosAlone(ConformingProtector):
+    """Lists whole photos, and no crops."""
+
+    placements = (protector_pb2.PLACEMENT_PHOTO,)
+
+    def check_placement(self, request: Request) -> None:
+        if request.placement != protector_pb2.PLACEMENT_CROP:
+            super().check_placement(request)
+
+
+@mutant("protector.crop-placement")
+class CropsByName(ConformingProtector):
+    """Crafts crops that are asked for by name from another seed."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        named = Request()
+        named.CopyFrom(request)
+        named.seed += request.placement == protector_pb2.PLACEMENT_CROP
+        return await super().crafted(method, probe, epsilon, named)
+
+
+@mutant("protector.photo-box")
+class BoxOfTheLyingPhoto(ConformingProtector):
+    """States the size of a photo as it is stored, and not as EXIF turns it."""
+
+    async def Craft(self, request: Request, context: Context) -> AsyncIterator[Response]:  # noqa: N802
+        async for response in super().Craft(request, context):
+            if self.is_in_photo(request):
+                with Image.open(io.BytesIO(request.photo)) as image:
+                    response.photo_width, response.photo_height = image.size
+            yield response
+
+
+@mutant("protector.photo-box")
+class BoxBesideTheFace(ConformingProtector):
+    """States the right edge of the box for its left one."""
+
+    def place(self, photo: Pixels, method: str) -> dict[str, int]:
+        return super().place(photo, method) | {"left": self.box(photo)[2]}
+
+
+@mutant("protector.photo-box")
+class BoxOfEachMethod(ConformingProtector):
+    """Places the cloaks of one method a pixel higher."""
+
+    def place(self, photo: Pixels, method: str) -> dict[str, int]:
+        place = super().place(photo, method)
+        return place | {"top": place["top"] - (method == "illc")}
+
+
+@mutant("protector.photo-control")
+class ResizesTheBox(ConformingProtector):
+    """Answers with the crop at the input size, and where it was cut out."""
+
+    def probe(self, photo: Pixels, request: Request) -> Pixels:
+        probe = super().probe(photo, request)
+        side = self.side(self.members(request))
+        return np.asarray(Image.fromarray(probe).resize((side, side)))
+
+
+@mutant("protector.photo-control")
+class BoxAPixelOff(ConformingProtector):
+    """Counts the columns of a photo from 1."""
+
+    def place(self, photo: Pixels, method: str) -> dict[str, int]:
+        place = super().place(photo, method)
+        return place | {"left": place["left"] + 1}
+
+
+@mutant("protector.photo-budget")
+class BudgetOfTheNetwork(ConformingProtector):
+    """Bounds the change of what a source model sees of a box, and doubles it in the photo."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        crafted = await super().crafted(method, probe, epsilon, request)
+        if not self.is_in_photo(request):
+            return crafted
+        return replace(crafted, levels=(2 * crafted.levels - probe).clip(0, 255))
+
+
+@mutant("protector.photo-budget")
+class PhotosWithoutCloaks(ConformingProtector):
+    """Answers with the box as it is, whatever the method."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        crafted = await super().crafted(method, probe, epsilon, request)
+        return replace(crafted, levels=probe) if self.is_in_photo(request) else crafted
+
+
+@mutant("protector.photo-storage")
+class StoresBoxesAsJpeg(ConformingProtector):
+    """Encodes a box as JPEG."""
+
+    def check_placement(self, request: Request) -> None:
+        pass
+
+
+@mutant("protector.bad-placement")
+class TakesAnyPlacementForACrop(ConformingProtector):
+    """Answers with crops where it does not know the placement."""
+
+    def check_placement(self, request: Request) -> None:
+        if request.placement in self.placements:
+            super().check_placement(request)
+
+
+@mutant("protector.bad-placement")
+class LeavesPhotosToOthers(ConformingProtector):
+    """Lists crops alone, and answers a request for a photo with crops."""
+
+    placements = (protector_pb2.PLACEMENT_CROP,)
+
+    def is_in_photo(self, request: Request) -> bool:
+        return False
+
+    def check_placement(self, request: Request) -> None:
+        pass
+
+
 # Bad input
 
 
