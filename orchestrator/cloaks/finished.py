@@ -16,6 +16,7 @@ from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import CONTROL, ELSEWHERE, CloakKey, noise_of
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.placement import Placement
 from orchestrator.faces.data_set import DataSet, Photo, canonical, named, printable
 from orchestrator.pictures.similarity import Image
 from rpc.images.bare_image import BadImageError
@@ -67,6 +68,7 @@ class FinishedCloaks:
     """A stand-in for a protector: its methods are the folders of finished cloaks, each with a budget of its own."""
 
     name = "folder of cloaks"
+    placements = (Placement.CROP,)  # which it is not asked for: they are what they are
 
     def __init__(
         self,
@@ -151,6 +153,7 @@ class FinishedCloaks:
         methods: Sequence[str],
         epsilons: Sequence[int],
         seed: int,
+        placement: Placement = Placement.CROP,
     ) -> AsyncGenerator[Cloak, None]:
         key = self._keys.get((canonical(identity), probe.rpartition("/")[2]))
         if key is None:  # a photo that is to be enrolled

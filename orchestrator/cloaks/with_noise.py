@@ -4,8 +4,9 @@ No protector makes these: noise is matched to a cloak in SSIM once this has come
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 
 from orchestrator.cloaks.made import decoded_picture, record_of
 from orchestrator.cloaks.noise import matched_noise
@@ -15,6 +16,7 @@ from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import CONTROL, CloakKey, noise_of
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.placement import Placement
 from rpc.images.bare_image import BadImageError
 from rpc.images.decoding import encode_png
 
@@ -26,6 +28,10 @@ class WithMatchedNoise:
         self.name = source.name
         self._source = source
         self._made_for: dict[str, str] = {}  # by noise control, the method
+
+    @property
+    def placements(self) -> Collection[Placement]:
+        return self._source.placements
 
     async def models(self) -> dict[str, Model]:
         return await self._source.models()
@@ -54,6 +60,7 @@ class WithMatchedNoise:
         methods: Sequence[str],
         epsilons: Sequence[int],
         seed: int,
+        placement: Placement = Placement.CROP,
     ) -> AsyncGenerator[Cloak, None]:
         """See `CloakSource.craft`. For noise, the source is asked for the control and the cloak, too."""
         noises = {self._made_for[method]: method for method in methods if method in self._made_for}
@@ -66,6 +73,7 @@ class WithMatchedNoise:
             methods=list(dict.fromkeys([*needed, *(method for method in methods if method not in self._made_for)])),
             epsilons=epsilons,
             seed=seed,
+            placement=placement,
         )
         came: dict[str, Cloak] = {}
         async with aclosing(row):
@@ -92,4 +100,5 @@ class WithMatchedNoise:
             )
         noise = matched_noise(clean, pixels, key=drawn_by)
         encoded = encode_png(noise)
-        return Cloak(record_of(key, cloak.record.probe, clean, noise, encoded), encoded)
+        record = record_of(key, cloak.record.probe, clean, noise, encoded)
+        return Cloak(replace(record, box=cloak.record.box), encoded)

@@ -13,6 +13,7 @@ from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import ELSEWHERE, EMBEDDED_MODELS, MODELS, CloakKey, Grid, network_of
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.model import NOT_STATED
+from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.region import Region
 from orchestrator.faces.split import OVERLAP
 from orchestrator.faces.synthetic import PREFIX
@@ -362,6 +363,7 @@ def reproduction(run: Run) -> Reproduction:
         "--target-models": grid.target_models,
         "--methods": grid.methods,
         "--epsilons": grid.epsilons or None,
+        "--placement": None if run.placement is Placement.CROP else run.placement,
         "--k": grid.ks,
         "--conditions": grid.conditions,
         "--run": "NEW_FOLDER",
@@ -374,9 +376,11 @@ def _replay(run: Run) -> Reproduction:
     notes = [f"RUN: the folder of the run with digest {protocol['replay_of']}, which kept its cloaks."]
     services = {option: value for option, value in _services(run, notes).items() if not option.startswith("--protector")}
     faces = None
-    if protocol["gallery"] and not run.synthetic:
+    in_photos = run.placement is Placement.PHOTO
+    if (protocol["gallery"] or in_photos) and not run.synthetic:
         faces = "FACES"
-        notes.append("FACES: the data set of RUN, of which its gallery is made again.")
+        what_for = "into whose photos cloaks are pasted" if in_photos else "of which its gallery is made again"
+        notes.append(f"FACES: the data set of RUN, {what_for}.")
     options = {
         "--faces": faces,
         **services,

@@ -8,14 +8,21 @@ from typing import Any
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.placement import Placement
 from orchestrator.services.addresses import has_replicas, name_of_replicas, replica_addresses
 from orchestrator.services.protector import ProtectorClient
-from orchestrator.services.replicas import Replicas
+from orchestrator.services.replicas import Replicas, State
 from rpc.tls import TlsMaterial
 
 
 class ReplicatedProtector(Replicas[ProtectorClient]):
     """Replicas of a protector, asked as one is."""
+
+    @property
+    def placements(self) -> frozenset[Placement]:
+        """Those that all replicas have which answered."""
+        ready = [replica.client.placements for replica in self._replicas if replica.state is State.READY]
+        return frozenset(Placement).intersection(*ready) if ready else frozenset({Placement.CROP})
 
     async def methods(self, epsilons: Sequence[int]) -> dict[str, Method]:
         """See `ProtectorClient`."""

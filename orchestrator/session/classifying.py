@@ -1,7 +1,7 @@
 """Shows cloaks under conditions to target models, and records their answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from orchestrator.experiment.region import Region
 from orchestrator.faces.data_set import canonical
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.pictures.conditions import under_conditions
+from orchestrator.pictures.pasting import published
 from orchestrator.services.galleries import SealedGallery
 from orchestrator.services.invader import Classification, Invader
 from orchestrator.services.retries import RetryPolicy
@@ -66,7 +67,7 @@ class Classifier:
         """
         async with self._cloaks:
             try:  # in a thread: the event loop has other calls to attend to
-                pictures = await asyncio.to_thread(under_conditions, cloak.encoded, unseen)
+                pictures = await asyncio.to_thread(_pictures, photo, cloak, unseen)
             except BadImageError as error:
                 refused = CallError(f"expected {error.expected}, got {error.actual}", transient=False)
                 await self._run.give_up(photo.name, f"the cloak {cloak.record.key} as the protector sent it", refused)
@@ -188,6 +189,15 @@ class Classifier:
         if answer is not None:
             return answer.reached
         return {threshold.name: 0 for threshold in self._run.plan.target_models[target].thresholds}
+
+
+def _pictures(photo: EncodedPhoto, cloak: Cloak, conditions: Collection[Condition]) -> dict[Condition, bytes]:
+    """What is shown of a cloak under conditions.
+
+    Raises:
+        BadImageError: it is no picture, or does not fit into its photo.
+    """
+    return under_conditions(published(photo.encoded, cloak), conditions) if conditions else {}
 
 
 def _outcome(identity: str, answer: Classification | None) -> tuple[Outcome, int | None]:

@@ -19,6 +19,7 @@ from orchestrator.experiment.grid import is_control
 from orchestrator.experiment.plan import Plan
 from orchestrator.faces.data_set import Photo, drawn_identities, drawn_photos
 from orchestrator.pictures.conditions import under_conditions
+from orchestrator.pictures.pasting import published
 from orchestrator.run_folder.folder import room_needed
 from orchestrator.services.endpoint import EndpointSpec, endpoint
 from orchestrator.services.invader import Invader
@@ -128,7 +129,9 @@ async def _trial(resolved: ResolvedPlan, source: CloakSource, invader: Invader) 
         cloaks = [cloak for of_model in of_models for cloak in of_model]
         gradients = sum(cloak.record.gradients for cloak in cloaks if not is_control(cloak.record.key.method))
         try:
-            per_query = None if invader.queries_left is not None else await _seconds_per_query(plan, invader, cloaks)
+            per_query = (
+                None if invader.queries_left is not None else await _seconds_per_query(plan, invader, encoded, cloaks)
+            )
         except BadImageError as error:
             raise UnusableServiceError(f"{source.name}: {photo.name}: its cloak: {error}") from error
         return Trial(seconds / gradients if gradients else None, per_query)
@@ -144,16 +147,17 @@ async def _cloaks(source: CloakSource, plan: Plan, photo: Photo, encoded: bytes,
         methods=plan.grid.all_methods,
         epsilons=sorted(plan.grid.epsilons)[:1],
         seed=plan.seed,
+        placement=plan.placement,
     )
     async with aclosing(row):
         return [cloak async for cloak in row]
 
 
-async def _seconds_per_query(plan: Plan, invader: Invader, cloaks: Sequence[Cloak]) -> float:
+async def _seconds_per_query(plan: Plan, invader: Invader, photo: bytes, cloaks: Sequence[Cloak]) -> float:
     shown = [
         (picture, condition)
         for cloak in cloaks[:CLASSIFICATIONS_IN_FLIGHT]
-        for condition, picture in under_conditions(cloak.encoded, plan.grid.conditions).items()
+        for condition, picture in under_conditions(published(photo, cloak), plan.grid.conditions).items()
     ]
     began = time.monotonic()
     for start in range(0, len(shown), CLASSIFICATIONS_IN_FLIGHT):

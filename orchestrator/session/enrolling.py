@@ -5,14 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.errors import CallError, UnusableServiceError
+from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.pictures.conditions import under_condition
+from orchestrator.pictures.pasting import published
 from orchestrator.services.galleries import LastingGallery, SealedGallery
 from orchestrator.session.classifying import CLOAKS_AT_ONCE, Classifier, Query
 from orchestrator.session.cloak_sets import CloakSet
 from orchestrator.session.context import RunContext
-from orchestrator.session.photos import SubjectPhotos
+from orchestrator.session.photos import EncodedPhoto, SubjectPhotos
 from orchestrator.session.slots import Slots
 from rpc.images.bare_image import BadImageError
 
@@ -59,8 +61,8 @@ class GallerySearcher:
         async with self._cloaks, asyncio.TaskGroup() as galleries:
             for way, conditions in alike(unseen).items():
                 try:  # in threads: the event loop has other calls to attend to
-                    enrolled = await asyncio.to_thread(worn, photos, [cloak.encoded for cloak in cloaks.enrolled], way)
-                    searched = await asyncio.to_thread(under_condition, cloaks.probe.encoded, way)
+                    enrolled = await asyncio.to_thread(worn, photos, cloaks.enrolled, way)
+                    searched = await asyncio.to_thread(_shown, photos.probe, cloaks.probe, way)
                 except BadImageError as error:
                     refused = CallError(f"expected {error.expected}, got {error.actual}", transient=False)
                     what = f"the cloaks {cloaks.key} as the protector sent them"
@@ -115,10 +117,20 @@ def alike(conditions: Iterable[Condition]) -> dict[Condition, list[Condition]]:
     return found
 
 
-def worn(photos: SubjectPhotos, cloaks: Iterable[bytes], way: Condition) -> list[bytes]:
+def worn(photos: SubjectPhotos, cloaks: Sequence[Cloak], way: Condition) -> list[bytes]:
     """What is enrolled of a subject: its cloaks as they come to the invader, and beside them its photos that stay clean.
 
+    Args:
+        photos: of the subject.
+        cloaks: of its photos that are cloaked, in their order.
+        way: what is done to them.
+
     Raises:
-        BadImageError: a cloak is no picture.
+        BadImageError: a cloak is no picture, or does not fit into its photo.
     """
-    return [*(under_condition(cloak, way) for cloak in cloaks), *(photo.encoded for photo in photos.clean)]
+    cloaked = [_shown(photo, cloak, way) for photo, cloak in zip(photos.cloaked, cloaks, strict=True)]
+    return [*cloaked, *(photo.encoded for photo in photos.clean)]
+
+
+def _shown(photo: EncodedPhoto, cloak: Cloak, way: Condition) -> bytes:
+    return under_condition(published(photo.encoded, cloak), way)

@@ -8,7 +8,7 @@ from orchestrator.cloaks.kept import KeptCloaks
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.carrier import Carrier
-from orchestrator.experiment.condition import NAMED_SETS, Condition
+from orchestrator.experiment.condition import NAMED_SETS, PAPERS, Condition
 from orchestrator.experiment.grid import (
     ELSEWHERE,
     EMBEDDED_MODELS,
@@ -21,16 +21,20 @@ from orchestrator.experiment.grid import (
 )
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import NOT_STATED, Model, ModelKind
+from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import SUBJECTS, Plan
 from orchestrator.experiment.region import Region
 from orchestrator.faces.data_set import DataSet, canonical, named, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
 from orchestrator.faces.split import OVERLAP, Split
 from orchestrator.pictures.conditions import check_possible
-from orchestrator.run_folder.folder import MAX_PNG_BYTES
+from orchestrator.run_folder.folder import MAX_BOX_BYTES, MAX_PNG_BYTES
 from orchestrator.services.invader import Invader
 from orchestrator.services.label_sets import LabelSets, fetch_label_sets
 
+# Of a whole photo, PNG may be larger than an invader takes.
+DEFAULT_CONDITIONS = {Placement.CROP: NAMED_SETS["paper"], Placement.PHOTO: (PAPERS,)}
+MAX_CLOAK_BYTES = {Placement.CROP: MAX_PNG_BYTES, Placement.PHOTO: MAX_BOX_BYTES}
 MAX_HALFWIDTH = 50  # points; an interval that is wider says nothing
 
 
@@ -75,6 +79,7 @@ class RunRequest:
     missing: tuple[str, ...] = ()  # sentences on what its cloaks lack
     max_cloak_bytes: int = MAX_PNG_BYTES
     gallery: GalleryRequest | None = None
+    placement: Placement = Placement.CROP
 
     def __post_init__(self) -> None:
         check_possible(self.conditions or ())
@@ -89,6 +94,12 @@ class RunRequest:
                 f"--until-halfwidth: expected more than 0 and at most {MAX_HALFWIDTH} points, got {self.until_halfwidth:g}"
             )
         self._check_carriers()
+        for condition in self.conditions or ():
+            if self.placement is Placement.PHOTO and condition.region is Region.FULL:
+                raise InputError(
+                    f"--conditions: {condition}: expected no @full beside --placement photo: in a whole photo the face is "
+                    f"to be found first"
+                )
 
     def _check_carriers(self) -> None:
         for condition in self.enrolling_conditions:
@@ -148,6 +159,8 @@ def replay_request(
         unbudgeted=grid.unbudgeted,
         without_noise=grid.without_noise,
         gallery=gallery,
+        max_cloak_bytes=MAX_CLOAK_BYTES[kept.placement],
+        placement=kept.placement,
     )
 
 
@@ -204,8 +217,9 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: Invader, 
         *(_models_missing("source", sources, source.name) if request.source_models is None else ()),
         *(_models_missing("target", targets, invader.name) if request.target_models is None else ()),
     ]
-    lacking = {} if request.conditions else _lacking(NAMED_SETS["paper"], targets)
-    conditions = request.conditions or tuple(each for each in NAMED_SETS["paper"] if each not in lacking)
+    usual = DEFAULT_CONDITIONS[request.placement]
+    lacking = {} if request.conditions else _lacking(usual, targets)
+    conditions = request.conditions or tuple(each for each in usual if each not in lacking)
     if not conditions:
         raise InputError(f"--conditions: expected a region that all of {', '.join(targets)} have, got none")
     missing += [
@@ -255,6 +269,7 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: Invader, 
             {method: methods[method] for method in grid.methods},
             request.replay_of,
             None if split is None else split.sizes,
+            request.placement,
         ),
         eligible=matched.known,
         excluded=tuple(sorted(map(printable, (*matched.unknown, *matched.differing, *too_few)))),
@@ -275,6 +290,11 @@ async def asked_of_source(request: RunRequest, source: CloakSource) -> tuple[dic
     names = request.source_models
     wanted = None if names is None else [member for name in names for member in members(name)]
     chosen = _chosen("--source-models", wanted, await source.models(), source.name)
+    if request.placement not in source.placements:
+        raise InputError(
+            f"--placement: expected what the {source.name} offers ({', '.join(sorted(source.placements))}), got "
+            f"{request.placement}"
+        )
     methods = await source.methods(request.epsilons)
     _check_offered("--methods", request.methods, sorted(methods), source.name)
     needing = [method for method in request.methods if methods[method].needs_label_set]

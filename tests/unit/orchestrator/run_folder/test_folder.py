@@ -196,7 +196,7 @@ def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFol
         "without_noise": [],
         "enrolling": [],
     }
-    assert (protocol["subjects"], protocol["seed"]) == (2, 3)
+    assert (protocol["subjects"], protocol["seed"], protocol["placement"]) == (2, 3, "crop")
     assert (protocol["until_halfwidth"], protocol["look_every"]) == (None, 20)
     assert protocol["no_face_is_protected"] is True
     assert protocol["crafting"] == {
@@ -361,7 +361,7 @@ def test_a_manifest_in_another_encoding_is_refused(folder: RunFolder) -> None:
 @pytest.mark.parametrize("foreign", [{}, {"name": "an-app", "version": "1.0"}, {"format": 1}])
 def test_the_manifest_of_something_else_is_refused(folder: RunFolder, foreign: dict[str, object]) -> None:
     (folder.root / "manifest.json").write_text(json.dumps(foreign))
-    with pytest.raises(InputError, match=r"holds another run; what differs: .*format: .* then, 4 now"):
+    with pytest.raises(InputError, match=r"holds another run; what differs: .*format: .* then, 5 now"):
         folder.bind(PLAN)
     assert folder.manifest() == foreign
 
