@@ -15,6 +15,7 @@ from orchestrator.experiment.cloak import Cloak, CloakRecord
 from orchestrator.experiment.grid import CloakKey, noise_of
 from orchestrator.experiment.method import Method, OwnBudget
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.placement import Placement
 from rpc.images.decoding import encode_png
 from tests.support.drawn_faces import draw_face
 
@@ -32,6 +33,7 @@ class Source:
     """Two methods with budgets of their own, and one without."""
 
     name = "protector"
+    placements = frozenset(Placement)
 
     def __init__(self, pictures: Mapping[str, bytes] = PICTURES) -> None:
         self.pictures = pictures
@@ -63,6 +65,7 @@ class Source:
         methods: Sequence[str],
         epsilons: Sequence[int],
         seed: int,
+        placement: Placement = Placement.CROP,
     ) -> AsyncGenerator[Cloak, None]:
         self.asked.append((tuple(methods), tuple(epsilons)))
         for method in sorted(methods, reverse=True):  # the control comes before some and after others
