@@ -88,13 +88,20 @@ async def bad_ensembles(service: Protector) -> Problems:
 
 
 def _pair(service: Protector, *, same_label_set: bool) -> Sequence[Any]:
-    """Two source models by name, of different input sizes if there are such; none if there are no two."""
+    """Two source models by name; none if there are no two.
+
+    Of those whose faces are cut out by the same rule if there are such, and of different input sizes likewise.
+    """
     pairs = [
         (first, second)
         for first, second in combinations(sorted(service.models, key=lambda model: str(model.name)), 2)
         if (first.label_set_sha256 == second.label_set_sha256) == same_label_set
     ]
-    return max(pairs, key=lambda pair: bool(pair[0].input_size != pair[1].input_size), default=())
+    return max(
+        pairs,
+        key=lambda pair: (pair[0].extraction == pair[1].extraction, pair[0].input_size != pair[1].input_size),
+        default=(),
+    )
 
 
 def _of(service: Protector, members: Sequence[Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from orchestrator.experiment.grid import (
     shares_network,
 )
 from orchestrator.experiment.method import Method
-from orchestrator.experiment.model import NOT_STATED, Model, ModelKind
+from orchestrator.experiment.model import Model, ModelKind
 from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import SUBJECTS, Plan
 from orchestrator.experiment.region import Region
@@ -284,8 +284,7 @@ async def asked_of_source(request: RunRequest, source: CloakSource) -> tuple[dic
     """The requested source models, of ensembles their members, and what the protector states of its methods.
 
     Raises:
-        InputError: the protector lacks a model or a method, or an ensemble lacks the label set that a method needs, or
-            its members' faces are cut out by different rules.
+        InputError: the protector lacks a model or a method, or an ensemble lacks the label set that a method needs.
     """
     names = request.source_models
     wanted = None if names is None else [member for name in names for member in members(name)]
@@ -299,9 +298,7 @@ async def asked_of_source(request: RunRequest, source: CloakSource) -> tuple[dic
     _check_offered("--methods", request.methods, sorted(methods), source.name)
     needing = [method for method in request.methods if methods[method].needs_label_set]
     for name in names or ():
-        ensemble = [chosen[member] for member in members(name)]
-        _check_label_sets(ensemble, needing)
-        _check_extraction(ensemble)
+        _check_label_sets([chosen[member] for member in members(name)], needing)
     return chosen, methods
 
 
@@ -313,16 +310,6 @@ def _check_label_sets(ensemble: Sequence[Model], needing: Sequence[str]) -> None
         raise InputError(
             f"--source-models: expected an ensemble of models with the same label set, as {', '.join(needing)} "
             f"need{'s' if len(needing) == 1 else ''} one, got {label_sets}"
-        )
-
-
-def _check_extraction(ensemble: Sequence[Model]) -> None:
-    """One probe is for all members: those that state how faces are cut out for them must state the same."""
-    rules = {model.name: str(model.card["extraction"]) for model in ensemble if model.card["extraction"] != NOT_STATED}
-    if len(set(rules.values())) > 1:
-        stated = "; ".join(f"{name}: {rule}" for name, rule in rules.items())
-        raise InputError(
-            f"--source-models: expected an ensemble of models whose faces are cut out by the same rule, got {stated}"
         )
 
 
