@@ -1,4 +1,4 @@
-"""A grid with MobileFaceNet, source and target, as a user runs it. Its weights are filled by a rule: figures mean nothing."""
+"""A grid with MobileFaceNet, source and target. Its weights are filled by a rule: its figures mean nothing."""
 
 import csv
 import json

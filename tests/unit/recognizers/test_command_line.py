@@ -142,7 +142,7 @@ def test_a_network_for_aligned_faces_is_reported_and_converted(run: Program, fol
         "architecture": "mobilefacenet",
         "classes": "none: an embedding network, which needs a gallery",
         "input": "112 x 112, aligned faces",
-        "features": "512, compared by cosine distance; 1,218,176 parameters",
+        "features": "512, compared by cosine distance; 1,220,864 parameters",
         "precision": "float32",
     }
     assert run("inspect", path).facts.items() >= stated.items()
