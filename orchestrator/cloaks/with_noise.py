@@ -26,29 +26,29 @@ class WithMatchedNoise:
 
     def __init__(self, source: CloakSource) -> None:
         self.name = source.name
-        self._source = source
+        self.source = source  # what it adds noise to
         self._made_for: dict[str, str] = {}  # by noise control, the method
 
     @property
     def placements(self) -> Collection[Placement]:
-        return self._source.placements
+        return self.source.placements
 
     async def models(self) -> dict[str, Model]:
-        return await self._source.models()
+        return await self.source.models()
 
     async def methods(self, epsilons: Sequence[int]) -> dict[str, Method]:
-        methods = await self._source.methods(epsilons)
+        methods = await self.source.methods(epsilons)
         self._made_for = {noise_of(name): name for name, method in methods.items() if method.own_budget is not None}
         return methods
 
     async def identities(self, model: Model) -> tuple[str, ...] | None:
-        return await self._source.identities(model)
+        return await self.source.identities(model)
 
     async def check_unchanged(self, models: Mapping[str, Model]) -> None:
-        await self._source.check_unchanged(models)
+        await self.source.check_unchanged(models)
 
     async def close(self) -> None:
-        await self._source.close()
+        await self.source.close()
 
     async def craft(
         self,
@@ -65,7 +65,7 @@ class WithMatchedNoise:
         """See `CloakSource.craft`. For noise, the source is asked for the control and the cloak, too."""
         noises = {self._made_for[method]: method for method in methods if method in self._made_for}
         needed = [CONTROL, *noises] if noises else []
-        row = self._source.craft(
+        row = self.source.craft(
             photo,
             probe=probe,
             identity=identity,

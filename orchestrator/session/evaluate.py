@@ -9,6 +9,7 @@ from functools import partial
 from rich.console import Console
 
 from orchestrator.cloaks.source import CloakSource
+from orchestrator.cloaks.with_noise import WithMatchedNoise
 from orchestrator.errors import OrchestratorError
 from orchestrator.experiment.model import Model
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
@@ -151,7 +152,8 @@ async def evaluate(
 
 def _capacity(service: CloakSource | Invader) -> Callable[[], int]:
     """Tells how many replicas of a service take calls now."""
-    return (lambda: service.capacity) if isinstance(service, Replicas) else lambda: 1
+    asked = service.source if isinstance(service, WithMatchedNoise) else service
+    return (lambda: asked.capacity) if isinstance(asked, Replicas) else lambda: 1
 
 
 def _silent(_: str) -> None:

@@ -69,7 +69,7 @@ class Invader:
         self._ledger, self._log = folder / "ledger", folder / "log"
         self.settings = InvaderSettings(
             port=free_port(),
-            ledger=self._ledger,
+            ledger=str(self._ledger),
             audit_log=self._log,
             query_budget=100,
             **settings,

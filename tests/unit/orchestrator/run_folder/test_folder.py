@@ -25,7 +25,7 @@ from tests.support.plans import BIM, FACES, PLAN, model, plan
 
 ENCODED = b"a cloak"
 DIGEST = sha256(ENCODED).hexdigest()
-UNSTATED = {"parameters": {}, "needs_label_set": False, "costs": {}}
+UNSTATED = {"parameters": {}, "needs_label_set": False, "costs": {}, "own_budget": None, "carrier": ""}
 
 
 @pytest.fixture
@@ -204,6 +204,8 @@ def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFol
             "parameters": BIM.parameters,
             "needs_label_set": True,
             "costs": {"4": {"gradients": 5, "forward_passes": 0}, "8": {"gradients": 10, "forward_passes": 0}},
+            "own_budget": None,
+            "carrier": "",
         }
     }
     assert manifest["data_set"]["photos_sha256"] == sha256(b"alice/a.jpg\nalice/b.jpg\nbob/c.png\n").hexdigest()
