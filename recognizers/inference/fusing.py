@@ -54,6 +54,7 @@ def replace_norms(backbone: GraphModule) -> None:
     for node in backbone.graph.nodes:
         if _is_module(backbone, node, nn.BatchNorm2d):
             norm = backbone.get_submodule(node.target)
+            assert isinstance(norm, nn.BatchNorm2d)
             if norm.running_var is not None and norm.weight is not None:
                 backbone.set_submodule(node.target, ChannelAffine(norm))
 
@@ -73,7 +74,9 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
     _write_nothing_in_place(backbone)
     for node in backbone.graph.nodes:
         if _is_module(backbone, node, nn.PReLU) and len(node.meta[_SHAPE]) == 4:
-            backbone.set_submodule(node.target, ChannelPrelu(backbone.get_submodule(node.target)))
+            prelu = backbone.get_submodule(node.target)
+            assert isinstance(prelu, nn.PReLU)
+            backbone.set_submodule(node.target, ChannelPrelu(prelu))
         if _is_module(backbone, node, ChannelAffine) or _is_module(backbone, node, ChannelPrelu):
             node.args = (*node.args, None)  # nothing is added
     convolutions = [node for node in backbone.graph.nodes if _is_frozen(backbone, node)]
