@@ -1,6 +1,5 @@
 """The whole examination, and how it is shown."""
 
-from collections.abc import Mapping
 from importlib.metadata import version
 
 from rich.console import Console
@@ -9,7 +8,7 @@ from rich.text import Text
 
 from orchestrator.doctor.engine import examine_engine
 from orchestrator.doctor.finding import Finding, Verdict
-from orchestrator.doctor.wire import NO_NAMES, examine_services
+from orchestrator.doctor.wire import examine_services
 from orchestrator.errors import InputError
 from rpc.addresses import AddressError
 from rpc.tls import TlsMaterial
@@ -18,14 +17,9 @@ _STYLES = {Verdict.GOOD: "green", Verdict.WRONG: "bold red", Verdict.UNKNOWN: "y
 
 
 async def examine(
-    protector: str | None,
-    invader: str | None,
-    tls: TlsMaterial | None,
-    *,
-    project: str | None,
-    tls_names: Mapping[str, str | None] = NO_NAMES,
+    protector: str | None, invader: str | None, tls: TlsMaterial | None, *, project: str | None
 ) -> list[Finding]:
-    """All findings on a deployment; `tls_names` are as of `examine_services`.
+    """All findings on a deployment.
 
     Raises:
         InputError: one address without the other, one that is none, or nothing to examine.
@@ -33,7 +27,7 @@ async def examine(
     findings = []
     if protector is not None and invader is not None:
         try:
-            findings += [finding async for finding in examine_services(protector, invader, tls, tls_names=tls_names)]
+            findings += [finding async for finding in examine_services(protector, invader, tls)]
         except AddressError as error:
             raise InputError(f"--protector, --invader: {error}") from error
     elif protector is not None or invader is not None:
