@@ -172,8 +172,8 @@ class Condition:
         return f"{chain}{region}{carrier}"
 
     @property
-    def picture(self) -> "Condition":
-        """What becomes of a picture that wears the cloak, whichever that is: storage and transforms alone."""
+    def chain(self) -> "Condition":
+        """What is done to a picture that wears the cloak, whichever that is: storage and transforms alone."""
         return Condition(self.storage, self.transforms)
 
     def carried_by(self, carrier: Carrier) -> "Condition":

@@ -1,6 +1,6 @@
 """The experiment of Ghafourian et al. as data: the grid, its conditions and the cloaks that these need."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -43,6 +43,11 @@ def network_of(model: str) -> str:
 def shares_network(source_model: str, target_model: str) -> bool:
     """Whether the target model has the network of the source model, or that of a member of the ensemble."""
     return network_of(target_model) in map(network_of, members(source_model))
+
+
+def without_own_network(source_models: Iterable[str], target_models: Collection[str]) -> tuple[str, ...]:
+    """The source models whose network none of the target models has."""
+    return tuple(name for name in source_models if not any(shares_network(name, target) for target in target_models))
 
 
 def noise_of(method: str) -> str:

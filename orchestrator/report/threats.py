@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import CONTROL, ELSEWHERE, Cell, Grid, shares_network
+from orchestrator.experiment.grid import CONTROL, ELSEWHERE, Cell, Grid, without_own_network
 from orchestrator.metrics.psr import CellResult, Rate
 from orchestrator.report.figures.threats import Panel
 from orchestrator.report.measured import Measured
@@ -48,7 +48,7 @@ class Threat:
 
 def carried(cell: Cell, carrier: Carrier) -> Cell:
     """The same with another carrier. A region is one of the picture that is searched, if that wears the cloak."""
-    chain = cell.condition if carrier.is_searched else cell.condition.picture
+    chain = cell.condition if carrier.is_searched else cell.condition.chain
     return cell.cloak.read_by(cell.target_model, chain.carried_by(carrier))
 
 
@@ -81,13 +81,13 @@ def protects(result: CellResult) -> bool:
 
 def lacking_white_box(grid: Grid) -> Iterator[str]:
     """What is missing where no matcher has the network of a source model, in a sentence."""
-    sources = [name for name in grid.source_models if not any(shares_network(name, target) for target in grid.enrolling)]
+    sources = without_own_network(grid.source_models, grid.enrolling)
     if not sources:
         return
     named = listed([title(name) for name in sources])
     which = (
         "What the cloaks were crafted with is not known, so that none is known to be read by its own network"
-        if sources == [ELSEWHERE]
+        if sources == (ELSEWHERE,)
         else f"No matcher of this run has the network of {named}"
     )
     yield (

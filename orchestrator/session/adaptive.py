@@ -90,9 +90,9 @@ class AdaptiveSearcher:
             if any(len(cloaks[each.probe.name]) < len(each.cloaked) for each in subjects):
                 return  # without some the invader would be another; what is missing is recorded
             asked = {condition for of_probe in unseen.values() for condition in of_probe}
-            for way, conditions in alike(asked).items():
+            for chain, conditions in alike(asked).items():
                 pictures = {
-                    each.probe.name: await asyncio.to_thread(worn, each, cloaks[each.probe.name], way) for each in subjects
+                    each.probe.name: await asyncio.to_thread(worn, each, cloaks[each.probe.name], chain) for each in subjects
                 }
                 waiting = []
                 for each in subjects:

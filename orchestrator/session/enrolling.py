@@ -49,17 +49,17 @@ class GallerySearcher:
     async def show(self, photos: SubjectPhotos, cloaks: CloakSet, unseen: Unseen) -> None:
         """Searches for a subject whose cloaks are enrolled, under conditions, and records what became of it.
 
-        Conditions that do the same with the pictures share a gallery.
+        Conditions whose chains are the same share a gallery.
 
         Raises:
             UnusableServiceError: the invader failed, or named somebody who is not in the label set that it listed.
             StoreError: an answer cannot be recorded.
         """
         async with self._cloaks, asyncio.TaskGroup() as galleries:
-            for way, conditions in alike(unseen).items():
+            for chain, conditions in alike(unseen).items():
                 try:  # in threads: the event loop has other calls to attend to
-                    enrolled = await asyncio.to_thread(worn, photos, [cloak.encoded for cloak in cloaks.enrolled], way)
-                    searched = await asyncio.to_thread(under_condition, cloaks.probe.encoded, way)
+                    enrolled = await asyncio.to_thread(worn, photos, [cloak.encoded for cloak in cloaks.enrolled], chain)
+                    searched = await asyncio.to_thread(under_condition, cloaks.probe.encoded, chain)
                 except BadImageError as error:
                     refused = CallError(f"expected {error.expected}, got {error.actual}", transient=False)
                     what = f"the cloaks {cloaks.key} as the protector sent them"
@@ -107,17 +107,17 @@ class GallerySearcher:
 
 
 def alike(conditions: Iterable[Condition]) -> dict[Condition, list[Condition]]:
-    """The conditions that do the same with a picture, by what they do."""
+    """The conditions whose chains are the same, by chain."""
     found: dict[Condition, list[Condition]] = {}
     for condition in conditions:
-        found.setdefault(condition.picture, []).append(condition)
+        found.setdefault(condition.chain, []).append(condition)
     return found
 
 
-def worn(photos: SubjectPhotos, cloaks: Iterable[bytes], way: Condition) -> list[bytes]:
+def worn(photos: SubjectPhotos, cloaks: Iterable[bytes], chain: Condition) -> list[bytes]:
     """What is enrolled of a subject: its cloaks as they come to the invader, and beside them its photos that stay clean.
 
     Raises:
         BadImageError: a cloak is no picture.
     """
-    return [*(under_condition(cloak, way) for cloak in cloaks), *(photo.encoded for photo in photos.clean)]
+    return [*(under_condition(cloak, chain) for cloak in cloaks), *(photo.encoded for photo in photos.clean)]

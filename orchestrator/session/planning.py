@@ -18,6 +18,7 @@ from orchestrator.experiment.grid import (
     members,
     network_of,
     shares_network,
+    without_own_network,
 )
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model, ModelKind
@@ -495,7 +496,7 @@ def _enrolling(request: RunRequest, targets: Mapping[str, Model], invader: Invad
 
 def _white_boxes(source_models: Iterable[str], enrolling: Collection[str], offered: Mapping[str, Model]) -> dict[str, Model]:
     """Of the source models that none of these target models shares the network of, the matchers on offer that do."""
-    without = [name for name in source_models if not any(shares_network(name, target) for target in enrolling)]
+    without = without_own_network(source_models, enrolling)
     return {
         name: model
         for name, model in offered.items()
@@ -505,7 +506,7 @@ def _white_boxes(source_models: Iterable[str], enrolling: Collection[str], offer
 
 def _no_white_box(source_models: Iterable[str], enrolling: Collection[str]) -> list[str]:
     """Sentences on the source models whose networks no cloak is enrolled for."""
-    without = [name for name in source_models if enrolling and not any(shares_network(name, each) for each in enrolling)]
+    without = without_own_network(source_models, enrolling) if enrolling else ()
     cannot = "so that a cloak without effect cannot be told from an enrolment that does not work"
     return [
         f"white box of {name}: by which network they were made is not known, {cannot}"

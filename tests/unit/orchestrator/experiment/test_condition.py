@@ -82,9 +82,9 @@ def test_the_threats_are_the_paper_s_condition_by_every_carrier() -> None:
 
 @given(CONDITION)
 def test_what_becomes_of_a_picture_depends_on_neither_region_nor_carrier(condition: Condition) -> None:
-    picture = condition.picture
-    assert (picture.region, picture.carrier) == (Region.DETECTED, Carrier.PROBE)
-    assert str(condition).startswith(str(picture))
+    chain = condition.chain
+    assert (chain.region, chain.carrier) == (Region.DETECTED, Carrier.PROBE)
+    assert str(condition).startswith(str(chain))
 
 
 def test_purification_is_the_paper_s_condition_and_one_transform_of_it_each() -> None:
