@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from benchmarks import compare_runs, craft, exactness, gallery, million, protocol, scaling, service
+from benchmarks import compare_runs, craft, exactness, gallery, million, protocol, replicas, scaling, service
 from benchmarks.networks import FULL_SIZE
 
 
@@ -57,6 +57,13 @@ def million_command() -> None:
 def gallery_command(*, identities: int, searches: int) -> None:
     """A search in a large gallery beside the network before it."""
     gallery.run(identities=identities, searches=searches)
+
+
+@main.command(name="replicas")
+@click.option("--counts", default="1,4,16,64", help="Of the replicas of each service.")
+def replicas_command(*, counts: str) -> None:
+    """Throughput with replicas that compute nothing, beside that of one."""
+    replicas.run([int(count) for count in counts.split(",")])
 
 
 @main.command(name="exactness")

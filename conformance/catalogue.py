@@ -15,7 +15,7 @@ from conformance.invader import lists as invader_lists
 from conformance.invader.service import Invader
 from conformance.protector import bad_requests as protector_bad_requests
 from conformance.protector import budget as protector_budget
-from conformance.protector import cost, ensembles, probe, storage, stream
+from conformance.protector import cost, ensembles, placement, probe, storage, stream
 from conformance.protector import determinism as protector_determinism
 from conformance.protector import galleries as protector_galleries
 from conformance.protector import lists as protector_lists
@@ -27,7 +27,8 @@ from conformance.service import Service
 _THEMES: dict[type[Service], tuple[ModuleType, ...]] = {
     Protector: (
         *(protector_lists, lists, kinds, probe, protector_budget, cost, stream, storage, protector_determinism, determinism),
-        *(ensembles, protector_galleries, galleries, protector_bad_requests, bad_requests, enrolment, cancellation, health),
+        *(ensembles, placement, protector_galleries, galleries, protector_bad_requests, bad_requests, enrolment),
+        *(cancellation, health),
     ),
     Invader: (
         *(invader_lists, lists, kinds, faces, ranking, matchers, image_formats, invader_determinism, determinism),

@@ -121,6 +121,13 @@ def rotated(photo: bytes) -> Ambiguous:
     return Ambiguous(lying, encode_png(upright(lying)), encode_png(stored_pixels(lying)))
 
 
+def turned(levels: NDArray[np.uint8]) -> bytes:
+    """An image (H, W, 3) whose pixels are rotated, as a PNG whose EXIF says so."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = _ROTATED
+    return _saved(Image.fromarray(levels).rotate(90, expand=True), "PNG", exif=exif)
+
+
 def transparent(photo: bytes) -> Ambiguous:
     """A photo as a PNG that becomes transparent from left to right."""
     image = Image.fromarray(upright(photo)).convert("RGBA")

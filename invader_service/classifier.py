@@ -11,7 +11,7 @@ from torch import Tensor
 
 from invader_service.batching import BatchedLogits
 from invader_service.disclosure import Candidate
-from recognizers.extraction import CropBox, FindFace, crop
+from recognizers.extraction import CropBox, FindFace
 from recognizers.galleries.matchers import Matcher
 from recognizers.galleries.thresholds import reached
 from recognizers.networks.head import Head
@@ -58,7 +58,8 @@ class Classifier:
             photo: (H, W, 3) RGB.
             target_models: names of known target models.
             k: number of candidates, at most the smallest label set.
-            full: the photo, whatever its proportions, is taken for a face: a square where it is one, as cloaks are.
+            full: the photo, whatever its proportions, is taken for a face: a square where it is one, as cloaks are. Not for
+                target models whose faces are aligned.
             head_of: gives what a matcher compares with in place of its own gallery; all target models are matchers then.
         """
         height, width = photo.shape[:2]
@@ -69,7 +70,8 @@ class Classifier:
         label_sets = {name: (heads.get(name) or self.target_models[name]).label_set for name in target_models}
         asked = {}
         for name in target_models:
-            face = torch.tensor(crop(photo, region, side=self.target_models[name].input_size))
+            model = self.target_models[name]
+            face = torch.tensor(model.extraction.cut_out(photo, region, side=model.input_size))
             asked[name] = self._logits.ask(name, face.permute(2, 0, 1).float(), head=heads.get(name))
         return {name: self._answer(name, logits.result(), label_set=label_sets[name], k=k) for name, logits in asked.items()}
 

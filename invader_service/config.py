@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +13,7 @@ from invader_service.disclosure import Disclosure
 from rpc.roles import INVADER
 from rpc.settings import ServiceSettings, UserPath
 
+DATABASES = ("postgresql+psycopg://", "postgresql://")  # how the URL of a ledger begins
 _GIVEN = re.compile(r"\s*([a-z0-9._-]+):(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*", flags=re.ASCII)
 
 
@@ -28,8 +30,14 @@ class InvaderSettings(ServiceSettings):
         description="What leaves of an answer: the top candidate, the candidates ranked, or their probabilities too.",
     )
     query_budget: int = Field(0, ge=0, description="Queries that each client may ask in all; 0 sets no bound.")
-    ledger: UserPath | None = Field(None, description="File that counts every client's queries; a budget needs one.")
-    rate_limit: float = Field(0, ge=0, description="Queries a second that each client may ask; 0 sets no bound.")
+    ledger: str | None = Field(
+        None,
+        description="File that counts every client's queries, or the database where replicas count them together: "
+        "postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE. A budget needs one.",
+    )
+    rate_limit: float = Field(
+        0, ge=0, description="Queries a second that each client may ask; 0 sets no bound. With a database, of all replicas."
+    )
     audit_log: UserPath | None = Field(None, description="File for a line on every query: who, when, image digest, outcome.")
     impostors: UserPath | None = Field(
         None, description="Folder of people who are not enrolled, DIR/IDENTITY/PHOTO, on whom thresholds are calibrated."
@@ -71,8 +79,30 @@ class InvaderSettings(ServiceSettings):
             raise PydanticCustomError("gallery", "--impostors, --given-thresholds: expected --gallery DIR beside them")
         return self
 
+    @property
+    def ledger_database(self) -> str | None:
+        """The URL of the database that replicas share, if that is the ledger."""
+        return self.ledger if self.ledger is not None and "://" in self.ledger else None
+
+    @property
+    def ledger_file(self) -> Path | None:
+        """The file, if that is the ledger."""
+        return None if self.ledger is None or "://" in self.ledger else Path(self.ledger).expanduser()
+
+    @model_validator(mode="after")
+    def _ledger_is_one(self) -> Self:
+        if self.ledger_database is not None and not self.ledger_database.startswith(DATABASES):
+            # Without what came: it may hold a password.
+            raise PydanticCustomError(
+                "ledger",
+                "--ledger: expected a file, or postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, got another URL",
+            )
+        return self
+
     @model_validator(mode="after")
     def _budgets_are_kept(self) -> Self:
         if self.query_budget and self.ledger is None:
-            raise PydanticCustomError("ledger", "--query-budget: expected --ledger FILE beside it, to survive a restart")
+            raise PydanticCustomError(
+                "ledger", "--query-budget: expected --ledger FILE or URL beside it, to survive a restart"
+            )
         return self

@@ -1,8 +1,9 @@
-"""How many queries each client has had, kept in a file, so that a restart gives nobody new ones."""
+"""How many queries each client has had, kept where a restart gives nobody new ones."""
 
 import sqlite3
-from collections.abc import Iterator
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -19,15 +20,69 @@ _CHARGE = """
 
 
 class LedgerError(DeidRpcError):
-    """The ledger's file cannot be used."""
+    """The ledger's file or database cannot be used."""
 
 
-class QueryLedger:
-    """Counts the queries of every client, and refuses those beyond the budget. For one thread.
+class Ledger(ABC):
+    """Counts the queries of every client, and refuses those beyond the budget. For one event loop.
 
     A query is charged, and the charge committed, before it is computed: a service that is killed has never answered one for
     nothing. What it had charged and not answered is lost to the client, at most the queries that were under way.
     """
+
+    @asynccontextmanager
+    async def charged(self, client: str) -> AsyncIterator[int | None]:
+        """Charges a query while the context lasts, and for good unless it ends with an error; gives what `charge` returns.
+
+        A client that leaves before it is answered has had the computation, and is charged.
+
+        Raises:
+            ServiceError: see `charge`.
+        """
+        left = await self.charge(client)
+        try:
+            yield left
+        except Exception:  # whatever it was, nothing was answered
+            await self.refund(client)
+            raise
+
+    @abstractmethod
+    async def charge(self, client: str) -> int | None:
+        """Counts a query, and returns how many are left to the client; None where there is no budget.
+
+        Raises:
+            ServiceError: RESOURCE_EXHAUSTED: the client's budget is spent, or nothing can be counted now.
+        """
+
+    @abstractmethod
+    async def refund(self, client: str) -> None:
+        """Takes a charge back, if it can be: the query was refused after all."""
+
+    @abstractmethod
+    async def left(self, client: str) -> int | None:
+        """Queries that a client has left; None where there is no budget.
+
+        Raises:
+            ServiceError: RESOURCE_EXHAUSTED: it cannot be told now.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Nothing is counted any more."""
+
+
+def budget_spent(budget: int | None) -> ServiceError:
+    """The refusal of a query beyond the budget."""
+    return ServiceError(
+        f"the budget of {budget} queries is spent",
+        code=grpc.StatusCode.RESOURCE_EXHAUSTED,
+        reason=QUERY_BUDGET_SPENT,
+        retry_after_ms=NEVER_AGAIN,
+    )
+
+
+class QueryLedger(Ledger):
+    """One in a file."""
 
     def __init__(self, path: Path | None, *, budget: int | None) -> None:
         """In memory where there is no path. `budget` is the most queries of each client; None sets no bound.
@@ -49,42 +104,16 @@ class QueryLedger:
         except (sqlite3.Error, OSError) as error:
             raise LedgerError(f"--ledger: {path}: expected a file that can be written, got: {error}") from error
 
-    @contextmanager
-    def charged(self, client: str) -> Iterator[None]:
-        """Charges a query while the context lasts, and for good unless it ends with an error.
+    async def charge(self, client: str) -> int | None:
+        rows = self._database.execute(_CHARGE, {"client": client, "budget": self._budget}).fetchall()
+        if not rows:
+            raise budget_spent(self._budget)
+        return None if self._budget is None else self._budget - int(rows[0][0])
 
-        A client that leaves before it is answered has had the computation, and is charged.
-
-        Raises:
-            ServiceError: see `charge`.
-        """
-        self.charge(client)
-        try:
-            yield
-        except Exception:  # whatever it was, nothing was answered
-            self.refund(client)
-            raise
-
-    def charge(self, client: str) -> None:
-        """Counts a query.
-
-        Raises:
-            ServiceError: RESOURCE_EXHAUSTED: the client's budget is spent.
-        """
-        if not self._database.execute(_CHARGE, {"client": client, "budget": self._budget}).fetchall():
-            raise ServiceError(
-                f"the budget of {self._budget} queries is spent",
-                code=grpc.StatusCode.RESOURCE_EXHAUSTED,
-                reason=QUERY_BUDGET_SPENT,
-                retry_after_ms=NEVER_AGAIN,
-            )
-
-    def refund(self, client: str) -> None:
-        """Takes a charge back: the query was refused after all."""
+    async def refund(self, client: str) -> None:
         self._database.execute("UPDATE queries SET used = used - 1 WHERE client = ? AND used > 0", (client,))
 
-    def left(self, client: str) -> int | None:
-        """Queries that a client has left; None where there is no budget."""
+    async def left(self, client: str) -> int | None:
         if self._budget is None:
             return None
         row = self._database.execute("SELECT used FROM queries WHERE client = ?", (client,)).fetchone()

@@ -12,9 +12,11 @@ from invader_service.audit import AuditLog
 from invader_service.batching import BatchedLogits, suitable_batch_rows
 from invader_service.classifier import Classifier
 from invader_service.config import InvaderSettings
-from invader_service.ledger import QueryLedger
-from invader_service.rate_limit import RateLimit
+from invader_service.database import SharedDatabase
+from invader_service.ledger import Ledger, QueryLedger
+from invader_service.rate_limit import RateLimit, RateLimiter, SharedRateLimit
 from invader_service.servicer import AccessPolicy, InvaderServicer
+from invader_service.shared_ledger import SharedQueryLedger
 from recognizers.device import PreparedDevice, prepare_device
 from recognizers.extraction import FindFace, MtcnnDetector, extract_face
 from recognizers.galleries.matchers import Calibration, GalleryFolder, Matcher, load_with_matchers
@@ -94,10 +96,8 @@ def access_policy_of(settings: InvaderSettings) -> Iterator[AccessPolicy]:
     Raises:
         DeidRpcError: a file cannot be used.
     """
-    with (
-        closing(AuditLog(settings.audit_log)) as audit_log,
-        closing(QueryLedger(settings.ledger, budget=settings.query_budget or None)) as ledger,
-    ):
+    ledger, rate_limit = _counting(settings)
+    with closing(ledger), closing(AuditLog(settings.audit_log)) as audit_log:
         yield AccessPolicy(
             images=settings.image_limits,
             max_candidates=settings.max_candidates,
@@ -105,9 +105,18 @@ def access_policy_of(settings: InvaderSettings) -> Iterator[AccessPolicy]:
             disclosure=settings.disclosure,
             max_seconds=settings.max_seconds,
             ledger=ledger,
-            rate_limit=RateLimit(settings.rate_limit) if settings.rate_limit else None,
+            rate_limit=rate_limit,
             audit_log=audit_log,
         )
+
+
+def _counting(settings: InvaderSettings) -> tuple[Ledger, RateLimiter | None]:
+    """What counts queries, and what limits their rate, if anything does: replicas with one database share both."""
+    budget, rate = settings.query_budget or None, settings.rate_limit
+    if settings.ledger_database is None:
+        return QueryLedger(settings.ledger_file, budget=budget), RateLimit(rate) if rate else None
+    database = SharedDatabase(settings.ledger_database)
+    return SharedQueryLedger(database, budget=budget), SharedRateLimit(rate, database) if rate else None
 
 
 def load_target_models(

@@ -1,6 +1,7 @@
 """Translates between the wire and the classifier, and holds what may leave it."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,9 +14,8 @@ from invader_service import audit
 from invader_service.audit import AuditLog
 from invader_service.classifier import Answer, Classifier
 from invader_service.disclosure import Disclosure
-from invader_service.ledger import QueryLedger
-from invader_service.rate_limit import RateLimit
-from recognizers.extraction import EXTRACTION_RULE
+from invader_service.ledger import Ledger
+from invader_service.rate_limit import RateLimiter
 from recognizers.networks.recognizer import Recognizer
 from rpc.errors import IDENTITIES_NOT_LISTED, ServiceError, invalid_argument, too_slow
 from rpc.images.decoding import decode_image
@@ -39,8 +39,8 @@ class AccessPolicy:
     list_identities: bool
     disclosure: Disclosure
     max_seconds: float  # for one query, from when it is let in to its answer
-    ledger: QueryLedger
-    rate_limit: RateLimit | None
+    ledger: Ledger
+    rate_limit: RateLimiter | None
     audit_log: AuditLog
 
 
@@ -70,18 +70,18 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     ) -> invader_pb2.ClassifyResponse:
         policy, client = self._policy, client_name(context)
         if policy.rate_limit is not None:
-            policy.rate_limit.admit(client)  # before the audit log, whose lines it bounds
+            await policy.rate_limit.admit(client)  # before the audit log, whose lines it bounds
         with policy.audit_log.query(client, request) as write_line:
             gallery = searched(self._galleries, client, request.gallery)
             self._check(request, gallery)
-            with policy.ledger.charged(client):
+            async with policy.ledger.charged(client) as left:
                 answers = await self._answers(request, gallery)
                 write_line(audit.NO_FACE if answers is None else audit.ANSWERED)
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ClassifyResponse(
             face_found=answers is not None,
             classifications=[_classification(name, answer, policy.disclosure) for name, answer in (answers or {}).items()],
-            queries_left=policy.ledger.left(client),
+            queries_left=left,
         )
 
     async def _answers(
@@ -108,18 +108,23 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
     def _check(self, request: invader_pb2.ClassifyRequest, gallery: SealedGallery | None) -> None:
         if not request.target_models:
             raise invalid_argument("target_models", expected="at least one target model", actual="none")
-        distinct("target_models", request.target_models, partial(self._check_one, k=request.k, gallery=gallery))
+        distinct("target_models", request.target_models, partial(self._check_one, request=request, gallery=gallery))
         if request.region not in (invader_pb2.REGION_UNSPECIFIED, *REGIONS):  # of a later schema
             known = " or ".join(invader_pb2.Region.Name(each) for each in REGIONS)
             raise invalid_argument("region", expected=known, actual=str(request.region))
 
-    def _check_one(self, field: str, name: str, *, k: int, gallery: SealedGallery | None) -> None:
+    def _check_one(
+        self, field: str, name: str, *, request: invader_pb2.ClassifyRequest, gallery: SealedGallery | None
+    ) -> None:
         recognizer = look_up(field, name, known=self._classifier.target_models)
         if gallery is not None and name not in self._classifier.matchers:
             raise invalid_argument(field, expected="a matcher, as `gallery` is given", actual=f"the classifier {name}")
         most = self._most(len(recognizer.label_set) if gallery is None else gallery.identities)
-        if not 1 <= k <= most:
-            raise invalid_argument("k", expected=f"1..{most} candidates of {name}", actual=str(k))
+        if not 1 <= request.k <= most:
+            raise invalid_argument("k", expected=f"1..{most} candidates of {name}", actual=str(request.k))
+        if request.region in REGIONS and request.region not in _regions(recognizer):
+            names = " or ".join(map(invader_pb2.Region.Name, _regions(recognizer)))
+            raise invalid_argument("region", expected=f"{names} of {name}", actual=invader_pb2.Region.Name(request.region))
 
     def _most(self, identities: int) -> int:
         return self._policy.disclosure.max_candidates(min(self._policy.max_candidates, identities))
@@ -133,8 +138,8 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
             identities=len(recognizer.label_set),
             label_set_sha256=recognizer.label_set.sha256,
             max_candidates=self._most(len(recognizer.label_set)),
-            extraction=EXTRACTION_RULE,
-            regions=REGIONS,
+            extraction=recognizer.extraction.in_words,
+            regions=_regions(recognizer),
             kind=invader_pb2.MODEL_KIND_CLASSIFIER,
         )
         if (matcher := self._classifier.matchers.get(name)) is not None:
@@ -155,7 +160,7 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         await send_models_digest(context, self._models_digest)
         return invader_pb2.ListTargetModelsResponse(
             target_models=self._target_models,
-            queries_left=self._policy.ledger.left(client_name(context)),
+            queries_left=await self._policy.ledger.left(client_name(context)),
             disclosure=self._policy.disclosure.on_the_wire,
             enrols=self._galleries is not None,
         )
@@ -174,6 +179,11 @@ class InvaderServicer(invader_pb2_grpc.InvaderServiceServicer):
         label_set = look_up("target_model", request.target_model, known=self._classifier.target_models).label_set
         page = page_of(label_set.identities, page_size=request.page_size, page_token=request.page_token)
         return invader_pb2.ListIdentitiesResponse(identities=page.identities, next_page_token=page.next_page_token)
+
+
+def _regions(recognizer: Recognizer) -> "Sequence[invader_pb2.Region.ValueType]":
+    """Of a picture, what a target model can be shown: an aligned face must be found."""
+    return REGIONS if recognizer.extraction.takes_crops else (invader_pb2.REGION_DETECTED,)
 
 
 def _classification(name: str, answer: Answer, disclosure: Disclosure) -> invader_pb2.Classification:

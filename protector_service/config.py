@@ -25,10 +25,10 @@ class ProtectorSettings(ServiceSettings):
         True,
         description="Pad batches to one shape, so that what shares a batch cannot change a cloak.",
     )
-    max_rows: int = Field(
-        1024,
-        ge=1,
-        description="Cloaks asked for and not yet fetched, all calls together; more are told to come back.",
+    max_bytes_in_flight: int = Field(
+        4 * 2**30,
+        ge=2**20,
+        description="Memory for the photos and cloaks of all calls together, in bytes; further calls are told to come back.",
     )
     method_parameters: str = Field(
         "", description="Parameters of methods, separated by commas, such as one-pixel.pixels=5,one-pixel.generations=75."

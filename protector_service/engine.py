@@ -14,6 +14,7 @@ from functools import partial
 from queue import SimpleQueue
 
 from protector_service.batched_model import BatchedModel, BrokenObjectiveError, NonFiniteAnswerError, as_exception
+from protector_service.candidates import KnownIdentities
 from protector_service.ensemble import views_of
 from protector_service.job import CloakSink, CraftJob, FinishedCloak, image_of
 from protector_service.method_run import MethodRun
@@ -146,10 +147,13 @@ class Engine:
         first = next(iter(models.values()))
         views = views_of(
             {name: model.recognizer.input_size for name, model in models.items()},
+            shape=job.probe.shape[:2],
             device=first.device,
             dtype=first.dtype,
             heads=job.heads,
         )
+        all_heads = {name: job.heads.get(name) or model.recognizer.head for name, model in models.items()}
+        candidates = KnownIdentities(all_heads)
         # An image for each method: what one does to its own does not reach another's cloaks.
         return [
             MethodRun(
@@ -161,10 +165,11 @@ class Engine:
                     job.y_true,
                     job.seed,
                     job.source_models,
+                    candidates,
                 ),
                 probe=job.probe,
                 views=views,
-                classes=min(len((job.heads.get(name) or model.recognizer).label_set) for name, model in models.items()),
+                classes=min(len(head.label_set) for head in all_heads.values()),
             )
             for method in job.methods
         ]

@@ -6,48 +6,45 @@ from types import MappingProxyType
 
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from protector_service.methods.asks import Answer, Ask
+from protector_service.resampling import Resampling
 
 
 @dataclass(frozen=True)
 class View:
-    """A source model, and the matrix R (s, S) by which it sees an image of another size: R x R^T in each channel."""
+    """A source model, and how it sees an image of another size than its input: a crop of an ensemble's, or a photo's box."""
 
     model: str
-    matrix: Tensor | None = None  # None: images have its input size
+    resampling: Resampling | None = None  # None: images have its input size
     head: Callable[[Tensor], Tensor] | None = None  # in place of the model's own
 
     def image(self, x: Tensor) -> Tensor:
-        """What the model sees of an image (3, S, S): (3, s, s)."""
-        return x if self.matrix is None else self.matrix @ x @ self.matrix.T
+        """What the model sees of an image (3, H, W): (3, s, s)."""
+        return x if self.resampling is None else self.resampling.image(x)
 
     def pull_back(self, gradient: Tensor) -> Tensor:
-        """The adjoint: from a gradient in what the model sees (3, s, s) to one in the image (3, S, S)."""
-        return gradient if self.matrix is None else self.matrix.T @ gradient @ self.matrix
-
-
-def resampling_matrix(side: int, *, to: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The matrix (to, side) of bilinear resampling along one axis, antialiased where it makes an image smaller."""
-    unit = torch.eye(side, dtype=torch.float64)[None, None]
-    matrix = interpolate(unit, size=(to, side), mode="bilinear", antialias=True)[0, 0]
-    return matrix.to(device=device, dtype=dtype)
+        """The adjoint: from a gradient in what the model sees (3, s, s) to one in the image (3, H, W)."""
+        return gradient if self.resampling is None else self.resampling.pull_back(gradient)
 
 
 def views_of(
     sizes: Mapping[str, int],
     *,
+    shape: tuple[int, int],
     device: torch.device,
     dtype: torch.dtype,
     heads: Mapping[str, Callable[[Tensor], Tensor]] = MappingProxyType({}),
 ) -> tuple[View, ...]:
-    """How source models see images of the largest of their input sizes, which are given by name; so are heads of a job's."""
-    side = max(sizes.values())
-    return tuple(
-        View(name, None if size == side else resampling_matrix(side, to=size, device=device, dtype=dtype), heads.get(name))
-        for name, size in sizes.items()
-    )
+    """How source models see images of a shape (H, W).
+
+    Their input sizes are given by name, and so are heads of a job's. Models of one input size share a resampling.
+    """
+    resamplings = {
+        size: None if shape == (size, size) else Resampling(shape, to=size, device=device, dtype=dtype)
+        for size in set(sizes.values())
+    }
+    return tuple(View(name, resamplings[size], heads.get(name)) for name, size in sizes.items())
 
 
 def asked_views(ask: Ask, views: Sequence[View]) -> Sequence[View]:

@@ -20,7 +20,7 @@ class FinishedCloak:
 
     method: str
     epsilon: int  # levels
-    pixels: NDArray[np.uint8]  # (S, S, 3) RGB
+    pixels: NDArray[np.uint8]  # (H, W, 3) RGB, as the probe
     largest_change: int  # levels
     effort: Effort
 
@@ -30,7 +30,7 @@ class CraftJob:
     """The cloaks of one probe."""
 
     source_models: tuple[str, ...]  # several are an ensemble
-    probe: NDArray[np.uint8]  # (S, S, 3) RGB, S being the largest input size of the source models
+    probe: NDArray[np.uint8]  # (H, W, 3) RGB: a crop of the largest input size of the source models, or a photo's own box
     y_true: int  # class of the probe's identity
     methods: tuple[Method, ...]
     epsilons: tuple[int, ...]  # levels, 0..255, distinct
@@ -56,7 +56,7 @@ class CloakSink(ABC):
 
 
 def image_of(probe: NDArray[np.uint8], *, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """A probe (S, S, 3) as the image (3, S, S) that methods work on, in levels."""
+    """A probe (H, W, 3) as the image (3, H, W) that methods work on, in levels."""
     return torch.tensor(probe, device=device).permute(2, 0, 1).to(dtype).contiguous()
 
 
@@ -67,9 +67,10 @@ def finished_cloak(
 
     Args:
         method: whose cloak it is.
-        probe: (S, S, 3), as it came with the job.
-        image: (3, S, S), in levels, rounded here to the nearest.
-        epsilon: the budget, in levels: of a whole number of levels, so that rounding cannot leave it.
+        probe: (H, W, 3), as it came with the job.
+        image: (3, H, W), in levels, rounded here to the nearest.
+        epsilon: the budget, in levels: of a whole number of levels, so that rounding cannot leave it. A method with a budget
+            of its own is held against the largest change that this states.
         effort: what was spent on it.
 
     Raises:
@@ -85,6 +86,7 @@ def finished_cloak(
         raise method.broken(expected="levels 0..255", actual=f"{low:g}..{high:g}")
     pixels = levels.to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()
     largest_change = int(np.abs(pixels.astype(np.int16) - probe).max())
-    if largest_change > epsilon:
-        raise method.broken(expected=f"changes of at most {epsilon} levels", actual=str(largest_change))
+    bound = epsilon if method.own_budget is None else method.own_budget.largest_change
+    if largest_change > bound:
+        raise method.broken(expected=f"changes of at most {bound} levels", actual=str(largest_change))
     return FinishedCloak(method.name, epsilon, pixels, largest_change, effort)

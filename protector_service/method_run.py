@@ -33,7 +33,7 @@ class MethodRun:
     def __init__(
         self, method: Method, job: MethodJob, *, probe: NDArray[np.uint8], views: Sequence[View], classes: int
     ) -> None:
-        """`probe` (S, S, 3) is the job's own, which the method cannot touch; `classes` those of the smallest label set."""
+        """`probe` (H, W, 3) is the job's own, which the method cannot touch; `classes` those of the smallest label set."""
         self.name = method.name
         self._method = method
         self._shape = tuple(job.probe.shape)

@@ -7,6 +7,7 @@ from types import MappingProxyType
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from command_line.errors import OperatorError
 from protector_service.ensemble import View
@@ -18,6 +19,8 @@ from recognizers.plugins import Found, PluginError, accept_class, installed_plug
 
 GROUP = "protector_service.methods"
 MAX_STATED = 500  # characters, by the protocol
+MAX_LEVEL = 255
+CARRIERS = ("probe", "gallery")  # by the protocol
 _FLAG = "--method-parameters"
 
 _BUDGETS = (1, 8, 255)  # any, far from each other
@@ -81,11 +84,12 @@ def accept_method(name: str, loaded: object) -> Method:
         raise PluginError(f"expected {kind.__name__}.description to be a sentence, got {description!r}")
     method: Method = kind()
     budgets = method.budgets(_BUDGETS)
-    allowed = (_BUDGETS, (0,)) if method.control else (_BUDGETS,)
+    allowed = (_BUDGETS, (0,)) if method.control else ((0,),) if method.own_budget is not None else (_BUDGETS,)
     if not all(isinstance(budget, int) for budget in budgets) or budgets not in allowed:  # NumPy's are no int
         raise PluginError(f"expected {kind.__name__}.budgets({_BUDGETS}) to be {allowed[0]}, got {budgets!r}")
     _check_settable(method)
     _check_statements(method)
+    _check_own_budget(method)
     smallest = budgets[:1]
     brief = method.having(**{name: allowed[0] for name, allowed in method.settable.items()})  # as a rule the least work
     alone, beside = _first_cloak(brief, smallest), _first_cloak(brief, budgets)
@@ -109,6 +113,17 @@ def _check_settable(method: Method) -> None:
             )
 
 
+def _check_own_budget(method: Method) -> None:
+    own = method.own_budget
+    if own is not None and (not 1 <= own.largest_change <= MAX_LEVEL or not 1 <= len(own.in_words) <= MAX_STATED):
+        raise PluginError(
+            f"expected {type(method).__name__}.own_budget to have a text of 1..{MAX_STATED} characters and "
+            f"a largest change of 1..{MAX_LEVEL} levels, got {own!r:.100}"
+        )
+    if method.carrier not in CARRIERS:
+        raise PluginError(f"expected {type(method).__name__}.carrier to be {' or '.join(CARRIERS)}, got {method.carrier!r}")
+
+
 def _check_statements(method: Method) -> None:
     for name, words in method.parameters().items():
         if not isinstance(words, str) or len(words) > MAX_STATED:
@@ -121,13 +136,23 @@ def _check_statements(method: Method) -> None:
 def _first_cloak(method: Method, budgets: tuple[int, ...]) -> bytes:
     """The pixels that a method makes of an image for the first of some budgets, with a small linear recognizer."""
     probe = image_of(_PHOTO, device=torch.device("cpu"), dtype=torch.float32)
-    job = MethodJob(method.name, probe, budgets, _Y_TRUE)
+    job = MethodJob(method.name, probe, budgets, _Y_TRUE, candidates=_Candidates())
     run = MethodRun(method, job, probe=_PHOTO, views=(View(""),), classes=_CLASSES)
     progress = run.advance()
     while not progress.cloaks:
         progress = run.advance([_answer(ask) for ask in progress.asks])
     run.close()
     return progress.cloaks[0].pixels.tobytes()
+
+
+class _Candidates:
+    """Those of the small recognizer."""
+
+    def __len__(self) -> int:
+        return _CLASSES
+
+    def centroid(self, model: str, place: int) -> Tensor:
+        return normalize(_WEIGHTS[place], dim=0)
 
 
 def _answer(ask: Ask) -> Answer:

@@ -14,6 +14,7 @@ from protector_service.batched_model import BatchedModel, suitable_batch_rows
 from protector_service.capacity import CapacityLimiter
 from protector_service.config import ProtectorSettings
 from protector_service.engine import Engine
+from protector_service.perception import seeing
 from protector_service.registry import find_methods
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
@@ -47,7 +48,7 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
     models = {name: model.batched for name, model in source_models.items()}
     engine = Engine(models, workers=prepared.workers, on_batch=server.metrics.batch)
     worker = Worker(max_waiting=settings.max_waiting, workers=prepared.workers)
-    capacity = CapacityLimiter(settings.max_rows)
+    capacity = CapacityLimiter(settings.max_bytes_in_flight)
     galleries = client_galleries(
         {name: model.matcher for name, model in source_models.items() if model.matcher is not None},
         limits=limits_of(settings),
@@ -57,7 +58,7 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
     )
     servicer = ProtectorServicer(
         source_models=source_models,
-        methods=methods.usable,
+        methods=seeing(methods.usable, folder=settings.checkpoints, device=prepared.device),
         engine=engine,
         find_face=find_face,
         capacity=capacity,
@@ -66,7 +67,7 @@ def _wired(settings: ProtectorSettings, server: Server) -> Iterator[Sequence[Cal
         galleries=galleries,
     )
     server.metrics.gauge("deid_queue_depth", "Photos that wait for a worker.", lambda: worker.waiting)
-    server.metrics.gauge("deid_rows", "Cloaks asked for and not yet fetched.", lambda: capacity.rows)
+    server.metrics.gauge("deid_bytes_in_flight", "Memory of photos and cloaks, as admitted.", lambda: capacity.bytes)
     server.metrics.gauge("deid_jobs", "Craft calls whose cloaks are being crafted.", lambda: engine.jobs)
     server.metrics.counters(
         "deid_gradients",

@@ -1,5 +1,6 @@
 """Translates between the wire and the engine."""
 
+import asyncio
 import hashlib
 import logging
 import time
@@ -15,16 +16,16 @@ from numpy.typing import NDArray
 from gallery_service.galleries import ClientGalleries, searched
 from gallery_service.sealed import SealedGallery
 from protector_service.call import Call
-from protector_service.capacity import CapacityLimiter
+from protector_service.capacity import CapacityLimiter, Charge, crafting_charge, decoding_charge
 from protector_service.engine import Engine
 from protector_service.job import CraftJob, FinishedCloak
 from protector_service.methods.method import Method
-from protector_service.request import CraftOrder, Encoder, epsilons_of, parse_craft_request
+from protector_service.request import PLACEMENTS, CraftOrder, Encoder, epsilons_of, parse_craft_request
 from protector_service.source_model import SourceModel
-from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
+from recognizers.extraction import CropBox, FindFace, region
 from recognizers.networks.gallery_head import GalleryHead
 from rpc.errors import NO_FACE, invalid_argument
-from rpc.images.decoding import decode_image
+from rpc.images.decoding import decode_image, stated_size
 from rpc.images.limits import ImageLimits
 from rpc.interceptor import Context
 from rpc.lookup import look_up
@@ -35,12 +36,14 @@ from rpc.worker import Worker
 
 logger = logging.getLogger(__name__)
 
+BYTES_OF_NOISE = 3.1  # of a pixel in a PNG, which cannot compress noise
+
 
 @dataclass(frozen=True)
 class _Prepared:
     """What a call needs before the engine takes over."""
 
-    probe: NDArray[np.uint8]  # (S, S, 3) RGB
+    probe: NDArray[np.uint8]  # (H, W, 3) RGB
     y_true: int
     heads: Mapping[str, GalleryHead]  # of source models that do not compare with the service's own gallery as it is
     respond: Callable[[FinishedCloak], protector_pb2.CraftResponse]
@@ -73,6 +76,7 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         self._listed = _listed(source_models)
         self._models_digest = models_digest(self._listed)  # of the models alone
         self._listed.enrols = galleries is not None
+        self._listed.placements.extend(PLACEMENTS)
 
     async def Craft(  # noqa: N802
         self,
@@ -82,8 +86,11 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         gallery = searched(self._galleries, client_name(context), request.gallery)
         order = parse_craft_request(request, methods=self._methods, source_models=self._source_models, gallery=gallery)
         started = time.monotonic()
-        with self._capacity.admitted(order.cloaks):
+        # In a thread: to go through the parts of a large file takes a while.
+        width, height = await asyncio.to_thread(stated_size, request.photo, field="photo", limits=self._limits)
+        with self._capacity.admitted(_before_crafting(request, order, width=width, height=height)) as admission:
             prepared = await self._worker.run(partial(self._prepare, request, order, gallery))
+            admission.change(_while_crafting(request, order, shape=prepared.probe.shape))
             await send_models_digest(context, self._models_digest)
             job = CraftJob(
                 source_models=order.source_models,
@@ -111,8 +118,16 @@ class ProtectorServicer(protector_pb2_grpc.ProtectorServiceServicer):
         box = self._find_face(photo)
         if box is None:
             raise invalid_argument("photo", expected="a face that MTCNN finds", actual="none", reason=NO_FACE)
-        probe = crop(photo, box, side=order.side)
-        respond = partial(_response, encode=order.encode, probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest())
+        if order.in_photo:
+            _check_has_room(box, max_bytes=self._limits.max_bytes)
+        probe = region(photo, box) if order.in_photo else order.extraction.cut_out(photo, box, side=order.side)
+        respond = partial(
+            _response,
+            encode=order.encode,
+            probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest(),
+            side=order.side,
+            place=_place(box, photo.shape) if order.in_photo else {},
+        )
         heads = self._heads(request, order, gallery)
         y_true = order.y_true
         if y_true is None:
@@ -183,7 +198,7 @@ def _listed_model(name: str, model: SourceModel) -> protector_pb2.SourceModel:
         batch_rows=model.batched.batch_rows if model.batched.fixed else 0,
         precision=model.precision,
         threads=model.threads,
-        extraction=EXTRACTION_RULE,
+        extraction=model.recognizer.extraction.in_words,
         kind=protector_pb2.MODEL_KIND_CLASSIFIER,
     )
     if model.matcher is not None:
@@ -194,7 +209,8 @@ def _listed_model(name: str, model: SourceModel) -> protector_pb2.SourceModel:
 
 
 def _listed_method(name: str, method: Method, epsilons: Sequence[int]) -> protector_pb2.Method:
-    costs = {epsilon: method.cost(epsilon) for epsilon in epsilons}
+    own = method.own_budget
+    costs = {epsilon: method.cost(epsilon) for epsilon in (epsilons if own is None else (0,))}
     return protector_pb2.Method(
         name=name,
         description=method.description,
@@ -205,10 +221,45 @@ def _listed_method(name: str, method: Method, epsilons: Sequence[int]) -> protec
             protector_pb2.BudgetCost(epsilon=epsilon, gradients=cost.gradients, forward_passes=cost.forward_passes)
             for epsilon, cost in costs.items()
         ],
+        own_budget=None
+        if own is None
+        else protector_pb2.OwnBudget(in_words=own.in_words, largest_change=own.largest_change),
+        carrier="" if method.control else method.carrier,
     )
 
 
-def _response(cloak: FinishedCloak, *, encode: Encoder, probe_sha256: str) -> protector_pb2.CraftResponse:
+def _before_crafting(request: protector_pb2.CraftRequest, order: CraftOrder, *, width: int, height: int) -> Charge:
+    """What a call takes until its probe is cut out of a photo of this size; of crops what they will take is known."""
+    decoding = decoding_charge(request.photo, width=width, height=height)
+    if order.in_photo:
+        return decoding
+    return max(decoding, _while_crafting(request, order, shape=(order.side, order.side)), key=lambda each: each.bytes)
+
+
+def _while_crafting(request: protector_pb2.CraftRequest, order: CraftOrder, *, shape: Sequence[int]) -> Charge:
+    height, width, *_ = shape
+    return crafting_charge(request.photo, width=width, height=height, methods=len(order.methods), cloaks=order.cloaks)
+
+
+def _check_has_room(box: CropBox, *, max_bytes: int) -> None:
+    """Makes sure that any cloak of a box, as PNG, is no larger than an image may be that is sent."""
+    width, height, most = box.right - box.left, box.bottom - box.top, int(max_bytes / BYTES_OF_NOISE)
+    if width * height > most:
+        raise invalid_argument(
+            "photo",
+            expected=f"a face in a box of at most {most} pixels, so that its cloaks are no larger than a message",
+            actual=f"one of {width} x {height}: make the photo smaller",
+        )
+
+
+def _place(box: CropBox, shape: Sequence[int]) -> dict[str, int]:
+    """The fields that say where in a photo (H, W, 3) a box lies."""
+    return {"left": box.left, "top": box.top, "photo_width": shape[1], "photo_height": shape[0]}
+
+
+def _response(
+    cloak: FinishedCloak, *, encode: Encoder, probe_sha256: str, side: int, place: Mapping[str, int]
+) -> protector_pb2.CraftResponse:
     encoded = encode(cloak.pixels)
     return protector_pb2.CraftResponse(
         method=cloak.method,
@@ -219,7 +270,8 @@ def _response(cloak: FinishedCloak, *, encode: Encoder, probe_sha256: str) -> pr
         cloak=encoded,
         cloak_sha256=hashlib.sha256(encoded).hexdigest(),
         probe_sha256=probe_sha256,
-        side=cloak.pixels.shape[0],
+        side=side,
         gradients=cloak.effort.gradients,
         forward_passes=cloak.effort.forward_passes,
+        **place,
     )

@@ -23,7 +23,7 @@ _NO_CLASSES = "none: an embedding network, which needs a gallery"
 @click.group(epilog=EXIT_STATUS)
 @click.version_option(package_name="face-deid-bench")
 def cli() -> None:
-    """Checkpoints of FaceNet, ResNet-50, SENet-50 and dlib's ResNet."""
+    """Checkpoints of face recognizers: FaceNet, ResNet-50, SENet-50, dlib's ResNet, ArcFace, AdaFace and others."""
 
 
 @cli.command(epilog=EXIT_STATUS)
@@ -90,6 +90,7 @@ def report(checkpoint: "Checkpoint") -> str:
         "unwrapped": checkpoint.unwrapped,
         "architecture": checkpoint.architecture,
         "classes": _NO_CLASSES if checkpoint.classes is None else str(checkpoint.classes),
+        "input": _input_fact(checkpoint),
         "features": _features_fact(checkpoint),
         "precision": checkpoint.precision,
         "sha256": checkpoint.sha256,
@@ -98,6 +99,13 @@ def report(checkpoint: "Checkpoint") -> str:
         "note": checkpoint.note,
     }
     return "\n".join(f"{name + ':':<14}{fact}" for name, fact in facts.items() if fact)
+
+
+def _input_fact(checkpoint: "Checkpoint") -> str:
+    from recognizers.networks.registry import architectures
+
+    network = architectures().usable[checkpoint.architecture]
+    return f"{network.input_size} x {network.input_size}, {network.extraction.name.lower()} faces"
 
 
 def _features_fact(checkpoint: "Checkpoint") -> str | None:

@@ -36,11 +36,13 @@ _LIVELINESS = (
 _ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 
 
-def open_channel(address: str, *, tls: TlsMaterial | None = None, caller: str = "client") -> grpc.aio.Channel:
+def open_channel(
+    address: str, *, tls: TlsMaterial | None = None, tls_name: str | None = None, caller: str = "client"
+) -> grpc.aio.Channel:
     """A channel to `host:port`, by mutual TLS or, to this machine only, in plain text.
 
     To `dns:///host:port` calls take turns among all addresses of the name that can be connected to. Whichever it is, its
-    certificate must be for the name.
+    certificate must be for the name, or for `tls_name` where that is given.
 
     Raises:
         AddressError: the address is of neither form.
@@ -58,6 +60,8 @@ def open_channel(address: str, *, tls: TlsMaterial | None = None, caller: str = 
     ]
     if is_replicated(address):
         options.append(("grpc.service_config", _ROUND_ROBIN))
+    if tls_name is not None:
+        options.append(("grpc.ssl_target_name_override", tls_name))
     interceptors = list(client_interceptors(caller))
     if tls is not None:
         return grpc.aio.secure_channel(address, tls.channel_credentials(), options=options, interceptors=interceptors)

@@ -25,10 +25,11 @@ _VERDICTS = {  # by OpenSSL's X509_V_ERR_*
 }
 
 
-def diagnose(address: str, tls: TlsMaterial | None) -> str | None:
+def diagnose(address: str, tls: TlsMaterial | None, *, tls_name: str | None = None) -> str | None:
     """Connects as a client would and says what is in the way; None where nothing is found to be.
 
-    Of replicas behind one name it says which are in the way; one that can be spoken to is not enough.
+    The certificate has to be for the host, or for `tls_name` where that is given. Of replicas behind one name it says which
+    are in the way; one that can be spoken to is not enough.
 
     Raises:
         AddressError: the address is none.
@@ -38,7 +39,7 @@ def diagnose(address: str, tls: TlsMaterial | None) -> str | None:
         ends = addresses_of(host, port) if is_replicated(address) else (host,)
     except OSError:
         return _unknown(host)
-    found = {end: _diagnose(end, port, host, tls) for end in ends}
+    found = {end: _diagnose(end, port, tls_name or host, tls) for end in ends}
     if len(set(found.values())) == 1:
         return found.popitem()[1]
     return "; ".join(f"{end}: {reason}" for end, reason in found.items() if reason is not None)

@@ -45,6 +45,7 @@ _STREAMS_A_CONNECTION = 64  # calls at a time: each may have a message on its wa
 _MIN_PING_INTERVAL_MS = 2_000  # a client that waits may ask for a sign of life so often; ours does every five seconds
 _CLOSE_SECONDS = 10.0  # after the calls have been drained
 _UNWIND_SECONDS = 5.0  # handlers that were cancelled have only to note how they ended
+_CALL_OF_A_CLOSING_CONNECTION_MS = 3_600_000  # as long as a client waits for a Craft
 _NO_GRACE_ENDS = 10.0**9  # seconds: how long calls may drain is bounded here, and not by gRPC
 _REASONS = {
     errno.EADDRINUSE: "the port is taken",
@@ -78,6 +79,7 @@ async def run_server(
         disclosed=disclosed,
         tls=settings.tls,
         health_port=settings.health_port,
+        max_connection_age=settings.max_connection_age,
         interceptors=server_interceptors(role.program),
     )
     with wired(settings, server) as closers:
@@ -104,9 +106,20 @@ class Server:
         disclosed: frozenset[str] = ALL_REASONS,
         tls: TlsMaterial | None = None,
         health_port: int | None = None,
+        max_connection_age: float = 0,
         interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
-        """`health_port` answers health checks, and nothing else, to this machine in plain text.
+        """Binds, and answers nothing yet.
+
+        Args:
+            address: to listen on.
+            limits: of images, which bound messages.
+            disclosed: the reasons for which it may refuse a call.
+            tls: with which it takes clients with a certificate only; None for plain text.
+            health_port: answers health checks, and nothing else, to this machine in plain text.
+            max_connection_age: seconds after which a client is told to connect anew for further calls, so that it meets
+                the replicas that came meanwhile; 0 for never.
+            interceptors: outermost first.
 
         Raises:
             PlainTextError: the address is not loopback, and there is no `tls`.
@@ -141,6 +154,7 @@ class Server:
                 ("grpc.keepalive_permit_without_calls", 1),  # one that is on its way when the last call ends
                 # Images are compressed already; a message that inflates is one thing only.
                 ("grpc.compression_enabled_algorithms_bitset", _UNCOMPRESSED_ONLY),
+                *_aging(max_connection_age),
             ],
         )
         self.health = HealthServicer()
@@ -199,6 +213,16 @@ class Server:
         logger.info("draining", extra={"seconds": drain_seconds})
         await self.stop(drain_seconds)
         logger.info("stopped")
+
+
+def _aging(max_seconds: float) -> tuple[tuple[str, int], ...]:
+    """What ends connections, with jitter of gRPC's own; calls that are under way then end in their own time."""
+    if not max_seconds:
+        return ()
+    return (
+        ("grpc.max_connection_age_ms", int(max_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", _CALL_OF_A_CLOSING_CONNECTION_MS),
+    )
 
 
 def _bind(server: grpc.aio.Server, address: str, tls: TlsMaterial | None) -> int:

@@ -101,6 +101,13 @@ class ServiceSettings(BaseSettings):
     max_bytes: int = Field(ImageLimits.max_bytes, ge=1, description="Largest image taken, in bytes.")
     max_pixels: int = Field(ImageLimits.max_pixels, ge=1, le=PILLOW_LIMIT, description="Largest image taken, in pixels.")
     drain_seconds: float = Field(10, ge=0, description="Time that running calls get to finish when the service stops.")
+    max_connection_age: float = Field(
+        0,
+        ge=0,
+        le=86_400,
+        description="Seconds after which clients are to connect anew, so that they meet replicas that came meanwhile; "
+        "running calls end in their own time. 0 for never.",
+    )
     stop_with_stdin: bool = Field(
         False, description="Stop when standard input closes: a parent that dies takes the service with it."
     )

@@ -28,12 +28,12 @@ async def no_face(service: Protector) -> Problems:
 
 @check(
     "bad-epsilons",
-    demands="Epsilons outside 0..255, repeated epsilons and none at all are refused with INVALID_ARGUMENT naming "
-    "`epsilons`; likewise those whose costs are asked for, of which there may be none.",
+    demands="Epsilons outside 0..255, repeated epsilons, and none at all where a method needs one, are refused with "
+    "INVALID_ARGUMENT naming `epsilons`; likewise those whose costs are asked for, of which there may be none.",
     why="A budget that is silently reduced or left out makes a cell with a wrong name.",
 )
 async def bad_epsilons(service: Protector) -> Problems:
-    method = [name for name in service.method_names if name != CONTROL][:1]
+    method = [name for name in service.method_names if service.budgets(name, [4]) == [4]][:1]
     lists = {"256": [256], "-1": [4, -1], "4 twice": [4, 8, 4]}
     for what, epsilons in lists.items():
         bad = invalid(f"the costs of {what}", "epsilons", epsilons=epsilons)

@@ -30,15 +30,16 @@ STANDARD_ERRORS_OF_MANY = 7
 
 @check(
     "budget",
-    demands="No pixel of a lossless cloak differs from the probe by more than epsilon.",
+    demands="No pixel of a lossless cloak differs from the probe by more than epsilon, or, where the method has a budget of "
+    "its own, by more than the largest change that this states.",
     why="Methods are compared at equal budgets; one level more is another experiment.",
 )
 async def budget(service: Protector) -> Problems:
     for cloak in await service.cloaks():
-        epsilon = cloak.response.epsilon
-        if cloak.largest_change > epsilon:
-            beyond = f"{(np.abs(cloak.change) > epsilon).sum()} of {cloak.change.size} channels are beyond"
-            yield f"{cloak.name}: expected at most {epsilon} levels of change, got {cloak.largest_change} ({beyond})"
+        bound = service.bound(cloak.response)
+        if cloak.largest_change > bound:
+            beyond = f"{(np.abs(cloak.change) > bound).sum()} of {cloak.change.size} channels are beyond"
+            yield f"{cloak.name}: expected at most {bound} levels of change, got {cloak.largest_change} ({beyond})"
 
 
 @check(
@@ -97,7 +98,7 @@ async def whole_levels(service: Protector) -> Problems:
 
 @check(
     "budget-zero",
-    demands="With epsilon 0 every method returns the probe.",
+    demands="With epsilon 0 every method returns the probe, unless its budget is its own.",
     why="Zero is a budget like any other: what changes pixels without a budget is not the method.",
 )
 async def budget_zero(service: Protector) -> Problems:

@@ -13,16 +13,18 @@ COUNTED = ("gradients", "forward_passes")  # fields of a cost, and of a cloak's 
 
 @check(
     "costs",
-    demands="Each method states what each of the requested budgets costs, in the order of the request, and nothing of "
-    "others: gradients and forward passes, not fewer than 0, and 0 for controls.",
+    demands="Each method states what each of the requested budgets costs, in the order of the request, or, where its budget "
+    "is its own, what this costs, with epsilon 0, and nothing of others: gradients and forward passes, not fewer than 0, "
+    "and 0 for controls.",
     why="Methods and budgets are chosen, and runs are planned, by what they cost.",
 )
 async def costs(service: Protector) -> Problems:
     for epsilons in (COSTED, ()):
         for method in (await service.client.ask("ListMethods", epsilons=epsilons)).methods:
             stated = [cost.epsilon for cost in method.costs]
-            if stated != list(epsilons):
-                yield f"{method.name}: expected the costs of epsilons {_listed(epsilons)}, got {_listed(stated)}"
+            expected_of = [0] if method.HasField("own_budget") else list(epsilons)
+            if stated != expected_of:
+                yield f"{method.name}: expected the costs of epsilons {_listed(expected_of)}, got {_listed(stated)}"
             for cost in method.costs:
                 for what in COUNTED:
                     number: int = getattr(cost, what)

@@ -1,7 +1,7 @@
 """What cloaks depend on, and what they must not depend on."""
 
 from conformance.check import Problems, check
-from conformance.protector.methods import CONTROL, NOISE, PGD, WITH_ANOTHER_INPUT, WITHOUT_CHANCE
+from conformance.protector.methods import NOISE, PGD, WITH_ANOTHER_INPUT, WITHOUT_CHANCE
 from conformance.protector.service import EPSILONS, SEED, Protector, by_budget
 
 MIN_DRAWN_SIDE = 10  # pixels
@@ -16,7 +16,7 @@ SEEDS = (SEED, SEED + 1, SEED + 2**32, SEED + 2**63, 2**64 - 1, 2**64 - 2)
 async def alone(service: Protector) -> Problems:
     row = {key: each.cloak for key, each in by_budget(await service.answers()).items()}
     for method in service.method_names:
-        for epsilon in (0,) if method == CONTROL else EPSILONS:
+        for epsilon in service.budgets(method, EPSILONS):
             responses = await service.ask(service.request(methods=[method], epsilons=[epsilon]))
             if [each.cloak for each in responses] != [row.get((method, epsilon))]:
                 yield f"{method}, epsilon {epsilon}: the cloak differs when it is requested alone"

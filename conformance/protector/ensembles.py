@@ -10,7 +10,7 @@ from conformance.both.bad_requests import UNKNOWN_NAME, refused
 from conformance.check import NotApplicable, Problems, check
 from conformance.images import decoded
 from conformance.protector.lists import ENSEMBLE
-from conformance.protector.methods import CONTROL, GRADIENTS_PER_STEP, n_iter
+from conformance.protector.methods import GRADIENTS_PER_STEP, n_iter
 from conformance.protector.service import Protector, by_budget, probe_of
 from conformance.refusals import BadRequest, Refused, invalid, unknown_name
 
@@ -40,17 +40,18 @@ async def ensemble(service: Protector) -> Problems:
     probe = probe_of(row, "the row")
     came = by_budget(row)
     for method in service.method_names:
-        each = came.get((method, 0 if method == CONTROL else EPSILON))
+        (epsilon,) = service.budgets(method, [EPSILON])
+        each = came.get((method, epsilon))
         if each is None:
-            yield f"{method}, epsilon {EPSILON}, is missing"
+            yield f"{method}, epsilon {epsilon}, is missing"
             continue
         levels = decoded(each.cloak, method).levels
         if levels.shape != (side, side, 3) or each.side != side:
             height, width, _ = levels.shape
             yield f"{method}: expected {side} x {side} and side {side}, got {width} x {height} and side {each.side}"
-        elif not abs(levels - probe).max() == each.largest_change <= each.epsilon:
+        elif not abs(levels - probe).max() == each.largest_change <= service.bound(each):
             change = f"{abs(levels - probe).max()}, stated as {each.largest_change}"
-            yield f"{method}: expected at most {each.epsilon} levels of change, got {change}"
+            yield f"{method}: expected at most {service.bound(each)} levels of change, got {change}"
         steps = n_iter(method, each.epsilon)
         if method in GRADIENTS_PER_STEP and steps is not None:
             expected = len(members) * GRADIENTS_PER_STEP[method] * steps
@@ -87,13 +88,20 @@ async def bad_ensembles(service: Protector) -> Problems:
 
 
 def _pair(service: Protector, *, same_label_set: bool) -> Sequence[Any]:
-    """Two source models by name, of different input sizes if there are such; none if there are no two."""
+    """Two source models by name; none if there are no two.
+
+    Of those whose faces are cut out by the same rule if there are such, and of different input sizes likewise.
+    """
     pairs = [
         (first, second)
         for first, second in combinations(sorted(service.models, key=lambda model: str(model.name)), 2)
         if (first.label_set_sha256 == second.label_set_sha256) == same_label_set
     ]
-    return max(pairs, key=lambda pair: bool(pair[0].input_size != pair[1].input_size), default=())
+    return max(
+        pairs,
+        key=lambda pair: (pair[0].extraction == pair[1].extraction, pair[0].input_size != pair[1].input_size),
+        default=(),
+    )
 
 
 def _of(service: Protector, members: Sequence[Any]) -> dict[str, Any]:

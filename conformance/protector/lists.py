@@ -5,6 +5,8 @@ from conformance.check import Problems, check
 from conformance.protector.methods import CONTROL, NOISE
 from conformance.protector.service import Protector
 
+CARRIERS = ("probe", "gallery")
+MAX_LEVEL = 255
 ENSEMBLE = "+"  # between the names of its members
 
 
@@ -29,7 +31,8 @@ async def models(service: Protector) -> Problems:
 @check(
     "methods",
     demands="Methods are listed once each, sorted by name; none and noise are among them, marked as controls. Controls "
-    "need no label set.",
+    "need no label set, and have no budget of their own. A budget of a method's own is stated in words, with a "
+    "largest change of 1 to 255 levels; a carrier is probe or gallery.",
     why="The effect of a cloak is measured against what happens to any image, and to any noise, on the same path.",
 )
 async def methods(service: Protector) -> Problems:
@@ -42,3 +45,12 @@ async def methods(service: Protector) -> Problems:
     for method in service.methods:
         if method.control and method.needs_label_set:
             yield f"{method.name}: expected a control to need no label set"
+        if method.HasField("own_budget"):
+            own = method.own_budget
+            if method.control:
+                yield f"{method.name}: expected a control without a budget of its own"
+            if not own.in_words.strip() or not 1 <= own.largest_change <= MAX_LEVEL:
+                got = f"{own.in_words!r:.60} and {own.largest_change}"
+                yield f"{method.name}: expected its own budget in words, and a largest change of 1..{MAX_LEVEL}, got {got}"
+        if method.carrier not in ("", *CARRIERS):
+            yield f"{method.name}: expected the carrier {' or '.join(CARRIERS)}, or none, got {method.carrier!r:.60}"

@@ -95,6 +95,20 @@ class Protector(Service):
     def photo(self) -> bytes:
         return self.subject.photo
 
+    @cached_property
+    def own_budgets(self) -> Mapping[str, protector_pb2.OwnBudget]:
+        """The budgets of the methods that have their own."""
+        return {method.name: method.own_budget for method in self.methods if method.HasField("own_budget")}
+
+    def budgets(self, name: str, epsilons: Sequence[int]) -> Sequence[int]:
+        """The epsilons of a method's cloaks when these are requested."""
+        return (0,) if name == CONTROL or name in self.own_budgets else epsilons
+
+    def bound(self, response: Response) -> int:
+        """The levels that no channel of a cloak may differ from the probe by more than."""
+        own = self.own_budgets.get(response.method)
+        return response.epsilon if own is None else own.largest_change
+
     @property
     def face_photos(self) -> Sequence[bytes]:
         return [subject.photo for found in self.subjects.values() for subject in found]
@@ -115,7 +129,10 @@ class Protector(Service):
 
     @property
     def method_names(self) -> list[str]:
-        """The methods of the valid request: the controls and those of low cost, or else the one of the lowest."""
+        """The methods of the valid request: the controls and those of low cost, or else the one of the lowest.
+
+        Those with budgets of their own are requested once, as costly ones are.
+        """
         names = self.affordable(*EPSILONS, at_most=MAX_REPEATED_COST)
         crafting = [method.name for method in self.methods if not method.control]
         if crafting and not set(crafting) & set(names):
@@ -142,20 +159,27 @@ class Protector(Service):
     def costly(self) -> Mapping[str, Sequence[int]]:
         """The other methods, and those of the valid request's budgets whose cloaks are requested once."""
         others = [method.name for method in self.methods if method.name not in self.method_names]
-        return {name: [epsilon for epsilon in EPSILONS if self.cost(name, epsilon) <= MAX_COST] for name in others}
+        return {
+            name: [epsilon for epsilon in self.budgets(name, EPSILONS) if self.cost(name, epsilon) <= MAX_COST]
+            for name in others
+        }
 
     def affordable(self, *epsilons: int, at_most: int = MAX_COST) -> list[str]:
         """The controls, and the methods of which no cloak of these budgets is stated to cost more."""
-        return [method.name for method in self.methods if method.control or self.cost(method.name, *epsilons) <= at_most]
+        keeping = [method for method in self.methods if method.name not in self.own_budgets]
+        return [method.name for method in keeping if method.control or self.cost(method.name, *epsilons) <= at_most]
 
     def cost(self, name: str, *epsilons: int) -> int:
-        """The gradients or the forward passes, whichever are more, that a cloak of these budgets takes; 0 if not stated."""
-        stated = [cost for epsilon in epsilons if (cost := self.costs.get((name, epsilon)))]
+        """The gradients or the forward passes, whichever are more, that a cloak of these budgets takes; 0 if not stated.
+
+        A method with a budget of its own costs the same whatever they are.
+        """
+        stated = [cost for epsilon in self.budgets(name, epsilons) if (cost := self.costs.get((name, epsilon)))]
         return max((max(cost.gradients, cost.forward_passes) for cost in stated), default=0)
 
     @cached_property
     def costs(self) -> Mapping[tuple[str, int], protector_pb2.BudgetCost]:
-        """What methods state of the budgets `COSTED`, by method and epsilon."""
+        """What methods state of the budgets `COSTED`, or of their own, by method and epsilon."""
         return {(method.name, cost.epsilon): cost for method in self.methods for cost in method.costs}
 
     def good_request(self) -> Changes:
@@ -224,6 +248,8 @@ class Protector(Service):
     def stated(self) -> Iterator[tuple[str, str]]:
         yield from super().stated()
         for method in self.methods:
+            if method.name in self.own_budgets:
+                yield f"{method.name}: the budget", method.own_budget.in_words
             for name, words in method.parameters.items():
                 yield f"{method.name}: the name of a parameter", name
                 yield f"{method.name}: {name}", words

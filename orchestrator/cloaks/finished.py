@@ -8,20 +8,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
 from orchestrator.cloaks.folder import PhotoKey, read_cloak_folder, read_names
+from orchestrator.cloaks.made import decoded_picture, record_of
 from orchestrator.cloaks.noise import matched_noise
 from orchestrator.errors import CallError, InputError, PhotoRefusedError
-from orchestrator.experiment.cloak import Cloak, CloakRecord
+from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import CONTROL, ELSEWHERE, CloakKey, noise_of
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.placement import Placement
 from orchestrator.faces.data_set import DataSet, Photo, canonical, named, printable
-from orchestrator.pictures.similarity import LEVELS, MIN_SIDE, Image
+from orchestrator.pictures.similarity import Image
 from rpc.images.bare_image import BadImageError
-from rpc.images.decoding import decoded_image, encode_png
-from rpc.images.limits import ImageLimits
+from rpc.images.decoding import encode_png
 
 NAMES_SHOWN = 3
 BYTES_OF_NOISE = 3.1  # of a pixel in a PNG, which cannot compress noise
@@ -69,6 +68,7 @@ class FinishedCloaks:
     """A stand-in for a protector: its methods are the folders of finished cloaks, each with a budget of its own."""
 
     name = "folder of cloaks"
+    placements = (Placement.CROP,)  # which it is not asked for: they are what they are
 
     def __init__(
         self,
@@ -153,18 +153,19 @@ class FinishedCloaks:
         methods: Sequence[str],
         epsilons: Sequence[int],
         seed: int,
+        placement: Placement = Placement.CROP,
     ) -> AsyncGenerator[Cloak, None]:
         key = self._keys.get((canonical(identity), probe.rpartition("/")[2]))
         if key is None:  # a photo that is to be enrolled
             raise PhotoRefusedError(f"{self.name}: expected a cloak of {probe} by every method, got none by some")
         try:
-            clean = await asyncio.to_thread(_decoded, photo)
+            clean = await asyncio.to_thread(decoded_picture, photo)
         except BadImageError as error:
             raise PhotoRefusedError(f"{self.name}: the clean photo {probe}: {error}") from error
         make = partial(self._picture, key, photo, clean, seed=seed)
         for method in methods:  # in threads: noise takes a while
             encoded, pixels = await asyncio.to_thread(make, method)
-            yield Cloak(_record(CloakKey(source_model, method, 0), probe, clean, pixels, encoded), encoded)
+            yield Cloak(record_of(CloakKey(source_model, method, 0), probe, clean, pixels, encoded), encoded)
 
     def _picture(self, key: PhotoKey, photo: bytes, clean: Image, method: str, *, seed: int) -> tuple[bytes, Image]:
         """The file of a cloak or a control, and its pixels."""
@@ -172,9 +173,9 @@ class FinishedCloaks:
             return photo, clean
         if method in self.compared:
             encoded = self._file(key, method)
-            return encoded, _decoded(encoded)
+            return encoded, decoded_picture(encoded)
         made_by = next(each for each in self.compared if noise_of(each) == method)
-        cloak = _decoded(self._file(key, made_by))
+        cloak = decoded_picture(self._file(key, made_by))
         noise = matched_noise(clean, cloak, key=f"{seed}\n{made_by}\n{'/'.join(key)}".encode(errors="surrogateescape"))
         return encode_png(noise), noise
 
@@ -255,33 +256,9 @@ def _photos_of(faces: DataSet) -> Iterator[tuple[PhotoKey, Photo]]:
 def _read(path: Path, read: Callable[[], bytes], name: str) -> FinishedCloak:
     try:
         encoded = read()
-        height, width, _ = _decoded(encoded).shape
+        height, width, _ = decoded_picture(encoded).shape
     except OSError as error:
         raise _UnusableFileError(f"{name} (cannot be read: {error.strerror})") from error
     except BadImageError as error:
         raise _UnusableFileError(f"{name} (cannot be decoded: {error})") from error
     return FinishedCloak(path, hashlib.sha256(encoded).hexdigest(), len(encoded), width, height)
-
-
-def _decoded(encoded: bytes) -> Image:
-    pixels = decoded_image(encoded, limits=ImageLimits())
-    height, width, _ = pixels.shape
-    if min(height, width) < MIN_SIDE:
-        raise BadImageError(expected=f"at least {MIN_SIDE} pixels a side", actual=f"{width} x {height}")
-    return pixels
-
-
-def _record(key: CloakKey, probe: str, clean: Image, pixels: Image, encoded: bytes) -> CloakRecord:
-    """Where sizes differ, the largest change is not known: it is stated as the largest there can be."""
-    same_size = pixels.shape == clean.shape
-    return CloakRecord(
-        probe=probe,
-        key=key,
-        n_iter=0,
-        gradients=0,
-        forward_passes=0,
-        largest_change=int(np.abs(pixels.astype(np.int16) - clean).max()) if same_size else LEVELS,
-        zero_gradient_share=0.0,
-        probe_sha256=hashlib.sha256(clean.tobytes()).hexdigest(),
-        sha256=hashlib.sha256(encoded).hexdigest(),
-    )

@@ -6,14 +6,17 @@ It is the case of the oblivious invader: the cloaks were made before anybody kne
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from hashlib import sha256
 from typing import Any, Self
 
 from orchestrator.errors import CallError, InputError
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import CloakKey, Grid, members
-from orchestrator.experiment.method import Cost, Method
+from orchestrator.experiment.method import Cost, Method, OwnBudget
 from orchestrator.experiment.model import Model
-from orchestrator.faces.data_set import Photo, canonical
+from orchestrator.experiment.placement import Placement
+from orchestrator.faces.data_set import DataSet, Photo, canonical, printable
 from orchestrator.faces.split import SplitSizes
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.store.records import Subject, SubjectStatus
@@ -24,11 +27,12 @@ NAMES_SHOWN = 3  # of cloaks that are missing
 
 @dataclass(frozen=True)
 class SubjectsOfRun:
-    """The subjects of a run as a data set. Their photos are not at hand: of each there is the cloak alone."""
+    """The subjects of a run as a data set. Of each there is the cloak alone, unless their photos are at hand."""
 
     subjects: Mapping[str, Subject]  # by identity, as label sets spell it
     stated: Mapping[str, Any]  # of the data set that they were drawn from
     skipped: tuple[str, ...] = ()
+    at_hand: DataSet | None = None  # that data set, where cloaks are parts of its photos
 
     @property
     def synthetic(self) -> bool:
@@ -41,7 +45,10 @@ class SubjectsOfRun:
     def photos(self, identity: str) -> Sequence[Photo]:
         subject = self.subjects[identity]
         file = subject.photo.removeprefix(f"{subject.identity}/")
-        return [Photo(identity, file, bytes, sha256=subject.photo_sha256)]
+        if self.at_hand is None:
+            return [Photo(identity, file, bytes, sha256=subject.photo_sha256)]
+        found = [photo for photo in self.at_hand.photos(canonical(identity)) if printable(photo.file) == file]
+        return [replace(photo, identity=identity, read=partial(_as_it_was, photo, subject)) for photo in found]
 
     def spelt(self, labels: Mapping[str, str]) -> Self:
         return replace(
@@ -50,6 +57,13 @@ class SubjectsOfRun:
 
     def card(self) -> Mapping[str, Any]:
         return self.stated
+
+
+def _as_it_was(photo: Photo, subject: Subject) -> bytes:
+    encoded = photo.read()
+    if sha256(encoded).hexdigest() != subject.photo_sha256:
+        raise InputError(f"--faces: {photo.name}: expected the photo that RUN was made with, got another")
+    return encoded
 
 
 class KeptCloaks:
@@ -65,6 +79,8 @@ class KeptCloaks:
         self.grid = grid
         self.digest = str(manifest["digest"])
         self.seed = int(manifest["protocol"]["seed"])
+        self.placement = Placement(manifest["protocol"]["placement"])
+        self.placements = (self.placement,)
         stated = manifest["protocol"]["gallery"]
         self.gallery = None if stated is None else SplitSizes(**stated)
         self._folder = folder
@@ -81,6 +97,10 @@ class KeptCloaks:
                 f"--discard-cloaks, they were removed, or they lie in the folder of another orchestrator"
             )
 
+    def in_photos_of(self, faces: DataSet) -> None:
+        """Says where the photos are that its cloaks are parts of."""
+        self.faces = replace(self.faces, at_hand=faces)
+
     async def models(self) -> dict[str, Model]:
         cards: dict[str, Mapping[str, Any]] = {}
         for name, card in self._manifest["source_models"].items():
@@ -95,7 +115,9 @@ class KeptCloaks:
             name: Method(
                 stated["parameters"],
                 stated["needs_label_set"],
-                {int(epsilon): Cost(**cost) for epsilon, cost in stated["costs"].items() if int(epsilon) in epsilons},
+                {int(epsilon): Cost(**cost) for epsilon, cost in stated["costs"].items() if int(epsilon) in (0, *epsilons)},
+                None if stated["own_budget"] is None else OwnBudget(**stated["own_budget"]),
+                stated["carrier"],
             )
             for name, stated in self._manifest["protocol"]["crafting"].items()
         }
@@ -113,6 +135,7 @@ class KeptCloaks:
         methods: Sequence[str],
         epsilons: Sequence[int],
         seed: int,
+        placement: Placement = Placement.CROP,
     ) -> AsyncGenerator[Cloak, None]:
         wanted = {
             CloakKey(source_model, method, epsilon): None

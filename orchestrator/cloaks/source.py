@@ -1,17 +1,23 @@
 """What a run asks for its cloaks."""
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Protocol
 
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.placement import Placement
 
 
 class CloakSource(Protocol):
     """A protector, or what stands in for one."""
 
     name: str
+
+    @property
+    def placements(self) -> Collection[Placement]:
+        """What cloaks can be of, once the models were listed."""
+        ...
 
     async def models(self) -> dict[str, Model]:
         """The source models, by name."""
@@ -35,6 +41,7 @@ class CloakSource(Protocol):
         methods: Sequence[str],
         epsilons: Sequence[int],
         seed: int,
+        placement: Placement = Placement.CROP,
     ) -> AsyncGenerator[Cloak, None]:
         """The cloaks of a photo, in any order.
 

@@ -13,7 +13,7 @@ from orchestrator.cloaks.finished import read_finished_cloaks
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
-from orchestrator.commands.options import CommaList, SourceModel, conditions_of, option, takes
+from orchestrator.commands.options import ADDRESSES, TLS_NAME, CommaList, SourceModel, conditions_of, option, takes
 from orchestrator.commands.running import RunOptions, run_and_show
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import Condition
@@ -27,6 +27,7 @@ from orchestrator.experiment.grid import (
     is_control,
     members,
 )
+from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import SUBJECTS
 from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.data_sets import read_data_set
@@ -34,9 +35,10 @@ from orchestrator.faces.split import DEFAULT_NON_MATED, DEFAULT_PHOTOS, MIN_PEOP
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.dry_run import dry_run
-from orchestrator.session.planning import GalleryRequest, RunRequest
+from orchestrator.session.planning import MAX_CLOAK_BYTES, GalleryRequest, RunRequest
 
-OF_A_PROTECTOR = ("protector", "protector_checkpoints", "source_models", "epsilons")  # options without a use beside --cloaks
+# Options without a use beside --cloaks.
+OF_A_PROTECTOR = ("protector", "protector_checkpoints", "source_models", "epsilons", "placement")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +58,8 @@ class EvaluateOptions(RunOptions):
         type=PathOption(),
         help="CSV table of the files of --cloaks: method, identity, photo, cloak; where the layout is another.",
     )
-    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help="A running protector, host:port.")
+    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help=f"A running protector: {ADDRESSES}")
+    protector_tls_name: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR_TLS_NAME", help=TLS_NAME)
     protector_checkpoints: Path | None = option(
         type=PathOption(), help="Start a protector with this folder.  [default: the embedded recognizers]"
     )
@@ -83,6 +86,12 @@ class EvaluateOptions(RunOptions):
         type=CommaList(click.IntRange(1, 255), name="epsilon"),
         help=f"Noise budgets, in levels of 0..255.  [default: {','.join(map(str, EPSILONS))}]",
     )
+    placement: str = option(
+        type=click.Choice([each.value for each in Placement]),
+        default=Placement.CROP.value,
+        help="What cloaks are of: the face crop at the source model's input size, as in the paper; or the photo at its own "
+        "size, of which the box of the face changes.",
+    )
     ks: tuple[int, ...] | None = option(
         "--k",
         type=CommaList(click.IntRange(1), name="k"),
@@ -96,8 +105,8 @@ class EvaluateOptions(RunOptions):
         "are; then +TRANSFORM as often as wanted: resize:SIDE, jpeg:QUALITY, webp:QUALITY, blur:SIGMA, median:SIZE, bits:N; "
         "then @full where target models see the whole picture; then /gallery where cloaks are enrolled and not searched, or "
         "/both, or /adaptive, where cloaks of the other subjects are enrolled beside their photos. Or a named set: paper "
-        "(jpeg:95,jpeg:95@full,png), threat (jpeg:95, and with each of these carriers), purification.  [default: paper, as "
-        "far as all target models have its regions]",
+        "(jpeg:95,jpeg:95@full,png), threat (jpeg:95, and with each of these carriers), purification, platforms.  [default: "
+        "paper, as far as all target models have its regions; of whole photos jpeg:95]",
     )
 
     gallery_photos: int | None = option(
@@ -145,12 +154,15 @@ class EvaluateOptions(RunOptions):
         faces = read_data_set(self.faces)
         if self.cloaks is not None:
             return self._of_finished_cloaks(self.cloaks, faces, asked)
+        placement = Placement(self.placement)
         request = asked(
             faces=faces,
             gallery=self._gallery(faces),
             source_models=self.source_models,
             methods=self.methods or METHODS,
             epsilons=self.epsilons or EPSILONS,
+            max_cloak_bytes=MAX_CLOAK_BYTES[placement],
+            placement=placement,
         )
         return request, self._protector_endpoint()
 
@@ -216,7 +228,14 @@ class EvaluateOptions(RunOptions):
         return request, cloaks
 
     def _protector_endpoint(self) -> EndpointSpec:
-        return EndpointSpec("protector", self.protector, self.protector_checkpoints, self.precision, self.tls())
+        return EndpointSpec(
+            "protector",
+            self.protector,
+            self.protector_checkpoints,
+            self.precision,
+            self.tls(),
+            tls_name=self.protector_tls_name,
+        )
 
 
 @click.command(name="evaluate")

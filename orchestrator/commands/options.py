@@ -17,6 +17,12 @@ from orchestrator.experiment.condition import Condition, parse_conditions
 from orchestrator.experiment.grid import ENSEMBLE
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
+ADDRESSES = (
+    "host:port; or its replicas: host:port,host:port, or @FILE with one a line, which is read again when it changes, or "
+    "dns:///host:port for all that the name stands for."
+)
+TLS_NAME = "Name that its certificate is for.  [default: its host]"
+
 Record = TypeVar("Record")
 
 

@@ -12,6 +12,7 @@ from orchestrator.commands.running import RunOptions, run_and_show
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import ELSEWHERE
+from orchestrator.experiment.placement import Placement
 from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.data_sets import read_data_set
 from orchestrator.faces.synthetic import synthetic_faces_of
@@ -32,7 +33,8 @@ class ReplayOptions(RunOptions):
         help="What happens to a picture on its way, as of evaluate.  [default: those of RUN]",
     )
     faces: str | None = option(
-        help="Data set of RUN, of which the gallery of RUN is made again.  [default: its synthetic people, or no gallery]"
+        help="Data set of RUN, of which its gallery is made again, and into whose photos cloaks of --placement photo are "
+        "pasted.  [default: its synthetic people, or no gallery]"
     )
 
     def gallery_of(self, kept: KeptCloaks) -> GalleryRequest | None:
@@ -42,21 +44,26 @@ class ReplayOptions(RunOptions):
             InputError: `--faces` is not the run's data set, or options contradict each other.
         """
         faces = self._faces_of(kept)
+        if kept.placement is Placement.PHOTO:
+            if faces is None:
+                raise InputError("--faces: expected the data set of RUN, whose cloaks are parts of its photos, got none")
+            kept.in_photos_of(faces)
         sizes = None if faces is None else kept.gallery
         searched = kept.faces if kept.grid.source_models == (ELSEWHERE,) else None
         return self.gallery(faces or kept.faces, sizes, seed=kept.seed, searched=searched, is_default=True)
 
     def _faces_of(self, kept: KeptCloaks) -> DataSet | None:
-        """The data set of a run with a gallery; None where it is not at hand."""
+        """The data set of a run with a gallery, or with cloaks in whole photos; None where it is not at hand."""
         card = kept.faces.card()
+        is_needed = kept.gallery is not None or kept.placement is Placement.PHOTO
         if self.faces is not None:
-            if kept.gallery is None:
-                raise InputError("--faces: expected a RUN with a gallery, got one without")
+            if not is_needed:
+                raise InputError("--faces: expected a RUN with a gallery, or with cloaks in whole photos, got one without")
             faces = read_data_set(self.faces)
             if dict(faces.card()) != card:
                 raise InputError(f"--faces: expected the data set of RUN, {card}, got another: {dict(faces.card())}")
             return faces
-        if kept.gallery is None or not kept.faces.synthetic:
+        if not is_needed or not kept.faces.synthetic:
             return None
         people = synthetic_faces_of(card)
         return people if dict(people.card()) == card else None  # another version renders other faces

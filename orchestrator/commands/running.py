@@ -12,7 +12,7 @@ from orchestrator.cloaks.source import CloakSource
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
 from orchestrator.commands.interruption import Interrupted
-from orchestrator.commands.options import CalibratedThreshold, CommaList, TlsOptions, option
+from orchestrator.commands.options import ADDRESSES, TLS_NAME, CalibratedThreshold, CommaList, TlsOptions, option
 from orchestrator.commands.report import report
 from orchestrator.commands.store_option import ENVIRONMENT
 from orchestrator.errors import InputError, OrchestratorError
@@ -21,7 +21,7 @@ from orchestrator.faces.split import SplitSizes, split
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec
-from orchestrator.session.evaluate import evaluate
+from orchestrator.session.evaluate import SUBJECTS_OF_A_PROTECTOR, evaluate
 from orchestrator.session.planning import GalleryRequest, RunRequest
 from orchestrator.session.summary import RunResult, show
 
@@ -32,7 +32,8 @@ INCOMPLETE = 3  # exit status
 class RunOptions(TlsOptions):
     """Who reads cloaks, and where a run is kept."""
 
-    invader: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER", help="A running invader, host:port.")
+    invader: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER", help=f"A running invader: {ADDRESSES}")
+    invader_tls_name: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER_TLS_NAME", help=TLS_NAME)
     invader_checkpoints: Path | None = option(
         type=PathOption(), help="Start an invader with this folder.  [default: the embedded recognizers]"
     )
@@ -69,7 +70,11 @@ class RunOptions(TlsOptions):
     tables: bool = option(is_flag=True, help="Print a table of every source model and method, at every k.")
     no_report: bool = option(is_flag=True, help="Write no report; `orchestrator report` can later.")
     allow_incomplete: bool = option(is_flag=True, help="Write figures and report although cells are short.")
-    in_flight: int = option(type=click.IntRange(1, 64), default=4, help="Subjects that are worked on at a time.")
+    in_flight: int | None = option(
+        type=click.IntRange(1, 1024),
+        help="Subjects that are worked on at a time.  "
+        f"[default: {SUBJECTS_OF_A_PROTECTOR} for each protector that takes calls]",
+    )
     outage_timeout: float = option(
         type=click.FloatRange(0),
         default=OUTAGE_TIMEOUT_SECONDS,
@@ -82,7 +87,9 @@ class RunOptions(TlsOptions):
         Raises:
             InputError: it is both running and to be started, or the files of mutual TLS cannot be used.
         """
-        return EndpointSpec("invader", self.invader, self.invader_checkpoints, self.precision, self.tls())
+        return EndpointSpec(
+            "invader", self.invader, self.invader_checkpoints, self.precision, self.tls(), tls_name=self.invader_tls_name
+        )
 
     def gallery(
         self, faces: DataSet, sizes: SplitSizes | None, *, seed: int, searched: DataSet | None = None, is_default: bool

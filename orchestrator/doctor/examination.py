@@ -1,5 +1,6 @@
 """The whole examination, and how it is shown."""
 
+from collections.abc import Mapping
 from importlib.metadata import version
 
 from rich.console import Console
@@ -8,7 +9,7 @@ from rich.text import Text
 
 from orchestrator.doctor.engine import examine_engine
 from orchestrator.doctor.finding import Finding, Verdict
-from orchestrator.doctor.wire import examine_services
+from orchestrator.doctor.wire import NO_NAMES, examine_services
 from orchestrator.errors import InputError
 from rpc.addresses import AddressError
 from rpc.tls import TlsMaterial
@@ -17,9 +18,14 @@ _STYLES = {Verdict.GOOD: "green", Verdict.WRONG: "bold red", Verdict.UNKNOWN: "y
 
 
 async def examine(
-    protector: str | None, invader: str | None, tls: TlsMaterial | None, *, project: str | None
+    protector: str | None,
+    invader: str | None,
+    tls: TlsMaterial | None,
+    *,
+    project: str | None,
+    tls_names: Mapping[str, str | None] = NO_NAMES,
 ) -> list[Finding]:
-    """All findings on a deployment.
+    """All findings on a deployment; `tls_names` are as of `examine_services`.
 
     Raises:
         InputError: one address without the other, one that is none, or nothing to examine.
@@ -27,7 +33,7 @@ async def examine(
     findings = []
     if protector is not None and invader is not None:
         try:
-            findings += [finding async for finding in examine_services(protector, invader, tls)]
+            findings += [finding async for finding in examine_services(protector, invader, tls, tls_names=tls_names)]
         except AddressError as error:
             raise InputError(f"--protector, --invader: {error}") from error
     elif protector is not None or invader is not None:

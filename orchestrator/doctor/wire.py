@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,9 +12,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from orchestrator.doctor.finding import Finding, Verdict, judged
 from orchestrator.errors import OrchestratorError
-from orchestrator.services.invader import InvaderClient
+from orchestrator.services.addresses import has_replicas, replica_addresses
 from orchestrator.services.label_sets import fetch_label_sets
-from orchestrator.services.protector import ProtectorClient
+from orchestrator.services.replicated_invader import open_invader
+from orchestrator.services.replicated_protector import open_protector
 from rpc.addresses import host_and_port, is_loopback, is_replicated
 from rpc.channel import NO_PROXY, open_channel
 from rpc.diagnosis import addresses_of, diagnose
@@ -24,25 +25,39 @@ _SECONDS = 5.0
 _NO_CONNECTION = grpc.StatusCode.UNAVAILABLE.name
 
 
-async def examine_services(protector: str, invader: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
-    """Findings on a protector and an invader at their addresses."""
+NO_NAMES: Mapping[str, str | None] = {}
+
+
+async def examine_services(
+    protector: str, invader: str, tls: TlsMaterial | None, *, tls_names: Mapping[str, str | None] = NO_NAMES
+) -> AsyncIterator[Finding]:
+    """Findings on a protector and an invader at their addresses, and on each of their replicas where they are listed.
+
+    `tls_names` are those that certificates are for, by the kind of service, where these are not their hosts.
+
+    Raises:
+        InputError: a list of addresses is none.
+    """
     if tls is not None:
         yield _expiry("orchestrator", tls.leaf)
     reachable = True
-    for name, address in (("protector", protector), ("invader", invader)):
-        async for finding in _examine(name, address, tls):
-            reachable = reachable and finding.verdict is not Verdict.WRONG
-            yield finding
+    for kind, text in (("protector", protector), ("invader", invader)):
+        is_list = has_replicas(text) and not is_replicated(text)
+        for address in await replica_addresses(kind, text)() if is_list else (text,):
+            name = f"{kind} at {address}" if is_list else kind
+            async for finding in _examine(name, address, tls, tls_names.get(kind)):
+                reachable = reachable and finding.verdict is not Verdict.WRONG
+                yield finding
     if not reachable:
         yield Finding("label sets", "overlap", Verdict.UNKNOWN, "a service cannot be asked")
         return
-    async for finding in _examine_models(protector, invader, tls):
+    async for finding in _examine_models(protector, invader, tls, tls_names):
         yield finding
 
 
-async def _examine(name: str, address: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
+async def _examine(name: str, address: str, tls: TlsMaterial | None, tls_name: str | None) -> AsyncIterator[Finding]:
     host, _ = host_and_port(address)
-    problem = await asyncio.to_thread(diagnose, address, tls)
+    problem = await asyncio.to_thread(diagnose, address, tls, tls_name=tls_name)
     yield judged(name, "can be reached", good=problem is None, seen=problem or address, mend="see what was seen")
     if problem is not None:
         return
@@ -54,7 +69,8 @@ async def _examine(name: str, address: str, tls: TlsMaterial | None) -> AsyncIte
     else:
         yield _expiry(name, await asyncio.to_thread(_certificate, address))
         only_authority = grpc.ssl_channel_credentials(tls.authority)  # as a stranger may know it
-        async with grpc.aio.secure_channel(address, only_authority, options=[NO_PROXY]) as channel:
+        named = [] if tls_name is None else [("grpc.ssl_target_name_override", tls_name)]
+        async with grpc.aio.secure_channel(address, only_authority, options=[NO_PROXY, *named]) as channel:
             answer = await _health(channel)
         yield judged(
             name,
@@ -63,7 +79,7 @@ async def _examine(name: str, address: str, tls: TlsMaterial | None) -> AsyncIte
             seen="refused" if answer == _NO_CONNECTION else f"answered: {answer}",
             mend="give it --tls-authority",
         )
-    async with open_channel(address, tls=tls) as channel:
+    async with open_channel(address, tls=tls, tls_name=tls_name) as channel:
         health = await _health(channel)
     yield judged(name, "is healthy", good=health == "SERVING", seen=health, mend="look at its log")
 
@@ -97,10 +113,22 @@ async def _health(channel: grpc.aio.Channel) -> str:
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
 
 
-async def _examine_models(protector: str, invader: str, tls: TlsMaterial | None) -> AsyncIterator[Finding]:
-    protector_client, invader_client = ProtectorClient(protector, tls=tls), InvaderClient(invader, tls=tls)
+async def _examine_models(
+    protector: str, invader: str, tls: TlsMaterial | None, tls_names: Mapping[str, str | None]
+) -> AsyncIterator[Finding]:
+    refused: list[str] = []
+    protector_client = open_protector(protector, tls=tls, tls_name=tls_names.get("protector"), note=refused.append)
+    invader_client = open_invader(invader, tls=tls, tls_name=tls_names.get("invader"), note=refused.append)
     try:
         sources, targets = await protector_client.models(), await invader_client.models()
+        if has_replicas(protector) or has_replicas(invader):
+            yield judged(
+                "replicas",
+                "offer the same models",
+                good=not refused,
+                seen="; ".join(refused) or "they do",
+                mend="the same checkpoints, --batch-rows, --threads and --precision for all",
+            )
         yield judged("protector", "has source models", good=bool(sources), seen=", ".join(sources), mend="--checkpoints")
         yield judged("invader", "has target models", good=bool(targets), seen=", ".join(targets), mend="--checkpoints")
         label_sets = await fetch_label_sets(protector_client, sources, invader_client, targets)

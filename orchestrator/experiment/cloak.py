@@ -13,6 +13,22 @@ class Quality(NamedTuple):
     psnr: float  # dB; infinite where both are equal
 
 
+class PhotoBox(NamedTuple):
+    """Where in its upright photo a cloak lies, in pixels. It is the only part of the photo that changes."""
+
+    left: int
+    top: int
+    width: int  # of the box, and of the cloak
+    height: int
+    photo_width: int
+    photo_height: int
+
+    @property
+    def share(self) -> float:
+        """0..1: of the photo's pixels, those in the box."""
+        return self.width * self.height / (self.photo_width * self.photo_height)
+
+
 @dataclass(frozen=True)
 class CloakRecord:
     """All that is recorded of a cloak."""
@@ -24,9 +40,10 @@ class CloakRecord:
     forward_passes: int  # beside those of the gradients, likewise
     largest_change: int  # levels, before storage
     zero_gradient_share: float  # 0..1: of the samples, the mean over the steps
-    probe_sha256: str  # of the RGB bytes that the protector extracted from the photo
+    probe_sha256: str  # of the RGB bytes that the protector extracted from the photo: the crop, or the box
     sha256: str  # of the file: a PNG, or what another tool made
     quality: Quality | None = None  # None until it was measured
+    box: PhotoBox | None = None  # None: the cloak is a picture of its own
 
 
 class Cloak(NamedTuple):

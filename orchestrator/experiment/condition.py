@@ -206,6 +206,18 @@ NAMED_SETS: Mapping[str, tuple[Condition, ...]] = {
             )
         ),
     ),
+    "platforms": (
+        PAPERS,
+        *(
+            Condition(Storage(95), tuple(map(Transform.parse, each)))
+            for each in (
+                ("resize:1080", "jpeg:75"),  # what sites of photos show in a feed
+                ("resize:1600", "jpeg:70"),  # what messengers send
+                ("resize:2048", "jpeg:80"),  # what social networks keep
+                ("resize:4096", "jpeg:85"),  # what the most careful of them keep
+            )
+        ),
+    ),
 }
 
 

@@ -19,9 +19,19 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class OwnBudget:
+    """What bounds the cloaks of a method that no epsilon bounds."""
+
+    in_words: str
+    largest_change: int  # levels, that no channel is changed beyond
+
+
+@dataclass(frozen=True)
 class Method:
     """A method as its protector lists it."""
 
     parameters: Mapping[str, str] = field(default_factory=dict)  # what it computes with, in words; what is stated of it
     needs_label_set: bool = False
-    costs: Mapping[int, Cost] = field(default_factory=dict)  # by budget, in levels; those that are stated
+    costs: Mapping[int, Cost] = field(default_factory=dict)  # by budget, in levels, 0 for its own; those that are stated
+    own_budget: OwnBudget | None = None  # None: it keeps to an epsilon
+    carrier: str = ""  # which picture it is meant for: "probe" or "gallery"; empty where it is not stated

@@ -12,10 +12,11 @@ from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid, members, network
 from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
 from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.model import Model, ensemble_card
+from orchestrator.experiment.placement import Placement
 from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.split import SplitSizes
 
-FORMAT = 4
+FORMAT = 5
 BINDING = ("format", "protocol", "data_set", "source_models", "target_models")  # the parts that a run is bound to
 
 SUBJECTS = 16  # a choice: the paper gives no N
@@ -37,6 +38,7 @@ class Plan:
     crafting: Mapping[str, Method] = field(default_factory=dict)  # by name, what the protector states of each method
     replay_of: str | None = None  # the digest of the run whose kept cloaks are shown; None: they are crafted
     gallery: SplitSizes | None = None  # None: nobody of the data set was enrolled for the run
+    placement: Placement = Placement.CROP
 
     def binding(self) -> dict[str, Any]:
         """The part of the manifest that a run is bound to, as it comes back from JSON."""
@@ -48,6 +50,7 @@ class Plan:
                 "until_halfwidth": self.until_halfwidth,
                 "look_every": LOOK_EVERY,
                 "seed": self.seed,
+                "placement": self.placement.value,
                 "crafting": {method: asdict(self.crafting.get(method, Method())) for method in self.grid.methods},
                 "replay_of": self.replay_of,
                 "gallery": None if self.gallery is None else asdict(self.gallery),

@@ -38,21 +38,26 @@ class _Picture:
         return self._pixels
 
     @property
+    def is_jpeg(self) -> bool:
+        return self._file is not None and self._file.startswith(JPEG_SIGNATURE)
+
+    @property
     def encoded(self) -> bytes:
         if self._file is None:
             self._file = encode_png(self.pixels)
         return self._file
 
 
-def under_conditions(picture: bytes, conditions: Iterable[Condition]) -> dict[Condition, bytes]:
+def under_conditions(picture: bytes | Pixels, conditions: Iterable[Condition]) -> dict[Condition, bytes]:
     """What is sent of a picture under each condition: the last JPEG of a chain that ends in one, the file as it is, or PNG.
 
-    `picture` is a JPEG or PNG of at most the usual size. What several conditions begin with is done once.
+    `picture` is a JPEG or PNG of at most the usual size, or pixels. What several conditions begin with is done once.
 
     Raises:
         BadImageError: it is none.
     """
-    done: dict[tuple[Storage | Transform, ...], _Picture] = {(): _Picture(file=picture)}
+    first = _Picture(file=picture) if isinstance(picture, bytes) else _Picture(pixels=picture)
+    done: dict[tuple[Storage | Transform, ...], _Picture] = {(): first}
 
     def after(steps: tuple[Storage | Transform, ...]) -> _Picture:
         if steps not in done:
@@ -73,7 +78,7 @@ def check_possible(conditions: Iterable[Condition]) -> None:
         raise InputError(f"--conditions: {needing[0]} needs SciPy: pip install 'face-deid-bench[report]'")
 
 
-def under_condition(picture: bytes, condition: Condition) -> bytes:
+def under_condition(picture: bytes | Pixels, condition: Condition) -> bytes:
     """What is sent of a picture under one condition; see `under_conditions`."""
     return under_conditions(picture, [condition])[condition]
 
@@ -82,8 +87,7 @@ def _step(before: _Picture, step: Storage | Transform) -> _Picture:
     if isinstance(step, Storage):
         if step.jpeg_quality is not None:
             return _Picture(file=encode_jpeg(before.pixels, quality=step.jpeg_quality))
-        is_stored_so = step.as_is or not before.encoded.startswith(JPEG_SIGNATURE)
-        return before if is_stored_so else _Picture(pixels=before.pixels)
+        return before if step.as_is or not before.is_jpeg else _Picture(pixels=before.pixels)
     if step.kind == JPEG:
         return _Picture(file=encode_jpeg(before.pixels, quality=int(step.strength)))
     return _Picture(pixels=_TRANSFORMS[step.kind](before.pixels, step.strength))

@@ -8,6 +8,7 @@ from itertools import islice
 
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CONTROL, Cell, CloakKey
+from orchestrator.experiment.placement import Placement
 from orchestrator.metrics.matrix import BEYOND, MISSING, NO_FACE, NOT_ENROLLED
 from orchestrator.pictures.conditions import under_condition
 from orchestrator.report.kept import kept_cloaks
@@ -19,6 +20,8 @@ from orchestrator.store.store import Store
 from rpc.images.bare_image import BadImageError
 from rpc.images.jpeg_segments import SIGNATURE as JPEG_SIGNATURE
 
+SHRUNK = Condition.parse("png+resize:224")
+BOX_ALONE = " Shown is the box of the face alone, shrunk; what was read is the whole photograph under the condition."
 MAX_SUBJECTS = 3
 MAX_BYTES = 3_000_000  # of pictures, so that the page opens quickly; one subject is always shown
 
@@ -70,7 +73,7 @@ def cloaks_shown(run: Run, store: Store, *, pictures: bool) -> CloaksShown:
     size = 0
     subjects: dict[str, list[CloakRow]] = {}
     for probe, kept in islice(kept_cloaks(run, store), MAX_SUBJECTS):
-        kept = _seen(kept, run.grid.condition)
+        kept = _seen(kept, run.grid.condition if run.placement is Placement.CROP else SHRUNK)
         size += sum(map(len, kept.values()))
         if subjects and size > MAX_BYTES:
             break
@@ -81,7 +84,8 @@ def cloaks_shown(run: Run, store: Store, *, pictures: bool) -> CloaksShown:
     return CloaksShown(
         note=f"{len(subjects)} of {many} subject{'s' if many > 1 else ''}. Under a picture stands the rank of the true "
         f"identity in what each target model answered: 1 means that it was named, and “>{asked}” that it is not among "
-        f"the {asked} candidates that were asked for. Below it stands whom the model took it for instead.",
+        f"the {asked} candidates that were asked for. Below it stands whom the model took it for instead."
+        + ("" if run.placement is Placement.CROP else BOX_ALONE),
         columns=("control", *(f"ε {epsilon}" if epsilon else "own budget" for epsilon in run.grid.all_budgets)),
         subjects=subjects,
     )

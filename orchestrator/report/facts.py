@@ -13,6 +13,7 @@ from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import ELSEWHERE, EMBEDDED_MODELS, MODELS, CloakKey, Grid, network_of
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.experiment.model import NOT_STATED
+from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.region import Region
 from orchestrator.faces.split import OVERLAP
 from orchestrator.faces.synthetic import PREFIX
@@ -136,7 +137,8 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Data", _data(run))
     yield Fact("Drawn by", f"SHA-256 of seed {protocol['seed']} and identity, then file name")
     yield Fact("Methods", _methods(protocol["crafting"], grid))
-    yield Fact("Budgets ε", _budgets(grid))
+    yield Fact("Budgets ε", _budgets(protocol["crafting"], grid))
+    yield from _meant_for_galleries(protocol["crafting"], grid)
     yield Fact("Conditions", _conditions(grid))
     carriers = {condition.carrier for condition in grid.conditions}
     yield from (
@@ -157,15 +159,24 @@ def facts(run: Run) -> Iterator[Fact]:
     yield Fact("Run", f"{run.name}, digest {run.digest[:DIGITS]}")
 
 
-def _budgets(grid: Grid) -> str:
+def _budgets(crafting: Mapping[str, Mapping[str, Any]], grid: Grid) -> str:
     levels = [f"{', '.join(map(str, grid.epsilons))} levels of 0..255"] if grid.budgeted else []
-    alone = [method_title(method) for method in grid.unbudgeted]
+    stated = {method: crafting[method]["own_budget"] for method in grid.unbudgeted}
+    alone = [method_title(method) + (f" ({own['in_words']})" if own else "") for method, own in stated.items()]
     own = (
         [f"{OWN_BUDGET}: {', '.join(alone)}, which run once; noise is matched to each of their cloaks in SSIM"]
         if alone
         else []
     )
     return "; ".join(levels + own)
+
+
+def _meant_for_galleries(crafting: Mapping[str, Mapping[str, Any]], grid: Grid) -> Iterator[Fact]:
+    meant = [method_title(method) for method in grid.methods if crafting[method]["carrier"] == Carrier.GALLERY]
+    if meant:
+        enrols = any(condition.carrier.enrols for condition in grid.conditions)
+        without = "" if enrols else "; here the probe alone wears cloaks, which says nothing of that"
+        yield Fact("Meant for enrolled photos", f"{', '.join(meant)}{without}")
 
 
 def _conditions(grid: Grid) -> str:
@@ -352,6 +363,7 @@ def reproduction(run: Run) -> Reproduction:
         "--target-models": grid.target_models,
         "--methods": grid.methods,
         "--epsilons": grid.epsilons or None,
+        "--placement": None if run.placement is Placement.CROP else run.placement,
         "--k": grid.ks,
         "--conditions": grid.conditions,
         "--run": "NEW_FOLDER",
@@ -364,9 +376,11 @@ def _replay(run: Run) -> Reproduction:
     notes = [f"RUN: the folder of the run with digest {protocol['replay_of']}, which kept its cloaks."]
     services = {option: value for option, value in _services(run, notes).items() if not option.startswith("--protector")}
     faces = None
-    if protocol["gallery"] and not run.synthetic:
+    in_photos = run.placement is Placement.PHOTO
+    if (protocol["gallery"] or in_photos) and not run.synthetic:
         faces = "FACES"
-        notes.append("FACES: the data set of RUN, of which its gallery is made again.")
+        what_for = "into whose photos cloaks are pasted" if in_photos else "of which its gallery is made again"
+        notes.append(f"FACES: the data set of RUN, {what_for}.")
     options = {
         "--faces": faces,
         **services,

@@ -8,6 +8,7 @@ from typing import Any
 from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
+from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import caveat_of
 from orchestrator.metrics.completeness import short_cells
 from orchestrator.metrics.matrix import RankMatrix
@@ -56,6 +57,11 @@ class Run:
     def interval_kind(self) -> IntervalKind:
         """What the intervals of its rates are."""
         return interval_kind_of(self.until_halfwidth)
+
+    @property
+    def placement(self) -> Placement:
+        """What its cloaks are of."""
+        return Placement(self.manifest["protocol"]["placement"])
 
     @property
     def outcome(self) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from orchestrator.report.gallery_facts import gallery_facts
 from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import Measured, measure
 from orchestrator.report.page import rendered
+from orchestrator.report.photo_facts import photo_facts, photo_notices
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.report.recognition import false_positives_table, recognition_table
 from orchestrator.report.run import Run
@@ -99,10 +100,15 @@ def _page(
     return rendered(
         title=f"De-identification report: {run.name}",
         subtitle=facts.subtitle(run),
-        notices=[*facts.notices(run), *stalled_notices(crafting, run.grid), *_notices_of_conditions(run, measured)],
+        notices=[
+            *facts.notices(run),
+            *photo_notices(run),
+            *stalled_notices(crafting, run.grid),
+            *_notices_of_conditions(run, measured),
+        ],
         headlines=[*headlines(measured), *threat_sentences(measured)],
         claims=None if verdicts is None else tables.claims_table(verdicts, kind=run.interval_kind),
-        facts=[*facts.facts(run), *gallery_facts(run.manifest)],
+        facts=[*facts.facts(run), *photo_facts(run, store.boxes()), *gallery_facts(run.manifest)],
         models=facts.models_table(run),
         not_drawn=drawn.not_drawn,
         tables=[*_tables(run, measured, crafting), *([crafting_table(crafting, run.grid)] if crafting else [])],

@@ -22,6 +22,7 @@ GALLERIES = "gallery-"  # begins the names of folders that photos are enrolled f
 REPORT, PAGE, FIGURES = "report", "report.html", "figures"  # a folder, and what lies in it
 
 MAX_PNG_BYTES = 160_000  # of a cloak of 224 x 224 pixels
+MAX_BOX_BYTES = 3_200_000  # of one of 1000 x 1000 pixels: how large the boxes of photos are is not known before
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 ROOM_BESIDE_CLOAKS = 5_000_000  # observations, logs, tables
 ABANDONED_SECONDS = 600.0  # after which nobody still writes a file: longer than any disk takes, and clocks of shares differ

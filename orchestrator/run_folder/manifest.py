@@ -6,6 +6,7 @@ from typing import Any
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import BINDING, FORMAT, NO_FACE_IS_PROTECTED, digest_of
 from orchestrator.run_folder.folder import MANIFEST, RunFolder
 
@@ -61,10 +62,12 @@ def _check_protocol(manifest: Mapping[str, Any], path: Path) -> None:
     if counting != NO_FACE_IS_PROTECTED:
         differing = f"protocol.no_face_is_protected: {counting!r} there, {NO_FACE_IS_PROTECTED!r} here"
         raise InputError(f"{path}: of another protocol: {differing}")
-    stated = ("grid", "subjects", "until_halfwidth", "look_every", "seed", "crafting", "replay_of", "gallery")
+    stated = ("grid", "subjects", "until_halfwidth", "look_every", "seed", "placement", "crafting", "replay_of", "gallery")
     absent = [key for key in stated if key not in protocol]
     if absent:
         raise InputError(f"{path}: expected protocol.{absent[0]}, got none")
+    if protocol["placement"] not in list(Placement):
+        raise InputError(f"{path}: protocol.placement: expected {' or '.join(Placement)}, got {protocol['placement']!r}")
 
 
 def _what_is_there(root: Path) -> str:

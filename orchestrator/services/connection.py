@@ -49,8 +49,8 @@ _FINAL = frozenset(
 class Connection:
     """A connection to a protector or an invader at an address."""
 
-    def __init__(self, kind: str, address: str, tls: TlsMaterial | None) -> None:
-        """`kind` is "protector" or "invader".
+    def __init__(self, kind: str, address: str, tls: TlsMaterial | None, tls_name: str | None = None) -> None:
+        """`kind` is "protector" or "invader"; its certificate is for `tls_name` where that is given, else for its host.
 
         Raises:
             InputError: the address is neither `host:port` nor `dns:///host:port`, or not loopback while there is no `tls`.
@@ -58,8 +58,9 @@ class Connection:
         self.name = f"{kind} at {address}"
         self._address = address
         self._tls = tls
+        self._tls_name = tls_name
         try:
-            self.channel = open_channel(address, tls=tls, caller="orchestrator")
+            self.channel = open_channel(address, tls=tls, tls_name=tls_name, caller="orchestrator")
         except AddressError as error:
             raise InputError(f"--{kind}: {error}") from error
         except PlainTextError as error:
@@ -95,7 +96,7 @@ class Connection:
         if (throttled or status.reason in (BUSY, RATE_LIMITED)) and not never_again:
             return ThrottledError(f"{self.name}: {status.message}", retry_after_ms=pushback)
         if status.code is grpc.StatusCode.UNAVAILABLE:
-            why = await asyncio.to_thread(diagnose, self._address, self._tls)
+            why = await asyncio.to_thread(diagnose, self._address, self._tls, tls_name=self._tls_name)
             return UnreachableServiceError(f"the {self.name} does not answer: {why or status.message}")
         if status.code is grpc.StatusCode.UNIMPLEMENTED:
             return InputError(f"the {self.name} does not speak the schema: {status.message}")

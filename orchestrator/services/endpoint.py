@@ -12,7 +12,9 @@ from rpc.tls import TlsMaterial
 
 @dataclass(frozen=True)
 class EndpointSpec:
-    """The address of a service (`host:port`), or what to start it with: a folder, or else the embedded recognizers.
+    """The address of a service, or what to start it with: a folder, or else the embedded recognizers.
+
+    The address is `host:port`, or what stands for several (`services/addresses.py`).
 
     Raises:
         InputError: both an address and a folder were given.
@@ -24,6 +26,7 @@ class EndpointSpec:
     precision: str = "float32"  # of one that is started
     tls: TlsMaterial | None = None  # shown to one that is running
     arguments: tuple[str, ...] = ()  # further ones of one that is started
+    tls_name: str | None = None  # that the certificates of what is running are for, where it is not their hosts
 
     def __post_init__(self) -> None:
         if self.address is not None and self.checkpoints is not None:

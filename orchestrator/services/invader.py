@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import grpc
 from deid.invader.v1 import invader_pb2, invader_pb2_grpc
@@ -27,20 +28,57 @@ class Classification:
     reached: Mapping[str, int]  # by threshold of a matcher, how many of them reach it
 
 
+class Invader(Protocol):
+    """An invader, or replicas of one."""
+
+    name: str
+    galleries: GalleryClient
+    enrols: bool  # whether it enrols pictures of clients, by the latest list
+    queries_left: int | None  # by the latest answer; None where the invader sets no budget
+
+    async def models(self) -> dict[str, Model]:
+        """The target models, by name."""
+        ...
+
+    async def check_unchanged(self, models: Mapping[str, Model]) -> None:
+        """Makes sure that it answers, and as it did when the run began; see `ServiceClient`."""
+        ...
+
+    async def identities(self, model: Model) -> tuple[str, ...] | None:
+        """The label set of a target model, in class order; None where the invader does not list it."""
+        ...
+
+    async def classify(
+        self,
+        image: bytes,
+        *,
+        target_models: Sequence[str],
+        k: int,
+        region: Region = Region.DETECTED,
+        gallery: SealedGallery | None = None,
+    ) -> dict[str, Classification] | None:
+        """The answers by target model; see `InvaderClient`."""
+        ...
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        ...
+
+
 class InvaderClient(ServiceClient):
     """An invader at an address."""
 
-    def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
-        """In plain text, which is for loopback only, where there is no `tls`.
+    def __init__(self, address: str, *, tls: TlsMaterial | None = None, tls_name: str | None = None) -> None:
+        """In plain text, which is for loopback only, where there is no `tls`; `tls_name` is as of `Connection`.
 
         Raises:
             InputError: see `Connection`.
         """
-        super().__init__("invader", address, tls)
+        super().__init__("invader", address, tls, tls_name)
         self._stub = invader_pb2_grpc.InvaderServiceStub(self.channel)
         self.galleries = GalleryClient(self)
-        self.enrols = False  # whether it enrols pictures of clients, by the latest list
-        self.queries_left: int | None = None  # by the latest answer; None where the invader sets no budget
+        self.enrols = False
+        self.queries_left: int | None = None
 
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListTargetModels(invader_pb2.ListTargetModelsRequest(), timeout=seconds)

@@ -36,8 +36,8 @@ class Listing:
 class ServiceClient(Connection, ABC):
     """A service at an address, and its models."""
 
-    def __init__(self, kind: str, address: str, tls: TlsMaterial | None) -> None:
-        super().__init__(kind, address, tls)
+    def __init__(self, kind: str, address: str, tls: TlsMaterial | None, tls_name: str | None = None) -> None:
+        super().__init__(kind, address, tls, tls_name)
         self._models: Mapping[str, Model] = {}
         self._known: dict[str, set[str]] = {}  # by digest, the models that were found to be the same in it
 
@@ -51,6 +51,10 @@ class ServiceClient(Connection, ABC):
         self._models = listing.models
         self._known = {} if listing.digest is None else {listing.digest: set(listing.models)}
         return dict(listing.models)
+
+    def expect(self, models: Mapping[str, Model]) -> None:
+        """Has later answers compared with models that another replica listed."""
+        self._models = models
 
     async def check_unchanged(self, models: Mapping[str, Model]) -> None:
         """Lists the models again, and compares the given ones with what they were.

@@ -1,43 +1,52 @@
 """The client of a protector."""
 
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
 from hashlib import sha256
 
 import grpc
 from deid.protector.v1 import protector_pb2, protector_pb2_grpc
 
-from orchestrator.errors import UnusableServiceError
-from orchestrator.experiment.cloak import Cloak, CloakRecord
+from orchestrator.errors import PhotoRefusedError, UnusableServiceError
+from orchestrator.experiment.cloak import Cloak, CloakRecord, PhotoBox
 from orchestrator.experiment.grid import ENSEMBLE, CloakKey, members
-from orchestrator.experiment.method import Method
+from orchestrator.experiment.method import Method, OwnBudget
 from orchestrator.experiment.model import Model
+from orchestrator.experiment.placement import Placement
 from orchestrator.services.connection import photo_refusal
 from orchestrator.services.listed_method import listed_method
 from orchestrator.services.listed_model import listed_source_model
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities
 from rpc.errors import quoted
+from rpc.images.bare_image import BadImageError
+from rpc.images.decoding import upright_size
+from rpc.images.limits import ImageLimits
 from rpc.models_digest import received_models_digest
 from rpc.tls import TlsMaterial
 
 CRAFT_SECONDS = 3600.0  # a full-size sweep on one old core takes minutes
+PLACEMENTS = {Placement.CROP: protector_pb2.PLACEMENT_CROP, Placement.PHOTO: protector_pb2.PLACEMENT_PHOTO}
 _COUNTS = ("n_iter", "largest_change", "gradients", "forward_passes")  # of a response
 
 
 class ProtectorClient(ServiceClient):
     """A protector at an address."""
 
-    def __init__(self, address: str, *, tls: TlsMaterial | None = None) -> None:
-        """In plain text, which is for loopback only, where there is no `tls`.
+    def __init__(self, address: str, *, tls: TlsMaterial | None = None, tls_name: str | None = None) -> None:
+        """In plain text, which is for loopback only, where there is no `tls`; `tls_name` is as of `Connection`.
 
         Raises:
             InputError: see `Connection`.
         """
-        super().__init__("protector", address, tls)
+        super().__init__("protector", address, tls, tls_name)
+        self._own_budgets: Mapping[str, OwnBudget] = {}  # by method, as it listed them last
         self._stub = protector_pb2_grpc.ProtectorServiceStub(self.channel)
+        self.placements: frozenset[Placement] = frozenset({Placement.CROP})  # what it lists, once it was asked
 
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
         listed = await self.answer(call)
+        offered = {placement for placement, number in PLACEMENTS.items() if number in listed.placements}
+        self.placements = frozenset({Placement.CROP, *offered})
         models = {model.name: listed_source_model(model, service=self.name) for model in listed.source_models}
         for name in models:
             if ENSEMBLE in name:
@@ -55,7 +64,9 @@ class ProtectorClient(ServiceClient):
         """
         request = protector_pb2.ListMethodsRequest(epsilons=epsilons)
         listed = await self.answer(self._stub.ListMethods(request, timeout=LIST_SECONDS))
-        return {method.name: listed_method(method, epsilons, service=self.name) for method in listed.methods}
+        methods = {method.name: listed_method(method, epsilons, service=self.name) for method in listed.methods}
+        self._own_budgets = {name: each.own_budget for name, each in methods.items() if each.own_budget is not None}
+        return methods
 
     async def identities(self, model: Model) -> tuple[str, ...]:
         """The label set of a source model, in class order."""
@@ -76,6 +87,7 @@ class ProtectorClient(ServiceClient):
         methods: Sequence[str],
         epsilons: Sequence[int],
         seed: int,
+        placement: Placement = Placement.CROP,
     ) -> AsyncGenerator[Cloak, None]:
         """The cloaks of a photo as they are finished, as PNG; `probe` is what the run calls the photo, and is not sent.
 
@@ -93,7 +105,9 @@ class ProtectorClient(ServiceClient):
             epsilons=epsilons,
             storage=protector_pb2.Storage(png=protector_pb2.PngStorage()),
             seed=seed,
+            placement=PLACEMENTS[placement],
         )
+        size = _size_of(photo, probe) if placement is Placement.PHOTO else None
         call = self._stub.Craft(request, timeout=CRAFT_SECONDS)
         try:
             checked = False
@@ -101,20 +115,24 @@ class ProtectorClient(ServiceClient):
                 if not checked:
                     await self._check_answer(call, members(source_model))
                     checked = True
-                yield self._checked(response, probe, source_model)
+                yield self._checked(response, probe, source_model, size)
         except grpc.aio.AioRpcError as error:
             raise photo_refusal(error) or await self.failure(error) from error
         finally:
             call.cancel()  # where the reader left early, nobody waits for the rest; after the end it does nothing
 
-    def _checked(self, response: protector_pb2.CraftResponse, probe: str, source_model: str) -> Cloak:
+    def _checked(
+        self, response: protector_pb2.CraftResponse, probe: str, source_model: str, size: tuple[int, int] | None
+    ) -> Cloak:
+        """The cloak of a response; `size` is that of the upright photo where the cloak is a part of it."""
         key = CloakKey(source_model, response.method, response.epsilon)
         if sha256(response.cloak).hexdigest() != response.cloak_sha256:
             raise UnusableServiceError(f"{self.name}: the cloak {key} does not have the digest that was sent with it")
         for count in _COUNTS:
             if (found := getattr(response, count)) < 0:
                 raise UnusableServiceError(f"{self.name}: the cloak {key}: expected {count} of at least 0, got {found}")
-        if response.largest_change > response.epsilon:
+        own = self._own_budgets.get(response.method) if not response.epsilon else None
+        if response.largest_change > (response.epsilon if own is None else own.largest_change):
             raise UnusableServiceError(
                 f"{self.name}: the cloak {key} changes pixels by {response.largest_change} levels, over its budget"
             )
@@ -132,5 +150,32 @@ class ProtectorClient(ServiceClient):
             zero_gradient_share=response.zero_gradient_share,
             probe_sha256=response.probe_sha256,
             sha256=response.cloak_sha256,
+            box=None if size is None else self._box(response, key, size),
         )
         return Cloak(record, response.cloak)
+
+    def _box(self, response: protector_pb2.CraftResponse, key: CloakKey, size: tuple[int, int]) -> PhotoBox:
+        if (response.photo_width, response.photo_height) != size:
+            raise UnusableServiceError(
+                f"{self.name}: the cloak {key}: expected one in a photo of {size[0]} x {size[1]} pixels, got "
+                f"{response.photo_width} x {response.photo_height}"
+            )
+        try:
+            width, height = upright_size(response.cloak, limits=ImageLimits())
+        except BadImageError as error:
+            raise UnusableServiceError(f"{self.name}: the cloak {key}: {error}") from error
+        box = PhotoBox(response.left, response.top, width, height, *size)
+        if not (0 <= box.left <= size[0] - width and 0 <= box.top <= size[1] - height):
+            raise UnusableServiceError(
+                f"{self.name}: the cloak {key}: expected a box within {size[0]} x {size[1]} pixels, got {width} x {height} "
+                f"at {box.left}, {box.top}"
+            )
+        return box
+
+
+def _size_of(photo: bytes, probe: str) -> tuple[int, int]:
+    """Width and height of an upright photo that cloaks are to be pasted into."""
+    try:
+        return upright_size(photo, limits=ImageLimits())
+    except BadImageError as error:
+        raise PhotoRefusedError(f"{probe}: {error}") from error

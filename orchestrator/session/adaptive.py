@@ -134,12 +134,12 @@ class AdaptiveSearcher:
         ]
         return replace(searches, queries=unrecorded)
 
-    async def _cloaks(self, key: CloakKey, photos: SubjectPhotos) -> list[bytes]:
-        """The cloaks of a subject's photos, of those that can be had."""
+    async def _cloaks(self, key: CloakKey, photos: SubjectPhotos) -> list[Cloak]:
+        """The cloaks of a subject's photos, in their order, of those that can be had."""
         found: list[Cloak] = []
         for photo in photos.cloaked:
             try:
                 await self._crafter.craft(photo, key.source_model, [key], found.append)
             except (NoFaceError, PhotoRefusedError) as error:  # it took the photo before
                 await self._run.give_up(photo.name, f"craft with {key.source_model}", error)
-        return [cloak.encoded for cloak in found]
+        return found

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from rich.console import Console
 
 from orchestrator.experiment.grid import Grid
+from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import Plan
 from orchestrator.faces.data_set import named
 from orchestrator.faces.split import Split
@@ -41,6 +42,8 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
     if plan.max_cost is not None:
         passes = f" and {plan.max_cost.forward_passes:,} other forward passes" if plan.max_cost.forward_passes else ""
         yield "crafting", f"at most {plan.max_cost.gradients:,} gradients{passes}, as the protector states"
+    if plan.placement is Placement.PHOTO:
+        yield "placement", "photo: each cloak is the whole photo, of which the box of the face changes"
     yield "conditions", ", ".join(map(str, grid.conditions))
     if resolved.split is not None:
         yield "gallery", _gallery(resolved.split)

@@ -1,7 +1,7 @@
 """Shows cloaks under conditions to target models, and records their answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from typing import NamedTuple
@@ -14,16 +14,18 @@ from orchestrator.experiment.region import Region
 from orchestrator.faces.data_set import canonical
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.pictures.conditions import under_conditions
+from orchestrator.pictures.pasting import published
 from orchestrator.services.galleries import SealedGallery
-from orchestrator.services.invader import Classification, InvaderClient
+from orchestrator.services.invader import Classification, Invader
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
+from orchestrator.session.slots import Slots
 from orchestrator.store.changes import record_observations
 from rpc.images.bare_image import BadImageError
 
-CLASSIFICATIONS_IN_FLIGHT = 8
-CLOAKS_AT_ONCE = 8  # that are in memory under all their conditions
+CLASSIFICATIONS_IN_FLIGHT = 8  # for each replica of the invader
+CLOAKS_AT_ONCE = 8  # likewise, that are in memory under all their conditions
 
 Answers = Mapping[str, Classification] | None  # by target model; None where no face was found
 
@@ -39,15 +41,19 @@ class Query(NamedTuple):
 class Classifier:
     """Asks an invader, with few calls in flight, and with none more when the run ends."""
 
-    def __init__(self, run: RunContext, invader: InvaderClient, retries: RetryPolicy) -> None:
+    def __init__(
+        self, run: RunContext, invader: Invader, retries: RetryPolicy, *, capacity: Callable[[], int] = lambda: 1
+    ) -> None:
+        """`capacity` tells how many replicas of the invader take calls now."""
         self._run = run
         self._invader = invader
         self._retries = retries
         self.retried = retries.call
         self.galleries = invader.galleries
+        self.capacity = capacity
         # Released when the answer is recorded, so that a crash loses at most the calls in flight.
-        self._in_flight = asyncio.Semaphore(CLASSIFICATIONS_IN_FLIGHT)
-        self._cloaks = asyncio.Semaphore(CLOAKS_AT_ONCE)
+        self._in_flight = Slots(lambda: CLASSIFICATIONS_IN_FLIGHT * capacity())
+        self._cloaks = Slots(lambda: CLOAKS_AT_ONCE * capacity())
         self._closed = False
 
     async def show(self, photo: EncodedPhoto, cloak: Cloak, unseen: Mapping[Condition, Sequence[str]]) -> None:
@@ -61,7 +67,7 @@ class Classifier:
         """
         async with self._cloaks:
             try:  # in a thread: the event loop has other calls to attend to
-                pictures = await asyncio.to_thread(under_conditions, cloak.encoded, unseen)
+                pictures = await asyncio.to_thread(_pictures, photo, cloak, unseen)
             except BadImageError as error:
                 refused = CallError(f"expected {error.expected}, got {error.actual}", transient=False)
                 await self._run.give_up(photo.name, f"the cloak {cloak.record.key} as the protector sent it", refused)
@@ -121,7 +127,7 @@ class Classifier:
         """The answers of matchers that compare with a gallery of this client's, by name. The call is made once.
 
         Raises:
-            OrchestratorError: see `InvaderClient.classify`.
+            OrchestratorError: see `Invader.classify`.
         """
         self._run.tally.classify_calls += 1
         return await self._invader.classify(
@@ -183,6 +189,15 @@ class Classifier:
         if answer is not None:
             return answer.reached
         return {threshold.name: 0 for threshold in self._run.plan.target_models[target].thresholds}
+
+
+def _pictures(photo: EncodedPhoto, cloak: Cloak, conditions: Collection[Condition]) -> dict[Condition, bytes]:
+    """What is shown of a cloak under conditions.
+
+    Raises:
+        BadImageError: it is no picture, or does not fit into its photo.
+    """
+    return under_conditions(published(photo.encoded, cloak), conditions) if conditions else {}
 
 
 def _outcome(identity: str, answer: Classification | None) -> tuple[Outcome, int | None]:

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from orchestrator.cloaks.source import CloakSource
+from orchestrator.cloaks.with_noise import WithMatchedNoise
 from orchestrator.services.endpoint import EndpointSpec, endpoint
-from orchestrator.services.protector import ProtectorClient
+from orchestrator.services.replicated_protector import open_protector
 
 Ended = Callable[[], str | None]  # says how the process of a service that was started ended; None while it runs
 
@@ -33,8 +34,8 @@ async def cloak_source(
             await protector.close()
         return
     async with endpoint(protector, log=log, note=note, on_enrolling=on_enrolling) as started:
-        client = ProtectorClient(started.address, tls=protector.tls_in_use)
+        client = open_protector(started.address, tls=protector.tls_in_use, tls_name=protector.tls_name, note=note)
         try:
-            yield client, started.ended
+            yield WithMatchedNoise(client), started.ended
         finally:
             await client.close()

@@ -49,6 +49,7 @@ class Crafter:
                 methods=methods,
                 epsilons=epsilons,
                 seed=self._run.plan.seed,
+                placement=self._run.plan.placement,
             )
             async with aclosing(row):
                 async for cloak in row:

@@ -19,9 +19,11 @@ from orchestrator.experiment.grid import is_control
 from orchestrator.experiment.plan import Plan
 from orchestrator.faces.data_set import Photo, drawn_identities, drawn_photos
 from orchestrator.pictures.conditions import under_conditions
+from orchestrator.pictures.pasting import published
 from orchestrator.run_folder.folder import room_needed
 from orchestrator.services.endpoint import EndpointSpec, endpoint
-from orchestrator.services.invader import InvaderClient
+from orchestrator.services.invader import Invader
+from orchestrator.services.replicated_invader import open_invader
 from orchestrator.services.retries import once_more
 from orchestrator.session.announcement import Line, budget_lines, plan_lines, print_lines
 from orchestrator.session.classifying import CLASSIFICATIONS_IN_FLIGHT
@@ -66,7 +68,7 @@ async def dry_run(
                 ),
                 stack.enter_async_context(endpoint(invader, log=logs / "invader.log", note=note, on_enrolling=shown)),
             )
-        client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
+        client = open_invader(invader_at.address, tls=invader.tls_in_use, tls_name=invader.tls_name, note=note)
         stack.push_async_callback(client.close)
         has_split = request.gallery is not None and invader.address is None
         resolved = await once_more(partial(make_plan, request, source, client, has_split=has_split))
@@ -106,7 +108,7 @@ def _time(plan: Plan, trial: Trial | None, queries: int) -> str:
     return f"about {duration(sum(seconds for _, seconds in parts))} ({shown}), by a trial with one photo"
 
 
-async def _trial(resolved: ResolvedPlan, source: CloakSource, invader: InvaderClient) -> Trial | None:
+async def _trial(resolved: ResolvedPlan, source: CloakSource, invader: Invader) -> Trial | None:
     """None where no photo can be used.
 
     Raises:
@@ -127,7 +129,9 @@ async def _trial(resolved: ResolvedPlan, source: CloakSource, invader: InvaderCl
         cloaks = [cloak for of_model in of_models for cloak in of_model]
         gradients = sum(cloak.record.gradients for cloak in cloaks if not is_control(cloak.record.key.method))
         try:
-            per_query = None if invader.queries_left is not None else await _seconds_per_query(plan, invader, cloaks)
+            per_query = (
+                None if invader.queries_left is not None else await _seconds_per_query(plan, invader, encoded, cloaks)
+            )
         except BadImageError as error:
             raise UnusableServiceError(f"{source.name}: {photo.name}: its cloak: {error}") from error
         return Trial(seconds / gradients if gradients else None, per_query)
@@ -143,16 +147,17 @@ async def _cloaks(source: CloakSource, plan: Plan, photo: Photo, encoded: bytes,
         methods=plan.grid.all_methods,
         epsilons=sorted(plan.grid.epsilons)[:1],
         seed=plan.seed,
+        placement=plan.placement,
     )
     async with aclosing(row):
         return [cloak async for cloak in row]
 
 
-async def _seconds_per_query(plan: Plan, invader: InvaderClient, cloaks: Sequence[Cloak]) -> float:
+async def _seconds_per_query(plan: Plan, invader: Invader, photo: bytes, cloaks: Sequence[Cloak]) -> float:
     shown = [
         (picture, condition)
         for cloak in cloaks[:CLASSIFICATIONS_IN_FLIGHT]
-        for condition, picture in under_conditions(cloak.encoded, plan.grid.conditions).items()
+        for condition, picture in under_conditions(published(photo, cloak), plan.grid.conditions).items()
     ]
     began = time.monotonic()
     for start in range(0, len(shown), CLASSIFICATIONS_IN_FLIGHT):

@@ -5,14 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.errors import CallError, UnusableServiceError
+from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.pictures.conditions import under_condition
+from orchestrator.pictures.pasting import published
 from orchestrator.services.galleries import LastingGallery, SealedGallery
 from orchestrator.session.classifying import CLOAKS_AT_ONCE, Classifier, Query
 from orchestrator.session.cloak_sets import CloakSet
 from orchestrator.session.context import RunContext
-from orchestrator.session.photos import SubjectPhotos
+from orchestrator.session.photos import EncodedPhoto, SubjectPhotos
+from orchestrator.session.slots import Slots
 from rpc.images.bare_image import BadImageError
 
 Unseen = Mapping[Condition, Sequence[str]]  # by condition, the target models that have not read it
@@ -44,7 +47,7 @@ class GallerySearcher:
     def __init__(self, run: RunContext, classifier: Classifier) -> None:
         self._run = run
         self._classifier = classifier
-        self._cloaks = asyncio.Semaphore(CLOAKS_AT_ONCE)
+        self._cloaks = Slots(lambda: CLOAKS_AT_ONCE * classifier.capacity())
 
     async def show(self, photos: SubjectPhotos, cloaks: CloakSet, unseen: Unseen) -> None:
         """Searches for a subject whose cloaks are enrolled, under conditions, and records what became of it.
@@ -58,8 +61,8 @@ class GallerySearcher:
         async with self._cloaks, asyncio.TaskGroup() as galleries:
             for chain, conditions in alike(unseen).items():
                 try:  # in threads: the event loop has other calls to attend to
-                    enrolled = await asyncio.to_thread(worn, photos, [cloak.encoded for cloak in cloaks.enrolled], chain)
-                    searched = await asyncio.to_thread(under_condition, cloaks.probe.encoded, chain)
+                    enrolled = await asyncio.to_thread(worn, photos, cloaks.enrolled, chain)
+                    searched = await asyncio.to_thread(_shown, photos.probe, cloaks.probe, chain)
                 except BadImageError as error:
                     refused = CallError(f"expected {error.expected}, got {error.actual}", transient=False)
                     what = f"the cloaks {cloaks.key} as the protector sent them"
@@ -114,10 +117,20 @@ def alike(conditions: Iterable[Condition]) -> dict[Condition, list[Condition]]:
     return found
 
 
-def worn(photos: SubjectPhotos, cloaks: Iterable[bytes], chain: Condition) -> list[bytes]:
+def worn(photos: SubjectPhotos, cloaks: Sequence[Cloak], chain: Condition) -> list[bytes]:
     """What is enrolled of a subject: its cloaks as they come to the invader, and beside them its photos that stay clean.
 
+    Args:
+        photos: of the subject.
+        cloaks: of its photos that are cloaked, in their order.
+        chain: what is done to them.
+
     Raises:
-        BadImageError: a cloak is no picture.
+        BadImageError: a cloak is no picture, or does not fit into its photo.
     """
-    return [*(under_condition(cloak, chain) for cloak in cloaks), *(photo.encoded for photo in photos.clean)]
+    cloaked = [_shown(photo, cloak, chain) for photo, cloak in zip(photos.cloaked, cloaks, strict=True)]
+    return [*cloaked, *(photo.encoded for photo in photos.clean)]
+
+
+def _shown(photo: EncodedPhoto, cloak: Cloak, chain: Condition) -> bytes:
+    return under_condition(published(photo.encoded, cloak), chain)

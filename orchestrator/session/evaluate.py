@@ -9,14 +9,17 @@ from functools import partial
 from rich.console import Console
 
 from orchestrator.cloaks.source import CloakSource
+from orchestrator.cloaks.with_noise import WithMatchedNoise
 from orchestrator.errors import OrchestratorError
 from orchestrator.experiment.model import Model
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec, endpoint
-from orchestrator.services.invader import InvaderClient
-from orchestrator.services.protector import ProtectorClient
+from orchestrator.services.invader import Invader
 from orchestrator.services.recovery import RecoveryGate
+from orchestrator.services.replicas import Replicas
+from orchestrator.services.replicated_invader import open_invader
+from orchestrator.services.replicated_protector import open_protector
 from orchestrator.services.retries import RetryPolicy, once_more
 from orchestrator.session.adaptive import AdaptiveSearcher
 from orchestrator.session.announcement import announce
@@ -36,6 +39,7 @@ from orchestrator.session.summary import RunResult, finalize, record_stop
 from orchestrator.store.journal import Journal
 
 INTERRUPTED = "interrupted"
+SUBJECTS_OF_A_PROTECTOR = 4  # that are worked on at a time, so that it has the next photo when it is done with one
 
 
 async def evaluate(
@@ -46,7 +50,7 @@ async def evaluate(
     folder: RunFolder,
     store: str | None = None,
     keep_cloaks: bool,
-    subjects_in_flight: int,
+    subjects_in_flight: int | None,
     outage_timeout: float = OUTAGE_TIMEOUT_SECONDS,
     allow_incomplete: bool = False,
     console: Console,
@@ -60,7 +64,7 @@ async def evaluate(
         folder: Of the run.
         store: URL of a database that several orchestrators share; None for a file in the run folder.
         keep_cloaks: Whether the run folder keeps cloaks and lossless controls.
-        subjects_in_flight: Number of subjects that are worked on at a time.
+        subjects_in_flight: Number of subjects that are worked on at a time; None takes a few for each protector.
         outage_timeout: Seconds to wait for a service or a database that does not answer.
         allow_incomplete: Whether to write the figures of a run with short cells.
         console: Where to print announcement and progress.
@@ -88,7 +92,7 @@ async def evaluate(
                 ),
                 stack.enter_async_context(endpoint(invader, log=folder.log(invader.kind), note=note, on_enrolling=shown)),
             )
-        invader_client = InvaderClient(invader_at.address, tls=invader.tls_in_use)
+        invader_client = open_invader(invader_at.address, tls=invader.tls_in_use, tls_name=invader.tls_name, note=note)
         stack.push_async_callback(invader_client.close)
         has_split = request.gallery is not None and invader.address is None
         resolved = await once_more(partial(make_plan, request, source, invader_client, has_split=has_split))
@@ -109,22 +113,28 @@ async def evaluate(
         )
 
         def retries(
-            client: CloakSource | InvaderClient, models: Mapping[str, Model], ended: Callable[[], str | None]
+            client: CloakSource | Invader, models: Mapping[str, Model], ended: Callable[[], str | None]
         ) -> RetryPolicy:
             check = partial(client.check_unchanged, models)
             gate = RecoveryGate(client.name, check=check, outage_timeout=outage_timeout, note=progress.note, ended=ended)
             return RetryPolicy(gate, outage_timeout=outage_timeout, note=progress.note)
 
+        protectors = _capacity(source)
         run = RunContext(resolved, observations, journal, folder, progress, keep_cloaks)
         crafter = Crafter(run, source, retries(source, plan.source_models, source_ended))
-        classifier = Classifier(run, invader_client, retries(invader_client, plan.target_models, invader_at.ended))
+        classifier = Classifier(
+            run,
+            invader_client,
+            retries(invader_client, plan.target_models, invader_at.ended),
+            capacity=_capacity(invader_client),
+        )
         of_gallery = GallerySearcher(run, classifier)
         runner = Runner(
             run,
             SubjectObserver(run, crafter, classifier, of_gallery),
             NonMatedSearcher(run, classifier),
             AdaptiveSearcher(run, crafter, classifier, of_gallery),
-            subjects_in_flight=subjects_in_flight,
+            subjects_in_flight=lambda: subjects_in_flight or SUBJECTS_OF_A_PROTECTOR * protectors(),
         )
         try:
             decision = await runner.run()
@@ -140,6 +150,16 @@ async def evaluate(
             raise
 
 
+def _capacity(service: CloakSource | Invader) -> Callable[[], int]:
+    """Tells how many replicas of a service take calls now."""
+    asked = service.source if isinstance(service, WithMatchedNoise) else service
+    return (lambda: asked.capacity) if isinstance(asked, Replicas) else lambda: 1
+
+
+def _silent(_: str) -> None:
+    """Says nothing: what is found out here is found out again when the run begins."""
+
+
 async def _check_running(request: RunRequest, protector: EndpointSpec | CloakSource, invader: EndpointSpec) -> None:
     """Asks what runs already for what the request needs, before a service is started or a folder is made.
 
@@ -150,10 +170,12 @@ async def _check_running(request: RunRequest, protector: EndpointSpec | CloakSou
         if not isinstance(protector, EndpointSpec):
             await asked_of_source(request, protector)
         elif protector.address is not None:
-            protector_client = ProtectorClient(protector.address, tls=protector.tls)
+            protector_client = open_protector(
+                protector.address, tls=protector.tls, tls_name=protector.tls_name, note=_silent
+            )
             stack.push_async_callback(protector_client.close)
             await asked_of_source(request, protector_client)
         if invader.address is not None:
-            invader_client = InvaderClient(invader.address, tls=invader.tls)
+            invader_client = open_invader(invader.address, tls=invader.tls, tls_name=invader.tls_name, note=_silent)
             stack.push_async_callback(invader_client.close)
             await asked_of_invader(request, invader_client)

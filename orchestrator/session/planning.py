@@ -8,7 +8,7 @@ from orchestrator.cloaks.kept import KeptCloaks
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.carrier import Carrier
-from orchestrator.experiment.condition import NAMED_SETS, Condition
+from orchestrator.experiment.condition import NAMED_SETS, PAPERS, Condition
 from orchestrator.experiment.grid import (
     ELSEWHERE,
     EMBEDDED_MODELS,
@@ -22,16 +22,20 @@ from orchestrator.experiment.grid import (
 )
 from orchestrator.experiment.method import Method
 from orchestrator.experiment.model import Model, ModelKind
+from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import SUBJECTS, Plan
 from orchestrator.experiment.region import Region
 from orchestrator.faces.data_set import DataSet, canonical, named, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
 from orchestrator.faces.split import OVERLAP, Split
 from orchestrator.pictures.conditions import check_possible
-from orchestrator.run_folder.folder import MAX_PNG_BYTES
-from orchestrator.services.invader import InvaderClient
+from orchestrator.run_folder.folder import MAX_BOX_BYTES, MAX_PNG_BYTES
+from orchestrator.services.invader import Invader
 from orchestrator.services.label_sets import LabelSets, fetch_label_sets
 
+# Of a whole photo, PNG may be larger than an invader takes.
+DEFAULT_CONDITIONS = {Placement.CROP: NAMED_SETS["paper"], Placement.PHOTO: (PAPERS,)}
+MAX_CLOAK_BYTES = {Placement.CROP: MAX_PNG_BYTES, Placement.PHOTO: MAX_BOX_BYTES}
 MAX_HALFWIDTH = 50  # points; an interval that is wider says nothing
 
 
@@ -76,6 +80,7 @@ class RunRequest:
     missing: tuple[str, ...] = ()  # sentences on what its cloaks lack
     max_cloak_bytes: int = MAX_PNG_BYTES
     gallery: GalleryRequest | None = None
+    placement: Placement = Placement.CROP
 
     def __post_init__(self) -> None:
         check_possible(self.conditions or ())
@@ -90,6 +95,12 @@ class RunRequest:
                 f"--until-halfwidth: expected more than 0 and at most {MAX_HALFWIDTH} points, got {self.until_halfwidth:g}"
             )
         self._check_carriers()
+        for condition in self.conditions or ():
+            if self.placement is Placement.PHOTO and condition.region is Region.FULL:
+                raise InputError(
+                    f"--conditions: {condition}: expected no @full beside --placement photo: in a whole photo the face is "
+                    f"to be found first"
+                )
 
     def _check_carriers(self) -> None:
         for condition in self.enrolling_conditions:
@@ -149,6 +160,8 @@ def replay_request(
         unbudgeted=grid.unbudgeted,
         without_noise=grid.without_noise,
         gallery=gallery,
+        max_cloak_bytes=MAX_CLOAK_BYTES[kept.placement],
+        placement=kept.placement,
     )
 
 
@@ -187,9 +200,7 @@ class ResolvedPlan:
         return plan.subjects * plan.grid.queries_per_probe + len(self.non_mated) * len(self.searching_conditions)
 
 
-async def make_plan(
-    request: RunRequest, source: CloakSource, invader: InvaderClient, *, has_split: bool = False
-) -> ResolvedPlan:
+async def make_plan(request: RunRequest, source: CloakSource, invader: Invader, *, has_split: bool = False) -> ResolvedPlan:
     """Fits the request to the services; `has_split` is whether the invader was started with the request's gallery.
 
     Raises:
@@ -207,8 +218,9 @@ async def make_plan(
         *(_models_missing("source", sources, source.name) if request.source_models is None else ()),
         *(_models_missing("target", targets, invader.name) if request.target_models is None else ()),
     ]
-    lacking = {} if request.conditions else _lacking(NAMED_SETS["paper"], targets)
-    conditions = request.conditions or tuple(each for each in NAMED_SETS["paper"] if each not in lacking)
+    usual = DEFAULT_CONDITIONS[request.placement]
+    lacking = {} if request.conditions else _lacking(usual, targets)
+    conditions = request.conditions or tuple(each for each in usual if each not in lacking)
     if not conditions:
         raise InputError(f"--conditions: expected a region that all of {', '.join(targets)} have, got none")
     missing += [
@@ -231,14 +243,15 @@ async def make_plan(
     if matched.differing:
         missing.append(f"{len(matched.differing)} identities: {DIFFERING}: {named(matched.differing, at_most=1)}")
     subjects = _subjects(request, matched.known)
+    unbudgeted = request.unbudgeted or tuple(name for name in request.methods if methods[name].own_budget is not None)
     grid = Grid(
         source_models=source_models,
         target_models=tuple(targets),
         methods=request.methods,
-        epsilons=request.epsilons,
+        epsilons=() if set(unbudgeted) == set(request.methods) else request.epsilons,
         ks=disclosed,
         conditions=conditions,
-        unbudgeted=request.unbudgeted,
+        unbudgeted=unbudgeted,
         without_noise=request.without_noise,
         enrolling=enrolling,
     )
@@ -257,6 +270,7 @@ async def make_plan(
             {method: methods[method] for method in grid.methods},
             request.replay_of,
             None if split is None else split.sizes,
+            request.placement,
         ),
         eligible=matched.known,
         excluded=tuple(sorted(map(printable, (*matched.unknown, *matched.differing, *too_few)))),
@@ -276,6 +290,11 @@ async def asked_of_source(request: RunRequest, source: CloakSource) -> tuple[dic
     names = request.source_models
     wanted = None if names is None else [member for name in names for member in members(name)]
     chosen = _chosen("--source-models", wanted, await source.models(), source.name)
+    if request.placement not in source.placements:
+        raise InputError(
+            f"--placement: expected what the {source.name} offers ({', '.join(sorted(source.placements))}), got "
+            f"{request.placement}"
+        )
     methods = await source.methods(request.epsilons)
     _check_offered("--methods", request.methods, sorted(methods), source.name)
     needing = [method for method in request.methods if methods[method].needs_label_set]
@@ -310,7 +329,7 @@ def check_kept(request: RunRequest, *, keep_cloaks: bool) -> None:
 
 
 async def asked_of_invader(
-    request: RunRequest, invader: InvaderClient, *, source_models: Iterable[str] | None = None
+    request: RunRequest, invader: Invader, *, source_models: Iterable[str] | None = None
 ) -> dict[str, Model]:
     """The requested target models, and with cloaks that are enrolled the matchers with the source models' own networks.
 
@@ -470,7 +489,7 @@ def _check_population(matched: Matched, label_sets: Sequence[Collection[str]]) -
         )
 
 
-def _enrolling(request: RunRequest, targets: Mapping[str, Model], invader: InvaderClient) -> tuple[str, ...]:
+def _enrolling(request: RunRequest, targets: Mapping[str, Model], invader: Invader) -> tuple[str, ...]:
     """The target models that read the conditions in which cloaks are enrolled; none where there is no such condition.
 
     Raises:

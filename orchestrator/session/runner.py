@@ -1,7 +1,7 @@
 """Draws and observes the subjects of a run, alone or beside other orchestrators, until they are enough."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -46,8 +46,9 @@ class Runner:
         searcher: NonMatedSearcher,
         adaptive: AdaptiveSearcher,
         *,
-        subjects_in_flight: int,
+        subjects_in_flight: Callable[[], int],
     ) -> None:
+        """`subjects_in_flight` tells how many subjects are to be worked on at a time, as it is now."""
         self._run = run
         self._plan = run.plan
         self._draw = drawn_identities(run.resolved.eligible, seed=self._plan.seed)
@@ -56,6 +57,8 @@ class Runner:
         self._adaptive = adaptive
         self._leases = run.store.leases
         self._in_flight = subjects_in_flight
+        self._observers = 0  # tasks that work on one subject after another
+        self._last_done: Callable[[], object] = lambda: None  # is called when the last of them ends
         self._working: dict[str, asyncio.Task[SubjectStatus]] = {}
         self._ended = asyncio.Event()  # set when the work on any subject ends
         self._waiting_noted = False
@@ -91,8 +94,9 @@ class Runner:
         while True:
             await self._show_progress(wanted)
             async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._in_flight, self._plan.subjects)):
-                    group.create_task(self._observe_subjects(wanted))
+                self._add_observers(group, wanted)
+                following = group.create_task(self._follow_capacity(group, wanted))
+                self._last_done = following.cancel
             further = await self._wanted_after(wanted)
             if further is None or further <= wanted:
                 return StopDecision(further or wanted, decided=further is not None)
@@ -119,8 +123,27 @@ class Runner:
         )
         return further
 
-    async def _observe_subjects(self, wanted: int) -> None:
+    def _add_observers(self, group: asyncio.TaskGroup, wanted: int) -> None:
+        """As many as are to work at a time now; those beyond that end with their subjects."""
+        while self._observers < min(self._in_flight(), self._plan.subjects):
+            self._observers += 1
+            group.create_task(self._observe(wanted))
+
+    async def _follow_capacity(self, group: asyncio.TaskGroup, wanted: int) -> None:
         while True:
+            await asyncio.sleep(POLL_SECONDS)
+            self._add_observers(group, wanted)
+
+    async def _observe(self, wanted: int) -> None:
+        try:
+            await self._observe_subjects(wanted)
+        finally:
+            self._observers -= 1
+            if not self._observers:
+                self._last_done()
+
+    async def _observe_subjects(self, wanted: int) -> None:
+        while self._observers <= max(1, self._in_flight()):
             ended = self._ended
             identity = await self._run.journal.run(partial(self._leases.claim, wanted=wanted))
             if identity is not None:

@@ -11,7 +11,7 @@ from uuid import uuid4
 
 from sqlalchemy import ColumnElement, Connection, Row, Table, update
 
-from orchestrator.experiment.cloak import CloakRecord, Quality
+from orchestrator.experiment.cloak import CloakRecord, PhotoBox, Quality
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.non_mated import NonMatedSearch
@@ -211,6 +211,8 @@ def _crafted(cloak: CloakRecord) -> dict[str, object]:
         "zero_gradient_share": cloak.zero_gradient_share,
         "probe_sha256": cloak.probe_sha256,
         "cloak_sha256": cloak.sha256,
+        **dict.fromkeys(PhotoBox._fields),
+        **(cloak.box._asdict() if cloak.box is not None else {}),
     }
 
 

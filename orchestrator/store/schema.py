@@ -21,7 +21,7 @@ from sqlalchemy import (
 from orchestrator.store.database import Database
 from orchestrator.store.errors import NoStoreError, StoreError
 
-VERSION = 5  # of all that stands below; one more with every change of it
+VERSION = 6  # of all that stands below; one more with every change of it
 
 _CREATION_LOCK = 0x64656964  # PostgreSQL's advisory locks are numbers; "deid"
 
@@ -81,6 +81,12 @@ cloaks = Table(
     Column("zero_gradient_share", Float, nullable=False),  # 0..1
     Column("probe_sha256", Text, nullable=False),  # of the pixels
     Column("cloak_sha256", Text, nullable=False),  # of the file, a PNG
+    Column("left", Integer),  # pixels; where in the upright photo the cloak lies: null of a crop, as are the next five
+    Column("top", Integer),
+    Column("width", Integer),
+    Column("height", Integer),
+    Column("photo_width", Integer),
+    Column("photo_height", Integer),
     Column("ssim", Float),  # -1..1, of the cloak as it is stored, against the control; null until it was measured
     Column("psnr", Float),  # dB; infinite where not one pixel differs
 )

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, Table, exists, func, select
 
-from orchestrator.experiment.cloak import CloakRecord, Quality
+from orchestrator.experiment.cloak import CloakRecord, PhotoBox, Quality
 from orchestrator.experiment.condition import Condition
-from orchestrator.experiment.grid import Cell, CloakKey
+from orchestrator.experiment.grid import CONTROL, Cell, CloakKey
 from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.metrics.observation import Observation, Outcome
@@ -194,6 +194,12 @@ class Store:
         query = select(cloaks).where(table.run == self._run, wanted).order_by(*(table[name] for name in CLOAK_KEY))
         return [_cloak(row) for row in self._rows(query)]
 
+    def boxes(self) -> list[PhotoBox]:
+        """Where the controls of the run's subjects lie in their photos; none of crops."""
+        table = cloaks.c
+        control = table.method == CONTROL, table.left.is_not(None), table.probe.in_(self._photos(SubjectStatus.SUBJECT))
+        return [_box(row) for row in self._rows(select(cloaks).where(table.run == self._run, *control))]
+
     def crafting_summaries(self, *, stalled_above: float) -> dict[CloakKey, CraftingSummary]:
         """How the cloaks of the run's subjects were crafted; `stalled_above`: a share of zero gradients, 0..1."""
         photos = self._photos(SubjectStatus.SUBJECT)
@@ -250,6 +256,10 @@ def _cell(row: Row[Any]) -> Cell:
 _condition = cache(Condition.parse)  # of few texts, in a million rows
 
 
+def _box(row: Row[Any]) -> PhotoBox:
+    return PhotoBox(*(getattr(row, name) for name in PhotoBox._fields))
+
+
 def _cloak(row: Row[Any]) -> CloakRecord:
     return CloakRecord(
         probe=row.probe,
@@ -262,4 +272,5 @@ def _cloak(row: Row[Any]) -> CloakRecord:
         probe_sha256=row.probe_sha256,
         sha256=row.cloak_sha256,
         quality=None if row.ssim is None else Quality(row.ssim, row.psnr),
+        box=None if row.left is None else _box(row),
     )

@@ -46,7 +46,7 @@ class BlockShuffleRotationMethod(MomentumIterativeMethod):
 
 
 def shuffled(image: Tensor, *, draws: Draws) -> Tensor:
-    """An image (3, S, S) cut into strips, the strips into blocks, both shuffled, and each block rotated in its place.
+    """An image (3, H, W) cut into strips, the strips into blocks, both shuffled, and each block rotated in its place.
 
     Whether strips lie or stand is drawn too; a block keeps its size, so that it fits wherever its strip and its place are.
     """
@@ -98,7 +98,7 @@ def _joined(parts: Sequence[Sources], axis: int) -> Sources:
 
 
 def _sampled(image: Tensor, pixels: NDArray[np.int64], shares: NDArray[np.float64]) -> Tensor:
-    """An image (3, S, S) mixed of the pixels of another.
+    """An image (3, H, W) mixed of the pixels of another.
 
     Its adjoint adds in a fixed order on a GPU too, which that of PyTorch's `grid_sample` does not.
     """

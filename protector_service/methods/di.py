@@ -34,9 +34,9 @@ class DiverseInputMethod(MomentumIterativeMethod):
 def diverse(image: Tensor, *, draws: Draws) -> Tensor:
     """An image (3, S, S), with probability 0.5 resized to r in [S, floor(1.1 S)), zero-padded to floor(1.1 S), resized to S.
 
-    Resizing is bilinear.
+    Resizing is bilinear. Of an image whose sides differ, as those of a photo's box may by a pixel, S is the longer one.
     """
-    side = image.shape[-1]
+    side = max(image.shape[1:])
     largest = int(LARGEST * side)
     if draws.uniform(1)[0] >= PROBABILITY or largest == side:
         return image
@@ -45,4 +45,4 @@ def diverse(image: Tensor, *, draws: Draws) -> Tensor:
     right, bottom = largest - resized - left, largest - resized - top
     larger = interpolate(image[None], size=(resized, resized), mode="bilinear")
     padded = pad(larger, (left, right, top, bottom))
-    return interpolate(padded, size=(side, side), mode="bilinear")[0]
+    return interpolate(padded, size=image.shape[1:], mode="bilinear")[0]

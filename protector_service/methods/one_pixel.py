@@ -19,7 +19,7 @@ TOGETHER = 4  # candidates asked about at a time: each is an image in memory
 class OnePixelAttack(Method):
     """The one-pixel attack (Su et al. 2019, section III): few pixels, found by differential evolution, without gradients.
 
-    A candidate is the place and the change of each of its pixels, (d, 5): row and column as shares of the side, and three
+    A candidate is the place and the change of each of its pixels, (d, 5): row and column as shares of the sides, and three
     changes as shares of epsilon, -1..1. Su et al. let 400 candidates evolve for 100 generations and a pixel take any colour.
     """
 
@@ -66,11 +66,11 @@ class OnePixelAttack(Method):
 
 
 def painted(probe: Tensor, candidate: NDArray[np.float64], epsilon: int) -> Tensor:
-    """A probe (3, S, S) with the pixels of a candidate (d, 5) changed, in whole levels."""
-    side = probe.shape[-1]
+    """A probe (3, H, W) with the pixels of a candidate (d, 5) changed, in whole levels."""
+    height, width = probe.shape[1:]
     image = probe.clone()
     for row, column, *change in candidate:
-        place = (slice(None), int(row * side), int(column * side))
+        place = (slice(None), int(row * height), int(column * width))
         levels = torch.tensor(np.round(np.array(change) * epsilon), device=probe.device, dtype=probe.dtype)
         image[place] = (probe[place] + levels).clamp(0, 255)
     return image

@@ -66,6 +66,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             tensors = {
                 claimed.format.rename(name): claimed.format.translate(name, tensor)
                 for name, tensor in claimed.tensors.items()
+                if claimed.format.keeps(name)
             }
         _check_names(claimed, tensors)
         _check_values(tensors)
@@ -166,8 +167,19 @@ def _unknown_network(named: Mapping[str, Tensor]) -> CheckpointError:
             )
     return CheckpointError(
         f"wrong architecture: expected one of {', '.join(architectures().usable)}, got {len(tensors)} tensors named "
-        f"{some(sorted(tensors)) or 'nothing'}{''.join(faults)}"
+        f"{some(sorted(tensors)) or 'nothing'}{_near_misses(tensors)}{''.join(faults)}"
     )
+
+
+def _near_misses(named: Mapping[str, Tensor]) -> str:
+    misses = {
+        name: miss
+        for _, tensors in without_prefixes(named)
+        for name, network in architectures().usable.items()
+        for candidate in network.formats
+        if name in architectures().own and (miss := candidate.near_miss(tensors.keys()))
+    }
+    return "".join(f"; it is like {name}, but {miss}" for name, miss in misses.items())
 
 
 def _check_names(claimed: _Claimed, tensors: Mapping[str, Tensor]) -> None:

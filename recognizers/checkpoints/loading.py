@@ -14,6 +14,7 @@ from recognizers.checkpoints import embedded
 from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.installed_weights import dlib_resnet_file
 from recognizers.checkpoints.labels import find_labels_file, read_labels
+from recognizers.checkpoints.lpips_weights import is_no_checkpoint
 from recognizers.checkpoints.model_card import check_against_card
 from recognizers.checkpoints.trial import advice_on, answers_as_built, verify_rewrite
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, wrap_errors
@@ -259,5 +260,8 @@ def _checkpoint_files(folder: Path) -> list[Path]:
     return [
         path
         for path in entries
-        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in OTHER_SUFFIXES
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path.suffix.lower() not in OTHER_SUFFIXES
+        and not is_no_checkpoint(path)
     ]

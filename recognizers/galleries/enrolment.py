@@ -14,7 +14,7 @@ from torch import Tensor
 
 from command_line.errors import OperatorError
 from recognizers.errors import GalleryError
-from recognizers.extraction import EXTRACTION_RULE, FindFace, crop
+from recognizers.extraction import Extraction, FindFace
 from recognizers.galleries.embedding_cache import NO_FACE, EmbeddingCache
 from recognizers.galleries.folder import FolderPhoto
 from recognizers.networks.gallery import EnrolledPhoto
@@ -32,6 +32,11 @@ class FaceEmbedder(Protocol):
     @property
     def input_size(self) -> int:
         """Width and height of a face, in pixels."""
+        ...
+
+    @property
+    def extraction(self) -> Extraction:
+        """How a face is cut out for it."""
         ...
 
     def embed(self, face: NDArray[np.uint8]) -> Tensor:
@@ -52,7 +57,7 @@ def embed_photo(
     box = find_face(photo)
     if box is None:
         return None
-    return {name: each.embed(crop(photo, box, side=each.input_size)) for name, each in embedders.items()}
+    return {name: each.embed(each.extraction.cut_out(photo, box, side=each.input_size)) for name, each in embedders.items()}
 
 
 def embed_face(embedder: Embedder, face: NDArray[np.uint8], *, device: torch.device) -> Tensor:
@@ -81,13 +86,17 @@ class EmbeddingNetwork:
             self.device.type,
             f"torch {torch.__version__}",
             "batches of 1",
-            EXTRACTION_RULE,
+            self.extraction.in_words,
         )
         return hashlib.sha256("\n".join(facts).encode()).hexdigest()
 
     @property
     def input_size(self) -> int:
         return self.embedder.input_size
+
+    @property
+    def extraction(self) -> Extraction:
+        return self.embedder.extraction
 
     def embed(self, face: NDArray[np.uint8]) -> Tensor:
         """See `FaceEmbedder.embed`."""

@@ -22,7 +22,7 @@ from recognizers.checkpoints.loading import (
 )
 from recognizers.device import PreparedDevice
 from recognizers.errors import GalleryError
-from recognizers.extraction import FindFace
+from recognizers.extraction import Extraction, FindFace
 from recognizers.galleries.embedding_cache import EmbeddingCache, usual_folder
 from recognizers.galleries.enrolment import (
     Decode,
@@ -62,6 +62,10 @@ class Matcher:
     @property
     def input_size(self) -> int:
         return self.recognizer.input_size
+
+    @property
+    def extraction(self) -> Extraction:
+        return self.recognizer.extraction
 
     def embed(self, face: NDArray[np.uint8]) -> Tensor:
         """See `FaceEmbedder.embed`: what the templates of the gallery were made of, for a face of another."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.fx import GraphModule, Interpreter, Node
 
+from recognizers.inference.channels import ChannelAffine, ChannelPrelu
 from recognizers.inference.excited_convolution import ExcitedConvolution, saves_passes
 from recognizers.inference.frozen_convolution import FrozenConvolution, can_freeze
 from recognizers.inference.squeeze import Excitation, excited
@@ -48,8 +49,18 @@ def fold_scales(backbone: GraphModule) -> None:
     backbone.recompile()
 
 
+def replace_norms(backbone: GraphModule) -> None:
+    """A BatchNorm that no convolution has taken over becomes the `ChannelAffine` that it is in evaluation mode."""
+    for node in backbone.graph.nodes:
+        if _is_module(backbone, node, nn.BatchNorm2d):
+            norm = backbone.get_submodule(node.target)
+            assert isinstance(norm, nn.BatchNorm2d)
+            if norm.running_var is not None and norm.weight is not None:
+                backbone.set_submodule(node.target, ChannelAffine(norm))
+
+
 def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
-    """Convolutions become `FusedLayer`s that add and relu, where these follow and nothing else does.
+    """Convolutions become `FusedLayer`s that add and relu, where these follow and nothing else does; PReLUs, too.
 
     Those that `FrozenConvolution` does not stand for stay as they are.
 
@@ -61,6 +72,13 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
         if _is_module(backbone, node, nn.Identity) or _is_module(backbone, node, nn.Dropout):
             _bypass(node, node.args[0])
     _write_nothing_in_place(backbone)
+    for node in backbone.graph.nodes:
+        if _is_module(backbone, node, nn.PReLU) and len(node.meta[_SHAPE]) == 4:
+            prelu = backbone.get_submodule(node.target)
+            assert isinstance(prelu, nn.PReLU)
+            backbone.set_submodule(node.target, ChannelPrelu(prelu))
+        if _is_module(backbone, node, ChannelAffine) or _is_module(backbone, node, ChannelPrelu):
+            node.args = (*node.args, None)  # nothing is added
     convolutions = [node for node in backbone.graph.nodes if _is_frozen(backbone, node)]
     to_excite = {node for node in convolutions if _excites(backbone, node)}
     for node in convolutions:

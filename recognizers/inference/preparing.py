@@ -4,9 +4,10 @@ import torch
 from torch.fx import GraphModule, symbolic_trace
 from torch.fx.experimental.optimization import fuse
 
+from recognizers.inference.channels import give_scales
 from recognizers.inference.frozen_convolution import runs_frozen
 from recognizers.inference.frozen_linear import freeze_linears
-from recognizers.inference.fusing import fold_scales, fuse_convolutions, give_each_call_its_module
+from recognizers.inference.fusing import fold_scales, fuse_convolutions, give_each_call_its_module, replace_norms
 from recognizers.inference.squeeze import replace_se_modules
 from recognizers.inference.tape import ManualBackward
 from recognizers.networks.recognizer import Embedder
@@ -32,16 +33,19 @@ def prepare(recognizer: Embedder, device: torch.device, *, precision: Precision 
 def fold(recognizer: Embedder) -> GraphModule:
     """Every convolution takes over the BatchNorm (Jacob et al. 2018, section 3.2) and the constant that follow it.
 
-    In evaluation mode all are one linear map, so that what it answers stays the same up to rounding.
+    In evaluation mode all are one linear map, so that what it answers stays the same up to rounding. Any other BatchNorm is
+    a scale and a shift.
     """
     network = recognizer.network
     replace_se_modules(network.backbone)
+    give_scales(network.backbone)
     traced = symbolic_trace(network.backbone)
     give_each_call_its_module(traced)
     with torch.no_grad():
         backbone = fuse(traced)
     assert isinstance(backbone, GraphModule)
     fold_scales(backbone)
+    replace_norms(backbone)
     network.backbone = backbone
     recognizer.freeze()
     return backbone

@@ -46,6 +46,11 @@ class GalleryHead(nn.Module):
             scores = self.linear(features) - self.scale * features.square().sum(dim=1, keepdim=True)
         return scores[:, self.places].amax(dim=2) if self.places.shape[1] > 1 else scores[:, self.places[:, 0]]
 
+    def centroid(self, place: int) -> Tensor:
+        """See `Head.centroid`: of several templates the mean."""
+        templates = self.linear.weight[sorted(set(self.places[place].tolist()))]
+        return normalize(templates.detach().mean(dim=0), dim=0)
+
     @property
     def in_words(self) -> str:
         """How templates are made and compared, and what becomes a logit."""

@@ -3,6 +3,7 @@
 from typing import Protocol
 
 from torch import Tensor, nn
+from torch.nn.functional import normalize
 
 from recognizers.networks.label_set import LabelSet
 
@@ -19,6 +20,10 @@ class Head(Protocol):
         """Logits (N, len(label_set)) of features (N, F)."""
         ...
 
+    def centroid(self, place: int) -> Tensor:
+        """Where the features of the identity of a class lie, by direction: (F,), of unit length."""
+        ...
+
 
 class LinearHead(nn.Module):
     """The closed-set classifier that a recognizer was trained with: one linear layer, a row per identity."""
@@ -31,3 +36,7 @@ class LinearHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         logits: Tensor = self.linear(features)
         return logits
+
+    def centroid(self, place: int) -> Tensor:
+        """See `Head.centroid`. A row of weights points where features of its class have been drawn to in training."""
+        return normalize(self.linear.weight[place].detach(), dim=0)

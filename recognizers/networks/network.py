@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from recognizers.extraction import Extraction
 from recognizers.networks.state_dict_format import StateDictFormat
 
 
@@ -28,6 +29,7 @@ class Network(nn.Module, ABC):
     input_size: ClassVar[int]  # width and height in pixels
     feature_size: ClassVar[int]
     head_name: ClassVar[str | None]  # None: an embedding network
+    extraction: ClassVar[Extraction] = Extraction.SQUARE
     distance: ClassVar[Distance] = Distance.COSINE
     usual_threshold: ClassVar[float | None] = None  # a similarity or a distance, at which its users take two faces for one
     formats: ClassVar[tuple[StateDictFormat, ...]]  # at most one matches a file

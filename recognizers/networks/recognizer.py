@@ -5,6 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from recognizers.extraction import Extraction
 from recognizers.networks.head import Head
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.network import Network
@@ -21,6 +22,11 @@ class Recognizer(Protocol):
     @property
     def input_size(self) -> int:
         """Width and height of its input, in pixels."""
+        ...
+
+    @property
+    def extraction(self) -> Extraction:
+        """How faces are cut out for it."""
         ...
 
     @property
@@ -57,6 +63,7 @@ class Embedder(nn.Module):
         self.network = network
         self.name = name or network.name
         self.input_size = network.input_size
+        self.extraction = network.extraction
         self.freeze()
 
     def freeze(self) -> None:

@@ -23,6 +23,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_LYING = frozenset((5, 6, 7, 8))  # orientations whose turn exchanges width and height
 
 
 def decode_image(encoded: bytes, *, field: str, limits: ImageLimits) -> NDArray[np.uint8]:
@@ -46,13 +47,30 @@ def decoded_image(encoded: bytes, *, limits: ImageLimits) -> NDArray[np.uint8]:
     Raises:
         BadImageError: empty, too large, too long, of too many scans, not JPEG or PNG, animated, truncated or damaged.
     """
-    if len(encoded) > limits.max_bytes:
-        raise BadImageError(expected=f"at most {limits.max_bytes} bytes", actual=f"{len(encoded)} bytes")
-    bare = bare_image(encoded)
-    check_cost(bare, limits=limits)
-    if bare.animated:  # it has no one photo; a phone's JPEG may carry further pictures (MPO) after the photo
-        raise BadImageError(expected="a still image", actual="an animated one")
-    return _decoded(bare)
+    return _decoded(_bare(encoded, limits))
+
+
+def stated_size(encoded: bytes, *, field: str, limits: ImageLimits) -> tuple[int, int]:
+    """Width and height of the image of a request's field, upright, before its pixels are decoded.
+
+    Raises:
+        ServiceError: INVALID_ARGUMENT for `field`: see `upright_size`.
+    """
+    try:
+        return upright_size(encoded, limits=limits)
+    except BadImageError as error:
+        raise invalid_argument(field, expected=error.expected, actual=error.actual) from error
+
+
+def upright_size(encoded: bytes, *, limits: ImageLimits) -> tuple[int, int]:
+    """Width and height of a JPEG or PNG, EXIF orientation applied, before its pixels are decoded.
+
+    Raises:
+        BadImageError: see `decoded_image`; whether its pixels are sound is not known.
+    """
+    bare = _bare(encoded, limits)
+    lies = orientation_of(bare.exif) in _LYING
+    return (bare.height, bare.width) if lies else (bare.width, bare.height)
 
 
 def check_cost(bare: BareImage, *, limits: ImageLimits) -> None:
@@ -71,6 +89,16 @@ def check_cost(bare: BareImage, *, limits: ImageLimits) -> None:
         raise BadImageError(expected=f"at most {MAX_SIDE} pixels a side", actual=actual)
     if bare.format == "JPEG" and (scans := scans_of(bare.encoded)) > MAX_SCANS:
         raise BadImageError(expected=f"a JPEG of at most {MAX_SCANS} scans", actual=str(scans))
+
+
+def _bare(encoded: bytes, limits: ImageLimits) -> BareImage:
+    if len(encoded) > limits.max_bytes:
+        raise BadImageError(expected=f"at most {limits.max_bytes} bytes", actual=f"{len(encoded)} bytes")
+    bare = bare_image(encoded)
+    check_cost(bare, limits=limits)
+    if bare.animated:  # it has no one photo; a phone's JPEG may carry further pictures (MPO) after the photo
+        raise BadImageError(expected="a still image", actual="an animated one")
+    return bare
 
 
 def _decoded(bare: BareImage) -> NDArray[np.uint8]:

@@ -322,7 +322,7 @@ class SlowToLetIn(RateLimit):
         self.refused = 0
         self._times = times
 
-    def admit(self, client: str) -> None:
+    async def admit(self, client: str) -> None:
         if self.refused < self._times:
             self.refused += 1
             raise ServiceError("too early", code=grpc.StatusCode.RESOURCE_EXHAUSTED, reason=RATE_LIMITED, retry_after_ms=1)
@@ -399,4 +399,4 @@ async def test_an_answer_whose_audit_line_cannot_be_written_is_not_given_and_cos
         told = await refusal(service.channel)
     assert told.code is grpc.StatusCode.INTERNAL
     assert "space" not in told.message
-    assert ledger.left(LOOPBACK_CLIENT) == 5
+    assert await ledger.left(LOOPBACK_CLIENT) == 5

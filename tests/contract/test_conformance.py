@@ -1,6 +1,7 @@
 """The conformance suite on our own services, which pass it. test_protector.py and test_invader.py tell the rest."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from invader_service.disclosure import Disclosure
 from invader_service.ledger import QueryLedger
 from invader_service.rate_limit import RateLimit
 from orchestrator.faces.folder import FaceFolder
-from protector_service.capacity import CapacityLimiter
+from protector_service.capacity import CapacityLimiter, Charge
 from recognizers.galleries.matchers import Matcher
 from rpc.certificates import Authority
 from rpc.images.limits import ImageLimits
@@ -47,11 +48,21 @@ async def test_our_protector_passes_by_mutual_tls(faces: FaceFolder, matchers: M
     assert [each.id for each in outcomes] == [check.id for check in CHECKS[Protector]]
 
 
+class Crowded(CapacityLimiter):
+    """Has room for three calls, whatever they take."""
+
+    def __init__(self) -> None:
+        super().__init__(3)
+
+    def exchange(self, charge: Charge, *, held: int) -> int:
+        return super().exchange(replace(charge, bytes=1), held=held)
+
+
 async def test_our_protector_passes_in_plain_text_where_little_room_makes_it_busy(faces: FaceFolder) -> None:
     few: dict[str, Any] = {
         "others": OTHERS,
         "methods": {name: METHODS[name] for name in ("bim", "illc", "mi", "none", "noise", "pgd")},
-        "capacity": CapacityLimiter(20),
+        "capacity": Crowded(),
         "max_waiting": 1,
     }
     async with serving_protector(**few, limits=ImageLimits()) as service:

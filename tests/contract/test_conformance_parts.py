@@ -170,6 +170,7 @@ def test_checks_are_chosen_by_id_service_and_pattern_and_unknown_ones_name_the_k
     assert ids(["protector.budget"], []) == ["protector.budget"], "no check whose id begins so"
     assert ids(["protector.bad-*"], ["*-image"]) == [
         "protector.bad-ensembles",
+        "protector.bad-placement",
         "protector.bad-epsilons",
         "protector.bad-methods",
         "protector.bad-names",

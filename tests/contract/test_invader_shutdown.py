@@ -69,7 +69,7 @@ class Invader:
         self._ledger, self._log = folder / "ledger", folder / "log"
         self.settings = InvaderSettings(
             port=free_port(),
-            ledger=self._ledger,
+            ledger=str(self._ledger),
             audit_log=self._log,
             query_budget=100,
             **settings,
@@ -164,4 +164,4 @@ async def test_a_start_that_fails_closes_what_it_opened(held: Held, tmp_path: Pa
     with pytest.raises(RecognizerError, match="no checkpoint"):
         await serve.serve(Invader(tmp_path).settings)
     with pytest.raises(sqlite3.ProgrammingError, match="closed"):
-        opened[0].ledger.charge("ada")
+        await opened[0].ledger.charge("ada")

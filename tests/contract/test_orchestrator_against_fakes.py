@@ -702,11 +702,13 @@ async def test_the_manifest_states_what_the_services_say_of_themselves_and_nothi
     evaluated = await bench.evaluate(methods=("bim", "blur"), epsilons=(4,))
     found = manifest(evaluated.finished.folder)
     assert found["protocol"]["crafting"] == {
-        "bim": {"parameters": {}, "needs_label_set": False, "costs": {}},
+        "bim": {"parameters": {}, "needs_label_set": False, "costs": {}, "own_budget": None, "carrier": ""},
         "blur": {
             "parameters": {"alpha": "as far as a blur goes", "n_iter": "one"},
             "needs_label_set": True,
             "costs": {"4": {"gradients": 3, "forward_passes": 1}},
+            "own_budget": None,
+            "carrier": "",
         },
     }
     assert "gradients" not in evaluated.printed, "those of BIM are not known"

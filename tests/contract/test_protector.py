@@ -3,8 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from torch import Tensor
 
 from protector_service.call import Call
-from protector_service.capacity import CapacityLimiter
+from protector_service.capacity import CapacityLimiter, Charge, crafting_charge, decoding_charge
 from recognizers.extraction import EXTRACTION_RULE
 from rpc.status import received
 from tests.support.drawn_faces import jpeg
-from tests.support.engines import METHODS
+from tests.support.engines import METHODS, OWN_BUDGETS, QUICK
 from tests.support.networks import SmallRecognizer, probe
 from tests.support.services import PROTECTOR, Serving, serving_protector, small_recognizer
 
@@ -130,40 +129,68 @@ async def test_a_cancelled_call_costs_no_further_step() -> None:
 
 async def test_a_full_house_refuses_with_a_time_to_come_back_and_takes_calls_again_once_others_have_gone() -> None:
     recognizer = HeldRecognizer()
-    capacity = CapacityLimiter(4)
+    held = crafting_charge(PHOTO, width=8, height=8, methods=1, cloaks=3).bytes
+    decoding = decoding_charge(PHOTO, width=64, height=64).bytes
+    capacity = CapacityLimiter(held + decoding - 1)
     async with serving_protector(recognizer, capacity=capacity) as service:
         crafting = asyncio.create_task(craft(service, methods=["bim"]))
         await until_set(recognizer.held)
+        assert capacity.bytes == held, "the photo is decoded, and let go"
         with pytest.raises(grpc.aio.AioRpcError) as failure:
             await craft(service, methods=["none", "noise"], epsilons=[4])
-        one_more = asyncio.create_task(craft(service, methods=["none"]))
-        await until(service, lambda: capacity.rows == 4)
+        assert capacity.bytes == held
         recognizer.go.set()
         await crafting
-        assert len(await one_more) == 1, "there was room for one more"
+        await until_free(service, capacity)
         assert len(await craft(service, methods=["bim", "none"])) == 4
     assert failure.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert failure.value.details() == "busy: 3 cloaks are asked for already; try again later"
+    assert failure.value.details() == (
+        f"busy: other calls take {held} of {held + decoding - 1} bytes of memory, and this one {decoding} for a photo of "
+        "64 x 64 pixels; try again later"
+    )
     assert dict(failure.value.trailing_metadata() or ())["grpc-retry-pushback-ms"] == "1000"
 
 
-async def test_a_call_that_could_never_be_admitted_is_told_so() -> None:
-    async with serving_protector(capacity=CapacityLimiter(4)) as service:
+@pytest.mark.parametrize(
+    ("max_bytes", "changes", "message"),
+    [
+        (
+            150_000,
+            {"methods": ["none", "bim", "noise"], "epsilons": range(1, 256)},
+            "epsilons: expected at most 150000 bytes of memory for a call, got {crafting} for 511 cloaks of 8 x 8 pixels by "
+            "3 methods",
+        ),
+        (
+            99_999,
+            {"methods": ["none"]},
+            "photo: expected at most 99999 bytes of memory for a call, got {decoding} for a photo of 64 x 64 pixels",
+        ),
+    ],
+)
+async def test_a_call_that_could_never_be_admitted_is_told_so(max_bytes: int, changes: dict[str, Any], message: str) -> None:
+    taken = {
+        "crafting": crafting_charge(PHOTO, width=8, height=8, methods=3, cloaks=511).bytes,
+        "decoding": decoding_charge(PHOTO, width=64, height=64).bytes,
+    }
+    capacity = CapacityLimiter(max_bytes)
+    async with serving_protector(capacity=capacity) as service:
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            await craft(service, methods=["none", "bim", "noise"])
+            await craft(service, **changes)
     told = received(failure.value)
     assert told.code is grpc.StatusCode.INVALID_ARGUMENT
-    assert told.message == "epsilons: expected at most 4 cloaks a call, all methods together, got 7 cloaks"
+    assert told.message == message.format(**taken)
+    assert capacity.bytes == 0
 
 
 async def test_a_client_that_never_reads_holds_nobody_up() -> None:
-    capacity = CapacityLimiter(100)
+    capacity = CapacityLimiter(2**30)
+    held = crafting_charge(PHOTO, width=8, height=8, methods=4, cloaks=10).bytes
     async with serving_protector(capacity=capacity) as service:
         stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
         unread = [stub.Craft(request(storage=PNG)) for _ in range(3)]
         for _ in range(3):
             assert len(await craft(service)) == 10
-        assert capacity.rows <= 30, "the unread cloaks are still held"
+        await until(service, lambda: capacity.bytes <= 3 * held)
         for call in unread:
             call.cancel()
         await until_free(service, capacity)
@@ -171,7 +198,7 @@ async def test_a_client_that_never_reads_holds_nobody_up() -> None:
 
 async def until_free(service: Serving, capacity: CapacityLimiter) -> None:
     """Gives the service turns until its last call is over."""
-    await until(service, lambda: not capacity.rows)
+    await until(service, lambda: not capacity.bytes)
 
 
 async def until(service: Serving, reached: Callable[[], bool]) -> None:
@@ -185,19 +212,19 @@ async def until(service: Serving, reached: Callable[[], bool]) -> None:
 
 
 class Watched(CapacityLimiter):
-    """Notes the most rows that were ever admitted."""
+    """Notes the most bytes that were ever admitted."""
 
     peak = 0
 
-    @contextmanager
-    def admitted(self, rows: int) -> Iterator[None]:
-        with super().admitted(rows):
-            self.peak = max(self.peak, self.rows)
-            yield
+    def exchange(self, charge: Charge, *, held: int) -> int:
+        taken = super().exchange(charge, held=held)
+        self.peak = max(self.peak, self.bytes)
+        return taken
 
 
 async def test_five_hundred_requests_stay_within_the_bound_and_leave_nothing_behind() -> None:
-    capacity = Watched(24)
+    bound = 4 * decoding_charge(PHOTO, width=64, height=64).bytes
+    capacity = Watched(bound)
     served = 0
     refused: list[grpc.StatusCode] = []
     memory: list[int] = []
@@ -218,7 +245,7 @@ async def test_five_hundred_requests_stay_within_the_bound_and_leave_nothing_beh
     assert served + len(refused) == 500
     assert served >= 200
     assert set(refused) == {grpc.StatusCode.RESOURCE_EXHAUSTED}
-    assert 0 < capacity.peak <= 24
+    assert 0 < capacity.peak <= bound
     assert memory[-1] - memory[9] < 32, f"MiB: {memory}"
 
 
@@ -241,7 +268,7 @@ async def test_a_call_is_wanted_until_its_deadline_and_its_client_s_leaving() ->
 
 async def test_an_expired_call_is_not_crafted_on() -> None:
     recognizer = HeldRecognizer()
-    capacity = CapacityLimiter(100)
+    capacity = CapacityLimiter(2**30)
     async with serving_protector(recognizer, capacity=capacity) as service:
         stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
         call = stub.Craft(request(methods=["bim"], epsilons=[255]), timeout=1)
@@ -291,7 +318,24 @@ async def test_it_lists_models_as_they_are_and_methods_with_their_descriptions()
         "none": {},
         "pgd": trajectory | {"start": start},
     }
-    assert not any(method.costs for method in methods)
+    assert {method.name: [cost.epsilon for cost in method.costs] for method in methods} == {
+        name: [] if method.own_budget is None else [0] for name, method in METHODS.items()
+    }
+    budgets = {
+        method.name: (method.own_budget.in_words, method.own_budget.largest_change)
+        for method in methods
+        if method.HasField("own_budget")
+    }
+    assert budgets == {
+        "fawkes-high": ("DSSIM 0.017 (at most 1.1 times as much)", 15),
+        "fawkes-low": ("DSSIM 0.004 (at most 1.1 times as much)", 15),
+        "fawkes-mid": ("DSSIM 0.012 (at most 1.1 times as much)", 15),
+        "fawkes-targeted": ("DSSIM 0.005 (at most 1.1 times as much)", 255),
+        "lowkey": ("50 steps of 0.64 levels, weighed against LPIPS", 33),
+        "lowkey-dssim": ("50 steps of 0.64 levels, weighed against DSSIM", 33),
+    }
+    carriers = {carrier: {each.name for each in methods if each.carrier == carrier} for carrier in ("", "gallery")}
+    assert carriers == {"": {"noise", "none"}, "gallery": budgets.keys()}
 
 
 async def test_it_lists_what_each_budget_costs_in_the_order_of_the_request() -> None:
@@ -306,3 +350,17 @@ async def test_it_lists_what_each_budget_costs_in_the_order_of_the_request() -> 
     assert costs["illc"] == [(128, 132, 1), (4, 5, 1)]
     assert costs["bsr"] == [(128, 20 * 132, 0), (4, 20 * 5, 0)]
     assert costs["noise"] == [(128, 0, 0), (4, 0, 0)]
+
+
+async def test_methods_on_features_cloak_people_whom_no_recognizer_knows_once_whatever_the_budgets() -> None:
+    names = sorted(OWN_BUDGETS)
+    quick = {name: QUICK[name] for name in (*names, "none")}
+    async with serving_protector(methods=quick) as service:
+        for epsilons in ([], [4, 8]):
+            row = await craft(service, identity="", methods=["none", *names], epsilons=epsilons)
+            assert sorted((each.method, each.epsilon) for each in row) == [*((name, 0) for name in names), ("none", 0)]
+            for each in row[1:]:
+                own = OWN_BUDGETS[each.method].own_budget
+                assert own is not None
+                assert each.largest_change <= own.largest_change
+                assert each.n_iter == 4

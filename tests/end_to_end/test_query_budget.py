@@ -62,6 +62,6 @@ def test_a_start_without_a_ledger_for_a_budget_or_with_a_file_that_cannot_be_wri
     budget, ledger, audit_log = refused(
         ("--query-budget", "100"), ("--ledger", str(tmp_path)), ("--audit-log", str(tmp_path))
     )
-    assert budget == "invader-service: --query-budget: expected --ledger FILE beside it, to survive a restart"
+    assert budget == "invader-service: --query-budget: expected --ledger FILE or URL beside it, to survive a restart"
     assert ledger.startswith(f"invader-service: --ledger: {tmp_path}: ")
     assert audit_log.startswith(f"invader-service: --audit-log: {tmp_path}: ")

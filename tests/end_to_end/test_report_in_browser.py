@@ -141,7 +141,7 @@ def test_a_link_leads_to_its_section_and_another_to_a_file(browser: webdriver.Ch
     )
     browser.find_element(By.LINK_TEXT, "manifest.json").click()
     WebDriverWait(browser, SECONDS).until(lambda driver: driver.current_url.endswith("/manifest.json"))
-    assert json.loads(browser.find_element(By.TAG_NAME, "body").text)["format"] == 4
+    assert json.loads(browser.find_element(By.TAG_NAME, "body").text)["format"] == 5
 
 
 def test_the_browser_complains_of_nothing_and_the_page_asks_for_nothing(browser: webdriver.Chrome, page: Path) -> None:

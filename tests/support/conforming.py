@@ -124,17 +124,27 @@ class Crafted:
 
 
 class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceServicer):
-    """deid.protector.v1.ProtectorService: the controls and six methods, with two classifiers and a matcher."""
+    """deid.protector.v1.ProtectorService: the controls and seven methods, with two classifiers and a matcher.
+
+    One of the methods, veil, has a budget of its own.
+    """
 
     service_name = protector_pb2.DESCRIPTOR.services_by_name["ProtectorService"].full_name
     label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1], "third": IDENTITIES}
     matchers: Collection[str] = ("third",)
     sides: Mapping[str, int] = {"first": 16, "second": 16, "third": 24}  # pixels, by source model
     controls: Mapping[str, bool] = {
-        **dict.fromkeys(("bim", "di", "fgsm", "illc", "mi", "pgd"), False),
+        **dict.fromkeys(("bim", "di", "fgsm", "illc", "mi", "pgd", "veil"), False),
         **dict.fromkeys(("noise", "none"), True),
     }
+    own_budgets: Mapping[str, protector_pb2.OwnBudget] = {
+        "veil": protector_pb2.OwnBudget(in_words="hardly to be seen", largest_change=6)
+    }
     step_seconds = 0.0  # that the device takes
+    placements: Sequence["protector_pb2.Placement.ValueType"] = (
+        protector_pb2.PLACEMENT_CROP,
+        protector_pb2.PLACEMENT_PHOTO,
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -153,8 +163,24 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     def probe(self, photo: Pixels, request: protector_pb2.CraftRequest) -> Pixels:
         if photo.min() == photo.max():
             raise invalid_argument("photo", expected="a face", actual="none", reason=NO_FACE)
+        if self.is_in_photo(request):
+            left, top, right, bottom = self.box(photo)
+            return photo[top:bottom, left:right].copy()
         side = self.side(self.members(request))
         return np.asarray(Image.fromarray(photo).resize((side, side), Image.Resampling.BILINEAR))
+
+    def is_in_photo(self, request: protector_pb2.CraftRequest) -> bool:
+        return request.placement == protector_pb2.PLACEMENT_PHOTO
+
+    def box(self, photo: Pixels) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the half in the middle of a photo, where its detector finds the face."""
+        height, width = photo.shape[:2]
+        return width // 4, height // 4, -(-3 * width // 4), -(-3 * height // 4)
+
+    def place(self, photo: Pixels, method: str) -> dict[str, int]:
+        """The fields that say where the box is."""
+        left, top, _, _ = self.box(photo)
+        return {"left": left, "top": top, "photo_width": photo.shape[1], "photo_height": photo.shape[0]}
 
     def side(self, members: Sequence[str]) -> int:
         return max(self.sides[member] for member in members)
@@ -197,7 +223,13 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
     def clip(self, x: Levels, *, previous: Levels, probe: Levels, epsilon: int) -> Levels:
         return np.clip(x, np.maximum(probe - epsilon, 0), np.minimum(probe + epsilon, 255))
 
+    def bound(self, method: str, epsilon: int) -> int:
+        """The levels that a method's cloak is clipped at."""
+        return self.own_budgets[method].largest_change if method in self.own_budgets else epsilon
+
     def n_iter(self, method: str, epsilon: int) -> int:
+        if method in self.own_budgets:
+            return 8
         return min(epsilon, 1) if method == "fgsm" else min(epsilon + 4, 5 * epsilon // 4)
 
     def alpha(self, method: str, epsilon: int) -> int:
@@ -228,7 +260,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             zeros += int((gradient == 0).sum())
             direction = direction + gradient / np.abs(gradient).mean() if method in MOMENTUM else gradient
             stepped = x + step * np.sign(direction).astype(np.int64)
-            x = self.clip(stepped, previous=x, probe=probe, epsilon=epsilon)
+            x = self.clip(stepped, previous=x, probe=probe, epsilon=self.bound(method, epsilon))
         share = zeros / (x.size * taken) if taken else 0.0
         return Crafted(x, taken, share, len(members) * taken, len(members) * self.forward_passes(method))
 
@@ -279,14 +311,25 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         if len(set(request.methods)) < len(request.methods):
             raise invalid_argument("methods", expected="no repetition", actual="one twice")
         self.check_epsilons(request.epsilons)
-        if not request.epsilons and list(request.methods) != ["none"]:
+        if not request.epsilons and not all(self.runs_once(method) for method in request.methods):
             raise invalid_argument("epsilons", expected="at least one budget", actual="none")
         if request.storage.WhichOneof("format") is None:
             raise invalid_argument("storage", expected="jpeg or png", actual="neither")
         if request.storage.WhichOneof("format") == "jpeg" and not 1 <= request.storage.jpeg.quality <= 100:
             actual = str(request.storage.jpeg.quality)
             raise invalid_argument("storage.jpeg.quality", expected="1..100", actual=actual)
+        self.check_placement(request)
         self.check_names(request)
+
+    def runs_once(self, method: str) -> bool:
+        """Whether there is one cloak of it, of epsilon 0."""
+        return method == "none" or method in self.own_budgets
+
+    def check_placement(self, request: protector_pb2.CraftRequest) -> None:
+        if request.placement not in (protector_pb2.PLACEMENT_UNSPECIFIED, *self.placements):
+            raise invalid_argument("placement", expected="one that is listed", actual=str(request.placement))
+        if self.is_in_photo(request) and request.storage.WhichOneof("format") == "jpeg":
+            raise invalid_argument("storage", expected="png", actual="jpeg")
 
     def check_epsilons(self, epsilons: Sequence[int]) -> None:
         for place, epsilon in enumerate(epsilons):
@@ -330,7 +373,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         return [
             (method, epsilon)
             for method in request.methods
-            for epsilon in ((0,) if method == "none" else sorted(request.epsilons))
+            for epsilon in ((0,) if self.runs_once(method) else sorted(request.epsilons))
         ]
 
     async def Craft(  # noqa: N802
@@ -339,9 +382,13 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         self.in_flight += 1
         try:
             self.check(request)
-            probe = self.probe(self.photo(request.photo), request)
+            photo = self.photo(request.photo)
+            probe = self.probe(photo, request)
             for place, (method, epsilon) in enumerate(self.row(request)):
                 response = await self.response(method, epsilon, probe, request)
+                if self.is_in_photo(request):
+                    for field, number in self.place(photo, method).items():
+                        setattr(response, field, number)
                 if place == 0:
                     await self.send_models_digest(context)
                 yield response
@@ -363,7 +410,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             cloak=cloak,
             cloak_sha256=hashlib.sha256(cloak).hexdigest(),
             probe_sha256=hashlib.sha256(probe.tobytes()).hexdigest(),
-            side=len(probe),
+            side=self.side(self.members(request)) if self.is_in_photo(request) else len(probe),
             gradients=crafted.gradients,
             forward_passes=crafted.forward_passes,
         )
@@ -388,7 +435,8 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
                     **self.gallery_of(name),
                 )
                 for name, identities in sorted(self.label_sets.items())
-            ]
+            ],
+            placements=self.placements,
         )
 
     def digest(self, identities: Sequence[str]) -> str:
@@ -408,8 +456,14 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
             control=control,
             parameters={} if control or name == "fgsm" else {"alpha": "1 level", "n_iter": RULE},
             needs_label_set=not control,
-            costs=[self.cost(name, epsilon) for epsilon in epsilons],
+            costs=[self.cost(name, epsilon) for epsilon in self.costed(name, epsilons)],
+            own_budget=self.own_budgets.get(name),
+            carrier="" if control else "probe",
         )
+
+    def costed(self, name: str, epsilons: Sequence[int]) -> Sequence[int]:
+        """The budgets that a method states costs of."""
+        return (0,) if name in self.own_budgets else epsilons
 
     async def ListIdentities(  # noqa: N802
         self, request: protector_pb2.ListIdentitiesRequest, context: Context

@@ -1,6 +1,7 @@
 """A method at work on one probe, without an engine: each of its asks is answered alone, in the thread that crafts."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from protector_service.batched_model import BatchedModel
+from protector_service.candidates import KnownIdentities
 from protector_service.ensemble import View
 from protector_service.job import FinishedCloak, image_of
 from protector_service.method_run import MethodRun
@@ -31,7 +33,11 @@ def method_job(
 
 
 def crafted(method: Method, job: MethodJob, recognizer: Recognizer) -> list[FinishedCloak]:
-    """The cloaks of a job, held against their budgets, in the order in which the method handed them out."""
+    """The cloaks of a job, held against their budgets, in the order in which the method handed them out.
+
+    The candidates are those whom the recognizer knows.
+    """
+    job = replace(job, candidates=KnownIdentities(dict.fromkeys(job.models, recognizer.head)))
     model = BatchedModel(recognizer, batch_rows=1, dtype=job.probe.dtype)
     photo = pixels_of(job.probe)
     run = MethodRun(method, job, probe=photo, views=(View(""),), classes=len(recognizer.label_set))

@@ -28,7 +28,10 @@ class QuickOnePixel(OnePixelAttack):
     generations = 2
 
 
-QUICK = dict(METHODS) | {"one-pixel": QuickOnePixel()}
+OWN_BUDGETS = {name: method for name, method in METHODS.items() if method.own_budget is not None}
+QUICK = (
+    dict(METHODS) | {name: method.having(n_iter=4) for name, method in OWN_BUDGETS.items()} | {"one-pixel": QuickOnePixel()}
+)
 
 
 class RecordingSink(CloakSink):
@@ -86,6 +89,11 @@ class ScriptedMethod(Method):
 
     def budgets(self, epsilons: Sequence[int]) -> tuple[int, ...]:
         return super().budgets(epsilons) if self._budgets is None else self._budgets(epsilons)
+
+
+def bound(method: Method, epsilon: int) -> int:
+    """The levels that no channel of a method's cloak may differ from the probe by more than."""
+    return epsilon if method.own_budget is None else method.own_budget.largest_change
 
 
 @contextmanager

@@ -85,6 +85,79 @@ class NoiseOfSomebody(ConformingProtector):
         return method
 
 
+@mutant("protector.methods")
+class NoiseOfItsOwnSize(ConformingProtector):
+    """Says that its noise control has a budget of its own."""
+
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        method = super().method(name, epsilons)
+        if name == "noise":
+            method.own_budget.CopyFrom(self.own_budgets["veil"])
+        return method
+
+
+@mutant("protector.methods")
+class BudgetWithoutABound(ConformingProtector):
+    """States no largest change for the budget of a method's own."""
+
+    own_budgets: Mapping[str, protector_pb2.OwnBudget] = {"veil": protector_pb2.OwnBudget(in_words="hardly to be seen")}
+
+
+@mutant("protector.methods")
+class CloaksBoth(ConformingProtector):
+    """Says that a method is meant for a picture of another kind than there is."""
+
+    def method(self, name: str, epsilons: Sequence[int]) -> protector_pb2.Method:
+        method = super().method(name, epsilons)
+        method.carrier = "both" if name == "veil" else method.carrier
+        return method
+
+
+@mutant("protector.costs")
+class OwnBudgetAtEveryEpsilon(ConformingProtector):
+    """States what a method with a budget of its own costs at each epsilon."""
+
+    def costed(self, name: str, epsilons: Sequence[int]) -> Sequence[int]:
+        return epsilons
+
+
+@mutant("protector.complete")
+class RunsItsOwnBudgetForEachEpsilon(ConformingProtector):
+    """Sends the cloak of a method with a budget of its own once for each epsilon."""
+
+    def row(self, request: Request) -> list[tuple[str, int]]:
+        times = max(1, len(request.epsilons))
+        return [pair for pair in super().row(request) for _ in range(times if pair[0] in self.own_budgets else 1)]
+
+
+@mutant("protector.complete")
+class NamesAnEpsilonForItsOwnBudget(ConformingProtector):
+    """States the request's smallest epsilon for the cloak of a method with a budget of its own."""
+
+    async def response(self, method: str, epsilon: int, probe: Pixels, request: Request) -> Response:
+        response = await super().response(method, epsilon, probe, request)
+        if method in self.own_budgets:
+            response.epsilon = min(request.epsilons, default=0)
+        return response
+
+
+@mutant("protector.budget")
+class LeavesItsOwnBudget(ConformingProtector):
+    """Changes pixels by more than the largest change that a method's own budget states."""
+
+    def bound(self, method: str, epsilon: int) -> int:
+        return super().bound(method, epsilon) + (method in self.own_budgets)
+
+
+@mutant("protector.stated")
+class SaysItsBudgetInLines(ConformingProtector):
+    """Says in several lines what the budget of a method's own is."""
+
+    own_budgets: Mapping[str, protector_pb2.OwnBudget] = {
+        "veil": protector_pb2.OwnBudget(in_words="hardly\nto be seen", largest_change=6)
+    }
+
+
 @mutant("protector.stated")
 class SaysMuchOfItsDetector(ConformingProtector):
     """Says more of its extraction than a page can hold."""
@@ -794,6 +867,136 @@ class MixesLabelSets(ConformingProtector):
     """Takes the class of the first member's label set for that of all members."""
 
     def check_label_sets(self, label_sets: Sequence[Sequence[str]]) -> None:
+        pass
+
+
+# Placements
+
+
+@mutant("protector.placements")
+class ListsTheUnspecified(ConformingProtector):
+    """Lists PLACEMENT_UNSPECIFIED as a placement."""
+
+    placements = (protector_pb2.PLACEMENT_UNSPECIFIED, protector_pb2.PLACEMENT_CROP, protector_pb2.PLACEMENT_PHOTO)
+
+
+@mutant("protector.placements")
+class HasPhotosAlone(ConformingProtector):
+    """Lists whole photos, and no crops."""
+
+    placements = (protector_pb2.PLACEMENT_PHOTO,)
+
+    def check_placement(self, request: Request) -> None:
+        if request.placement != protector_pb2.PLACEMENT_CROP:
+            super().check_placement(request)
+
+
+@mutant("protector.crop-placement")
+class CropsByName(ConformingProtector):
+    """Crafts crops that are asked for by name from another seed."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        named = Request()
+        named.CopyFrom(request)
+        named.seed += request.placement == protector_pb2.PLACEMENT_CROP
+        return await super().crafted(method, probe, epsilon, named)
+
+
+@mutant("protector.photo-box")
+class BoxOfTheLyingPhoto(ConformingProtector):
+    """States the size of a photo as it is stored, and not as EXIF turns it."""
+
+    async def Craft(self, request: Request, context: Context) -> AsyncIterator[Response]:  # noqa: N802
+        async for response in super().Craft(request, context):
+            if self.is_in_photo(request):
+                with Image.open(io.BytesIO(request.photo)) as image:
+                    response.photo_width, response.photo_height = image.size
+            yield response
+
+
+@mutant("protector.photo-box")
+class BoxBesideTheFace(ConformingProtector):
+    """States the right edge of the box for its left one."""
+
+    def place(self, photo: Pixels, method: str) -> dict[str, int]:
+        return super().place(photo, method) | {"left": self.box(photo)[2]}
+
+
+@mutant("protector.photo-box")
+class BoxOfEachMethod(ConformingProtector):
+    """Places the cloaks of one method a pixel higher."""
+
+    def place(self, photo: Pixels, method: str) -> dict[str, int]:
+        place = super().place(photo, method)
+        return place | {"top": place["top"] - (method == "illc")}
+
+
+@mutant("protector.photo-control")
+class ResizesTheBox(ConformingProtector):
+    """Answers with the crop at the input size, and where it was cut out."""
+
+    def probe(self, photo: Pixels, request: Request) -> Pixels:
+        probe = super().probe(photo, request)
+        side = self.side(self.members(request))
+        return np.asarray(Image.fromarray(probe).resize((side, side)))
+
+
+@mutant("protector.photo-control")
+class BoxAPixelOff(ConformingProtector):
+    """Counts the columns of a photo from 1."""
+
+    def place(self, photo: Pixels, method: str) -> dict[str, int]:
+        place = super().place(photo, method)
+        return place | {"left": place["left"] + 1}
+
+
+@mutant("protector.photo-budget")
+class BudgetOfTheNetwork(ConformingProtector):
+    """Bounds the change of what a source model sees of a box, and doubles it in the photo."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        crafted = await super().crafted(method, probe, epsilon, request)
+        if not self.is_in_photo(request):
+            return crafted
+        return replace(crafted, levels=(2 * crafted.levels - probe).clip(0, 255))
+
+
+@mutant("protector.photo-budget")
+class PhotosWithoutCloaks(ConformingProtector):
+    """Answers with the box as it is, whatever the method."""
+
+    async def crafted(self, method: str, probe: Levels, epsilon: int, request: Request) -> Crafted:
+        crafted = await super().crafted(method, probe, epsilon, request)
+        return replace(crafted, levels=probe) if self.is_in_photo(request) else crafted
+
+
+@mutant("protector.photo-storage")
+class StoresBoxesAsJpeg(ConformingProtector):
+    """Encodes a box as JPEG."""
+
+    def check_placement(self, request: Request) -> None:
+        pass
+
+
+@mutant("protector.bad-placement")
+class TakesAnyPlacementForACrop(ConformingProtector):
+    """Answers with crops where it does not know the placement."""
+
+    def check_placement(self, request: Request) -> None:
+        if request.placement in self.placements:
+            super().check_placement(request)
+
+
+@mutant("protector.bad-placement")
+class LeavesPhotosToOthers(ConformingProtector):
+    """Lists crops alone, and answers a request for a photo with crops."""
+
+    placements = (protector_pb2.PLACEMENT_CROP,)
+
+    def is_in_photo(self, request: Request) -> bool:
+        return False
+
+    def check_placement(self, request: Request) -> None:
         pass
 
 

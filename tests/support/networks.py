@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-from recognizers.extraction import MtcnnDetector, crop, extract_face
+from recognizers.extraction import Extraction, MtcnnDetector, crop, extract_face
 from recognizers.networks.head import Head, LinearHead
 from recognizers.networks.label_set import LabelSet
 from recognizers.networks.network import Network
@@ -30,9 +30,14 @@ class SmallHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         return features @ self.weights.T
 
+    def centroid(self, place: int) -> Tensor:
+        return nn.functional.normalize(self.weights[place], dim=0)
+
 
 class SmallRecognizer:
     """Two layers with a smooth nonlinearity, of any floating-point type."""
+
+    extraction = Extraction.SQUARE
 
     def __init__(self, *, seed: int = 0, input_size: int = 8, classes: int = 7, dtype: torch.dtype = torch.float64) -> None:
         self.name = "small"
@@ -53,6 +58,8 @@ class SmallRecognizer:
 
 class LinearRecognizer:
     """Logits are linear in the image, so that attacks on it can be worked by hand."""
+
+    extraction = Extraction.SQUARE
 
     def __init__(self, weights: Tensor) -> None:
         """Weights are (C, 3, S, S)."""

@@ -28,6 +28,7 @@ from protector_service.engine import Engine
 from protector_service.methods.method import Method
 from protector_service.servicer import ProtectorServicer
 from protector_service.source_model import SourceModel
+from recognizers.alignment import SIDE, TEMPLATE
 from recognizers.extraction import Face, FaceDetector, extract_face
 from recognizers.galleries.matchers import Matcher
 from recognizers.networks.recognizer import Recognizer
@@ -53,7 +54,8 @@ class CentreDetector:
         height, width = photo.shape[:2]
         if photo.min() == photo.max():
             return ()
-        return [Face(width * 0.25, height * 0.25, width * 0.75, height * 0.75, 0.99)]
+        landmarks = tuple((width * (0.25 + 0.5 * x / SIDE), height * (0.25 + 0.5 * y / SIDE)) for x, y in TEMPLATE)
+        return [Face(width * 0.25, height * 0.25, width * 0.75, height * 0.75, 0.99, landmarks)]
 
 
 POLICY = AccessPolicy(
@@ -114,7 +116,7 @@ async def serving_protector(
         methods=methods,
         engine=engine,
         find_face=find_face,
-        capacity=capacity or CapacityLimiter(100),
+        capacity=capacity or CapacityLimiter(2**32),
         worker=worker,
         limits=limits,
         galleries=enrolled,

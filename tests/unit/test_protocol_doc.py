@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from orchestrator.experiment.grid import EPSILONS
 from orchestrator.services.invader import CLASSIFY_SECONDS
 from orchestrator.services.model_catalogue import LIST_SECONDS
 from orchestrator.services.protector import CRAFT_SECONDS
+from protector_service.capacity import CHANNELS, CLOAK, DECODING, METHOD
 from protector_service.config import ProtectorSettings
 from protector_service.methods.asks import Cloak
 from protector_service.methods.method import MethodJob
@@ -163,13 +164,15 @@ def test_the_table_of_rpcs_is_the_schema_s() -> None:
     assert {(code(row[0]), row[1], row[2]) for row in table(section("## Transport"), first_column="RPC")} == expected
 
 
-def raised(action: Callable[[], None]) -> ServiceError:
+async def raised(action: Callable[[], Coroutine[Any, Any, object]]) -> ServiceError:
+    """What the second of two such actions raises."""
+    await action()
     with pytest.raises(ServiceError) as failure:
-        action()
+        await action()
     return failure.value
 
 
-def errors() -> Iterator[ServiceError]:
+async def errors() -> AsyncIterator[ServiceError]:
     """One of each reason but that of identities which are not listed, which only a servicer makes."""
     yield rpc.errors.invalid_argument("k", expected="1", actual="2")
     yield rpc.errors.invalid_argument("photo", expected="a face", actual="none", reason=rpc.errors.NO_FACE)
@@ -177,11 +180,9 @@ def errors() -> Iterator[ServiceError]:
     yield rpc.errors.busy("so it is", retry_after_ms=500)
     yield rpc.errors.too_slow(60)
     ledger = QueryLedger(None, budget=1)
-    ledger.charge("client")
-    yield raised(lambda: ledger.charge("client"))
+    yield await raised(lambda: ledger.charge("client"))
     rate_limit = RateLimit(1, clock=lambda: 0)
-    rate_limit.admit("client")
-    yield raised(lambda: rate_limit.admit("client"))
+    yield await raised(lambda: rate_limit.admit("client"))
     for reason in Reason:
         if reason is not Reason.NOT_FOUND:
             yield refusal(ClientGalleryError(reason, expected="a", actual="b"), field="gallery")
@@ -206,7 +207,7 @@ def test_every_reason_stands_in_the_table_with_who_sends_it() -> None:
 
 async def test_every_reason_comes_with_the_code_the_details_and_the_pushback_of_the_table() -> None:
     told = reasons()
-    made = {error.reason: error for error in errors()}
+    made = {error.reason: error async for error in errors()}
     assert made.keys() == told.keys() - {rpc.errors.IDENTITIES_NOT_LISTED}
     for reason, error in made.items():
         _, status_code, _, bad_request, _, again = told[reason]
@@ -268,12 +269,14 @@ def test_the_limits_are_those_of_the_code() -> None:
         "scans": MAX_SCANS,
         "parts": MAX_PARTS,
         "epsilon": MAX_EPSILON,
-        "cloaks": protector["max_rows"].default,
+        "memory": protector["max_bytes_in_flight"].default,
         "page": MAX_PER_PAGE,
         "candidates": invader["max_candidates"].default,
         "seconds": invader["max_seconds"].default,
         "decimals": PROBABILITY_DECIMALS,
     }
+    assert f"{CHANNELS * DECODING} bytes for each pixel that a photo's header states" in PROSE
+    assert f"{CHANNELS * METHOD} bytes times the methods requested and {CHANNELS * CLOAK} times the cloaks" in PROSE
     assert f"1..{MAX_PER_PAGE}; 0" in DOCUMENT
     assert f"each 0..{MAX_EPSILON}" in DOCUMENT
     assert f"rounded to {PROBABILITY_DECIMALS} decimal places" in DOCUMENT

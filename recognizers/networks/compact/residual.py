@@ -17,9 +17,9 @@ EXCITATION = "stage1.0.excite.fc1.weight"  # what the SENet has beside the ResNe
 class SqueezeExcite(nn.Module):
     """Hu et al. 2018, Eqs. 2 to 4, with the names that timm gives its parameters."""
 
-    def __init__(self, width: int, inner: int) -> None:
+    def __init__(self, width: int, inner: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.fc1, self.fc2 = nn.Conv2d(width, inner, kernel_size=1), nn.Conv2d(inner, width, kernel_size=1)
+        self.fc1, self.fc2 = nn.Conv2d(width, inner, 1, bias=bias), nn.Conv2d(inner, width, 1, bias=bias)
 
     def forward(self, features: Tensor) -> Tensor:
         squeezed = features.mean((2, 3), keepdim=True)

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy, interpolate
 
 from protector_service.batched_model import BatchedModel
 from protector_service.engine import Engine
-from protector_service.ensemble import View, resampling_matrix, views_of
+from protector_service.ensemble import views_of
 from protector_service.job import CraftJob, FinishedCloak, image_of
 from protector_service.methods.asks import Answer, Ask, Cloak, Cost, Crafting, CrossEntropy
 from protector_service.methods.illc import least_likely
@@ -71,26 +71,8 @@ def seen_by(member: SmallRecognizer, x: Tensor) -> Tensor:
     return interpolate(x[None], size=member.input_size, mode="bilinear", antialias=True)
 
 
-@pytest.mark.parametrize(("side", "to"), [(10, 6), (10, 10), (10, 3), (160, 112), (6, 10)])
-def test_a_matrix_resamples_as_pytorch_does_and_keeps_a_flat_image_flat(side: int, to: int) -> None:
-    matrix = resampling_matrix(side, to=to, device=CPU, dtype=DOUBLE)
-    x = torch.rand(3, side, side, dtype=DOUBLE, generator=torch.Generator().manual_seed(0))
-    expected = interpolate(x[None], size=(to, to), mode="bilinear", antialias=True)[0]
-    torch.testing.assert_close(View("m", matrix).image(x), expected)
-    torch.testing.assert_close(matrix.sum(1), torch.ones(to, dtype=DOUBLE))
-
-
-def test_the_adjoint_is_the_transpose() -> None:
-    """<R x, y> = <x, R* y> for any x and y."""
-    view = View("m", resampling_matrix(10, to=7, device=CPU, dtype=DOUBLE))
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(3, 10, 10, dtype=DOUBLE, generator=generator)
-    y = torch.rand(3, 7, 7, dtype=DOUBLE, generator=generator)
-    torch.testing.assert_close((view.image(x) * y).sum(), (x * view.pull_back(y)).sum())
-
-
 def test_who_has_the_largest_input_size_sees_the_image_itself() -> None:
-    views = views_of({"small": 6, "large": 10, "as large": 10}, device=CPU, dtype=DOUBLE)
+    views = views_of({"small": 6, "large": 10, "as large": 10}, shape=(10, 10), device=CPU, dtype=DOUBLE)
     x = image()
     assert [view.model for view in views] == ["small", "large", "as large"]
     assert [view.image(x) is x for view in views] == [False, True, True]

@@ -40,6 +40,7 @@ class Closing(ScriptedMethod):
                 self.closed += 1
 
         super().__init__(craft, cost=method.cost, budgets=method.budgets, name=name)
+        self.own_budget = method.own_budget  # type: ignore[misc]  # a class's own
 
 
 def for_ever(job: MethodJob) -> Crafting:

@@ -26,6 +26,8 @@ from tests.support.engines import METHODS
 
 FORM = "expected METHOD.PARAMETER=NUMBER, separated by commas, each parameter once"
 
+SETTABLE = "fawkes-high, fawkes-low, fawkes-mid, fawkes-targeted, lowkey, lowkey-dssim, one-pixel"
+
 
 def read(text: str) -> ProtectorSettings:
     return read_settings(ProtectorSettings, program="protector-service", arguments=[f"--method-parameters={text}"])
@@ -96,7 +98,7 @@ async def test_what_is_set_is_on_the_wire() -> None:
         methods=set_parameters(METHODS, {("one-pixel", "generations"): 7}),
         engine=engine,
         find_face=lambda photo: None,
-        capacity=CapacityLimiter(1),
+        capacity=CapacityLimiter(0),
         worker=worker,
         limits=ImageLimits(),
     )
@@ -111,7 +113,12 @@ async def test_what_is_set_is_on_the_wire() -> None:
 @pytest.mark.parametrize(
     ("name", "parameter", "value", "reason"),
     [
-        ("two-pixel", "pixels", 1, "expected a method that has any (one-pixel), got 'two-pixel'"),
+        (
+            "two-pixel",
+            "pixels",
+            1,
+            f"expected a method that has any ({SETTABLE}), got 'two-pixel'",
+        ),
         ("one-pixel", "pixel", 1, "expected a parameter of one-pixel (pixels, population, generations), got 'pixel'"),
         ("one-pixel", "cost", 1, "expected a parameter of one-pixel (pixels, population, generations), got 'cost'"),
         ("bim", "alpha", 1, "expected a parameter of bim (none), got 'alpha'"),
@@ -138,7 +145,7 @@ async def test_a_service_does_not_start_with_what_cannot_be_set() -> None:
 
 def test_the_documentation_has_every_parameter_with_its_default_and_range() -> None:
     text = (Path(__file__).parents[3] / "docs" / "deployment.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\| `([a-z.-]+)` \| (\d+) \| (\d+)\.\.(\d+) \|", text, flags=re.MULTILINE))
+    documented = set(re.findall(r"^\| `([a-z._-]+)` \| (\d+) \| (\d+)\.\.(\d+) \|", text, flags=re.MULTILINE))
     assert documented == {
         (f"{name}.{parameter}", str(getattr(METHODS[name], parameter)), str(allowed[0]), str(allowed[-1]))
         for name in METHODS

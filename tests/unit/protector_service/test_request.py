@@ -11,6 +11,7 @@ from protector_service.methods.asks import Cloak, Cost, Crafting
 from protector_service.methods.method import Method, MethodJob
 from protector_service.request import CraftOrder, parse_craft_request
 from protector_service.source_model import SourceModel
+from recognizers.networks.label_set import LabelSet
 from recognizers.precision import Precision
 from rpc.errors import ServiceError
 from tests.support.engines import METHODS
@@ -37,10 +38,18 @@ def source_model(*, input_size: int, classes: int = 7) -> SourceModel:
     return SourceModel(BatchedModel(recognizer, batch_rows=2), "c" * 64, Precision.FLOAT32, threads=1)
 
 
+def of_strangers() -> SourceModel:
+    """A model that knows nobody whom the others know."""
+    model = source_model(input_size=8)
+    model.recognizer.label_set = LabelSet(tuple(f"stranger_{place}" for place in range(7)))  # type: ignore[misc]
+    return model
+
+
 SOURCE_MODELS = {
     "facenet": source_model(input_size=8),
     "resnet": source_model(input_size=12),
     "senet": source_model(input_size=12, classes=5),
+    "strangers": of_strangers(),
 }
 
 
@@ -89,16 +98,16 @@ ASCENDING = "source_model: expected the members of an ensemble in ascending orde
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"source_model": "facenet+vgg"}, "source_model: expected one of facenet, resnet, senet, got 'vgg'"),
-        ({"source_model": "facenet+"}, "source_model: expected one of facenet, resnet, senet, got ''"),
-        ({"source_model": "+"}, "source_model: expected one of facenet, resnet, senet, got ''"),
-        ({"source_model": ""}, "source_model: expected one of facenet, resnet, senet, got ''"),
+        ({"source_model": "facenet+vgg"}, "source_model: expected one of facenet, resnet, senet, strangers, got 'vgg'"),
+        ({"source_model": "facenet+"}, "source_model: expected one of facenet, resnet, senet, strangers, got ''"),
+        ({"source_model": "+"}, "source_model: expected one of facenet, resnet, senet, strangers, got ''"),
+        ({"source_model": ""}, "source_model: expected one of facenet, resnet, senet, strangers, got ''"),
         ({"source_model": "resnet+facenet"}, f"{ASCENDING}facenet+resnet, got 'resnet+facenet'"),
         ({"source_model": "facenet+facenet"}, f"{ASCENDING}facenet, got 'facenet+facenet'"),
         ({"source_model": "facenet+facenet+resnet"}, f"{ASCENDING}facenet+resnet, got 'facenet+facenet+resnet'"),
         (
             {"source_model": "facenet+" * 1000 + "facenet"},
-            "source_model: expected one of facenet, resnet, senet, got 'facenet+facenet+",
+            "source_model: expected one of facenet, resnet, senet, strangers, got 'facenet+facenet+",
         ),
         (
             {"source_model": "facenet+senet"},
@@ -124,6 +133,17 @@ def test_what_cannot_be_asked_for_is_refused_with_the_reason(changes: dict[str, 
 def test_methods_that_need_no_label_set_need_no_common_one() -> None:
     order = parsed(source_model="facenet+senet", methods=["unlabelled", "noise", "none"])
     assert order.source_models == ("facenet", "senet")
+
+
+def test_a_method_that_needs_candidates_needs_somebody_whom_all_members_know() -> None:
+    fields: dict[str, Any] = {"identity": "", "methods": ["fawkes-targeted"], "epsilons": []}
+    assert parsed(**fields, source_model="facenet+senet").source_models == ("facenet", "senet")
+    error = refused(**fields, source_model="facenet+strangers")
+    assert error.message == (
+        "source_model: expected members that know somebody in common, as fawkes-targeted needs, got facenet, strangers, "
+        "which do not"
+    )
+    assert parsed(**{**fields, "methods": ["fawkes-mid"]}, source_model="facenet+strangers").cloaks == 1
 
 
 @pytest.mark.parametrize("methods", [["none"], ["noise"], ["unlabelled", "none"]])

@@ -37,6 +37,7 @@ from tests.support.checkpoints import (
     torch_zip,
     write_labels,
 )
+from tests.support.filled_networks import write_filled
 from tests.support.output import FULL, HEAD, standard_output
 from tests.support.plain_networks import (
     CLASSES,
@@ -75,6 +76,7 @@ def test_inspect_reports_what_a_checkpoint_is(run: Program, folder: Path) -> Non
         "file": str(path),
         "format": "PyTorch file, VGGFace2-pytorch names",
         "architecture": "resnet50",
+        "input": "224 x 224, square faces",
         "classes": str(CLASSES),
         "precision": "float32",
         "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -115,6 +117,7 @@ def test_dlibs_network_is_reported_and_converted(run: Program, folder: Path) -> 
     assert published.endswith("in the public domain or under CC0 1.0")
     stated = {
         "architecture": "dlib",
+        "input": "195 x 195, square faces",
         "classes": "none: an embedding network, which needs a gallery",
         "features": "128, compared by Euclidean distance; 5,607,488 parameters",
         "precision": "float32",
@@ -131,6 +134,22 @@ def test_dlibs_network_is_reported_and_converted(run: Program, folder: Path) -> 
     images = sample_images(before.input_size)
     with torch.no_grad():
         assert torch.equal(before(images), after(images))
+
+
+def test_a_network_for_aligned_faces_is_reported_and_converted(run: Program, folder: Path) -> None:
+    path, out = write_filled("mobilefacenet", folder / "mobile_face.pth"), folder / "out.safetensors"
+    stated = {
+        "architecture": "mobilefacenet",
+        "classes": "none: an embedding network, which needs a gallery",
+        "input": "112 x 112, aligned faces",
+        "features": "512, compared by cosine distance; 1,220,864 parameters",
+        "precision": "float32",
+    }
+    assert run("inspect", path).facts.items() >= stated.items()
+    assert run("convert", path, out).facts.items() >= stated.items()
+    before, after = (read_checkpoint(each).tensors for each in (path, out))
+    assert before.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
 
 
 @pytest.mark.parametrize(

@@ -202,6 +202,7 @@ def test_a_drawn_face_is_found_where_it_was_drawn(mtcnn: MtcnnDetector) -> None:
     assert (found.top + found.bottom) / 2 == pytest.approx(150, abs=30)
     square = extract_face(photo, mtcnn)
     assert square == crop_box(found, width=500, height=300)
+    assert square.landmarks == found.landmarks
 
 
 class RecordingMtcnn:
@@ -209,7 +210,7 @@ class RecordingMtcnn:
 
     made_with: dict[str, Any]
     asked: list[tuple[tuple[int, int], float]]  # (width, height) and the least face size at that moment
-    answer: tuple[Any, Any]
+    answer: tuple[Any, Any, Any]
     min_face_size = 20.0
 
     def __init__(self, **made_with: Any) -> None:
@@ -218,7 +219,8 @@ class RecordingMtcnn:
     def to(self, *, memory_format: torch.memory_format) -> "RecordingMtcnn":
         return self
 
-    def detect(self, photo: Image.Image) -> tuple[Any, Any]:
+    def detect(self, photo: Image.Image, *, landmarks: bool) -> tuple[Any, Any, Any]:
+        assert landmarks
         self.asked.append((photo.size, self.min_face_size))
         return self.answer
 
@@ -226,7 +228,7 @@ class RecordingMtcnn:
 @pytest.fixture
 def recording(monkeypatch: pytest.MonkeyPatch) -> type[RecordingMtcnn]:
     monkeypatch.setattr(RecordingMtcnn, "asked", [], raising=False)
-    monkeypatch.setattr(RecordingMtcnn, "answer", (None, [None]), raising=False)
+    monkeypatch.setattr(RecordingMtcnn, "answer", (None, [None], None), raising=False)
     monkeypatch.setattr(extraction, "MTCNN", RecordingMtcnn)
     return RecordingMtcnn
 
@@ -258,7 +260,9 @@ def test_mtcnns_none_is_no_face(recording: type[RecordingMtcnn]) -> None:
 
 def test_mtcnns_boxes_become_faces(recording: type[RecordingMtcnn], monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = np.array([[1, 2, 31, 42], [-3.5, 5, 20, 30]], np.float32)
-    monkeypatch.setattr(recording, "answer", (boxes, np.array([0.75, 0.5], np.float32)))
+    points = np.arange(20, dtype=np.float32).reshape(2, 5, 2)
+    monkeypatch.setattr(recording, "answer", (boxes, np.array([0.75, 0.5], np.float32), points))
     found = MtcnnDetector(torch.device("cpu")).detect(np.zeros((50, 50, 3), np.uint8))
-    assert list(found) == [Face(1, 2, 31, 42, 0.75), Face(-3.5, 5, 20, 30, 0.5)]
+    first, second = (tuple((float(x), float(x + 1)) for x in range(start, start + 10, 2)) for start in (0, 10))
+    assert list(found) == [Face(1, 2, 31, 42, 0.75, first), Face(-3.5, 5, 20, 30, 0.5, second)]
     assert [(box.width, box.height) for box in found] == [(30, 40), (23.5, 25)]

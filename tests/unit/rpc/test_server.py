@@ -380,3 +380,40 @@ async def test_the_log_says_how_it_is_spoken_to(
     await asyncio.wait_for(serve, SECONDS)
     (record,) = (record for record in caplog.records if record.getMessage() == "serving")
     assert (record.__dict__["address"], record.__dict__["transport"]) == (server.address, transport)
+
+
+class Peers:
+    """Answers Classify, and notes which connection each call came by; one of them can be held."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+        self.held, self.release = asyncio.Event(), asyncio.Event()
+
+    async def classify(self, request: invader_pb2.ClassifyRequest, context: Context) -> invader_pb2.ClassifyResponse:
+        self.seen.append(context.peer())
+        if request.k:
+            self.held.set()
+            await self.release.wait()
+        return invader_pb2.ClassifyResponse()
+
+    async def other_connection(self, channel: grpc.aio.Channel) -> str:
+        """That of the first further call that came by another."""
+        first = self.seen[-1]
+        async with asyncio.timeout(SECONDS):
+            while self.seen[-1] == first:
+                await ask(channel)
+        return self.seen[-1]
+
+
+async def test_a_call_survives_the_end_of_its_connection_s_age_and_later_ones_come_by_another() -> None:
+    peers = Peers()
+    server = Server(address="127.0.0.1:0", limits=LIMITS, max_connection_age=0.2)
+    async with started(server, classify=peers.classify), open_channel(server.address) as channel:
+        stub = invader_pb2_grpc.InvaderServiceStub(channel)
+        held = stub.Classify(invader_pb2.ClassifyRequest(k=1), timeout=SECONDS)
+        await asyncio.wait_for(peers.held.wait(), SECONDS)
+        first = peers.seen[0]
+        assert await peers.other_connection(channel) != first
+        assert not held.done()
+        peers.release.set()
+        assert await held == invader_pb2.ClassifyResponse()

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deid/protector/v1/protector.proto\x12\x11\x64\x65id.protector.v1\"\xb4\x01\n\x0c\x43raftRequest\x12\r\n\x05photo\x18\x01 \x01(\x0c\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x14\n\x0csource_model\x18\x03 \x01(\t\x12\x0f\n\x07methods\x18\x04 \x03(\t\x12\x10\n\x08\x65psilons\x18\x05 \x03(\x05\x12+\n\x07storage\x18\x06 \x01(\x0b\x32\x1a.deid.protector.v1.Storage\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x0f\n\x07gallery\x18\x08 \x01(\t\"q\n\x07Storage\x12.\n\x04jpeg\x18\x01 \x01(\x0b\x32\x1e.deid.protector.v1.JpegStorageH\x00\x12,\n\x03png\x18\x02 \x01(\x0b\x32\x1d.deid.protector.v1.PngStorageH\x00\x42\x08\n\x06\x66ormat\"\x1e\n\x0bJpegStorage\x12\x0f\n\x07quality\x18\x01 \x01(\x05\"\x0c\n\nPngStorage\"\xe9\x01\n\rCraftResponse\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07\x65psilon\x18\x02 \x01(\x05\x12\x0e\n\x06n_iter\x18\x03 \x01(\x05\x12\x16\n\x0elargest_change\x18\x04 \x01(\x05\x12\x1b\n\x13zero_gradient_share\x18\x05 \x01(\x01\x12\r\n\x05\x63loak\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63loak_sha256\x18\x07 \x01(\t\x12\x14\n\x0cprobe_sha256\x18\x08 \x01(\t\x12\x0c\n\x04side\x18\t \x01(\x05\x12\x11\n\tgradients\x18\n \x01(\x05\x12\x16\n\x0e\x66orward_passes\x18\x0b \x01(\x05\"\x19\n\x17ListSourceModelsRequest\"a\n\x18ListSourceModelsResponse\x12\x35\n\rsource_models\x18\x01 \x03(\x0b\x32\x1e.deid.protector.v1.SourceModel\x12\x0e\n\x06\x65nrols\x18\x02 \x01(\x08\"\x9a\x02\n\x0bSourceModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ninput_size\x18\x02 \x01(\x05\x12\x12\n\nidentities\x18\x03 \x01(\x05\x12\x18\n\x10label_set_sha256\x18\x04 \x01(\t\x12\x19\n\x11\x63heckpoint_sha256\x18\x05 \x01(\t\x12\x12\n\nbatch_rows\x18\x06 \x01(\x05\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x0f\n\x07threads\x18\x08 \x01(\x05\x12\x12\n\nextraction\x18\t \x01(\t\x12*\n\x04kind\x18\n \x01(\x0e\x32\x1c.deid.protector.v1.ModelKind\x12\x10\n\x08matching\x18\x0b \x01(\t\x12\x16\n\x0egallery_sha256\x18\x0c \x01(\t\"&\n\x12ListMethodsRequest\x12\x10\n\x08\x65psilons\x18\x01 \x03(\x05\"A\n\x13ListMethodsResponse\x12*\n\x07methods\x18\x01 \x03(\x0b\x32\x19.deid.protector.v1.Method\"\xf5\x01\n\x06Method\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x03 \x01(\x08\x12=\n\nparameters\x18\x04 \x03(\x0b\x32).deid.protector.v1.Method.ParametersEntry\x12\x17\n\x0fneeds_label_set\x18\x05 \x01(\x08\x12,\n\x05\x63osts\x18\x06 \x03(\x0b\x32\x1d.deid.protector.v1.BudgetCost\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"H\n\nBudgetCost\x12\x0f\n\x07\x65psilon\x18\x01 \x01(\x05\x12\x11\n\tgradients\x18\x02 \x01(\x05\x12\x16\n\x0e\x66orward_passes\x18\x03 \x01(\x05\"T\n\x15ListIdentitiesRequest\x12\x14\n\x0csource_model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"E\n\x16ListIdentitiesResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*Z\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_KIND_CLASSIFIER\x10\x01\x12\x16\n\x12MODEL_KIND_MATCHER\x10\x02\x32\x92\x03\n\x10ProtectorService\x12L\n\x05\x43raft\x12\x1f.deid.protector.v1.CraftRequest\x1a .deid.protector.v1.CraftResponse0\x01\x12k\n\x10ListSourceModels\x12*.deid.protector.v1.ListSourceModelsRequest\x1a+.deid.protector.v1.ListSourceModelsResponse\x12\\\n\x0bListMethods\x12%.deid.protector.v1.ListMethodsRequest\x1a&.deid.protector.v1.ListMethodsResponse\x12\x65\n\x0eListIdentities\x12(.deid.protector.v1.ListIdentitiesRequest\x1a).deid.protector.v1.ListIdentitiesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!deid/protector/v1/protector.proto\x12\x11\x64\x65id.protector.v1\"\xe5\x01\n\x0c\x43raftRequest\x12\r\n\x05photo\x18\x01 \x01(\x0c\x12\x10\n\x08identity\x18\x02 \x01(\t\x12\x14\n\x0csource_model\x18\x03 \x01(\t\x12\x0f\n\x07methods\x18\x04 \x03(\t\x12\x10\n\x08\x65psilons\x18\x05 \x03(\x05\x12+\n\x07storage\x18\x06 \x01(\x0b\x32\x1a.deid.protector.v1.Storage\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x0f\n\x07gallery\x18\x08 \x01(\t\x12/\n\tplacement\x18\t \x01(\x0e\x32\x1c.deid.protector.v1.Placement\"q\n\x07Storage\x12.\n\x04jpeg\x18\x01 \x01(\x0b\x32\x1e.deid.protector.v1.JpegStorageH\x00\x12,\n\x03png\x18\x02 \x01(\x0b\x32\x1d.deid.protector.v1.PngStorageH\x00\x42\x08\n\x06\x66ormat\"\x1e\n\x0bJpegStorage\x12\x0f\n\x07quality\x18\x01 \x01(\x05\"\x0c\n\nPngStorage\"\xaf\x02\n\rCraftResponse\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07\x65psilon\x18\x02 \x01(\x05\x12\x0e\n\x06n_iter\x18\x03 \x01(\x05\x12\x16\n\x0elargest_change\x18\x04 \x01(\x05\x12\x1b\n\x13zero_gradient_share\x18\x05 \x01(\x01\x12\r\n\x05\x63loak\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63loak_sha256\x18\x07 \x01(\t\x12\x14\n\x0cprobe_sha256\x18\x08 \x01(\t\x12\x0c\n\x04side\x18\t \x01(\x05\x12\x11\n\tgradients\x18\n \x01(\x05\x12\x16\n\x0e\x66orward_passes\x18\x0b \x01(\x05\x12\x0c\n\x04left\x18\x0c \x01(\x05\x12\x0b\n\x03top\x18\r \x01(\x05\x12\x13\n\x0bphoto_width\x18\x0e \x01(\x05\x12\x14\n\x0cphoto_height\x18\x0f \x01(\x05\"\x19\n\x17ListSourceModelsRequest\"\x93\x01\n\x18ListSourceModelsResponse\x12\x35\n\rsource_models\x18\x01 \x03(\x0b\x32\x1e.deid.protector.v1.SourceModel\x12\x0e\n\x06\x65nrols\x18\x02 \x01(\x08\x12\x30\n\nplacements\x18\x03 \x03(\x0e\x32\x1c.deid.protector.v1.Placement\"\x9a\x02\n\x0bSourceModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\ninput_size\x18\x02 \x01(\x05\x12\x12\n\nidentities\x18\x03 \x01(\x05\x12\x18\n\x10label_set_sha256\x18\x04 \x01(\t\x12\x19\n\x11\x63heckpoint_sha256\x18\x05 \x01(\t\x12\x12\n\nbatch_rows\x18\x06 \x01(\x05\x12\x11\n\tprecision\x18\x07 \x01(\t\x12\x0f\n\x07threads\x18\x08 \x01(\x05\x12\x12\n\nextraction\x18\t \x01(\t\x12*\n\x04kind\x18\n \x01(\x0e\x32\x1c.deid.protector.v1.ModelKind\x12\x10\n\x08matching\x18\x0b \x01(\t\x12\x16\n\x0egallery_sha256\x18\x0c \x01(\t\"&\n\x12ListMethodsRequest\x12\x10\n\x08\x65psilons\x18\x01 \x03(\x05\"A\n\x13ListMethodsResponse\x12*\n\x07methods\x18\x01 \x03(\x0b\x32\x19.deid.protector.v1.Method\"\xb8\x02\n\x06Method\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\x12\x0f\n\x07\x63ontrol\x18\x03 \x01(\x08\x12=\n\nparameters\x18\x04 \x03(\x0b\x32).deid.protector.v1.Method.ParametersEntry\x12\x17\n\x0fneeds_label_set\x18\x05 \x01(\x08\x12,\n\x05\x63osts\x18\x06 \x03(\x0b\x32\x1d.deid.protector.v1.BudgetCost\x12\x30\n\nown_budget\x18\x07 \x01(\x0b\x32\x1c.deid.protector.v1.OwnBudget\x12\x0f\n\x07\x63\x61rrier\x18\x08 \x01(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"5\n\tOwnBudget\x12\x10\n\x08in_words\x18\x01 \x01(\t\x12\x16\n\x0elargest_change\x18\x02 \x01(\x05\"H\n\nBudgetCost\x12\x0f\n\x07\x65psilon\x18\x01 \x01(\x05\x12\x11\n\tgradients\x18\x02 \x01(\x05\x12\x16\n\x0e\x66orward_passes\x18\x03 \x01(\x05\"T\n\x15ListIdentitiesRequest\x12\x14\n\x0csource_model\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"E\n\x16ListIdentitiesResponse\x12\x12\n\nidentities\x18\x01 \x03(\t\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*O\n\tPlacement\x12\x19\n\x15PLACEMENT_UNSPECIFIED\x10\x00\x12\x12\n\x0ePLACEMENT_CROP\x10\x01\x12\x13\n\x0fPLACEMENT_PHOTO\x10\x02*Z\n\tModelKind\x12\x1a\n\x16MODEL_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15MODEL_KIND_CLASSIFIER\x10\x01\x12\x16\n\x12MODEL_KIND_MATCHER\x10\x02\x32\x92\x03\n\x10ProtectorService\x12L\n\x05\x43raft\x12\x1f.deid.protector.v1.CraftRequest\x1a .deid.protector.v1.CraftResponse0\x01\x12k\n\x10ListSourceModels\x12*.deid.protector.v1.ListSourceModelsRequest\x1a+.deid.protector.v1.ListSourceModelsResponse\x12\\\n\x0bListMethods\x12%.deid.protector.v1.ListMethodsRequest\x1a&.deid.protector.v1.ListMethodsResponse\x12\x65\n\x0eListIdentities\x12(.deid.protector.v1.ListIdentitiesRequest\x1a).deid.protector.v1.ListIdentitiesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,38 +33,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_METHOD_PARAMETERSENTRY']._loaded_options = None
   _globals['_METHOD_PARAMETERSENTRY']._serialized_options = b'8\001'
-  _globals['_MODELKIND']._serialized_start=1633
-  _globals['_MODELKIND']._serialized_end=1723
+  _globals['_PLACEMENT']._serialized_start=1925
+  _globals['_PLACEMENT']._serialized_end=2004
+  _globals['_MODELKIND']._serialized_start=2006
+  _globals['_MODELKIND']._serialized_end=2096
   _globals['_CRAFTREQUEST']._serialized_start=57
-  _globals['_CRAFTREQUEST']._serialized_end=237
-  _globals['_STORAGE']._serialized_start=239
-  _globals['_STORAGE']._serialized_end=352
-  _globals['_JPEGSTORAGE']._serialized_start=354
-  _globals['_JPEGSTORAGE']._serialized_end=384
-  _globals['_PNGSTORAGE']._serialized_start=386
-  _globals['_PNGSTORAGE']._serialized_end=398
-  _globals['_CRAFTRESPONSE']._serialized_start=401
-  _globals['_CRAFTRESPONSE']._serialized_end=634
-  _globals['_LISTSOURCEMODELSREQUEST']._serialized_start=636
-  _globals['_LISTSOURCEMODELSREQUEST']._serialized_end=661
-  _globals['_LISTSOURCEMODELSRESPONSE']._serialized_start=663
-  _globals['_LISTSOURCEMODELSRESPONSE']._serialized_end=760
-  _globals['_SOURCEMODEL']._serialized_start=763
-  _globals['_SOURCEMODEL']._serialized_end=1045
-  _globals['_LISTMETHODSREQUEST']._serialized_start=1047
-  _globals['_LISTMETHODSREQUEST']._serialized_end=1085
-  _globals['_LISTMETHODSRESPONSE']._serialized_start=1087
-  _globals['_LISTMETHODSRESPONSE']._serialized_end=1152
-  _globals['_METHOD']._serialized_start=1155
-  _globals['_METHOD']._serialized_end=1400
-  _globals['_METHOD_PARAMETERSENTRY']._serialized_start=1351
-  _globals['_METHOD_PARAMETERSENTRY']._serialized_end=1400
-  _globals['_BUDGETCOST']._serialized_start=1402
-  _globals['_BUDGETCOST']._serialized_end=1474
-  _globals['_LISTIDENTITIESREQUEST']._serialized_start=1476
-  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1560
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1562
-  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1631
-  _globals['_PROTECTORSERVICE']._serialized_start=1726
-  _globals['_PROTECTORSERVICE']._serialized_end=2128
+  _globals['_CRAFTREQUEST']._serialized_end=286
+  _globals['_STORAGE']._serialized_start=288
+  _globals['_STORAGE']._serialized_end=401
+  _globals['_JPEGSTORAGE']._serialized_start=403
+  _globals['_JPEGSTORAGE']._serialized_end=433
+  _globals['_PNGSTORAGE']._serialized_start=435
+  _globals['_PNGSTORAGE']._serialized_end=447
+  _globals['_CRAFTRESPONSE']._serialized_start=450
+  _globals['_CRAFTRESPONSE']._serialized_end=753
+  _globals['_LISTSOURCEMODELSREQUEST']._serialized_start=755
+  _globals['_LISTSOURCEMODELSREQUEST']._serialized_end=780
+  _globals['_LISTSOURCEMODELSRESPONSE']._serialized_start=783
+  _globals['_LISTSOURCEMODELSRESPONSE']._serialized_end=930
+  _globals['_SOURCEMODEL']._serialized_start=933
+  _globals['_SOURCEMODEL']._serialized_end=1215
+  _globals['_LISTMETHODSREQUEST']._serialized_start=1217
+  _globals['_LISTMETHODSREQUEST']._serialized_end=1255
+  _globals['_LISTMETHODSRESPONSE']._serialized_start=1257
+  _globals['_LISTMETHODSRESPONSE']._serialized_end=1322
+  _globals['_METHOD']._serialized_start=1325
+  _globals['_METHOD']._serialized_end=1637
+  _globals['_METHOD_PARAMETERSENTRY']._serialized_start=1588
+  _globals['_METHOD_PARAMETERSENTRY']._serialized_end=1637
+  _globals['_OWNBUDGET']._serialized_start=1639
+  _globals['_OWNBUDGET']._serialized_end=1692
+  _globals['_BUDGETCOST']._serialized_start=1694
+  _globals['_BUDGETCOST']._serialized_end=1766
+  _globals['_LISTIDENTITIESREQUEST']._serialized_start=1768
+  _globals['_LISTIDENTITIESREQUEST']._serialized_end=1852
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_start=1854
+  _globals['_LISTIDENTITIESRESPONSE']._serialized_end=1923
+  _globals['_PROTECTORSERVICE']._serialized_start=2099
+  _globals['_PROTECTORSERVICE']._serialized_end=2501
 # @@protoc_insertion_point(module_scope)

@@ -19,6 +19,36 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _Placement:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlacementEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Placement.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLACEMENT_UNSPECIFIED: _Placement.ValueType  # 0
+    """Same as PLACEMENT_CROP."""
+    PLACEMENT_CROP: _Placement.ValueType  # 1
+    """The face crop, resized to the source model's input size: the probe is the clean crop."""
+    PLACEMENT_PHOTO: _Placement.ValueType  # 2
+    """The photo at its own size, of which only the box of the face changes: the probe is the box of the clean photo, as large as
+    it is there. The source model sees it resampled to its input size, linearly and unrounded, and gradients go back to the
+    photo's own pixels through the transpose of that. The response holds the changed box alone, as PNG.
+    """
+
+class Placement(_Placement, metaclass=_PlacementEnumTypeWrapper):
+    """What a cloak is of."""
+
+PLACEMENT_UNSPECIFIED: Placement.ValueType  # 0
+"""Same as PLACEMENT_CROP."""
+PLACEMENT_CROP: Placement.ValueType  # 1
+"""The face crop, resized to the source model's input size: the probe is the clean crop."""
+PLACEMENT_PHOTO: Placement.ValueType  # 2
+"""The photo at its own size, of which only the box of the face changes: the probe is the box of the clean photo, as large as
+it is there. The source model sees it resampled to its input size, linearly and unrounded, and gradients go back to the
+photo's own pixels through the transpose of that. The response holds the changed box alone, as PNG.
+"""
+Global___Placement: _TypeAlias = Placement  # noqa: Y015
+
 class _ModelKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -63,6 +93,7 @@ class CraftRequest(_message.Message):
     STORAGE_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     GALLERY_FIELD_NUMBER: _builtins.int
+    PLACEMENT_FIELD_NUMBER: _builtins.int
     photo: _builtins.bytes
     """The photo, encoded as JPEG or PNG. EXIF orientation is applied; alpha is composited over white; the service limits bytes
     and pixels.
@@ -82,19 +113,21 @@ class CraftRequest(_message.Message):
     """The gallery that the source models compare with, all of them matchers: a sealed one that the client created by
     deid.gallery.v1.GalleryService. Empty: the service's own. NOT_FOUND if it is not there.
     """
+    placement: Global___Placement.ValueType
+    """What the cloaks are of: one of ListSourceModelsResponse.placements. INVALID_ARGUMENT if it is not."""
     @_builtins.property
     def methods(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of methods, as in ListMethods: at least one, none twice."""
 
     @_builtins.property
     def epsilons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Noise budgets per pixel in levels, each 0..255, none twice. May be empty only if "none" is the only method: the
-        control's only budget is 0, whatever is listed here.
+        """Noise budgets per pixel in levels, each 0..255, none twice. Methods with a budget of their own and the control "none" are
+        run once, at epsilon 0, whatever is listed here; it may be empty only if no other method is requested.
         """
 
     @_builtins.property
     def storage(self) -> Global___Storage:
-        """How cloaks are encoded. Required."""
+        """How cloaks are encoded. Required; PNG with PLACEMENT_PHOTO, whose cloak is a part of a picture."""
 
     def __init__(
         self,
@@ -107,10 +140,11 @@ class CraftRequest(_message.Message):
         storage: Global___Storage | None = ...,
         seed: _builtins.int = ...,
         gallery: _builtins.str = ...,
+        placement: Global___Placement.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["storage", b"storage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilons", b"epsilons", "gallery", b"gallery", "identity", b"identity", "methods", b"methods", "photo", b"photo", "seed", b"seed", "source_model", b"source_model", "storage", b"storage"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epsilons", b"epsilons", "gallery", b"gallery", "identity", b"identity", "methods", b"methods", "photo", b"photo", "placement", b"placement", "seed", b"seed", "source_model", b"source_model", "storage", b"storage"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,14 +238,20 @@ class CraftResponse(_message.Message):
     SIDE_FIELD_NUMBER: _builtins.int
     GRADIENTS_FIELD_NUMBER: _builtins.int
     FORWARD_PASSES_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    PHOTO_WIDTH_FIELD_NUMBER: _builtins.int
+    PHOTO_HEIGHT_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     """The method that crafted it."""
     epsilon: _builtins.int
-    """Its noise budget per pixel, in levels; 0 for the control "none"."""
+    """Its noise budget per pixel, in levels; 0 for the control "none", and where the method has a budget of its own."""
     n_iter: _builtins.int
     """Steps taken; 0 for a control. The size of a step is the method's own, see Method.parameters."""
     largest_change: _builtins.int
-    """max|cloak - probe| over pixels and channels before storage, in levels: never above epsilon."""
+    """max|cloak - probe| over pixels and channels before storage, in levels: never above epsilon, or where the method has a
+    budget of its own never above OwnBudget.largest_change.
+    """
     zero_gradient_share: _builtins.float
     """Share (0..1) of pixel channels whose gradient was exactly zero, averaged over the gradients: near 1 means that the source
     model was saturated and the attack stalled. 0 if no gradient was taken.
@@ -221,15 +261,29 @@ class CraftResponse(_message.Message):
     cloak_sha256: _builtins.str
     """SHA-256 of `cloak`, lower-case hexadecimal."""
     probe_sha256: _builtins.str
-    """SHA-256 of the probe's RGB bytes in row-major order, lower-case hexadecimal: the same for every method and budget."""
+    """SHA-256 of the probe's RGB bytes in row-major order, lower-case hexadecimal: the same for every method and budget. With
+    PLACEMENT_PHOTO, those of the box of the clean photo.
+    """
     side: _builtins.int
-    """Width and height of the probe and of the cloak, in pixels: the source model's input size, the largest of an ensemble's."""
+    """Width and height at which the cloak is made for the source model, in pixels: its input size, the largest of an ensemble's.
+    With PLACEMENT_CROP they are those of the probe and of the cloak, too.
+    """
     gradients: _builtins.int
     """Gradients with respect to an image that this cloak took, summed over the members of an ensemble. Those that budgets share
     count for each of them, so that this is what the cloak costs on its own.
     """
     forward_passes: _builtins.int
     """Forward passes of source models that it took beside those of the gradients, likewise."""
+    left: _builtins.int
+    """With PLACEMENT_PHOTO, the column of the upright photo (EXIF orientation applied) where the cloak begins, from 0. The cloak
+    is as large as the box of the face, which lies within the photo and is the same for every method and budget. Else 0.
+    """
+    top: _builtins.int
+    """With PLACEMENT_PHOTO, the row of the upright photo where the cloak begins, from 0. Else 0."""
+    photo_width: _builtins.int
+    """With PLACEMENT_PHOTO, the width of the upright photo in pixels. Else 0."""
+    photo_height: _builtins.int
+    """With PLACEMENT_PHOTO, the height of the upright photo in pixels. Else 0."""
     def __init__(
         self,
         *,
@@ -244,10 +298,14 @@ class CraftResponse(_message.Message):
         side: _builtins.int = ...,
         gradients: _builtins.int = ...,
         forward_passes: _builtins.int = ...,
+        left: _builtins.int = ...,
+        top: _builtins.int = ...,
+        photo_width: _builtins.int = ...,
+        photo_height: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloak", b"cloak", "cloak_sha256", b"cloak_sha256", "epsilon", b"epsilon", "forward_passes", b"forward_passes", "gradients", b"gradients", "largest_change", b"largest_change", "method", b"method", "n_iter", b"n_iter", "probe_sha256", b"probe_sha256", "side", b"side", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cloak", b"cloak", "cloak_sha256", b"cloak_sha256", "epsilon", b"epsilon", "forward_passes", b"forward_passes", "gradients", b"gradients", "largest_change", b"largest_change", "left", b"left", "method", b"method", "n_iter", b"n_iter", "photo_height", b"photo_height", "photo_width", b"photo_width", "probe_sha256", b"probe_sha256", "side", b"side", "top", b"top", "zero_gradient_share", b"zero_gradient_share"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -274,21 +332,27 @@ class ListSourceModelsResponse(_message.Message):
 
     SOURCE_MODELS_FIELD_NUMBER: _builtins.int
     ENROLS_FIELD_NUMBER: _builtins.int
+    PLACEMENTS_FIELD_NUMBER: _builtins.int
     enrols: _builtins.bool
     """True if the matchers compare with galleries that clients enrol by deid.gallery.v1.GalleryService, too."""
     @_builtins.property
     def source_models(self) -> _containers.RepeatedCompositeFieldContainer[Global___SourceModel]:
         """Sorted by name."""
 
+    @_builtins.property
+    def placements(self) -> _containers.RepeatedScalarFieldContainer[Global___Placement.ValueType]:
+        """What cloaks can be of, each once, without PLACEMENT_UNSPECIFIED. Empty: PLACEMENT_CROP alone."""
+
     def __init__(
         self,
         *,
         source_models: _abc.Iterable[Global___SourceModel] | None = ...,
         enrols: _builtins.bool = ...,
+        placements: _abc.Iterable[Global___Placement.ValueType] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrols", b"enrols", "source_models", b"source_models"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enrols", b"enrols", "placements", b"placements", "source_models", b"source_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -444,6 +508,8 @@ class Method(_message.Message):
     PARAMETERS_FIELD_NUMBER: _builtins.int
     NEEDS_LABEL_SET_FIELD_NUMBER: _builtins.int
     COSTS_FIELD_NUMBER: _builtins.int
+    OWN_BUDGET_FIELD_NUMBER: _builtins.int
+    CARRIER_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The name that requests use, such as "bim"."""
     description: _builtins.str
@@ -452,6 +518,10 @@ class Method(_message.Message):
     """True for methods that serve as controls only ("none", "noise") and use no network."""
     needs_label_set: _builtins.bool
     """Whether it needs a source model with a label set, of which CraftRequest.identity is a member."""
+    carrier: _builtins.str
+    """Which picture the method is meant to cloak: "probe", the photo that is searched, or "gallery", the photo that is enrolled.
+    Either can be tried. Empty for a control, and if not stated.
+    """
     @_builtins.property
     def parameters(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """What it computes with, by name, in words of at most 500 characters each: "alpha" (the size of a step, such as "1 level"),
@@ -461,7 +531,15 @@ class Method(_message.Message):
 
     @_builtins.property
     def costs(self) -> _containers.RepeatedCompositeFieldContainer[Global___BudgetCost]:
-        """What each of the request's budgets takes, in the order of the request."""
+        """What each of the request's budgets takes, in the order of the request. Of a method with a budget of its own: what its cloak
+        takes, once, with epsilon 0, whatever was requested.
+        """
+
+    @_builtins.property
+    def own_budget(self) -> Global___OwnBudget:
+        """Present if the method has a budget of its own: it is then run once, whatever the request's epsilons, and no epsilon bounds
+        its cloaks. A control has none.
+        """
 
     def __init__(
         self,
@@ -472,14 +550,42 @@ class Method(_message.Message):
         parameters: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         needs_label_set: _builtins.bool = ...,
         costs: _abc.Iterable[Global___BudgetCost] | None = ...,
+        own_budget: Global___OwnBudget | None = ...,
+        carrier: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["own_budget", b"own_budget"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["control", b"control", "costs", b"costs", "description", b"description", "name", b"name", "needs_label_set", b"needs_label_set", "parameters", b"parameters"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["carrier", b"carrier", "control", b"control", "costs", b"costs", "description", b"description", "name", b"name", "needs_label_set", b"needs_label_set", "own_budget", b"own_budget", "parameters", b"parameters"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Method: _TypeAlias = Method  # noqa: Y015
+
+@_typing.final
+class OwnBudget(_message.Message):
+    """The budget of a method whose cloaks no epsilon bounds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IN_WORDS_FIELD_NUMBER: _builtins.int
+    LARGEST_CHANGE_FIELD_NUMBER: _builtins.int
+    in_words: _builtins.str
+    """What it is, in words, at most 500 characters, such as "DSSIM 0.012"."""
+    largest_change: _builtins.int
+    """No channel of a cloak differs from the probe by more than so many levels, 1..255."""
+    def __init__(
+        self,
+        *,
+        in_words: _builtins.str = ...,
+        largest_change: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["in_words", b"in_words", "largest_change", b"largest_change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnBudget: _TypeAlias = OwnBudget  # noqa: Y015
 
 @_typing.final
 class BudgetCost(_message.Message):
@@ -491,7 +597,7 @@ class BudgetCost(_message.Message):
     GRADIENTS_FIELD_NUMBER: _builtins.int
     FORWARD_PASSES_FIELD_NUMBER: _builtins.int
     epsilon: _builtins.int
-    """The budget, in levels."""
+    """The budget, in levels; 0 where the method has a budget of its own."""
     gradients: _builtins.int
     """Gradients with respect to an image."""
     forward_passes: _builtins.int

@@ -91,7 +91,7 @@ def both_services(faces: Path) -> list[str]:
         (["--until-halfwidth", "2 %"], "--until-halfwidth", "valid float", "'2 %'"),
         (["--seed", "-1"], "--seed", "0<=x<=", "-1"),
         (["--seed", str(2**63)], "--seed", f"0<=x<={2**63 - 1}", str(2**63)),
-        (["--in-flight", "0"], "--in-flight", "1<=x<=64", "0"),
+        (["--in-flight", "0"], "--in-flight", "1<=x<=1024", "0"),
     ],
 )
 def test_a_bad_value_is_refused_by_its_option(

@@ -33,7 +33,10 @@ def failure(arguments: list[str], **environment: str) -> str:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--protector", "localhost:2"), ("--protector-checkpoints", "weights"), ("--source-models", "a"), ("--epsilons", "8")],
+    [
+        *(("--protector", "localhost:2"), ("--protector-checkpoints", "weights"), ("--source-models", "a")),
+        *(("--epsilons", "8"), ("--placement", "photo")),
+    ],
 )
 def test_what_is_asked_of_a_protector_is_refused_beside_finished_cloaks(
     arguments: list[str], option: str, value: str

@@ -8,10 +8,12 @@ from click.testing import CliRunner
 
 from orchestrator.commands import replay
 from orchestrator.errors import InputError
+from orchestrator.experiment.placement import Placement
 from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.folder import read_face_folder
 from orchestrator.faces.split import SplitSizes, split
 from orchestrator.faces.synthetic import read_synthetic_faces
+from orchestrator.run_folder.folder import MAX_BOX_BYTES
 from orchestrator.session.planning import RunRequest
 from tests.support.plans import write_faces
 from tests.support.reported import changed, make_run
@@ -71,10 +73,30 @@ def test_people_of_a_folder_are_divided_where_it_is_named_and_is_the_same(tmp_pa
         replayed("--faces", str(tmp_path / "faces"))
 
 
+def test_cloaks_in_whole_photos_need_the_photos(tmp_path: Path, replayed: Replay) -> None:
+    faces = read_face_folder(folder(tmp_path))
+    make_run(tmp_path / "run", plan=changed(faces=faces, subjects=1, placement=Placement.PHOTO))
+    with pytest.raises(InputError) as failure:
+        replayed()
+    assert str(failure.value) == "--faces: expected the data set of RUN, whose cloaks are parts of its photos, got none"
+    request = replayed("--faces", str(tmp_path / "faces"))
+    assert request.placement is Placement.PHOTO
+    assert request.max_cloak_bytes == MAX_BOX_BYTES
+
+
+def test_synthetic_people_whose_photos_were_cloaked_are_rendered_again(tmp_path: Path, replayed: Replay) -> None:
+    make_run(tmp_path / "run", plan=changed(faces=PEOPLE, subjects=1, placement=Placement.PHOTO))
+    request = replayed()
+    assert request.placement is Placement.PHOTO
+    assert request.gallery is None
+
+
 def test_a_run_without_a_gallery_gets_none(tmp_path: Path, replayed: Replay) -> None:
     keep_run(tmp_path, PEOPLE, None)
     assert replayed().gallery is None
-    with pytest.raises(InputError, match="--faces: expected a RUN with a gallery, got one without"):
+    with pytest.raises(
+        InputError, match="--faces: expected a RUN with a gallery, or with cloaks in whole photos, got one without"
+    ):
         replayed("--faces", "synthetic:")
     with pytest.raises(InputError, match="--matchers: expected a gallery, got none"):
         replayed("--matchers", "facenet")

@@ -80,6 +80,14 @@ def test_the_threats_are_the_paper_s_condition_by_every_carrier() -> None:
     assert set(map(str, NAMED_SETS["threat"])) == {"jpeg:95", "jpeg:95/gallery", "jpeg:95/both", "jpeg:95/adaptive"}
 
 
+def test_platforms_shrink_and_compress_what_is_stored_as_the_paper_s() -> None:
+    others = NAMED_SETS["platforms"][1:]
+    assert NAMED_SETS["platforms"][0] == PAPERS
+    assert [[step.kind for step in each.transforms] for each in others] == [["resize", "jpeg"]] * 4
+    assert {each.storage for each in others} == {Storage(95)}
+    assert {each.region for each in others} == {Region.DETECTED}
+
+
 @given(CONDITION)
 def test_what_becomes_of_a_picture_depends_on_neither_region_nor_carrier(condition: Condition) -> None:
     chain = condition.chain
@@ -101,7 +109,7 @@ def test_named_sets_may_overlap_with_each_other_and_with_what_is_named() -> None
     ("text", "said"),
     [
         ("jpeg:95,png,jpeg:095", "expected every condition once, got jpeg:95 twice"),
-        ("", "expected a condition or a named set (paper, threat, purification), got none"),
+        ("", "expected a condition or a named set (paper, threat, purification, platforms), got none"),
         (
             "papers",
             "papers: expected a storage first, jpeg:QUALITY, png or as-is, got 'papers'; or a named set: paper, "

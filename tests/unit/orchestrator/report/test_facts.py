@@ -13,6 +13,7 @@ from orchestrator.commands.replay import replay_command
 from orchestrator.experiment.condition import FULL, parse_conditions
 from orchestrator.experiment.grid import EMBEDDED_MODELS, Grid
 from orchestrator.experiment.grid import MODELS as PAPERS_MODELS
+from orchestrator.experiment.method import Method, OwnBudget
 from orchestrator.experiment.plan import Plan
 from orchestrator.faces.split import OVERLAP, SplitSizes
 from orchestrator.report.facts import facts, left_out_table, models_table, notices, reproduction
@@ -84,6 +85,23 @@ def test_a_method_s_own_parameters_stand_after_those_that_methods_share_by_name(
 def test_methods_that_craft_alike_are_told_of_once(tmp_path: Path) -> None:
     text = said(run_of(tmp_path, changed(crafting={"bim": BIM, "illc": BIM})), "Methods")
     assert text.endswith(". BIM, ILLC: α = 1 level, n_iter = floor(min(epsilon + 4, 1.25 epsilon)), start = the probe")
+
+
+@pytest.mark.parametrize(
+    ("conditions", "meant"),
+    [
+        ("jpeg:95", "fawkes-mid; here the probe alone wears cloaks, which says nothing of that"),
+        ("jpeg:95,jpeg:95/gallery", "fawkes-mid"),
+    ],
+)
+def test_a_budget_of_a_method_s_own_and_what_it_is_meant_for_stand_among_the_facts(
+    tmp_path: Path, conditions: str, meant: str
+) -> None:
+    fawkes = Method(own_budget=OwnBudget("DSSIM 0.012", 15), carrier="gallery")
+    grid = replace(OWN, methods=("bim", "fawkes-mid"), unbudgeted=("fawkes-mid",), conditions=parse_conditions(conditions))
+    run = run_of(tmp_path, changed(grid=grid, crafting={"bim": BIM, "fawkes-mid": fawkes}, **OWN_MODELS))
+    assert said(run, "Budgets ε").startswith("8 levels of 0..255; own: fawkes-mid (DSSIM 0.012), which run once; noise is")
+    assert said(run, "Meant for enrolled photos") == meant
 
 
 def test_how_faces_are_cut_out_is_what_each_service_says(tmp_path: Path) -> None:

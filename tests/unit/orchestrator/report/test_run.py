@@ -206,11 +206,11 @@ def test_a_run_of_classifiers_has_no_thresholds(tmp_path: Path) -> None:
     assert (run.thresholds, run.at, run.non_mated) == ((), {}, [])
 
 
-@pytest.mark.parametrize("version", [3, 5, "4"])
+@pytest.mark.parametrize("version", [4, 6, "5"])
 def test_a_manifest_of_another_format_is_refused_as_that(tmp_path: Path, version: object) -> None:
     root = make_run(tmp_path / "run")
     rewrite(root, format=version)
-    assert refusal(root).endswith(f"format: expected 4, got {version!r}: read it with the release that wrote it")
+    assert refusal(root).endswith(f"format: expected 5, got {version!r}: read it with the release that wrote it")
 
 
 def test_another_protocol_is_refused_by_what_differs(tmp_path: Path) -> None:
@@ -220,13 +220,20 @@ def test_another_protocol_is_refused_by_what_differs(tmp_path: Path) -> None:
     assert refusal(root).endswith("of another protocol: protocol.no_face_is_protected: False there, True here")
 
 
-@pytest.mark.parametrize("field", ["crafting", "seed", "until_halfwidth"])
+@pytest.mark.parametrize("field", ["crafting", "placement", "seed", "until_halfwidth"])
 def test_a_manifest_that_does_not_state_what_every_run_states_is_refused(tmp_path: Path, field: str) -> None:
     root = make_run(tmp_path / "run")
     protocol = json.loads((root / "manifest.json").read_text())["protocol"]
     del protocol[field]
     rewrite(root, protocol=protocol)
     assert refusal(root).endswith(f"expected protocol.{field}, got none")
+
+
+def test_a_manifest_with_a_placement_that_is_none_is_refused(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run")
+    protocol = json.loads((root / "manifest.json").read_text())["protocol"]
+    rewrite(root, protocol=protocol | {"placement": ["wall"]})
+    assert refusal(root).endswith("protocol.placement: expected crop or photo, got ['wall']")
 
 
 def test_a_manifest_with_a_condition_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from tests.support.plans import BIM, FACES, PLAN, model, plan
 
 ENCODED = b"a cloak"
 DIGEST = sha256(ENCODED).hexdigest()
-UNSTATED = {"parameters": {}, "needs_label_set": False, "costs": {}}
+UNSTATED = {"parameters": {}, "needs_label_set": False, "costs": {}, "own_budget": None, "carrier": ""}
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFol
         "without_noise": [],
         "enrolling": [],
     }
-    assert (protocol["subjects"], protocol["seed"]) == (2, 3)
+    assert (protocol["subjects"], protocol["seed"], protocol["placement"]) == (2, 3, "crop")
     assert (protocol["until_halfwidth"], protocol["look_every"]) == (None, 20)
     assert protocol["no_face_is_protected"] is True
     assert protocol["crafting"] == {
@@ -204,6 +204,8 @@ def test_the_manifest_states_the_plan_its_digest_and_the_software(folder: RunFol
             "parameters": BIM.parameters,
             "needs_label_set": True,
             "costs": {"4": {"gradients": 5, "forward_passes": 0}, "8": {"gradients": 10, "forward_passes": 0}},
+            "own_budget": None,
+            "carrier": "",
         }
     }
     assert manifest["data_set"]["photos_sha256"] == sha256(b"alice/a.jpg\nalice/b.jpg\nbob/c.png\n").hexdigest()
@@ -361,7 +363,7 @@ def test_a_manifest_in_another_encoding_is_refused(folder: RunFolder) -> None:
 @pytest.mark.parametrize("foreign", [{}, {"name": "an-app", "version": "1.0"}, {"format": 1}])
 def test_the_manifest_of_something_else_is_refused(folder: RunFolder, foreign: dict[str, object]) -> None:
     (folder.root / "manifest.json").write_text(json.dumps(foreign))
-    with pytest.raises(InputError, match=r"holds another run; what differs: .*format: .* then, 4 now"):
+    with pytest.raises(InputError, match=r"holds another run; what differs: .*format: .* then, 5 now"):
         folder.bind(PLAN)
     assert folder.manifest() == foreign
 

@@ -1,7 +1,7 @@
 """What a protector states of a method is taken as it is, or refused for what is wrong with it."""
 
 import pytest
-from deid.protector.v1.protector_pb2 import BudgetCost, Method
+from deid.protector.v1.protector_pb2 import BudgetCost, Method, OwnBudget
 
 from orchestrator.errors import UnusableServiceError
 from orchestrator.experiment.method import Cost
@@ -9,6 +9,7 @@ from orchestrator.experiment.method import Method as Stated
 from orchestrator.services.listed_method import listed_method
 
 EPSILONS = (4, 8)
+OWN = OwnBudget(in_words="DSSIM 0.01", largest_change=15)
 
 
 def test_what_is_stated_is_one_line_each_and_nothing_is_added() -> None:
@@ -24,6 +25,14 @@ def test_what_is_stated_is_one_line_each_and_nothing_is_added() -> None:
     assert listed_method(Method(name="bim"), EPSILONS, service="protector") == Stated()
 
 
+def test_a_budget_of_its_own_and_a_carrier_are_taken_with_the_cost_of_epsilon_0() -> None:
+    method = Method(name="fawkes", own_budget=OWN, carrier="gallery", costs=[BudgetCost(epsilon=0, gradients=75)])
+    stated = listed_method(method, EPSILONS, service="protector")
+    assert stated.own_budget is not None
+    assert (stated.own_budget.in_words, stated.own_budget.largest_change) == ("DSSIM 0.01", 15)
+    assert (stated.carrier, stated.costs) == ("gallery", {0: Cost(75, 0)})
+
+
 def test_words_of_500_characters_and_fifty_parameters_are_taken() -> None:
     parameters = {f"{number:0500}": "x" * 500 for number in range(50)}
     assert listed_method(Method(name="bim", parameters=parameters), EPSILONS, service="protector").parameters == parameters
@@ -32,6 +41,13 @@ def test_words_of_500_characters_and_fifty_parameters_are_taken() -> None:
 @pytest.mark.parametrize(
     ("method", "problem"),
     [
+        pytest.param(Method(own_budget=OwnBudget(largest_change=15)), "got '' and 15", id="its own budget without words"),
+        pytest.param(Method(own_budget=OwnBudget(in_words="all", largest_change=256)), "got 'all' and 256", id="beyond 255"),
+        pytest.param(Method(own_budget=OwnBudget(in_words="none")), "got 'none' and 0", id="its own budget without a bound"),
+        pytest.param(Method(carrier="both"), "the carrier probe or gallery, got 'both'", id="another carrier"),
+        pytest.param(
+            Method(own_budget=OWN, costs=[BudgetCost(epsilon=4)]), "budgets 0, none twice, got costs of 4", id="no epsilon"
+        ),
         pytest.param(
             Method(parameters={str(number): "" for number in range(51)}), "at most 50 parameters, got 51", id="too many"
         ),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.experiment.cloak import Quality
+from orchestrator.experiment.cloak import PhotoBox, Quality
 from orchestrator.experiment.condition import LOSSLESS, PAPERS
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.non_mated import NonMatedSearch
@@ -37,6 +37,15 @@ def test_what_was_written_is_read(store: Store) -> None:
     assert store.subject("alice") == SUBJECT
     assert store.subject("carol") is None
     assert store.cloaks(probe="alice/a.jpg") == [CLOAK]
+
+
+def test_where_in_its_photo_a_cloak_lies_is_read_of_the_controls_of_subjects(store: Store) -> None:
+    fill(store)
+    box, key = PhotoBox(3, 4, 50, 51, 640, 480), CloakKey("facenet", "none", 0)
+    control = replace(CLOAK, key=key, box=box)
+    store.write(record_cloak(control), record_cloak(replace(control, probe="bob/b.jpg")))
+    assert control in store.cloaks(probe="alice/a.jpg")
+    assert store.boxes() == [box], "bob is no subject, and the cloak beside the control is a crop"
 
 
 def test_a_probe_s_observations_and_cloaks_are_its_own(store: Store) -> None:

@@ -13,12 +13,13 @@ from protector_service.job import FinishedCloak
 from protector_service.methods.method import Method, MethodJob
 from protector_service.methods.one_pixel import OnePixelAttack
 from tests.support.crafting import crafted, method_job, pixels_of
-from tests.support.engines import METHODS
+from tests.support.engines import METHODS, OWN_BUDGETS, bound
 from tests.support.networks import SmallRecognizer, probe
 
 SIDE = 10  # the smallest that the diverse input changes
 RECOGNIZER = SmallRecognizer(input_size=SIDE)
-DRAWING = {"noise", "pgd", "di", "ti-di-mi", "bsr", "one-pixel"}  # depend on the seed
+DRAWING = {"noise", "pgd", "di", "ti-di-mi", "bsr", "one-pixel", "lowkey", "lowkey-dssim"}  # depend on the seed
+OF_CHANCE = {"fawkes-low", "fawkes-mid", "fawkes-high", "fawkes-targeted"}  # which may come out the same, or not
 
 
 class SmallPopulation(OnePixelAttack):
@@ -29,7 +30,10 @@ class SmallPopulation(OnePixelAttack):
     generations = 2
 
 
-METHOD: dict[str, Method] = dict(METHODS) | {"one-pixel": SmallPopulation()}
+METHOD: dict[str, Method] = dict(METHODS) | {
+    "one-pixel": SmallPopulation(),
+    **{name: method.having(n_iter=6) for name, method in OWN_BUDGETS.items()},
+}
 
 every_method = pytest.mark.parametrize("name", sorted(METHOD))
 photos = st.builds(
@@ -62,12 +66,12 @@ def test_no_cloak_leaves_its_budget_or_the_pixel_range_and_the_smallest_comes_fi
     cloaks = cloaks_of(name, photo, epsilons, seed=seed)
     for cloak in cloaks:
         change = np.abs(cloak.pixels.astype(int) - photo.astype(int)).max()
-        assert change == cloak.largest_change <= cloak.epsilon
+        assert change == cloak.largest_change <= bound(METHOD[name], cloak.epsilon)
         assert cloak.pixels.dtype == np.uint8
         assert cloak.pixels.shape == photo.shape
     order = [cloak.epsilon for cloak in cloaks]
     assert order == sorted(order)
-    assert len(order) == 1 if name == "none" else len(order) == len(set(order)) >= 1
+    assert len(order) == 1 if name == "none" or name in OWN_BUDGETS else len(order) == len(set(order)) >= 1
 
 
 @every_method
@@ -83,7 +87,7 @@ def test_a_cloak_takes_no_more_than_its_method_says(
         assert 0 <= cloak.effort.zero_gradient_share <= 1
 
 
-@every_method
+@pytest.mark.parametrize("name", sorted(METHOD.keys() - OWN_BUDGETS.keys()))
 @settings(max_examples=3, deadline=None)
 @given(photo=photos, seed=seeds)
 def test_epsilon_zero_is_identity(name: str, photo: NDArray[np.uint8], seed: int) -> None:
@@ -103,7 +107,7 @@ def test_the_same_seed_gives_the_same_cloaks_and_leaves_the_probe_as_it_is(
     assert np.array_equal(pixels_of(job.probe), photo)
 
 
-@every_method
+@pytest.mark.parametrize("name", sorted(METHOD.keys() - OF_CHANCE))
 def test_another_seed_changes_what_draws_random_numbers_and_nothing_else(name: str) -> None:
     one, other = (cloaks_of(name, probe(side=SIDE), [8], seed=seed) for seed in (1, 2))
     assert (one[0].pixels.tobytes() != other[0].pixels.tobytes()) == (name in DRAWING)

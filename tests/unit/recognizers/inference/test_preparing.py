@@ -21,6 +21,8 @@ from recognizers.precision import Precision
 from tests.support.networks import calibrated
 
 CPU = torch.device("cpu")
+# Of the networks for aligned faces, the ones with nothing that a smaller one does not have.
+LARGE = {"adaface-ir101", "ir50", "ir152", "iresnet34", "iresnet50", "iresnet100"}
 
 
 def recognizer_of(name: str) -> NeuralRecognizer:
@@ -52,7 +54,10 @@ class Case:
     exact_gradient: Tensor
 
 
-@pytest.fixture(scope="module", params=architectures().usable)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.thorough) if name in LARGE else name for name in architectures().usable],
+)
 def case(request: pytest.FixtureRequest) -> Case:
     plain = recognizer_of(request.param)
     prepared = deepcopy(plain)

@@ -58,6 +58,17 @@ def test_logits_are_scaled_scores(distance: Distance, templates: Templates, coun
 
 
 @pytest.mark.parametrize(("distance", "templates"), ALL)
+def test_a_centroid_has_the_direction_of_the_mean_template(distance: Distance, templates: Templates) -> None:
+    embedded = embedded_gallery(COUNTS, distance=distance, templates=templates)
+    head = GalleryHead(embedded)
+    for place, identity in enumerate(embedded.gallery.label_set.identities):
+        rows = [row for row, photo in enumerate(embedded.gallery.photos) if photo.identity == identity]
+        enrolled = [embedded.embeddings[row].numpy() for row in rows]
+        expected = unit(np.mean([unit(each) for each in enrolled] if distance is Distance.COSINE else enrolled, axis=0))
+        np.testing.assert_allclose(head.centroid(place).numpy(), expected, atol=1e-9)
+
+
+@pytest.mark.parametrize(("distance", "templates"), ALL)
 def test_gradients_are_those_of_finite_differences(distance: Distance, templates: Templates) -> None:
     head = GalleryHead(embedded_gallery(COUNTS, distance=distance, templates=templates))
     faces = torch.randn(2, FEATURES, generator=torch.Generator().manual_seed(5), dtype=torch.float64).requires_grad_()
