@@ -12,6 +12,7 @@ from torch.fx import GraphModule, Interpreter, Node
 from recognizers.inference.channels import ChannelAffine, ChannelPrelu
 from recognizers.inference.excited_convolution import ExcitedConvolution, saves_passes
 from recognizers.inference.frozen_convolution import FrozenConvolution, can_freeze
+from recognizers.inference.fused_layer import FusedLayer
 from recognizers.inference.squeeze import Excitation, excited
 
 _ADDITIONS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, torch.add)
@@ -52,11 +53,9 @@ def fold_scales(backbone: GraphModule) -> None:
 def replace_norms(backbone: GraphModule) -> None:
     """A BatchNorm that no convolution has taken over becomes the `ChannelAffine` that it is in evaluation mode."""
     for node in backbone.graph.nodes:
-        if _is_module(backbone, node, nn.BatchNorm2d):
-            norm = backbone.get_submodule(node.target)
-            assert isinstance(norm, nn.BatchNorm2d)
-            if norm.running_var is not None and norm.weight is not None:
-                backbone.set_submodule(node.target, ChannelAffine(norm))
+        norm = _module(backbone, node)
+        if isinstance(norm, nn.BatchNorm2d) and norm.running_var is not None and norm.weight is not None:
+            backbone.set_submodule(node.target, ChannelAffine(norm))
 
 
 def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
@@ -73,11 +72,11 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
             _bypass(node, node.args[0])
     _write_nothing_in_place(backbone)
     for node in backbone.graph.nodes:
-        if _is_module(backbone, node, nn.PReLU) and len(node.meta[_SHAPE]) == 4:
-            prelu = backbone.get_submodule(node.target)
-            assert isinstance(prelu, nn.PReLU)
-            backbone.set_submodule(node.target, ChannelPrelu(prelu))
-        if _is_module(backbone, node, ChannelAffine) or _is_module(backbone, node, ChannelPrelu):
+        module = _module(backbone, node)
+        if isinstance(module, nn.PReLU) and len(node.meta[_SHAPE]) == 4:
+            module = ChannelPrelu(module)
+            backbone.set_submodule(node.target, module)
+        if isinstance(module, FusedLayer):
             node.args = (*node.args, None)  # nothing is added
     convolutions = [node for node in backbone.graph.nodes if _is_frozen(backbone, node)]
     to_excite = {node for node in convolutions if _excites(backbone, node)}
@@ -178,7 +177,12 @@ def _only_user(node: Node) -> Node | None:
 
 
 def _is_module(backbone: GraphModule, node: Any, kind: type[nn.Module]) -> bool:
-    return isinstance(node, Node) and node.op == "call_module" and isinstance(backbone.get_submodule(str(node.target)), kind)
+    return isinstance(node, Node) and isinstance(_module(backbone, node), kind)
+
+
+def _module(backbone: GraphModule, node: Node) -> nn.Module | None:
+    """The module that a node calls, if it calls one."""
+    return backbone.get_submodule(str(node.target)) if node.op == "call_module" else None
 
 
 def _bypass(node: Node, instead: Node) -> None:
