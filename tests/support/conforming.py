@@ -421,7 +421,10 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
         self, request: protector_pb2.ListSourceModelsRequest, context: Context
     ) -> protector_pb2.ListSourceModelsResponse:
         await self.send_models_digest(context)
-        return protector_pb2.ListSourceModelsResponse(source_models=self.listed().source_models, enrols=self.enrols)
+        listed = self.listed()
+        listed.enrols = self.enrols
+        listed.placements.extend(self.placements)
+        return listed
 
     def listed(self) -> protector_pb2.ListSourceModelsResponse:
         return protector_pb2.ListSourceModelsResponse(
@@ -435,8 +438,7 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
                     **self.gallery_of(name),
                 )
                 for name, identities in sorted(self.label_sets.items())
-            ],
-            placements=self.placements,
+            ]
         )
 
     def digest(self, identities: Sequence[str]) -> str:
