@@ -41,7 +41,7 @@ class Ask:
     Without a `model` it goes to every source model of the job: of an ensemble the answer is the mean over its members.
     """
 
-    image: Tensor  # (3, S, S), in levels; real numbers, whole or not
+    image: Tensor  # (3, H, W), in levels; real numbers, whole or not
     objective: Objective | None = None
     gradient: bool = True  # False: a forward pass only, which takes a third of the time
     model: str = ""
@@ -60,7 +60,7 @@ class Answer:
     logits: Tensor = NOTHING  # (C,)
     features: Tensor = NOTHING  # (D,)
     loss: Tensor = NOTHING  # the objective's value, a scalar
-    gradient: Tensor = NOTHING  # of the objective in the image, (3, S, S)
+    gradient: Tensor = NOTHING  # of the objective in the image, (3, H, W)
 
 
 @dataclass
@@ -102,7 +102,7 @@ class Cloak:
     """What a method hands out for a budget. It is rounded to the nearest level, then held against the budget."""
 
     epsilon: int  # levels
-    image: Tensor  # (3, S, S), in levels
+    image: Tensor  # (3, H, W), in levels
     effort: Effort | None = None  # None: all that was spent since the method's cloak before it
 
 

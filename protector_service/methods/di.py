@@ -32,9 +32,9 @@ class DiverseInputMethod(MomentumIterativeMethod):
 
 
 def diverse(image: Tensor, *, draws: Draws) -> Tensor:
-    """An image (3, S, S), with probability 0.5 resized to r in [S, floor(1.1 S)), zero-padded to floor(1.1 S), resized to S.
+    """An image (3, H, W), with probability 0.5 resized to r in [S, floor(1.1 S)), zero-padded to floor(1.1 S), resized back.
 
-    Resizing is bilinear. Of an image whose sides differ, as those of a photo's box may by a pixel, S is the longer one.
+    Resizing is bilinear, to squares of those sides; S is the longer of H and W.
     """
     side = max(image.shape[1:])
     largest = int(LARGEST * side)

@@ -35,13 +35,13 @@ class Draws:
 
 
 def drawn_bytes(purpose: str, probe: Tensor, *, epsilon: int, seed: int, count: int) -> bytes:
-    """Uniform bytes, independent between purposes, seeds, budgets and probes (3, S, S)."""
+    """Uniform bytes, independent between purposes, seeds, budgets and probes (3, H, W)."""
     key = hashlib.shake_256(f"{purpose}{seed} {epsilon} ".encode())
     key.update(probe_bytes(probe))
     return key.digest(count)
 
 
 def probe_bytes(probe: Tensor) -> bytes:
-    """The levels of a probe (3, S, S), a byte each."""
+    """The levels of a probe (3, H, W), a byte each."""
     levels: bytes = probe.to(torch.uint8).cpu().contiguous().numpy().tobytes()
     return levels

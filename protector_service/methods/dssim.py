@@ -13,18 +13,18 @@ class Dssim:
     """DSSIM = (1 - SSIM) / 2 of images to a probe: 0 for the probe itself, and at most 1.
 
     SSIM (Wang et al. 2004) with their Gaussian window of 11 x 11 pixels, where it lies within the image, the mean over
-    places and channels. An image that is smaller than the window has one as large as it has room for.
+    places and channels. An image that is smaller than the window along an axis has one as long as there is room for.
     """
 
     def __init__(self, probe: Tensor) -> None:
-        """Takes a probe (3, S, S), in levels."""
+        """Takes a probe (3, H, W), in levels."""
         self._probe = probe
-        self._windows = windows(probe.shape[-1]).to(probe)
+        self._down, self._across = (windows(side).to(probe) for side in probe.shape[-2:])
         self._mean, square = self._means(probe, probe * probe)
         self._variance = square - self._mean**2
 
     def __call__(self, image: Tensor) -> Tensor:
-        """The DSSIM of an image (3, S, S), in levels: a scalar."""
+        """The DSSIM of an image (3, H, W), in levels: a scalar."""
         mean, square, product = self._means(image, image * image, image * self._probe)
         variance, covariance = square - mean**2, product - mean * self._mean
         # SSIM = (2 m_x m_y + C1) (2 s_xy + C2) / ((m_x^2 + m_y^2 + C1) (s_x^2 + s_y^2 + C2))
@@ -33,8 +33,8 @@ class Dssim:
         return (1 - (luminance * structure).mean()) / 2
 
     def _means(self, *images: Tensor) -> tuple[Tensor, ...]:
-        """The weighted mean of each image (3, S, S) at each place of the window."""
-        return (self._windows @ torch.stack(images) @ self._windows.T).unbind()
+        """The weighted mean of each image (3, H, W) at each place of the window."""
+        return (self._down @ torch.stack(images) @ self._across.T).unbind()
 
 
 def windows(side: int) -> Tensor:

@@ -25,13 +25,13 @@ class EmbeddingDistance:
 
 
 def embeddings(job: MethodJob, image: Tensor) -> Asking[dict[str, Tensor]]:
-    """The embedding (D,) that each source model makes of an image (3, S, S), by its name."""
+    """The embedding (D,) that each source model makes of an image (3, H, W), by its name."""
     answers: list[Answer] = yield [Ask(image, gradient=False, model=model) for model in job.models]
     return {model: normalize(answer.features, dim=0) for model, answer in zip(job.models, answers, strict=True)}
 
 
 def sum_of_distances(job: MethodJob, image: Tensor, targets: Mapping[str, Tensor]) -> Asking[tuple[float, Tensor]]:
-    """Sum over the source models m of || Phi_m(x) - target_m ||^2, and its gradient in x (3, S, S)."""
+    """Sum over the source models m of || Phi_m(x) - target_m ||^2, and its gradient in x (3, H, W)."""
     answers: list[Answer] = yield [Ask(image, EmbeddingDistance(targets[model]), model=model) for model in job.models]
     distance = float(torch.stack([answer.loss for answer in answers]).sum())
     return distance, torch.stack([answer.gradient for answer in answers]).sum(0)

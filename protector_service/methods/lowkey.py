@@ -5,7 +5,7 @@ from typing import ClassVar, Self, TypeAlias
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, normalize, pad
+from torch.nn.functional import conv2d, normalize
 
 from protector_service.methods.asks import Answer, Ask, Asking, Cloak, Cost, Crafting, Objective
 from protector_service.methods.dssim import Dssim, gaussian
@@ -22,7 +22,7 @@ WEIGHT = 0.05  # of the perceptual term
 KERNEL, SIGMA = 7, 3.0  # pixels
 
 Perception: TypeAlias = Callable[[Tensor], Callable[[Tensor], Tensor]]
-"""Of a probe (3, S, S), what measures how visibly an image (3, S, S) differs from it: a differentiable scalar."""
+"""Of a probe (3, H, W), what measures how visibly an image (3, H, W) differs from it: a differentiable scalar."""
 
 
 class LowKeyDssim(Method):
@@ -84,7 +84,7 @@ class LowKey(LowKeyDssim):
 def objective_gradient(
     job: MethodJob, x: Tensor, clean: Mapping[str, Tensor], visible: Callable[[Tensor], Tensor]
 ) -> Asking[Tensor]:
-    """The gradient (3, S, S) in x of what LowKey maximises; `clean` are A_i of the probe (D,), by source model.
+    """The gradient (3, H, W) in x of what LowKey maximises; `clean` are A_i of the probe (D,), by source model.
 
     A_i is a function of two images, an ask is about one: features are asked for first, and then, of each of the two images,
     the gradient along the slope of the distance at their sum.
@@ -103,10 +103,18 @@ def objective_gradient(
 
 
 def smooth(image: Tensor) -> Tensor:
-    """G: an image (3, S, S) convolved with a Gaussian, reflected at its borders."""
+    """G: an image (3, H, W) convolved with a Gaussian, reflected at its borders."""
     weights = gaussian(KERNEL, sigma=SIGMA).to(image)
-    padded = pad(image.unsqueeze(1), (KERNEL // 2,) * 4, mode="reflect")
+    down, across = (_reflected(side).to(image.device) for side in image.shape[-2:])
+    padded = image[:, down][:, :, across].unsqueeze(1)
     return conv2d(conv2d(padded, weights.view(1, 1, 1, -1)), weights.view(1, 1, -1, 1)).squeeze(1)
+
+
+def _reflected(side: int) -> Tensor:
+    """The places along an axis, and beyond its ends those that a mirror at the outermost ones shows, however short it is."""
+    places = torch.arange(-(KERNEL // 2), side + KERNEL // 2)
+    period = max(2 * (side - 1), 1)
+    return (side - 1 - (places % period - (side - 1)).abs()).clamp(min=0)
 
 
 def _same(image: Tensor) -> Tensor:

@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import interpolate
 from torchvision.models import alexnet
 
 LAYERS = 5  # each ends in a ReLU
 CHANNELS = (64, 192, 384, 256, 256)
+SMALLEST = 63  # pixels: the side of an image
 _EPSILON = 1e-10  # beside the length of a place's features, which may all be 0
 # Of levels 0..1, about ImageNet's; -1..1 in the source, where they are -.030, -.088, -.188 and .458, .448, .450.
 _MEAN, _DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -36,7 +38,10 @@ class Lpips:
         )
 
     def __call__(self, probe: Tensor) -> Callable[[Tensor], Tensor]:
-        """The distance to a probe, as a function of images; both (3, S, S), in levels, S at least 63."""
+        """The distance to a probe, as a function of images; both (3, H, W), in levels.
+
+        Sides under 63 pixels, for which AlexNet's layers have no room, are enlarged to that.
+        """
         with torch.no_grad():
             of_probe = self._features(probe)
 
@@ -49,7 +54,11 @@ class Lpips:
 
     def _features(self, image: Tensor) -> list[Tensor]:
         """The features (1, C, H, W) of each layer, over their length at each place."""
-        x = (image[None].to(self._mean) / 255 - self._mean) / self._deviation
+        height, width = (max(side, SMALLEST) for side in image.shape[-2:])
+        x = image[None].to(self._mean)
+        if x.shape[-2:] != (height, width):
+            x = interpolate(x, (height, width), mode="bilinear", align_corners=False)
+        x = (x / 255 - self._mean) / self._deviation
         found = []
         for layer in self._layers:
             x = layer(x)

@@ -37,7 +37,7 @@ class MomentumIterativeMethod(Method):
         yield from shared_trajectory(job, direction)
 
     def gradient(self, job: MethodJob, at: Point) -> Asking[Tensor]:
-        """The gradient (3, S, S) of a step: of J, the cross-entropy at the true identity, at x."""
+        """The gradient (3, H, W) of a step: of J, the cross-entropy at the true identity, at x."""
         answer: Answer = yield Ask(at.x, CrossEntropy(job.y_true))
         return answer.gradient
 

@@ -28,7 +28,7 @@ class RandomNoise(Method):
 
 
 def random_signs(probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
-    """-1 or +1 for every element of a probe (3, S, S), independent between probes, budgets and seeds."""
+    """-1 or +1 for every element of a probe (3, H, W), independent between probes, budgets and seeds."""
     drawn = drawn_bytes("", probe, epsilon=epsilon, seed=seed, count=-(-probe.numel() // 8))
     bits = np.unpackbits(np.frombuffer(drawn, dtype=np.uint8))[: probe.numel()]
     return torch.from_numpy(bits.reshape(probe.shape)).to(probe) * 2 - 1

@@ -36,7 +36,7 @@ class ProjectedGradientDescent(Method):
 
 
 def random_levels(probe: Tensor, *, epsilon: int, seed: int) -> Tensor:
-    """A level of -epsilon..epsilon for every element of a probe (3, S, S), uniform and independent; see `drawn_bytes`.
+    """A level of -epsilon..epsilon for every element of a probe (3, H, W), uniform and independent; see `drawn_bytes`.
 
     32 bits make a level, which leaves it uniform up to 511 parts in 2**32. Levels are centred as integers: of 16-bit floats
     bfloat16 has no odd ones above 256.

@@ -14,12 +14,12 @@ class TanhPixels:
     """x = 255 (tanh(w) / margin + 1) / 2 (Carlini and Wagner 2017, section V.B), w moved by Adadelta (Zeiler 2012)."""
 
     def __init__(self, probe: Tensor, *, rate: float, start: Tensor | None = None, largest_change: int = LEVELS) -> None:
-        """Begins at a probe (3, S, S).
+        """Begins at a probe (3, H, W).
 
         Args:
             probe: in levels.
             rate: that Adadelta's steps are multiplied by.
-            start: what is added to w at first, (3, S, S).
+            start: what is added to w at first, (3, H, W).
             largest_change: in levels, that the image is clipped at.
         """
         self._probe = probe
@@ -32,7 +32,7 @@ class TanhPixels:
 
     @property
     def image(self) -> Tensor:
-        """x (3, S, S), in levels, real numbers."""
+        """x (3, H, W), in levels, real numbers."""
         return self._image_of(self._w)
 
     def _image_of(self, w: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class TanhPixels:
         return (self._probe + change.clamp(-self._largest_change, self._largest_change)).clamp(0, LEVELS)
 
     def descend(self, gradient_in_x: Tensor, *, kick: float = 0.0) -> None:
-        """Takes a step against the gradient of a loss, given in x (3, S, S), and then one of -kick times its sign in w."""
+        """Takes a step against the gradient of a loss, given in x (3, H, W), and then one of -kick times its sign in w."""
         gradient = pull_back(self._w, self._image_of, gradient_in_x)
         # E[g^2] <- rho E[g^2] + (1 - rho) g^2; step = -sqrt(E[step^2] + eps) / sqrt(E[g^2] + eps) g; w <- w + rate step
         self._squares = RHO * self._squares + (1 - RHO) * gradient**2

@@ -27,7 +27,7 @@ class TranslationInvariantMethod(MomentumIterativeMethod):
 
 
 def smoothed(gradient: Tensor) -> Tensor:
-    """W * g (Eq. 8): a gradient (3, S, S) convolved with the Gaussian kernel, zeros around it."""
+    """W * g (Eq. 8): a gradient (3, H, W) convolved with the Gaussian kernel, zeros around it."""
     line = torch.exp(-(torch.linspace(-REACH, REACH, KERNEL_SIZE, dtype=torch.float64) ** 2) / 2)
     line = (line / line.sum()).to(gradient)
     channels, reach = gradient[:, None], KERNEL_SIZE // 2  # the kernel is the product of its rows and its columns

@@ -34,13 +34,13 @@ N_ITER = "floor(min(epsilon + 4, 1.25 epsilon))"
 class Point:
     """Where a trajectory is. Budgets that part go on from the same, so nothing of it may be changed in place."""
 
-    x: Tensor  # (3, S, S)
+    x: Tensor  # (3, H, W)
     memory: Any  # what the direction before returned to be remembered; None at first
     step: int  # taken so far
 
 
 Direction: TypeAlias = Callable[[Point], Asking[tuple[Tensor, Any]]]
-"""What to take the sign of, (3, S, S), and what to remember of it."""
+"""What to take the sign of, (3, H, W), and what to remember of it."""
 
 
 def loss_gradient(label: int) -> Direction:

@@ -28,28 +28,28 @@ def dssim_of(first: NDArray[np.generic], second: NDArray[np.generic]) -> float:
 
 
 def pixels(image: Tensor) -> NDArray[np.float64]:
-    """An image (3, S, S) as a picture (S, S, 3), not rounded."""
+    """An image (3, H, W) as a picture (H, W, 3), not rounded."""
     return image.detach().permute(1, 2, 0).double().numpy()
 
 
 def embedded(image: Tensor, recognizer: Recognizer) -> Tensor:
-    """The features (D,) of an image (3, S, S), over their length, at the recognizer's input size."""
+    """The features (D,) of an image (3, H, W), over their length, at the recognizer's input size."""
     return normalize(recognizer.features(seen(image, recognizer)[None])[0], dim=0)
 
 
 def distance_of(first: Tensor, second: Tensor, recognizers: Sequence[Recognizer]) -> float:
-    """The sum over recognizers of the squared distance of two images' (3, S, S) embeddings."""
+    """The sum over recognizers of the squared distance of two images' (3, H, W) embeddings."""
     each = [(embedded(first, recognizer) - embedded(second, recognizer)).square().sum() for recognizer in recognizers]
     return float(torch.stack(each).sum())
 
 
 def image_of(picture: NDArray[np.uint8]) -> Tensor:
-    """A picture (S, S, 3) as an image (3, S, S) of double precision."""
+    """A picture (H, W, 3) as an image (3, H, W) of double precision."""
     return torch.from_numpy(picture).permute(2, 0, 1).double()
 
 
 def plain_dssim(x: Tensor, x_0: Tensor) -> Tensor:
-    """DSSIM of two images (3, S, S), a place at a time: differentiable, and slow."""
+    """DSSIM of two images (3, H, W), a place at a time: differentiable, and slow."""
     at = torch.arange(11, dtype=x.dtype) - 5
     weights = torch.exp(-(at[:, None] ** 2 + at[None, :] ** 2) / (2 * 1.5**2))
     weights = weights / weights.sum()

@@ -51,3 +51,15 @@ def test_an_image_that_is_smaller_than_the_window_has_one_too(side: int) -> None
     x_0 = image_of(probe(side=side))
     assert float(Dssim(x_0)(x_0)) == pytest.approx(0, abs=1e-12)
     assert 0 < float(Dssim(x_0)(255 - x_0)) <= 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(40, 23), (11, 30)])
+def test_it_is_scikit_image_s_of_a_box_that_is_no_square(height: int, width: int) -> None:
+    first, second = (probe(side=40, seed=seed)[:height, :width] for seed in (0, 1))
+    assert float(Dssim(image_of(first))(image_of(second))) == pytest.approx(dssim_of(first, second), abs=1e-12)
+
+
+def test_a_box_that_is_narrower_than_the_window_has_one_as_wide_as_it_is() -> None:
+    x_0 = image_of(probe(side=30)[:, :5])
+    assert float(Dssim(x_0)(x_0)) == pytest.approx(0, abs=1e-12)
+    assert 0 < float(Dssim(x_0)(255 - x_0)) <= 1

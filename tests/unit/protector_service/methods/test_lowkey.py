@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -72,6 +73,20 @@ def test_its_cloaks_are_those_of_a_plain_script(sizes: tuple[int, ...]) -> None:
     assert reached == pytest.approx(by_script, rel=0.05)
     assert reached > before
     assert [(model.gradients, model.forward_passes) for model in models] == [(4 * 12, 2 + 4 * 12)] * len(models)
+
+
+@pytest.mark.parametrize(("height", "width"), [(24, 24), (30, 9), (4, 40)])
+def test_it_smooths_as_torchvision_does_in_boxes_of_any_shape(height: int, width: int) -> None:
+    box = image_of(probe(side=40)[:height, :width])
+    assert torch.allclose(smooth(box), gaussian_blur(box, [7, 7], [3.0, 3.0]), atol=1e-9)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (2, 9), (3, 3)])
+def test_a_box_that_is_narrower_than_the_kernel_is_reflected_as_often_as_it_takes(height: int, width: int) -> None:
+    box = image_of(probe(side=12)[:height, :width])
+    mirrored = np.pad(box.numpy(), ((0, 0), (9, 9), (9, 9)), mode="reflect")  # repeats, where torch refuses
+    smoothed = gaussian_blur(torch.from_numpy(mirrored), [7, 7], [3.0, 3.0])[:, 9:-9, 9:-9]
+    assert torch.allclose(smooth(box), smoothed, atol=1e-9)
 
 
 def test_the_gradient_of_the_plain_statement_is_that_of_finite_differences() -> None:
