@@ -21,7 +21,7 @@ from recognizers.precision import Precision
 from tests.support.networks import calibrated
 
 CPU = torch.device("cpu")
-# Of the networks for aligned faces, the ones with nothing that a smaller one does not have.
+# Of the networks for aligned faces, the ones with nothing that a smaller one does not have: they would take minutes.
 LARGE = {"adaface-ir101", "ir50", "ir152", "iresnet34", "iresnet50", "iresnet100"}
 
 
@@ -56,7 +56,7 @@ class Case:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(name, marks=pytest.mark.thorough) if name in LARGE else name for name in architectures().usable],
+    params=[name for name in architectures().usable if name not in LARGE],
 )
 def case(request: pytest.FixtureRequest) -> Case:
     plain = recognizer_of(request.param)
