@@ -146,6 +146,7 @@ def load_target_models(
             settings.known_thresholds,
         ),
         on_refused=log_refused,
+        gradients=False,
     )
     names = ", ".join([*classifiers, *matchers])
     logger.info("target models ready", extra={"target_models": names, "precision": precision})

@@ -1,5 +1,8 @@
 """`python -P -m recognizers`: inspect and convert checkpoint files."""
 
+from collections.abc import Mapping, Sequence
+from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +15,12 @@ from recognizers.checkpoints.labels import find_labels_file
 from recognizers.errors import CheckpointError, LabelSetError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from recognizers.checkpoints.checkpoint import Checkpoint
+    from recognizers.networks.network import Network
+    from recognizers.networks.recognizer import Embedder
 
 # torch is imported where it is needed, so that a lack of memory for it can be reported.
 
@@ -23,16 +31,76 @@ _NO_CLASSES = "none: an embedding network, which needs a gallery"
 @click.group(epilog=EXIT_STATUS)
 @click.version_option(package_name="face-deid-bench")
 def cli() -> None:
-    """Checkpoints of face recognizers: FaceNet, ResNet-50, SENet-50, dlib's ResNet, ArcFace, AdaFace and others."""
+    """Checkpoints of face recognizers: FaceNet, ResNet-50, SENet-50, dlib's ResNet, ArcFace, AdaFace, ONNX and others."""
 
 
 @cli.command(epilog=EXIT_STATUS)
 @click.argument("file", type=_FILE)
-def inspect(file: Path) -> str:
-    """Say what FILE is, by its content, or what is wrong with it."""
-    from recognizers.checkpoints.checkpoint import read_checkpoint
+@click.option(
+    "--self-test",
+    "photos",
+    type=_FILE,
+    nargs=3,
+    metavar="PHOTO PHOTO OTHER",
+    help="Two photos of one person and one of another, to compare; by default those that its card names.",
+)
+def inspect(file: Path, photos: tuple[Path, ...] | None) -> str:
+    """Say what FILE is, by its content, or what is wrong with it.
 
-    return report(read_checkpoint(file))
+    An ONNX file is known by its name, and needs a card beside it.
+    """
+    from recognizers.checkpoints.checkpoint import read_checkpoint
+    from recognizers.checkpoints.loading import build_network
+    from recognizers.checkpoints.model_card import card_path
+    from recognizers.galleries.self_test import photos_of
+    from recognizers.networks.recognizer import Embedder
+    from recognizers.onnx.model_file import is_onnx
+
+    network: Network
+    if is_onnx(file):
+        said, network = _inspect_onnx(file, card_path(file))
+    else:
+        checkpoint = read_checkpoint(file)
+        said = report(checkpoint)
+        network = build_network(checkpoint)
+    photos = photos or photos_of(card_path(file))
+    return said if photos is None else "\n".join((said, _lines({"self-test": _self_test(Embedder(network), photos)})))
+
+
+def _inspect_onnx(file: Path, card: Path) -> tuple[str, "Network"]:
+    """Prints what a file is, so that it stands there if it is refused; the verdict, and its network."""
+    from recognizers.onnx.description import described
+    from recognizers.onnx.loading import build_onnx
+    from recognizers.onnx.model_file import read_model
+
+    onnx_file = read_model(file)
+    click.echo(_lines(described(onnx_file)))
+    network = build_onnx(onnx_file, card=card)
+    faces = f"{network.extraction.name.lower()} faces"
+    verdict = f"can be a target model, {network.name}: {faces}, compared by {network.distance} distance, as {card.name} says"
+    return _lines({"verdict": verdict}), network
+
+
+def _self_test(embedder: "Embedder", photos: Sequence[Path]) -> str:
+    import torch
+
+    from recognizers.extraction import MtcnnDetector, extract_face
+    from recognizers.galleries.self_test import run_self_test
+
+    cpu = torch.device("cpu")
+    find_face = partial(extract_face, detector=MtcnnDetector(cpu))
+    return run_self_test(embedder, photos, device=cpu, decode=_decoded, find_face=find_face).in_words
+
+
+def _decoded(encoded: bytes) -> "NDArray[np.uint8]":
+    """A photo as services see it, turned as its camera says."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    try:
+        return np.asarray(ImageOps.exif_transpose(Image.open(BytesIO(encoded))).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise CheckpointError(f"expected a photo, got none: {error}") from error
 
 
 @cli.command(epilog=EXIT_STATUS)
@@ -98,6 +166,10 @@ def report(checkpoint: "Checkpoint") -> str:
         "labels": None if checkpoint.classes is None else _labels_fact(checkpoint),
         "note": checkpoint.note,
     }
+    return _lines(facts)
+
+
+def _lines(facts: Mapping[str, str | None]) -> str:
     return "\n".join(f"{name + ':':<14}{fact}" for name, fact in facts.items() if fact)
 
 

@@ -14,6 +14,7 @@ _FETCH = "fetch the network's PyTorch weights"
 _REBUILD = f"{_FETCH}, or rebuild it in PyTorch, copy the weights and save its state_dict()"
 _DLIB = "of dlib's, dlib_face_recognition_resnet_model_v1.dat can be used"
 _EXPORT = "use its export to PyTorch, `*_ft_dag.pth`"
+_ONNX = "it can be a target model under a name that ends in .onnx, with a card beside it: docs/extending.md"
 _PHOTO = "photos belong into the folder of faces, not of checkpoints"
 
 # (what the file begins with, at which byte, what it is, what to do)
@@ -48,7 +49,7 @@ _LENGTH = rb"[\x80-\xff]{0,4}[\x01-\x7f]"
 _PATTERNS: Sequence[tuple[bytes, str, str]] = (
     (rb"\x08\x01\x12" + _LENGTH + rb"\n", "a TensorFlow SavedModel", _REBUILD),
     (rb"\x08[\x02-\x1f]\x12" + _LENGTH + rb"\n", "a Core ML model", _REBUILD),
-    (rb"\x08[\x01-\x1f][\x12\x1a\x22\x2a\x32\x3a\x42]", "an ONNX model", "ONNX models cannot be used yet; " + _REBUILD),
+    (rb"\x08[\x01-\x1f][\x12\x1a\x22\x2a\x32\x3a\x42]", "an ONNX model", _ONNX),
     (rb"\n" + _LENGTH + rb"\n" + _LENGTH + rb"[\x20-\x7e]", "a TensorFlow graph", _REBUILD),
     (rb"\n" + _LENGTH + rb"[\x20-\x7e]+[\x12\x1a\x22\xa2]", "a Caffe model", _REBUILD),
     (rb"(?s:.*)(loss_(metric|mmod|multiclass_log)_|affine_|shape_predictor)", "a dlib model", _DLIB),

@@ -15,7 +15,7 @@ from recognizers.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from recognizers.checkpoints.installed_weights import dlib_resnet_file
 from recognizers.checkpoints.labels import find_labels_file, read_labels
 from recognizers.checkpoints.lpips_weights import is_no_checkpoint
-from recognizers.checkpoints.model_card import check_against_card
+from recognizers.checkpoints.model_card import card_path, check_against_card
 from recognizers.checkpoints.trial import advice_on, answers_as_built, verify_rewrite
 from recognizers.errors import CheckpointError, LabelSetError, RecognizerError, wrap_errors
 from recognizers.networks.dlib_resnet import DlibResNet
@@ -25,6 +25,8 @@ from recognizers.networks.label_set import LabelSet
 from recognizers.networks.network import Network
 from recognizers.networks.recognizer import Embedder, NeuralRecognizer
 from recognizers.networks.registry import architectures
+from recognizers.onnx.loading import build_onnx
+from recognizers.onnx.model_file import is_onnx, read_model
 from recognizers.precision import Precision
 
 # What lies beside checkpoints: labels, notes, model cards. Every other file is taken for one, whatever it is called.
@@ -92,6 +94,16 @@ def _embedder_of(checkpoint: Checkpoint) -> Loaded[Embedder]:
         return Loaded(Embedder(build_network(checkpoint)), checkpoint.path, checkpoint.sha256)
 
 
+def load_onnx(path: Path) -> Loaded[Embedder]:
+    """Loads an ONNX file, by the card beside it.
+
+    Raises:
+        CheckpointError: see `read_model` and `build_onnx`.
+    """
+    file = read_model(path)
+    return Loaded(Embedder(build_onnx(file, card=card_path(path))), path, file.sha256)
+
+
 def labels_of(checkpoint: Checkpoint) -> LabelSet:
     """The label set of a checkpoint, from the labels file beside it.
 
@@ -157,6 +169,7 @@ def load_models(
     precision: Precision = Precision.FLOAT32,
     on_refused: OnRefused = lambda *_: None,
     embedders: bool = False,
+    gradients: bool = True,
 ) -> LoadedModels:
     """Loads every checkpoint of a folder to a device, ready to serve in a precision.
 
@@ -169,6 +182,7 @@ def load_models(
         on_refused: is told "checkpoint" or "plug-in" and why, for each that is refused.
         embedders: whether networks without a classifier, or without the names of its classes, are taken too, and with them
             dlib's, whose weights a package brings, unless the folder has them.
+        gradients: whether every network must have them, so that ONNX files, which have none, are refused.
 
     Raises:
         CheckpointError: the folder cannot be listed, or none of its checkpoints can be used.
@@ -182,10 +196,16 @@ def load_models(
     def load_each(paths: Sequence[Path]) -> None:
         for path in paths:
             try:
-                checkpoint = _read(path)
-                is_embedder = embedders and (checkpoint.classes is None or find_labels_file(path) is None)
-                candidate = _embedder_of(checkpoint) if is_embedder else _recognizer_of(checkpoint)
-                _make_ready(candidate, device, precision=precision)
+                candidate: Loaded[Any]
+                if is_onnx(path):
+                    _check_onnx_is_wanted(path, embedders=embedders, gradients=gradients)
+                    candidate = load_onnx(path)
+                    candidate.recognizer.to(device)
+                else:
+                    checkpoint = _read(path)
+                    is_embedder = embedders and (checkpoint.classes is None or find_labels_file(path) is None)
+                    candidate = _embedder_of(checkpoint) if is_embedder else _recognizer_of(checkpoint)
+                    _make_ready(candidate, device, precision=precision)
             except RecognizerError as error:
                 refused.append(str(error))
                 on_refused("checkpoint", str(error))
@@ -200,6 +220,15 @@ def load_models(
     if installed is not None and DlibResNet.name not in models.embedders:
         load_each([installed])
     return models
+
+
+def _check_onnx_is_wanted(path: Path, *, embedders: bool, gradients: bool) -> None:
+    if gradients:
+        raise CheckpointError(
+            f"{path}: an ONNX network has no gradient, so that it can be no source model: it is for an invader's folder"
+        )
+    if not embedders:
+        raise CheckpointError(f"{path}: an ONNX network is an embedding network: it needs a gallery (--gallery)")
 
 
 def _add(candidate: Loaded[Any], *, to: LoadedModels, folder: Path) -> None:

@@ -84,7 +84,7 @@ class EmbeddingNetwork:
             self.embedder.network.name,
             self.precision,
             self.device.type,
-            f"torch {torch.__version__}",
+            self.embedder.network.computed_by,
             "batches of 1",
             self.extraction.in_words,
         )

@@ -20,6 +20,7 @@ from recognizers.checkpoints.loading import (
     head_to_device,
     load_models,
 )
+from recognizers.checkpoints.model_card import card_path
 from recognizers.device import PreparedDevice
 from recognizers.errors import GalleryError
 from recognizers.extraction import Extraction, FindFace
@@ -33,6 +34,7 @@ from recognizers.galleries.enrolment import (
     embed_face,
 )
 from recognizers.galleries.folder import read_photo_folder
+from recognizers.galleries.self_test import warn_of_failure
 from recognizers.galleries.thresholds import Target, Threshold, calibrated, given
 from recognizers.networks.gallery import DEFAULT_TEMPLATES, EmbeddedGallery, Gallery, Templates
 from recognizers.networks.gallery_head import GalleryHead
@@ -128,6 +130,7 @@ def load_with_matchers(
     find_face: FindFace,
     calibration: Calibration = Calibration(),
     on_refused: OnRefused = lambda *_: None,
+    gradients: bool = True,
 ) -> tuple[Mapping[str, LoadedRecognizer], Mapping[str, Matcher]]:
     """The classifiers of a checkpoint folder, and with a gallery its matchers, ready to serve.
 
@@ -140,13 +143,21 @@ def load_with_matchers(
         find_face: finds its face.
         calibration: of thresholds.
         on_refused: see `load_models`.
+        gradients: see `load_models`.
 
     Raises:
         RecognizerError: the checkpoints, the gallery or the impostors cannot be used.
     """
     models = load_models(
-        checkpoints, prepared.device, precision=precision, on_refused=on_refused, embedders=gallery is not None
+        checkpoints,
+        prepared.device,
+        precision=precision,
+        on_refused=on_refused,
+        embedders=gallery is not None,
+        gradients=gradients,
     )
+    for each in (*models.recognizers.values(), *models.embedders.values()):
+        warn_of_failure(each.recognizer, card_path(each.path), device=prepared.device, decode=decode, find_face=find_face)
     if gallery is None:
         return models.recognizers, {}
     networks = embedding_networks(models, gallery.features_of, device=prepared.device, precision=precision)

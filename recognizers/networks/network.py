@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from enum import StrEnum
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from recognizers.extraction import Extraction
@@ -22,19 +23,25 @@ class Network(nn.Module, ABC):
 
     Its `backbone` holds the parameters under the names of the library it comes from; its checkpoints' `formats` are
     translated to those. The checkpoint's classifier stands under `head_name` beside them. An embedding network has none: it
-    tells people apart by the distance between their features.
+    tells people apart by the distance between their features. What is no class variable is stated by a class as well,
+    unless it comes with a file, as in an ONNX network's card.
     """
 
-    name: ClassVar[str]
-    input_size: ClassVar[int]  # width and height in pixels
-    feature_size: ClassVar[int]
+    name: str
+    input_size: int  # width and height in pixels
+    feature_size: int
     head_name: ClassVar[str | None]  # None: an embedding network
-    extraction: ClassVar[Extraction] = Extraction.SQUARE
-    distance: ClassVar[Distance] = Distance.COSINE
-    usual_threshold: ClassVar[float | None] = None  # a similarity or a distance, at which its users take two faces for one
+    extraction: Extraction = Extraction.SQUARE
+    distance: Distance = Distance.COSINE
+    usual_threshold: float | None = None  # a similarity or a distance, at which its users take two faces for one
     formats: ClassVar[tuple[StateDictFormat, ...]]  # at most one matches a file
     traceable: ClassVar[bool] = True  # by torch.fx; a backbone that is not serves as it was built, which is slower
     backbone: nn.Module
+
+    @property
+    def computed_by(self) -> str:
+        """What its features depend on beside its weights and precision: an embedding is kept for this alone."""
+        return f"torch {torch.__version__}"
 
     @abstractmethod
     def normalise(self, images: Tensor) -> Tensor:

@@ -35,8 +35,8 @@ class TinyNetwork(Network):
 
     def __init__(self, distance: Distance = Distance.COSINE, *, usual_threshold: float | None = None) -> None:
         super().__init__()
-        self.distance = distance  # type: ignore[misc]
-        self.usual_threshold = usual_threshold  # type: ignore[misc]
+        self.distance = distance
+        self.usual_threshold = usual_threshold
         linear = nn.Linear(3 * 8 * 8, FEATURES)
         with torch.no_grad():
             linear.weight.copy_(torch.randn(linear.weight.shape, generator=torch.Generator().manual_seed(0)) / 10)
