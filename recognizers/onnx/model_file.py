@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from recognizers.errors import CheckpointError, shorten
+from recognizers.errors import CheckpointError
+from recognizers.onnx.wire import check_description
 
 MAX_BYTES = 512 * 2**20  # an IResNet-200 has 450 MiB
 _SUFFIX = ".onnx"
+_BYTES_SHOWN = 16
 
 Proto: TypeAlias = Any  # a message of onnx's, whose types are there only where onnx is installed
 
@@ -38,19 +40,23 @@ def read_model(path: Path) -> OnnxFile:
     from onnx import ModelProto
 
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MAX_BYTES else b""
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
-    if len(content) > MAX_BYTES:
-        raise CheckpointError(f"{path}: expected at most {MAX_BYTES:,} bytes, got more")
+    if size > MAX_BYTES:
+        raise CheckpointError(f"{path}: expected at most {MAX_BYTES:,} bytes, got {size:,}")
     model = ModelProto()
     try:
+        check_description(content)
         model.ParseFromString(content)
-    except DecodeError as error:
-        raise CheckpointError(f"{path}: not an ONNX file, or a truncated or damaged one: {shorten(str(error))}") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    except (DecodeError, ValueError) as error:
+        begins = f"it begins with {content[:_BYTES_SHOWN]!r}"
+        raise CheckpointError(f"{path}: not an ONNX file, or a truncated or damaged one: {begins}") from error
     if not model.graph.node:
-        raise CheckpointError(f"{path}: not an ONNX file, or a truncated one: expected operators, got none")
+        raise CheckpointError(f"{path}: not an ONNX file, or an empty one: expected operators, got none")
     return OnnxFile(path, hashlib.sha256(content).hexdigest(), model)
 
 

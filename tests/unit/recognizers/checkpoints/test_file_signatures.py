@@ -66,8 +66,12 @@ def repeated(content: bytes) -> Callable[[], bytes]:
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 111898327\n"
 FILES: dict[str, tuple[Callable[[], bytes], str, str]] = {
     "Git LFS": (repeated(POINTER), "Git LFS pointer", "`git lfs pull`"),
-    "ONNX": (repeated(b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:" + bytes(200)), "ONNX model", "state_dict()"),
-    "ONNX without a producer": (repeated(b"\x08\x06:\xff\xff\x01" + b"\n\x10" * 99), "ONNX model", "state_dict()"),
+    "ONNX": (repeated(b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:" + bytes(200)), "ONNX model", "a name that ends in .onnx"),
+    "ONNX without a producer": (
+        repeated(b"\x08\x06:\xff\xff\x01" + b"\n\x10" * 99),
+        "ONNX model",
+        "a name that ends in .onnx",
+    ),
     "Keras": (repeated(b"\x89HDF\r\n\x1a\n" + bytes(200)), "HDF5 file (Keras)", "PyTorch weights"),
     "Keras 3": (
         lambda: archive_of({"metadata.json": b"{}", "model.weights.h5": b"\x89HDF"}),
