@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from benchmarks import compare_runs, craft, exactness, gallery, million, protocol, replicas, scaling, service
-from benchmarks.networks import FULL_SIZE
+from benchmarks.networks import ALIGNED, FULL_SIZE
 
 
 @click.group(context_settings={"show_default": True})
@@ -14,12 +14,12 @@ def main() -> None:
 
 
 @main.command(name="craft")
-@click.option("--networks", default=",".join(FULL_SIZE))
+@click.option("--networks", default=",".join((*FULL_SIZE, *ALIGNED)))
 @click.option("--probes", type=click.IntRange(8), default=16)
 @click.option("--repetitions", type=click.IntRange(1), default=3, help="Of ten gradient steps a probe.")
 @click.option("--sweeps", type=click.IntRange(1), default=1, help="Of all six budgets.")
 def craft_command(*, networks: str, probes: int, repetitions: int, sweeps: int) -> None:
-    """Gradient steps and sweeps beside torchattacks, foolbox and ART."""
+    """Gradient steps and sweeps beside plain PyTorch, torchattacks, foolbox and ART."""
     craft.run(networks.split(","), probes=probes, repetitions=repetitions, sweeps=sweeps)
 
 

@@ -1,4 +1,7 @@
-"""Crafting alone: gradient steps and six-budget sweeps, beside torchattacks, foolbox and ART on the same plain networks."""
+"""Crafting alone: gradient steps and six-budget sweeps, beside a loop in plain PyTorch, torchattacks, foolbox and ART.
+
+These run the networks as they are built; all of them, ours too, start from the same random weights.
+"""
 
 import threading
 import time
@@ -7,6 +10,7 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch.nn.functional import cross_entropy
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.children import Measured, in_child, in_plain_child, peak_mebibytes
@@ -28,10 +32,11 @@ OTHER_PEER_BATCH = 4
 LABEL = 0
 
 OURS = {"ours, auto": "auto", "ours, float32": "float32"}
+PLAIN = {"PyTorch, auto": "auto", "PyTorch, float32": "float32"}
 REFERENCE = "torchattacks"
 THEIRS = (REFERENCE, "foolbox", "ART")
 COLUMNS = (
-    *("network", "contender", "peak MiB", "gradient steps/s", "/ torchattacks"),
+    *("network", "contender", "peak MiB", "gradient steps/s", "/ PyTorch in this precision", "/ torchattacks"),
     *("a six-budget sweep, s", "/ torchattacks", "of the matrix rate"),
 )
 
@@ -63,6 +68,31 @@ def ours(network: str, precision: str, probes: int, epsilons: Sequence[int]) -> 
     measured = Measured(time.perf_counter() - started, model.gradients - before, peak_mebibytes())
     engine.close()
     return measured
+
+
+def plain(network: str, precision: str, probes: int, epsilons: Sequence[int]) -> Measured:
+    """The same steps by autograd on the network as it is built, all cores."""
+    chosen = choose_precision(precision, torch.device("cpu"))
+    recognizer = random_recognizer(network)
+    recognizer.network.backbone.to(chosen.dtype)
+    images = torch.stack([torch.from_numpy(probe) for probe in random_probes(recognizer.input_size, probes)])
+    batches = torch.split(images.permute(0, 3, 1, 2).float().contiguous(), peer_batch(network))
+
+    def craft(probe: torch.Tensor, epsilon: int, steps: int) -> None:
+        image, labels = probe, torch.full((len(probe),), LABEL)
+        for _ in range(steps):
+            image = image.detach().requires_grad_()
+            loss = cross_entropy(recognizer.logits(image), labels, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, image)
+            image = (image + gradient.sign()).clamp(probe - epsilon, probe + epsilon).clamp(0, 255)
+
+    craft(batches[0], 1, 1)
+    started = time.perf_counter()
+    for batch in batches:
+        for epsilon in epsilons:
+            craft(batch, epsilon, iterations(epsilon))
+    gradients = probes * sum(iterations(epsilon) for epsilon in epsilons)
+    return Measured(time.perf_counter() - started, gradients, peak_mebibytes())
 
 
 def theirs(peer: str, network: str, probes: int, epsilons: Sequence[int]) -> Measured:
@@ -107,6 +137,8 @@ def measure(contender: str, network: str, epsilons: Sequence[int], probes: int) 
     """One contender, in a process of its own."""
     if contender in OURS:
         return in_child(ours, network, OURS[contender], probes, epsilons)
+    if contender in PLAIN:
+        return in_plain_child(plain, network, PLAIN[contender], probes, epsilons)
     return in_plain_child(theirs, contender, network, probes, epsilons)
 
 
@@ -116,7 +148,7 @@ def run(networks: Sequence[str], *, probes: int, repetitions: int, sweeps: int) 
     rows: list[Sequence[str]] = []
     raw: list[dict[str, Any]] = []
     for network in networks:
-        steps: dict[str, list[Measured]] = {contender: [] for contender in (*OURS, *THEIRS)}
+        steps: dict[str, list[Measured]] = {contender: [] for contender in (*OURS, *PLAIN, *THEIRS)}
         whole: dict[str, list[Measured]] = {contender: [] for contender in (*OURS, REFERENCE)}
         for _ in range(repetitions):
             for contender in steps:
@@ -126,7 +158,7 @@ def run(networks: Sequence[str], *, probes: int, repetitions: int, sweeps: int) 
                 whole[contender].append(measure(contender, network, PAPER, _probes(contender, network, probes)))
         work = gradient_work(network)
         for contender in steps:
-            rate = rates[OURS.get(contender, "float32")]
+            rate = rates[precision_of(contender)]
             figures = _figures(contender, network, steps, whole, probes=probes)
             rows.append((network, contender, *figures, _share(work, steps[contender], rate)))
             raw.append(
@@ -147,6 +179,11 @@ def _probes(contender: str, network: str, probes: int) -> int:
     return peer_batch(network)
 
 
+def precision_of(contender: str) -> str:
+    """What a contender computes in: "auto" or "float32"."""
+    return (OURS | PLAIN).get(contender, "float32")
+
+
 def peer_batch(network: str) -> int:
     """Images that a peer attacks together: all its batches are alike."""
     return PEER_BATCH.get(network, OTHER_PEER_BATCH)
@@ -157,13 +194,16 @@ def _figures(
 ) -> tuple[str, ...]:
     rate = [each.gradients / each.seconds for each in steps[contender]]
     reference = median([each.gradients / each.seconds for each in steps[REFERENCE]])
+    (in_pytorch,) = (name for name, precision in PLAIN.items() if precision == precision_of(contender))
+    in_plain = median([each.gradients / each.seconds for each in steps[in_pytorch]])
     peak = str(max(each.peak_mebibytes for each in steps[contender]))
+    ratios = f"{median(rate) / in_plain:.1f}x", f"{median(rate) / reference:.1f}x"
     if contender not in whole:
-        return peak, spread(rate), f"{median(rate) / reference:.1f}x", "", ""
+        return peak, spread(rate), *ratios, "", ""
     a_sweep = [each.seconds / _probes(contender, network, probes) for each in whole[contender]]
     reference_sweep = median([each.seconds / peer_batch(network) for each in whole[REFERENCE]])
     times = f"{reference_sweep / median(a_sweep):.1f}x"
-    return peak, spread(rate), f"{median(rate) / reference:.1f}x", spread(a_sweep, 2), times
+    return peak, spread(rate), *ratios, spread(a_sweep, 2), times
 
 
 def _share(work: float, steps: Sequence[Measured], rate: float) -> str:

@@ -14,6 +14,7 @@ from recognizers.networks.registry import architectures
 from synthetic_faces import Population
 
 FULL_SIZE = ("facenet", "resnet50", "senet50")
+ALIGNED = ("iresnet50", "ir152", "irse50", "mobilefacenet")  # of those for aligned faces, one of each kind of block
 
 
 def random_recognizer(name: str) -> NeuralRecognizer:

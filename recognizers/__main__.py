@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from recognizers.checkpoints.checkpoint import Checkpoint
     from recognizers.networks.network import Network
-    from recognizers.networks.recognizer import Embedder
 
 # torch is imported where it is needed, so that a lack of memory for it can be reported.
 
@@ -53,22 +52,18 @@ def inspect(file: Path, photos: tuple[Path, ...] | None) -> str:
     from recognizers.checkpoints.loading import build_network
     from recognizers.checkpoints.model_card import card_path
     from recognizers.galleries.self_test import photos_of
-    from recognizers.networks.recognizer import Embedder
     from recognizers.onnx.model_file import is_onnx
 
-    network: Network
-    if is_onnx(file):
-        said, network = _inspect_onnx(file, card_path(file))
-    else:
-        checkpoint = read_checkpoint(file)
-        said = report(checkpoint)
-        network = build_network(checkpoint)
     photos = photos or photos_of(card_path(file))
-    return said if photos is None else "\n".join((said, _lines({"self-test": _self_test(Embedder(network), photos)})))
+    if is_onnx(file):
+        return _inspect_onnx(file, card_path(file), photos)
+    checkpoint = read_checkpoint(file)
+    said = report(checkpoint)
+    return said if photos is None else f"{said}\n{_self_test(build_network(checkpoint), photos)}"
 
 
-def _inspect_onnx(file: Path, card: Path) -> tuple[str, "Network"]:
-    """Prints what a file is, so that it stands there if it is refused; the verdict, and its network."""
+def _inspect_onnx(file: Path, card: Path, photos: Sequence[Path] | None) -> str:
+    """Prints what a file is, so that it stands there if it is refused; then the verdict."""
     from recognizers.onnx.description import described
     from recognizers.onnx.loading import build_onnx
     from recognizers.onnx.model_file import read_model
@@ -78,18 +73,21 @@ def _inspect_onnx(file: Path, card: Path) -> tuple[str, "Network"]:
     network = build_onnx(onnx_file, card=card)
     faces = f"{network.extraction.name.lower()} faces"
     verdict = f"can be a target model, {network.name}: {faces}, compared by {network.distance} distance, as {card.name} says"
-    return _lines({"verdict": verdict}), network
+    said = _lines({"verdict": verdict})
+    return said if photos is None else f"{said}\n{_self_test(network, photos)}"
 
 
-def _self_test(embedder: "Embedder", photos: Sequence[Path]) -> str:
+def _self_test(network: "Network", photos: Sequence[Path]) -> str:
     import torch
 
     from recognizers.extraction import MtcnnDetector, extract_face
     from recognizers.galleries.self_test import run_self_test
+    from recognizers.networks.recognizer import Embedder
 
     cpu = torch.device("cpu")
     find_face = partial(extract_face, detector=MtcnnDetector(cpu))
-    return run_self_test(embedder, photos, device=cpu, decode=_decoded, find_face=find_face).in_words
+    result = run_self_test(Embedder(network), photos, device=cpu, decode=_decoded, find_face=find_face)
+    return _lines({"self-test": result.in_words})
 
 
 def _decoded(encoded: bytes) -> "NDArray[np.uint8]":

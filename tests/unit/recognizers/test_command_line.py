@@ -15,6 +15,7 @@ import click
 import pytest
 import safetensors
 import torch
+from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
@@ -29,6 +30,7 @@ from recognizers.checkpoints.installed_weights import dlib_resnet_file
 from recognizers.checkpoints.loading import build_network, load_recognizer
 from recognizers.galleries.embedding_cache import FILE, EmbeddingCache
 from recognizers.networks.label_set import LabelSet
+from synthetic_faces import Population
 from tests.support.checkpoints import (
     hollow_checkpoint,
     hollow_weights,
@@ -61,6 +63,16 @@ def check_refused_in_a_line(answer: Answer, *expected: str) -> None:
     assert line.startswith("error: ")
     for words in expected:
         assert words in line
+
+
+def test_inspect_compares_three_photos_by_any_network(run: Program, tmp_path: Path) -> None:
+    people = Population(2)
+    photos = [tmp_path / f"{place}.png" for place in range(3)]
+    for photo, (person, number) in zip(photos, ((1, 1), (1, 2), (2, 1)), strict=True):
+        Image.fromarray(people.photograph(person, number)).save(photo)
+    answer = run("inspect", embedded.FOLDER / "compact-facenet.safetensors", "--self-test", *photos)
+    assert answer.status == 0
+    assert answer.facts["self-test"].startswith("passed: cosine similarity ")
 
 
 def test_inspect_reports_what_a_checkpoint_is(run: Program, folder: Path) -> None:

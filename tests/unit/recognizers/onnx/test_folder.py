@@ -11,7 +11,6 @@ import torch
 from recognizers.checkpoints import embedded
 from recognizers.checkpoints.loading import LoadedModels, load_models
 from recognizers.errors import CheckpointError
-from recognizers.networks.network import Distance
 from tests.support.onnx_files import linear_model, needs_onnx, write_onnx
 
 pytestmark = needs_onnx
@@ -29,14 +28,6 @@ def refusal(folder: Path, **arguments: Any) -> str:
     with pytest.raises(CheckpointError) as refused:
         loaded(folder, **arguments)
     return str(refused.value).removeprefix(f"{folder}: no usable checkpoint: ")
-
-
-def test_a_file_with_a_card_is_a_network_without_a_classifier(tmp_path: Path) -> None:
-    write_onnx(tmp_path, metric="euclidean", threshold=0.6)
-    models = loaded(tmp_path)
-    network = models.embedders["linear"].recognizer.network
-    assert models.recognizers == {}
-    assert (network.distance, network.usual_threshold) == (Distance.EUCLIDEAN, 0.6)
 
 
 def test_a_service_that_crafts_refuses_it_and_offers_the_others(tmp_path: Path) -> None:

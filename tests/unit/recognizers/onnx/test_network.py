@@ -13,6 +13,7 @@ from torch.nn.functional import normalize
 
 from recognizers.checkpoints.loading import load_onnx
 from recognizers.galleries.enrolment import EmbeddingNetwork
+from recognizers.networks.network import Distance
 from recognizers.networks.recognizer import Embedder
 from recognizers.precision import Precision
 from tests.support.filled_networks import filled_network, image
@@ -65,6 +66,11 @@ def test_levels_are_normalised_as_the_card_says(tmp_path: Path) -> None:
     answered = embedder(tmp_path, mean=[100, 110, 120], std=[1, 2, 4]).features(images)
     shown = (images - torch.tensor([100.0, 110, 120]).view(3, 1, 1)) / torch.tensor([1.0, 2, 4]).view(3, 1, 1)
     assert torch.allclose(answered, expected(shown), rtol=TOLERANCE, atol=TOLERANCE)
+
+
+def test_features_are_compared_as_the_card_says(tmp_path: Path) -> None:
+    network = embedder(tmp_path, metric="euclidean", threshold=0.6).network
+    assert (network.distance, network.usual_threshold) == (Distance.EUCLIDEAN, 0.6)
 
 
 def test_blue_comes_first_where_the_card_says_so(tmp_path: Path) -> None:
