@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -15,6 +16,7 @@ from recognizers.checkpoints.loading import load_onnx
 from recognizers.galleries.enrolment import EmbeddingNetwork
 from recognizers.networks.network import Distance
 from recognizers.networks.recognizer import Embedder
+from recognizers.onnx.network import OnnxBackbone
 from recognizers.precision import Precision
 from tests.support.filled_networks import filled_network, image
 from tests.support.onnx_files import SIDE, linear_model, needs_onnx, weights, write_onnx
@@ -84,6 +86,19 @@ def test_a_face_is_answered_alike_whatever_shares_its_batch(tmp_path: Path) -> N
     network, images = embedder(tmp_path), faces(3)
     together = network.features(images)
     assert all(torch.equal(together[row], network.features(images[row : row + 1])[0]) for row in range(3))
+
+
+def test_what_fills_a_batch_is_computed_once() -> None:
+    shown: list[float] = []
+
+    def session(face: NDArray[np.float32]) -> NDArray[np.float32]:
+        shown.append(float(face[0, 0, 0, 0]))
+        return face[:, :, 0, 0]
+
+    levels = torch.tensor([1.0, 2, 1, 1, 1]).view(5, 1, 1, 1).expand(5, 3, SIDE, SIDE)
+    features = OnnxBackbone(session)(levels)
+    assert shown == [1, 2, 1]
+    assert features.tolist() == [[level] * 3 for level in (1, 2, 1, 1, 1)]
 
 
 @pytest.mark.parametrize("opset", [7, 11, 23])
