@@ -156,7 +156,8 @@ def load_with_matchers(
         embedders=gallery is not None,
         gradients=gradients,
     )
-    for each in (*models.recognizers.values(), *models.embedders.values()):
+    loaded: list[Loaded[Any]] = [*models.recognizers.values(), *models.embedders.values()]
+    for each in loaded:
         warn_of_failure(each.recognizer, card_path(each.path), device=prepared.device, decode=decode, find_face=find_face)
     if gallery is None:
         return models.recognizers, {}

@@ -35,7 +35,7 @@ needs_onnx = pytest.mark.skipif(
 
 def weights() -> NDArray[np.float32]:
     """From the pixels of a face to its features."""
-    return np.random.default_rng(0).normal(size=(3 * SIDE * SIDE, FEATURES)).astype(np.float32) / 10
+    return np.random.default_rng(0).normal(scale=0.1, size=(3 * SIDE * SIDE, FEATURES)).astype(np.float32)
 
 
 def linear_model(*, before: Sequence[Any] = (), image: str = "image", opset: int = 17, **tensors: Any) -> Any:

@@ -68,7 +68,8 @@ def test_the_more_alike_of_the_two_others_counts(tmp_path: Path, distance: Dista
     for level, photo in enumerate(photos):
         photo.write_bytes(encode_png(np.full((8, 8, 3), level, np.uint8)))
     result = run_self_test(Embedder(Known(distance)), photos, **{**HOW, "find_face": lambda photo: CropBox(0, 0, 8, 8)})
-    assert (result.same, result.other) == (pytest.approx(same), pytest.approx(other))
+    assert result.same == pytest.approx(same)
+    assert result.other == pytest.approx(other)
 
 
 @pytest.mark.parametrize(("content", "expected"), [(None, "cannot be read"), (b"text", "expected")])
