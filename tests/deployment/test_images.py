@@ -26,10 +26,13 @@ OWN = {
         "recognizers",
         "gallery_service",
         "invader_service",
-        "psycopg",  # a ledger that replicas share; the rest is its own
+        "psycopg",  # a ledger that replicas share
         "psycopg_binary",
         "psycopg_binary.libs",
-        "typing_extensions.py",
+        "onnx",  # ONNX files, with all that follows
+        "onnxruntime",
+        "ml_dtypes",
+        "flatbuffers",
     },
 }
 
