@@ -53,9 +53,9 @@ def test_it_is_what_the_plain_statement_says(amplitude: float) -> None:
 def test_what_is_too_small_for_its_network_is_enlarged() -> None:
     network, weights = random_weights()
     x_0, x = (image_of(probe(side=40, seed=seed)[:20]).float() for seed in (0, 1))
-    enlarged = (interpolate(each[None], (63, 63), mode="bilinear")[0] for each in (x, x_0))
+    enlarged, enlarged_0 = (interpolate(each[None], (63, 63), mode="bilinear")[0] for each in (x, x_0))
     found = float(Lpips(network, weights, device=CPU)(x_0)(x))
-    assert found == pytest.approx(plain_lpips(*enlarged, network, weights), rel=1e-3)
+    assert found == pytest.approx(plain_lpips(enlarged, enlarged_0, network, weights), rel=1e-3)
 
 
 def test_it_is_what_the_authors_package_says() -> None:
