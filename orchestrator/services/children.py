@@ -35,6 +35,7 @@ async def child_service(
     arguments: Sequence[str],
     log: Path,
     start_seconds: float = START_SECONDS,
+    stop_seconds: float = _STOP_SECONDS,
     on_enrolling: Callable[[int, int], None] = lambda *_: None,
 ) -> AsyncIterator[Endpoint]:
     """Runs `python -P -m MODULE` while the context lasts; all that it prints goes to `log`.
@@ -44,6 +45,7 @@ async def child_service(
         arguments: of its command line.
         log: file that is written on.
         start_seconds: in which it has to be ready, or to say that it has enrolled further photos.
+        stop_seconds: that it is given to end by itself when it is told to, before it is killed.
         on_enrolling: is told how many photos it has enrolled, and of how many.
 
     Raises:
@@ -87,7 +89,7 @@ async def child_service(
 
             yield Endpoint(output.address, list(output.errors), ended)
         finally:
-            await _stop(process)
+            await _stop(process, stop_seconds)
             await output.close(within=_READ_SECONDS)
             # Closes the pipes that are still open at the other end; asyncio has no public way to.
             cast("Any", process)._transport.close()
@@ -111,13 +113,13 @@ async def _end(process: asyncio.subprocess.Process, *, or_when: Callable[[], boo
         await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def _stop(process: asyncio.subprocess.Process, seconds: float) -> None:
     if process.returncode is not None:
         return
     process.terminate()
     try:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_SECONDS):
+            async with asyncio.timeout(seconds):
                 await _end(process)
     finally:  # also where this task is cancelled
         if process.returncode is None:

@@ -1,0 +1,1 @@
+"""Deployments beyond one machine. No part of the wheel: run from a checkout."""
