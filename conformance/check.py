@@ -82,6 +82,7 @@ class Outcome:
     verdict: Verdict
     evidence: str  # printable: of a failure or an error; why a check is not applicable, or was not run; else empty
     seconds: float
+    at: str = ""  # the replica's address, where several are checked
 
 
 def none_wrong(outcomes: Iterable[Outcome]) -> bool:

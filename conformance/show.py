@@ -32,7 +32,12 @@ def show(outcomes: Sequence[Outcome], console: Console) -> None:
         failed = outcome.verdict in (Verdict.FAILED, Verdict.ERROR)  # then the reason is shown too
         demands = f"{outcome.demands} {outcome.why}" if failed else outcome.demands
         verdict = Text(outcome.verdict.value, style=_STYLES[outcome.verdict])
-        table.add_row(Text(outcome.id), verdict, Text(demands), Text(outcome.evidence))
+        table.add_row(
+            Text(f"{outcome.id} at {outcome.at}" if outcome.at else outcome.id),
+            verdict,
+            Text(demands),
+            Text(outcome.evidence),
+        )
     console.print(table)
     console.print(summary(outcomes), style="green" if none_wrong(outcomes) else "bold red", markup=False, highlight=False)
 
@@ -65,10 +70,10 @@ def as_json(outcomes: Sequence[Outcome]) -> bytes:
 
 
 def as_junit(outcomes: Sequence[Outcome]) -> bytes:
-    """JUnit XML: a test suite for each service, a test case for each check; one that is not applicable is skipped."""
+    """JUnit XML: a suite for each service or replica, a test case for each check; one that is not applicable is skipped."""
     suites = ElementTree.Element("testsuites", name="conformance")
-    for service in dict.fromkeys(outcome.id.partition(".")[0] for outcome in outcomes):
-        own = [outcome for outcome in outcomes if outcome.id.startswith(f"{service}.")]
+    for service in dict.fromkeys(_suite(outcome) for outcome in outcomes):
+        own = [outcome for outcome in outcomes if _suite(outcome) == service]
         counts = Counter(outcome.verdict for outcome in own)
         suite = ElementTree.SubElement(
             suites,
@@ -89,6 +94,11 @@ def as_junit(outcomes: Sequence[Outcome]) -> bytes:
     ElementTree.indent(suites)
     document: bytes = ElementTree.tostring(suites, encoding="utf-8", xml_declaration=True)
     return document + b"\n"
+
+
+def _suite(outcome: Outcome) -> str:
+    service = outcome.id.partition(".")[0]
+    return f"{service} at {outcome.at}" if outcome.at else service
 
 
 _ELEMENTS = {

@@ -72,7 +72,14 @@ def _matches(pattern: str, id: str) -> bool:  # noqa: A002 - the word that repor
 
 
 async def examine(
-    kind: type[Service], address: str, tls: TlsMaterial | None, choice: Choice, *, on_done: OnDone, note: Note
+    kind: type[Service],
+    address: str,
+    tls: TlsMaterial | None,
+    choice: Choice,
+    *,
+    on_done: OnDone,
+    note: Note,
+    tls_name: str | None = None,
 ) -> list[Outcome]:
     """The outcomes of the chosen checks of a service.
 
@@ -83,6 +90,7 @@ async def examine(
         choice: of checks, and their parameters.
         on_done: is called with each outcome as it is known.
         note: is called with what the checks may cost, and what they leave out as too costly.
+        tls_name: that the certificate is for, if that is not the host.
 
     Raises:
         InputError: a check is unknown, the address is invalid, no face is known to the service, or the budget is too small.
@@ -90,7 +98,7 @@ async def examine(
     """
     checks = choice.checks(kind)
     try:
-        channel = open_channel(address, tls=tls, caller="conformance")
+        channel = open_channel(address, tls=tls, tls_name=tls_name, caller="conformance")
     except AddressError as error:
         raise InputError(f"--{kind.role}: {error}") from error
     except PlainTextError as error:
@@ -100,7 +108,7 @@ async def examine(
         try:
             service = await kind.discover(client, choice.faces)
         except ServiceStopped as stopped:
-            why = await asyncio.to_thread(diagnose, address, tls)
+            why = await asyncio.to_thread(diagnose, address, tls, tls_name=tls_name)
             text = f"the {kind.role} at {address} does not answer: {why or stopped}"
             raise UnusableServiceError(printable(text)) from stopped
         except Failed as failed:

@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.faces.data_sets import read_data_set
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.files import replace_file
+from orchestrator.services.addresses import has_replicas, name_of_replicas, replica_addresses
 from rpc.tls import TlsMaterial
 
 NOT_CONFORMING = 1  # exit status
@@ -59,6 +60,8 @@ class ConformanceOptions(ServiceOptions):
 def conformance_command(options: ConformanceOptions) -> None:
     """Check a running protector, or invader, against the schema, from outside.
 
+    Of replicas, each is checked, one after another: all of them have to conform by themselves.
+
     Exit status: 0 every check passed or does not apply, 1 one did not or a service does not answer, 2 bad input.
     """
     out = console()
@@ -74,10 +77,10 @@ def conformance_command(options: ConformanceOptions) -> None:
     )
     tls = options.tls()
     given: dict[type[Service], str | None] = {Protector: options.protector, Invader: options.invader}
-    services = {kind: address for kind, address in given.items() if address is not None}
-    if not services:
+    texts = {kind: text for kind, text in given.items() if text is not None}
+    if not texts:
         raise InputError("--protector, --invader: expected the address of at least one running service, host:port, got none")
-    number = sum(len(choice.checks(kind)) for kind in services)
+    number = sum(len(choice.checks(kind)) for kind in texts)
     if not number:
         raise InputError("--only, --skip: expected checks of the services that are given, got none")
     wanted = (("--json", options.json_file, as_json), ("--junit", options.junit_file, as_junit))
@@ -87,7 +90,7 @@ def conformance_command(options: ConformanceOptions) -> None:
             pass
     outcomes: list[Outcome] = []
     try:
-        interruption.run(_examine(services, tls, choice, out, number=number, outcomes=outcomes))
+        interruption.run(_examine(texts, tls, options.tls_names, choice, out, outcomes=outcomes))
     finally:  # what was found until something broke, or somebody had enough, is not lost
         if outcomes:
             show(outcomes, out)
@@ -99,20 +102,21 @@ def conformance_command(options: ConformanceOptions) -> None:
 
 
 async def _examine(
-    services: Mapping[type[Service], str],
+    texts: Mapping[type[Service], str],
     tls: TlsMaterial | None,
+    tls_names: Mapping[str, str | None],
     choice: Choice,
     out: Console,
     *,
-    number: int,
     outcomes: list[Outcome],
 ) -> None:
     """Adds what becomes of each check to `outcomes` as it is known.
 
     Raises:
-        InputError: the faces, or the invader's budget, do not do.
-        UnusableServiceError: one of the services cannot be checked; the other was.
+        InputError: the addresses, the faces, or the invader's budget, do not do.
+        UnusableServiceError: one of the services cannot be checked; the others were.
     """
+    services = [service for kind, text in texts.items() for service in await _services(kind, text, tls_names[kind.role])]
     unusable: UnusableServiceError | None = None
     columns = (
         TextColumn("{task.description}"),
@@ -122,21 +126,47 @@ async def _examine(
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=out, disable=not out.is_terminal) as bar:
-        task = bar.add_task("", total=number)
+        task = bar.add_task("", total=sum(len(choice.checks(each.kind)) for each in services))
 
-        def on_done(outcome: Outcome) -> None:
-            outcomes.append(outcome)
+        def on_done(outcome: Outcome, *, replica: str) -> None:
+            outcomes.append(replace(outcome, at=replica))
             bar.update(task, advance=1, description=f"{outcome.id}: {outcome.verdict.value}")
 
-        note = partial(out.print, style="yellow", markup=False, highlight=False)
-        for kind, address in services.items():
+        def note(text: str, *, replica: str) -> None:
+            out.print(f"{replica}: {text}" if replica else text, style="yellow", markup=False, highlight=False)
+
+        for each in services:
+            done, noted = (partial(tell, replica=each.replica) for tell in (on_done, note))
             try:
-                await examine(kind, address, tls, choice, on_done=on_done, note=note)
+                await examine(each.kind, each.address, tls, choice, on_done=done, note=noted, tls_name=each.tls_name)
             except UnusableServiceError as error:
-                outcomes += unusable_outcomes(kind, choice, error)
+                outcomes += (replace(lost, at=each.replica) for lost in unusable_outcomes(each.kind, choice, error))
                 unusable = unusable or error
     if unusable is not None:
         raise unusable
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A service that is checked."""
+
+    kind: type[Service]
+    address: str
+    tls_name: str | None
+    replica: str = ""  # its address, where it is one of several
+
+
+async def _services(kind: type[Service], text: str, tls_name: str | None) -> list[_Checked]:
+    """What the option for a kind of service stands for.
+
+    Raises:
+        InputError: it is no address, or a list of none.
+    """
+    if not has_replicas(text):
+        return [_Checked(kind, text, tls_name)]
+    addresses = await replica_addresses(kind.role, text)()
+    name = tls_name or name_of_replicas(text)
+    return [_Checked(kind, address, name, replica=address) for address in addresses]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import click
 
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
-from orchestrator.commands.options import TLS_NAME, ServiceOptions, option, takes
+from orchestrator.commands.options import ServiceOptions, option, takes
 from orchestrator.doctor.examination import examine, show
 from orchestrator.doctor.finding import Verdict
 
@@ -15,8 +15,6 @@ from orchestrator.doctor.finding import Verdict
 class DoctorOptions(ServiceOptions):
     """What is looked at."""
 
-    protector_tls_name: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR_TLS_NAME", help=TLS_NAME)
-    invader_tls_name: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER_TLS_NAME", help=TLS_NAME)
     project: str | None = option(envvar="COMPOSE_PROJECT_NAME", help="Compose project to look at.  [default: the only one]")
 
 
@@ -28,8 +26,7 @@ def doctor_command(options: DoctorOptions) -> None:
     Over the wire where addresses are given, and by the Docker engine where there is one. Exit status: 0 all is well, 1
     something is wrong, 2 bad input.
     """
-    tls_names = {"protector": options.protector_tls_name, "invader": options.invader_tls_name}
-    asked = examine(options.protector, options.invader, options.tls(), project=options.project, tls_names=tls_names)
+    asked = examine(options.protector, options.invader, options.tls(), project=options.project, tls_names=options.tls_names)
     findings = interruption.run(asked)
     show(findings, console())
     if any(finding.verdict is Verdict.WRONG for finding in findings):

@@ -91,8 +91,15 @@ class TlsOptions:
 class ServiceOptions(TlsOptions):
     """Where running services are."""
 
-    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help="A running protector, host:port.")
-    invader: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER", help="A running invader, host:port.")
+    protector: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR", help=f"A running protector: {ADDRESSES}")
+    protector_tls_name: str | None = option(envvar="DEID_ORCHESTRATOR_PROTECTOR_TLS_NAME", help=TLS_NAME)
+    invader: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER", help=f"A running invader: {ADDRESSES}")
+    invader_tls_name: str | None = option(envvar="DEID_ORCHESTRATOR_INVADER_TLS_NAME", help=TLS_NAME)
+
+    @property
+    def tls_names(self) -> dict[str, str | None]:
+        """Those that certificates are for, by the kind of service, where these are not their hosts."""
+        return {"protector": self.protector_tls_name, "invader": self.invader_tls_name}
 
 
 class CommaList(click.ParamType[Any]):

@@ -14,7 +14,7 @@ from conformance.subjects import Subject, subjects
 from orchestrator.__main__ import main
 from orchestrator.faces.folder import read_face_folder
 from rpc.certificates import Authority
-from tests.support.certificates import material, written
+from tests.support.certificates import material, of_elsewhere, written
 from tests.support.conformance_runs import write_faces
 from tests.support.conforming import ConformingInvader, ConformingProtector
 from tests.support.mutants_protector import OneLevelOver
@@ -91,6 +91,53 @@ def test_both_services_are_checked_and_the_outcomes_are_shown_and_written(
     assert failure.get("message") == document["checks"][0]["evidence"]
 
 
+def test_each_replica_is_checked_and_named(conformance: Conformance, faces: Path, protector: str, tmp_path: Path) -> None:
+    files = (tmp_path / "outcomes.json", tmp_path / "junit.xml")
+    with serving_in_a_thread(OneLevelOver().serving()) as other:
+        listed = tmp_path / "protectors"
+        listed.write_text(f"{protector}\n{other}\n")
+        arguments = ("--faces", faces, "--protector", f"@{listed}", "--only", "protector.budget")
+        status, output, _ = conformance(*arguments, "--json", files[0], "--junit", files[1])
+    assert status == 1
+    assert "2 checks in" in output
+    checks = json.loads(files[0].read_text())["checks"]
+    assert [(check["id"], check["at"], check["verdict"]) for check in checks] == [
+        ("protector.budget", protector, "passed"),
+        ("protector.budget", other, "failed"),
+    ]
+    suites = ElementTree.parse(files[1]).getroot()
+    assert [(suite.get("name"), suite.get("failures")) for suite in suites] == [
+        (f"protector at {protector}", "0"),
+        (f"protector at {other}", "1"),
+    ]
+
+
+@pytest.mark.usefixtures("_soon_given_up")
+def test_a_replica_that_is_not_there_keeps_none_of_the_others_from_being_checked(
+    conformance: Conformance, faces: Path, protector: str, tmp_path: Path
+) -> None:
+    outcomes = tmp_path / "outcomes.json"
+    arguments = ("--faces", faces, "--protector", f"127.0.0.1:1,{protector}", "--only", "protector.budget")
+    status, _, errors = conformance(*arguments, "--json", outcomes)
+    assert (status, errors) == (1, "error: the protector at 127.0.0.1:1 does not answer: nothing listens there\n")
+    assert [(check["id"], check["at"], check["verdict"]) for check in json.loads(outcomes.read_text())["checks"]] == [
+        ("protector.answers", "127.0.0.1:1", "error"),
+        ("protector.budget", "127.0.0.1:1", "not run"),
+        ("protector.budget", protector, "passed"),
+    ]
+
+
+def test_replicas_by_mutual_tls_show_certificates_of_one_name(conformance: Conformance, faces: Path, tmp_path: Path) -> None:
+    authority = Authority.create()
+    files = written(tmp_path / "client", material(authority))
+    tls = ("--tls-certificate", files.certificate, "--tls-key", files.key, "--tls-authority", files.authority)
+    server = of_elsewhere(authority, material(authority, "protector", server=True))
+    with serving_in_a_thread(ConformingProtector().serving(server)) as address:
+        arguments = ("--faces", faces, "--protector", f"{address},", *tls, "--only", "protector.budget")
+        assert conformance(*arguments)[0] == 1
+        assert conformance(*arguments, "--protector-tls-name", "elsewhere")[0] == 0
+
+
 def test_by_mutual_tls_a_conforming_service_ends_with_0(conformance: Conformance, faces: Path, tmp_path: Path) -> None:
     authority = Authority.create()
     files = written(tmp_path / "client", material(authority))
@@ -122,6 +169,7 @@ def test_all_checks_can_be_listed_without_a_service(conformance: Conformance) ->
             "--only, --skip: expected checks of the services that are given",
         ),
         (("--protector", "nowhere"), "--protector: "),
+        (("--protector", "127.0.0.1:1,nowhere"), "--protector: 127.0.0.1:1,nowhere: "),
         (("--protector", "127.0.0.1:1", "--faces", "no-such-folder"), "--faces: no-such-folder: cannot be read"),
     ],
 )
