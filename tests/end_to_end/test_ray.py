@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from tests.support.faults.observed import differences, observed
 
 KINDS = ("protector", "invader")
 EACH = 2  # replicas
+TRIES = 3  # to start a cluster
 SECONDS = 300.0  # until something that hangs fails
 NODE = {"num_cpus": EACH, "num_gpus": 0, "object_store_memory": 80 * 2**20}  # two nodes have places for all
 SUBJECTS, BUDGETS, TARGETS = 24, ("4", "8"), ("compact-facenet", "compact-senet")
@@ -118,18 +119,33 @@ def has_observed(run: Path, number: int) -> bool:
 def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
     pytest.importorskip("ray", reason="Ray is not installed (`make oracles`): NOTHING WAS TESTED ON A RAY CLUSTER")
     import ray
-    from ray.cluster_utils import Cluster
 
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    try:
-        for _ in range(2):
-            nodes.add_node(**NODE)
-        make_certificates(tmp_path / "certificates")
+    monkeypatch.setenv("RAY_prestart_worker_first_driver", "0")  # processes that nobody needs here
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "60000")
+    make_certificates(tmp_path / "certificates")
+    with ExitStack() as stack:
+        nodes = three_nodes(stack)
+        stack.callback(ray.shutdown)
         yield Deployment(nodes, tmp_path, {**os.environ, "RAY_ADDRESS": nodes.address})
-    finally:
-        ray.shutdown()
-        nodes.shutdown()
+
+
+def three_nodes(stack: ExitStack) -> Any:
+    """A cluster of them, which ends with the stack. Ray gives a node 30 s to start; a busy machine may need another try."""
+    from ray.cluster_utils import Cluster
+
+    for _ in range(TRIES):
+        nodes = Cluster()
+        stack.callback(nodes.shutdown)
+        try:
+            for further in ({"include_dashboard": False}, {}, {}):
+                nodes.add_node(**NODE, **further)
+        except Exception as error:  # noqa: BLE001 - Ray has no other for it
+            stack.close()
+            reason = error
+        else:
+            return nodes
+    raise reason
 
 
 def test_a_service_an_actor_and_a_node_that_are_killed_midway_change_nothing(deployment: Deployment, tmp_path: Path) -> None:
