@@ -61,6 +61,8 @@ class Runner:
         self._last_done: Callable[[], object] = lambda: None  # is called when the last of them ends
         self._working: dict[str, asyncio.Task[SubjectStatus]] = {}
         self._ended = asyncio.Event()  # set when the work on any subject ends
+        self._asking = asyncio.Lock()  # held by the task that asks for the next subject
+        self._left = True  # whether some of the subjects of this look are not done
         self._waiting_noted = False
 
     async def run(self) -> StopDecision | None:
@@ -93,6 +95,7 @@ class Runner:
         wanted = first_look(self._plan)
         while True:
             await self._show_progress(wanted)
+            self._left = True
             async with asyncio.TaskGroup() as group:
                 self._add_observers(group, wanted)
                 following = group.create_task(self._follow_capacity(group, wanted))
@@ -143,15 +146,24 @@ class Runner:
                 self._last_done()
 
     async def _observe_subjects(self, wanted: int) -> None:
-        while self._observers <= max(1, self._in_flight()):
-            ended = self._ended
-            identity = await self._run.journal.run(partial(self._leases.claim, wanted=wanted))
-            if identity is not None:
-                await self._work_on(identity)
-            elif await self._run.journal.run(partial(self._leases.outstanding, wanted=wanted)) == 0:
-                return
-            else:
-                await self._wait_for_others(ended)
+        while (identity := await self._next(wanted)) is not None:
+            await self._work_on(identity)
+
+    async def _next(self, wanted: int) -> str | None:
+        """Leases the next subject, once there is one; None where none will be, or fewer are to be worked on now.
+
+        One task asks for all that wait: at the end of a run each would ask whenever any subject is done.
+        """
+        async with self._asking:
+            while self._left and self._observers <= max(1, self._in_flight()):
+                ended = self._ended
+                identity = await self._run.journal.run(partial(self._leases.claim, wanted=wanted))
+                if identity is not None:
+                    return identity
+                self._left = await self._run.journal.run(partial(self._leases.outstanding, wanted=wanted)) > 0
+                if self._left:
+                    await self._wait_for_others(ended)
+        return None
 
     async def _work_on(self, identity: str) -> None:
         task = self._working[identity] = asyncio.create_task(self._observer.observe(identity))
