@@ -61,9 +61,10 @@ def gallery_command(*, identities: int, searches: int) -> None:
 
 @main.command(name="replicas")
 @click.option("--counts", default="1,4,16,64", help="Of the replicas of each service.")
-def replicas_command(*, counts: str) -> None:
+@click.option("--orchestrators", type=click.IntRange(1), default=1, help="Several share a PostgreSQL server of their own.")
+def replicas_command(*, counts: str, orchestrators: int) -> None:
     """Throughput with replicas that compute nothing, beside that of one."""
-    replicas.run([int(count) for count in counts.split(",")])
+    replicas.run([int(count) for count in counts.split(",")], orchestrators=orchestrators)
 
 
 @main.command(name="exactness")

@@ -1,4 +1,4 @@
-"""One orchestrator and more and more replicas that take their time and compute nothing: where does it stop to scale?"""
+"""More and more replicas that take their time and compute nothing: where does an orchestrator stop to scale, or several?"""
 
 import asyncio
 import io
@@ -21,6 +21,7 @@ from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.evaluate import evaluate
 from orchestrator.session.planning import RunRequest
+from tests.support.postgres import running_cluster
 
 ROUNDS = 10  # of crafts for each replica
 CANDIDATES = 5
@@ -30,10 +31,7 @@ OBSERVATIONS = 5 * len(TARGETS)  # of a subject: the control, and noise and BIM 
 async def measured(root: Path, replicas: int) -> tuple[int, float, float]:
     """Observations, seconds, and the orchestrator's processor seconds."""
     subjects = ROUNDS * replicas
-    faces = root / "faces"
-    for name in identities(subjects):
-        (faces / name).mkdir(parents=True)
-        Image.new("RGB", (8, 8), (200, 100, 55)).save(faces / name / "0.jpg", "JPEG")
+    faces = _write_faces(root, subjects)
     request = RunRequest(
         faces=read_face_folder(faces),
         source_models=SOURCES,
@@ -61,6 +59,40 @@ async def measured(root: Path, replicas: int) -> tuple[int, float, float]:
     return subjects * OBSERVATIONS, seconds, cpu
 
 
+async def measured_together(root: Path, replicas: int, *, orchestrators: int, store: str) -> tuple[int, float, float]:
+    """The same of several orchestrators, as processes that share a store; with their starts, which one has behind it."""
+    subjects = ROUNDS * replicas
+    faces = _write_faces(root, subjects)
+    async with _stubs(replicas, subjects) as (protectors, invaders):
+        started, cpu = time.perf_counter(), _processor_seconds(resource.RUSAGE_CHILDREN)
+        processes = [
+            await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "orchestrator", "evaluate", "--faces", str(faces), "--no-report"),
+                *("--run", str(root / str(number) / "run"), "--store", store, "--discard-cloaks"),
+                *("--protector", protectors, "--invader", invaders, "--subjects", str(subjects)),
+                *("--source-models", ",".join(SOURCES), "--target-models", ",".join(TARGETS), "--conditions", "png"),
+                *("--methods", "bim", "--epsilons", "4,8", "--k", f"1,{CANDIDATES}"),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            for number in range(orchestrators)
+        ]
+        said = await asyncio.gather(*(process.communicate() for process in processes))
+        seconds = time.perf_counter() - started
+        cpu = _processor_seconds(resource.RUSAGE_CHILDREN) - cpu  # the stubs are still running
+    for process, (words, _) in zip(processes, said, strict=True):
+        assert process.returncode == 0, words.decode()
+    return subjects * OBSERVATIONS, seconds, cpu
+
+
+def _write_faces(root: Path, subjects: int) -> Path:
+    faces = root / "faces"
+    for name in identities(subjects):
+        (faces / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8), (200, 100, 55)).save(faces / name / "0.jpg", "JPEG")
+    return faces
+
+
 @asynccontextmanager
 async def _stubs(replicas: int, subjects: int) -> AsyncIterator[tuple[str, str]]:
     pipe = asyncio.subprocess.PIPE
@@ -77,25 +109,33 @@ async def _stubs(replicas: int, subjects: int) -> AsyncIterator[tuple[str, str]]
         await process.wait()
 
 
-def _processor_seconds() -> float:
-    used = resource.getrusage(resource.RUSAGE_SELF)
+def _processor_seconds(who: int = resource.RUSAGE_SELF) -> float:
+    used = resource.getrusage(who)
     return used.ru_utime + used.ru_stime
 
 
-def run(counts: Sequence[int]) -> None:
-    """Measures, prints and keeps."""
+def run(counts: Sequence[int], *, orchestrators: int) -> None:
+    """Measures, prints and keeps. Several orchestrators share a PostgreSQL server, which is started for them."""
     rows, raw = [], []
     for replicas in counts:
         with tempfile.TemporaryDirectory() as root:
-            observations, seconds, cpu = asyncio.run(measured(Path(root), replicas))
+            if orchestrators == 1:
+                observations, seconds, cpu = asyncio.run(measured(Path(root), replicas))
+            else:
+                with running_cluster() as server:
+                    together = measured_together(
+                        Path(root), replicas, orchestrators=orchestrators, store=server.new_database()
+                    )
+                    observations, seconds, cpu = asyncio.run(together)
         linear = ROUNDS * CRAFT_SECONDS  # every replica crafts without a pause
         per_thousand = 1000 * cpu / observations
         rows.append((str(replicas), f"{observations:,}", f"{seconds:.1f}", f"{linear / seconds:.2f}", f"{per_thousand:.1f}"))
         raw.append({"replicas": replicas, "observations": observations, "s": seconds, "cpu_s": cpu})
     report(
-        "replicas",
-        f"One orchestrator; protectors of {CRAFT_SECONDS:g} s a craft, as many invaders of {SEARCH_SECONDS:g} s a search",
-        ("replicas of each", "observations", "s", "of linear", "its processor s per 1,000 observations"),
+        "replicas" if orchestrators == 1 else f"replicas-{orchestrators}",
+        f"{'One orchestrator' if orchestrators == 1 else f'{orchestrators} orchestrators on PostgreSQL'}; protectors of "
+        f"{CRAFT_SECONDS:g} s a craft, as many invaders of {SEARCH_SECONDS:g} s a search",
+        ("replicas of each", "observations", "s", "of linear", "processor s per 1,000 observations"),
         rows,
         {"measured": raw},
     )
