@@ -1,5 +1,6 @@
 """The whole examination, and how it is shown."""
 
+import asyncio
 from collections.abc import Mapping
 from importlib.metadata import version
 
@@ -9,6 +10,7 @@ from rich.text import Text
 
 from orchestrator.doctor.engine import examine_engine
 from orchestrator.doctor.finding import Finding, Verdict
+from orchestrator.doctor.pod import examine_pod, is_pod
 from orchestrator.doctor.wire import NO_NAMES, examine_services
 from orchestrator.errors import InputError
 from rpc.addresses import AddressError
@@ -24,8 +26,9 @@ async def examine(
     *,
     project: str | None,
     tls_names: Mapping[str, str | None] = NO_NAMES,
+    ledger: str | None = None,
 ) -> list[Finding]:
-    """All findings on a deployment; `tls_names` are as of `examine_services`.
+    """All findings on a deployment; `tls_names` are as of `examine_services`, `ledger` as of `examine_pod`.
 
     Raises:
         InputError: one address without the other, one that is none, or nothing to examine.
@@ -38,7 +41,12 @@ async def examine(
             raise InputError(f"--protector, --invader: {error}") from error
     elif protector is not None or invader is not None:
         raise InputError("--protector, --invader: expected both addresses or none, got one")
-    findings += examine_engine(project, version=version("face-deid-bench"))
+    if is_pod() and project is None:
+        findings += await asyncio.to_thread(lambda: list(examine_pod(ledger)))
+    elif ledger is not None:
+        raise InputError("--ledger: expected to run in a pod on Kubernetes, as one of its orchestrators")
+    else:
+        findings += examine_engine(project, version=version("face-deid-bench"))
     if all(finding.verdict is Verdict.UNKNOWN for finding in findings):
         raise InputError(f"nothing to examine: give --protector and --invader, or a Docker engine; {findings[0].seen}")
     return findings
