@@ -102,13 +102,13 @@ _OTHER_METHODS = (  # as many as a figure can be read with; more look like these
     LineStyle("#adadad", "D", "right"),
     LineStyle("#3d3d3d", "v", "bottom"),
     LineStyle("#8c8c8c", "P", "top"),
+    LineStyle("#3d3d3d", "*", "none"),
     LineStyle("#5e5e5e", "X", "left"),
     LineStyle("#adadad", "p", "right"),
     LineStyle("#3d3d3d", "<", "bottom"),
     LineStyle("#8c8c8c", ">", "top"),
     LineStyle("#5e5e5e", "h", "none"),
     LineStyle("#adadad", "d", "none"),
-    LineStyle("#3d3d3d", "*", "none"),
     LineStyle("#8c8c8c", "8", "none"),
 )
 
