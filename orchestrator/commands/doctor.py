@@ -26,8 +26,8 @@ class DoctorOptions(ServiceOptions):
 def doctor_command(options: DoctorOptions) -> None:
     """Say what is wrong with a deployment, and how to mend it.
 
-    Over the wire where addresses are given, by the Docker engine where there is one, and from within a pod. Exit status: 0 all
-    is well, 1 something is wrong, 2 bad input.
+    Over the wire where addresses are given, by the Docker engine where there is one, and from within a pod. Exit status: 0
+    all is well, 1 something is wrong, 2 bad input.
     """
     asked = examine(
         options.protector,
