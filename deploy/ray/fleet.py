@@ -131,7 +131,8 @@ def state_of(status: ReplicaStatus | None) -> str:
     """What can be said of a replica, in a line."""
     if status is None:
         return "has no place on a node yet, or has just lost it"
-    state = "starts" if status.address is None else f"listens at {status.address}"
+    silent = "ends its calls" if status.drains else "starts"
+    state = silent if status.address is None else f"listens at {status.address}"
     ends = f"; ended {status.ends} times there, the last: {status.last_end}" if status.ends else ""
     return f"{state} on {status.node}{ends}"
 

@@ -52,7 +52,8 @@ class ReplicaStatus:
     spec: ReplicaSpec
     node: str  # its address
     pid: int  # of the actor
-    address: str | None  # where the service listens; None while it starts
+    address: str | None  # where the service listens; None while it starts or is told to stop
+    drains: bool  # whether it is
     ends: int  # of services that were not told to, since the actor started
     last_end: str | None
 
@@ -65,6 +66,7 @@ class Replica:
         self._spec = ReplicaSpec(**values)
         self._node = node()
         self._supervisor = Supervisor(partial(self._spec.service, self._node), note=self._note)
+        self._drains = False
         self._loop = asyncio.new_event_loop()
         self._running = self._loop.create_task(self._supervisor.run())
         # A thread of its own: nobody needs to ask an actor that was started anew for anything.
@@ -79,12 +81,14 @@ class Replica:
             "node": self._node,
             "pid": os.getpid(),
             "address": supervisor.address,
+            "drains": self._drains,
             "ends": supervisor.ends,
             "last_end": supervisor.last_end,
         }
 
     def drain(self) -> None:
         """Tells the service to stop; returns when it has ended."""
+        self._drains = True
         self._loop.call_soon_threadsafe(self._running.cancel)
         self._thread.join()
 

@@ -16,7 +16,7 @@ SPEC = ReplicaSpec("protector", ("--threads", "1"), None, 30.0)
 
 
 def listening(port: int) -> ReplicaStatus:
-    return ReplicaStatus(SPEC, "10.0.0.1", 1, f"10.0.0.1:{port}", 0, None)
+    return ReplicaStatus(SPEC, "10.0.0.1", 1, f"10.0.0.1:{port}", False, 0, None)
 
 
 @dataclass
@@ -118,7 +118,7 @@ def test_replicas_that_were_started_with_other_options_are_not_adopted(tmp_path:
     assert scene.cluster.started == []
 
 
-REFUSED = ReplicaStatus(SPEC, "10.0.0.1", 1, None, 1, "protector_service did not start: --nonsense")
+REFUSED = ReplicaStatus(SPEC, "10.0.0.1", 1, None, False, 1, "protector_service did not start: --nonsense")
 
 
 def test_where_the_first_does_not_start_all_that_were_made_are_ended_and_the_reason_is_told(tmp_path: Path) -> None:
