@@ -14,7 +14,8 @@ from rpc.roles import INVADER
 from rpc.settings import ServiceSettings, UserPath
 
 DATABASES = ("postgresql+psycopg://", "postgresql://")  # how the URL of a ledger begins
-_GIVEN = re.compile(r"\s*([a-z0-9._-]+):(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*", flags=re.ASCII)
+GIVEN = "given"  # the name of a threshold that is not calibrated, or what it begins with
+_GIVEN = re.compile(r"\s*([a-z0-9._-]+):(?:([a-z0-9._-]{1,40})=)?(-?[0-9]{1,9}(?:\.[0-9]{1,9})?)\s*", flags=re.ASCII)
 
 
 class InvaderSettings(ServiceSettings):
@@ -47,8 +48,8 @@ class InvaderSettings(ServiceSettings):
     )
     given_thresholds: str = Field(
         "",
-        description="Thresholds of matchers that are known, separated by commas: dlib:0.6; a similarity or a distance, as "
-        "the network compares. By default its usual one, which dlib's has.",
+        description="Thresholds of matchers that are known, separated by commas: dlib:0.6, or of several of one matcher "
+        "dlib:strict=0.5; a similarity or a distance, as the network compares. By default its usual one, which dlib's has.",
     )
     max_seconds: float = Field(60, gt=0, description="Time that one query may take, waiting included.")
 
@@ -56,15 +57,23 @@ class InvaderSettings(ServiceSettings):
     @classmethod
     def _are_thresholds(cls, text: str) -> str:
         found = [_GIVEN.fullmatch(each) for each in text.split(",")] if text.strip() else []
-        names = [each and each[1] for each in found]
+        names = [each and each.group(1, 2) for each in found]
         if None in names or len(set(names)) < len(names):
-            raise PydanticCustomError("thresholds", "expected MATCHER:NUMBER, separated by commas, each matcher once")
+            raise PydanticCustomError(
+                "thresholds",
+                "expected MATCHER:NUMBER or MATCHER:LABEL=NUMBER, separated by commas, each matcher once, or once a label",
+            )
         return text
 
     @property
-    def known_thresholds(self) -> Mapping[str, float]:
-        """The thresholds that are given, by matcher."""
-        return {each[1]: float(each[2]) for each in map(_GIVEN.fullmatch, self.given_thresholds.split(",")) if each}
+    def known_thresholds(self) -> Mapping[str, Mapping[str, float]]:
+        """The scores of the thresholds that are given, by matcher and the threshold's name."""
+        found: dict[str, dict[str, float]] = {}
+        for each in map(_GIVEN.fullmatch, self.given_thresholds.split(",")):
+            if each:
+                matcher, label, score = each.groups()
+                found.setdefault(matcher, {})[f"{GIVEN}:{label}" if label else GIVEN] = float(score)
+        return found
 
     @property
     def threshold_targets(self) -> Sequence[str]:

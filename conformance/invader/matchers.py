@@ -10,7 +10,7 @@ from conformance.check import NotApplicable, Problems, check
 from conformance.invader.service import IMAGES, Invader
 
 CALIBRATED = re.compile(r"(fpir|fmr):(0\.\d*[1-9])")  # the kind of the rate, and the rate: a decimal in its shortest form
-GIVEN = "given"
+GIVEN = re.compile(r"given(:[a-z0-9._-]{1,40})?")  # and a label, by which several are told apart
 MAX_THRESHOLDS = 50  # of a target model
 
 
@@ -32,9 +32,9 @@ async def scores(service: Invader) -> Problems:
 
 @check(
     "thresholds",
-    demands=f"At most {MAX_THRESHOLDS} thresholds are listed by name in ascending order, each once: given, or fpir:RATE or "
-    "fmr:RATE, RATE being a decimal between 0 and 1 in its shortest form. A calibrated one states on how many comparisons, "
-    "and that no more of them reach it than its rate allows; a given one states none.",
+    demands=f"At most {MAX_THRESHOLDS} thresholds are listed by name in ascending order, each once: given, given:LABEL, "
+    "fpir:RATE or fmr:RATE, RATE being a decimal between 0 and 1 in its shortest form. A calibrated one states on how many "
+    "comparisons, and that no more of them reach it than its rate allows; a given one states none.",
     why="A figure at a threshold says how often somebody else reaches it; a rate that is not kept, or that two services "
     "spell differently, makes figures incomparable.",
 )
@@ -54,11 +54,11 @@ async def thresholds(service: Invader) -> Problems:
 def _problems(threshold: invader_pb2.Threshold) -> Iterator[str]:
     name, counted, false = threshold.name, threshold.comparisons, threshold.false_positives
     calibrated = CALIBRATED.fullmatch(name)
-    if name == GIVEN:
+    if GIVEN.fullmatch(name):
         if counted or false:
             yield f"{name}: expected no comparisons of a threshold that was not calibrated, got {counted}"
     elif calibrated is None:
-        yield f"expected a threshold fpir:RATE, fmr:RATE or given, got {name[:80]!r}"
+        yield f"expected a threshold fpir:RATE, fmr:RATE, given or given:LABEL, got {name[:80]!r}"
     elif counted < 1 or not 0 <= false <= Fraction(calibrated[2]) * counted:
         yield f"{name}: expected comparisons, of which at most the rate reach it, got {false} of {counted}"
 

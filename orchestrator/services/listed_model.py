@@ -20,7 +20,7 @@ REGIONS = {Region.DETECTED: invader_pb2.REGION_DETECTED, Region.FULL: invader_pb
 _OF_SOURCE = ("input_size", "checkpoint_sha256", "batch_rows", "precision", "threads")  # that a card holds beside the rest
 _OF_TARGET = ("max_candidates",)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_THRESHOLD = re.compile(r"given|(fpir|fmr):[0-9.]{1,40}")
+_THRESHOLD = re.compile(r"given(:[a-z0-9._-]{1,40})?|(fpir|fmr):[0-9.]{1,40}")
 
 
 def listed_source_model(model: protector_pb2.SourceModel, *, service: str) -> Model:
@@ -106,7 +106,7 @@ def _problem(thresholds: Sequence[Threshold], kind: ModelKind) -> str:
     names = [threshold.name for threshold in thresholds]
     for each in thresholds:
         if _THRESHOLD.fullmatch(each.name) is None:
-            return f"expected thresholds named fpir:RATE, fmr:RATE or given, got {quoted(each.name)}"
+            return f"expected thresholds named fpir:RATE, fmr:RATE, given or given:LABEL, got {quoted(each.name)}"
         if not 0 <= each.false_positives <= each.comparisons:
             return f"{each.name}: expected 0..{each.comparisons} false positives, got {each.false_positives}"
     if names != sorted(set(names)):

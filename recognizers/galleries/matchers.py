@@ -35,7 +35,7 @@ from recognizers.galleries.enrolment import (
 )
 from recognizers.galleries.folder import read_photo_folder
 from recognizers.galleries.self_test import warn_of_failure
-from recognizers.galleries.thresholds import Target, Threshold, calibrated, given
+from recognizers.galleries.thresholds import GIVEN, Target, Threshold, calibrated, given
 from recognizers.networks.gallery import DEFAULT_TEMPLATES, EmbeddedGallery, Gallery, Templates
 from recognizers.networks.gallery_head import GalleryHead
 from recognizers.networks.recognizer import NeuralRecognizer
@@ -89,7 +89,7 @@ class Calibration:
 
     impostors: Path | None = None  # a folder of people who are not enrolled
     targets: tuple[Target, ...] = ()  # that need impostors
-    given: Mapping[str, float] = field(default_factory=dict)  # by matcher; else its network's usual one, if it has one
+    given: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # scores by matcher and threshold's name
 
 
 @dataclass(frozen=True)
@@ -236,8 +236,9 @@ def _with_thresholds(matchers: Mapping[str, Matcher], enroller: Enroller, calibr
     impostors = _impostors(matchers, enroller, calibration)
     with_thresholds = {}
     for name, matcher in matchers.items():
-        usual = calibration.given.get(name, matcher.recognizer.network.usual_threshold)
-        thresholds = [] if usual is None else [given(usual, matcher.head)]
+        usual = matcher.recognizer.network.usual_threshold
+        scores = ({} if usual is None else {GIVEN: usual}) | dict(calibration.given.get(name, {}))
+        thresholds = [given(score, matcher.head, name=each) for each, score in scores.items()]
         if impostors is not None:
             with torch.inference_mode():
                 logits = matcher.head(impostors.embeddings[name].to(matcher.head.places.device)).cpu()

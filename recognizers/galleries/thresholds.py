@@ -15,7 +15,7 @@ from torch import Tensor
 from recognizers.errors import GalleryError
 from recognizers.networks.gallery_head import GalleryHead
 
-GIVEN = "given"
+GIVEN = "given"  # the name of one that is not calibrated; several are told apart by what follows a colon
 
 
 class ErrorRate(StrEnum):
@@ -67,9 +67,9 @@ class Threshold:
     false_positives: int = 0  # of these, how many reach it
 
 
-def given(score: float, head: GalleryHead) -> Threshold:
+def given(score: float, head: GalleryHead, *, name: str = GIVEN) -> Threshold:
     """The threshold of a similarity, for cosine networks, or a distance."""
-    return Threshold(GIVEN, head.logit_of(score))
+    return Threshold(name, head.logit_of(score))
 
 
 def calibrated(target: Target, logits: Tensor) -> Threshold:

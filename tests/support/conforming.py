@@ -481,13 +481,19 @@ class ConformingProtector(Conforming, protector_pb2_grpc.ProtectorServiceService
 class ConformingInvader(Conforming, invader_pb2_grpc.InvaderServiceServicer):
     """deid.invader.v1.InvaderService: two classifiers and a matcher, and a budget for all clients together.
 
-    The classifiers disclose probabilities. The matcher has three thresholds, and does not read whole images.
+    The classifiers disclose probabilities. The matcher has five thresholds, and does not read whole images.
     """
 
     service_name = invader_pb2.DESCRIPTOR.services_by_name["InvaderService"].full_name
     label_sets: Mapping[str, Sequence[str]] = {"first": IDENTITIES, "second": IDENTITIES[::-1], "third": IDENTITIES}
     matchers: Collection[str] = ("third",)
-    thresholds: Mapping[str, float] = {"fmr:0.001": 0.1, "fpir:0.01": 0.09, "fpir:0.1": 0.07, "given": 0.2}  # of matchers
+    thresholds: Mapping[str, float] = {  # of matchers
+        "fmr:0.001": 0.1,
+        "fpir:0.01": 0.09,
+        "fpir:0.1": 0.07,
+        "given": 0.2,
+        "given:strict": 0.25,
+    }
     max_candidates = 8
     budget = 300
     disclosure: "invader_pb2.Disclosure.ValueType" = invader_pb2.DISCLOSURE_PROBABILITIES

@@ -21,7 +21,7 @@ def tiny_matchers(root: Path) -> dict[str, Matcher]:
     _write(root / "gallery", ((identity, number) for number, identity in enumerate(IDENTITIES[:5])))
     _write(root / "impostors", ((f"stranger_{number}", number) for number in range(5, 25)))
     enroller = replace(enroller_of(), find_face=partial(extract_face, detector=CentreDetector()))
-    calibration = Calibration(root / "impostors", tuple(map(Target.parse, TARGETS)), {"tiny": 0.9})
+    calibration = Calibration(root / "impostors", tuple(map(Target.parse, TARGETS)), {"tiny": {"given": 0.9}})
     return make_matchers(root / "gallery", enroller, calibration=calibration)
 
 

@@ -22,6 +22,8 @@ def settings(*arguments: str) -> InvaderSettings:
         (["--given-thresholds", "dlib:0.6"], "expected --gallery DIR beside them"),
         (["--given-thresholds", "dlib", "--gallery", "g"], "--given-thresholds: expected MATCHER:NUMBER"),
         (["--given-thresholds", "a:1,a:2", "--gallery", "g"], "each matcher once"),
+        (["--given-thresholds", "a:b=1,a:b=2", "--gallery", "g"], "or once a label"),
+        (["--given-thresholds", "a:B=1", "--gallery", "g"], "MATCHER:LABEL=NUMBER"),
         (["--template", "median", "--gallery", "g"], "--template: Input should be 'auto', 'mean' or 'nearest'"),
     ],
 )
@@ -37,9 +39,9 @@ def test_what_does_not_go_together_stops_the_start(
 def test_lists_are_read() -> None:
     given = settings(
         *("--gallery", "g", "--matchers", "facenet, resnet50", "--impostors", "d", "--thresholds", "fpir:0.1,fmr:0.01"),
-        *("--given-thresholds", "dlib:0.6, a-features:-0.25"),
+        *("--given-thresholds", "dlib:0.6, a-features:-0.25, a-features:literature-0.01=0.41"),
     )
     assert given.gallery == Path("g")
     assert given.matcher_names == ("facenet", "resnet50")
     assert given.threshold_targets == ["fpir:0.1", "fmr:0.01"]
-    assert given.known_thresholds == {"dlib": 0.6, "a-features": -0.25}
+    assert given.known_thresholds == {"dlib": {"given": 0.6}, "a-features": {"given": -0.25, "given:literature-0.01": 0.41}}

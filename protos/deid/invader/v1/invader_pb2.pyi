@@ -392,7 +392,7 @@ class Threshold(_message.Message):
     COMPARISONS_FIELD_NUMBER: _builtins.int
     FALSE_POSITIVES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"fpir:RATE" or "fmr:RATE", calibrated for that rate (a decimal, such as "fpir:0.01"), or "given"."""
+    """"fpir:RATE" or "fmr:RATE", calibrated for that rate (a decimal, such as "fpir:0.01"), "given" or "given:LABEL"."""
     comparisons: _builtins.int
     """Of a calibrated one, the comparisons that it was calibrated on: searches of people who are not enrolled ("fpir"), or their
     comparisons with one enrolled identity each ("fmr").

@@ -42,12 +42,12 @@ def test_a_classifier_s_card_says_its_kind_and_regions_and_nothing_of_galleries(
 
 
 def test_a_matcher_s_card_says_how_it_matches_with_what_and_its_thresholds() -> None:
-    stated = thresholds(("fpir:0.01", 300, 3), ("given", 0, 0))
+    stated = thresholds(("fpir:0.01", 300, 3), ("given:strict", 0, 0))
     regions = [invader_pb2.REGION_FULL, invader_pb2.REGION_DETECTED]
     model = listed_target_model(target(**MATCHER, thresholds=stated, regions=regions), service="invader")
     assert model.kind is ModelKind.MATCHER
     assert model.regions == {Region.DETECTED, Region.FULL}
-    assert model.thresholds == (Threshold("fpir:0.01", 300, 3), Threshold("given"))
+    assert model.thresholds == (Threshold("fpir:0.01", 300, 3), Threshold("given:strict"))
     assert {name: model.card[name] for name in ("kind", "matching", "gallery_sha256", "regions", "thresholds")} == {
         "kind": "matcher",
         "matching": "one template a photo",
@@ -55,7 +55,7 @@ def test_a_matcher_s_card_says_how_it_matches_with_what_and_its_thresholds() -> 
         "regions": ["detected", "full"],
         "thresholds": [
             {"name": "fpir:0.01", "comparisons": 300, "false_positives": 3},
-            {"name": "given", "comparisons": 0, "false_positives": 0},
+            {"name": "given:strict", "comparisons": 0, "false_positives": 0},
         ],
     }
 
@@ -77,7 +77,11 @@ def test_a_model_that_sees_whole_pictures_only_has_no_other_region() -> None:
         ),
         (
             MATCHER | {"thresholds": thresholds(("eer", 0, 0))},
-            "expected thresholds named fpir:RATE, fmr:RATE or given, got",
+            "expected thresholds named fpir:RATE, fmr:RATE, given or given:LABEL, got",
+        ),
+        (
+            MATCHER | {"thresholds": thresholds(("given:", 0, 0))},
+            "expected thresholds named fpir:RATE, fmr:RATE, given or given:LABEL, got",
         ),
         (MATCHER | {"thresholds": thresholds(("given", 1, 2))}, "given: expected 0..1 false positives, got 2"),
         (MATCHER | {"thresholds": thresholds(("given", 1, -1))}, "given: expected 0..1 false positives, got -1"),

@@ -93,13 +93,24 @@ def test_the_usual_threshold_of_a_network_is_given_and_another_replaces_it(tmp_p
     enroller = enroller_of({"tiny": network_of(Distance.EUCLIDEAN, usual_threshold=0.5), "none": network_of()})
     usual, replaced = (
         make_matchers(folder, enroller, calibration=calibration)
-        for calibration in (Calibration(), Calibration(given={"tiny": 0.75}))
+        for calibration in (Calibration(), Calibration(given={"tiny": {"given": 0.75}}))
     )
     assert [(each.name, each.logit, each.comparisons) for each in usual["tiny"].thresholds] == [("given", -2.5, 0)]
     assert usual["none"].thresholds == ()
     assert replaced["tiny"].thresholds[0].logit == pytest.approx(-5.625)
     with pytest.raises(GalleryError, match=r"--given-thresholds: expected matchers \(tiny, none\), got x"):
-        make_matchers(folder, enroller, calibration=Calibration(given={"x": 1.0}))
+        make_matchers(folder, enroller, calibration=Calibration(given={"x": {"given": 1.0}}))
+
+
+def test_several_thresholds_of_one_matcher_are_given_beside_its_usual_one(tmp_path: Path) -> None:
+    labelled = {"given:strict": 0.75, "given:loose": 0.25}
+    enroller = enroller_of({"tiny": network_of(usual_threshold=0.5)})
+    matcher = make_matchers(people(tmp_path, "ab"), enroller, calibration=Calibration(given={"tiny": labelled}))["tiny"]
+    assert [(each.name, each.logit) for each in matcher.thresholds] == [
+        ("given", 8.0),
+        ("given:loose", 4.0),
+        ("given:strict", 12.0),
+    ]
 
 
 def test_thresholds_are_calibrated_on_people_who_are_not_enrolled(tmp_path: Path) -> None:
