@@ -69,6 +69,7 @@ class FinishedCloaks:
 
     name = "folder of cloaks"
     placements = (Placement.CROP,)  # which it is not asked for: they are what they are
+    enrols = False
 
     def __init__(
         self,
@@ -154,6 +155,7 @@ class FinishedCloaks:
         epsilons: Sequence[int],
         seed: int,
         placement: Placement = Placement.CROP,
+        gallery: Mapping[str, Sequence[bytes]] | None = None,
     ) -> AsyncGenerator[Cloak, None]:
         key = self._keys.get((canonical(identity), probe.rpartition("/")[2]))
         if key is None:  # a photo that is to be enrolled

@@ -81,7 +81,9 @@ class KeptCloaks:
         self.seed = int(manifest["protocol"]["seed"])
         self.placement = Placement(manifest["protocol"]["placement"])
         self.placements = (self.placement,)
+        self.enrols = False
         stated = manifest["protocol"]["gallery"]
+        self.has_pairs = "pairs" in manifest["protocol"]
         self.gallery = None if stated is None else SplitSizes(**stated)
         self._folder = folder
         self._manifest = manifest
@@ -136,6 +138,7 @@ class KeptCloaks:
         epsilons: Sequence[int],
         seed: int,
         placement: Placement = Placement.CROP,
+        gallery: Mapping[str, Sequence[bytes]] | None = None,
     ) -> AsyncGenerator[Cloak, None]:
         wanted = {
             CloakKey(source_model, method, epsilon): None

@@ -19,6 +19,11 @@ class CloakSource(Protocol):
         """What cloaks can be of, once the models were listed."""
         ...
 
+    @property
+    def enrols(self) -> bool:
+        """Whether matchers craft with galleries that are given to `craft`, once the models were listed."""
+        ...
+
     async def models(self) -> dict[str, Model]:
         """The source models, by name."""
         ...
@@ -42,8 +47,11 @@ class CloakSource(Protocol):
         epsilons: Sequence[int],
         seed: int,
         placement: Placement = Placement.CROP,
+        gallery: Mapping[str, Sequence[bytes]] | None = None,
     ) -> AsyncGenerator[Cloak, None]:
         """The cloaks of a photo, in any order.
+
+        `gallery` has the pictures by identity that matchers compare with, in place of the protector's own gallery.
 
         Raises:
             OrchestratorError: they cannot be had; those yielded so far are good.

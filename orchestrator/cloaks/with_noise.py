@@ -33,6 +33,10 @@ class WithMatchedNoise:
     def placements(self) -> Collection[Placement]:
         return self.source.placements
 
+    @property
+    def enrols(self) -> bool:
+        return self.source.enrols
+
     async def models(self) -> dict[str, Model]:
         return await self.source.models()
 
@@ -61,6 +65,7 @@ class WithMatchedNoise:
         epsilons: Sequence[int],
         seed: int,
         placement: Placement = Placement.CROP,
+        gallery: Mapping[str, Sequence[bytes]] | None = None,
     ) -> AsyncGenerator[Cloak, None]:
         """See `CloakSource.craft`. For noise, the source is asked for the control and the cloak, too."""
         noises = {self._made_for[method]: method for method in methods if method in self._made_for}
@@ -74,6 +79,7 @@ class WithMatchedNoise:
             epsilons=epsilons,
             seed=seed,
             placement=placement,
+            gallery=gallery,
         )
         came: dict[str, Cloak] = {}
         async with aclosing(row):

@@ -46,6 +46,9 @@ def compare_command(*, runs: tuple[Path, ...], k: int | None, store: str | None,
     if len(runs) < 2:
         raise InputError(f"compare: expected two runs or more, got {len(runs)}")
     read = [read_run(root, offered=store) for root in runs]
+    for run in read:
+        if run.has_pairs:
+            raise InputError(f"compare: expected runs with PSR, got {run.root}, one of pairs: see its verification.csv")
     fields = differing(read)
     if len(fields) > 1 and not force:
         raise InputError(

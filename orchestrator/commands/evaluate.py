@@ -31,13 +31,15 @@ from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import SUBJECTS
 from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.data_sets import read_data_set
+from orchestrator.faces.pairs import PairedProbes, PairList, read_pairs
 from orchestrator.faces.split import DEFAULT_NON_MATED, DEFAULT_PHOTOS, MIN_PEOPLE, SplitSizes, default_sizes
 from orchestrator.faces.synthetic import PREFIX
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.session.dry_run import dry_run
-from orchestrator.session.planning import MAX_CLOAK_BYTES, GalleryRequest, RunRequest
+from orchestrator.session.planning import MAX_CLOAK_BYTES, PAIRS_KS, GalleryRequest, RunRequest
 
-# Options without a use beside --cloaks.
+# Options without a use beside --pairs, and beside --cloaks.
+OF_A_GALLERY = ("gallery_photos", "clean_gallery_photos", "non_mated", "impostors")
 OF_A_PROTECTOR = ("protector", "protector_checkpoints", "source_models", "epsilons", "placement")
 
 
@@ -152,12 +154,15 @@ class EvaluateOptions(RunOptions):
             until_halfwidth=self.until_halfwidth,
         )
         faces = read_data_set(self.faces)
+        pairs = self._pairs(faces)
+        if pairs is not None:
+            asked = partial(asked, pairs=pairs, usual_ks=PAIRS_KS)
         if self.cloaks is not None:
-            return self._of_finished_cloaks(self.cloaks, faces, asked)
+            return self._of_finished_cloaks(self.cloaks, faces, asked, pairs)
         placement = Placement(self.placement)
         request = asked(
-            faces=faces,
-            gallery=self._gallery(faces),
+            faces=faces if pairs is None else PairedProbes(faces, pairs),
+            gallery=self._gallery(faces) if pairs is None else self.gallery_of_pairs(pairs, faces),
             source_models=self.source_models,
             methods=self.methods or METHODS,
             epsilons=self.epsilons or EPSILONS,
@@ -165,6 +170,22 @@ class EvaluateOptions(RunOptions):
             placement=placement,
         )
         return request, self._protector_endpoint()
+
+    def _pairs(self, faces: DataSet) -> PairList | None:
+        """The list of pairs, if there is one.
+
+        Raises:
+            InputError: it is none, or stands beside options that say who is enrolled.
+        """
+        if self.pairs is None:
+            return None
+        for name in OF_A_GALLERY:
+            if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise InputError(
+                    f"--{name.replace('_', '-')}: expected none beside --pairs: the list says who is compared with whom, "
+                    f"and on whom thresholds are calibrated"
+                )
+        return read_pairs(self.pairs, faces)
 
     def _gallery(self, faces: DataSet, *, searched: DataSet | None = None) -> GalleryRequest | None:
         sizes = self._sizes(faces)
@@ -205,7 +226,7 @@ class EvaluateOptions(RunOptions):
         return not names <= {*MODELS, *EMBEDDED_MODELS}
 
     def _of_finished_cloaks(
-        self, root: Path, faces: DataSet, asked: Callable[..., RunRequest]
+        self, root: Path, faces: DataSet, asked: Callable[..., RunRequest], pairs: PairList | None
     ) -> tuple[RunRequest, CloakSource]:
         for name in OF_A_PROTECTOR:  # what an environment variable says of it plays no part
             if click.get_current_context().get_parameter_source(name) is ParameterSource.COMMANDLINE:
@@ -215,8 +236,8 @@ class EvaluateOptions(RunOptions):
                 )
         cloaks = read_finished_cloaks(root, faces, names=self.names, methods=self.methods)
         request = asked(
-            faces=cloaks.faces,
-            gallery=self._gallery(faces, searched=cloaks.faces),
+            faces=cloaks.faces if pairs is None else PairedProbes(cloaks.faces, pairs),
+            gallery=self._gallery(faces, searched=cloaks.faces) if pairs is None else self.gallery_of_pairs(pairs, faces),
             source_models=(ELSEWHERE,),
             methods=cloaks.compared,
             epsilons=(),

@@ -15,6 +15,7 @@ from command_line.options import PathOption
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import Condition, parse_conditions
 from orchestrator.experiment.grid import ENSEMBLE
+from orchestrator.experiment.verification import COPIED
 from rpc.tls import TlsError, TlsFiles, TlsMaterial, read_tls
 
 ADDRESSES = (
@@ -134,6 +135,18 @@ class CalibratedThreshold(click.ParamType[str]):
             self.fail(f"{expected}, got {value}", param, ctx)
         kind, _, rate = value.partition(":")
         return f"{kind}:{Decimal(rate).normalize():f}"
+
+
+class GivenThreshold(click.ParamType[str]):
+    """A threshold of a matcher, MATCHER:NUMBER or MATCHER:LABEL=NUMBER, or the name of those that papers copy."""
+
+    name = "threshold"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """See `click.ParamType.convert`."""
+        if value != COPIED and re.fullmatch(r"[a-z0-9._-]+:([a-z0-9._-]{1,40}=)?-?[0-9]{1,9}(\.[0-9]{1,9})?", value) is None:
+            self.fail(f"expected MATCHER:NUMBER, MATCHER:LABEL=NUMBER or {COPIED}, got {value}", param, ctx)
+        return value
 
 
 def conditions_of(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[Condition, ...] | None:

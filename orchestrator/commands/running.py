@@ -12,11 +12,21 @@ from orchestrator.cloaks.source import CloakSource
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
 from orchestrator.commands.interruption import Interrupted
-from orchestrator.commands.options import ADDRESSES, TLS_NAME, CalibratedThreshold, CommaList, TlsOptions, option
+from orchestrator.commands.options import (
+    ADDRESSES,
+    TLS_NAME,
+    CalibratedThreshold,
+    CommaList,
+    GivenThreshold,
+    TlsOptions,
+    option,
+)
 from orchestrator.commands.report import report
 from orchestrator.commands.store_option import ENVIRONMENT
 from orchestrator.errors import InputError, OrchestratorError
+from orchestrator.experiment.verification import spelt_out
 from orchestrator.faces.data_set import DataSet
+from orchestrator.faces.pairs import IMPOSTOR, PairList
 from orchestrator.faces.split import SplitSizes, split
 from orchestrator.outages import OUTAGE_TIMEOUT_SECONDS
 from orchestrator.run_folder.folder import RunFolder
@@ -56,6 +66,18 @@ class RunOptions(TlsOptions):
         type=CommaList(CalibratedThreshold(), name="threshold"),
         default=(),
         help="Thresholds that a started invader calibrates its matchers to, fpir:RATE or fmr:RATE, on impostors.",
+    )
+    given_thresholds: tuple[str, ...] = option(
+        type=CommaList(GivenThreshold(), name="threshold"),
+        default=(),
+        help="Thresholds that a started invader is given, beside --pairs: MATCHER:NUMBER or MATCHER:LABEL=NUMBER, a "
+        "similarity or a distance; and literature for those that papers copy from each other, of the target models that "
+        "have any.",
+    )
+    pairs: Path | None = option(
+        type=PathOption(),
+        help="Verification, one to one: a CSV table of photos of --faces in the columns probe, reference, and if wanted "
+        "target and impostor; or LFW's pairs.txt. Each probe is compared with one identity at a time.",
     )
     run: Path | None = option(type=PathOption(), help="Run folder, new or to go on with.  [default: TIME in --runs]")
     runs: Path = option(
@@ -99,6 +121,8 @@ class RunOptions(TlsOptions):
         Raises:
             InputError: options contradict each other, or the data set cannot be divided so.
         """
+        if self.given_thresholds:
+            raise InputError("--given-thresholds: expected --pairs beside it, got none")
         for flag, asked in (("--matchers", self.matchers), ("--thresholds", self.thresholds)):
             if asked and self.invader is not None:
                 raise InputError(
@@ -112,6 +136,34 @@ class RunOptions(TlsOptions):
             return None
         divided = split(faces, sizes, seed=seed, searched=searched)
         return GalleryRequest(divided, is_default, self.matchers, self.thresholds)
+
+    def gallery_of_pairs(self, pairs: PairList, faces: DataSet) -> GalleryRequest:
+        """The references of a list, which started services enrol, and the thresholds of a started invader.
+
+        Raises:
+            InputError: options contradict each other, or there is nobody to calibrate thresholds on.
+        """
+        for flag, asked in (
+            ("--matchers", self.matchers),
+            ("--thresholds", self.thresholds),
+            ("--given-thresholds", self.given_thresholds),
+        ):
+            if asked and self.invader is not None:
+                raise InputError(
+                    f"{flag}: expected an invader that is started, got --invader {self.invader}, which has its own"
+                )
+        if self.thresholds and not pairs.impostors:
+            raise InputError(
+                f"--thresholds: expected impostors in --pairs, on whom they are calibrated, got none: a line with the "
+                f"column {IMPOSTOR} alone names a picture of one"
+            )
+        for name in self.thresholds:
+            if not name.startswith("fmr:"):
+                raise InputError(
+                    f"--thresholds: expected fmr:RATE beside --pairs, which compare with one person, got {name}"
+                )
+        given = spelt_out(self.given_thresholds, self.target_models)
+        return GalleryRequest(pairs.split(faces), False, self.matchers, self.thresholds, given)
 
     def folder(self) -> RunFolder:
         """That of the run: the one that was named, or a new one."""

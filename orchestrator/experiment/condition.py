@@ -4,6 +4,7 @@ A condition is data, and its text is its name: `STORAGE(+TRANSFORM)*[@full][/CAR
 Storage is what whoever protects a photo does with it; what another tool made may stay the file that it is. Transforms are
 what anybody does to it afterwards: to a cloak, what a platform does and what an invader does to be rid of cloaks are the
 same thing. The carrier says which pictures wear the cloak: the one that is searched, those that are enrolled, or both.
+Pairs alone have `/target` in its place: the one that is searched wears it, and is compared with whom it is to pass for.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from orchestrator.experiment.region import Region
 
 JPEG, PNG, AS_IS = "jpeg", "png", "as-is"
 CHAIN, STRENGTH, REGION, CARRIER = "+", ":", "@", "/"  # in a condition's text: before a transform, a strength, and so on
+TARGET = "target"  # in place of a carrier
 MAX_TRANSFORMS = 8  # of one condition
 
 
@@ -127,6 +129,7 @@ class Condition:
     transforms: tuple[Transform, ...] = ()
     region: Region = Region.DETECTED
     carrier: Carrier = Carrier.PROBE
+    claims_target: bool = False  # whether a probe is compared with the person that it is to pass for, not with its own
 
     @classmethod
     def parse(cls, text: str) -> "Condition":
@@ -136,7 +139,7 @@ class Condition:
             InputError: it is none; the message says what was expected.
         """
         picture, slash, carrier = text.strip().partition(CARRIER)
-        if slash and carrier.strip() not in _ENROLLING:
+        if slash and carrier.strip() not in (*_ENROLLING, TARGET):
             expected = " or ".join(CARRIER + each for each in _ENROLLING)
             raise InputError(f"{text}: expected {expected} or no carrier, got {CARRIER}{carrier}")
         chain, at, region = picture.strip().partition(REGION)
@@ -150,7 +153,8 @@ class Condition:
                 Storage.parse(storage),
                 tuple(Transform.parse(each) for each in transforms),
                 Region.FULL if at else Region.DETECTED,
-                Carrier(carrier.strip()) if slash else Carrier.PROBE,
+                Carrier(carrier.strip()) if slash and carrier.strip() != TARGET else Carrier.PROBE,
+                claims_target=carrier.strip() == TARGET,
             )
         except InputError as error:
             raise InputError(f"{text}: {error}") from error
@@ -169,7 +173,7 @@ class Condition:
         chain = CHAIN.join(map(str, (self.storage, *self.transforms)))
         region = "" if self.region is Region.DETECTED else f"{REGION}{self.region}"
         carrier = "" if self.carrier is Carrier.PROBE else f"{CARRIER}{self.carrier}"
-        return f"{chain}{region}{carrier}"
+        return f"{chain}{region}{carrier}{CARRIER + TARGET if self.claims_target else ''}"
 
     @property
     def chain(self) -> "Condition":
@@ -179,6 +183,11 @@ class Condition:
     def carried_by(self, carrier: Carrier) -> "Condition":
         """The same with another carrier."""
         return replace(self, carrier=carrier)
+
+    @property
+    def towards_target(self) -> "Condition":
+        """The same with whom the probe is to pass for in place of its own person."""
+        return replace(self, claims_target=True)
 
     def __repr__(self) -> str:
         return f"Condition({self})"
@@ -250,9 +259,9 @@ def headline_condition(conditions: Iterable[Condition]) -> Condition:
     """
     carriers = list(Carrier)
 
-    def key(each: Condition) -> tuple[bool, bool, int, bool, int, Condition]:
+    def key(each: Condition) -> tuple[bool, bool, int, bool, int, bool, Condition]:
         is_full, carrier = each.region is Region.FULL, carriers.index(each.carrier)
-        return each.carrier.enrols, each != PAPERS, len(each.transforms), is_full, carrier, each
+        return each.carrier.enrols, each != PAPERS, len(each.transforms), is_full, carrier, each.claims_target, each
 
     return min(conditions, key=key)
 

@@ -13,6 +13,7 @@ from orchestrator.experiment.intervals import IntervalKind, interval_kind_of
 from orchestrator.experiment.method import Cost, Method
 from orchestrator.experiment.model import Model, ensemble_card
 from orchestrator.experiment.placement import Placement
+from orchestrator.experiment.verification import PairsPlan
 from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.split import SplitSizes
 
@@ -39,6 +40,7 @@ class Plan:
     replay_of: str | None = None  # the digest of the run whose kept cloaks are shown; None: they are crafted
     gallery: SplitSizes | None = None  # None: nobody of the data set was enrolled for the run
     placement: Placement = Placement.CROP
+    pairs: PairsPlan | None = None  # None: people are searched for in galleries of many, or named
 
     def binding(self) -> dict[str, Any]:
         """The part of the manifest that a run is bound to, as it comes back from JSON."""
@@ -55,6 +57,7 @@ class Plan:
                 "replay_of": self.replay_of,
                 "gallery": None if self.gallery is None else asdict(self.gallery),
                 "no_face_is_protected": NO_FACE_IS_PROTECTED,
+                **({} if self.pairs is None else {"pairs": self.pairs.stated()}),
             },
             "data_set": dict(self.faces.card()),
             "source_models": {name: self._source_card(name) for name in self.grid.source_models},

@@ -24,6 +24,7 @@ from orchestrator.report.tables import method_title
 from orchestrator.report.threat_sentences import threat_sentences
 from orchestrator.report.threats import CLEAN, COLUMNS, carried, chains, protects, threats
 from orchestrator.report.titles import title
+from orchestrator.report.verification import Verified, verification_sentences, verification_summary
 
 INTERVALS = {
     IntervalKind.WILSON: ("95 % interval", ""),
@@ -57,6 +58,19 @@ def answers(measured: Measured, matrix: RankMatrix, *, subjects: int, caveat: st
     verdicts = claim_lines(claims(matrix, measured.grid, k=measured.k, matchers=measured.matchers))
     sentences = [*headlines(measured), *threat_sentences(measured)]
     return [*map(Text, sentences), "", *verdicts, "", table, "", *further]
+
+
+def verification_answers(verified: Verified, *, caveat: str) -> list[RenderableType]:
+    """Of a run of pairs, the sentences and tables."""
+    shown: list[RenderableType] = [*map(Text, verification_sentences(verified)), ""]
+    for each in verification_summary(verified):
+        table = _plain_table(title="; ".join([each.title, *([caveat] if caveat else [])]), caption=each.note)
+        for number, column in enumerate(each.columns):
+            table.add_column(column, justify="right" if each.is_number(number) else "left")
+        for row in each.rows:
+            table.add_row(*(escape(f"{value.text} {value.beside}".strip()) for value in row))
+        shown += [table, ""]
+    return shown
 
 
 def claim_lines(found: Sequence[Claim]) -> Iterator[Text]:

@@ -148,7 +148,8 @@ def facts(run: Run) -> Iterator[Fact]:
     )
     yield Fact("Faces cut out", _extraction(run))
     yield from (Fact(f"Read {region}", REGIONS[region]) for region in _regions(grid))
-    yield Fact("No face", "counts as protected; the share of faces found stands beside PSR")
+    no_face = "is accepted as nobody" if run.has_pairs else "counts as protected; the share of faces found stands beside PSR"
+    yield Fact("No face", no_face)
     further = len({(search.photo, search.condition) for search in run.non_mated})
     not_enrolled = f", {further:,} further ones of people who are not enrolled" if further else ""
     observations = f"{run.matrix.observations:,} observations in all"
@@ -355,7 +356,7 @@ def reproduction(run: Run) -> Reproduction:
         "--faces": faces,
         **_cloaks(run, notes),
         **(services := _services(run, notes)),
-        **_gallery(run, services),
+        **(_pairs(run, services, notes) if run.has_pairs else _gallery(run, services)),
         "--subjects": protocol["subjects"],
         "--until-halfwidth": run.until_halfwidth,
         "--seed": protocol["seed"],
@@ -364,8 +365,8 @@ def reproduction(run: Run) -> Reproduction:
         "--methods": grid.methods,
         "--epsilons": grid.epsilons or None,
         "--placement": None if run.placement is Placement.CROP else run.placement,
-        "--k": grid.ks,
-        "--conditions": grid.conditions,
+        "--k": None if run.has_pairs else grid.ks,
+        "--conditions": _asked_conditions(grid),
         "--run": "NEW_FOLDER",
     }
     return Reproduction(_command("orchestrator evaluate", options), tuple(notes))
@@ -377,16 +378,16 @@ def _replay(run: Run) -> Reproduction:
     services = {option: value for option, value in _services(run, notes).items() if not option.startswith("--protector")}
     faces = None
     in_photos = run.placement is Placement.PHOTO
-    if (protocol["gallery"] or in_photos) and not run.synthetic:
+    if run.has_pairs or ((protocol["gallery"] or in_photos) and not run.synthetic):
         faces = "FACES"
         what_for = "into whose photos cloaks are pasted" if in_photos else "of which its gallery is made again"
         notes.append(f"FACES: the data set of RUN, {what_for}.")
     options = {
         "--faces": faces,
         **services,
-        "--thresholds": _gallery(run, services).get("--thresholds"),
+        **(_pairs(run, services, notes) if run.has_pairs else {"--thresholds": _gallery(run, services).get("--thresholds")}),
         "--target-models": grid.target_models,
-        "--conditions": grid.conditions,
+        "--conditions": _asked_conditions(grid),
         "--run": "NEW_FOLDER",
     }
     return Reproduction(_command("orchestrator replay RUN", options), tuple(notes))
@@ -425,6 +426,24 @@ def _gallery(run: Run, services: Mapping[str, str]) -> dict[str, Any]:
         return options | {"--impostors": split["impostors"]}
     calibrated = tuple(name for name in thresholds_of(run.manifest) if name != GIVEN)
     return options | ({"--impostors": split["impostors"], "--thresholds": calibrated} if split["impostors"] else {})
+
+
+def _asked_conditions(grid: Grid) -> tuple[Condition, ...]:
+    """Without those that the targets of pairs add."""
+    return tuple(each for each in grid.conditions if not each.claims_target)
+
+
+def _pairs(run: Run, services: Mapping[str, str], notes: list[str]) -> dict[str, Any]:
+    """The options by which pairs are compared again."""
+    pairs = run.manifest["protocol"]["pairs"]
+    notes.append(
+        f"PAIRS: the list of pairs; its SHA-256 is {pairs['list_sha256']}. {MANIFEST} names its pictures, with theirs."
+    )
+    if "--invader" in services:  # which has thresholds of its own
+        return {"--pairs": "PAIRS"}
+    calibrated = tuple(name for name in thresholds_of(run.manifest) if name.partition(":")[0] != GIVEN)
+    given = tuple(pairs["given_thresholds"])
+    return {"--pairs": "PAIRS", "--thresholds": calibrated or None, "--given-thresholds": given or None}
 
 
 def _services(run: Run, notes: list[str]) -> dict[str, str]:

@@ -49,6 +49,11 @@ class Run:
         return str(self.manifest["digest"])
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether its subjects are the pairs of a list."""
+        return "pairs" in self.manifest["protocol"]
+
+    @property
     def thresholds(self) -> tuple[str, ...]:
         """Those of all target models, in ascending order."""
         return tuple(self.at)

@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.errors import InputError, OrchestratorError
 from orchestrator.experiment.grid import PAPERS_KS
 from orchestrator.files import replace_file
+from orchestrator.metrics.verification import verifications
 from orchestrator.report import facts, tables
 from orchestrator.report.claims import claims
-from orchestrator.report.cloaks_shown import cloaks_shown
+from orchestrator.report.cloaks_shown import CloaksShown, cloaks_shown
 from orchestrator.report.conditions import conditions_notices, conditions_table
 from orchestrator.report.crafting import STALLED_SHARE, Summaries, crafting_table, stalled_notices
 from orchestrator.report.data import non_mated_parquet, observations_parquet
@@ -21,6 +23,7 @@ from orchestrator.report.gallery_facts import gallery_facts
 from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import Measured, measure
 from orchestrator.report.page import rendered
+from orchestrator.report.pairs_facts import pairs_facts
 from orchestrator.report.photo_facts import photo_facts, photo_notices
 from orchestrator.report.psr_csv import psr_csv
 from orchestrator.report.recognition import false_positives_table, recognition_table
@@ -28,15 +31,26 @@ from orchestrator.report.run import Run
 from orchestrator.report.sentences import headlines
 from orchestrator.report.threat_sentences import threat_sentences
 from orchestrator.report.threat_table import threat_table
-from orchestrator.run_folder.folder import FIGURES, FPIR_CSV, MANIFEST, PAGE, PSR_CSV
+from orchestrator.report.verification import Verified, verification_sentences, verification_tables
+from orchestrator.report.verification_csv import verification_csv
+from orchestrator.run_folder.folder import FIGURES, FPIR_CSV, MANIFEST, PAGE, PSR_CSV, VERIFICATION_CSV
 from orchestrator.run_folder.pictures import picture_figures
 from orchestrator.store.store import Store
 
 PARQUET, NON_MATED_PARQUET = "observations.parquet", "non_mated.parquet"
 OF_NON_MATED = (FPIR_CSV, NON_MATED_PARQUET)  # only where people were searched who are not enrolled
+NOBODY_NAMED = (
+    "Each probe was compared with one person, so that nobody else could be named: observations.parquet says of each, at "
+    "every threshold, whether that person was accepted. Example cloaks are among the figures, if pictures may be shown."
+)
 FILES = (
     Fact(PSR_CSV, "a row for every cell and k: n, protected, PSR with its interval, controls, differences, faces found"),
     Fact(FPIR_CSV, "a row for every condition, matcher and threshold: people who are not enrolled, FPIR with its interval"),
+    Fact(
+        VERIFICATION_CSV,
+        "a row for every cell and threshold: pairs compared, successes of obfuscation or impersonation with their interval, "
+        "the clean control, differences",
+    ),
     Fact(PARQUET, "a row for every observation: which cloak, which target model, which rank"),
     Fact(NON_MATED_PARQUET, "a row for every search of somebody who is not enrolled, at each threshold"),
     Fact(MANIFEST, "the protocol, the data, the models, the software, and what became of the run"),
@@ -58,6 +72,8 @@ def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = 
     pictures = run.synthetic or with_pictures
     matchers = Matchers.of(run.manifest)
     measured = measure(run.matrix, run.grid, run.interval_kind, matchers=matchers, at=run.at, non_mated=run.non_mated)
+    if run.has_pairs:  # who is alone in a gallery is the first: PSR says nothing
+        measured = replace(measured, k=None)
     store = Store(run.store, run=run.digest, create=False)
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,6 +96,11 @@ def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = 
     return out / PAGE
 
 
+def _absent(run: Run) -> Sequence[str]:
+    """The files that the report of a run does not have."""
+    return (*(() if run.non_mated else OF_NON_MATED), PSR_CSV if run.has_pairs else VERIFICATION_CSV)
+
+
 def _check_out(out: Path) -> None:
     """Makes sure that a folder is new, or holds a report."""
     if out.exists() and not out.is_dir():
@@ -97,6 +118,7 @@ def _page(
     if measured.k is not None and measured.results:
         verdicts = claims(run.matrix, run.grid, k=measured.k, matchers=measured.matchers)
     nothing = "Nothing was written about it yet." if run.going_on else "Nobody and nothing: every identity drawn took part."
+    shown = _shown(run, measured, crafting, store, pictures=pictures)
     return rendered(
         title=f"De-identification report: {run.name}",
         subtitle=facts.subtitle(run),
@@ -104,22 +126,49 @@ def _page(
             *facts.notices(run),
             *photo_notices(run),
             *stalled_notices(crafting, run.grid),
-            *_notices_of_conditions(run, measured),
+            *([] if run.has_pairs else _notices_of_conditions(run, measured)),
         ],
-        headlines=[*headlines(measured), *threat_sentences(measured)],
+        headlines=shown.sentences,
         claims=None if verdicts is None else tables.claims_table(verdicts, kind=run.interval_kind),
-        facts=[*facts.facts(run), *photo_facts(run, store.boxes()), *gallery_facts(run.manifest)],
+        facts=[
+            *facts.facts(run),
+            *pairs_facts(run.manifest),
+            *photo_facts(run, store.boxes()),
+            *([] if run.has_pairs else gallery_facts(run.manifest)),
+        ],
         models=facts.models_table(run),
         not_drawn=drawn.not_drawn,
-        tables=[*_tables(run, measured, crafting), *([crafting_table(crafting, run.grid)] if crafting else [])],
-        cloaks=cloaks_shown(run, store, pictures=pictures),
+        tables=[*shown.tables, *([crafting_table(crafting, run.grid)] if crafting else [])],
+        cloaks=shown.cloaks,
         left_out=facts.left_out_table(run),
         nothing_left_out=nothing,
         reproduce=facts.reproduction(run),
         software=facts.software(run),
-        files=[file for file in FILES if run.non_mated or file.term not in OF_NON_MATED],
+        files=[file for file in FILES if file.term not in _absent(run)],
         interval_sources=facts.INTERVAL_SOURCES[run.interval_kind],
         figures=drawn.written(out),  # last: it waits for them
+    )
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What differs between a run in which people are searched for and one of pairs."""
+
+    sentences: Sequence[str]
+    tables: Sequence[tables.Table]
+    cloaks: CloaksShown
+
+
+def _shown(run: Run, measured: Measured, crafting: Summaries, store: Store, *, pictures: bool) -> _Shown:
+    if run.has_pairs:
+        verified = Verified.of(run.at, run.grid)
+        return _Shown(
+            verification_sentences(verified), verification_tables(verified, run.manifest), CloaksShown(NOBODY_NAMED)
+        )
+    return _Shown(
+        [*headlines(measured), *threat_sentences(measured)],
+        _tables(run, measured, crafting),
+        cloaks_shown(run, store, pictures=pictures),
     )
 
 
@@ -155,8 +204,12 @@ def _notices_of_conditions(run: Run, measured: Measured) -> Iterator[Fact]:
 
 
 def _write_data(run: Run, measured: Measured, out: Path) -> None:
-    table = psr_csv(measured.results, subjects=run.subjects, caveat=run.caveat, at=measured.at)
-    replace_file(out / PSR_CSV, table.encode())
+    if run.has_pairs:
+        table = verification_csv(verifications(run.at), pairs=run.subjects, caveat=run.caveat)
+        replace_file(out / VERIFICATION_CSV, table.encode())
+    else:
+        table = psr_csv(measured.results, subjects=run.subjects, caveat=run.caveat, at=measured.at)
+        replace_file(out / PSR_CSV, table.encode())
     replace_file(out / PARQUET, observations_parquet(run.matrix, run.at))
     replace_file(out / MANIFEST, (run.root / MANIFEST).read_bytes())
     for name in OF_NON_MATED:

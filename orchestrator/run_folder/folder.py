@@ -16,7 +16,7 @@ from orchestrator.files import UNFINISHED, replace_file, sync_folder
 from orchestrator.run_folder.software import software
 
 MANIFEST, OBSERVATIONS = "manifest.json", "observations.sqlite"
-PSR_CSV, FPIR_CSV = "psr.csv", "fpir.csv"
+PSR_CSV, FPIR_CSV, VERIFICATION_CSV = "psr.csv", "fpir.csv", "verification.csv"
 CLOAKS, LOGS = "cloaks", "logs"  # folders
 GALLERIES = "gallery-"  # begins the names of folders that photos are enrolled from while a run lasts
 REPORT, PAGE, FIGURES = "report", "report.html", "figures"  # a folder, and what lies in it
@@ -209,7 +209,7 @@ class RunFolder:
         _write(self.root / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode(), durable=True)
 
     def write_table(self, name: str, csv: str) -> None:
-        """Replaces `psr.csv` or `fpir.csv`, whole or not at all, whatever happens to the machine."""
+        """Replaces `psr.csv` or another table, whole or not at all, whatever happens to the machine."""
         _write(self.root / name, csv.encode(), durable=True)
 
     def keep_cloak(self, sha256: str, encoded: bytes) -> None:

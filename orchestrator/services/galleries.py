@@ -15,6 +15,7 @@ from orchestrator.errors import GalleryEmptyError, GalleryGoneError, Orchestrato
 from orchestrator.services.connection import Connection
 
 OWN = "default"  # the service's own gallery, as the base of others
+NOBODY = ""  # as the base of a gallery that begins empty
 KEPT_SECONDS = 120  # without use: what an orchestrator that was killed left behind is forgotten then
 ENROL_SECONDS = 300.0
 CALL_SECONDS = 30.0  # of the others
@@ -46,7 +47,7 @@ class GalleryClient:
 
         Args:
             enrolled: by identity, in Unicode's normal form C, all of its pictures; none twice.
-            base: the service's own gallery, or one of this client's.
+            base: the service's own gallery, or one of this client's, or `NOBODY`.
 
         Raises:
             GalleryGoneError: the service has forgotten a gallery; it is to be made again.
@@ -114,13 +115,20 @@ class LastingGallery:
     """A gallery that is made when it is first used, and once more after the service has forgotten it."""
 
     def __init__(
-        self, client: GalleryClient, enrolled: Mapping[str, Sequence[bytes]], *, base: "LastingGallery | None" = None
+        self,
+        client: GalleryClient,
+        enrolled: Mapping[str, Sequence[bytes]],
+        *,
+        base: "LastingGallery | None" = None,
+        beginning: str = OWN,
     ) -> None:
-        """`enrolled` is as of `GalleryClient.gallery`; without a base, that is the service's own gallery."""
+        """`enrolled` is as of `GalleryClient.gallery`; without a base, `beginning` is that."""
         self._client = client
         self._enrolled = enrolled
         self._base = base
+        self._beginning = beginning
         self._made: SealedGallery | None = None
+        self._changing = asyncio.Lock()  # several may use it at a time
         self._until_gone = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -137,21 +145,27 @@ class LastingGallery:
         Raises:
             OrchestratorError: see `GalleryClient.gallery`, and what `ask` raises.
         """
+        used: SealedGallery | None = None
         try:
-            return await ask(await self._sealed())
+            used = await self._sealed()
+            return await ask(used)
         except GalleryGoneError:
-            await self._let_go()
+            await self._let_go(used)
             raise
 
     async def _sealed(self) -> SealedGallery:
-        if self._made is None:
-            base = OWN if self._base is None else (await self._base._sealed()).name
-            self._made = await self._until_gone.enter_async_context(self._client.gallery(self._enrolled, base=base))
-        return self._made
+        async with self._changing:
+            if self._made is None:
+                base = self._beginning if self._base is None else (await self._base._sealed()).name
+                self._made = await self._until_gone.enter_async_context(self._client.gallery(self._enrolled, base=base))
+            return self._made
 
-    async def _let_go(self) -> None:
-        """Of its base, too: what the service has forgotten may be either."""
-        self._made = None
-        await self._until_gone.aclose()
-        if self._base is not None:
-            await self._base._let_go()
+    async def _let_go(self, used: SealedGallery | None) -> None:
+        """Of what was used, unless it was made anew meanwhile; and of its base: what is forgotten may be either."""
+        async with self._changing:
+            if self._made is not used:
+                return
+            self._made = None
+            await self._until_gone.aclose()
+            if self._base is not None:
+                await self._base._let_go(self._base._made)

@@ -1,6 +1,7 @@
 """The client of a protector."""
 
-from collections.abc import AsyncGenerator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from hashlib import sha256
 
 import grpc
@@ -13,6 +14,7 @@ from orchestrator.experiment.method import Method, OwnBudget
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.placement import Placement
 from orchestrator.services.connection import photo_refusal
+from orchestrator.services.galleries import NOBODY, GalleryClient
 from orchestrator.services.listed_method import listed_method
 from orchestrator.services.listed_model import listed_source_model
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities
@@ -41,12 +43,15 @@ class ProtectorClient(ServiceClient):
         self._own_budgets: Mapping[str, OwnBudget] = {}  # by method, as it listed them last
         self._stub = protector_pb2_grpc.ProtectorServiceStub(self.channel)
         self.placements: frozenset[Placement] = frozenset({Placement.CROP})  # what it lists, once it was asked
+        self.enrols = False  # whether its matchers compare with galleries of clients, by the latest list
+        self._galleries = GalleryClient(self)
 
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
         listed = await self.answer(call)
         offered = {placement for placement, number in PLACEMENTS.items() if number in listed.placements}
         self.placements = frozenset({Placement.CROP, *offered})
+        self.enrols = listed.enrols
         models = {model.name: listed_source_model(model, service=self.name) for model in listed.source_models}
         for name in models:
             if ENSEMBLE in name:
@@ -88,12 +93,15 @@ class ProtectorClient(ServiceClient):
         epsilons: Sequence[int],
         seed: int,
         placement: Placement = Placement.CROP,
+        gallery: Mapping[str, Sequence[bytes]] | None = None,
     ) -> AsyncGenerator[Cloak, None]:
         """The cloaks of a photo as they are finished, as PNG; `probe` is what the run calls the photo, and is not sent.
 
+        `gallery` has by identity the pictures that the source model, a matcher, compares with; None: the protector's own.
+
         Raises:
             NoFaceError: the protector finds no face.
-            PhotoRefusedError: the protector does not take the photo.
+            PhotoRefusedError: the protector does not take the photo, or finds no face of somebody in the gallery.
             CallError: the call failed; the cloaks yielded so far are good.
             UnusableServiceError: the service does not answer, or as another than it was, or an answer contradicts itself.
         """
@@ -108,6 +116,27 @@ class ProtectorClient(ServiceClient):
             placement=PLACEMENTS[placement],
         )
         size = _size_of(photo, probe) if placement is Placement.PHOTO else None
+        async with AsyncExitStack() as stack:
+            if gallery is not None:
+                request.gallery = await stack.enter_async_context(self._sealed(gallery))
+            row = await stack.enter_async_context(aclosing(self._crafted(request, probe, size)))
+            async for cloak in row:
+                yield cloak
+
+    @asynccontextmanager
+    async def _sealed(self, enrolled: Mapping[str, Sequence[bytes]]) -> AsyncIterator[str]:
+        """The name of a gallery with these pictures alone, while the context lasts."""
+        async with self._galleries.gallery(enrolled, base=NOBODY) as sealed:
+            if sealed.not_enrolled:
+                raise PhotoRefusedError(
+                    f"the {self.name} finds no face of {min(sealed.not_enrolled)}, towards whom cloaks are crafted"
+                )
+            yield sealed.name
+
+    async def _crafted(
+        self, request: protector_pb2.CraftRequest, probe: str, size: tuple[int, int] | None
+    ) -> AsyncGenerator[Cloak, None]:
+        source_model = request.source_model
         call = self._stub.Craft(request, timeout=CRAFT_SECONDS)
         try:
             checked = False

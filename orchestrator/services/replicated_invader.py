@@ -9,7 +9,7 @@ from orchestrator.errors import GalleryGoneError
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.region import Region
 from orchestrator.services.addresses import has_replicas, name_of_replicas, replica_addresses
-from orchestrator.services.galleries import OWN, GalleryClient, SealedGallery
+from orchestrator.services.galleries import NOBODY, OWN, GalleryClient, SealedGallery
 from orchestrator.services.invader import Classification, InvaderClient
 from orchestrator.services.replicas import Replica, Replicas
 from rpc.tls import TlsMaterial
@@ -64,7 +64,7 @@ class ReplicatedGalleries(GalleryClient):
     @asynccontextmanager
     async def gallery(self, enrolled: Mapping[str, Sequence[bytes]], *, base: str = OWN) -> AsyncIterator[SealedGallery]:
         """See `GalleryClient`."""
-        at = None if base == OWN else self.replica_of(base)
+        at = None if base in (OWN, NOBODY) else self.replica_of(base)
         async with (
             self._invader.calling(at=at) as replica,
             replica.client.galleries.gallery(enrolled, base=base) as gallery,

@@ -24,6 +24,12 @@ class ReplicatedProtector(Replicas[ProtectorClient]):
         ready = [replica.client.placements for replica in self._replicas if replica.state is State.READY]
         return frozenset(Placement).intersection(*ready) if ready else frozenset({Placement.CROP})
 
+    @property
+    def enrols(self) -> bool:
+        """Whether all replicas do that answered."""
+        ready = [replica.client.enrols for replica in self._replicas if replica.state is State.READY]
+        return bool(ready) and all(ready)
+
     async def methods(self, epsilons: Sequence[int]) -> dict[str, Method]:
         """See `ProtectorClient`."""
         async with self.calling() as replica:

@@ -7,6 +7,7 @@ from rich.console import Console
 from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import Plan
+from orchestrator.experiment.verification import PairsPlan
 from orchestrator.faces.data_set import named
 from orchestrator.faces.split import Split
 from orchestrator.run_folder.folder import RunFolder
@@ -45,7 +46,9 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
     if plan.placement is Placement.PHOTO:
         yield "placement", "photo: each cloak is the whole photo, of which the box of the face changes"
     yield "conditions", ", ".join(map(str, grid.conditions))
-    if resolved.split is not None:
+    if plan.pairs is not None:
+        yield "pairs", _pairs(plan.pairs)
+    elif resolved.split is not None:
         yield "gallery", _gallery(resolved.split)
     if grid.enrolling:
         yield "enrolled", _enrolled(plan)
@@ -64,6 +67,14 @@ def plan_lines(resolved: ResolvedPlan) -> Iterator[Line]:
         yield "missing", sentence
     if plan.caveat:
         yield "take care", plan.caveat
+
+
+def _pairs(plan: PairsPlan) -> str:
+    pairs = plan.pairs
+    targets = "; each is compared with somebody to pass for, too" if pairs.has_targets else ""
+    calibrated = f"; {len(pairs.impostors)} pictures are for calibrating thresholds" if pairs.impostors else ""
+    aimed = f"; cloaks of {', '.join(plan.aimed)} are made towards them" if plan.aimed else ""
+    return f"{len(pairs.pairs)} people, each probe compared with one reference{targets}{aimed}{calibrated}"
 
 
 def _gallery(split: Split) -> str:

@@ -1,6 +1,7 @@
 """Has cloaks crafted that a run lacks, and keeps them."""
 
-from collections.abc import Callable, Collection
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
 
@@ -8,6 +9,7 @@ from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import CallError, UnusableServiceError
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.grid import CloakKey
+from orchestrator.faces.data_set import canonical
 from orchestrator.services.retries import RetryPolicy
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
@@ -38,18 +40,29 @@ class Crafter:
             show(cloak)
 
         async def craft_missing() -> None:
+            towards = await self._target(photo, source_model)
+            if towards is None:
+                await craft_row(missing)
+            else:  # methods that need a label set have it from the protector's own gallery
+                needing = [key for key in missing if self._needs_label_set(key)]
+                await craft_row(needing)
+                await craft_row([key for key in missing if not self._needs_label_set(key)], gallery=towards)
+            self._check_complete(missing)
+
+        async def craft_row(wanted: Collection[CloakKey], *, gallery: Mapping[str, Sequence[bytes]] | None = None) -> None:
+            if not wanted:
+                return
             self._run.tally.craft_calls += 1
-            methods = list(dict.fromkeys(key.method for key in missing))
-            epsilons = sorted({key.epsilon for key in missing if key.epsilon})
             row = self._source.craft(
                 photo.encoded,
                 probe=photo.name,
-                identity=photo.identity,
+                identity=photo.identity if gallery is None else "",  # who is not in it
                 source_model=source_model,
-                methods=methods,
-                epsilons=epsilons,
+                methods=list(dict.fromkeys(key.method for key in wanted)),
+                epsilons=sorted({key.epsilon for key in wanted if key.epsilon}),
                 seed=self._run.plan.seed,
                 placement=self._run.plan.placement,
+                gallery=gallery,
             )
             async with aclosing(row):
                 async for cloak in row:
@@ -57,13 +70,29 @@ class Crafter:
                         del missing[cloak.record.key]
                         await self._keep(cloak)
                         show(cloak)
-            self._check_complete(missing)
 
         if missing:
             try:
                 await self._retries.call(craft_missing, missing=lambda: len(missing))
             except (CallError, UnusableServiceError) as error:
                 await self._run.give_up(photo.name, f"craft with {source_model}", error)
+
+    async def _target(self, photo: EncodedPhoto, source_model: str) -> dict[str, list[bytes]] | None:
+        """Towards whom a source model crafts: the target of the photo's pair; None where it is not aimed.
+
+        Raises:
+            InputError: the target's picture cannot be read any more, or has changed.
+        """
+        plan = self._run.plan.pairs
+        if plan is None or source_model not in plan.aimed:
+            return None
+        target = plan.pairs.by_identity[canonical(photo.identity)].target
+        assert target is not None, "cloaks are aimed where every pair has a target"
+        return {canonical(target.identity): [await asyncio.to_thread(plan.pairs.read, target)]}
+
+    def _needs_label_set(self, key: CloakKey) -> bool:
+        method = self._run.plan.crafting.get(key.method)  # a control has none
+        return method is not None and method.needs_label_set
 
     def _check_complete(self, missing: Collection[CloakKey]) -> None:
         if missing:

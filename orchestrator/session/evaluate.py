@@ -36,6 +36,7 @@ from orchestrator.session.progress import STARTING, RunProgress, show_photos
 from orchestrator.session.runner import Runner
 from orchestrator.session.subject import SubjectObserver
 from orchestrator.session.summary import RunResult, finalize, record_stop
+from orchestrator.session.verifying import Verifier
 from orchestrator.store.journal import Journal
 
 INTERRUPTED = "interrupted"
@@ -131,7 +132,7 @@ async def evaluate(
         of_gallery = GallerySearcher(run, classifier)
         runner = Runner(
             run,
-            SubjectObserver(run, crafter, classifier, of_gallery),
+            SubjectObserver(run, crafter, classifier, of_gallery, Verifier(run, classifier)),
             NonMatedSearcher(run, classifier),
             AdaptiveSearcher(run, crafter, classifier, of_gallery),
             subjects_in_flight=lambda: subjects_in_flight or SUBJECTS_OF_A_PROTECTOR * protectors(),

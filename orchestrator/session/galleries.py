@@ -68,6 +68,8 @@ def _of_invader(request: RunRequest, gallery: GalleryRequest, folders: GalleryFo
         arguments = _matchers([*gallery.matchers, *_named_features(request.target_models)])
     if gallery.thresholds:
         arguments += ("--impostors", str(folders.impostors), "--thresholds", ",".join(gallery.thresholds))
+    if gallery.given_thresholds:
+        arguments += ("--given-thresholds", ",".join(gallery.given_thresholds))
     return arguments
 
 

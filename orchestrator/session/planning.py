@@ -8,7 +8,7 @@ from orchestrator.cloaks.kept import KeptCloaks
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.errors import InputError, UnusableServiceError
 from orchestrator.experiment.carrier import Carrier
-from orchestrator.experiment.condition import NAMED_SETS, PAPERS, Condition
+from orchestrator.experiment.condition import NAMED_SETS, PAPERS, TARGET, Condition
 from orchestrator.experiment.grid import (
     ELSEWHERE,
     EMBEDDED_MODELS,
@@ -25,8 +25,10 @@ from orchestrator.experiment.model import Model, ModelKind
 from orchestrator.experiment.placement import Placement
 from orchestrator.experiment.plan import SUBJECTS, Plan
 from orchestrator.experiment.region import Region
+from orchestrator.experiment.verification import PairsPlan
 from orchestrator.faces.data_set import DataSet, canonical, named, printable
 from orchestrator.faces.labels import Matched, match, nearest, whom_models_know
+from orchestrator.faces.pairs import PairedProbes, PairList
 from orchestrator.faces.split import OVERLAP, Split
 from orchestrator.pictures.conditions import check_possible
 from orchestrator.run_folder.folder import MAX_BOX_BYTES, MAX_PNG_BYTES
@@ -37,6 +39,7 @@ from orchestrator.services.label_sets import LabelSets, fetch_label_sets
 DEFAULT_CONDITIONS = {Placement.CROP: NAMED_SETS["paper"], Placement.PHOTO: (PAPERS,)}
 MAX_CLOAK_BYTES = {Placement.CROP: MAX_PNG_BYTES, Placement.PHOTO: MAX_BOX_BYTES}
 MAX_HALFWIDTH = 50  # points; an interval that is wider says nothing
+PAIRS_KS = (1,)  # a gallery of one identity has one candidate
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,7 @@ class GalleryRequest:
     is_default: bool = False  # nobody asked for it: without a matcher it is dropped
     matchers: tuple[str, ...] = ()  # classifiers whose features a started invader compares, too
     thresholds: tuple[str, ...] = ()  # that a started invader calibrates
+    given_thresholds: tuple[str, ...] = ()  # that a started invader is given, as its option spells them
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class RunRequest:
     max_cloak_bytes: int = MAX_PNG_BYTES
     gallery: GalleryRequest | None = None
     placement: Placement = Placement.CROP
+    pairs: PairList | None = None  # whose probes are cloaked, each compared with one identity; `gallery` has the references
 
     def __post_init__(self) -> None:
         check_possible(self.conditions or ())
@@ -95,6 +100,7 @@ class RunRequest:
                 f"--until-halfwidth: expected more than 0 and at most {MAX_HALFWIDTH} points, got {self.until_halfwidth:g}"
             )
         self._check_carriers()
+        self._check_pairs()
         for condition in self.conditions or ():
             if self.placement is Placement.PHOTO and condition.region is Region.FULL:
                 raise InputError(
@@ -119,6 +125,25 @@ class RunRequest:
         if self.gallery is not None and self.gallery.split.sizes.clean and not self.enrolling_conditions:
             raise InputError("--clean-gallery-photos: expected a condition in which cloaks are enrolled, got none")
 
+    def _check_pairs(self) -> None:
+        for condition in self.conditions or ():
+            if condition.claims_target:
+                raise InputError(
+                    f"--conditions: {condition}: expected one without /{TARGET}: the targets of --pairs are compared with "
+                    f"under every condition"
+                )
+            if self.pairs is not None and condition.carrier.enrols:
+                raise InputError(
+                    f"--conditions: {condition}: expected no cloak that is enrolled beside --pairs: a probe is compared "
+                    f"with a reference as it is"
+                )
+        if self.pairs is None:
+            return
+        if self.ks not in (None, PAIRS_KS):
+            raise InputError("--k: expected none beside --pairs: who is alone in a gallery always comes first")
+        if self.until_halfwidth is not None:
+            raise InputError("--until-halfwidth: expected none beside --pairs: the list says how many there are")
+
     @property
     def enrolling_conditions(self) -> tuple[Condition, ...]:
         """Those in which cloaks are enrolled."""
@@ -130,6 +155,7 @@ def replay_request(
     conditions: tuple[Condition, ...] | None,
     target_models: tuple[str, ...] | None,
     gallery: GalleryRequest | None = None,
+    pairs: PairList | None = None,
 ) -> RunRequest:
     """Asks for all subjects of a run whom the target models know, under these conditions, or else the run's.
 
@@ -137,16 +163,17 @@ def replay_request(
         InputError: cloaks are to be enrolled, and the run kept none of enrolled photos, or there is no gallery.
     """
     grid = kept.grid
-    enrolling = [condition for condition in conditions or grid.conditions if condition.carrier.enrols]
+    conditions = conditions or tuple(each for each in grid.conditions if not each.claims_target)
+    enrolling = [condition for condition in conditions if condition.carrier.enrols]
     if enrolling and not grid.enrolling:
         raise InputError(
             f"--conditions: {enrolling[0]}: expected a RUN in which cloaks were enrolled, got one that kept those of probes "
             f"alone"
         )
-    if gallery is not None and not enrolling:  # where none is cloaked, none stays clean
+    if gallery is not None and pairs is None and not enrolling:  # where none is cloaked, none stays clean
         gallery = replace(gallery, split=replace(gallery.split, sizes=replace(gallery.split.sizes, clean=0)))
     return RunRequest(
-        faces=kept.faces,
+        faces=kept.faces if pairs is None else PairedProbes(kept.faces, pairs),
         source_models=grid.source_models,
         target_models=target_models,
         methods=grid.methods,
@@ -154,14 +181,15 @@ def replay_request(
         ks=None,
         subjects=None,
         seed=kept.seed,
-        conditions=conditions or grid.conditions,
+        conditions=conditions,
         replay_of=kept.digest,
-        usual_ks=grid.ks,
+        usual_ks=grid.ks if pairs is None else PAIRS_KS,
         unbudgeted=grid.unbudgeted,
         without_noise=grid.without_noise,
         gallery=gallery,
         max_cloak_bytes=MAX_CLOAK_BYTES[kept.placement],
         placement=kept.placement,
+        pairs=pairs,
     )
 
 
@@ -231,7 +259,14 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: Invader, 
     split = _split_in_use(request, [*sources.values(), *targets.values()])
     faces = request.faces if split is None else split.probes(request.faces)
     too_few = () if split is None else request.faces.identities.intersection(split.too_few)
-    of_sources, of_targets = await fetch_label_sets(source, sources, invader, targets)
+    pairs, of_pairs = _pairs(request, source, sources, source_models)
+    missing += of_pairs
+    if pairs is not None and pairs.pairs.has_targets:
+        conditions = tuple(sorted((*conditions, *(each.towards_target for each in conditions))))
+    # A probe is compared with one identity of this client's: whom a matcher has enrolled itself plays no part.
+    of_sources, of_targets = await fetch_label_sets(source, sources, invader, targets if pairs is None else {})
+    if pairs is not None:
+        of_targets = dict.fromkeys(targets, tuple(pairs.pairs.people))
     matched = match(faces, [*of_sources.values(), *of_targets.values()])
     if not matched.known:
         of_models = {f"source model {name}": labels for name, labels in of_sources.items()}
@@ -257,7 +292,7 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: Invader, 
     )
     label_sets = {name: frozenset(labels) for name, labels in of_targets.items()}
     non_mated, without = _non_mated(split, targets, label_sets)
-    overlap = () if has_split else await _overlap(split, targets)
+    overlap = () if has_split or pairs is not None else await _overlap(split, targets)
     return ResolvedPlan(
         plan=Plan(
             grid,
@@ -271,6 +306,7 @@ async def make_plan(request: RunRequest, source: CloakSource, invader: Invader, 
             request.replay_of,
             None if split is None else split.sizes,
             request.placement,
+            pairs,
         ),
         eligible=matched.known,
         excluded=tuple(sorted(map(printable, (*matched.unknown, *matched.differing, *too_few)))),
@@ -342,6 +378,8 @@ async def asked_of_invader(
     chosen = _chosen("--target-models", request.target_models, offered, invader.name)
     if request.target_models is None:
         chosen |= {name: model for name, model in offered.items() if model.kind is ModelKind.MATCHER}
+    if request.pairs is not None:
+        chosen = _verifying(request, chosen, invader)
     conditions = request.conditions or ()
     for condition, name in _lacking(conditions, chosen).items():
         regions = ", ".join(sorted(chosen[name].regions))
@@ -395,7 +433,7 @@ def _subjects(request: RunRequest, eligible: frozenset[str]) -> int:
     subjects = request.subjects
     if subjects is None:
         has_cloaks = request.replay_of is not None or request.source_models == (ELSEWHERE,)
-        is_drawn = request.until_halfwidth is None and not has_cloaks
+        is_drawn = request.until_halfwidth is None and not has_cloaks and request.pairs is None
         subjects = SUBJECTS if is_drawn else len(eligible)
     if subjects > len(eligible):
         raise InputError(
@@ -434,7 +472,7 @@ def _lacking(conditions: Iterable[Condition], targets: Mapping[str, Model]) -> d
 def _split_in_use(request: RunRequest, models: Collection[Model]) -> Split | None:
     """How the data set is divided; not at all where no model has a gallery and nobody asked for one."""
     asked = request.gallery
-    if asked is None or any(model.kind is ModelKind.MATCHER for model in models):
+    if asked is None or request.pairs is not None or any(model.kind is ModelKind.MATCHER for model in models):
         return None if asked is None else asked.split
     if asked.is_default:
         return None
@@ -511,6 +549,58 @@ def _enrolling(request: RunRequest, targets: Mapping[str, Model], invader: Invad
             f"does not: with it only probes can wear a cloak"
         )
     return matchers
+
+
+def _verifying(request: RunRequest, chosen: Mapping[str, Model], invader: Invader) -> dict[str, Model]:
+    """Of the target models those that can compare a probe with one identity, and say whether they accept it.
+
+    Raises:
+        InputError: one that was asked for cannot, or none can.
+    """
+    if not invader.enrols:
+        raise InputError(
+            f"--pairs: expected an invader that enrols pictures of clients, got the {invader.name}, which does not: there "
+            f"is nothing to compare probes with"
+        )
+    matchers = {name: model for name, model in chosen.items() if model.kind is ModelKind.MATCHER}
+    others = [name for name in request.target_models or () if name not in matchers]
+    if others or not matchers:
+        raise InputError(
+            f"--target-models: expected models that compare with a gallery beside --pairs, such as dlib, or the features "
+            f"of a classifier that --matchers names, got {', '.join(others or chosen)}"
+        )
+    for name, model in matchers.items():
+        if not model.thresholds:
+            raise InputError(
+                f"--pairs: expected a threshold of {name}, at which it accepts a probe, got none: --thresholds fmr:0.01 "
+                f"calibrates one on the impostors of the list, and --given-thresholds {name}:NUMBER gives one"
+            )
+    return matchers
+
+
+def _pairs(
+    request: RunRequest, source: CloakSource, sources: Mapping[str, Model], source_models: Iterable[str]
+) -> tuple[PairsPlan | None, list[str]]:
+    """The pairs as the plan states them, and sentences on what is left out of them or cannot be done."""
+    pairs = request.pairs
+    if pairs is None:
+        return None, []
+    given = () if request.gallery is None else request.gallery.given_thresholds
+    is_aimed = pairs.has_targets and source.enrols
+    aimed = tuple(
+        name for name in source_models if is_aimed and all(sources[each].kind is ModelKind.MATCHER for each in members(name))
+    )
+    missing = [f"pairs: {sentence}" for sentence in pairs.left_out]
+    if without := len(pairs.pairs) - len(request.faces.identities):
+        missing.append(f"pairs: {without} of {len(pairs.pairs)}: there is no cloak of the probe")
+    if pairs.has_targets and request.replay_of is None and request.source_models != (ELSEWHERE,):
+        missing += [
+            f"targets: cloaks of {name} are not made towards them: only matchers of a protector that enrols pictures of "
+            f"clients can be given whom to craft towards"
+            for name in source_models
+            if name not in aimed
+        ]
+    return PairsPlan(pairs, given, aimed), missing
 
 
 def _white_boxes(source_models: Iterable[str], enrolling: Collection[str], offered: Mapping[str, Model]) -> dict[str, Model]:

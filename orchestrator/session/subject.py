@@ -1,7 +1,8 @@
 """Observes one subject: has its cloaks crafted and classified, and replaces it where that is not possible."""
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -15,6 +16,7 @@ from orchestrator.session.context import RunContext
 from orchestrator.session.crafting import Crafter
 from orchestrator.session.enrolling import GallerySearcher
 from orchestrator.session.photos import EncodedPhoto, SubjectPhotos, readable_photos, skip, subject_photos
+from orchestrator.session.verifying import PairVerifier, Verifier
 from orchestrator.store.changes import record_subject
 from orchestrator.store.records import Subject, SubjectStatus
 
@@ -28,11 +30,19 @@ class _EnrolledPhotoRefusedError(PhotoRefusedError):
 class SubjectObserver:
     """Observes subjects of one run, several at a time."""
 
-    def __init__(self, run: RunContext, crafter: Crafter, classifier: Classifier, searcher: GallerySearcher) -> None:
+    def __init__(
+        self,
+        run: RunContext,
+        crafter: Crafter,
+        classifier: Classifier,
+        searcher: GallerySearcher,
+        verifier: Verifier,
+    ) -> None:
         self._run = run
         self._crafter = crafter
         self._classifier = classifier
         self._searcher = searcher
+        self._verifier = verifier
 
     async def observe(self, identity: str) -> SubjectStatus:
         """Observes the rest of an identity's cells; an identity that is not a subject is to be replaced by the next.
@@ -72,11 +82,12 @@ class SubjectObserver:
             self._run.progress.observed(len(observed))
         status = SubjectStatus.SUBJECT
         refused: PhotoRefusedError | None = None
-        async with asyncio.TaskGroup() as classifications:
+        async with self._pair(probe) as pair, asyncio.TaskGroup() as classifications:
+            show = partial(self._show, photos, pair, classifications)
             try:
                 async with asyncio.TaskGroup() as source_models:  # together: the protector works on several at a time
                     for name in self._run.plan.grid.source_models:
-                        source_models.create_task(self._observe_source_model(photos, name, observed, classifications))
+                        source_models.create_task(self._observe_source_model(photos, name, observed, show))
             except* NoFaceError as errors:
                 status = SubjectStatus.NO_FACE
                 self._run.progress.note(f"{first_of(errors)}: the protector finds no face; replaced by the next")
@@ -91,8 +102,31 @@ class SubjectObserver:
             self._run.progress.subject_done(probe.identity)
         return status
 
+    def _pair(self, probe: EncodedPhoto) -> AbstractAsyncContextManager[PairVerifier | None]:
+        """What compares the probe with one identity at a time; None where it is searched for among many."""
+        return nullcontext() if self._run.plan.pairs is None else self._verifier.pair(probe)
+
+    def _show(
+        self,
+        photos: SubjectPhotos,
+        pair: PairVerifier | None,
+        classifications: asyncio.TaskGroup,
+        cloaks: CloakSet,
+        unseen: Unseen,
+    ) -> None:
+        """Begins to show cloaks under conditions; what an adaptive invader is asked waits for all subjects."""
+        if pair is not None:
+            classifications.create_task(pair.show(photos.probe, cloaks.probe, unseen))
+            return
+        of_probe, of_gallery = (
+            {each: targets for each, targets in unseen.items() if each.carrier in carriers}
+            for carriers in ((Carrier.PROBE,), (Carrier.GALLERY, Carrier.BOTH))
+        )
+        classifications.create_task(self._classifier.show(photos.probe, cloaks.probe, of_probe))
+        classifications.create_task(self._searcher.show(photos, cloaks, of_gallery))
+
     async def _observe_source_model(
-        self, photos: SubjectPhotos, source_model: str, observed: Collection[Cell], classifications: asyncio.TaskGroup
+        self, photos: SubjectPhotos, source_model: str, observed: Collection[Cell], show: Callable[[CloakSet, Unseen], None]
     ) -> None:
         """Has one source model craft the missing cloaks, and shows each under the conditions in which it was not yet seen.
 
@@ -101,16 +135,7 @@ class SubjectObserver:
         """
         unseen = self._unseen_cloaks(source_model, observed)
         enrolling = {key for key, conditions in unseen.items() if any(each.carrier.enrols for each in conditions)}
-
-        def show(cloaks: CloakSet) -> None:  # what an adaptive invader is asked waits for all subjects
-            of_probe, of_gallery = (
-                {each: targets for each, targets in unseen[cloaks.key].items() if each.carrier in carriers}
-                for carriers in ((Carrier.PROBE,), (Carrier.GALLERY, Carrier.BOTH))
-            )
-            classifications.create_task(self._classifier.show(photos.probe, cloaks.probe, of_probe))
-            classifications.create_task(self._searcher.show(photos, cloaks, of_gallery))
-
-        sets = CloakSets(photos, enrolling=enrolling, show=show)
+        sets = CloakSets(photos, enrolling=enrolling, show=lambda cloaks: show(cloaks, unseen[cloaks.key]))
         with self._classifier.closed_on_error():
             await self._craft(photos.probe, source_model, unseen, sets)
             for photo in photos.cloaked:

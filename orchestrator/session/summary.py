@@ -11,12 +11,14 @@ from rich.text import Text
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.metrics.completeness import short_cells
-from orchestrator.report.console_tables import answers, psr_tables
+from orchestrator.report.console_tables import answers, psr_tables, verification_answers
 from orchestrator.report.fpir_csv import fpir_csv
 from orchestrator.report.matchers import Matchers
 from orchestrator.report.measured import measure
 from orchestrator.report.psr_csv import psr_csv
-from orchestrator.run_folder.folder import FPIR_CSV, PSR_CSV
+from orchestrator.report.verification import Verified
+from orchestrator.report.verification_csv import verification_csv
+from orchestrator.run_folder.folder import FPIR_CSV, PSR_CSV, VERIFICATION_CSV
 from orchestrator.run_folder.manifest import thresholds_of
 from orchestrator.session.context import RunContext
 from orchestrator.session.runner import StopDecision
@@ -50,17 +52,22 @@ def finalize(
     plan, folder = run.plan, run.folder
     subjects = plan.subjects if decision is None else decision.subjects
     matrix, manifest = run.store.rank_matrix(), plan.manifest()
+    measured_at = {threshold: run.store.rank_matrix(threshold) for threshold in thresholds_of(manifest)}
     measured = measure(
         matrix,
         plan.grid,
         plan.interval_kind,
         matchers=Matchers.of(manifest),
-        at={threshold: run.store.rank_matrix(threshold) for threshold in thresholds_of(manifest)},
+        at=measured_at,
         non_mated=run.store.non_mated(),
     )
     short = short_cells(matrix, plan.grid, subjects=subjects)
     published = not short or allow_incomplete
-    if published:
+    verified = Verified.of(measured_at, plan.grid) if plan.pairs is not None else None
+    if published and verified is not None:
+        table = verification_csv(verified.results, pairs=subjects, caveat=plan.caveat)
+        folder.write_table(VERIFICATION_CSV, table)
+    elif published:
         table = psr_csv(measured.results, subjects=subjects, caveat=plan.caveat, at=measured.at)
         folder.write_table(PSR_CSV, table)
         if measured.false_positives:
@@ -79,8 +86,10 @@ def finalize(
         complete=not short,
         published=published,
         folder=folder.root,
-        answers=answers(measured, matrix, subjects=subjects, caveat=plan.caveat),
-        tables=psr_tables(measured.results, plan.grid, subjects=subjects, caveat=plan.caveat),
+        answers=answers(measured, matrix, subjects=subjects, caveat=plan.caveat)
+        if verified is None
+        else verification_answers(verified, caveat=plan.caveat),
+        tables=psr_tables(measured.results, plan.grid, subjects=subjects, caveat=plan.caveat) if verified is None else (),
         remarks=(*remarks, total),
     )
 

@@ -21,6 +21,7 @@ from orchestrator.cloaks.kept import KeptCloaks
 from orchestrator.errors import OrchestratorError
 from orchestrator.experiment.condition import LOSSLESS, Condition
 from orchestrator.faces.folder import read_face_folder
+from orchestrator.faces.pairs import PairList
 from orchestrator.report.run import read_run
 from orchestrator.run_folder.folder import RunFolder
 from orchestrator.services.endpoint import EndpointSpec
@@ -209,6 +210,7 @@ class Bench:
         of: Path | None = None,
         conditions: tuple[Condition, ...] | None = None,
         gallery: GalleryRequest | None = None,
+        pairs: PairList | None = None,
     ) -> Evaluated:
         """Shows what the run in a folder kept once more; the protector is not there."""
         run = read_run(of or self.folder)
@@ -217,7 +219,7 @@ class Bench:
         console = Console(file=text, width=500)
         async with self.invader.serving() as invader:
             finished = await evaluate(
-                replay_request(kept, conditions, None, gallery),
+                replay_request(kept, conditions, None, gallery, pairs),
                 protector=kept,
                 invader=EndpointSpec("invader", invader, None),
                 folder=RunFolder(folder or self.root / "replay"),

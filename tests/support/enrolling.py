@@ -132,7 +132,9 @@ class FakeGalleries(gallery_pb2_grpc.GalleryServiceServicer):
     ) -> gallery_pb2.CreateGalleryResponse:
         """See the schema."""
         await self._begin("CreateGallery", context)
-        photos = self.own if request.base == OWN else (await self.found(request.base, context, field="base")).photos
+        photos = self.own if request.base == OWN else {}
+        if request.base not in (OWN, ""):
+            photos = (await self.found(request.base, context, field="base")).photos
         gallery = FakeGallery(f"gallery {len(self.created)}", request.base, photos=dict(photos))
         self.created.append(gallery)
         self.held[gallery.name] = gallery

@@ -34,6 +34,7 @@ class Source:
 
     name = "protector"
     placements = frozenset(Placement)
+    enrols = False
 
     def __init__(self, pictures: Mapping[str, bytes] = PICTURES) -> None:
         self.pictures = pictures
@@ -66,6 +67,7 @@ class Source:
         epsilons: Sequence[int],
         seed: int,
         placement: Placement = Placement.CROP,
+        gallery: Mapping[str, Sequence[bytes]] | None = None,
     ) -> AsyncGenerator[Cloak, None]:
         self.asked.append((tuple(methods), tuple(epsilons)))
         for method in sorted(methods, reverse=True):  # the control comes before some and after others
