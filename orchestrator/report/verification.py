@@ -147,12 +147,12 @@ def _success_table(verified: Verified) -> Table:
     return Table(
         name="verification",
         title="Verification: obfuscation and impersonation",
-        note=f"Pictures are {verified.grid.condition}. Success in %, with 95 % Wilson intervals: of obfuscation the share of "
-        "probes that are not accepted as their own person, of impersonation the share of those that are accepted as whom "
-        "they are to pass for. Clean is the same of probes without a cloak: FNMR, and the FMR of these pairs. Differences "
-        "are paired, in points, with Newcombe’s intervals. A probe without a face is accepted as nobody; pairs whose "
-        "reference or target shows no face are not compared: they are in no share, and counted as not enrolled. Rows of the "
-        "control are the clean probes themselves.",
+        note=f"Pictures are {verified.grid.condition}. Success in %, with 95 % Wilson intervals: of obfuscation the share "
+        "of probes that are not accepted as their own person, of impersonation the share of those that are accepted as "
+        "whom they are to pass for. Clean is the same of probes without a cloak: FNMR, and the FMR of these pairs. "
+        "Differences are paired, in points, with Newcombe’s intervals. A probe without a face is accepted as nobody; pairs "
+        "whose reference or target shows no face are not compared: they are in no share, and counted as not enrolled. Rows "
+        "of the control are the clean probes themselves.",
         columns=(
             *("target model", "claim", "threshold", "source model", "method", "ε", "N", "not enrolled"),
             *("success, %", "clean, %", "success − clean", "success − noise", "faces found, %"),
@@ -182,9 +182,9 @@ def _copied_table(verified: Verified) -> Table:
         name="copied-thresholds",
         title="Calibrated thresholds, and those that papers copy",
         note="The same comparisons, accepted at two thresholds for the same FMR: calibrated here on the impostors of the "
-        f"list, and copied from the literature (given:{COPIED}-RATE), which states neither on what it was calibrated nor how "
-        "faces were cut out. Rows of the control show what each does to clean probes. Differences are paired, in points, "
-        "with Newcombe’s intervals.",
+        f"list, and copied from the literature (given:{COPIED}-RATE), which states neither on what it was calibrated nor "
+        "how faces were cut out. Rows of the control show what each does to clean probes. Differences are paired, in "
+        "points, with Newcombe’s intervals.",
         columns=(
             *("target model", "claim", "FMR", "source model", "method", "ε"),
             *("success, calibrated, %", "success, copied, %", "copied − calibrated"),
