@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jsonschema
@@ -11,9 +12,11 @@ import pytest
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import parse_conditions
 from orchestrator.report.run import read_run
+from orchestrator.report.write import write_report
 from tests.support.bench import manifest
 from tests.support.enrolling import digest
 from tests.support.fakes import Shown
+from tests.support.pages import by_id, parsed
 from tests.support.pairs import MATCHER, PEOPLE, PROBE, REFERENCE, TARGET, PairsBench
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "manifest.schema.json"
@@ -224,6 +227,27 @@ async def test_console_and_page_name_the_two_figures_and_say_what_copied_thresho
     assert "Impersonation at fmr:0.01, read by dlib: without a cloak 0.0 %" in evaluated.printed
     assert "Calibrated thresholds, and those that papers copy" in evaluated.printed
     assert "PSR@1" not in evaluated.printed
+
+
+async def test_the_page_has_tables_of_both_figures_and_no_psr(setting: PairsBench, tmp_path: Path) -> None:
+    await setting.evaluate()
+    with ThreadPoolExecutor(1) as processes:
+        page = write_report(read_run(setting.folder), out=tmp_path / "report", with_pictures=False, processes=processes)
+    found = parsed(page.read_text())
+    (of_bim,) = (
+        row for row in by_id(found, "verification").rows() if row[1:5:3] == ["obfuscation", "BIM"] and row[2] == CALIBRATED
+    )
+    assert of_bim[6:10] == ["5", "0", "80.0 [38–96]", "20.0 [4–62]"]
+    assert by_id(found, "verification-thresholds").rows() == [
+        ["dlib", CALIBRATED, "calibrated on impostors", "300", "3", "1.000 [0.341–2.898]"],
+        ["dlib", COPIED, "copied from the literature", "–", "–", "–"],
+    ]
+    (copied,) = (row for row in by_id(found, "copied-thresholds").rows() if row[1] == "obfuscation" and row[4] == "BIM")
+    assert copied[2:3] + copied[6:8] == ["0.01", "80.0 [38–96]", "40.0 [12–77]"]
+    assert "--pairs PAIRS" in page.read_text()
+    assert "PSR of every cell" not in page.read_text()
+    assert (tmp_path / "report" / "verification.csv").read_text() == (setting.folder / "verification.csv").read_text()
+    assert not (tmp_path / "report" / "psr.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,7 @@ def features(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     assert box is not None
     cut = Image.fromarray(picture).crop((box.left, box.top, box.right, box.bottom))
     face = np.asarray(cut.resize((8, 8), Image.Resampling.BILINEAR), dtype=np.float64)
-    weights = TinyNetwork().backbone[1].weight.detach().numpy().astype(np.float64)
+    weights = TinyNetwork().state_dict()["backbone.1.weight"].numpy().astype(np.float64)
     found: NDArray[np.float64] = weights @ ((face.transpose(2, 0, 1).ravel() - 127.5) / 128)
     return found / np.linalg.norm(found)
 
@@ -113,17 +113,19 @@ async def test_figures_are_what_the_features_say(tmp_path: Path, pictures: dict[
     found = {(each.claim, each.cell.method, each.threshold): each for each in verifications(read_run(tmp_path / "run").at)}
 
     references = {each: features(pictures[name(each)][1]) for each in range(PEOPLE)}
-    strangers = [features(pictures[name(each)][0]) @ reference for each in IMPOSTORS for reference in references.values()]
+    strangers = [
+        float(features(pictures[name(each)][0]) @ reference) for each in IMPOSTORS for reference in references.values()
+    ]
     allowed = int(0.1 * len(strangers))
-    scores = {"fmr:0.1": np.nextafter(sorted(strangers, reverse=True)[allowed], np.inf), **GIVEN}
+    scores = {"fmr:0.1": float(np.nextafter(sorted(strangers, reverse=True)[allowed], np.inf)), **GIVEN}
     shown = {
         CONTROL: {each: features(pictures[name(each)][0]) for each in range(PEOPLE)},
         "mixed": {each: features(cloak(each, pictures[name(each)][0])) for each in range(PEOPLE)},
     }
     for threshold, score in scores.items():
         for method, probes in shown.items():
-            own = sum(probes[each] @ references[each] < score for each in probes)
-            other = sum(probes[each] @ references[(each + 1) % PEOPLE] >= score for each in probes)
+            own = sum(float(probes[each] @ references[each]) < score for each in probes)
+            other = sum(float(probes[each] @ references[(each + 1) % PEOPLE]) >= score for each in probes)
             assert _successes(found[Claim.OBFUSCATION, method, threshold]) == own
             assert _successes(found[Claim.IMPERSONATION, method, threshold]) == other
     calibrated = [found[claim, "mixed", "fmr:0.1"] for claim in Claim]
