@@ -127,9 +127,14 @@ class PairedProbes:
         for identity in self.faces.identities:
             pair = self.pairs.by_identity.get(canonical(identity))
             for photo in self.faces.photos(identity) if pair is not None else ():
-                if pair is not None and printable(canonical(photo.file)) == printable(canonical(pair.probe.file)):
+                if pair is not None and self._is(photo, pair.probe):
                     found[identity] = photo
         return found
+
+    def _is(self, photo: Photo, probe: Photo) -> bool:
+        """Whether it is the probe of the list: of kept cloaks the file has to be the one that they were made of."""
+        is_named = printable(canonical(photo.file)) == printable(canonical(probe.file))
+        return is_named and photo.sha256 in (None, self.pairs.digests[probe.name])
 
     @property
     def identities(self) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.experiment.grid import ELSEWHERE
 from orchestrator.report.facts import DIGITS, Fact
 from orchestrator.report.sentences import listed
 from orchestrator.report.titles import title
@@ -25,7 +26,10 @@ def pairs_facts(manifest: Mapping[str, Any]) -> Iterator[Fact]:
         yield Fact("Impostors", f"{len(pairs['impostors'])} pictures of people in no pair, for calibrating thresholds")
     if pairs["given_thresholds"]:
         yield Fact("Given thresholds", ", ".join(pairs["given_thresholds"]))
-    if has_targets:
+    protocol = manifest["protocol"]
+    if has_targets and (protocol["replay_of"] or ELSEWHERE in protocol["grid"]["source_models"]):
+        yield Fact("Made towards targets", "not known here: as far as whoever made the cloaks did so")
+    elif has_targets:
         aimed = listed(list(map(title, pairs["aimed"])))
         yield Fact(
             "Made towards targets",

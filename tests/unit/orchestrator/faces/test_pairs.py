@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.cloaks.kept import SubjectsOfRun
 from orchestrator.errors import InputError
 from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.folder import read_face_folder
 from orchestrator.faces.pairs import PairedProbes, PairList, read_pairs
 from orchestrator.faces.split import SplitSizes
+from orchestrator.store.records import Subject, SubjectStatus
 
 PEOPLE = ("ann", "bob", "cleo", "dan")
 
@@ -79,6 +81,13 @@ def test_probes_are_those_of_the_list_alone(tmp_path: Path, faces: DataSet) -> N
     probes = PairedProbes(faces, pairs)
     assert probes.identities == {"ann"}
     assert [each.name for each in probes.photos("ann")] == [photo("ann", 3)]
+
+
+def test_a_kept_cloak_is_of_the_probe_where_its_photo_is_the_same_file(tmp_path: Path, faces: DataSet) -> None:
+    pairs = read(tmp_path, faces, "probe,reference", f"{photo('ann', 1)},{photo('ann', 2)}")
+    for content, expected in ((b"ann 1", {"ann"}), (b"another", set())):
+        subject = Subject("ann", photo("ann", 1), sha256(content).hexdigest(), SubjectStatus.SUBJECT)
+        assert PairedProbes(SubjectsOfRun({"ann": subject}, {}), pairs).identities == expected
 
 
 def test_of_several_pairs_of_a_person_the_first_counts(tmp_path: Path, faces: DataSet) -> None:
