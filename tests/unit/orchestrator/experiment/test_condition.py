@@ -49,6 +49,13 @@ def test_the_text_of_a_condition_is_its_name(condition: Condition) -> None:
     assert Condition.parse(str(condition)) == condition
 
 
+def test_a_condition_of_targets_is_told_by_its_text_and_comes_after_that_of_the_person() -> None:
+    condition = Condition.parse("png@full")
+    assert str(condition.towards_target) == "png@full/target"
+    assert Condition.parse("png@full/target") == condition.towards_target
+    assert headline_condition([condition.towards_target, condition]) == condition
+
+
 @given(st.lists(CONDITION, min_size=2, max_size=5))
 def test_conditions_are_ordered_by_their_texts(conditions: list[Condition]) -> None:
     assert list(map(str, sorted(conditions))) == sorted(map(str, conditions))
