@@ -47,7 +47,7 @@ class GalleryClient:
 
         Args:
             enrolled: by identity, in Unicode's normal form C, all of its pictures; none twice.
-            base: the service's own gallery, or one of this client's, or `NOBODY`.
+            base: the service's own gallery, one of this client's, or NOBODY.
 
         Raises:
             GalleryGoneError: the service has forgotten a gallery; it is to be made again.

@@ -14,7 +14,7 @@ from orchestrator.experiment.method import Method, OwnBudget
 from orchestrator.experiment.model import Model
 from orchestrator.experiment.placement import Placement
 from orchestrator.services.connection import photo_refusal
-from orchestrator.services.galleries import NOBODY, GalleryClient
+from orchestrator.services.galleries import NOBODY, GalleryClient, SealedGallery
 from orchestrator.services.listed_method import listed_method
 from orchestrator.services.listed_model import listed_source_model
 from orchestrator.services.model_catalogue import LIST_SECONDS, Listing, ServiceClient, all_identities
@@ -42,9 +42,9 @@ class ProtectorClient(ServiceClient):
         super().__init__("protector", address, tls, tls_name)
         self._own_budgets: Mapping[str, OwnBudget] = {}  # by method, as it listed them last
         self._stub = protector_pb2_grpc.ProtectorServiceStub(self.channel)
+        self.galleries = GalleryClient(self)
         self.placements: frozenset[Placement] = frozenset({Placement.CROP})  # what it lists, once it was asked
         self.enrols = False  # whether its matchers compare with galleries of clients, by the latest list
-        self._galleries = GalleryClient(self)
 
     async def _list(self, seconds: float) -> Listing:
         call = self._stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=seconds)
@@ -93,13 +93,15 @@ class ProtectorClient(ServiceClient):
         epsilons: Sequence[int],
         seed: int,
         placement: Placement = Placement.CROP,
-        gallery: Mapping[str, Sequence[bytes]] | None = None,
+        gallery: Mapping[str, Sequence[bytes]] | SealedGallery | None = None,
     ) -> AsyncGenerator[Cloak, None]:
         """The cloaks of a photo as they are finished, as PNG; `probe` is what the run calls the photo, and is not sent.
 
-        `gallery` has by identity the pictures that the source model, a matcher, compares with; None: the protector's own.
+        `gallery` is what the source models, all of them matchers, compare with: one of this client's, or by identity the
+        pictures of one that is made for the call; None: the protector's own.
 
         Raises:
+            GalleryGoneError: the protector has forgotten the gallery.
             NoFaceError: the protector finds no face.
             PhotoRefusedError: the protector does not take the photo, or finds no face of somebody in the gallery.
             CallError: the call failed; the cloaks yielded so far are good.
@@ -117,7 +119,9 @@ class ProtectorClient(ServiceClient):
         )
         size = _size_of(photo, probe) if placement is Placement.PHOTO else None
         async with AsyncExitStack() as stack:
-            if gallery is not None:
+            if isinstance(gallery, SealedGallery):
+                request.gallery = gallery.name
+            elif gallery is not None:
                 request.gallery = await stack.enter_async_context(self._sealed(gallery))
             row = await stack.enter_async_context(aclosing(self._crafted(request, probe, size)))
             async for cloak in row:
@@ -126,7 +130,7 @@ class ProtectorClient(ServiceClient):
     @asynccontextmanager
     async def _sealed(self, enrolled: Mapping[str, Sequence[bytes]]) -> AsyncIterator[str]:
         """The name of a gallery with these pictures alone, while the context lasts."""
-        async with self._galleries.gallery(enrolled, base=NOBODY) as sealed:
+        async with self.galleries.gallery(enrolled, base=NOBODY) as sealed:
             if sealed.not_enrolled:
                 raise PhotoRefusedError(
                     f"the {self.name} finds no face of {min(sealed.not_enrolled)}, towards whom cloaks are crafted"

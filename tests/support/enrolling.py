@@ -26,6 +26,7 @@ from orchestrator.faces.data_set import Photo, drawn_identities, drawn_photos
 from orchestrator.faces.folder import read_face_folder
 from orchestrator.faces.split import Split, SplitSizes, split
 from orchestrator.run_folder.folder import RunFolder
+from orchestrator.services.galleries import NOBODY
 from orchestrator.session.planning import GalleryRequest
 from rpc.images.decoding import decoded_image, encode_jpeg, encode_png
 from rpc.images.limits import ImageLimits
@@ -132,9 +133,8 @@ class FakeGalleries(gallery_pb2_grpc.GalleryServiceServicer):
     ) -> gallery_pb2.CreateGalleryResponse:
         """See the schema."""
         await self._begin("CreateGallery", context)
-        photos = self.own if request.base == OWN else {}
-        if request.base not in (OWN, ""):
-            photos = (await self.found(request.base, context, field="base")).photos
+        own = {OWN: self.own, NOBODY: {}}.get(request.base)
+        photos = own if own is not None else (await self.found(request.base, context, field="base")).photos
         gallery = FakeGallery(f"gallery {len(self.created)}", request.base, photos=dict(photos))
         self.created.append(gallery)
         self.held[gallery.name] = gallery

@@ -12,7 +12,7 @@ from deid.gallery.v1 import gallery_pb2_grpc
 
 from orchestrator.errors import CallError, GalleryGoneError, ThrottledError, UnreachableServiceError
 from orchestrator.services.connection import Connection
-from orchestrator.services.galleries import EMPTY_SHA256, GalleryClient, LastingGallery, SealedGallery
+from orchestrator.services.galleries import EMPTY_SHA256, NOBODY, GalleryClient, LastingGallery, SealedGallery
 from rpc.images.decoding import encode_png
 from tests.support.enrolling import GREY, OWN, FakeGalleries, digest
 from tests.support.fakes import Fault
@@ -57,6 +57,22 @@ async def test_pictures_are_enrolled_in_place_of_the_base_s_and_the_gallery_is_t
             assert gallery.sealed
             assert sealed.not_enrolled == frozenset()
         assert served.galleries.held == {}
+
+
+async def test_a_gallery_can_begin_with_nobody_and_be_the_base_of_another() -> None:
+    async with (
+        serving() as served,
+        LastingGallery(served.client, {"carol": [THIRD]}, begins_with=NOBODY) as base,
+        LastingGallery(served.client, {"dave": [FIRST]}, base=base) as derived,
+    ):
+        await derived.use(_name)
+        of_base, of_derived = served.galleries.created
+        assert (of_base.base, set(of_base.photos)) == (NOBODY, {"carol"})
+        assert (of_derived.base, set(of_derived.photos)) == (of_base.name, {"carol", "dave"})
+
+
+async def _name(gallery: SealedGallery) -> str:
+    return gallery.name
 
 
 async def test_who_has_no_picture_with_a_face_is_not_enrolled() -> None:
