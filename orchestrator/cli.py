@@ -9,6 +9,7 @@ COMMANDS = {  # what `--help` says of each, which is how its own help begins
     "conformance": "Check a running protector, or invader, against the schema, from outside.",
     "doctor": "Say what is wrong with a deployment, and how to mend it.",
     "evaluate": "Run the paper's grid on a data set and print PSR.",
+    "protect": "Search for the smallest cloak that hides you in PHOTO, and say what it is worth.",
     "purge": "Remove the pictures of RUN: its cloaks, and those in its report.",
     "replay": "Show the cloaks that RUN kept to another invader, or under other conditions.",
     "report": "Write the report of RUN: one HTML page, its figures, and its data as files.",
