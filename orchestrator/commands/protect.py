@@ -19,6 +19,7 @@ from orchestrator.experiment.condition import NAMED_SETS, Condition
 from orchestrator.faces.data_set import DataSet
 from orchestrator.faces.data_sets import read_data_set
 from orchestrator.protect.output import Outputs, check_absent, outputs_of, write
+from orchestrator.protect.page import page
 from orchestrator.protect.photo_files import read_own_photos, read_photos
 from orchestrator.protect.protecting import protect
 from orchestrator.protect.request import ProtectRequest, Said
@@ -175,12 +176,14 @@ def protect_command(options: ProtectOptions, photos: tuple[Path, ...]) -> None:
 
 
 def _written(protection: Protection, outputs: Outputs, *, overwrite: bool) -> None:
-    """Writes the cloaked photos that were found."""
+    """Writes the cloaked photos that were found, and the page."""
+    rendered = page(protection).encode()  # first, so that all is written or nothing
     check_absent(outputs.all, overwrite=overwrite)  # somebody else may have written meanwhile
     for case in protection.cases:
         for each in case.photos:
             if each.file is not None:
                 write(outputs.cloaked[each.photo.path], each.file)
+    write(outputs.page, rendered)
 
 
 def _show(protection: Protection, outputs: Outputs, out: Console) -> None:
@@ -200,6 +203,7 @@ def _show(protection: Protection, outputs: Outputs, out: Console) -> None:
     for sentence in (*protection.shares, *protection.cases[0].verdict.limits):
         say(sentence)
     effort = protection.effort
+    say(f"page: {outputs.page}")
     say(f"{effort.queries} pictures were shown to recognizers: {_counted(effort.searches)}")
 
 

@@ -1,6 +1,5 @@
 """One session: settles each case, and gathers what came of it."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ from orchestrator.errors import InputError, PhotoRefusedError
 from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.condition import Condition
-from orchestrator.pictures.conditions import check_possible, under_condition
+from orchestrator.pictures.conditions import check_possible
 from orchestrator.protect.case import Answer, Case
 from orchestrator.protect.cloaker import Located
 from orchestrator.protect.knowing import checked_own, locate
@@ -16,12 +15,14 @@ from orchestrator.protect.photo_files import UserPhoto
 from orchestrator.protect.plan import Recognizers, budgets_up_to, stored_as
 from orchestrator.protect.questions import CloakedPhoto, OfEnrolledPhotos, OfSearchedPhoto, Question
 from orchestrator.protect.request import ProtectRequest, Said
-from orchestrator.protect.result import Effort, ProtectedPhoto, Protection, SettledCase
+from orchestrator.protect.result import Effort, ProtectedPhoto, Protection, Republished, SettledCase
 from orchestrator.protect.search import Ask, settle
 from orchestrator.protect.session import Session, open_session
 from orchestrator.protect.verdict import Setting, Strangers
 from orchestrator.services.endpoint import EndpointSpec
 from orchestrator.services.galleries import LastingGallery
+from rpc.images.decoding import upright_size
+from rpc.images.limits import ImageLimits
 
 
 async def protect(request: ProtectRequest, *, protector: EndpointSpec, invader: EndpointSpec, said: Said) -> Protection:
@@ -171,6 +172,13 @@ async def _protected(case: Case, located: Located, worn: CloakedPhoto, stored: C
     protected = ProtectedPhoto(located.photo, located.box, located.others)
     if case.found is None:
         return protected
-    pixels = await worn.pixels(case.found)
-    file = await asyncio.to_thread(under_condition, pixels, stored)
-    return replace(protected, cloak=worn.cloaks[case.found].record, file=file)
+    pictures = await worn.under(case.found, dict.fromkeys((stored, *case.conditions)))
+    return replace(
+        protected,
+        cloak=worn.cloaks[case.found].record,
+        file=pictures[stored],
+        republished=tuple(
+            Republished(condition, *upright_size(pictures[condition], limits=ImageLimits()), len(pictures[condition]))
+            for condition in case.conditions
+        ),
+    )

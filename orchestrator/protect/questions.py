@@ -1,7 +1,7 @@
 """What recognizers are shown: a cloaked photo that is searched, or clean photos that are searched among cloaked ones."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from orchestrator.experiment.cloak import Cloak
@@ -34,7 +34,7 @@ class CloakedPhoto:
         assert not isinstance(worn, bytes), "a cloak in a photo has a box"
         return worn
 
-    async def under(self, budget: int, conditions: Sequence[Condition]) -> Mapping[Condition, bytes]:
+    async def under(self, budget: int, conditions: Iterable[Condition]) -> Mapping[Condition, bytes]:
         """What comes to an invader, by condition."""
         pixels = await self.pixels(budget)
         return await asyncio.to_thread(under_conditions, pixels, conditions)

@@ -11,6 +11,16 @@ from orchestrator.protect.verdict import Setting, Verdict, searches_share, share
 
 
 @dataclass(frozen=True)
+class Republished:
+    """What a platform makes of a cloaked photo."""
+
+    condition: Condition
+    width: int  # pixels
+    height: int
+    size: int  # bytes
+
+
+@dataclass(frozen=True)
 class ProtectedPhoto:
     """One photo, with or without a cloak that was found."""
 
@@ -19,6 +29,7 @@ class ProtectedPhoto:
     others: tuple[PhotoBox, ...]  # further faces, without a cloak
     cloak: CloakRecord | None = None  # None: no budget was found
     file: bytes | None = None  # the cloaked photo as it is to be put online: a JPEG
+    republished: tuple[Republished, ...] = ()  # by condition
 
 
 @dataclass(frozen=True)

@@ -9,27 +9,41 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from orchestrator.run_folder.pictures import BEGIN, END
 
 TEMPLATES = Path(__file__).parent / "templates"
+STYLE = TEMPLATES / "report.css"  # of all pages
 
 
 def rendered(**page: object) -> str:
-    """The page as HTML: the template, with everything that it shows by the names that it has there.
+    """A run's page as HTML; see `self_contained`."""
+    return self_contained(TEMPLATES, "report", **page)
 
-    All that comes from a run is escaped; the only script is the page's own, by its digest.
+
+def self_contained(templates: Path, name: str, **page: object) -> str:
+    """A page as HTML: a template, with everything that it shows by the names that it has there.
+
+    All that is shown is escaped; the only script is the page's own, by its digest. The style is that of all pages, with what
+    the page adds to it.
+
+    Args:
+        templates: a folder with NAME.html.j2, NAME.js, and NAME.css.
+        name: of the page.
+        page: what is shown.
 
     Raises:
         jinja2.UndefinedError: the template shows something that was not given.
     """
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(templates),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["bound"] = _bound
-    css, js = ((TEMPLATES / name).read_text(encoding="utf-8").strip() for name in ("report.css", "report.js"))
+    sheets = dict.fromkeys((STYLE, templates / f"{name}.css"))
+    css = "\n".join(sheet.read_text(encoding="utf-8").strip() for sheet in sheets)
+    js = (templates / f"{name}.js").read_text(encoding="utf-8").strip()
     digest = base64.b64encode(hashlib.sha256(f"\n{js}\n".encode()).digest()).decode()
-    return environment.get_template("report.html.j2").render(
+    return environment.get_template(f"{name}.html.j2").render(
         page, css=css, js=js, script_hash=f"sha256-{digest}", begin_pictures=BEGIN, end_pictures=END
     )
 

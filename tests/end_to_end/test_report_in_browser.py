@@ -1,32 +1,21 @@
 """A report in a real browser: it sorts, it leads somewhere, it complains of nothing and asks for nothing."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
 from orchestrator.commands.report import report
+from tests.support.browser import SECONDS, check_screen, log, needs_browser, open_page, running_browser
 from tests.support.reported import make_run
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-SECONDS = 30  # until a page that does not answer fails
-ALONE = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run"),
-)
-
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER),
-    reason="there is no chromium with chromedriver: NO REPORT WAS OPENED IN A BROWSER (Debian: chromium-driver)",
-)
+pytestmark = needs_browser
 
 
 @pytest.fixture(scope="module")
@@ -36,38 +25,15 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(CHROMIUM)
-    for argument in (*ALONE, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(DRIVER))
-    browser.set_page_load_timeout(SECONDS)
-    yield browser
-    browser.quit()
+    with running_browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
 
 
 @pytest.fixture
 def browser(started: webdriver.Chrome, page: Path) -> webdriver.Chrome:
     """The page, opened anew on a wide and light screen."""
-    look(started, width=1280, scheme="light")
-    for kind in ("browser", "performance"):
-        _log(started, kind)
-    started.get(page.as_uri())
+    open_page(started, page)
     return started
-
-
-def _log(browser: webdriver.Chrome, kind: str) -> list[dict[str, str]]:
-    """What was written since it was last asked for."""
-    entries: list[dict[str, str]] = browser.get_log(kind)  # type: ignore[no-untyped-call]
-    return entries
-
-
-def look(browser: webdriver.Chrome, *, width: int, scheme: str) -> None:
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
 
 
 def column(browser: webdriver.Chrome, table: str, place: int) -> list[str]:
@@ -148,8 +114,8 @@ def test_the_browser_complains_of_nothing_and_the_page_asks_for_nothing(browser:
     for button in browser.find_elements(By.CSS_SELECTOR, "th button"):
         browser.execute_script("arguments[0].click()", button)
     browser.execute_script("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-    assert _log(browser, "browser") == []
-    events = [json.loads(entry["message"])["message"] for entry in _log(browser, "performance")]
+    assert log(browser, "browser") == []
+    events = [json.loads(entry["message"])["message"] for entry in log(browser, "performance")]
     asked = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
     assert page.as_uri() in asked
     assert [url[:60] for url in asked if url != page.as_uri() and not url.startswith("data:")] == []
@@ -164,35 +130,5 @@ def test_every_picture_is_one(browser: webdriver.Chrome) -> None:
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_its_screen_and_can_be_read(browser: webdriver.Chrome, width: int, scheme: str) -> None:
-    look(browser, width=width, scheme=scheme)
-    assert browser.execute_script("return innerWidth") == width
-    assert browser.execute_script("return document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
-    for selector in ("body", ".under", "dt", "a", "figcaption", ".notice", "th button", ".supported, .undecided, .refuted"):
-        ink, ground = browser.execute_script(COLOURS, selector)
-        assert contrast(ink, ground) >= 4.5, (selector, ink, ground)  # WCAG 2.2, 1.4.3
-    dark = luminance(browser.execute_script(COLOURS, "body")[1]) < 0.5
-    assert dark == (scheme == "dark")
-
-
-# The colour of an element's text, and of the nearest ground behind it that is not transparent.
-COLOURS = """
-const parts = colour => colour.match(/[0-9.]+/g).map(Number);
-let element = document.querySelector(arguments[0]);
-const ink = parts(getComputedStyle(element).color).slice(0, 3);
-for (; element; element = element.parentElement) {
-  const ground = parts(getComputedStyle(element).backgroundColor);
-  if (ground.length === 3 || ground[3] > 0) return [ink, ground.slice(0, 3)];
-}
-"""
-
-
-def luminance(colour: list[float]) -> float:
-    """WCAG's relative luminance."""
-    linear = [level / 255 / 12.92 if level <= 10 else ((level / 255 + 0.055) / 1.055) ** 2.4 for level in colour]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def contrast(first: list[float], second: list[float]) -> float:
-    """WCAG's contrast ratio, 1..21."""
-    dark, light = sorted((luminance(first), luminance(second)))
-    return (light + 0.05) / (dark + 0.05)
+    selectors = (".under", "dt", "a", "figcaption", ".notice", "th button", ".supported, .undecided, .refuted")
+    check_screen(browser, *selectors, width=width, scheme=scheme)

@@ -10,6 +10,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from orchestrator.experiment.grid import CONTROL, ENSEMBLE, CloakKey, Grid
+from orchestrator.pictures.perturbation import magnified_perturbation
 from orchestrator.report.figures.notes import paragraph
 from orchestrator.report.figures.sheet import Room, sheet, text_width
 from orchestrator.report.figures.style import FAINT, HAIRLINE, NOTE_SIZE, TEXT_SIZE, method_order, style
@@ -17,7 +18,6 @@ from orchestrator.report.titles import title
 
 Image = NDArray[np.uint8]  # (height, width, 3), RGB, levels
 
-GREY = 127.5  # levels: where a pixel did not move
 DOTS_PER_INCH = 150  # a tile of about an inch then has about the pixels of a cloak
 
 
@@ -54,19 +54,6 @@ def series(
             as_stored = lossless is None and control is not None
             rows.append(Row(source_model, method, probe, found, perturbations, as_stored))
     return rows
-
-
-def magnified_perturbation(probe: Image, cloak: Image, *, epsilon: int) -> Image | None:
-    """Cloak minus probe (height, width, 3), so magnified that -epsilon is black, 0 grey and +epsilon white.
-
-    Storage may carry a pixel past epsilon; it is then as black or white as can be. Where epsilon is 0, the largest change is
-    in its place. None where the two are not of one size.
-    """
-    if probe.shape != cloak.shape:
-        return None
-    perturbation = cloak.astype(np.float64) - probe.astype(np.float64)
-    largest = epsilon or float(np.abs(perturbation).max()) or 1
-    return np.clip(np.rint(GREY + perturbation * (GREY / largest)), 0, 255).astype(np.uint8)
 
 
 def missing(rows: Sequence[Row]) -> str:

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from orchestrator.experiment.grid import CloakKey
-from orchestrator.report.figures.cloak_examples import cloak_examples, magnified_perturbation, missing, series
+from orchestrator.pictures.perturbation import magnified_perturbation
+from orchestrator.report.figures.cloak_examples import cloak_examples, missing, series
 from tests.support.figured import GRID
 
 Image = NDArray[np.uint8]
