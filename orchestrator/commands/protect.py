@@ -187,7 +187,7 @@ def _written(protection: Protection, outputs: Outputs, *, overwrite: bool) -> No
 
 
 def _show(protection: Protection, outputs: Outputs, out: Console) -> None:
-    say = partial(out.print, markup=False, highlight=False)
+    say = partial(out.print, markup=False, highlight=False, soft_wrap=not out.is_terminal)
     for remark in protection.remarks:
         say(remark, style="yellow")
     for case in protection.cases:
