@@ -1,7 +1,10 @@
 """`orchestrator protect` from its arguments to its files, with services that are running."""
 
+import asyncio
 import re
+import signal
 import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ from PIL import Image
 
 from orchestrator.__main__ import main
 from orchestrator.services import connection
+from orchestrator.services.invader import InvaderClient
 from rpc.channel import open_channel
 from rpc.images.decoding import decoded_image, encode_jpeg, encode_png
 from rpc.images.limits import ImageLimits
@@ -262,6 +266,27 @@ def test_the_photo_itself_is_no_other_photo(person: Person) -> None:
 def test_what_cannot_be_asked_is_refused(person: Person, arguments: tuple[str, ...], reason: str) -> None:
 
     assert re.search(reason, person.refused(*arguments)), reason
+
+
+def test_ctrl_c_midway_writes_nothing_and_leaves_nothing_behind(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    temporary = person.root / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    classify, searches = InvaderClient.classify, []
+
+    async def interrupted(client: InvaderClient, image: bytes, **asked: Any) -> Any:
+        searches.append(image)
+        if len(searches) == 8:  # while cloaks are asked about
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.Event().wait()
+        return await classify(client, image, **asked)
+
+    monkeypatch.setattr(InvaderClient, "classify", interrupted)
+    answer = person.protect("--recognizers", "one", "--max-epsilon", "128")
+    assert (answer.status, answer.err.strip()) == (130, "interrupted by SIGINT; nothing was written")
+    assert len(searches) >= 8
+    assert not list(person.root.glob("*.cloaked.*"))
+    assert not list(temporary.iterdir())
 
 
 def test_further_faces_are_named_and_shown_without_a_cloak(
