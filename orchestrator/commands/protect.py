@@ -160,8 +160,8 @@ def protect_command(options: ProtectOptions, photos: tuple[Path, ...]) -> None:
     is written.
     """
     protector, invader = options.services()
-    outputs = outputs_of(photos, out=options.out, overwrite=options.overwrite)
     request, out = options.request(photos), console()
+    outputs = outputs_of(photos, out=options.out, overwrite=options.overwrite)
     note = partial(out.print, style="yellow", markup=False, highlight=False)
     try:
         with out.status("reading") as status:

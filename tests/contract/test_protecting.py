@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from orchestrator.__main__ import main
+from orchestrator.protect import cloaker
 from orchestrator.services import connection
 from orchestrator.services.invader import InvaderClient
 from rpc.channel import open_channel
@@ -26,6 +27,7 @@ from tests.support.asked_to_protect import (
     Asked,
     Services,
     TwoFacesDetector,
+    lit_photo,
     running_services,
     write_photo,
     write_strangers,
@@ -216,6 +218,24 @@ def test_a_photo_without_a_face_is_refused(person: Person) -> None:
     blank = person.root / "blank.png"
     blank.write_bytes(encode_png(np.full((SIDE, SIDE, 3), 90, dtype=np.uint8)))
     assert f"{blank}: photo: expected a face" in person.refused("--recognizers", "one", photos=(blank,))
+
+
+def test_a_photo_that_the_protector_refuses_as_too_large_is_made_smaller_and_that_is_said(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cloaker, "SMALLEST_SIDE", SIDE)
+    large = np.repeat(np.repeat(lit_photo(YOU, 0), 8, axis=0), 8, axis=1)
+    person.photo.write_bytes(encode_png(large))
+    answer = person.protect("--recognizers", "one", "--max-epsilon", "2")
+    assert answer.status in (0, 3), answer
+    sides = [int(side) for side in re.findall(r"it was made smaller, to (\d+) pixels", answer.out)]
+    assert sides == [358, *sides[1:]]
+    assert sides == sorted(sides, reverse=True)
+    assert f"{sides[-1]} x {sides[-1]} pixels" in person.page.read_text() or answer.status == 3
+    monkeypatch.setattr(cloaker, "SMALLEST_SIDE", 512)
+    for path in person.root.glob("*.cloaked.*"):
+        path.unlink()
+    assert "expected a face in a box of at most" in person.refused("--recognizers", "one")
 
 
 def test_photos_of_two_people_are_refused_and_taken_only_if_it_is_insisted_on(person: Person) -> None:
