@@ -82,7 +82,7 @@ async def _check_person(session: Session, first: UserPhoto, others: Sequence[Use
     while apart:
         near = []
         async with LastingGallery(
-            session.oracle.invader.galleries, {session.person: [photo.encoded for photo in known]}, begins_with=NOBODY
+            session.oracle.invader.galleries, {session.person: [photo.encoded for photo in known]}, beginning=NOBODY
         ) as gallery:
             for photo in apart:
                 found = await session.oracle.search(photo.encoded, (judge,), gallery, k=1)

@@ -112,7 +112,7 @@ async def open_session(
             enrolled = {printable(photo.identity): [_read(photo)] for photo in strangers}
             for number, galleries in enumerate((protector_client.galleries, invader_client.galleries)):
                 if specs[number].address is not None:
-                    lasting = LastingGallery(galleries, enrolled, begins_with=NOBODY)
+                    lasting = LastingGallery(galleries, enrolled, beginning=NOBODY)
                     bases[number] = await stack.enter_async_context(lasting)
         yield Session(
             request,

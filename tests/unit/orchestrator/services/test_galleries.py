@@ -62,7 +62,7 @@ async def test_pictures_are_enrolled_in_place_of_the_base_s_and_the_gallery_is_t
 async def test_a_gallery_can_begin_with_nobody_and_be_the_base_of_another() -> None:
     async with (
         serving() as served,
-        LastingGallery(served.client, {"carol": [THIRD]}, begins_with=NOBODY) as base,
+        LastingGallery(served.client, {"carol": [THIRD]}, beginning=NOBODY) as base,
         LastingGallery(served.client, {"dave": [FIRST]}, base=base) as derived,
     ):
         await derived.use(_name)
