@@ -461,7 +461,7 @@ async def test_our_protector_sends_the_digest_of_its_models_with_its_list_and_ev
     async with serving_protector() as service:
         stub = protector_pb2_grpc.ProtectorServiceStub(service.channel)
         listing = stub.ListSourceModels(protector_pb2.ListSourceModelsRequest(), timeout=SECONDS)
-        offer = models_digest(await listing)
+        offer = models_digest(protector_pb2.ListSourceModelsResponse(source_models=(await listing).source_models))
         assert await received_models_digest(listing) == offer
         request = protector_pb2.CraftRequest(
             photo=jpeg(probe(side=64)),
