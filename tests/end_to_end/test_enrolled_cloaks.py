@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -132,15 +132,12 @@ def begun(running: Running, run: Path, *, until: str) -> subprocess.Popen[str]:
     raise AssertionError("".join(said))
 
 
-MOMENTS: Sequence[str] = ("subject 1 of 3", "subject 3 of 3")  # before the others, and before the adaptive searches
+BEFORE_OTHERS, BEFORE_ADAPTIVE = "subject 1 of 3", "subject 3 of 3"
 
 
 @LONG
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_after_the_invader_was_killed_the_answer_is_the_same(
-    running: Running, undisturbed: Path, tmp_path: Path, moment: str
-) -> None:
-    process = begun(running, tmp_path / "run", until=moment)
+def test_after_the_invader_was_killed_the_answer_is_the_same(running: Running, undisturbed: Path, tmp_path: Path) -> None:
+    process = begun(running, tmp_path / "run", until=BEFORE_ADAPTIVE)
     running.invader.kill()
     running.invader.restart()
     said, _ = process.communicate(timeout=300)
@@ -150,7 +147,7 @@ def test_after_the_invader_was_killed_the_answer_is_the_same(
 
 
 @LONG
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("moment", [BEFORE_OTHERS, BEFORE_ADAPTIVE])
 def test_ctrl_c_leaves_no_gallery_with_the_invader(running: Running, tmp_path: Path, moment: str) -> None:
     process = begun(running, tmp_path / "run", until=moment)
     process.send_signal(signal.SIGINT)
@@ -161,11 +158,10 @@ def test_ctrl_c_leaves_no_gallery_with_the_invader(running: Running, tmp_path: P
 
 
 @LONG
-@pytest.mark.parametrize("moment", MOMENTS)
 def test_after_the_orchestrator_was_killed_the_same_command_goes_on_to_the_same_answer(
-    running: Running, undisturbed: Path, tmp_path: Path, moment: str
+    running: Running, undisturbed: Path, tmp_path: Path
 ) -> None:
-    process = begun(running, tmp_path / "run", until=moment)
+    process = begun(running, tmp_path / "run", until=BEFORE_OTHERS)
     process.kill()
     process.communicate()
     command = running.command(tmp_path / "run", "--no-report")

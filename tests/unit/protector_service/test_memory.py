@@ -54,7 +54,7 @@ def without_collector() -> Iterator[None]:
         gc.enable()
 
 
-@pytest.mark.parametrize("jobs", [64, pytest.param(500, marks=pytest.mark.thorough("protector_service/"))])
+@pytest.mark.parametrize("jobs", [64, pytest.param(250, marks=pytest.mark.thorough("protector_service/"))])
 def test_jobs_of_all_methods_hold_six_images_each_and_leave_none_behind(jobs: int) -> None:
     """Beside its state, a run holds the asks that wait and the answers that came last: of bsr 4 at a time, of si 5.
 
