@@ -71,10 +71,6 @@ async def test_a_gallery_can_begin_with_nobody_and_be_the_base_of_another() -> N
         assert (of_derived.base, set(of_derived.photos)) == (of_base.name, {"carol", "dave"})
 
 
-async def _name(gallery: SealedGallery) -> str:
-    return gallery.name
-
-
 async def test_who_has_no_picture_with_a_face_is_not_enrolled() -> None:
     async with serving() as served, served.client.gallery({"alice": [GREY, GREY], "bob": [GREY, FIRST]}) as sealed:
         assert sealed.not_enrolled == {"alice"}
