@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -48,6 +49,12 @@ class UserPhoto:
     def pixels(self) -> Pixels:
         """The upright photo."""
         return decoded_image(self.encoded, limits=LIMITS)
+
+    @cached_property
+    def thumbnail(self) -> NDArray[np.float64]:
+        """The photo in grey, (THUMBNAIL, THUMBNAIL) levels."""
+        small = Image.fromarray(self.pixels()).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+        return np.asarray(small, dtype=np.float64)
 
 
 def read_photo(path: Path, *, option: str) -> UserPhoto:
@@ -149,14 +156,8 @@ def is_same(one: UserPhoto, other: UserPhoto) -> bool:
         return True
     if abs(one.width * other.height - other.width * one.height) > 0.02 * one.width * other.height:
         return False
-    difference = np.abs(_thumbnail(one) - _thumbnail(other)).mean()
+    difference = np.abs(one.thumbnail - other.thumbnail).mean()
     return bool(difference < SAME_PHOTO)
-
-
-def _thumbnail(photo: UserPhoto) -> NDArray[np.float64]:
-    """The photo in grey, (THUMBNAIL, THUMBNAIL) levels."""
-    small = Image.fromarray(photo.pixels()).convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
-    return np.asarray(small, dtype=np.float64)
 
 
 def _prepared(path: Path, name: str, content: bytes) -> UserPhoto:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from orchestrator.errors import InputError
+from orchestrator.protect import photo_files
 from orchestrator.protect.photo_files import (
     LIMITS,
     MAX_SIDE,
@@ -107,6 +108,7 @@ def test_a_folder_and_a_missing_file_cannot_be_read(tmp_path: Path) -> None:
             read_photo(path, option="PHOTO")
 
 
+@pytest.mark.thorough("orchestrator/protect/photo_files.py", "rpc/images/")
 def test_a_photo_of_60_megapixels_is_made_smaller_and_that_is_said(tmp_path: Path) -> None:
     large = np.repeat(np.repeat(FACE, 60, axis=0), 71, axis=1)  # 8520 x 7200
     photo = read_photo(write(tmp_path / "large.jpg", encode_jpeg(large, quality=80)), option="PHOTO")
@@ -114,6 +116,13 @@ def test_a_photo_of_60_megapixels_is_made_smaller_and_that_is_said(tmp_path: Pat
     assert (max(photo.width, photo.height), len(photo.encoded) <= LIMITS.max_bytes) == (MAX_SIDE, True)
     assert photo.notes[0] == f"it was made smaller, to {MAX_SIDE} pixels on its longer side, and so is its cloak"
     assert photo.pixels().shape == (photo.height, photo.width, 3)
+
+
+def test_a_photo_that_is_too_long_is_made_smaller_and_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photo_files, "MAX_SIDE", 100)
+    photo = read_photo(write(tmp_path / "a.jpg", encode_jpeg(FACE[:60], quality=95)), option="PHOTO")
+    assert (photo.width, photo.height) == (100, 50)
+    assert photo.notes == ("it was made smaller, to 100 pixels on its longer side, and so is its cloak",)
 
 
 def test_a_photo_that_is_made_smaller_once_more_says_so(tmp_path: Path) -> None:
