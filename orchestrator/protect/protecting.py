@@ -35,6 +35,8 @@ async def protect(request: ProtectRequest, *, protector: EndpointSpec, invader: 
         OrchestratorError: a service failed.
     """
     stored = stored_as(request.conditions)
+    # The file that is written is always asked about.
+    request = replace(request, conditions=tuple(sorted({stored, *request.conditions})))
     check_possible(request.conditions)
     if request.k >= len(request.strangers.identities):
         raise InputError(

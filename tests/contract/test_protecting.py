@@ -109,6 +109,17 @@ def test_every_smaller_budget_was_looked_at_and_named_the_person(person: Person)
     assert list(dict.fromkeys(budgets)) == ladder[: ladder.index(found) + 1]
 
 
+def test_the_file_that_is_written_is_always_asked_about(person: Person) -> None:
+    given = person.services.arguments
+    answer = person.program(
+        *("protect", person.photo, "--me", person.me, "--strangers", person.strangers, "--recognizers", "one"),
+        *("--method", "bim", "--max-epsilon", "1", "--conditions", "jpeg:90+resize:48+jpeg:80", *given),
+    )
+    assert answer.status in (0, 3), answer
+    rows = by_id(parsed(person.page.read_text()), "case1-answers").rows()
+    assert {row[1] for row in rows} == {"jpeg:90", "jpeg:90+resize:48+jpeg:80"}
+
+
 def test_who_is_held_out_has_no_part_in_the_cloak_and_is_asked_last(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = Asked()
     with asked.recorded(monkeypatch):
