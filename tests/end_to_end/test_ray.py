@@ -1,17 +1,16 @@
 """An evaluation through replicas on a Ray cluster of three nodes: a service, an actor and a node are killed midway."""
 
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,9 +20,8 @@ from tests.support.faults.observed import differences, observed
 
 KINDS = ("protector", "invader")
 EACH = 2  # replicas
-TRIES = 3  # to start a cluster
 SECONDS = 300.0  # until something that hangs fails
-NODE = {"num_cpus": EACH, "num_gpus": 0, "object_store_memory": 80 * 2**20}  # two nodes have places for all
+STRIKES = 3  # of tests.support.ray_nodes
 SUBJECTS, BUDGETS, TARGETS = 24, ("4", "8"), ("compact-facenet", "compact-senet")
 OBSERVATIONS = SUBJECTS * (1 + 2 * len(BUDGETS)) * len(TARGETS)
 
@@ -34,7 +32,7 @@ pytestmark = pytest.mark.thorough("deploy/", "orchestrator/", "rpc/", "protector
 class Deployment:
     """A cluster, whose nodes are processes of this machine, and what is on it."""
 
-    nodes: Any  # ray.cluster_utils.Cluster
+    nodes: "subprocess.Popen[str]"  # tests.support.ray_nodes
     folder: Path  # of lists and certificates
     environment: dict[str, str]
 
@@ -63,33 +61,16 @@ class Deployment:
     def all_are_listed(self) -> bool:
         return all(len(self.listed(kind)) == EACH for kind in KINDS)
 
-    def strikes(self) -> tuple[Callable[[], None], ...]:
-        """The ends of a service, of an actor, and of a node that has replicas and is not the head."""
-        from deploy.ray.cluster import RayCluster
-
-        replicas = RayCluster(self.nodes.address)
-        actors = {name: status.pid for name, status in replicas.describe(sorted(replicas.names())).items() if status}
-        (service,) = children_of(actors["protector-0"])
-        raylets = {parent_of(actor) for actor in actors.values()}
-        node = next(node for node in self.nodes.worker_nodes if raylet_of(node) in raylets)
-        return (
-            partial(os.kill, service, signal.SIGKILL),
-            partial(os.kill, actors["invader-0"], signal.SIGKILL),
-            partial(self.nodes.remove_node, node, allow_graceful=False),
-        )
-
-
-def parent_of(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def children_of(pid: int) -> list[int]:
-    return [int(child) for path in Path(f"/proc/{pid}/task").glob("*/children") for child in path.read_text().split()]
-
-
-def raylet_of(node: Any) -> int:
-    (raylet,) = node.all_processes["raylet"]
-    return int(raylet.process.pid)
+    def do(self, what: str) -> None:
+        """Has the program of the cluster do something; see there."""
+        assert self.nodes.stdin is not None
+        assert self.nodes.stdout is not None
+        self.nodes.stdin.write(f"{what}\n")
+        self.nodes.stdin.flush()
+        for line in self.nodes.stdout:
+            if line == "done\n":
+                return
+        pytest.fail("the program of the cluster ended")
 
 
 def wait_until(holds: Callable[[], bool], *, running: "subprocess.Popen[str]") -> None:
@@ -116,36 +97,31 @@ def has_observed(run: Path, number: int) -> bool:
 
 
 @pytest.fixture
-def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
-    pytest.importorskip("ray", reason="Ray is not installed (`make oracles`): NOTHING WAS TESTED ON A RAY CLUSTER")
-    import ray
-
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    monkeypatch.setenv("RAY_prestart_worker_first_driver", "0")  # processes that nobody needs here
-    monkeypatch.setenv("RAY_agent_register_timeout_ms", "60000")
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    if find_spec("ray") is None:  # not imported, which would change this process
+        pytest.skip("Ray is not installed (`make oracles`): NOTHING WAS TESTED ON A RAY CLUSTER")
+    environment = {
+        **os.environ,
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_prestart_worker_first_driver": "0",  # processes that nobody needs here
+        "RAY_agent_register_timeout_ms": "60000",
+    }
     make_certificates(tmp_path / "certificates")
-    with ExitStack() as stack:
-        nodes = three_nodes(stack)
-        stack.callback(ray.shutdown)
-        yield Deployment(nodes, tmp_path, {**os.environ, "RAY_ADDRESS": nodes.address})
-
-
-def three_nodes(stack: ExitStack) -> Any:
-    """A cluster of them, which ends with the stack. Ray gives a node 30 s to start; a busy machine may need another try."""
-    from ray.cluster_utils import Cluster
-
-    for _ in range(TRIES):
-        nodes = Cluster()
-        stack.callback(nodes.shutdown)
-        try:
-            for further in ({"include_dashboard": False}, {}, {}):
-                nodes.add_node(**NODE, **further)
-        except Exception as error:  # noqa: BLE001 - Ray has no other for it
-            stack.close()
-            reason = error
-        else:
-            return nodes
-    raise reason
+    with (
+        (tmp_path / "nodes").open("wb") as errors,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.support.ray_nodes"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+        ) as nodes,
+    ):
+        assert nodes.stdout is not None
+        address = nodes.stdout.readline().strip()
+        assert address, (tmp_path / "nodes").read_text()
+        yield Deployment(nodes, tmp_path, {**environment, "RAY_ADDRESS": address})
 
 
 def test_a_service_an_actor_and_a_node_that_are_killed_midway_change_nothing(deployment: Deployment, tmp_path: Path) -> None:
@@ -161,12 +137,12 @@ def test_a_service_an_actor_and_a_node_that_are_killed_midway_change_nothing(dep
         words, _ = alone.communicate(timeout=SECONDS)
         assert alone.returncode == 0, words
 
-        strikes = deployment.strikes()
+        deployment.do("choose")
         run = tmp_path / "together"
         together = deployment.evaluate(run, **{kind: f"@{tmp_path / kind}s" for kind in KINDS})
-        for number, strike in enumerate(strikes, 1):
-            wait_until(partial(has_observed, run, number * OBSERVATIONS // 5), running=together)
-            strike()
+        for strike in range(STRIKES):
+            wait_until(partial(has_observed, run, (strike + 1) * OBSERVATIONS // 5), running=together)
+            deployment.do(str(strike))
         assert together.poll() is None, "the last came too late"
         words, _ = together.communicate(timeout=SECONDS)
         assert together.returncode == 0, words
