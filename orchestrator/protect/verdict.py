@@ -12,6 +12,7 @@ from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.grid import network_of
 from orchestrator.metrics.intervals import wilson
 from orchestrator.protect.case import UNCHANGED, Case, Finding
+from orchestrator.report import sentences
 from orchestrator.report.titles import title
 
 
@@ -99,8 +100,7 @@ def verdict(case: Case, setting: Setting) -> Verdict:
 
 def listed(names: Sequence[str]) -> str:
     """Recognizers, as people call them: "dlib", "dlib and ResNet-50"."""
-    titles = [title(network_of(name)) for name in names]
-    return titles[0] if len(titles) == 1 else f"{', '.join(titles[:-1])} and {titles[-1]}"
+    return sentences.listed([title(network_of(name)) for name in names])
 
 
 def levels(budget: int) -> str:

@@ -1,7 +1,7 @@
 """Shows cloaks under conditions to target models, and records their answers."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha256
 from typing import NamedTuple
@@ -38,6 +38,9 @@ class Query(NamedTuple):
     targets: Sequence[str]
 
 
+Ask = Callable[[EncodedPhoto, CloakKey, Query], Coroutine[None, None, None]]
+
+
 class Classifier:
     """Asks an invader, with few calls in flight, and with none more when the run ends."""
 
@@ -56,10 +59,18 @@ class Classifier:
         self._cloaks = Slots(lambda: CLOAKS_AT_ONCE * capacity())
         self._closed = False
 
-    async def show(self, photo: EncodedPhoto, cloak: Cloak, unseen: Mapping[Condition, Sequence[str]]) -> None:
+    async def show(
+        self,
+        photo: EncodedPhoto,
+        cloak: Cloak,
+        unseen: Mapping[Condition, Sequence[str]],
+        *,
+        ask: Ask | None = None,
+    ) -> None:
         """Shows a cloak under conditions to the target models that have not seen it so, and records what became of it.
 
-        All its conditions are asked about together, so that a budget that is spent shortens them alike.
+        All its conditions are asked about together, so that a budget that is spent shortens them alike. `ask` asks about one
+        and records the answer; by default, of the label sets that the invader lists.
 
         Raises:
             UnusableServiceError: the invader failed, or named somebody who is not in the label set that it listed.
@@ -75,7 +86,7 @@ class Classifier:
             async with asyncio.TaskGroup() as queries:
                 for condition, targets in unseen.items():
                     query = Query(condition, pictures[condition], targets)
-                    queries.create_task(self._ask(photo, cloak.record.key, query))
+                    queries.create_task((ask or self._ask)(photo, cloak.record.key, query))
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[None]:

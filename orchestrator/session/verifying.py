@@ -10,14 +10,10 @@ from orchestrator.experiment.cloak import Cloak
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.faces.data_set import Photo, canonical
-from orchestrator.pictures.conditions import under_conditions
-from orchestrator.pictures.pasting import published
 from orchestrator.services.galleries import NOBODY, LastingGallery, SealedGallery
-from orchestrator.session.classifying import CLOAKS_AT_ONCE, Answers, Classifier, Query
+from orchestrator.session.classifying import Answers, Classifier, Query
 from orchestrator.session.context import RunContext
 from orchestrator.session.photos import EncodedPhoto
-from orchestrator.session.slots import Slots
-from rpc.images.bare_image import BadImageError
 
 
 @dataclass(frozen=True)
@@ -31,12 +27,9 @@ class _Claim:
 class PairVerifier:
     """Compares the cloaks of one pair's probe, while the galleries of the pair last."""
 
-    def __init__(
-        self, run: RunContext, classifier: Classifier, cloaks: Slots, *, own: _Claim, target: _Claim | None
-    ) -> None:
+    def __init__(self, run: RunContext, classifier: Classifier, *, own: _Claim, target: _Claim | None) -> None:
         self._run = run
         self._classifier = classifier
-        self._cloaks = cloaks
         self._own = own
         self._target = target
 
@@ -47,18 +40,7 @@ class PairVerifier:
             UnusableServiceError: the invader failed, or named somebody who is not enrolled.
             StoreError: an answer cannot be recorded.
         """
-        async with self._cloaks:
-            try:  # in a thread: the event loop has other calls to attend to
-                pictures = await asyncio.to_thread(_pictures, photo, cloak, unseen)
-            except BadImageError as error:
-                refused = CallError(f"expected {error.expected}, got {error.actual}", transient=False)
-                await self._run.give_up(photo.name, f"the cloak {cloak.record.key} as the protector sent it", refused)
-                return
-            async with asyncio.TaskGroup() as queries:
-                for condition, targets in unseen.items():
-                    queries.create_task(
-                        self._compare(photo, cloak.record.key, Query(condition, pictures[condition], targets))
-                    )
+        await self._classifier.show(photo, cloak, unseen, ask=self._compare)
 
     async def _compare(self, photo: EncodedPhoto, key: CloakKey, query: Query) -> None:
         claim = self._target if query.condition.claims_target else self._own
@@ -84,7 +66,6 @@ class Verifier:
     def __init__(self, run: RunContext, classifier: Classifier) -> None:
         self._run = run
         self._classifier = classifier
-        self._cloaks = Slots(lambda: CLOAKS_AT_ONCE * classifier.capacity())
 
     @asynccontextmanager
     async def pair(self, probe: EncodedPhoto) -> AsyncIterator[PairVerifier]:
@@ -106,8 +87,4 @@ class Verifier:
 
             own = await claim(pair.reference)
             target = None if pair.target is None else await claim(pair.target)
-            yield PairVerifier(self._run, self._classifier, self._cloaks, own=own, target=target)
-
-
-def _pictures(photo: EncodedPhoto, cloak: Cloak, conditions: Mapping[Condition, object]) -> dict[Condition, bytes]:
-    return under_conditions(published(photo.encoded, cloak), conditions)
+            yield PairVerifier(self._run, self._classifier, own=own, target=target)
