@@ -15,12 +15,13 @@ def main() -> None:
 
 @main.command(name="craft")
 @click.option("--networks", default=",".join((*FULL_SIZE, *ALIGNED)))
+@click.option("--methods", default=craft.BIM)
 @click.option("--probes", type=click.IntRange(8), default=16)
-@click.option("--repetitions", type=click.IntRange(1), default=3, help="Of ten gradient steps a probe.")
-@click.option("--sweeps", type=click.IntRange(1), default=1, help="Of all six budgets.")
-def craft_command(*, networks: str, probes: int, repetitions: int, sweeps: int) -> None:
+@click.option("--repetitions", type=click.IntRange(1), default=3, help="Of ten gradient steps a probe, or a few more.")
+@click.option("--sweeps", type=click.IntRange(0), default=1, help="Of BIM with all six budgets.")
+def craft_command(*, networks: str, methods: str, probes: int, repetitions: int, sweeps: int) -> None:
     """Gradient steps and sweeps beside plain PyTorch, torchattacks, foolbox and ART."""
-    craft.run(networks.split(","), probes=probes, repetitions=repetitions, sweeps=sweeps)
+    craft.run(networks.split(","), methods.split(","), probes=probes, repetitions=repetitions, sweeps=sweeps)
 
 
 @main.command(name="service")
@@ -62,15 +63,17 @@ def gallery_command(*, identities: int, searches: int) -> None:
 @main.command(name="replicas")
 @click.option("--counts", default="1,4,16,64", help="Of the replicas of each service.")
 @click.option("--orchestrators", type=click.IntRange(1), default=1, help="Several share a PostgreSQL server of their own.")
-def replicas_command(*, counts: str, orchestrators: int) -> None:
+@click.option("--rounds", type=click.IntRange(1), default=10, help="Of crafts for each replica.")
+def replicas_command(*, counts: str, orchestrators: int, rounds: int) -> None:
     """Throughput with replicas that compute nothing, beside that of one."""
-    replicas.run([int(count) for count in counts.split(",")], orchestrators=orchestrators)
+    replicas.run([int(count) for count in counts.split(",")], rounds=rounds, orchestrators=orchestrators)
 
 
 @main.command(name="exactness")
-def exactness_command() -> None:
-    """The engine's cloaks beside a plain loop's, for the full-size networks."""
-    exactness.run()
+@click.option("--networks", default=",".join(exactness.NETWORKS))
+def exactness_command(*, networks: str) -> None:
+    """The engine's cloaks beside a plain loop's."""
+    exactness.run(networks.split(","))
 
 
 @main.command(name="compare")

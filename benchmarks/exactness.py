@@ -1,19 +1,22 @@
 """The engine's cloaks beside those of a plain loop over the same prepared network and batch shape: bit for bit or not."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from benchmarks.children import in_child
-from benchmarks.networks import FULL_SIZE, random_probes, random_recognizer
+from benchmarks.networks import ALIGNED, FULL_SIZE, random_probes, random_recognizer
 from benchmarks.results import report
 from protector_service.batched_model import BatchedModel, input_gradient, suitable_batch_rows
 from protector_service.engine import Engine
 from protector_service.job import CloakSink, CraftJob, FinishedCloak
 from protector_service.methods.bim import BasicIterativeMethod
 from protector_service.methods.illc import IterativeLeastLikelyClass, least_likely
+from protector_service.methods.mi import MU, MomentumIterativeMethod, unit_mean
+from protector_service.methods.ti import TranslationInvariantMethod, smoothed
 from protector_service.methods.trajectory import ALPHA, iterations
 from recognizers.checkpoints.loading import to_device
 from recognizers.device import prepare_device
@@ -21,7 +24,13 @@ from recognizers.networks.recognizer import NeuralRecognizer
 from recognizers.precision import Precision
 
 EPSILONS = (4, 8, 16)
-METHODS = (BasicIterativeMethod(), IterativeLeastLikelyClass())
+METHODS = (
+    BasicIterativeMethod(),
+    IterativeLeastLikelyClass(),
+    MomentumIterativeMethod(),
+    TranslationInvariantMethod(),
+)
+NETWORKS = (*FULL_SIZE, *ALIGNED, "dlib")
 LABEL = 0
 
 
@@ -75,22 +84,28 @@ def equal_cloaks(network: str, precision: str) -> tuple[int, int]:
 def plain_loop(
     recognizer: NeuralRecognizer, probe: NDArray[np.uint8], cloak: FinishedCloak, places: int
 ) -> NDArray[np.uint8]:
-    """Eqs. 4 and 5 for one budget, on a batch that holds the image in every place."""
+    """A method for one budget, on a batch that holds the image in every place."""
     x_0 = torch.from_numpy(probe).permute(2, 0, 1).float().repeat(places, 1, 1, 1)
-    with torch.no_grad():
-        label = LABEL if cloak.method == "bim" else least_likely(recognizer.logits(x_0)[0])
-    sign = ALPHA if cloak.method == "bim" else -ALPHA
-    x = x_0
+    label, sign = LABEL, ALPHA
+    if cloak.method == "illc":  # Eq. 5, the others climb as Eq. 4 does
+        with torch.no_grad():
+            label, sign = least_likely(recognizer.logits(x_0)[0]), -ALPHA
+    x, momentum = x_0, torch.zeros_like(x_0)
     for _ in range(iterations(cloak.epsilon)):
-        x = x + sign * input_gradient(recognizer, x, torch.full((places,), label)).sign()
+        direction = input_gradient(recognizer, x, torch.full((places,), label))
+        if cloak.method == "ti":
+            direction = torch.stack([smoothed(each) for each in direction])
+        if cloak.method in ("mi", "ti"):
+            direction = momentum = MU * momentum + torch.stack([unit_mean(each) for each in direction])
+        x = x + sign * direction.sign()
         x = torch.minimum(torch.maximum(x, x_0 - cloak.epsilon), x_0 + cloak.epsilon).clamp(0, 255)
     return np.asarray(x[0].permute(1, 2, 0).to(torch.uint8).numpy())
 
 
-def run() -> None:
-    """Every full-size network in both precisions."""
+def run(networks: Sequence[str]) -> None:
+    """Every network in both precisions."""
     rows, raw = [], []
-    for network, precision in itertools.product(FULL_SIZE, Precision):
+    for network, precision in itertools.product(networks, Precision):
         equal, total = in_child(equal_cloaks, network, str(precision))
         rows.append((network, precision, f"{equal} of {total}"))
         raw.append({"network": network, "precision": precision, "equal": equal, "total": total})

@@ -1,6 +1,7 @@
-"""The basic iterative method as each of the libraries that people use today has it, on images in 0..1."""
+"""Methods as the libraries that people use today have them, on images in 0..1."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import foolbox
 import numpy as np
@@ -27,11 +28,11 @@ class UnitRange(nn.Module):
         return self.recognizer.logits(images * 255)
 
 
-def _torchattacks(recognizer: NeuralRecognizer) -> Attack:
+def _torchattacks(attack_type: Callable[..., torchattacks.attack.Attack], recognizer: NeuralRecognizer) -> Attack:
     model = UnitRange(recognizer).eval()
 
     def attack(images: Tensor, labels: Tensor, epsilon: int, steps: int) -> None:
-        torchattacks.BIM(model, eps=epsilon / 255, alpha=1 / 255, steps=steps)(images, labels)
+        attack_type(model, eps=epsilon / 255, alpha=1 / 255, steps=steps)(images, labels)
 
     return attack
 
@@ -59,8 +60,9 @@ def _art(recognizer: NeuralRecognizer) -> Attack:
     return attack
 
 
-PEERS: Mapping[str, Callable[[NeuralRecognizer], Attack]] = {
-    "torchattacks": _torchattacks,
-    "foolbox": _foolbox,
-    "ART": _art,
+# By method. torchattacks' TIFGSM diversifies its inputs, too; with this decay it has the momentum of `ti-di-mi`.
+PEERS: Mapping[str, Mapping[str, Callable[[NeuralRecognizer], Attack]]] = {
+    "bim": {"torchattacks": partial(_torchattacks, torchattacks.BIM), "foolbox": _foolbox, "ART": _art},
+    "mi": {"torchattacks": partial(_torchattacks, torchattacks.MIFGSM)},
+    "ti-di-mi": {"torchattacks": partial(_torchattacks, partial(torchattacks.TIFGSM, decay=1.0))},
 }

@@ -23,14 +23,13 @@ from orchestrator.session.evaluate import evaluate
 from orchestrator.session.planning import RunRequest
 from tests.support.postgres import running_cluster
 
-ROUNDS = 10  # of crafts for each replica
 CANDIDATES = 5
 OBSERVATIONS = 5 * len(TARGETS)  # of a subject: the control, and noise and BIM at both budgets
 
 
-async def measured(root: Path, replicas: int) -> tuple[int, float, float]:
+async def measured(root: Path, replicas: int, *, rounds: int) -> tuple[int, float, float]:
     """Observations, seconds, and the orchestrator's processor seconds."""
-    subjects = ROUNDS * replicas
+    subjects = rounds * replicas
     faces = _write_faces(root, subjects)
     request = RunRequest(
         faces=read_face_folder(faces),
@@ -59,9 +58,11 @@ async def measured(root: Path, replicas: int) -> tuple[int, float, float]:
     return subjects * OBSERVATIONS, seconds, cpu
 
 
-async def measured_together(root: Path, replicas: int, *, orchestrators: int, store: str) -> tuple[int, float, float]:
+async def measured_together(
+    root: Path, replicas: int, *, rounds: int, orchestrators: int, store: str
+) -> tuple[int, float, float]:
     """The same of several orchestrators, as processes that share a store; with their starts, which one has behind it."""
-    subjects = ROUNDS * replicas
+    subjects = rounds * replicas
     faces = _write_faces(root, subjects)
     async with _stubs(replicas, subjects) as (protectors, invaders):
         started, cpu = time.perf_counter(), _processor_seconds(resource.RUSAGE_CHILDREN)
@@ -114,20 +115,21 @@ def _processor_seconds(who: int = resource.RUSAGE_SELF) -> float:
     return used.ru_utime + used.ru_stime
 
 
-def run(counts: Sequence[int], *, orchestrators: int) -> None:
-    """Measures, prints and keeps. Several orchestrators share a PostgreSQL server, which is started for them."""
+def run(counts: Sequence[int], *, rounds: int, orchestrators: int) -> None:
+    """Measures so many crafts of each replica, prints and keeps. Several orchestrators share a PostgreSQL server."""
     rows, raw = [], []
     for replicas in counts:
         with tempfile.TemporaryDirectory() as root:
             if orchestrators == 1:
-                observations, seconds, cpu = asyncio.run(measured(Path(root), replicas))
+                observations, seconds, cpu = asyncio.run(measured(Path(root), replicas, rounds=rounds))
             else:
                 with running_cluster() as server:
+                    store = server.new_database()
                     together = measured_together(
-                        Path(root), replicas, orchestrators=orchestrators, store=server.new_database()
+                        Path(root), replicas, rounds=rounds, orchestrators=orchestrators, store=store
                     )
                     observations, seconds, cpu = asyncio.run(together)
-        linear = ROUNDS * CRAFT_SECONDS  # every replica crafts without a pause
+        linear = rounds * CRAFT_SECONDS  # every replica crafts without a pause
         per_thousand = 1000 * cpu / observations
         rows.append((str(replicas), f"{observations:,}", f"{seconds:.1f}", f"{linear / seconds:.2f}", f"{per_thousand:.1f}"))
         raw.append({"replicas": replicas, "observations": observations, "s": seconds, "cpu_s": cpu})
