@@ -21,6 +21,7 @@ NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
 @store_option
 @click.option("--allow-incomplete", is_flag=True, help="Report on a run that is still going, or of which cells are short.")
 @click.option("--with-pictures", is_flag=True, help="Show pictures of people. Those who do not exist are always shown.")
+@click.option("--pdf", "with_pdf", is_flag=True, help="Write every figure as a PDF, too.")
 @click.option("--magnified", is_flag=True, help="Show the perturbations, magnified, under the example cloaks.")
 def report_command(*, run: Path, store: str | None, **options: Any) -> None:
     """Write the report of RUN: one HTML page, its figures, and its data as files.
@@ -41,6 +42,7 @@ def report(
     allow_incomplete: bool = False,
     with_pictures: bool = False,
     magnified: bool = False,
+    with_pdf: bool = False,
 ) -> Path:
     """Writes the report of the run in a folder, and returns the page; `store` and `offered` are as of `read_run`.
 
@@ -63,5 +65,6 @@ def report(
             out=out or root / REPORT,
             with_pictures=with_pictures,
             magnified=magnified,
+            with_pdf=with_pdf,
             processes=processes,
         )

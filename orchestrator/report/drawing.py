@@ -93,15 +93,17 @@ def drawings(
     *,
     pictures: bool,
     magnified: bool,
+    with_pdf: bool,
     processes: Executor,
 ) -> Drawings:
     """Has them all drawn, in `processes`.
 
-    `pictures` is whether cloaks may be shown, and `magnified` whether their perturbations are shown too.
+    `pictures` is whether cloaks may be shown, `magnified` whether their perturbations are shown too, and `with_pdf` whether
+    each figure becomes a PDF too.
     """
 
     def begin(figure: PlannedFigure) -> BegunFigure:
-        return BegunFigure(figure, processes.submit(drawn, figure.draw))
+        return BegunFigure(figure, processes.submit(drawn, figure.draw, with_pdf=with_pdf))
 
     results, k = measured.headline.results, measured.k
     example = _example(run, store, magnified=magnified) if pictures else None

@@ -14,12 +14,7 @@ from importlib import import_module
 from orchestrator.errors import OrchestratorError
 
 MAX_PROCESSES = 4  # of 150 MB each; with more, what is left to this process takes longer than the figures
-PRELOADED = (
-    "fontTools.subset",
-    "matplotlib.backends.backend_agg",
-    "matplotlib.backends.backend_pdf",
-    "matplotlib.backends.backend_svg",
-)
+PRELOADED = ("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg")
 OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)  # signals that it sends to all processes of a command
 
 

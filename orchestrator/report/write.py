@@ -54,15 +54,17 @@ FILES = (
     Fact(PARQUET, "a row for every observation: which cloak, which target model, which rank"),
     Fact(NON_MATED_PARQUET, "a row for every search of somebody who is not enrolled, at each threshold"),
     Fact(MANIFEST, "the protocol, the data, the models, the software, and what became of the run"),
-    Fact(f"{FIGURES}/", "every figure as SVG, PDF and PNG"),
+    Fact(f"{FIGURES}/", "every figure as SVG and PNG, and as PDF if `orchestrator report RUN --pdf` wrote the report"),
 )
 
 
-def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = False, processes: Executor) -> Path:
+def write_report(
+    run: Run, *, out: Path, with_pictures: bool, magnified: bool = False, with_pdf: bool = False, processes: Executor
+) -> Path:
     """Writes the report of a run, whole or not, into `out`, which is made where it is not yet; returns the page.
 
     `with_pictures` is whether people may be shown, and those who do not exist always are; `magnified` whether example cloaks
-    have their perturbations under them. Figures are drawn in `processes`.
+    have their perturbations under them, `with_pdf` whether each figure becomes a PDF too. Figures are drawn in `processes`.
 
     Raises:
         InputError: `out` holds something other than a report.
@@ -77,13 +79,14 @@ def write_report(run: Run, *, out: Path, with_pictures: bool, magnified: bool = 
     store = Store(run.store, run=run.digest, create=False)
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in picture_figures(out / FIGURES):
+        for path in {*picture_figures(out / FIGURES), *(out / FIGURES).glob("*.pdf")}:  # of an earlier report
             path.unlink()
         crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
         figures = drawings(
             *(run, measured, crafting, store),
             pictures=pictures,
             magnified=magnified,
+            with_pdf=with_pdf,
             processes=processes,
         )
         _write_data(run, measured, out)

@@ -18,11 +18,12 @@ def write_blank_figures(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("orchestrator.report.drawing.drawn", _drawn_blank)
 
 
-def _drawn_blank(draw: "Callable[[], Figure]") -> "EncodedFigure":
+def _drawn_blank(draw: "Callable[[], Figure]", *, with_pdf: bool) -> "EncodedFigure":
     from PIL import Image  # only now: most tests draw nothing
 
     from orchestrator.report.figures.save import EncodedFigure, title
 
     png = io.BytesIO()
     Image.new("L", (1, 1)).save(png, "PNG")
-    return EncodedFigure(title(draw()), {"svg": b"<svg/>", "pdf": b"%PDF", "png": png.getvalue()})
+    blank = {"svg": b"<svg/>", "png": png.getvalue()} | ({"pdf": b"%PDF"} if with_pdf else {})
+    return EncodedFigure(title(draw()), blank)

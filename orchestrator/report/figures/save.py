@@ -1,4 +1,4 @@
-"""Figures as files: SVG, PDF and PNG, the same bytes for the same figure."""
+"""Figures as files: SVG, PNG and, where asked for, PDF; the same bytes for the same figure."""
 
 import io
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from orchestrator.files import replace_file
 from orchestrator.report.figures.style import style
 
 # By format; what would change from one writing to the next is left out.
-METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,15 @@ class EncodedFigure:
     files: Mapping[str, bytes]  # by format
 
 
-def drawn(draw: Callable[[], Figure]) -> EncodedFigure:
-    """Draws a figure and encodes it in every format."""
+def drawn(draw: Callable[[], Figure], *, with_pdf: bool = False) -> EncodedFigure:
+    """Draws a figure and encodes it; to embed fonts in a PDF takes longer than all the rest."""
     figure = draw()
-    return EncodedFigure(title(figure), {kind: encoded(figure, kind) for kind in METADATA})
+    kinds = [kind for kind in METADATA if with_pdf or kind != "pdf"]
+    return EncodedFigure(title(figure), {kind: encoded(figure, kind) for kind in kinds})
 
 
 def save(figure: EncodedFigure, folder: Path, name: str) -> dict[str, Path]:
-    """Writes NAME.svg, NAME.pdf and NAME.png into a folder, each whole or not at all, readable by their owner only.
+    """Writes NAME.svg, NAME.png and so on into a folder, each whole or not at all, readable by their owner only.
 
     A figure may show a face; a run's folder is its owner's.
 

@@ -238,6 +238,20 @@ def test_people_are_shown_only_when_asked_for(tmp_path: Path) -> None:
     assert not list((root / "report" / "figures").glob("cloaks*"))
 
 
+def test_figures_are_pdfs_only_when_asked_for(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "run")
+
+    def kinds() -> set[str]:
+        return {path.suffix for path in (root / "report" / "figures").iterdir()}
+
+    asked = report(root, with_pdf=True).read_text()
+    assert kinds() == {".svg", ".png", ".pdf"}
+    assert "transfer.pdf" in asked
+    again = report(root).read_text()
+    assert kinds() == {".svg", ".png"}, "an earlier report's are of what was known then"
+    assert "transfer.pdf" not in again
+
+
 def test_people_who_do_not_exist_are_always_shown(whole: Path) -> None:
     assert len(pictures(parsed((whole / "report" / "report.html").read_text()))) > 10
 
