@@ -14,7 +14,7 @@ from tests.support.fakes import FakeInvader, FakeProtector
 from tests.support.figure import Tell
 from tests.support.plans import write_faces
 
-SUBJECTS, SETTLED_AFTER = 700, 200
+SUBJECTS, SETTLED_AFTER = 450, 200
 MAX_GROWTH = 1.1
 IDENTITIES = tuple(f"n{number:04d}" for number in range(SUBJECTS))
 

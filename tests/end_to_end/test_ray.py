@@ -22,7 +22,7 @@ KINDS = ("protector", "invader")
 EACH = 2  # replicas
 SECONDS = 300.0  # until something that hangs fails
 STRIKES = 3  # of tests.support.ray_nodes
-SUBJECTS, BUDGETS, TARGETS = 24, ("4", "8"), ("compact-facenet", "compact-senet")
+SUBJECTS, BUDGETS, TARGETS = 16, ("4", "8"), ("compact-facenet", "compact-senet")
 OBSERVATIONS = SUBJECTS * (1 + 2 * len(BUDGETS)) * len(TARGETS)
 
 pytestmark = pytest.mark.thorough("deploy/", "orchestrator/", "rpc/", "protector_service/", "invader_service/")

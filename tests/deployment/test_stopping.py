@@ -1,4 +1,4 @@
-"""How services end, and come back."""
+"""How services end, and come back; the last tests of the deployment, which find it down afterwards."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -45,7 +45,6 @@ def before(deployment: Deployment) -> Iterator[Before]:
     deployment.up(files=WITH_METRICS)
     yield Before(certificate, exit_codes, last_lines)
     deployment.compose("down", files=WITH_METRICS)
-    deployment.up()
 
 
 @pytest.mark.parametrize("service", SERVICES)
