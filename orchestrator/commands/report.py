@@ -1,5 +1,6 @@
 """`orchestrator report`: a run as a page, figures and files."""
 
+from collections.abc import Collection
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -8,10 +9,12 @@ import click
 from click.core import ParameterSource
 
 from command_line.options import PathOption
+from orchestrator.commands.options import CommaList
 from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError
 from orchestrator.run_folder.folder import REPORT
 
+FORMATS = ("pdf", "png", "svg")
 NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
 
 
@@ -21,7 +24,12 @@ NEEDED = ("jinja2", "matplotlib", "pyarrow", "skimage")
 @store_option
 @click.option("--allow-incomplete", is_flag=True, help="Report on a run that is still going, or of which cells are short.")
 @click.option("--with-pictures", is_flag=True, help="Show pictures of people. Those who do not exist are always shown.")
-@click.option("--pdf", "with_pdf", is_flag=True, help="Write every figure as a PDF, too.")
+@click.option(
+    "--formats",
+    type=CommaList(click.Choice(FORMATS), name="format"),
+    default=(),
+    help="Write every figure in these, too: pdf, png, svg.  [default: what the page shows, SVG, and PNG of pictures]",
+)
 @click.option("--magnified", is_flag=True, help="Show the perturbations, magnified, under the example cloaks.")
 def report_command(*, run: Path, store: str | None, **options: Any) -> None:
     """Write the report of RUN: one HTML page, its figures, and its data as files.
@@ -42,7 +50,7 @@ def report(
     allow_incomplete: bool = False,
     with_pictures: bool = False,
     magnified: bool = False,
-    with_pdf: bool = False,
+    formats: Collection[str] = (),
 ) -> Path:
     """Writes the report of the run in a folder, and returns the page; `store` and `offered` are as of `read_run`.
 
@@ -65,6 +73,6 @@ def report(
             out=out or root / REPORT,
             with_pictures=with_pictures,
             magnified=magnified,
-            with_pdf=with_pdf,
+            formats=formats,
             processes=processes,
         )

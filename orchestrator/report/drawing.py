@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass
 from functools import partial
@@ -64,6 +64,11 @@ class PlannedFigure:
     note: str
     of_pictures: bool = False
 
+    @property
+    def shown_as(self) -> str:
+        """The format that the page has of it."""
+        return "png" if self.of_pictures else "svg"
+
 
 @dataclass(frozen=True)
 class BegunFigure:
@@ -93,17 +98,17 @@ def drawings(
     *,
     pictures: bool,
     magnified: bool,
-    with_pdf: bool,
+    formats: Collection[str],
     processes: Executor,
 ) -> Drawings:
     """Has them all drawn, in `processes`.
 
-    `pictures` is whether cloaks may be shown, `magnified` whether their perturbations are shown too, and `with_pdf` whether
-    each figure becomes a PDF too.
+    `pictures` is whether cloaks may be shown, `magnified` whether their perturbations are shown too, and `formats` those
+    that each figure is written in beside the one that the page shows.
     """
 
     def begin(figure: PlannedFigure) -> BegunFigure:
-        return BegunFigure(figure, processes.submit(drawn, figure.draw, with_pdf=with_pdf))
+        return BegunFigure(figure, processes.submit(drawn, figure.draw, sorted({figure.shown_as, *formats})))
 
     results, k = measured.headline.results, measured.k
     example = _example(run, store, magnified=magnified) if pictures else None

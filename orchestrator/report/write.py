@@ -1,6 +1,6 @@
 """The report of a run: page, figures and files in one folder."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -54,17 +54,26 @@ FILES = (
     Fact(PARQUET, "a row for every observation: which cloak, which target model, which rank"),
     Fact(NON_MATED_PARQUET, "a row for every search of somebody who is not enrolled, at each threshold"),
     Fact(MANIFEST, "the protocol, the data, the models, the software, and what became of the run"),
-    Fact(f"{FIGURES}/", "every figure as SVG and PNG, and as PDF if `orchestrator report RUN --pdf` wrote the report"),
+    Fact(
+        f"{FIGURES}/", "every figure as the page shows it, and in the formats that `orchestrator report RUN --formats` names"
+    ),
 )
 
 
 def write_report(
-    run: Run, *, out: Path, with_pictures: bool, magnified: bool = False, with_pdf: bool = False, processes: Executor
+    run: Run,
+    *,
+    out: Path,
+    with_pictures: bool,
+    magnified: bool = False,
+    formats: Collection[str] = (),
+    processes: Executor,
 ) -> Path:
     """Writes the report of a run, whole or not, into `out`, which is made where it is not yet; returns the page.
 
     `with_pictures` is whether people may be shown, and those who do not exist always are; `magnified` whether example cloaks
-    have their perturbations under them, `with_pdf` whether each figure becomes a PDF too. Figures are drawn in `processes`.
+    have their perturbations under them; figures are written in `formats` beside the one on the page, and drawn in
+    `processes`.
 
     Raises:
         InputError: `out` holds something other than a report.
@@ -79,14 +88,14 @@ def write_report(
     store = Store(run.store, run=run.digest, create=False)
     try:
         out.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for path in {*picture_figures(out / FIGURES), *(out / FIGURES).glob("*.pdf")}:  # of an earlier report
+        for path in picture_figures(out / FIGURES):
             path.unlink()
         crafting = store.crafting_summaries(stalled_above=STALLED_SHARE)
         figures = drawings(
             *(run, measured, crafting, store),
             pictures=pictures,
             magnified=magnified,
-            with_pdf=with_pdf,
+            formats=formats,
             processes=processes,
         )
         _write_data(run, measured, out)

@@ -1,7 +1,7 @@
 """Figures that are drawn, in this process, and written as blank files: encoding them takes most of a report's time."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,12 +18,12 @@ def write_blank_figures(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("orchestrator.report.drawing.drawn", _drawn_blank)
 
 
-def _drawn_blank(draw: "Callable[[], Figure]", *, with_pdf: bool) -> "EncodedFigure":
+def _drawn_blank(draw: "Callable[[], Figure]", kinds: Collection[str]) -> "EncodedFigure":
     from PIL import Image  # only now: most tests draw nothing
 
     from orchestrator.report.figures.save import EncodedFigure, title
 
     png = io.BytesIO()
     Image.new("L", (1, 1)).save(png, "PNG")
-    blank = {"svg": b"<svg/>", "png": png.getvalue()} | ({"pdf": b"%PDF"} if with_pdf else {})
-    return EncodedFigure(title(draw()), blank)
+    blank = {"svg": b"<svg/>", "png": png.getvalue(), "pdf": b"%PDF"}
+    return EncodedFigure(title(draw()), {kind: blank[kind] for kind in kinds})

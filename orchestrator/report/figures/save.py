@@ -1,7 +1,7 @@
-"""Figures as files: SVG, PNG and, where asked for, PDF; the same bytes for the same figure."""
+"""Figures as files: SVG, PNG or PDF; the same bytes for the same figure."""
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,17 @@ class EncodedFigure:
     files: Mapping[str, bytes]  # by format
 
 
-def drawn(draw: Callable[[], Figure], *, with_pdf: bool = False) -> EncodedFigure:
-    """Draws a figure and encodes it; to embed fonts in a PDF takes longer than all the rest."""
+def drawn(draw: Callable[[], Figure], kinds: Collection[str] = tuple(METADATA)) -> EncodedFigure:
+    """Draws a figure and encodes it in these formats, which takes longer: above all a PDF, whose fonts are embedded."""
     figure = draw()
-    kinds = [kind for kind in METADATA if with_pdf or kind != "pdf"]
     return EncodedFigure(title(figure), {kind: encoded(figure, kind) for kind in kinds})
 
 
 def save(figure: EncodedFigure, folder: Path, name: str) -> dict[str, Path]:
     """Writes NAME.svg, NAME.png and so on into a folder, each whole or not at all, readable by their owner only.
 
-    A figure may show a face; a run's folder is its owner's.
+    What is there of the figure in other formats is of an earlier report, and goes. A figure may show a face; a run's folder
+    is its owner's.
 
     Returns:
         The files, by format.
@@ -45,6 +45,8 @@ def save(figure: EncodedFigure, folder: Path, name: str) -> dict[str, Path]:
     paths = {kind: folder / f"{name}.{kind}" for kind in figure.files}
     for kind, path in paths.items():
         replace_file(path, figure.files[kind])
+    for kind in METADATA.keys() - paths.keys():
+        (folder / f"{name}.{kind}").unlink(missing_ok=True)
     return paths
 
 

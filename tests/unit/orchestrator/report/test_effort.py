@@ -90,7 +90,7 @@ def reported(root: Path) -> tuple[Element, bool]:
     page = parsed(report(root).read_text())
     shown = "PSR@1 against the gradients spent on a cloak" in [image.attributes["alt"] for image in page.all("img")]
     files = {path.suffix for path in (root / "report" / "figures").glob("effort.*")}
-    assert files == ({".svg", ".png"} if shown else set())
+    assert files == ({".svg"} if shown else set())
     return page, shown
 
 

@@ -79,7 +79,7 @@ def test_every_picture_says_what_it_shows(whole: Path) -> None:
 
 def test_what_is_written_is_its_owner_s_alone(whole: Path) -> None:
     found = {path: stat.S_IMODE(path.stat().st_mode) for path in (whole / "report", *(whole / "report").rglob("*"))}
-    assert len(found) > 15
+    assert len(found) > 10
     assert {mode & 0o077 for mode in found.values()} == {0}
 
 
@@ -238,18 +238,25 @@ def test_people_are_shown_only_when_asked_for(tmp_path: Path) -> None:
     assert not list((root / "report" / "figures").glob("cloaks*"))
 
 
-def test_figures_are_pdfs_only_when_asked_for(tmp_path: Path) -> None:
+def test_figures_are_files_of_what_the_page_shows_and_of_what_is_asked_for(tmp_path: Path) -> None:
     root = make_run(tmp_path / "run")
 
-    def kinds() -> set[str]:
-        return {path.suffix for path in (root / "report" / "figures").iterdir()}
+    def kinds(name: str) -> set[str]:
+        return {path.suffix for path in (root / "report" / "figures").glob(f"{name}.*")}
 
-    asked = report(root, with_pdf=True).read_text()
-    assert kinds() == {".svg", ".png", ".pdf"}
+    asked = report(root, formats=("png", "pdf")).read_text()
+    assert kinds("transfer") == {".svg", ".png", ".pdf"}
+    assert kinds("cloaks-example") == {".png", ".pdf"}
     assert "transfer.pdf" in asked
     again = report(root).read_text()
-    assert kinds() == {".svg", ".png"}, "an earlier report's are of what was known then"
+    assert (kinds("transfer"), kinds("cloaks-example")) == ({".svg"}, {".png"}), "an earlier report's are no more"
     assert "transfer.pdf" not in again
+
+
+def test_another_format_is_refused_by_its_name(whole: Path) -> None:
+    refused = CliRunner().invoke(cli, ["report", str(whole), "--formats", "png,gif"])
+    assert refused.exit_code == 2
+    assert "'gif' is not one of 'pdf', 'png', 'svg'" in refused.output
 
 
 def test_people_who_do_not_exist_are_always_shown(whole: Path) -> None:
