@@ -44,7 +44,7 @@ evaluate: setup
 	$(BIN)/orchestrator evaluate $(if $(FACES),--faces "$(FACES)") \
 		$(if $(CHECKPOINTS),--protector-checkpoints "$(CHECKPOINTS)" --invader-checkpoints "$(CHECKPOINTS)") $(ARGS)
 
-# In one process more than there are cores, of 1.5 GB each; tests/conftest.py assigns the tests to them.
+# In two processes more than there are cores, of 1.5 GB each; tests/conftest.py assigns the tests to them.
 PYTEST = $(BIN)/pytest --numprocesses auto --maxprocesses 8
 
 test: setup lint protos-check

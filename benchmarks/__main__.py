@@ -16,7 +16,7 @@ def main() -> None:
 @main.command(name="craft")
 @click.option("--networks", default=",".join((*FULL_SIZE, *ALIGNED)))
 @click.option("--methods", default=craft.BIM)
-@click.option("--probes", type=click.IntRange(8), default=16)
+@click.option("--probes", type=click.IntRange(16), default=16, help="Fewer would not fill a batch for each worker.")
 @click.option("--repetitions", type=click.IntRange(1), default=3, help="Of ten gradient steps a probe, or a few more.")
 @click.option("--sweeps", type=click.IntRange(0), default=1, help="Of BIM with all six budgets.")
 def craft_command(*, networks: str, methods: str, probes: int, repetitions: int, sweeps: int) -> None:

@@ -55,8 +55,8 @@ class FilesTogether(LoadFileScheduling):  # type: ignore[misc]  # xdist has no t
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """One more than there are cores: some tests wait for timeouts, leases and containers."""
-    return (os.cpu_count() or 1) + 1
+    """Two more than there are cores: many tests wait for timeouts, leases, containers, and services that start."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling:
