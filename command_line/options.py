@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -16,3 +17,23 @@ class PathOption(click.Path[Path]):
         """See `click.ParamType.convert`."""
         expanded = os.path.expanduser(value)  # noqa: PTH111 - this one leaves the home of an unknown user as it is
         return super().convert(expanded, param, ctx)
+
+
+class CommaList(click.ParamType[Any]):
+    """Comma-separated values, each at most once; numbers come in ascending order."""
+
+    def __init__(self, item: click.ParamType[Any], *, name: str) -> None:
+        self.name = name
+        self._item = item
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+        """See `click.ParamType.convert`."""
+        if not isinstance(value, str):
+            return value
+        values = [self._item.convert(item.strip(), param, ctx) for item in value.split(",") if item.strip()]
+        if not values:
+            self.fail(f"expected at least one {self.name}, got none", param, ctx)
+        for item in values:
+            if values.count(item) > 1:
+                self.fail(f"expected no repetition, got {item} twice", param, ctx)
+        return tuple(sorted(values) if isinstance(values[0], int) else values)

@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 from click.core import ParameterSource
 
-from command_line.options import PathOption
+from command_line.options import CommaList, PathOption
 from orchestrator.cloaks.finished import read_finished_cloaks
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
-from orchestrator.commands.options import ADDRESSES, TLS_NAME, CommaList, SourceModel, conditions_of, option, takes
+from orchestrator.commands.options import ADDRESSES, TLS_NAME, SourceModel, conditions_of, option, takes
 from orchestrator.commands.running import RunOptions, run_and_show
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import Condition

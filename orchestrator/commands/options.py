@@ -103,26 +103,6 @@ class ServiceOptions(TlsOptions):
         return {"protector": self.protector_tls_name, "invader": self.invader_tls_name}
 
 
-class CommaList(click.ParamType[Any]):
-    """Comma-separated values, each at most once; numbers come in ascending order."""
-
-    def __init__(self, item: click.ParamType[Any], *, name: str) -> None:
-        self.name = name
-        self._item = item
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
-        """See `click.ParamType.convert`."""
-        if not isinstance(value, str):
-            return value
-        values = [self._item.convert(item.strip(), param, ctx) for item in value.split(",") if item.strip()]
-        if not values:
-            self.fail(f"expected at least one {self.name}, got none", param, ctx)
-        for item in values:
-            if values.count(item) > 1:
-                self.fail(f"expected no repetition, got {item} twice", param, ctx)
-        return tuple(sorted(values) if isinstance(values[0], int) else values)
-
-
 class CalibratedThreshold(click.ParamType[str]):
     """The name of a threshold that is calibrated for a rate: fpir:RATE or fmr:RATE."""
 

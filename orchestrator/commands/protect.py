@@ -8,11 +8,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from command_line.options import PathOption
+from command_line.options import CommaList, PathOption
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
 from orchestrator.commands.interruption import Interrupted
-from orchestrator.commands.options import TLS_NAME, CommaList, TlsOptions, conditions_of, option, takes
+from orchestrator.commands.options import TLS_NAME, TlsOptions, conditions_of, option, takes
 from orchestrator.errors import InputError
 from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.condition import NAMED_SETS, Condition

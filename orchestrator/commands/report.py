@@ -8,8 +8,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from command_line.options import PathOption
-from orchestrator.commands.options import CommaList
+from command_line.options import CommaList, PathOption
 from orchestrator.commands.store_option import store_option
 from orchestrator.errors import InputError
 from orchestrator.run_folder.folder import REPORT

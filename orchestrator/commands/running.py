@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from command_line.options import PathOption
+from command_line.options import CommaList, PathOption
 from orchestrator.cloaks.source import CloakSource
 from orchestrator.commands import interruption
 from orchestrator.commands.console import console
@@ -16,7 +16,6 @@ from orchestrator.commands.options import (
     ADDRESSES,
     TLS_NAME,
     CalibratedThreshold,
-    CommaList,
     GivenThreshold,
     TlsOptions,
     option,

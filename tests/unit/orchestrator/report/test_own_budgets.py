@@ -58,7 +58,7 @@ def page(runs: dict[str, Run]) -> dict[str, Element]:
 
 def figures(page: Element) -> set[str]:
     links = [link.attributes["href"] or "" for link in page.all("a")]
-    return {Path(link).stem for link in links if link.endswith(".svg")}
+    return {Path(link).stem for link in links if Path(link).parent.name == "figures"}
 
 
 def printed(run: Run) -> str:
