@@ -19,7 +19,7 @@ from tests.support.faults.stage import SMALL_GRID
 
 FETCH = ("run", "--rm", "--no-deps", "-T", "--entrypoint", "tar", "orchestrator", "-C", "/runs", "-c")
 AUDITED = "print(sum(1 for _ in open('/ledger/audit.jsonl')))"
-QUESTIONS_BEFORE = 5  # of the forty that the grid asks
+QUESTIONS_BEFORE = 5  # of the thirty that the grid asks
 CUT_OFF_SECONDS = 5.0
 MAX_PAUSES = 5  # tried until the engine succeeds
 

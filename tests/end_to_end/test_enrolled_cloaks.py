@@ -25,7 +25,7 @@ from tests.support.ports import free_port
 from tests.support.tcp_proxy import tcp_proxy
 
 FACES = "synthetic:identities=8,photographs=4"
-SUBJECTS = 3
+SUBJECTS = 2
 ASKED = (
     *("--faces", FACES, "--subjects", str(SUBJECTS), "--conditions", "threat", "--methods", "bim", "--epsilons", "8"),
     *("--k", "1,5", "--source-models", "compact-facenet"),
@@ -132,7 +132,7 @@ def begun(running: Running, run: Path, *, until: str) -> subprocess.Popen[str]:
     raise AssertionError("".join(said))
 
 
-BEFORE_OTHERS, BEFORE_ADAPTIVE = "subject 1 of 3", "subject 3 of 3"
+BEFORE_OTHERS, BEFORE_ADAPTIVE = "subject 1 of 2", "subject 2 of 2"
 
 
 @LONG

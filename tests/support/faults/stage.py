@@ -20,7 +20,7 @@ MAX_SECONDS = 300.0  # of one evaluation
 MODELS = ("--source-models", "compact-facenet,compact-resnet", "--target-models", "compact-facenet,compact-senet")
 OF_ALL = (*MODELS, "--methods", "bim", "--k", "1,5", "--conditions", "jpeg:95")
 GRID = (*OF_ALL, "--subjects", "6", "--epsilons", "4,8,16")
-SMALL_GRID = (*OF_ALL, "--subjects", "4", "--epsilons", "4,8")
+SMALL_GRID = (*OF_ALL, "--subjects", "3", "--epsilons", "4,8")
 
 
 @dataclass
