@@ -12,8 +12,10 @@ from recognizers.networks.label_set import LabelSet
 from recognizers.networks.recognizer import NeuralRecognizer
 from recognizers.networks.registry import architectures
 from synthetic_faces import Population
+from tests.support.networks import calibrated
 
 FULL_SIZE = ("facenet", "resnet50", "senet50")
+DAMPING = 0.1
 ALIGNED = ("iresnet50", "ir152", "irse50", "mobilefacenet")  # of those for aligned faces, one of each kind of block
 
 
@@ -32,12 +34,19 @@ def random_probes(side: int, count: int) -> list[NDArray[np.uint8]]:
 
 
 def write_checkpoints(folder: Path) -> None:
-    """Writes the three full-size recognizers, with their labels."""
+    """Writes the three full-size recognizers, with their labels.
+
+    Their BatchNorms are calibrated and their residual branches damped, so that what they answer depends on the image and not
+    on roundings, as with trained ones: services refuse a network that in its prepared form answers otherwise.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    labels = LabelSet(Population(IDENTITIES).names)
     for name in FULL_SIZE:
-        recognizer = random_recognizer(name)
-        assert isinstance(recognizer.head, LinearHead)
-        prefix = recognizer.network.head_name
-        head = {f"{prefix}.{key}": tensor for key, tensor in recognizer.head.linear.state_dict().items()}
-        torch.save(dict(recognizer.network.backbone.state_dict()) | head, folder / f"{name}.pt")
-        (folder / "labels.txt").write_text("\n".join(recognizer.label_set.identities) + "\n")
+        network = calibrated(architectures().usable[name], seed=0)
+        for part, module in network.named_modules():
+            if part.endswith(".bn3"):  # the end of a branch of ResNet-50 and SENet-50
+                module.weight.data.mul_(DAMPING)
+        head = LinearHead(network.feature_size, labels)
+        of_head = {f"{network.head_name}.{key}": tensor for key, tensor in head.linear.state_dict().items()}
+        torch.save(dict(network.backbone.state_dict()) | of_head, folder / f"{name}.pt")
+    (folder / "labels.txt").write_text("\n".join(labels.identities) + "\n")
