@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.deployment import ORCHESTRATOR_IMAGE, ROOT, SERVICES, Deployment
 
-REQUESTS = 40  # to each service: all that cost most, and the first of the others
+REQUESTS = 64  # to each service: all that cost most, and the first of the others
 PORTS = {"protector": 50051, "invader": 50052}
 ASSAULT = """
 import asyncio, json

@@ -1,7 +1,7 @@
 """Whatever happens to an evaluation, its answer is the same.
 
-One of each kind; `python -m tests.support.faults` does a hundred, of all kinds, and tests/deployment/test_faults.py does
-others to containers.
+`python -m tests.support.faults` does this a hundred times; a protector that is killed and an invader that freezes are
+containers of tests/deployment/test_faults.py.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.faults.campaign import IN_A_DATABASE, ON_ITS_OWN_DISK, Reference, Trial, reference, trial
-from tests.support.faults.kinds import small_disk
+from tests.support.faults.kinds import FAULTS, small_disk
 from tests.support.faults.stage import SMALL_GRID, Stage, stage
 from tests.support.postgres import Cluster
 
@@ -46,7 +46,8 @@ def struck(acted: Acted, fault: str, *, folder: Path, cluster: Cluster | None = 
 
 OFTEN = "cut during the answer"
 LONG = pytest.mark.thorough("orchestrator/", "rpc/", "protector_service/", "invader_service/")
-OTHERS = ["orchestrator killed", "invader killed", "protector stopped"]
+IN_CONTAINERS = ("protector killed", "invader stopped")
+OTHERS = [fault for fault in FAULTS if fault not in (OFTEN, ON_ITS_OWN_DISK, IN_A_DATABASE, *IN_CONTAINERS)]
 
 
 @pytest.mark.parametrize("fault", [OFTEN, *(pytest.param(fault, marks=LONG) for fault in OTHERS)])

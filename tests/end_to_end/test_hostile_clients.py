@@ -16,7 +16,7 @@ from tests.support.hostile import INVADER, PROTECTOR, Target, assault
 from tests.support.networks import decoded
 from tests.support.processes import service_process
 
-REQUESTS = 200  # to each service
+REQUESTS = 500  # to each service
 LONG = pytest.mark.thorough(
     "rpc/", "protector_service/", "invader_service/", "gallery_service/", "recognizers/extraction.py"
 )

@@ -24,7 +24,7 @@ class EncodedFigure:
 
 
 def drawn(draw: Callable[[], Figure], kinds: Collection[str] = tuple(METADATA)) -> EncodedFigure:
-    """Draws a figure and encodes it in these formats, which takes longer: above all a PDF, whose fonts are embedded."""
+    """Draws a figure and encodes it in these formats; a PDF takes longest, because its fonts are embedded."""
     figure = draw()
     return EncodedFigure(title(figure), {kind: encoded(figure, kind) for kind in kinds})
 

@@ -19,6 +19,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from orchestrator.commands.report import FORMATS
 from orchestrator.experiment.grid import CloakKey
 from orchestrator.metrics.psr import Rate
 from orchestrator.report.figures.cloak_examples import cloak_examples
@@ -64,6 +65,7 @@ def written(name: str, kind: str) -> bytes:
 
 
 def test_a_figure_is_saved_as_svg_png_and_pdf_or_as_some_of_these(tmp_path: Path) -> None:
+    assert set(FORMATS) == METADATA.keys(), "all that can be asked for"
     assert drawn(psr, ["svg"]).files.keys() == {"svg"}
     saved = save(drawn(psr), tmp_path / "figures", "psr-facenet")
     assert saved == {kind: tmp_path / "figures" / f"psr-facenet.{kind}" for kind in ("svg", "png", "pdf")}
