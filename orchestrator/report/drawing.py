@@ -70,12 +70,17 @@ class PlannedFigure:
         return "png" if self.of_pictures else "svg"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class BegunFigure:
-    """A figure that is being drawn."""
+    """A figure that waits for a process, or is being drawn in one."""
 
     planned: PlannedFigure
-    encoded: Future[EncodedFigure]
+    formats: Collection[str]
+    in_process: Future[EncodedFigure]
+
+    def drawn_here(self) -> EncodedFigure | None:
+        """Draws it in this process; None where another has begun with it."""
+        return drawn(self.planned.draw, self.formats) if self.in_process.cancel() else None
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,9 @@ class Drawings:
     not_drawn: list[str]
 
     def written(self, out: Path) -> list[Drawing]:
-        """Waits for each, and writes it into `out/figures`."""
-        return [_written(each.encoded.result(), each.planned, out) for each in self.begun]
+        """Draws those that no process has come to yet, waits for the others, and writes each into `out/figures`."""
+        here = {each: each.drawn_here() for each in reversed(self.begun)}
+        return [_written(here[each] or each.in_process.result(), each.planned, out) for each in self.begun]
 
 
 def drawings(
@@ -101,14 +107,15 @@ def drawings(
     formats: Collection[str],
     processes: Executor,
 ) -> Drawings:
-    """Has them all drawn, in `processes`.
+    """Has them all drawn, in `processes` and, once it waits for them, in this one.
 
     `pictures` is whether cloaks may be shown, `magnified` whether their perturbations are shown too, and `formats` those
     that each figure is written in beside the one that the page shows.
     """
 
     def begin(figure: PlannedFigure) -> BegunFigure:
-        return BegunFigure(figure, processes.submit(drawn, figure.draw, sorted({figure.shown_as, *formats})))
+        kinds = sorted({figure.shown_as, *formats})
+        return BegunFigure(figure, kinds, processes.submit(drawn, figure.draw, kinds))
 
     results, k = measured.headline.results, measured.k
     example = _example(run, store, magnified=magnified) if pictures else None

@@ -1,17 +1,22 @@
-"""Processes that figures are drawn in: one figure keeps one core busy, for a second and longer."""
+"""Processes that figures are drawn in beside this one: one figure keeps one core busy, for a second and longer."""
 
 import atexit
+import gc
 import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
+from typing import ParamSpec, TypeVar
 
 from orchestrator.errors import OrchestratorError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 MAX_PROCESSES = 4  # of 150 MB each; with more, what is left to this process takes longer than the figures
 PRELOADED = ("matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg")
@@ -20,16 +25,19 @@ OF_A_TERMINAL = (signal.SIGINT, signal.SIGHUP)  # signals that it sends to all p
 
 @contextmanager
 def drawing_processes() -> Iterator[Executor]:
-    """A process for each core, which imports matplotlib meanwhile; where there is one core, a thread of this process.
+    """A process for each core but one, which imports matplotlib meanwhile; where there is one core, this process.
 
-    What runs in them must only compute: on an exception, such as a signal's, they are killed.
+    What runs in them must only compute: on an exception, such as a signal's, they are killed. Meanwhile no garbage is
+    collected: figures leave some megabytes, and to look for it takes a tenth of a report's time.
 
     Raises:
         OrchestratorError: one of them was killed by somebody else.
     """
     executor: Executor | None = None
+    collects = gc.isenabled()
+    gc.disable()
     try:
-        executor = _executor(min(os.cpu_count() or 1, MAX_PROCESSES))
+        executor = _executor(min((os.cpu_count() or 1) - 1, MAX_PROCESSES))
         yield executor
     except BaseException as error:
         for process in multiprocessing.active_children():
@@ -41,15 +49,26 @@ def drawing_processes() -> Iterator[Executor]:
     finally:
         if executor is not None:
             executor.shutdown(cancel_futures=True)
+        if collects:
+            gc.enable()
+
+
+class ThisProcess(Executor):
+    """Does at once what it is given."""
+
+    def submit(self, call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_result(call(*arguments, **options))
+        return done
 
 
 def _executor(number: int) -> Executor:
-    if number == 1:
-        return ThreadPoolExecutor(1)
+    if number == 0:
+        return ThisProcess()
     try:
         return _processes(number)
     except (OSError, RuntimeError):  # the system gives no more processes, or has no semaphores in shared memory
-        return ThreadPoolExecutor(1)  # the same figures, later
+        return ThisProcess()  # the same figures, later
 
 
 def _processes(number: int) -> Executor:
@@ -68,6 +87,7 @@ def _processes(number: int) -> Executor:
 
 def _initialize() -> None:
     """Prints nothing from now on, and ends with the process that started this one, however that ends."""
+    gc.disable()  # see `drawing_processes`
     atexit.register(os._exit, 0)  # after what is registered later: to unload matplotlib takes a third of its import
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):

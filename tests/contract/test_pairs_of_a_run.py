@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jsonschema
@@ -11,6 +10,7 @@ import pytest
 
 from orchestrator.errors import InputError
 from orchestrator.experiment.condition import parse_conditions
+from orchestrator.report.processes import ThisProcess
 from orchestrator.report.run import read_run
 from orchestrator.report.write import write_report
 from tests.support.bench import manifest
@@ -231,8 +231,7 @@ async def test_console_and_page_name_the_two_figures_and_say_what_copied_thresho
 
 async def test_the_page_has_tables_of_both_figures_and_no_psr(setting: PairsBench, tmp_path: Path) -> None:
     await setting.evaluate()
-    with ThreadPoolExecutor(1) as processes:
-        page = write_report(read_run(setting.folder), out=tmp_path / "report", with_pictures=False, processes=processes)
+    page = write_report(read_run(setting.folder), out=tmp_path / "report", with_pictures=False, processes=ThisProcess())
     found = parsed(page.read_text())
     (of_bim,) = (
         row for row in by_id(found, "verification").rows() if row[1:5:3] == ["obfuscation", "BIM"] and row[2] == CALIBRATED

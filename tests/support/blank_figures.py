@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def write_blank_figures(patch: pytest.MonkeyPatch) -> None:
     """In place of those that a report draws and encodes in processes of its own."""
-    patch.setattr("orchestrator.report.processes.MAX_PROCESSES", 1)
+    patch.setattr("orchestrator.report.processes.MAX_PROCESSES", 0)
     patch.setattr("orchestrator.report.drawing.drawn", _drawn_blank)
 
 

@@ -9,9 +9,12 @@ import sys
 import time
 
 import pytest
+from matplotlib.figure import Figure
 
 from orchestrator.errors import OrchestratorError
 from orchestrator.report import processes
+from orchestrator.report.drawing import BegunFigure, PlannedFigure
+from orchestrator.report.figures.save import EncodedFigure
 from orchestrator.report.processes import drawing_processes
 
 ABANDONED = """
@@ -29,9 +32,9 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(autouse=True)
-def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+def three_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two processes, without matplotlib, which no test here needs."""
-    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
     monkeypatch.setattr(processes, "PRELOADED", ())
 
 
@@ -96,3 +99,25 @@ def test_on_one_core_figures_are_drawn_in_this_process(monkeypatch: pytest.Monke
     monkeypatch.setattr(os, "cpu_count", lambda: 1)
     with drawing_processes() as drawing:
         assert drawing.submit(os.getpid).result() == os.getpid()
+
+
+def _slowly() -> EncodedFigure:
+    time.sleep(60)
+    raise AssertionError
+
+
+def test_what_no_process_has_come_to_is_drawn_in_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    drawn: list[EncodedFigure | None] = []
+
+    def interrupted() -> None:
+        with drawing_processes() as drawing:
+            figure = PlannedFigure(Figure, "figure", "")
+            begun = [BegunFigure(figure, ("svg",), drawing.submit(_slowly)) for _ in range(9)]
+            drawn.extend(each.drawn_here() for each in begun)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert None in drawn, "one is being drawn by the process"
+    assert isinstance(drawn[-1], EncodedFigure)
