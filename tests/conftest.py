@@ -16,8 +16,10 @@ from tests.support.figure import FIGURE, Tell
 from tests.support.postgres import Cluster, running_cluster
 from tests.support.selection import BASE, leave_out_uncovered
 
-# Before torch is imported: threads that wait by spinning take the cores of the services that tests start.
+# Before torch is imported. Threads that wait by spinning take the cores of the services that tests start, and there are more
+# processes than cores, so that a second thread of each only waits for its turn.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 gc.disable()  # nothing that is imported or collected is garbage
 
 REAL = "DEID_REAL"
