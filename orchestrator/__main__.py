@@ -1,5 +1,6 @@
 """`orchestrator`: runs the command line; errors are one line, without a stack trace."""
 
+import gc
 import sys
 
 import click
@@ -21,6 +22,8 @@ def main() -> None:
         except Interrupted as signal:
             click.echo(str(signal), err=True)
             sys.exit(signal.exit_status)
+        finally:
+            gc.freeze()  # the interpreter looks for garbage once more as it ends, which takes longer than most commands
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from orchestrator.metrics.matrix import RankMatrix
 from orchestrator.metrics.mcnemar import signs
 from orchestrator.metrics.psr import difference_of
 from orchestrator.report.facts import Fact
-from orchestrator.report.figures.conditions import Panel
+from orchestrator.report.panels import ConditionPanel
 from orchestrator.report.sentences import headline_budget, limits, signed
 from orchestrator.report.tables import ABSENT, FIXED_N, Table, Value, budget, decimal, difference, method_title, number
 
@@ -61,7 +61,7 @@ def own_and_other(grid: Grid, method: str, epsilon: int, condition: Condition) -
     return [cell for cell in cells if cell.is_white_box], [cell for cell in cells if not cell.is_white_box]
 
 
-def condition_panels(matrix: RankMatrix, grid: Grid, *, k: int) -> list[Panel]:
+def condition_panels(matrix: RankMatrix, grid: Grid, *, k: int) -> list[ConditionPanel]:
     """What the figure of conditions shows, of at least two; no panel for a reader that no cell of the grid has."""
 
     def rows(reader: int) -> dict[Condition, dict[str, Average | None]]:
@@ -75,7 +75,7 @@ def condition_panels(matrix: RankMatrix, grid: Grid, *, k: int) -> list[Panel]:
             for condition in grid.conditions
         }
 
-    panels = [Panel("its own model", rows(0)), Panel("another model", rows(1))]
+    panels = [ConditionPanel("its own model", rows(0)), ConditionPanel("another model", rows(1))]
     return [panel for panel in panels if any(any(of_methods.values()) for of_methods in panel.rows.values())]
 
 

@@ -11,8 +11,8 @@ from orchestrator.experiment.carrier import Carrier
 from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CONTROL, ELSEWHERE, Cell, Grid, without_own_network
 from orchestrator.metrics.psr import CellResult, Rate
-from orchestrator.report.figures.threats import Panel
 from orchestrator.report.measured import Measured
+from orchestrator.report.panels import ThreatPanel
 from orchestrator.report.sentences import headline_budget, listed
 from orchestrator.report.titles import title
 
@@ -96,7 +96,7 @@ def lacking_white_box(grid: Grid) -> Iterator[str]:
     )
 
 
-def threat_panels(measured: Measured, chain: Condition, *, k: int) -> list[Panel]:
+def threat_panels(measured: Measured, chain: Condition, *, k: int) -> list[ThreatPanel]:
     """What the figure shows, of the epsilon that headlines are of: a panel for each source model and matcher."""
     grid = measured.grid
     found = {each.cell: each for each in threats(measured, chain, k=k)}
@@ -114,7 +114,7 @@ def threat_panels(measured: Measured, chain: Condition, *, k: int) -> list[Panel
     for source_model, target_model, is_white_box in pairs:
         clean = by_cell.get(Cell(source_model, CONTROL, 0, chain, target_model))
         rows = {COLUMNS[carrier]: rates(source_model, target_model, carrier) for carrier in Carrier}
-        panels.append(Panel(source_model, target_model, is_white_box, {CLEAN: {CONTROL: clean}} | rows))
+        panels.append(ThreatPanel(source_model, target_model, is_white_box, {CLEAN: {CONTROL: clean}} | rows))
     return panels
 
 

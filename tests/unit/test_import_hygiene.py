@@ -61,6 +61,11 @@ def test_an_evaluation_starts_without_torch_and_without_the_recognizers() -> Non
     assert imported & (HEAVY | {"protector_service", "invader_service"}) == set()
 
 
+def test_an_evaluation_is_observed_without_what_draws_its_report() -> None:
+    imported = imported_with("orchestrator.__main__", "orchestrator.commands.evaluate", "orchestrator.session.evaluate")
+    assert imported & {"matplotlib", "jinja2", "pyarrow", "skimage"} == set()
+
+
 def test_the_plumbing_brings_no_torch_and_no_program() -> None:
     plumbing = [f"rpc.{module.name}" for module in pkgutil.iter_modules(rpc.__path__)]
     assert "rpc.server" in plumbing

@@ -1,36 +1,24 @@
 """PSR by condition: what happens to a picture on its way, against what is left of a cloak's protection."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from orchestrator.experiment.condition import Condition
 from orchestrator.experiment.grid import CONTROL, NOISE, OF_METHOD, Grid
-from orchestrator.metrics.averages import Average
 from orchestrator.report.figures.lines import legend_entry
 from orchestrator.report.figures.notes import paragraph
 from orchestrator.report.figures.sheet import Room, sheet, text_width
 from orchestrator.report.figures.style import NOTE_SIZE, method_order, method_styles, style
+from orchestrator.report.panels import ConditionPanel
 from orchestrator.report.titles import title
 
 ROW_HEIGHT = 0.3  # inches
 SPREAD = 0.56  # of a row, over which the methods' markers stand
 
-OfMethods = Mapping[str, Average | None]  # mean PSR in percent, by method; None where nothing was observed
 
-
-@dataclass(frozen=True)
-class Panel:
-    """One panel: by condition and method, the mean PSR of cloaks that a reader of one kind reads."""
-
-    reader: str
-    rows: Mapping[Condition, OfMethods]
-
-
-def conditions(panels: Sequence[Panel], grid: Grid, *, k: int, epsilon: int, caveat: str = "") -> Figure:
+def conditions(panels: Sequence[ConditionPanel], grid: Grid, *, k: int, epsilon: int, caveat: str = "") -> Figure:
     """The figure: a panel for each kind of reader, a row for each condition; `caveat`: why it is not the paper's."""
     styles = method_styles(grid)
     methods = (*method_order(grid), *grid.noises, CONTROL)
@@ -65,7 +53,7 @@ def conditions(panels: Sequence[Panel], grid: Grid, *, k: int, epsilon: int, cav
     return drawn.figure
 
 
-def _draw(axes: Axes, panel: Panel, methods: Sequence[str], grid: Grid) -> None:
+def _draw(axes: Axes, panel: ConditionPanel, methods: Sequence[str], grid: Grid) -> None:
     styles = method_styles(grid)
     offsets = dict(zip(methods, np.linspace(-SPREAD / 2, SPREAD / 2, len(methods)), strict=True))
     for row, condition in enumerate(grid.conditions):

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from math import ceil
 
@@ -17,6 +16,7 @@ from orchestrator.report.figures.lines import legend_entry
 from orchestrator.report.figures.notes import INTERVALS, n_sentence, paragraph
 from orchestrator.report.figures.sheet import Room, sheet, text_width
 from orchestrator.report.figures.style import NOTE_SIZE, method_order, method_styles, style
+from orchestrator.report.panels import ThreatPanel
 from orchestrator.report.titles import title
 
 ROW_GAP, MARKER_HEIGHT = 0.1, 0.06  # inches, of a row and of each method in it
@@ -25,28 +25,9 @@ MAX_COLUMNS = 3
 HEADING = 32  # characters of a line above a panel
 
 
-@dataclass(frozen=True)
-class Panel:
-    """One panel: cloaks of one source model, read by one matcher."""
-
-    source_model: str
-    target_model: str
-    is_white_box: bool
-    rows: Mapping[str, Mapping[str, Rate | None]]  # by what wears the cloak, and by method, controls too
-
-    @property
-    def rates(self) -> list[Rate]:
-        """All that is drawn."""
-        return [rate for row in self.rows.values() for rate in row.values() if rate is not None]
-
-    @property
-    def heading(self) -> list[str]:
-        """The lines above it."""
-        white_box = " (white box)" if self.is_white_box else ""
-        return textwrap.wrap(f"{title(self.source_model)}, read by {title(self.target_model)}{white_box}", HEADING)
-
-
-def threats(panels: Sequence[Panel], grid: Grid, *, k: int, epsilon: int, kind: IntervalKind, caveat: str = "") -> Figure:
+def threats(
+    panels: Sequence[ThreatPanel], grid: Grid, *, k: int, epsilon: int, kind: IntervalKind, caveat: str = ""
+) -> Figure:
     """The figure: a panel for each source model and matcher, a row for what wears the cloak.
 
     Args:
@@ -80,7 +61,7 @@ def threats(panels: Sequence[Panel], grid: Grid, *, k: int, epsilon: int, kind: 
             ),
             room=Room(
                 left=text_width(names, NOTE_SIZE) + 0.3,
-                above=0.12 + 0.18 * max(len(panel.heading) for panel in panels),
+                above=0.12 + 0.18 * max(len(_heading(panel)) for panel in panels),
                 below=0.5,
                 row_gap=0.45,
             ),
@@ -88,7 +69,7 @@ def threats(panels: Sequence[Panel], grid: Grid, *, k: int, epsilon: int, kind: 
         places = list(chain.from_iterable(drawn.panels))
         for number, (panel, axes) in enumerate(zip(panels, places, strict=False)):
             _draw(axes, [panel.rows[name] for name in names], methods, grid)
-            axes.set_title("\n".join(panel.heading), pad=6)
+            axes.set_title("\n".join(_heading(panel)), pad=6)
             axes.set_yticks(range(len(names)), [""] * len(names) if number % columns else names, size=NOTE_SIZE)
             axes.set_ylim(len(names) - 0.5, -0.5)
             axes.set_xlim(-2, 102)
@@ -99,6 +80,12 @@ def threats(panels: Sequence[Panel], grid: Grid, *, k: int, epsilon: int, kind: 
         for axes in places[len(panels) :]:
             axes.remove()
     return drawn.figure
+
+
+def _heading(panel: ThreatPanel) -> list[str]:
+    """The lines above a panel."""
+    white_box = " (white box)" if panel.is_white_box else ""
+    return textwrap.wrap(f"{title(panel.source_model)}, read by {title(panel.target_model)}{white_box}", HEADING)
 
 
 def _draw(axes: Axes, rows: Sequence[Mapping[str, Rate | None]], methods: Sequence[str], grid: Grid) -> None:

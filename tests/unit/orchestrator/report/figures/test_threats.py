@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from orchestrator.experiment.grid import Grid
 from orchestrator.experiment.intervals import IntervalKind
 from orchestrator.metrics.psr import Rate
-from orchestrator.report.figures.threats import Panel, threats
+from orchestrator.report.figures.threats import threats
+from orchestrator.report.panels import ThreatPanel
 
 GRID = Grid(("compact-facenet",), ("dlib",), ("bim", "illc"), (16,), (1,), enrolling=("dlib",))
 ROWS: dict[str, dict[str, Rate | None]] = {
@@ -17,10 +18,10 @@ ROWS: dict[str, dict[str, Rate | None]] = {
     "cloaked gallery": {"none": Rate(1, 20), "noise": None, "bim": Rate(3, 18), "illc": None},
     "both cloaked": {"none": None, "noise": None, "bim": None, "illc": None},
 }
-PANEL = Panel("compact-facenet", "dlib", False, ROWS)
+PANEL = ThreatPanel("compact-facenet", "dlib", False, ROWS)
 
 
-def figure(panels: Sequence[Panel]) -> Figure:
+def figure(panels: Sequence[ThreatPanel]) -> Figure:
     return threats(panels, GRID, k=1, epsilon=16, kind=IntervalKind.WILSON, caveat="these are not the paper's figures")
 
 
