@@ -99,7 +99,7 @@ class MtcnnDetector:
         mtcnn = self._mtcnn()
         # Sized to the photo: small faces in large photos cost most of the time and are never the subject.
         mtcnn.min_face_size = max(SMALLEST_FACE, min(photo.shape[:2]) / FACES_ACROSS)
-        boxes, probabilities, points = mtcnn.detect(Image.fromarray(photo), landmarks=True)
+        boxes, probabilities, points = mtcnn.detect(photo, landmarks=True)
         if boxes is None:
             return ()
         return [
@@ -157,8 +157,8 @@ def region(photo: NDArray[np.uint8], box: CropBox) -> NDArray[np.uint8]:
 
 def crop(photo: NDArray[np.uint8], box: CropBox, *, side: int) -> NDArray[np.uint8]:
     """Crops and resizes bilinearly (Pillow, antialiased) to (side, side, 3), uint8."""
-    region = Image.fromarray(photo).crop((box.left, box.top, box.right, box.bottom))
-    return np.asarray(region.resize((side, side), Image.Resampling.BILINEAR))
+    face = Image.fromarray(region(photo, box))
+    return np.asarray(face.resize((side, side), Image.Resampling.BILINEAR))
 
 
 class Extraction(Enum):

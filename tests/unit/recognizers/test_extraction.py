@@ -219,9 +219,10 @@ class RecordingMtcnn:
     def to(self, *, memory_format: torch.memory_format) -> "RecordingMtcnn":
         return self
 
-    def detect(self, photo: Image.Image, *, landmarks: bool) -> tuple[Any, Any, Any]:
+    def detect(self, photo: NDArray[np.uint8], *, landmarks: bool) -> tuple[Any, Any, Any]:
         assert landmarks
-        self.asked.append((photo.size, self.min_face_size))
+        height, width, _ = photo.shape
+        self.asked.append(((width, height), self.min_face_size))
         return self.answer
 
 
