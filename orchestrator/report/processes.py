@@ -7,7 +7,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from importlib import import_module
@@ -62,6 +62,21 @@ class ThisProcess(Executor):
         return done
 
 
+class OneCallEach(Executor):
+    """Processes that are given a call once they are free: until then it can be cancelled, to be done here."""
+
+    def __init__(self, processes: ProcessPoolExecutor, number: int) -> None:
+        self._processes = processes  # takes one call more than it has processes
+        self._threads = ThreadPoolExecutor(number)
+
+    def submit(self, call: Callable[P, T], /, *arguments: P.args, **options: P.kwargs) -> Future[T]:
+        return self._threads.submit(lambda: self._processes.submit(call, *arguments, **options).result())
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - as any Executor
+        for executor in (self._threads, self._processes):
+            executor.shutdown(wait, cancel_futures=cancel_futures)
+
+
 def _executor(number: int) -> Executor:
     if number == 0:
         return ThisProcess()
@@ -82,7 +97,7 @@ def _processes(number: int) -> Executor:
             executor.submit(_preload, PRELOADED)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return executor
+    return OneCallEach(executor, number)
 
 
 def _initialize() -> None:
