@@ -29,6 +29,7 @@ from recognizers.extraction import MtcnnDetector, crop, extract_face
 EMBEDDED = ("compact-facenet", "compact-resnet", "compact-senet")
 IN_FLIGHT = 4
 EMBEDDED_SUBJECTS = 8
+PRECISIONS = ("auto", "float32")
 PLAIN_SUBJECTS = 1  # one after the other: each takes as long
 
 
@@ -101,29 +102,36 @@ async def programs(count: int, protector: str, invader: str) -> float:
         return time.perf_counter() - started
 
 
-async def _measure(checkpoints: Path | None, models: tuple[str, ...], count: int, *, precision: str) -> dict[str, float]:
-    """Seconds of the grid, of its crafting alone and of its classifying alone."""
+async def _measure(
+    checkpoints: Path | None, models: tuple[str, ...], count: int, *, precision: str, alone: bool = False
+) -> dict[str, float]:
+    """Seconds of the grid and, with `alone`, of its crafting alone and of its classifying alone."""
     people = photos(count)
     async with both_services(checkpoints, precision=precision) as services:
         await craft_all(services.protector, people[:1], models, methods=("none",), in_flight=1)  # warm
-        whole = await programs(count, services.protector_address, services.invader_address)
-        started = time.perf_counter()
-        cloaks = await craft_all(services.protector, people, models, in_flight=IN_FLIGHT)
-        crafted = time.perf_counter()
-        await classify_all(services.invader, cloaks, models, k=max(KS))
-        return {"grid": whole, "crafting": crafted - started, "classifying": time.perf_counter() - crafted}
+        seconds = {"grid": await programs(count, services.protector_address, services.invader_address)}
+        if alone:
+            started = time.perf_counter()
+            cloaks = await craft_all(services.protector, people, models, in_flight=IN_FLIGHT)
+            crafted = time.perf_counter()
+            await classify_all(services.invader, cloaks, models, k=max(KS))
+            seconds |= {"crafting": crafted - started, "classifying": time.perf_counter() - crafted}
+        return seconds
 
 
 def run(*, subjects: int) -> None:
-    """The full-size networks beside the plain script; and what the orchestrator adds, also with the embedded ones."""
+    """The full-size networks in each precision beside the plain script; what the orchestrator adds with embedded ones."""
     with tempfile.TemporaryDirectory() as folder:
         checkpoints = Path(folder)
         write_checkpoints(checkpoints)
-        full_size = asyncio.run(_measure(checkpoints, FULL_SIZE, subjects, precision="auto"))
+        full_size = {
+            precision: asyncio.run(_measure(checkpoints, FULL_SIZE, subjects, precision=precision))
+            for precision in PRECISIONS
+        }
         plain = in_plain_child(plain_script, checkpoints, PLAIN_SUBJECTS) / PLAIN_SUBJECTS
-    embedded = asyncio.run(_measure(None, EMBEDDED, EMBEDDED_SUBJECTS, precision="float32"))
+    embedded = asyncio.run(_measure(None, EMBEDDED, EMBEDDED_SUBJECTS, precision="float32", alone=True))
     rows = [
-        _row("full size, auto", subjects, full_size, plain),
+        *(_row(f"full size, {precision}", subjects, seconds, plain) for precision, seconds in full_size.items()),
         _row("embedded, float32", EMBEDDED_SUBJECTS, embedded, None),
     ]
     columns = (
@@ -135,14 +143,14 @@ def run(*, subjects: int) -> None:
 
 
 def _row(networks: str, subjects: int, seconds: dict[str, float], plain: float | None) -> tuple[str, ...]:
-    alone = seconds["crafting"] + seconds["classifying"]
+    crafting, classifying = seconds.get("crafting"), seconds.get("classifying")
     return (
         networks,
         str(subjects),
         f"{seconds['grid']:.1f}",
         "" if plain is None else f"{plain:.1f}",
         "" if plain is None else f"{plain * subjects / seconds['grid']:.1f}x",
-        f"{seconds['crafting']:.1f}",
-        f"{seconds['classifying']:.1f}",
-        f"{seconds['grid'] / alone:.2f}",
+        "" if crafting is None else f"{crafting:.1f}",
+        "" if classifying is None else f"{classifying:.1f}",
+        "" if crafting is None or classifying is None else f"{seconds['grid'] / (crafting + classifying):.2f}",
     )
