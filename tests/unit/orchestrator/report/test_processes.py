@@ -1,5 +1,6 @@
 """The processes that figures are drawn in: how they begin, how they end, and what becomes of their failures."""
 
+import gc
 import multiprocessing
 import os
 import select
@@ -63,6 +64,12 @@ def test_an_interruption_does_not_wait_for_what_they_do() -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert [each.exitcode in (-signal.SIGKILL, -signal.SIGTERM) for each in started] == [True, True]
+
+
+def test_garbage_is_collected_again_afterwards() -> None:
+    with drawing_processes():
+        assert not gc.isenabled()
+    assert gc.isenabled()
 
 
 def test_one_that_is_killed_is_an_error_and_not_waited_for() -> None:
