@@ -1,5 +1,6 @@
 """`orchestrator`: runs the command line; errors are one line, without a stack trace."""
 
+import atexit
 import gc
 import sys
 
@@ -13,6 +14,7 @@ from orchestrator.errors import InputError, OrchestratorError
 
 def main() -> None:
     """Runs the command line."""
+    atexit.register(gc.freeze)  # as it ends the interpreter looks for garbage once more, for longer than most commands take
     with tolerant_output(), raised_signals():
         try:
             cli()
@@ -22,8 +24,6 @@ def main() -> None:
         except Interrupted as signal:
             click.echo(str(signal), err=True)
             sys.exit(signal.exit_status)
-        finally:
-            gc.freeze()  # the interpreter looks for garbage once more as it ends, which takes longer than most commands
 
 
 if __name__ == "__main__":
