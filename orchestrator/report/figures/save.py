@@ -13,7 +13,7 @@ from orchestrator.report.figures.style import style
 
 # By format; what would change from one writing to the next is left out.
 METADATA: dict[str, dict[str, Any]] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
-# Of pictures, level 6 takes four times as long for a hundredth less.
+# Of pictures, level 6 takes more than twice as long for a hundredth less.
 COMPRESSION: dict[str, dict[str, Any]] = {"png": {"pil_kwargs": {"compress_level": 4}}}
 
 

@@ -33,7 +33,7 @@ def recognizer_of(name: str) -> NeuralRecognizer:
 
 def answers(recognizer: NeuralRecognizer, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     side = recognizer.input_size
-    images = torch.randint(0, 256, (1, 3, side, side), generator=torch.Generator().manual_seed(1)).to(dtype)
+    images = torch.randint(0, 256, (2, 3, side, side), generator=torch.Generator().manual_seed(1)).to(dtype)
     seen = images.requires_grad_(True)
     logits = recognizer.logits(seen)
     (gradient,) = torch.autograd.grad(logits[:, 0].sum(), seen)
