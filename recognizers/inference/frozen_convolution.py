@@ -137,6 +137,8 @@ class _Scattered:
 class _Shuffled:
     """With a stride s: dx at s q + r, for each offset r < s, is a convolution of dy of its own; then they are interleaved.
 
+    The samples of the s x s offsets come as so many channels, in the order of pixels, so that whole runs of them are copied.
+
     From y_i = sum_k w_k x_(s i + k - p) follows dx_(s q + r) = sum_t w_(s t + r + p) dy_(q - t).
     """
 
@@ -161,13 +163,15 @@ class _Shuffled:
         out, channels, height, width = weight.shape
         taps = weight.reshape(out, channels, height // stride, stride, width // stride, stride)
         mirrored = (
-            taps.flip(2, 4).permute(1, 3, 5, 0, 2, 4).reshape(channels * stride**2, out, height // stride, width // stride)
+            taps.flip(2, 4).permute(3, 5, 1, 0, 2, 4).reshape(stride**2 * channels, out, height // stride, width // stride)
         )
         self._convolution = _LaidOut(mirrored, y, stride=(1, 1), padding=tuple(padding))
 
     def __call__(self, dy: Tensor, onto: Tensor | None, overwrite: bool, /) -> Tensor:  # noqa: FBT001 - dx is new
         samples = self._convolution(dy, None)
         (top, left), (down, across) = self._first, self._samples
-        dx = torch.pixel_shuffle(samples[:, :, top : top + down, left : left + across], self._stride)
+        samples = samples[:, :, top : top + down, left : left + across].permute(0, 2, 3, 1)
+        rows = samples.unflatten(3, (self._stride, -1)).transpose(2, 3)  # (N, H / s, s, W / s, s C): rows of dx, but in memory
+        dx = rows.reshape(len(dy), down * self._stride, across * self._stride, -1).permute(0, 3, 1, 2)
         dx = dx[:, :, : self._size[0], : self._size[1]].contiguous(memory_format=torch.channels_last)
         return dx if onto is None else dx.add_(onto)
