@@ -171,7 +171,7 @@ class _Shuffled:
         samples = self._convolution(dy, None)
         (top, left), (down, across) = self._first, self._samples
         samples = samples[:, :, top : top + down, left : left + across].permute(0, 2, 3, 1)
-        rows = samples.unflatten(3, (self._stride, -1)).transpose(2, 3)  # (N, H / s, s, W / s, s C): rows of dx, but in memory
-        dx = rows.reshape(len(dy), down * self._stride, across * self._stride, -1).permute(0, 3, 1, 2)
+        by_rows = samples.view(*samples.shape[:3], self._stride, -1).transpose(2, 3)  # (N, H / s, s, W / s, s C)
+        dx = by_rows.reshape(len(dy), down * self._stride, across * self._stride, -1).permute(0, 3, 1, 2)
         dx = dx[:, :, : self._size[0], : self._size[1]].contiguous(memory_format=torch.channels_last)
         return dx if onto is None else dx.add_(onto)

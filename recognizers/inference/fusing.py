@@ -13,6 +13,7 @@ from recognizers.inference.channels import ChannelAffine, ChannelPrelu
 from recognizers.inference.excited_convolution import ExcitedConvolution, saves_passes
 from recognizers.inference.frozen_convolution import FrozenConvolution, can_freeze
 from recognizers.inference.fused_layer import FusedLayer
+from recognizers.inference.pooling import PooledMaximum, can_pool
 from recognizers.inference.squeeze import Excitation, excited
 
 _ADDITIONS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, torch.add)
@@ -61,6 +62,8 @@ def replace_norms(backbone: GraphModule) -> None:
 def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
     """Convolutions become `FusedLayer`s that add and relu, where these follow and nothing else does; PReLUs, too.
 
+    So do pools of maxima, which take over a rectifier before them.
+
     Those that `FrozenConvolution` does not stand for stay as they are.
 
     `images` (N, 3, S, S) is an input of the size and type that the backbone will see.
@@ -78,6 +81,15 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
             backbone.set_submodule(node.target, module)
         if isinstance(module, FusedLayer):
             node.args = (*node.args, None)  # nothing is added
+    for node in list(backbone.graph.nodes):
+        pool = _module(backbone, node)
+        if can_pool(pool):
+            before = node.args[0]
+            rectified = _rectifies(backbone, before) and _only_user(before) is node
+            backbone.set_submodule(node.target, PooledMaximum(pool, rectified=rectified, x=before.meta[_SHAPE]))
+            node.args = (*node.args, None)  # nothing is added
+            if rectified:
+                _bypass(before, before.args[0])
     convolutions = [node for node in backbone.graph.nodes if _is_frozen(backbone, node)]
     to_excite = {node for node in convolutions if _excites(backbone, node)}
     for node in convolutions:
@@ -158,8 +170,12 @@ def _tail(backbone: GraphModule, node: Node) -> tuple[Node, Node | None, bool]:
         if len(others) == 1 and isinstance(others[0], Node) and others[0].meta.get(_SHAPE) == node.meta[_SHAPE]:
             last, other = user, others[0]
     user = _only_user(last)
-    rectified = user is not None and (user.target in _RECTIFIERS or _is_module(backbone, user, nn.ReLU))
+    rectified = user is not None and _rectifies(backbone, user)
     return (user if rectified and user is not None else last), other, rectified
+
+
+def _rectifies(backbone: GraphModule, node: Node) -> bool:
+    return node.target in _RECTIFIERS or _is_module(backbone, node, nn.ReLU)
 
 
 class _ShapeRecorder(Interpreter):
