@@ -14,7 +14,7 @@ from recognizers.inference.excited_convolution import ExcitedConvolution, saves_
 from recognizers.inference.frozen_convolution import FrozenConvolution, can_freeze
 from recognizers.inference.fused_layer import FusedLayer
 from recognizers.inference.pooling import PooledMaximum, can_pool
-from recognizers.inference.squeeze import Excitation, excited
+from recognizers.inference.squeeze import Excitation, ExcitedFeatures, excited
 
 _ADDITIONS: tuple[Callable[..., Any], ...] = (operator.add, operator.iadd, torch.add)
 _PRODUCTS: tuple[Callable[..., Any], ...] = (operator.mul, operator.imul, torch.mul)
@@ -102,14 +102,15 @@ def fuse_convolutions(backbone: GraphModule, images: Tensor) -> None:
     for node in [node for node in backbone.graph.nodes if node.target is excited]:
         source, *weights = node.args
         last, other, rectified = _tail(backbone, node)
+        excitation = Excitation(*(weight and backbone.get_parameter(weight.target) for weight in weights))
         if source in to_excite:
-            excitation = Excitation(*(weight and backbone.get_parameter(weight.target) for weight in weights))
             x, y = source.args[0].meta[_SHAPE], source.meta[_SHAPE]
             layer = ExcitedConvolution(_convolution(backbone, source), excitation, rectified=rectified, x=x, y=y)
             backbone.set_submodule(source.target, layer)
             _take_over(last, "call_module", source.target, (*source.args, other))
         else:
-            _take_over(last, "call_function", excited, (*node.args, other, rectified))
+            backbone.add_submodule(node.name, ExcitedFeatures(excitation, rectified=rectified))
+            _take_over(last, "call_module", node.name, (source, other))
     backbone.graph.eliminate_dead_code()
     backbone.recompile()
 

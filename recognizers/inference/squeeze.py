@@ -9,7 +9,8 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import avg_pool2d
 
 from recognizers.inference.frozen_linear import rows_by
-from recognizers.inference.rectifier import rectifier_gradient, rectify_
+from recognizers.inference.fused_layer import FusedLayer
+from recognizers.inference.rectifier import rectify_
 from recognizers.networks.compact.residual import SqueezeExcite
 
 _IN_CACHES = 2**17  # numbers, measured (docs/performance.md)
@@ -56,40 +57,47 @@ def _is_timms(module: Any) -> bool:
 
 
 @torch.fx.wrap  # one node of a traced graph
-def excited(
-    features: Tensor,
-    w_1: Tensor,
-    b_1: Tensor | None,
-    w_2: Tensor,
-    b_2: Tensor | None,
-    other: Tensor | None = None,
-    rectified: bool = False,  # noqa: FBT001, FBT002 - traced by position
-) -> Tensor:
-    """The output s x, plus another tensor of its shape where one is given, rectified or not; the weights get no gradient."""
-    output: Tensor = _Excited.apply(features, other, rectified, w_1, b_1, w_2, b_2)
+def excited(features: Tensor, w_1: Tensor, b_1: Tensor | None, w_2: Tensor, b_2: Tensor | None) -> Tensor:
+    """The output s x; the weights get no gradient."""
+    output: Tensor = _Excited.apply(features, ExcitedFeatures(Excitation(w_1, b_1, w_2, b_2), rectified=False))
     return output
 
 
 class _Excited(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, features: Tensor, other: Tensor | None, rectified: bool, *weights: Any) -> Tensor:  # noqa: FBT001
-        excitation = Excitation(*weights)
-        hidden, s = excitation(positions_mean(features))
-        output = scaled(features, s, other, rectified=rectified)
-        ctx.excitation, ctx.adds = excitation, other is not None
-        ctx.save_for_backward(features, hidden, s, output if rectified else None)
+    def forward(ctx: Any, features: Tensor, layer: "ExcitedFeatures") -> Tensor:
+        output, record = layer.recorded(features)
+        ctx.layer = layer
+        ctx.save_for_backward(*record)
         return output
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         (dy,) = gradients
-        features, hidden, s, output = ctx.saved_tensors
-        if output is not None:
-            dy = rectifier_gradient(dy, output)
-        dz = ctx.excitation.gradient(positions_sum(dy, features), hidden, s)
-        dx = torch.addcmul(across(dz / features.shape[2:].numel()), dy, across(s))
-        return dx, dy if ctx.adds else None, None, None, None, None, None
+        return ctx.layer.input_gradient(dy, ctx.saved_tensors), None
+
+
+class ExcitedFeatures(FusedLayer):
+    """f(x) = s x; see `SqueezeExcitation`."""
+
+    def __init__(self, excitation: "Excitation", *, rectified: bool) -> None:
+        super().__init__(rectified=rectified)
+        self._excitation = excitation
+
+    def recorded(self, x: Tensor, other: Tensor | None = None) -> tuple[Tensor, tuple[Tensor, ...]]:
+        hidden, s = self._excitation(positions_mean(x))
+        return scaled(x, s, other, rectified=self.rectified), (x, hidden, s)
+
+    def input_gradient(
+        self, dy: Tensor, record: tuple[Tensor, ...] = (), *, onto: Tensor | None = None, overwrite: bool = False
+    ) -> Tensor:
+        x, hidden, s = record
+        dz = self._excitation.gradient(positions_sum(dy, x), hidden, s)
+        dx = torch.addcmul(across(dz / x.shape[2:].numel()), dy, across(s))
+        if onto is None:
+            return dx
+        return onto.add_(dx) if overwrite else dx.add_(onto)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,15 @@ import torch
 from timm.layers import SEModule
 from torch import nn
 
-from recognizers.inference.squeeze import SqueezeExcitation, excited, outgrow_caches, positions_sum, replace_se_modules
+from recognizers.inference.squeeze import (
+    Excitation,
+    ExcitedFeatures,
+    SqueezeExcitation,
+    excited,
+    outgrow_caches,
+    positions_sum,
+    replace_se_modules,
+)
 
 SMALL, LARGE = (2, 8, 5, 5), (2, 8, 130, 130)
 
@@ -16,27 +24,49 @@ def test_the_sizes_below_are_on_both_sides_of_what_caches_hold() -> None:
 
 
 @pytest.mark.parametrize("shape", [SMALL, LARGE])
+def test_squeeze_and_excitation_has_the_gradient_that_autograd_finds(shape: tuple[int, ...]) -> None:
+    module, x = excitation_module(), features(shape).requires_grad_(True)
+    expected = module(x)
+    dy = torch.randn_like(expected)
+    (wanted,) = torch.autograd.grad(expected, x, dy)
+    output = excited(x, module.fc1.weight, module.fc1.bias, module.fc2.weight, module.fc2.bias)
+    (gradient,) = torch.autograd.grad(output, x, dy)
+    assert torch.allclose(output, expected, rtol=1e-9, atol=1e-12)
+    assert torch.allclose(gradient, wanted, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [SMALL, LARGE])
 @pytest.mark.parametrize("rectified", [False, True])
 @pytest.mark.parametrize("adds", [False, True])
-def test_squeeze_and_excitation_has_the_gradient_that_autograd_finds(
-    shape: tuple[int, ...], *, adds: bool, rectified: bool
-) -> None:
-    torch.manual_seed(0)
-    module = SEModule(8, rd_ratio=1 / 4, rd_divisor=1).double().requires_grad_(False)
-    x = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    other = torch.randn(shape, dtype=torch.float64, requires_grad=True)
-    inputs = (x, other) if adds else (x,)
-
-    expected = module(x) + other if adds else module(x)
+def test_a_layer_of_it_adds_and_rectifies_too(shape: tuple[int, ...], *, adds: bool, rectified: bool) -> None:
+    module, x, other = excitation_module(), features(shape).requires_grad_(True), features(shape)
+    sums = module(x)
+    dy, already = torch.randn_like(sums), torch.randn_like(sums)
+    (dx,) = torch.autograd.grad(sums, x, dy)
+    expected = sums + other if adds else sums
     expected = expected.relu() if rectified else expected
-    weights = torch.randn_like(expected)
-    wanted = torch.autograd.grad((expected * weights).sum(), inputs)
 
-    first, second = module.fc1, module.fc2
-    output = excited(x, first.weight, first.bias, second.weight, second.bias, other if adds else None, rectified)
-    gradients = torch.autograd.grad((output * weights).sum(), inputs)
-    for ours, theirs in zip((output, *gradients), (expected, *wanted), strict=True):
-        assert torch.allclose(ours, theirs, rtol=1e-9, atol=1e-12)
+    weights = Excitation(module.fc1.weight, module.fc1.bias, module.fc2.weight, module.fc2.bias)
+    layer = ExcitedFeatures(weights, rectified=rectified)
+    with torch.no_grad():
+        y, record = layer.recorded(x.detach(), other if adds else None)
+        assert torch.allclose(y, expected, rtol=1e-9, atol=1e-12)
+        assert torch.allclose(layer.input_gradient(dy, record), dx, rtol=1e-9, atol=1e-12)
+        kept = already.clone()
+        assert torch.allclose(layer.input_gradient(dy, record, onto=already), dx + kept, rtol=1e-9, atol=1e-12)
+        assert torch.equal(already, kept), "others may hold it"
+        summed = layer.input_gradient(dy, record, onto=already, overwrite=True)
+        assert summed is already
+        assert torch.allclose(summed, dx + kept, rtol=1e-9, atol=1e-12)
+
+
+def excitation_module() -> SEModule:
+    torch.manual_seed(0)
+    return SEModule(8, rd_ratio=1 / 4, rd_divisor=1).double().requires_grad_(False)
+
+
+def features(shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.randn(shape, dtype=torch.float64)
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
