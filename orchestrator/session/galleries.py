@@ -1,12 +1,15 @@
 """Gives services that are started the photos that they are to enrol."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from orchestrator.cloaks.source import CloakSource
+from orchestrator.errors import first_of
 from orchestrator.experiment.grid import EMBEDDED_MODELS, FEATURES, MODELS, members, network_of
 from orchestrator.faces.split import Split
 from orchestrator.run_folder.galleries import GalleryFolders, gallery_folders
@@ -49,9 +52,19 @@ async def given_galleries(
 async def _write(split: Split, folders: GalleryFolders, on_written: Callable[[int, int], None]) -> None:
     parts = (folders.enrolled, split.enrolled), (folders.impostors, split.impostors)
     photos = [(folder, photo) for folder, part in parts for of_identity in part.values() for photo in of_identity]
-    for done, (folder, photo) in enumerate(photos, start=1):  # one by one, so that an interruption need not wait for all
-        await asyncio.to_thread(folders.write, folder, photo)
-        on_written(done, len(photos))
+    left, done = iter(photos), count(1)
+
+    async def write_on() -> None:
+        for folder, photo in left:
+            await asyncio.to_thread(folders.write, folder, photo)
+            on_written(next(done), len(photos))
+
+    try:
+        async with asyncio.TaskGroup() as writers:  # of one photo each, so that an interruption need not wait for all
+            for _ in range(os.cpu_count() or 1):  # synthetic photos are drawn, most of it outside of the interpreter's lock
+                writers.create_task(write_on())
+    except ExceptionGroup as errors:
+        raise first_of(errors) from errors
 
 
 def _may_have_matcher(request: RunRequest) -> bool:

@@ -1,10 +1,12 @@
 """What services that are started are told of galleries; those that run are told nothing."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import OrchestratorError
 from orchestrator.experiment.grid import MODELS
 from orchestrator.faces.data_set import Photo
 from orchestrator.faces.folder import FaceFolder
@@ -47,6 +49,17 @@ async def test_a_started_invader_enrols_the_photos_and_calibrates_its_thresholds
         assert (Path(arguments["--gallery"]) / ADA.key).read_bytes() == b"ada"
         assert (Path(arguments["--impostors"]) / EVE.key).read_bytes() == b"eve"
     assert written == [(1, 2), (2, 2)]
+    assert left_galleries(tmp_path) == []
+
+
+async def test_a_photo_that_cannot_be_read_is_the_error_whatever_is_written_beside_it(tmp_path: Path) -> None:
+    def gone() -> bytes:
+        raise FileNotFoundError(2, "No such file or directory", "bob/1.jpg")
+
+    split = replace(SPLIT, enrolled={"ada": (ADA,), "bob": (Photo("bob", "1.jpg", gone),), "eve": (EVE,)})
+    with pytest.raises(OrchestratorError, match=r"bob/1\.jpg: the gallery cannot be made: No such file or directory"):
+        async with given_galleries(request(GalleryRequest(split)), PROTECTOR, INVADER, root=tmp_path):
+            pass
     assert left_galleries(tmp_path) == []
 
 
