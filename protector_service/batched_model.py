@@ -160,10 +160,7 @@ def _answers(
     failures: Mapping[int, Exception],
     gradients: Tensor | None = None,
 ) -> list[Answer | Exception]:
-    """The answers by place. Each has memory of its own: a view would keep the whole batch for as long as it is kept.
-
-    Gradients are laid out as images are, a channel after the other: passes over both then take half the time.
-    """
+    """The answers by place. Each has memory of its own: a view would keep the whole batch for as long as it is kept."""
     asked = len(logits)
     sums = torch.stack([row.sum() for row in logits]) + features[:asked].sum(dim=1)
     if gradients is not None:
@@ -180,7 +177,7 @@ def _answers(
             logits[place].clone(),
             features[place].clone(),
             known[place].clone() if place in known else NOTHING,
-            NOTHING if gradients is None else gradients[place].clone(memory_format=torch.contiguous_format),
+            NOTHING if gradients is None else gradients[place].clone(),  # in its layout: what methods sum rounds by it
         )
         if finite[place]
         else NonFiniteAnswerError("expected numbers, got a logit, feature, loss or gradient that is none")

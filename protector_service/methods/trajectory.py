@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, TypeAlias
 
-import torch
 from torch import Tensor
 
 from protector_service.methods.asks import (
@@ -135,8 +134,7 @@ def _followed(
         )
         followed = []
         for branch, (towards, memory) in zip(branches, directions, strict=True):
-            signs = towards.sign()
-            stepped = torch.add(branch.x, signs, alpha=alpha(branch.epsilons[-1]), out=signs)  # in its place
+            stepped = branch.x.add(towards.sign(), alpha=alpha(branch.epsilons[-1]))
             for epsilons in _parting(branch.epsilons, step):
                 x = clip(stepped, job.probe, epsilons[-1])
                 followed.append(_Branch(epsilons, x, memory, copy(branch.effort)))

@@ -106,6 +106,25 @@ def test_an_answer_owns_its_memory_and_no_graph(gradient: bool) -> None:
             assert not tensor.requires_grad
 
 
+class ByPixels(SmallRecognizer):
+    """Takes channels last, as prepared networks do."""
+
+    def features(self, images: Tensor) -> Tensor:
+        return super().features(images.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2))
+
+
+def test_a_gradient_keeps_the_layout_that_it_came_in() -> None:
+    """Sums over it, such as momentum's, are rounded in the order of its elements in memory."""
+    for recognizer in (SmallRecognizer(), ByPixels()):
+        images = torch.stack([image(seed, torch.float64) for seed in range(ROWS)]).requires_grad_(True)
+        labels = torch.zeros(ROWS, dtype=torch.int64)
+        (gradients,) = torch.autograd.grad(cross_entropy(recognizer.logits(images), labels, reduction="sum"), images)
+        asks = [Ask(each, CrossEntropy(0)) for each in images.detach()]
+        for answer, gradient in zip(model_of(recognizer).answers(asks), gradients, strict=True):
+            assert answered(answer).gradient.stride() == gradient.stride()
+    assert not gradients[0].is_contiguous()
+
+
 @dataclass(frozen=True)
 class Doubled(CrossEntropy):
     """Computes otherwise than what it derives from."""
