@@ -156,7 +156,8 @@ def test_a_service_an_actor_and_a_node_that_are_killed_midway_change_nothing(dep
         wait_until(others_are_listed, running=up)
         said = deployment.says("status")
         assert said.count(": listens at ") == EACH * len(KINDS), said
-        assert deployment.says("down") == "ended: invader-0, invader-1, protector-0, protector-1\n"
+        said = deployment.says("down")  # after what Ray itself may say of the node that was killed
+        assert said.splitlines()[-1] == "ended: invader-0, invader-1, protector-0, protector-1"
         assert deployment.says("status") == "no replica runs\n"
         words, _ = up.communicate(timeout=SECONDS)
         assert "; ended 1 times there, the last: the protector_service that was started ended (exit status -9)" in words
