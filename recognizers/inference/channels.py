@@ -6,7 +6,7 @@ Autograd's backward passes of BatchNorm and PReLU make gradients of weights, too
 import torch
 from torch import Tensor, nn
 
-from recognizers.inference.fused_layer import FusedLayer
+from recognizers.inference.fused_layer import FusedLayer, with_arrived
 from recognizers.inference.rectifier import rectifier_gradient
 
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d
@@ -56,9 +56,7 @@ class ChannelPrelu(FusedLayer):
     ) -> Tensor:
         (x,) = record
         dx = torch.lerp(rectifier_gradient(dy, x), dy, self.slope)
-        if onto is None:
-            return dx
-        return onto.add_(dx) if overwrite else onto + dx
+        return with_arrived(dx, onto, overwrite=overwrite)
 
 
 def give_scales(module: nn.Module) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recognizers.inference.frozen_convolution import FrozenConvolution, pointwise
 from recognizers.inference.frozen_linear import rows_by
-from recognizers.inference.fused_layer import FusedLayer
+from recognizers.inference.fused_layer import FusedLayer, with_arrived
 from recognizers.inference.squeeze import (
     Excitation,
     across,
@@ -52,9 +52,7 @@ class ExcitedConvolution(FusedLayer):
                 for image, scales, constants in zip(torch.split(dy, 1), s, d_mean, strict=True)
             ]
         )
-        if onto is None:
-            return dx
-        return onto.add_(dx) if overwrite else onto + dx
+        return with_arrived(dx, onto, overwrite=overwrite)
 
 
 def saves_passes(convolution: nn.Conv2d, y: torch.Size) -> bool:

@@ -28,3 +28,10 @@ class FusedLayer(nn.Module, ABC):
         self, dy: Tensor, record: tuple[Tensor, ...] = (), *, onto: Tensor | None = None, overwrite: bool = False
     ) -> Tensor:
         """Dx from dy, the rectifier's part being done, plus `onto`, in the place of that if it may be overwritten."""
+
+
+def with_arrived(dx: Tensor, onto: Tensor | None, *, overwrite: bool) -> Tensor:
+    """A layer's own dx, which nothing else holds, plus `onto`, in the place of that if it may be overwritten."""
+    if onto is None:
+        return dx
+    return onto.add_(dx) if overwrite else dx.add_(onto)

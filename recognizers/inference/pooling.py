@@ -9,7 +9,7 @@ from typing import TypeGuard
 import torch
 from torch import Tensor, nn
 
-from recognizers.inference.fused_layer import FusedLayer
+from recognizers.inference.fused_layer import FusedLayer, with_arrived
 from recognizers.inference.rectifier import rectify_
 
 
@@ -39,6 +39,4 @@ class PooledMaximum(FusedLayer):
         # Of x only the shape and the layout are read, so that x need not be kept.
         x = torch.empty((len(dy), *self._x), dtype=dy.dtype, device=dy.device, memory_format=torch.channels_last)
         dx: Tensor = torch.ops.aten.max_pool2d_with_indices_backward(dy, x, *self._windows, places)
-        if onto is None:
-            return dx
-        return onto.add_(dx) if overwrite else dx.add_(onto)
+        return with_arrived(dx, onto, overwrite=overwrite)

@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn.functional import avg_pool2d
 
 from recognizers.inference.frozen_linear import rows_by
-from recognizers.inference.fused_layer import FusedLayer
+from recognizers.inference.fused_layer import FusedLayer, with_arrived
 from recognizers.inference.rectifier import rectify_
 from recognizers.networks.compact.residual import SqueezeExcite
 
@@ -95,9 +95,7 @@ class ExcitedFeatures(FusedLayer):
         x, hidden, s = record
         dz = self._excitation.gradient(positions_sum(dy, x), hidden, s)
         dx = torch.addcmul(across(dz / x.shape[2:].numel()), dy, across(s))
-        if onto is None:
-            return dx
-        return onto.add_(dx) if overwrite else dx.add_(onto)
+        return with_arrived(dx, onto, overwrite=overwrite)
 
 
 @dataclass(frozen=True)

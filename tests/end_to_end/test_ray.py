@@ -43,15 +43,8 @@ class Deployment:
     def says(self, *arguments: str) -> str:
         """What a command prints on standard output: on the other Ray has words of its own, about nodes that were killed."""
         command = [sys.executable, "-m", "deploy.ray", *arguments]
-        return subprocess.run(
-            command,
-            env=self.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            timeout=SECONDS,
-            check=True,
-        ).stdout
+        run = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=SECONDS, check=True)
+        return run.stdout
 
     def evaluate(self, run: Path, **addresses: str) -> "subprocess.Popen[str]":
         own = files_in(self.folder / "certificates" / "orchestrator")
