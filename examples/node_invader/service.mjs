@@ -9,6 +9,7 @@ const MAX_CANDIDATES = 50;
 const MAX_PER_PAGE = 10_000;
 const MAX_CALLS = 64; // under way and waiting
 const MAX_SECONDS = 60;
+const TERMINATED = 'Terminating worker thread'; // how Tinypool says so
 
 /** Answers about one label set, by several target models. */
 export class Invader {
@@ -73,11 +74,22 @@ export class Invader {
     this.#underWay += 1;
     const expired = AbortSignal.timeout(1000 * MAX_SECONDS);
     try {
-      return await this.#pool.run(query, { signal: AbortSignal.any([cancelled, expired]) });
+      return await this.#answered(query, AbortSignal.any([cancelled, expired]));
     } catch (error) {
       throw expired.aborted ? tooSlow(MAX_SECONDS) : error;
     } finally {
       this.#underWay -= 1;
+    }
+  }
+
+  /** A thread that is ended because its call was cancelled, and answers at that moment, is given the next call to end with. */
+  async #answered(query, signal) {
+    for (;;) {
+      try {
+        return await this.#pool.run(query, { signal });
+      } catch (error) {
+        if (signal.aborted || error.message !== TERMINATED) throw error;
+      }
     }
   }
 

@@ -1,17 +1,22 @@
 """examples/node_invader: whoever has docs/protocol.md and the schema can take a place in the bench, in any language."""
 
+import asyncio
 import csv
 import json
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import pytest
 
 from conformance.invader.service import Invader
+from protos.deid.invader.v1.invader_pb2 import REGION_FULL, ClassifyRequest
+from protos.deid.invader.v1.invader_pb2_grpc import InvaderServiceStub
 from synthetic_faces import Population, photograph_name
 from synthetic_faces.population import write_folder
 from tests.support.conformance_runs import gallery_checks
@@ -24,6 +29,7 @@ OLDEST = (20, 3)  # has AbortSignal.any
 UNREACHABLE = {"EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ENETUNREACH", "ENOTFOUND", "ETIMEDOUT", "E403", "E404", "E503"}
 IDENTITIES, SUBJECTS, PHOTOGRAPHS = 12, 3, 4  # the last photograph of each is kept out of the gallery
 MODELS, KS = ("nearest-12", "nearest-20"), (1, 5)
+CANCELLED = 40  # times, a little later each, about when the first are answered
 SECONDS = 120  # until a command that hangs fails
 
 
@@ -100,6 +106,25 @@ def test_it_conforms(address: str, photos: dict[str, Path], tmp_path: Path) -> N
     lacking = {"invader.no-face", *budget, *matchers, *gallery_checks(Invader)}
     assert does_not_apply == lacking, "it has no detector, no budget and no matcher, enrols nothing, and that is all"
     assert {verdicts[check] for check in verdicts.keys() - does_not_apply} == {"passed"}
+
+
+@needs_node
+async def test_a_call_is_answered_whichever_others_are_cancelled_and_when(address: str, photos: dict[str, Path]) -> None:
+    image = next(photos["asked"].glob("*/*")).read_bytes()
+    request = ClassifyRequest(image=image, target_models=MODELS, k=1, region=REGION_FULL)
+    async with grpc.aio.insecure_channel(address) as channel:
+        ask = InvaderServiceStub(channel).Classify
+        await ask(request)
+        begin = time.monotonic()
+        await ask(request)
+        takes = time.monotonic() - begin
+        for share in range(CANCELLED):
+            given_up, waited_for = [ask(request) for _ in range(4)], [ask(request) for _ in range(4)]
+            await asyncio.sleep(takes * (0.5 + share / CANCELLED))
+            for call in given_up:
+                call.cancel()
+            answers = await asyncio.gather(*waited_for)
+            assert all(answer.face_found for answer in answers)
 
 
 @needs_node
