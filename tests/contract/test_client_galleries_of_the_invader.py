@@ -36,6 +36,7 @@ from tests.support.eavesdropping import service_log
 from tests.support.services import Serving, serving_invader
 
 MORE = ("d", "e", "f")
+MAY_WAIT = 16  # calls at a time
 ENROLLED = gallery_pb2.ENROLMENT_ENROLLED
 
 
@@ -132,8 +133,8 @@ async def test_two_clients_with_the_same_identities_are_answered_from_their_own(
             answer = await searching(channel, "d", gallery=gallery)
             return str(answer.classifications[0].candidates[0].identity)
 
-        calls = [first(of_ada, straight) if turn % 2 else first(of_bob, swapped) for turn in range(20)]
-        assert await asyncio.gather(*calls) == ["e", "d"] * 10
+        calls = [first(of_ada, straight) if turn % 2 else first(of_bob, swapped) for turn in range(MAY_WAIT)]
+        assert await asyncio.gather(*calls) == ["e", "d"] * (MAY_WAIT // 2)
         told: list[ReceivedError] = [
             await refusal(searching(of_ada, "d", gallery=swapped)),
             await refusal(searching(of_bob, "d", gallery=straight)),
