@@ -64,7 +64,8 @@ class Answer:
     nonzero: Tensor = field(init=False, repr=False)  # how many elements of the gradient are not zero, on its device
 
     def __post_init__(self) -> None:
-        signs = self.gradient.sign().flatten()
+        signs = self.gradient.sign()
+        signs = signs.as_strided((signs.numel(),), (1,))  # as they lie in memory, whose order does not matter here
         object.__setattr__(self, "nonzero", signs.dot(signs))  # a ninth of the time of counting them
 
 
