@@ -1,8 +1,5 @@
 """McNemar's exact test and Holm's correction against SciPy and statsmodels."""
 
-import gc
-from collections.abc import Iterator
-
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -48,15 +45,6 @@ def test_pairs_that_all_agree_tell_nothing() -> None:
     assert mcnemar_exact(PairedCounts(0, 0, 0, 0)) == 1
 
 
-@pytest.fixture(scope="module")
-def nothing_to_collect() -> Iterator[None]:
-    """statsmodels collects all garbage each time."""
-    gc.freeze()
-    yield
-    gc.unfreeze()
-
-
-@pytest.mark.usefixtures("nothing_to_collect")
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.01, 0.05, 1.0])), min_size=1, max_size=30))
 def test_holm_agrees_with_statsmodels_in_the_given_order(p_values: list[float]) -> None:
