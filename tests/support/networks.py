@@ -3,6 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,6 +89,13 @@ def calibrated(architecture: type[Network], *, seed: int) -> Network:
     for norm in norms:
         norm.momentum = 0.1
     return network.eval()
+
+
+def se_module(channels: int, **options: Any) -> Any:
+    """timm's module of squeeze-and-excitation."""
+    from timm.layers import SEModule  # only now: it imports all of timm's networks, and PyTorch's compiler
+
+    return SEModule(channels, **options)
 
 
 def knowing(

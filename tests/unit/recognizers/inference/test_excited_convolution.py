@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from timm.layers import SEModule
 from torch import nn
 
 from recognizers.inference.excited_convolution import ExcitedConvolution
 from recognizers.inference.squeeze import Excitation
+from tests.support.networks import se_module
 
 
 @pytest.mark.parametrize("rectified", [False, True])
@@ -14,7 +14,7 @@ from recognizers.inference.squeeze import Excitation
 def test_it_is_what_it_replaces_and_has_its_gradient(*, adds: bool, rectified: bool) -> None:
     torch.manual_seed(0)
     convolution = nn.Conv2d(4, 16, 1).requires_grad_(False)
-    module = SEModule(16, rd_ratio=1 / 4, rd_divisor=1).requires_grad_(False)
+    module = se_module(16, rd_ratio=1 / 4, rd_divisor=1).requires_grad_(False)
     x = torch.randn(3, 4, 9, 9).to(memory_format=torch.channels_last).requires_grad_(True)
     sums = module(convolution(x))
     other = torch.randn_like(sums)

@@ -1,8 +1,9 @@
 """Squeeze-and-excitation with a backward pass of its own."""
 
+from typing import Any
+
 import pytest
 import torch
-from timm.layers import SEModule
 from torch import nn
 
 from recognizers.inference.squeeze import (
@@ -14,6 +15,7 @@ from recognizers.inference.squeeze import (
     positions_sum,
     replace_se_modules,
 )
+from tests.support.networks import se_module
 
 SMALL, LARGE = (2, 8, 5, 5), (2, 8, 130, 130)
 
@@ -60,9 +62,9 @@ def test_a_layer_of_it_adds_and_rectifies_too(shape: tuple[int, ...], *, adds: b
         assert torch.allclose(summed, dx + kept, rtol=1e-9, atol=1e-12)
 
 
-def excitation_module() -> SEModule:
+def excitation_module() -> Any:
     torch.manual_seed(0)
-    return SEModule(8, rd_ratio=1 / 4, rd_divisor=1).double().requires_grad_(False)
+    return se_module(8, rd_ratio=1 / 4, rd_divisor=1).double().requires_grad_(False)
 
 
 def features(shape: tuple[int, ...]) -> torch.Tensor:
@@ -84,16 +86,16 @@ def test_products_are_summed_over_the_positions_of_each_image_and_channel(
 
 
 @pytest.mark.parametrize(
-    ("module", "ours"),
+    ("options", "ours"),
     [
-        (SEModule(8), True),
-        (SEModule(8, gate_layer="hard_sigmoid"), False),
-        (SEModule(8, act_layer=nn.SiLU), False),
-        (SEModule(8, norm_layer=nn.BatchNorm2d), False),
-        (SEModule(8, add_maxpool=True), False),
+        ({}, True),
+        ({"gate_layer": "hard_sigmoid"}, False),
+        ({"act_layer": nn.SiLU}, False),
+        ({"norm_layer": nn.BatchNorm2d}, False),
+        ({"add_maxpool": True}, False),
     ],
 )
-def test_variants_stay_as_they_are(module: SEModule, *, ours: bool) -> None:
-    network = nn.Sequential(module)
+def test_variants_stay_as_they_are(options: dict[str, Any], *, ours: bool) -> None:
+    network = nn.Sequential(se_module(8, **options))
     replace_se_modules(network)
     assert isinstance(network[0], SqueezeExcitation) == ours

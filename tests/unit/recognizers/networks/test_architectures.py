@@ -4,7 +4,6 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-import timm
 import torch
 import torchvision
 from torch import Tensor, nn
@@ -103,6 +102,8 @@ def test_the_libraries_own_resnet50_takes_the_same_weights_and_answers_different
     if library == "torchvision":
         network: nn.Module = torchvision.models.resnet50(num_classes=CLASSES)
     else:
+        import timm  # only now: it imports all of its networks, and PyTorch's compiler
+
         network = timm.create_model("resnet50", num_classes=CLASSES)
     weights = random_weights("resnet50")
     missing, unexpected = network.load_state_dict(dict(weights), strict=False)
