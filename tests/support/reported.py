@@ -1,7 +1,7 @@
 """Run folders made by hand, as `evaluate` leaves them, for tests of what is made of them. No service is asked."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -19,7 +19,7 @@ from orchestrator.faces.synthetic import read_synthetic_faces
 from orchestrator.metrics.non_mated import NonMatedSearch
 from orchestrator.metrics.observation import Observation, Outcome
 from orchestrator.run_folder.folder import RunFolder
-from orchestrator.store.changes import record_cloak, record_non_mated, record_observations, record_subject
+from orchestrator.store.changes import Change, record_cloak, record_non_mated, record_observations, record_subject
 from orchestrator.store.records import Subject, SubjectStatus
 from orchestrator.store.store import Store
 from tests.support.observed import BEYOND, NO_FACE, Seen, observation
@@ -107,19 +107,21 @@ def make_run(
     store.bind(folder.name, plan.manifest())
     identities = sorted(plan.faces.identities)[: plan.subjects if subjects is None else subjects]
     photos = [plan.faces.photos(identity)[0].name for identity in identities]
+    changes = []
     for number, (identity, photo) in enumerate(zip(identities, photos, strict=True)):
-        store.write(record_subject(Subject(identity, photo, sha256(photo.encode()).hexdigest(), SubjectStatus.SUBJECT)))
+        changes.append(record_subject(Subject(identity, photo, sha256(photo.encode()).hexdigest(), SubjectStatus.SUBJECT)))
         for source_model in plan.grid.source_models:
             for key in plan.grid.cloaks(source_model):
                 zeros, counts = zero_gradients(number, key), took(number, key)
-                _observe(
-                    *(folder, store, plan, (number, photo), key, answered, reached),
+                changes += _observed(
+                    *(folder, plan, (number, photo), key, answered, reached),
                     zeros=zeros,
                     took=counts,
                     pictures=pictures,
                 )
     for search in non_mated:
-        store.write(record_non_mated(search.photo, search.condition, [search], picture_sha256="c" * 64, answers={}))
+        changes.append(record_non_mated(search.photo, search.condition, [search], picture_sha256="c" * 64, answers={}))
+    store.write(*changes)
     store.close()
     if finished:
         usual: dict[str, Any] = {
@@ -144,9 +146,8 @@ def move_observations(root: Path, to: Path) -> str:
     return url
 
 
-def _observe(
+def _observed(
     folder: RunFolder,
-    store: Store,
     plan: Plan,
     subject: tuple[int, str],
     key: CloakKey,
@@ -156,12 +157,12 @@ def _observe(
     zeros: float,
     took: tuple[int, int],
     pictures: bool,
-) -> None:
+) -> Iterator[Change]:
     number, photo = subject
     encoded = picture(number, key, "PNG")
     probe, cloak = sha256(photo.encode() + key.source_model.encode()).hexdigest(), sha256(encoded).hexdigest()
     largest_change = 0 if zeros == 1 else key.epsilon
-    store.write(record_cloak(CloakRecord(photo, key, 1, *took, largest_change, zeros, probe, cloak)))
+    yield record_cloak(CloakRecord(photo, key, 1, *took, largest_change, zeros, probe, cloak))
     if pictures:
         folder.keep_cloak(cloak, encoded)
     for condition in plan.grid.conditions:
@@ -169,7 +170,7 @@ def _observe(
         taken_for = {
             each.cell.target_model: "dora" for each in observations if each.outcome is not Outcome.NO_FACE and each.rank != 1
         }
-        store.write(record_observations(observations, picture_sha256=cloak, answers=taken_for))
+        yield record_observations(observations, picture_sha256=cloak, answers=taken_for)
 
 
 def _observations(
