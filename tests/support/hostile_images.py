@@ -5,6 +5,7 @@ import random
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,8 @@ def whole_images() -> list[bytes]:
     ]
 
 
-def bombs() -> list[bytes]:
+@cache
+def bombs() -> Sequence[bytes]:
     """Small files that promise, or hold, far more than their bytes say; all are refused, or decoded within limits."""
     pixels = zlib.compress(bytes(33 * 10))
     much = zlib.compress(bytes(300 * 2**20))
@@ -85,7 +87,8 @@ _PROMISED = (
 )
 
 
-def heavy_images() -> list[bytes]:
+@cache
+def heavy_images() -> Sequence[bytes]:
     """Whole images of as many pixels as are taken: what they need is needed."""
     face = draw_face(0, side=100)
     return [
