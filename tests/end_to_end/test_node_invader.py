@@ -13,10 +13,10 @@ from pathlib import Path
 
 import grpc
 import pytest
+from deid.invader.v1.invader_pb2 import REGION_FULL, ClassifyRequest
+from deid.invader.v1.invader_pb2_grpc import InvaderServiceStub
 
 from conformance.invader.service import Invader
-from protos.deid.invader.v1.invader_pb2 import REGION_FULL, ClassifyRequest
-from protos.deid.invader.v1.invader_pb2_grpc import InvaderServiceStub
 from synthetic_faces import Population, photograph_name
 from synthetic_faces.population import write_folder
 from tests.support.conformance_runs import gallery_checks
