@@ -82,7 +82,7 @@ export class Invader {
     }
   }
 
-  /** A thread that is ended because its call was cancelled, and answers at that moment, is given the next call to end with. */
+  /** Tinypool may give a call to a thread that it is terminating for a cancelled one: such a call is made again. */
   async #answered(query, signal) {
     for (;;) {
       try {

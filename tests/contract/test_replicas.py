@@ -81,7 +81,7 @@ async def test_a_run_through_replicas_has_the_figures_of_a_run_through_one(tmp_p
 async def test_replicas_that_die_during_a_run_cost_no_observation_and_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What a server ends may be told as a failed call: that it is gone is known by the next, which is not to come too late.
+    # A call that a dying server cuts off may just fail: the next finds it gone, and must come before the run is over.
     monkeypatch.setattr("orchestrator.services.replicas.FAILED_MS", 0)
     bench = Bench(tmp_path)
     protectors, invaders = [a_protector(), a_protector()], [an_invader(), an_invader()]

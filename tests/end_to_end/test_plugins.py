@@ -15,7 +15,7 @@ from tests.support.plugin_distributions import install
 
 METHODS, RECOGNIZERS = "protector_service.methods", "recognizers"
 
-LINES = 3_000  # that a plug-in prints when it is imported, and again when it first crafts: more than a pipe holds
+LINES = 10_000  # that a plug-in prints when it is imported, and again when it first crafts: more than a pipe holds
 METHOD = f"""
     from protector_service.methods.asks import Cost
     from protector_service.methods.method import Method
